@@ -1,0 +1,74 @@
+# On a machine with only Python 3.11, pip and make:
+#
+#   make demo     sets everything up and runs the main job
+#   make test     sets everything up and runs the tests
+#
+# `make help` lists the rest. Everything is installed into .venv, which is made anew when
+# pyproject.toml or constraints.txt change. To test with other versions than the pinned ones:
+#
+#   make test VENV=.venv-new PYTHON=python3.12 CONSTRAINTS=/dev/null
+
+# Python 3.11 where there is one: that is what constraints.txt was made with.
+PYTHON      ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
+VENV        ?= .venv
+CONSTRAINTS ?= constraints.txt
+WORKERS     ?= 2
+BIN         := $(VENV)/bin
+
+# The CPU build of torch is enough. Where pip finds only the registry's build (on Linux: with
+# gigabytes of CUDA libraries), name an index that has the CPU build, as on torch's own install page:
+#   make demo TORCH_ARGS="--index-url ADDRESS"
+TORCH_ARGS  ?=
+
+# Data that do not ship. Where they are missing, what needs them is skipped by name.
+ifneq ($(wildcard ../shared/data/.),)
+METASCI_DATA_DIR ?= $(abspath ../shared/data)
+export METASCI_DATA_DIR
+endif
+
+export MPLBACKEND ?= Agg
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+# As many processes as workers, one thread in each: more only get in each other's way.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format docs models clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.installed  ## the environment in .venv
+
+# torch first, so that nothing else picks another build of it
+$(VENV)/.installed: pyproject.toml $(filter-out /dev/null,$(CONSTRAINTS))
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH_ARGS) torch
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[bayes,dev,docs]"
+	@touch $@
+
+demo: setup  ## the main job: calibrate an alloy and a patient from a few measurements
+	$(BIN)/python -m metasci.studies.demo
+
+test: setup  ## tests and doctests
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
+
+check: setup  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## put the style right where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup  ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "Documentation: docs/_build/html/index.html"
+
+models: setup  ## learn all shipped priors anew, into models/
+	$(BIN)/python -m metasci.studies.ship
+
+clean:  ## remove the environment, caches and built files
+	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find metasci tests -name __pycache__ -type d -prune -exec rm -rf {} +

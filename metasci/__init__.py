@@ -1,0 +1,75 @@
+"""Calibrate a scientific model to a new alloy or patient from a few measurements, with a prior learned from many.
+
+>>> import metasci as ms
+>>> ms.load("theophylline").model.output.unit
+'mg/L'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "FOMAML": "metasci.meta.gradient",
+    "MAML": "metasci.meta.gradient",
+    "MetaSGD": "metasci.meta.gradient",
+    "GaussianPrior": "metasci.meta.gaussian",
+    "Additive": "metasci.noise",
+    "Combined": "metasci.noise",
+    "LogNormal": "metasci.noise",
+    "Proportional": "metasci.noise",
+    "Bounded": "metasci.constraints",
+    "Monotone": "metasci.constraints",
+    "NonNegative": "metasci.constraints",
+    "History": "metasci.model",
+    "Input": "metasci.model",
+    "Model": "metasci.model",
+    "Output": "metasci.model",
+    "equation": "metasci.model",
+    "Parameter": "metasci.parameters",
+    "ParameterSpace": "metasci.parameters",
+    "InputError": "metasci.errors",
+    "TaskSet": "metasci.tasks",
+    "Calibration": "metasci.calibration",
+    "Prior": "metasci.prior",
+    "load": "metasci.prior",
+    "meta_calibrate": "metasci.prior",
+    "evaluate": "metasci.evaluation",
+    "dataset": "metasci.catalogue",
+    "unit": "metasci.units",
+}
+_MODULES = ("bayes", "constraints", "kinetics", "math", "meta", "noise", "patients", "report")
+
+__all__ = ["__version__", *_WHERE, *_MODULES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from metasci import bayes, constraints, kinetics, math, meta, noise, patients, report
+    from metasci.calibration import Calibration
+    from metasci.catalogue import dataset
+    from metasci.constraints import Bounded, Monotone, NonNegative
+    from metasci.errors import InputError
+    from metasci.evaluation import evaluate
+    from metasci.meta.gaussian import GaussianPrior
+    from metasci.meta.gradient import FOMAML, MAML, MetaSGD
+    from metasci.model import History, Input, Model, Output, equation
+    from metasci.noise import Additive, Combined, LogNormal, Proportional
+    from metasci.parameters import Parameter, ParameterSpace
+    from metasci.prior import Prior, load, meta_calibrate
+    from metasci.tasks import TaskSet
+    from metasci.units import unit
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name, and the heavy libraries behind it, when it is first used."""
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"metasci.{name}")
+    raise AttributeError(f"module 'metasci' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m metasci``."""
+
+from metasci.cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""Forecasts from the draws of a posterior, by the same equation in NumPy: the sampler carries none of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metasci.bayes.hierarchical import flatten
+from metasci.errors import InputError
+
+if TYPE_CHECKING:
+    from metasci.bayes.sampling import Posterior
+    from metasci.model import Model
+    from metasci.tasks import Batch
+
+__all__ = ["Forecast", "curve", "predictive"]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecast of one task's measurements.
+
+    Attributes
+    ----------
+    curve : array, (draw, row)
+        The equation's values.
+    measurement : array, (draw, row)
+        The equation's values with noise on them.
+    lower, median, upper : array, (row,)
+        5 %, 50 % and 95 % quantiles of the measurements, kept inside the model's limits.
+    log_density : array, (row,)
+        Of what was measured, in the output's unit: the logarithm of the density's mean over the draws.
+    """
+
+    curve: np.ndarray
+    measurement: np.ndarray
+    lower: np.ndarray
+    median: np.ndarray
+    upper: np.ndarray
+    log_density: np.ndarray
+
+
+def curve(posterior: Posterior, model: Model, inputs: Mapping[str, Any], task: str | int) -> np.ndarray:
+    """The equation's values for one task, (draw, row), at any conditions.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    model : Model
+    inputs : mapping of str to array
+        In the model's units: each (row,) or one number; a history and its times (row, event) or (event,).
+    task : str or int
+        Its name, or its position in the posterior.
+    """
+    index = _position(posterior, task)
+    physical = model.parameters.to_physical(posterior.draws["coordinates"][:, index, None, :])
+    arrays = {name: np.asarray(values, float) for name, values in inputs.items()}
+    for history in model.histories:
+        for name in (history, f"{history}_time"):
+            arrays[name] = np.atleast_2d(arrays[name])
+    return np.asarray(model(arrays, physical))
+
+
+def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int, seed: int = 0) -> Forecast:
+    """Forecast the measurements of one task of a batch, whether the posterior has seen them or not.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    model : Model
+    batch : Batch
+        Its mask says which measurements; its names find the task in the posterior.
+    task_index : int
+        Position of the task in the batch.
+    seed : int
+        For the noise.
+
+    Raises
+    ------
+    InputError
+        If the posterior does not know the task.
+    """
+    only = np.zeros(tuple(batch.mask.shape), bool)
+    only[task_index] = True
+    rows = flatten(model, batch, only)
+    index = _position(posterior, batch.names[task_index])
+    values = curve(posterior, model, rows.inputs, index)
+    noise = model.noise
+    centre = np.asarray(noise.link(values))
+    scales = posterior.draws["log_noise"].T[..., None]
+    sd = np.sqrt(noise.variance(values, scales))
+    if "noise_precision" in posterior.draws:
+        sd = sd / np.sqrt(posterior.draws["noise_precision"][:, index, None])
+    random = np.random.default_rng(seed)
+    measurement = np.asarray(noise.unlink(centre + sd * random.standard_normal(centre.shape)))
+    lower, median, upper = np.quantile(measurement, (0.05, 0.5, 0.95), axis=0)
+    for law in model.constraints:
+        lower, median, upper = (np.clip(value, *law.limits) for value in (lower, median, upper))
+    each = -0.5 * ((np.asarray(noise.link(rows.output)) - centre) / sd) ** 2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi)
+    density = np.logaddexp.reduce(each, axis=0) - math.log(len(each))
+    return Forecast(values, measurement, lower, median, upper, density + _log_stretch(model, rows.output))
+
+
+def _position(posterior: Posterior, task: str | int) -> int:
+    if not isinstance(task, str):
+        return int(task)
+    if task not in posterior.tasks:
+        raise InputError(f"the posterior knows no task '{task}'.")
+    return posterior.tasks.index(task)
+
+
+def _log_stretch(model: Model, output: np.ndarray) -> np.ndarray:
+    """Logarithm of the slope of the noise's link, by which a density per output unit differs."""
+    import torch
+
+    at = torch.as_tensor(output).requires_grad_()
+    (slope,) = torch.autograd.grad(model.noise.link(at).sum(), at)
+    return np.log(np.abs(slope.numpy()))

@@ -1,0 +1,307 @@
+"""The result of calibrating tasks: parameters and predictions with intervals, and what a reader should be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from metasci.errors import InputError
+from metasci.meta.adapted import Adapted
+from metasci.meta.problem import Problem
+from metasci.meta.training import write_atomically
+from metasci.predictive import Predictive, predictive
+from metasci.tasks import Batch, TaskSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from metasci.prior import Prior
+
+__all__ = ["Calibration"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibrated tasks.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> patients = ms.dataset("theophylline")
+    >>> fit = ms.load("theophylline").calibrate(patients.select(["1"]))
+    >>> fit.parameters["unit"].tolist()
+    ['1/h', 'L/h/kg', 'L/kg']
+    """
+
+    prior: Prior
+    tasks: TaskSet
+    batch: Batch
+    adapted: Adapted
+
+    @property
+    def problem(self) -> Problem:
+        """The model held against these measurements."""
+        return self.prior.problem(self.batch)
+
+    @cached_property
+    def parameters(self) -> pd.DataFrame:
+        """Estimates with 90 % intervals beside the prior; see `table`."""
+        return self.table()
+
+    def table(self, level: float = 0.9) -> pd.DataFrame:
+        """Every parameter of every task.
+
+        Columns: task, name, unit, estimate, lower, upper, prior, prior_lower, prior_upper, shrinkage.
+        Shrinkage is the posterior variance over the prior's, in unconstrained coordinates: near 1 the
+        estimate is the prior's, near 0 the measurements'.
+        """
+        data = self.to_xarray(level=level, predictions=False).drop_vars("unit")
+        frame: pd.DataFrame = data[
+            ["estimate", "lower", "upper", "prior", "prior_lower", "prior_upper", "shrinkage"]
+        ].to_dataframe()
+        frame = frame.reset_index().rename(columns={"parameter": "name"})
+        units = {parameter.name: parameter.unit for parameter in self.prior.model.parameters}
+        frame.insert(2, "unit", frame["name"].map(units))
+        return frame
+
+    def summary(self, level: float = 0.9) -> str:
+        """The parameters as a table to read, with warnings below.
+
+        Returns
+        -------
+        str
+        """
+        lines = []
+        width = max(len(name) for name in self.prior.model.parameters.names) + 2
+        for task, rows in self.table(level).groupby("task", sort=False):
+            count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
+            lines.append(f"{task}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
+            lines.append(f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage")
+            for row in rows.itertuples():
+                unit = "" if row.unit == "1" else f" {row.unit}"
+                interval = f"{row.lower:.4g} to {row.upper:.4g}"
+                lines.append(
+                    f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  {row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
+                )
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    @property
+    def noise(self) -> dict[str, float]:
+        """Noise scales by name, in the output's unit or as fractions; the median over tasks where they differ."""
+        factor = self.adapted.noise_rate / self.adapted.noise_shape
+        factor = torch.where(torch.isfinite(factor), factor, torch.ones_like(factor)).sqrt().median()
+        scales = zip(self.prior.model.noise.scales, self.adapted.log_noise.exp(), strict=True)
+        return {name: float(value * factor) for name, value in scales}
+
+    def at_measurements(self, level: float = 0.9) -> pd.DataFrame:
+        """Measured and predicted values at every measured condition, with the prior's beside them."""
+        frame = self.tasks.to_frame()
+        measured = self.batch.mask
+        blank = self.prior.problem(self.batch)
+        frame = frame[frame[self.prior.model.output.name].notna()].reset_index(drop=True)
+        for label, use_prior in (("predicted", False), ("prior", True)):
+            forecast = predictive(blank, self.adapted, prior=use_prior)
+            lower, upper = forecast.interval(level)
+            for suffix, values in (("", forecast.median), ("_lower", lower), ("_upper", upper)):
+                frame[label + suffix] = values[measured].numpy()
+        return frame
+
+    def predict(self, level: float = 0.9, **conditions: Any) -> xr.Dataset:
+        """Predict at new conditions, for every task.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the intervals.
+        **conditions
+            One for each input of the model: a number or array in the model's unit, a string such as
+            ``"2 h"``, or a quantity such as ``[200, 400] * ms.unit("degC")``; they broadcast together. An
+            input that is constant for a task (a dose) may be left out: the task's own value is used.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
+            curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...).
+        """
+        model = self.prior.model
+        points = self._points(conditions)
+        shape = np.broadcast_shapes(*(values.shape for values in points.values()))
+        size = int(np.prod(shape))
+        inputs = dict(self.batch.inputs)
+        for name in model.inputs:
+            if name in points:
+                flat = torch.as_tensor(np.broadcast_to(points[name], shape).reshape(1, size).copy())
+                inputs[name] = flat.to(self.batch.output).expand(len(self.batch), size)
+            else:
+                inputs[name] = inputs[name][:, :1].expand(-1, size)
+        mask = torch.ones(len(self.batch), size, dtype=torch.bool)
+        batch = replace(self.batch, inputs=inputs, output=torch.ones(mask.shape, dtype=self.batch.output.dtype), mask=mask)
+        problem = Problem(model, batch, 0.0)
+        dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
+        full = (len(self.batch), *(shape or (1,)))
+        variables = {
+            name: (("task", *dims), values.detach().numpy().reshape(full), {"units": model.output.unit})
+            for name, values in self._curves(problem, level).items()
+        }
+        coords: dict[str, Any] = {"task": list(self.batch.names)}
+        for name, values in points.items():
+            spread = np.broadcast_to(values, shape or (1,))
+            coords[name] = (dims, np.asarray(spread), {"units": model.inputs[name].unit})
+        return xr.Dataset(variables, coords, {"level": level, "model": model.name, "prior": self.prior.name})
+
+    def _curves(self, problem: Problem, level: float) -> dict[str, torch.Tensor]:
+        after, before = predictive(problem, self.adapted), predictive(problem, self.adapted, prior=True)
+        lower, upper = after.interval(level)
+        curve_lower, curve_upper = after.interval(level, noise=False)
+        prior_lower, prior_upper = before.interval(level)
+        return {
+            "median": after.median, "lower": lower, "upper": upper,
+            "curve_lower": curve_lower, "curve_upper": curve_upper,
+            "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
+        }  # fmt: skip
+
+    def _points(self, conditions: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        from metasci.units import convert, unit
+
+        model = self.prior.model
+        unknown = sorted(set(conditions) - set(model.inputs))
+        if unknown:
+            raise InputError(f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}.")
+        points = {}
+        for name, given in model.inputs.items():
+            if name not in conditions:
+                if not self._is_constant(name):
+                    raise InputError(f"say at which {name} ({given.unit}) to predict.")
+                continue
+            value = conditions[name]
+            if isinstance(value, str):
+                number, _, symbol = value.strip().partition(" ")
+                try:
+                    value = float(number) * unit(symbol.strip() or "1")
+                except ValueError as error:
+                    raise InputError(f"{name}: '{value}' is not a number with a unit, such as '2 h'.") from error
+            if hasattr(value, "magnitude"):
+                value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
+            points[name] = np.asarray(value, dtype=float)
+            if not np.isfinite(points[name]).all() or (points[name] < given.lower).any():
+                raise InputError(f"{name} must be finite and at least {given.lower:g} {given.unit}.")
+        return points
+
+    def _is_constant(self, name: str) -> bool:
+        values = self.batch.inputs[name]
+        return bool((values == values[:, :1]).all()) and name not in ("time", "cycles")
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a reader of this calibration has to know, one sentence each."""
+        from metasci.report.warnings import warnings_of
+
+        return warnings_of(self)
+
+    def laws(self) -> pd.DataFrame:
+        """Each physical law of the model: whether every task keeps it at its measured conditions, and by how much not."""
+        broken = self.problem.violation(self.adapted.coordinates).detach() * self.prior.model.noise.typical[0]
+        rows = []
+        for law, values in zip(self.prior.model.constraints, broken, strict=True):
+            worst = values.max(1).values
+            for name, value in zip(self.batch.names, worst.tolist(), strict=True):
+                rows.append({"task": name, "law": law.law, "satisfied": value <= 1e-9, "violation": value})
+        return pd.DataFrame(rows, columns=["task", "law", "satisfied", "violation"])
+
+    def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
+        """Everything as a labelled Dataset (task, parameter[, observation])."""
+        model, adapted = self.prior.model, self.adapted
+        quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
+        variables: dict[str, Any] = {}
+        for label, centre, covariance in (
+            ("", adapted.coordinates, adapted.covariance),
+            ("prior", adapted.start, adapted.start_covariance),
+        ):
+            sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
+            for suffix, shift in (("", 0.0), ("lower", -quantile), ("upper", quantile)):
+                name = "_".join(part for part in (label, suffix) if part) or "estimate"
+                physical = model.parameters.to_physical((centre + shift * sd).numpy())
+                stacked = np.stack([physical[key] for key in model.parameters.names], 1)
+                variables[name] = (("task", "parameter"), stacked)
+        share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
+        variables["shrinkage"] = (("task", "parameter"), share.numpy())
+        variables["coordinates"] = (("task", "parameter"), adapted.coordinates.numpy())
+        variables["coordinate_covariance"] = (("task", "parameter", "parameter_other"), adapted.covariance.numpy())
+        variables["converged"] = (("task",), adapted.converged.numpy())
+        coords = {
+            "task": list(self.batch.names),
+            "parameter": list(model.parameters.names),
+            "unit": ("parameter", [parameter.unit for parameter in model.parameters]),
+        }
+        data = xr.Dataset(variables, coords, {"model": model.name, "prior": self.prior.name, "level": level})
+        if predictions:
+            forecast = predictive(self.problem, adapted)
+            lower, upper = forecast.interval(level)
+            blank = ~self.batch.mask
+            for name, values in (("measured", self.batch.output), ("median", forecast.median), ("low", lower), ("high", upper)):
+                shown = values.detach().masked_fill(blank, torch.nan).numpy()
+                data[f"{name}_{model.output.name}"] = (("task", "observation"), shown, {"units": model.output.unit})
+            for name in model.inputs:
+                given = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
+                data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})
+        return data
+
+    def to_json(self, level: float = 0.9) -> dict[str, Any]:
+        """Parameters, noise and warnings as plain numbers and text."""
+        rows = self.table(level).replace({np.nan: None}).to_dict("records")
+        if len(self.tasks) == 1:
+            rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
+        return {
+            "prior": self.prior.name,
+            "model": self.prior.model.name,
+            "tasks": list(self.batch.names),
+            "parameters": rows,
+            "noise": self.noise,
+            "warnings": self.warnings,
+        }
+
+    def forecast(self) -> Predictive:
+        """The predictive distribution at the measured conditions."""
+        return predictive(self.problem, self.adapted)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``calibration.nc``, ``parameters.csv``, ``predictions.csv`` and ``report.html`` into a folder."""
+        folder = Path(folder)
+        report = self._html()
+        tables = {"parameters.csv": self.table(), "predictions.csv": self.at_measurements()}
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            write_atomically(folder / name, table.to_csv(index=False).encode())
+        data = self.to_xarray()
+        data["converged"] = data["converged"].astype("int8")
+        partial = folder / ".calibration.nc.partial"
+        data.to_netcdf(partial, engine="h5netcdf")
+        partial.replace(folder / "calibration.nc")
+        write_atomically(folder / "report.html", report.encode())
+        return folder
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained HTML report."""
+        write_atomically(Path(path), self._html().encode())
+        return Path(path)
+
+    def _html(self) -> str:
+        from metasci.report.html import calibration_report
+
+        return calibration_report(self)
+
+    def plot(self) -> Figure:
+        """Data, prediction with its 90 % band, and what the prior alone would have said."""
+        from metasci.report.figures import calibration_figure
+
+        return calibration_figure(self)

@@ -1,0 +1,168 @@
+"""Where data sets and learned priors lie: those that ship, those in a folder, those fetched once.
+
+A wheel carries `datasets/` and `models/` inside the package; a checkout has them beside it. Data that may
+not ship are named by a card with `external`: they are looked for under the environment variable
+``METASCI_DATA_DIR``, and else fetched from the card's `url`, if it has one, into the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metasci.errors import InputError
+from metasci.io.cards import Card
+
+if TYPE_CHECKING:
+    from metasci.model import Model
+    from metasci.tasks import TaskSet
+
+__all__ = ["card", "dataset", "names", "shipped"]
+
+DATA_DIR = "METASCI_DATA_DIR"
+_MARK = {"datasets": "dataset.toml", "models": "prior.json"}
+
+
+def shipped(kind: str) -> Path:
+    """The folder of what ships: `kind` is ``"datasets"`` or ``"models"``.
+
+    Examples
+    --------
+    >>> (shipped("datasets") / "theophylline" / "dataset.toml").exists()
+    True
+    """
+    if kind not in _MARK:
+        raise InputError(f"nothing of the kind '{kind}' ships; kinds are {', '.join(_MARK)}.")
+    package = Path(__file__).resolve().parent
+    inside = package / "_shipped" / kind
+    return inside if inside.is_dir() else package.parent / kind
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of the data sets or learned priors that ship.
+
+    Examples
+    --------
+    >>> "theophylline" in names("datasets")
+    True
+    """
+    folder = shipped(kind)
+    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{_MARK[kind]}")))
+
+
+def card(name_or_folder: str | Path) -> Card:
+    """The card of a data set, by the name of one that ships or by its folder.
+
+    Raises
+    ------
+    InputError
+        If there is none; the sentence lists those that ship.
+    """
+    return Card.from_toml(_folder(name_or_folder) / _MARK["datasets"])
+
+
+def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | None = None) -> TaskSet:
+    """Tasks from a data set that ships, from a folder with a card, from a NetCDF file, or from a CSV file.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        Such as ``"theophylline"``, ``"my_data/"`` (holds `dataset.toml`), ``"tasks.nc"`` or ``"mine.csv"``.
+    card : Card, optional
+        Says what the columns of a CSV file mean; the others have a card of their own.
+    model : Model, optional
+        Its units are those of the result, and the limits of its inputs are checked.
+
+    Raises
+    ------
+    InputError
+        If there is no such data, or they are not what the card says.
+
+    Examples
+    --------
+    >>> dataset("theophylline")
+    TaskSet('theophylline': 12 tasks, 132 measurements)
+    """
+    from metasci.tasks import TaskSet
+
+    path = Path(name_or_path)
+    if str(name_or_path) not in names("datasets") and path.is_file():
+        if path.suffix == ".nc":
+            tasks = TaskSet.from_netcdf(path)
+            return (
+                tasks if model is None else TaskSet.from_dataset(tasks.dataset, tasks.card, str(path), model)
+            )
+        if card is None:
+            raise InputError(
+                f"'{path}' needs a card that says what its columns mean: give one, or a folder with a dataset.toml."
+            )
+        return TaskSet.from_csv(path, card, model=model)
+    folder = _folder(name_or_path)
+    own = Card.from_toml(folder / _MARK["datasets"])
+    return TaskSet.from_csv(_data_file(folder, own), own, model=model)
+
+
+def _folder(name_or_folder: str | Path) -> Path:
+    """The folder that holds the card of a data set."""
+    known = names("datasets")
+    if str(name_or_folder) in known:
+        return shipped("datasets") / str(name_or_folder)
+    folder = Path(name_or_folder)
+    if not folder.exists():
+        raise InputError(
+            f"there is no data set or file '{name_or_folder}'; data sets are {', '.join(known)}."
+        )
+    if not (folder / _MARK["datasets"]).is_file():
+        raise InputError(f"the folder '{name_or_folder}' has no dataset.toml that says what its data mean.")
+    return folder
+
+
+def _data_file(folder: Path, card: Card) -> Path:
+    """The file with the data of a card, its checksum compared."""
+    if card.file:
+        path = folder / card.file
+    elif card.external:
+        path = _external(card)
+    else:
+        raise InputError(f"the card of '{card.name}' names no file: give `file` or `external`.")
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"the data of '{card.name}' cannot be read from '{path}': {error.strerror}."
+        ) from None
+    if card.sha256 and found != card.sha256:
+        raise InputError(
+            f"'{path}' is not the file that the card of '{card.name}' describes: its SHA-256 is {found} and "
+            f"should be {card.sha256}."
+        )
+    return path
+
+
+def _external(card: Card) -> Path:
+    """The file of data that do not ship: found under METASCI_DATA_DIR, or fetched."""
+    setting = os.environ.get(DATA_DIR)
+    if setting and (path := Path(setting) / str(card.external)).is_file():
+        return path
+    if card.url:
+        import pooch
+
+        try:
+            fetched = pooch.retrieve(
+                card.url,
+                known_hash=f"sha256:{card.sha256}" if card.sha256 else None,
+                fname=Path(str(card.external)).name,
+                path=Path(pooch.os_cache("metasci")) / card.name,
+            )
+        except Exception as error:  # many kinds: no network, no such address, another checksum
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"the data of '{card.name}' could not be fetched from {card.url}: {reason}."
+            ) from None
+        return Path(fetched)
+    told = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
+    raise InputError(
+        f"the data of '{card.name}' do not ship: set {DATA_DIR} to the folder that holds '{card.external}' ({told})."
+    )

@@ -1,0 +1,263 @@
+"""The command line: metasci list | calibrate | train | evaluate | compare."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metasci.errors import InputError
+
+if TYPE_CHECKING:
+    from metasci.meta.training import Method
+    from metasci.prior import Prior
+    from metasci.tasks import TaskSet
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
+)
+
+
+class MethodName(str, Enum):
+    """Methods that `train` offers."""
+
+    gaussian = "gaussian"
+    maml = "maml"
+    fomaml = "fomaml"
+    meta_sgd = "meta-sgd"
+
+
+class Support(str, Enum):
+    """How `evaluate` chooses the support."""
+
+    first = "first"
+    random = "random"
+
+
+PriorArgument = Annotated[str, typer.Argument(metavar="PRIOR", help="A prior that ships, or the folder of one.")]
+DataArgument = Annotated[
+    str, typer.Argument(metavar="DATA", help="A data set that ships, a folder with a card, or a CSV in the prior's columns.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.command("list")
+def list_everything(as_json: Json = False) -> None:
+    """What ships: learned priors, data sets, models."""
+    from metasci import catalogue
+    from metasci.model import registered
+
+    models = {name: model.description.partition("\n")[0] for name, model in sorted(registered().items())}
+    cards = {name: catalogue.card(name) for name in catalogue.names("datasets")}
+    if as_json:
+        _print_json(
+            {
+                "priors": list(catalogue.names("models")),
+                "datasets": {name: card.title for name, card in cards.items()},
+                "models": models,
+            }
+        )
+        return
+    typer.echo("Learned priors")
+    for name in catalogue.names("models"):
+        typer.echo(f"  {name}")
+    typer.echo("Data sets")
+    for name, card in cards.items():
+        typer.echo(f"  {name:18} {card.title}")
+    typer.echo("Models")
+    for name, text in models.items():
+        typer.echo(f"  {name:32} {text}")
+
+
+@app.command()
+def calibrate(
+    prior: PriorArgument,
+    file: Annotated[Path, typer.Argument(help="Your measurements (CSV); headers carry units, such as 'time [h]'.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for tables, NetCDF and the report.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Calibrate a prior's model to your measurements."""
+    from metasci.prior import load
+
+    fit = load(prior).calibrate(file)
+    result = fit.to_json()
+    if out is not None:
+        fit.save(out)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(fit.summary())
+        if out is not None:
+            typer.echo(f"written to {out}: calibration.nc, parameters.csv, predictions.csv, report.html")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A model's name, such as kinetics.tempering.")],
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the learned prior.")],
+    method: Annotated[MethodName, typer.Option(help="How to learn and adapt.")] = MethodName.gaussian,
+    covariates: Annotated[str, typer.Option(help="'all', 'none', or names separated by commas.")] = "all",
+    penalty: Annotated[float, typer.Option(min=0.0, help="Weight of the physical laws.")] = 0.0,
+    task_noise: Annotated[bool, typer.Option(help="Give each task a noise level of its own (gaussian).")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same prior.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="File that lets a killed run go on.")] = None,
+) -> None:
+    """Learn a prior from many tasks."""
+    from metasci import catalogue
+    from metasci.evaluation import Protocol, with_enough_rows
+    from metasci.model import find
+    from metasci.prior import meta_calibrate
+
+    equation = find(model)
+    tasks, few = with_enough_rows(catalogue.dataset(data), Protocol.from_card(catalogue.dataset(data).card))
+    _say_left_out(few)
+    chosen = {"all": None, "none": ()}.get(covariates, tuple(part.strip() for part in covariates.split(",")))
+    prior = meta_calibrate(
+        equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
+        checkpoint=checkpoint, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    prior.save(out)
+    lost = prior.training["left_out_as_not_finite"]
+    if lost:
+        typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
+    typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
+
+
+@app.command()
+def evaluate(
+    prior: Annotated[str, typer.Argument(metavar="PRIOR_OR_MODEL", help="A prior, its folder, or a model's name.")],
+    data: DataArgument,
+    shots: Annotated[str | None, typer.Option(help="Numbers of measurements, such as 0,1,3,5.")] = None,
+    support: Annotated[Support | None, typer.Option(help="Which measurements; the data's card decides by default.")] = None,
+    leave_out: Annotated[str | None, typer.Option(help="Column whose groups are held out, each in turn.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Random choices of the support.")] = 5,
+    method: Annotated[MethodName, typer.Option(help="How to learn, where a model is given.")] = MethodName.gaussian,
+    as_json: Json = False,
+) -> None:
+    """k-shot figures on held-out tasks, beside baselines."""
+    from metasci import evaluation
+
+    recipe, tasks, trained = _recipe_and_tasks(prior, data, method)
+    protocol = evaluation.Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
+    protocol = protocol.with_support(support.value if support else None)
+    if not trained and leave_out is None:
+        leave_out = protocol.leave_out or tasks.card.task[0]
+    same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
+    if leave_out is None and same_data:
+        typer.echo("these are the tasks that the prior learned from; --leave-out gives honest figures", err=True)
+    report = evaluation.evaluate(
+        recipe, tasks, _shots(shots), protocol=protocol, leave_out=leave_out, seeds=seeds,
+        progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    if as_json:
+        _print_json(report)
+        return
+    _say_left_out(report["left_out"])
+    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
+    header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+    typer.echo("".join(f"{name:>{26 if name == 'method' else 12}}" for name in header))
+    for row in report["results"]:
+        cells = (f"{row[name]:>12}" if name == "shots" else f"{row[name]:>12.4g}" for name in header[1:])
+        typer.echo(f"{row['method']:>26}" + "".join(cells))
+
+
+@app.command()
+def compare(
+    prior: PriorArgument,
+    data: DataArgument,
+    shots: Annotated[int | None, typer.Option(help="Measurements that calibrate each held-out task.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Groups of tasks held out together.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
+    from metasci.bayes.comparison import compare as run
+    from metasci.prior import load
+
+    recipe = load(prior)
+    result = run(recipe, _tasks(data, recipe), shots=shots, folds=folds, progress=sys.stderr.isatty())
+    if as_json:
+        _print_json(result)
+        return
+    for key, value in result.items():
+        typer.echo(f"{key:18} {value:.4g}" if isinstance(value, float) else f"{key:18} {value}")
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the input is one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"metasci: {error}", err=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("metasci: interrupted.", err=True)
+        raise SystemExit(130) from None
+
+
+def _method(name: MethodName, penalty: float, task_noise: bool) -> Method:
+    from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD
+
+    if name is MethodName.gaussian:
+        return GaussianPrior(penalty=penalty, task_noise=task_noise)
+    makers: dict[MethodName, Any] = {MethodName.maml: MAML, MethodName.fomaml: FOMAML, MethodName.meta_sgd: MetaSGD}
+    method: Method = makers[name](penalty=penalty)
+    return method
+
+
+def _tasks(data: str, prior: Prior) -> TaskSet:
+    from metasci import catalogue
+
+    return catalogue.dataset(data, card=prior.card, model=prior.model)
+
+
+def _recipe_and_tasks(name: str, data: str, method: MethodName) -> tuple[Prior, TaskSet, bool]:
+    """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
+    from metasci import catalogue
+    from metasci.evaluation import Protocol, with_enough_rows
+    from metasci.model import registered
+    from metasci.prior import load, meta_calibrate
+
+    if name in registered():
+        tasks = catalogue.dataset(data)
+        enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
+        return meta_calibrate(registered()[name], enough, _method(method, 0.0, False)), tasks, False
+    prior = load(name)
+    return prior, _tasks(data, prior), True
+
+
+def _shots(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--shots takes whole numbers separated by commas, such as 0,1,3, not '{text}'.") from None
+
+
+def _say_left_out(names: list[str]) -> None:
+    if names:
+        typer.echo(f"left out, too few rows: {', '.join(names)}", err=True)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    def plain(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: plain(inner) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return [plain(inner) for inner in item]
+        if isinstance(item, float) and not math.isfinite(item):
+            return None
+        return item.item() if hasattr(item, "item") else item
+
+    typer.echo(json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=1))

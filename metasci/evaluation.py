@@ -1,0 +1,317 @@
+"""k-shot evaluation: calibrate held-out tasks from a few of their measurements and judge by the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.io.cards import Card
+from metasci.meta.adapted import Adapted
+from metasci.meta.gauss_newton import map_estimate
+from metasci.meta.problem import Problem
+from metasci.predictive import Predictive, predictive
+from metasci.prior import Prior
+from metasci.tasks import Batch, TaskSet
+
+__all__ = ["Protocol", "Score", "Split", "evaluate", "held_out", "split_tasks", "with_enough_rows"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How support and query are chosen, and how a figure is averaged.
+
+    Attributes
+    ----------
+    support : "first", "random" or "spread"
+        The first measurements, a random choice, or given positions within the task.
+    shots : tuple of int
+    positions : dict of int to tuple of int
+        For ``"spread"``: ranks of the support's measurements, by number of shots.
+    skip : tuple of int
+        Ranks that are never used.
+    query : "rest" or "next"
+        Every other measurement, or the one after the support.
+    query_from : int, optional
+        First rank (of the order in which measurements are taken) that may be query, the same for all shots.
+    aggregate : "mean", "root_mean_square" or "pooled"
+        RMSE as the mean of the tasks' RMSE, the root of their mean square, or over all measurements.
+    leave_out : str, optional
+        Column whose groups are held out.
+    minimum_rows : int
+    """
+
+    support: str = "random"
+    shots: tuple[int, ...] = (0, 1, 3, 5)
+    positions: dict[int, tuple[int, ...]] | None = None
+    skip: tuple[int, ...] = ()
+    query: str = "rest"
+    query_from: int | None = None
+    aggregate: str = "mean"
+    leave_out: str | None = None
+    minimum_rows: int = 0
+
+    @classmethod
+    def from_card(cls, card: Card) -> Protocol:
+        """The protocol that a data card describes, or the default."""
+        table = dict(card.protocol or {})
+        for key in ("shots", "skip"):
+            if key in table:
+                table[key] = tuple(table[key])
+        if "positions" in table:
+            table["positions"] = {int(k): tuple(v) for k, v in table["positions"].items()}
+        return cls(**table, minimum_rows=card.minimum_rows or 0)
+
+    def with_support(self, support: str | None) -> Protocol:
+        """The same with another choice of support."""
+        return self if support in (None, self.support) else replace(self, support=str(support))
+
+
+@dataclass(frozen=True)
+class Split:
+    """One division of some tasks: which task each row is, its support and its query, (row, observation)."""
+
+    task: Tensor
+    support: Tensor
+    query: Tensor
+
+
+def with_enough_rows(tasks: TaskSet, protocol: Protocol) -> tuple[TaskSet, list[str]]:
+    """The tasks with enough measurements, and the names of those without."""
+    enough = np.asarray(tasks.counts) >= protocol.minimum_rows
+    return tasks.select(enough), [name for name, kept in zip(tasks.names, enough, strict=True) if not kept]
+
+
+def split_tasks(mask: Tensor, shots: int, protocol: Protocol, seeds: int) -> Split:
+    """Divide every task's measurements, once for each seed (once in all where nothing is random).
+
+    A task that has no query left is not in the split.
+    """
+    repeats = seeds if protocol.support == "random" else 1
+    longest = max(protocol.shots)
+    rows: list[tuple[int, Tensor, Tensor]] = []
+    for seed in range(repeats):
+        for task in range(len(mask)):
+            measured = mask[task].nonzero()[:, 0]
+            order = _order(measured, protocol, seed, task)
+            if protocol.support == "spread":
+                chosen = [int(measured[r]) for r in _positions(len(measured), shots, protocol)]
+                rest = [int(i) for i in order if int(i) not in chosen]
+            else:
+                chosen = [int(i) for i in order[:shots]]
+                first = shots
+                if protocol.query == "rest":
+                    first = longest if protocol.query_from is None else protocol.query_from - _skipped(protocol)
+                rest = [int(i) for i in order[max(first, shots) :]]
+            if protocol.query == "next":
+                rest = rest[:1]
+            if rest and len(chosen) == shots:
+                support, query = torch.zeros_like(mask[task]), torch.zeros_like(mask[task])
+                support[chosen], query[rest] = True, True
+                rows.append((task, support, query))
+    if not rows:
+        empty = mask[:0]
+        return Split(torch.zeros(0, dtype=torch.long), empty, empty)
+    index, supports, queries = zip(*rows, strict=True)
+    return Split(torch.tensor(index), torch.stack(supports), torch.stack(queries))
+
+
+def _skipped(protocol: Protocol) -> int:
+    return len(protocol.skip) if protocol.support != "random" else 0
+
+
+def _order(measured: Tensor, protocol: Protocol, seed: int, task: int) -> Tensor:
+    if protocol.support == "random":
+        generator = torch.Generator().manual_seed(1_000_003 * seed + task)
+        return measured[torch.randperm(len(measured), generator=generator)]
+    keep = [rank for rank in range(len(measured)) if rank not in protocol.skip]
+    return measured[keep]
+
+
+def _positions(count: int, shots: int, protocol: Protocol) -> list[int]:
+    wanted = (protocol.positions or {}).get(shots)
+    if wanted is None:  # evenly spread
+        wanted = tuple(np.unique(np.linspace(0, count - 1, shots + 2)[1:-1].round().astype(int)).tolist())
+    return [rank for rank in wanted if rank < count and rank not in protocol.skip]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors of one method at one number of shots, gathered over folds."""
+
+    errors: list[np.ndarray]
+    relative: list[np.ndarray]
+    covered: list[np.ndarray]
+    density: list[np.ndarray]
+    seconds: list[float]
+
+    def figures(self, aggregate: str) -> dict[str, float]:
+        """RMSE, MAE, median absolute percentage error, coverage, negative log density, seconds a task."""
+        flat = np.concatenate(self.errors)
+        squares = [np.mean(e**2) for e in self.errors]
+        rmse = {
+            "mean": float(np.mean(np.sqrt(squares))),
+            "root_mean_square": float(np.sqrt(np.mean(squares))),
+            "pooled": float(np.sqrt(np.mean(flat**2))),
+        }[aggregate]
+        mae = np.mean(np.abs(flat)) if aggregate == "pooled" else np.mean([np.mean(np.abs(e)) for e in self.errors])
+        return {
+            "rmse": rmse,
+            "mae": float(mae),
+            "mdape": float(100.0 * np.median(np.concatenate(self.relative))),
+            "coverage90": float(np.mean(np.concatenate(self.covered))),
+            "nlpd": float(-np.mean(np.concatenate(self.density))),
+            "seconds_per_task": float(np.sum(self.seconds) / len(self.errors)),
+        }
+
+
+def held_out(prior: Prior, tasks: TaskSet, group: str | None, progress: bool) -> Iterator[tuple[Prior, TaskSet]]:
+    """Each fold's prior, learned without a group, and the tasks of that group; the prior itself without a group."""
+    if group is None:
+        yield prior, tasks
+        return
+    labels = np.asarray(tasks.groups(group))
+    distinct = sorted(set(labels.tolist()))
+    if len(distinct) < 2:
+        raise InputError(f"column '{group}' has only one value, '{distinct[0]}': nothing is left to learn from.")
+    for label in _track(distinct, f"leaving out each {group}", progress):
+        yield prior.retrain(tasks.select(labels != label)), tasks.select(labels == label)
+
+
+def evaluate(
+    prior: Prior,
+    tasks: TaskSet,
+    shots: Sequence[int] | None = None,
+    *,
+    protocol: Protocol | None = None,
+    leave_out: str | None = None,
+    seeds: int = 5,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """k-shot figures of a prior and of its baselines on held-out tasks.
+
+    Parameters
+    ----------
+    prior : Prior
+        Used as it is, or (with `leave_out`) as the recipe that is learned anew without each group.
+    tasks : TaskSet
+    shots : sequence of int, optional
+        The protocol's by default.
+    protocol : Protocol, optional
+        That of the tasks' card by default.
+    leave_out : str, optional
+        A column of the data; each of its groups is held out in turn.
+    seeds : int
+        Random choices of the support for every task.
+
+    Returns
+    -------
+    dict
+        ``tasks`` (their number), ``results`` (one for each method and number of shots), ``left_out``, ``protocol``.
+    """
+    protocol = protocol or Protocol.from_card(tasks.card)
+    shots = tuple(protocol.shots if shots is None else shots)
+    if any(k < 0 for k in shots):
+        raise InputError("the number of shots must not be below zero.")
+    protocol = replace(protocol, shots=shots)
+    tasks, too_few = with_enough_rows(tasks, protocol)
+    if not len(tasks):
+        raise InputError(f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs.")
+    scores: dict[tuple[str, int], Score] = {}
+    for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, progress):
+        batch = fold_prior.batch(fold_tasks)
+        for k in shots:
+            split = split_tasks(batch.mask, k, protocol, seeds)
+            for name, method in _methods(fold_prior):
+                score = scores.setdefault((name, k), Score([], [], [], [], []))
+                _judge(score, method, fold_prior, batch, split)
+    results = [
+        {"method": name, "shots": k, **scores[name, k].figures(protocol.aggregate)}
+        for name in dict.fromkeys(name for name, _ in scores)
+        for k in shots
+        if scores[name, k].errors
+    ]
+    return {
+        "tasks": len(tasks),
+        "measurements": int(np.sum(tasks.counts)),
+        "learned_method": prior.method.name,
+        "leave_out": leave_out,
+        "seeds": seeds if protocol.support == "random" else 1,
+        "support": protocol.support,
+        "aggregate": protocol.aggregate,
+        "unit": prior.model.output.unit,
+        "left_out": too_few,
+        "results": results,
+    }
+
+
+Adapt = Callable[[Batch], Adapted]
+
+
+def _methods(prior: Prior) -> list[tuple[str, Adapt]]:
+    def start_only(batch: Batch) -> Adapted:
+        return prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
+
+    def least_squares(batch: Batch) -> Adapted:
+        return per_task_least_squares(prior, batch)
+
+    return [("prior", prior.adapt), ("start only", start_only), ("per-task least squares", least_squares)]
+
+
+def per_task_least_squares(prior: Prior, batch: Batch) -> Adapted:
+    """Each task fitted alone from the typical values, with no prior but a faint one that keeps it determined."""
+    problem = prior.problem(batch)
+    size = len(prior.model.parameters)
+    start = batch.output.new_zeros(len(batch), size)
+    wide = 100.0 * torch.eye(size, dtype=start.dtype, device=start.device).expand(len(batch), -1, -1)
+    log_noise = prior.state["log_noise"]
+    estimate = map_estimate(problem, start, torch.linalg.inv(wide), log_noise, steps=100)
+    endless = torch.full_like(start[:, 0], torch.inf)
+    return Adapted(
+        estimate.coordinates, estimate.covariance, start, wide, log_noise, endless, endless,
+        estimate.converged, estimate.finite,
+    )  # fmt: skip
+
+
+def _judge(score: Score, adapt: Adapt, prior: Prior, batch: Batch, split: Split) -> None:
+    if not len(split.task):
+        return
+    chosen = batch.select(split.task)
+    began = time.perf_counter()
+    adapted = adapt(chosen.with_mask(split.support))
+    forecast = predictive(Problem(prior.model, chosen.with_mask(split.query)), adapted)
+    median, (lower, upper) = forecast.median, forecast.interval(0.9)
+    seconds = time.perf_counter() - began
+    _record(score, forecast, median, lower, upper, split, chosen)
+    score.seconds.append(seconds)
+
+
+def _record(
+    score: Score, forecast: Predictive, median: Tensor, lower: Tensor, upper: Tensor, split: Split, chosen: Batch
+) -> None:
+    density, measured = forecast.log_density(), chosen.output
+    off = measured - median
+    inside = (measured >= lower) & (measured <= upper)
+    relative = off.abs() / measured.abs().clamp(min=1e-12)
+    for row in range(len(split.task)):
+        query = split.query[row]
+        score.errors.append(off[row, query].numpy())
+        score.relative.append(relative[row, query].numpy())
+        score.covered.append(inside[row, query].double().numpy())
+        score.density.append(density[row, query].detach().numpy())
+
+
+def _track(items: list[Any], text: str, show: bool) -> Iterator[Any]:
+    if not show:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, text, console=Console(stderr=True), transient=True)

@@ -1,0 +1,1 @@
+"""Tables at the door: what their columns mean (`cards`) and how they are read (`tables`)."""

@@ -1,0 +1,126 @@
+"""Elementary functions that run on torch tensors, PyTensor variables and NumPy arrays alike.
+
+An equation written once with these functions is differentiated by torch during adaptation,
+evaluated by NumPy for plots, and compiled natively inside a PyMC model.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["absolute", "exp", "expm1", "log", "log1p", "maximum", "minimum", "softplus", "sqrt", "sum", "tanh", "where"]
+
+_NAMES = {
+    "numpy": {"absolute": "abs"},
+    "torch": {"absolute": "abs"},
+    "pytensor": {"absolute": "abs", "where": "switch"},
+}
+
+
+def _library(*values: Any) -> tuple[str, ModuleType]:
+    """Return the array library that the first non-NumPy value belongs to."""
+    for value in values:
+        root = type(value).__module__.partition(".")[0]
+        if root == "torch":
+            return "torch", sys.modules["torch"]
+        if root == "pytensor":
+            import pytensor.tensor
+
+            return "pytensor", pytensor.tensor
+    return "numpy", np
+
+
+def _call(name: str, *values: Any) -> Any:
+    library, module = _library(*values)
+    if library == "torch":
+        torch: Any = module
+        reference = next(value for value in values if isinstance(value, torch.Tensor))
+        values = tuple(
+            value
+            if isinstance(value, torch.Tensor)
+            else torch.as_tensor(value, dtype=reference.dtype if isinstance(value, float) else None)
+            for value in values
+        )
+    return getattr(module, _NAMES[library].get(name, name))(*values)
+
+
+def exp(x: Any) -> Any:
+    """Exponential.
+
+    Examples
+    --------
+    >>> float(exp(0.0))
+    1.0
+    """
+    return _call("exp", x)
+
+
+def expm1(x: Any) -> Any:
+    """Exponential minus one, accurate near zero."""
+    return _call("expm1", x)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    return _call("log", x)
+
+
+def log1p(x: Any) -> Any:
+    """Logarithm of one plus the argument, accurate near zero."""
+    return _call("log1p", x)
+
+
+def sqrt(x: Any) -> Any:
+    """Square root."""
+    return _call("sqrt", x)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return _call("tanh", x)
+
+
+def absolute(x: Any) -> Any:
+    """Absolute value."""
+    return _call("absolute", x)
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """Choose `x` where the condition holds and `y` elsewhere.
+
+    Both branches are evaluated: keep each of them finite, or its gradient turns to NaN.
+    """
+    library, module = _library(condition, x, y)
+    if library == "torch":
+        return module.where(condition, x, y)
+    return getattr(module, _NAMES[library].get("where", "where"))(condition, x, y)
+
+
+def maximum(x: Any, y: Any) -> Any:
+    """Elementwise maximum."""
+    return where(x >= y, x, y)
+
+
+def minimum(x: Any, y: Any) -> Any:
+    """Elementwise minimum."""
+    return where(x <= y, x, y)
+
+
+def sum(x: Any, axis: int = -1) -> Any:
+    """Sum over one axis, the last by default.
+
+    Examples
+    --------
+    >>> sum(np.ones((2, 3))).tolist()
+    [3.0, 3.0]
+    """
+    return x.sum(axis)
+
+
+def softplus(x: Any) -> Any:
+    """Logarithm of one plus the exponential, without overflow."""
+    return maximum(x, 0.0 * x) + log1p(exp(-absolute(x)))

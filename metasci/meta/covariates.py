@@ -1,0 +1,116 @@
+"""Known properties of a task, put on a common scale so that they can shift where its calibration starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metasci.errors import InputError
+
+__all__ = ["Covariates", "Design"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Standardised covariates of a batch of tasks, and what is not known of them.
+
+    Attributes
+    ----------
+    values : Tensor, (task, covariate)
+        Standardised values; where unknown, their expectation given those that are known.
+    uncertainty : Tensor, (task, covariate, covariate)
+        Their covariance: zero where known.
+    """
+
+    values: Tensor
+    uncertainty: Tensor
+
+    @property
+    def with_intercept(self) -> Tensor:
+        """Values behind a column of ones, (task, 1 + covariate)."""
+        return torch.nn.functional.pad(self.values, (1, 0), value=1.0)
+
+    def select(self, index: Tensor) -> Design:
+        """The design of some of the tasks."""
+        return Design(self.values[index], self.uncertainty[index])
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Standardisation learned on the training tasks.
+
+    Attributes
+    ----------
+    names : tuple of str
+    transforms : tuple of str
+        ``"identity"``, ``"log"`` or ``"sqrt"`` for each.
+    centre, scale : Tensor, (covariate,)
+        Mean and standard deviation after the transform; a covariate that does not vary has scale one.
+    correlation : Tensor, (covariate, covariate)
+
+    Examples
+    --------
+    >>> values = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    >>> Covariates.learn(("carbon",), ("identity",), values).design(values).values.ravel().tolist()
+    [-1.0, 1.0]
+    """
+
+    names: tuple[str, ...]
+    transforms: tuple[str, ...]
+    centre: Tensor
+    scale: Tensor
+    correlation: Tensor
+
+    @classmethod
+    def learn(cls, names: tuple[str, ...], transforms: tuple[str, ...], values: Tensor) -> Covariates:
+        """Learn centre, scale and correlation from the known values, (task, covariate) with NaN where unknown."""
+        moved = _transform(names, transforms, values)
+        known = torch.isfinite(moved)
+        filled = torch.where(known, moved, torch.zeros_like(moved))
+        count = known.sum(0).clamp(min=1)
+        centre = filled.sum(0) / count
+        deviation = torch.where(known, moved - centre, torch.zeros_like(moved))
+        scale = (deviation.square().sum(0) / count).sqrt()
+        scale = torch.where(scale > 1e-9 * (1.0 + centre.abs()), scale, torch.ones_like(scale))
+        standard = deviation / scale
+        # shrunken towards independence, as there may be fewer tasks than covariates
+        weight = len(values) / (len(values) + 10.0)
+        correlation = weight * standard.T @ standard / max(len(values), 1)
+        correlation = correlation + torch.diag(1.0 - correlation.diagonal())
+        return cls(names, transforms, centre, scale, correlation)
+
+    def design(self, values: Tensor) -> Design:
+        """Standardise the covariates of a batch, (task, covariate) with NaN where unknown."""
+        standard = (_transform(self.names, self.transforms, values) - self.centre) / self.scale
+        known = torch.isfinite(standard)
+        filled = torch.where(known, standard, torch.zeros_like(standard))
+        uncertainty = torch.zeros(*standard.shape, standard.shape[1], dtype=standard.dtype, device=standard.device)
+        if standard.shape[1] and not bool(known.all()):
+            patterns, group = torch.unique(known, dim=0, return_inverse=True)
+            for number, pattern in enumerate(patterns):
+                rows = (group == number).nonzero()[:, 0]
+                lost, given = (~pattern).nonzero()[:, 0], pattern.nonzero()[:, 0]
+                if not len(lost):
+                    continue
+                regression = torch.linalg.solve(
+                    self.correlation[given][:, given], self.correlation[given][:, lost]
+                )  # (given, lost)
+                filled[rows[:, None], lost] = filled[rows[:, None], given] @ regression
+                rest = self.correlation[lost][:, lost] - self.correlation[lost][:, given] @ regression
+                uncertainty[rows[:, None, None], lost[:, None], lost] = rest
+        return Design(filled, uncertainty)
+
+
+def _transform(names: tuple[str, ...], transforms: tuple[str, ...], values: Tensor) -> Tensor:
+    columns = []
+    for index, (name, transform) in enumerate(zip(names, transforms, strict=True)):
+        column = values[:, index]
+        lowest = column[torch.isfinite(column)]
+        if transform != "identity" and len(lowest) and float(lowest.min()) < 0.0:
+            raise InputError(f"covariate '{name}' must not be below zero, but is {float(lowest.min()):g}.")
+        if transform == "log" and len(lowest) and float(lowest.min()) == 0.0:
+            raise InputError(f"covariate '{name}' acts through its logarithm and must be above zero.")
+        columns.append({"identity": lambda x: x, "log": torch.log, "sqrt": torch.sqrt}[transform](column))
+    return torch.stack(columns, 1) if columns else values[:, :0]

@@ -1,0 +1,164 @@
+"""Maximum a posteriori estimates of many tasks at once under Gaussian priors.
+
+Levenberg (1944) and Marquardt (1963): Gauss–Newton steps with a damping of its own for every task, so
+that no task waits for, or disturbs, another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metasci.meta.problem import Problem
+
+__all__ = ["Estimate", "map_estimate", "normal_equations"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimates of a batch of tasks.
+
+    Attributes
+    ----------
+    coordinates : Tensor, (task, parameter)
+    covariance : Tensor, (task, parameter, parameter)
+        Laplace: the inverse of the Gauss–Newton Hessian of the negative log posterior.
+    squared : Tensor, (task, observation)
+        Squared residual expected under the posterior, over the noise's variance; zero where not measured.
+    prediction : Tensor, (task, observation)
+        On the noise's linked scale.
+    converged, finite : Tensor of bool, (task,)
+    """
+
+    coordinates: Tensor
+    covariance: Tensor
+    squared: Tensor
+    prediction: Tensor
+    converged: Tensor
+    finite: Tensor
+
+
+def map_estimate(
+    problem: Problem,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    noise_precision: Tensor | None = None,
+    start: Tensor | None = None,
+    steps: int = 50,
+    tolerance: float = 1e-6,
+) -> Estimate:
+    """Estimate every task's coordinates under its prior N(mean, precision⁻¹).
+
+    Parameters
+    ----------
+    problem : Problem
+    mean : Tensor, (task, parameter)
+    precision : Tensor, (task, parameter, parameter)
+    log_noise : Tensor, (scale,)
+    noise_precision : Tensor, (task,), optional
+        Multiplies the noise's inverse variance task by task.
+    start : Tensor, (task, parameter), optional
+        Where to begin; the prior's mean by default.
+    steps : int
+        At most so many.
+    tolerance : float
+        A task has converged when its next step is shorter than this many posterior standard deviations.
+
+    Notes
+    -----
+    A task whose objective is not finite at its start stays there and is reported in `finite`.
+    """
+    weight = torch.ones(len(mean), dtype=mean.dtype, device=mean.device) if noise_precision is None else noise_precision
+    here = (mean if start is None else start).detach().clone()
+    value = _objective(problem, here, mean, precision, log_noise, weight)
+    finite = torch.isfinite(value)
+    damping = torch.full_like(value, 1e-3)
+    converged = torch.zeros_like(finite)
+    for _ in range(steps):
+        gradient, hessian, _ = normal_equations(problem, here, mean, precision, log_noise, weight)
+        scale = hessian.diagonal(dim1=1, dim2=2)
+        step = _solve(hessian + torch.diag_embed(damping[:, None] * scale), gradient)
+        proposed = here - step
+        new = _objective(problem, proposed, mean, precision, log_noise, weight)
+        better = (new <= value + 1e-12 * value.abs()) & torch.isfinite(new)
+        here = torch.where(better[:, None], proposed, here)
+        value = torch.where(better, new, value)
+        damping = torch.where(better, damping * 0.1, damping * 10.0).clamp(1e-9, 1e12)
+        length = (step.square() * scale).sum(1).sqrt()
+        converged = converged | (length < tolerance) | (damping > 1e10)
+        if bool((converged | ~finite).all()):
+            break
+    gradient, hessian, squared = normal_equations(problem, here, mean, precision, log_noise, weight)
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(hessian).L)
+    line = problem.linearise(here, log_noise)
+    spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
+    squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
+    finite = finite & torch.isfinite(covariance).all(-1).all(-1)
+    return Estimate(here, covariance, squared, line.prediction, converged & finite, finite)
+
+
+def _objective(
+    problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
+) -> Tensor:
+    with torch.no_grad():
+        off = at - mean
+        prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
+        likelihood = problem.negative_log_likelihood(at, log_noise, weight)
+    return likelihood + prior + problem.penalty_cost(at).detach()
+
+
+def normal_equations(
+    problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradient, Gauss–Newton Hessian and squared scaled residuals of the negative log posterior."""
+    line = problem.linearise(at, log_noise)
+    mask = problem.batch.mask
+    trust = torch.where(mask, weight[:, None] / line.variance, torch.zeros_like(line.variance))
+    residual = problem.target - line.prediction
+    pull = trust * residual
+    curve = trust
+    slope = _variance_slope(problem, line.prediction, log_noise)
+    if slope is not None:  # the variance moves with the prediction: Fisher information of a Gaussian's scale
+        relative = torch.where(mask, slope / line.variance, torch.zeros_like(slope))
+        pull = pull - 0.5 * relative * (1.0 - trust * residual**2)
+        curve = curve + 0.5 * relative**2
+    gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum("to,toi->ti", pull, line.jacobian)
+    hessian = precision + torch.einsum("toi,to,toj->tij", line.jacobian, curve, line.jacobian)
+    if problem.penalty and problem.model.constraints:
+        more_gradient, more_hessian = _penalty_terms(problem, at)
+        gradient, hessian = gradient + more_gradient, hessian + more_hessian
+    squared = torch.where(mask, residual**2 / line.variance, torch.zeros_like(residual))
+    return gradient, hessian, squared
+
+
+def _variance_slope(problem: Problem, linked: Tensor, log_noise: Tensor) -> Tensor | None:
+    """d variance / d prediction on the linked scale, or None where the variance is constant."""
+    with torch.enable_grad():
+        at = linked.detach().clone().requires_grad_()
+        variance = problem.model.noise.variance(problem.model.noise.unlink(at), log_noise)
+        (slope,) = torch.autograd.grad(variance.sum(), at)
+    return slope if bool((slope != 0).any()) else None
+
+
+def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        points = problem.batch.mask.shape[1]
+        free = at.detach()[:, None, :].expand(-1, points, -1).clone().requires_grad_()
+        gradient = torch.zeros_like(at)
+        hessian = torch.zeros(*at.shape, at.shape[1], dtype=at.dtype, device=at.device)
+        for law in problem.model.constraints:
+            broken = law.violation(lambda inputs: problem.model.at(free, inputs), problem.batch.inputs)
+            broken = broken / problem.model.noise.typical[0]
+            (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True)
+            gradient = gradient + problem.penalty * torch.einsum("to,toi->ti", broken.detach(), slope) / points
+            hessian = hessian + problem.penalty * torch.einsum("toi,toj->tij", slope, slope) / points
+    return gradient, hessian
+
+
+def _solve(hessian: Tensor, gradient: Tensor) -> Tensor:
+    factor = torch.linalg.cholesky_ex(hessian).L
+    step = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
+    return torch.where(torch.isfinite(step).all(1, keepdim=True), step, torch.zeros_like(step))

@@ -1,0 +1,186 @@
+"""The training loop that every method shares: progress, reports of tasks left out, checkpoints, resumption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.meta.adapted import Adapted, State
+from metasci.meta.covariates import Design
+from metasci.meta.problem import Problem
+
+__all__ = ["Method", "learn", "read_tensors", "write_atomically", "write_tensors"]
+
+
+class Method(Protocol):
+    """A way to learn from many tasks and to adapt to a new one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    @property
+    def penalty(self) -> float:
+        """Weight of the model's physical laws."""
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations learning takes at most."""
+
+    def initial(self, problem: Problem, design: Design) -> State:
+        """The state before the first iteration."""
+
+    def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
+        """One iteration: the next state, and which tasks turned non-finite and were left out of it."""
+
+    def finished(self, state: State) -> bool:
+        """Whether learning is done."""
+
+    def adapt(self, problem: Problem, design: Design, state: State) -> Adapted:
+        """Calibrate every task of a batch."""
+
+
+def learn(
+    method: Method,
+    problem: Problem,
+    design: Design,
+    *,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    every: float = 10.0,
+    progress: bool = False,
+) -> tuple[State, dict[str, int]]:
+    """Learn from a batch of tasks until the method is done.
+
+    Parameters
+    ----------
+    method : Method
+    problem : Problem
+    design : Design
+    seed : int
+        Every iteration draws from this seed and its own number: runs repeat to the bit, also when resumed.
+    checkpoint : path, optional
+        Where to keep the state. If the file exists, learning goes on from it.
+    every : float
+        Seconds between checkpoints.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    state : State
+    left_out : dict
+        Names of tasks that turned non-finite, and in how many iterations.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint belongs to another run.
+    """
+    path = None if checkpoint is None else Path(checkpoint)
+    run = _fingerprint(method, problem, design, seed)
+    state = _resume(path, run) if path is not None and path.exists() else method.initial(problem, design)
+    left_out: Counter[str] = Counter()
+    saved = time.monotonic()
+    with _bar(method, progress) as advance:
+        while not method.finished(state):
+            state, lost = method.improve(problem, design, state, seed)
+            left_out.update(problem.batch.names[i] for i in lost.nonzero()[:, 0].tolist())
+            advance(int(state["iteration"]))
+            if path is not None and time.monotonic() - saved > every:
+                write_tensors(path, state, {"run": run})
+                saved = time.monotonic()
+    if path is not None:
+        write_tensors(path, state, {"run": run})
+    return state, dict(left_out)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: into a neighbour first, then renamed over the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, atomically."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    write_atomically(path, to_bytes(tensors, dict(metadata)))
+
+
+def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
+    """Read tensors and metadata from a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except Exception as error:
+        raise InputError(f"{path}: this is not a readable safetensors file ({error}).") from error
+
+
+def _resume(path: Path, run: str) -> State:
+    state, metadata = read_tensors(path)
+    if metadata.get("run") != run:
+        raise InputError(
+            f"{path}: this checkpoint is of another run (other data, model, method or seed); "
+            "delete it or name another file."
+        )
+    return state
+
+
+def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([repr(method), problem.model.name, problem.batch.names, seed]).encode())
+    for values in (*problem.batch.inputs.values(), problem.batch.output, problem.batch.mask, design.values):
+        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _bar:
+    """A progress bar on the terminal, or nothing."""
+
+    def __init__(self, method: Method, show: bool) -> None:
+        self.bar, self.method = None, method
+        if show:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self.bar = Progress(console=Console(stderr=True), transient=True)
+
+    def __enter__(self):  # type: ignore[no-untyped-def]
+        if self.bar is None:
+            return lambda iteration: None
+        self.bar.start()
+        task = self.bar.add_task(f"learning ({self.method.name})", total=self.method.iterations)
+        return lambda iteration: self.bar.update(task, completed=iteration)
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()

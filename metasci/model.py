@@ -1,0 +1,187 @@
+"""A model: an equation with named parameters, units, noise and physical constraints.
+
+`equation` makes one from a plain function. The function broadcasts: its parameters carry the task as
+their first dimension during adaptation, and nothing about tasks stands in the equation itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from metasci.errors import InputError
+from metasci.noise import Additive, Noise
+from metasci.parameters import Parameter, ParameterSpace
+
+__all__ = ["History", "Input", "Model", "Output", "equation", "find", "registered"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A condition under which a measurement is made: its unit, and the range in which it makes sense."""
+
+    unit: str
+    lower: float = -float("inf")
+    upper: float = float("inf")
+
+
+@dataclass(frozen=True)
+class History:
+    """Amounts given at times, such as doses: the unit of the amount and the input that dates them."""
+
+    unit: str
+    at: str = "time"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is measured: name, unit, and a label for axes."""
+
+    name: str
+    unit: str = "1"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A differentiable function of parameters and inputs, and what is known about it.
+
+    Parameters
+    ----------
+    name : str
+        Where it is found, ``"kinetics.tempering"``.
+    function : callable
+        ``function(*, inputs..., parameters...)`` on arrays that broadcast.
+    inputs, histories : mapping
+        What a measurement depends on, by name. A history ``dose`` reaches the function as ``dose``
+        and ``dose_time``, with one trailing axis (event) more than the other inputs.
+    output : Output
+    parameters : ParameterSpace
+    noise : Noise
+    constraints : tuple
+        Physical laws (`metasci.constraints`) that hold, or are to hold, for the output.
+    covariates : mapping of str to str
+        Known properties of a task that may shift its parameters: name to unit.
+    transforms : mapping of str to str
+        Scale on which a covariate acts: ``"sqrt"``, ``"log"`` or ``"identity"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @equation(inputs={"time": "h"}, output=("fraction", "1"),
+    ...           parameters=[Parameter("rate", "1/h", typical=0.1, positive=True)])
+    ... def decay(time, *, rate):
+    ...     "Exponential decay."
+    ...     from metasci.math import exp
+    ...     return exp(-rate * time)
+    >>> decay({"time": np.array([0.0, 10.0])}, {"rate": 0.1}).round(3).tolist()
+    [1.0, 0.368]
+    """
+
+    name: str
+    function: Callable[..., Any]
+    inputs: Mapping[str, Input]
+    output: Output
+    parameters: ParameterSpace
+    noise: Noise = field(default_factory=Additive)
+    constraints: tuple[Any, ...] = ()
+    histories: Mapping[str, History] = field(default_factory=dict)
+    covariates: Mapping[str, str] = field(default_factory=dict)
+    transforms: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+
+    def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+        """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
+        return self.function(**inputs, **parameters)
+
+    def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
+        """Prediction from unconstrained coordinates of shape (..., parameter)."""
+        return self(inputs, self.parameters.to_physical(coordinates))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Every array the function takes: the inputs, then each history with its times."""
+        return (*self.inputs, *(name for h in self.histories for name in (h, f"{h}_time")))
+
+    def with_noise(self, noise: Noise) -> Model:
+        """The same model under another noise."""
+        return replace(self, noise=noise)
+
+
+_REGISTERED: dict[str, Model] = {}
+
+
+def equation(
+    *,
+    inputs: Mapping[str, str | Input],
+    output: tuple[str, str] | Output,
+    parameters: Sequence[Parameter],
+    constraints: Sequence[Any] = (),
+    noise: Noise | None = None,
+    histories: Mapping[str, History] | None = None,
+    covariates: Mapping[str, str] | None = None,
+    transforms: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[..., Any]], Model]:
+    """Make a model of a function written with `metasci.math`.
+
+    The function takes its inputs by name and its parameters as keywords; its docstring is the
+    model's description and says where the equation comes from.
+
+    Raises
+    ------
+    InputError
+        If the function's arguments are not exactly the declared inputs and parameters.
+    """
+    declared = {key: value if isinstance(value, Input) else Input(value) for key, value in inputs.items()}
+    space = ParameterSpace(tuple(parameters))
+
+    def make(function: Callable[..., Any]) -> Model:
+        title = name or f"{function.__module__.removeprefix('metasci.').partition('.')[0]}.{function.__name__}"
+        model = Model(
+            name=title,
+            function=function,
+            inputs=declared,
+            output=output if isinstance(output, Output) else Output(*output),
+            parameters=space,
+            noise=noise or Additive(),
+            constraints=tuple(constraints),
+            histories=dict(histories or {}),
+            covariates=dict(covariates or {}),
+            transforms=dict(transforms or {}),
+            description=inspect.cleandoc(function.__doc__ or ""),
+        )
+        takes = set(inspect.signature(function).parameters)
+        gives = {*model.input_names, *space.names}
+        if takes != gives:
+            odd = sorted(takes ^ gives)[0]
+            where = "is not declared" if odd in takes else "is declared but not an argument"
+            raise InputError(f"equation '{title}': '{odd}' {where} of the function.")
+        _REGISTERED[title] = model
+        return model
+
+    return make
+
+
+def registered() -> dict[str, Model]:
+    """Every model made so far, by name; the package's own are loaded first."""
+    import metasci.kinetics
+    import metasci.patients  # noqa: F401
+
+    return dict(_REGISTERED)
+
+
+def find(name: str) -> Model:
+    """The model of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none; the sentence lists those there are.
+    """
+    models = registered()
+    if name not in models:
+        raise InputError(f"there is no model '{name}'; known are {', '.join(sorted(models))}.")
+    return models[name]

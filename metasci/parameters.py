@@ -1,0 +1,134 @@
+"""Named parameters of a model, and the scaled unconstrained coordinates in which they are calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metasci import math
+from metasci.errors import InputError
+
+__all__ = ["Parameter", "ParameterSpace"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A quantity of a model that differs from task to task.
+
+    Parameters
+    ----------
+    name : str
+        The quantity's name, an identifier such as ``"activation_energy"``.
+    unit : str
+        Its unit, ``"1"`` for a pure number.
+    typical : float
+        A value an expert would call ordinary; coordinate zero.
+    positive : bool
+        Whether the quantity is above zero; it is then calibrated as a logarithm.
+    bounds : tuple of float, optional
+        Lower and upper bound; it is then calibrated as a logit.
+    spread : float
+        How much the quantity ordinarily differs between tasks, on the unconstrained scale
+        (for a positive quantity: 0.5 means by a factor of about 1.6); one unit of coordinate.
+    description : str
+        What it is, for tables and reports.
+
+    Raises
+    ------
+    InputError
+        If the typical value lies outside of what is allowed.
+
+    Examples
+    --------
+    >>> rate = Parameter("rate", "1/s", typical=1e-3, positive=True, spread=2.0)
+    >>> round(float(rate.to_physical(1.0)) / 1e-3, 3)
+    7.389
+    """
+
+    name: str
+    unit: str = "1"
+    typical: float = 0.0
+    positive: bool = False
+    bounds: tuple[float, float] | None = None
+    spread: float = 0.5
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        lower, upper = self.limits
+        if not lower < self.typical < upper:
+            raise InputError(
+                f"parameter '{self.name}': its typical value {self.typical:g} must lie inside ({lower:g}, {upper:g})."
+            )
+        if not self.spread > 0:
+            raise InputError(f"parameter '{self.name}': its spread must be above zero, not {self.spread:g}.")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lower and upper limit of the physical value."""
+        if self.bounds is not None:
+            return self.bounds
+        return (0.0 if self.positive else -np.inf), np.inf
+
+    def _unscale(self, free: Any) -> Any:
+        if self.bounds is not None:
+            lower, upper = self.bounds
+            return lower + (upper - lower) * 0.5 * (1.0 + math.tanh(0.5 * free))
+        return math.exp(free) if self.positive else free
+
+    def _free(self, value: Any) -> Any:
+        if self.bounds is not None:
+            lower, upper = self.bounds
+            return math.log((value - lower) / (upper - value))
+        return math.log(value) if self.positive else value
+
+    def to_physical(self, coordinate: Any) -> Any:
+        """Physical value at a coordinate (torch, NumPy or PyTensor)."""
+        return self._unscale(float(self._free(np.float64(self.typical))) + self.spread * coordinate)
+
+    def to_coordinate(self, value: Any) -> Any:
+        """Coordinate of a physical value; values outside the limits give NaN or infinity."""
+        return (self._free(value) - float(self._free(np.float64(self.typical)))) / self.spread
+
+
+@dataclass(frozen=True)
+class ParameterSpace:
+    """The ordered parameters of a model.
+
+    Examples
+    --------
+    >>> space = ParameterSpace((Parameter("a", typical=2.0, positive=True), Parameter("b")))
+    >>> space.names
+    ('a', 'b')
+    >>> {k: float(v) for k, v in space.to_physical(np.zeros(2)).items()}
+    {'a': 2.0, 'b': 0.0}
+    """
+
+    parameters: tuple[Parameter, ...]
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(parameter.name for parameter in self.parameters)
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(f"parameter '{repeated[0]}' is declared twice.")
+        object.__setattr__(self, "names", names)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.parameters)
+
+    def to_physical(self, coordinates: Any) -> dict[str, Any]:
+        """Physical values by name, from coordinates of shape (..., parameter)."""
+        return {p.name: p.to_physical(coordinates[..., i]) for i, p in enumerate(self.parameters)}
+
+    def to_coordinates(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Coordinates of shape (..., parameter), from physical values by name (NumPy)."""
+        missing = [name for name in self.names if name not in values]
+        if missing:
+            raise InputError(f"no value is given for parameter '{missing[0]}'.")
+        return np.stack([np.asarray(p.to_coordinate(np.asarray(values[p.name], float))) for p in self.parameters], -1)

@@ -1,0 +1,60 @@
+"""Figures, warnings, and the self-contained HTML report.
+
+Importing this is cheap: each name loads its module, and matplotlib, when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "Band": "metasci.report.comparisons",
+    "Section": "metasci.report.html",
+    "calibration_figure": "metasci.report.figures",
+    "calibration_report": "metasci.report.html",
+    "comparison_figure": "metasci.report.comparisons",
+    "page": "metasci.report.html",
+    "parameters_figure": "metasci.report.figures",
+    "parity_figure": "metasci.report.comparisons",
+    "shots_figure": "metasci.report.comparisons",
+    "tempering_map": "metasci.report.maps",
+    "to_png_base64": "metasci.report.style",
+    "to_svg": "metasci.report.style",
+    "warnings_of": "metasci.report.warnings",
+}
+
+__all__ = [
+    "Band",
+    "Section",
+    "calibration_figure",
+    "calibration_report",
+    "comparison_figure",
+    "page",
+    "parameters_figure",
+    "parity_figure",
+    "shots_figure",
+    "tempering_map",
+    "to_png_base64",
+    "to_svg",
+    "warnings_of",
+]
+
+if TYPE_CHECKING:
+    from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
+    from metasci.report.figures import calibration_figure, parameters_figure
+    from metasci.report.html import Section, calibration_report, page
+    from metasci.report.maps import tempering_map
+    from metasci.report.style import to_png_base64, to_svg
+    from metasci.report.warnings import warnings_of
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'metasci.report' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,169 @@
+"""What a picture of a calibration shows: along which input, at which values of the others, in which units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from metasci.report.text import duration, label, number, pretty_unit, words
+from metasci.units import convert
+
+if TYPE_CHECKING:
+    from metasci.calibration import Calibration
+
+__all__ = [
+    "Axis",
+    "Curve",
+    "axis_of",
+    "coordinates",
+    "curve",
+    "is_simulated",
+    "measurements",
+    "only",
+    "span",
+    "values_of",
+]
+
+_FOR_PEOPLE = {"K": "degC"}
+_POINTS = 160
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An input along an axis: its name, the model's unit, and the unit in which people read it."""
+
+    name: str
+    unit: str
+    shown: str
+
+    @property
+    def label(self) -> str:
+        """Name and unit, for an axis."""
+        return label(words(self.name), self.shown)
+
+    def show(self, values: Any) -> np.ndarray:
+        """Values from the model's unit into the one shown."""
+        return convert(np.asarray(values, float), self.unit, self.shown)
+
+    def text(self, value: float) -> str:
+        """One value, in the model's unit, with its unit, as in ``10 min`` or ``400 °C``."""
+        if self.unit == "s":
+            return duration(value)
+        return f"{number(float(self.show(value)))} {pretty_unit(self.shown)}".strip()
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What calibration and prior say along an axis, in the units shown; each (point,)."""
+
+    x: np.ndarray
+    median: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    prior: np.ndarray
+    prior_lower: np.ndarray
+    prior_upper: np.ndarray
+
+
+def is_simulated(calibration: Calibration) -> bool:
+    """Whether the measurements are simulated and not real."""
+    return str(calibration.tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
+
+
+def only(calibration: Calibration, index: int) -> Calibration:
+    """The calibration of one of its tasks."""
+    chosen = torch.tensor([index])
+    adapted = calibration.adapted
+    parts: dict[str, Any] = {item.name: getattr(adapted, item.name) for item in fields(adapted)}
+    cut = {
+        name: part[chosen]
+        for name, part in parts.items()
+        if isinstance(part, torch.Tensor) and name != "log_noise"
+    }
+    return replace(
+        calibration,
+        tasks=calibration.tasks.select([index]),
+        batch=calibration.batch.select(chosen),
+        adapted=replace(adapted, **cut),
+    )
+
+
+def coordinates(calibration: Calibration) -> list[str]:
+    """The inputs that vary along a task's measurements, the one to draw along first.
+
+    An input that is constant for a task by its nature, such as a dose per weight, is none of them.
+    """
+    data, model = calibration.tasks.dataset, calibration.prior.model
+    found = [name for name in model.inputs if name not in data or "observation" in data[name].dims]
+    distinct = {name: len(np.unique(values_of(calibration, name))) for name in found}
+    return sorted(found, key=lambda name: (name != "temperature", -distinct[name]))
+
+
+def values_of(calibration: Calibration, name: str) -> np.ndarray:
+    """An input at every measurement, in the model's unit."""
+    batch = calibration.batch
+    values: np.ndarray = batch.inputs[name].expand(batch.mask.shape)[batch.mask].cpu().numpy()
+    return values
+
+
+def measurements(calibration: Calibration) -> np.ndarray:
+    """What was measured, in the order of `values_of`."""
+    values: np.ndarray = calibration.batch.output[calibration.batch.mask].cpu().numpy()
+    return values
+
+
+def axis_of(calibration: Calibration, name: str) -> Axis:
+    """The axis of an input; seconds become minutes or hours by how many there are."""
+    unit = calibration.prior.model.inputs[name].unit
+    shown = _FOR_PEOPLE.get(unit, unit)
+    if unit == "s":
+        most = span(calibration, name)[1]
+        shown = "h" if most >= 7200.0 else "min" if most >= 300.0 else "s"
+    return Axis(name, unit, shown)
+
+
+def span(calibration: Calibration, name: str) -> tuple[float, float]:
+    """From where to where to draw along an input, in the model's unit.
+
+    Time and cycles run from zero to beyond the last measurement, as far as the prior knows (but not endlessly
+    far); any other input over the measurements and what the prior has seen.
+    """
+    given = calibration.prior.model.inputs[name]
+    known = calibration.prior.training.get("ranges", {}).get(name)
+    measured = values_of(calibration, name)
+    low, high = (float(measured.min()), float(measured.max())) if len(measured) else (np.inf, -np.inf)
+    if name in ("time", "cycles"):
+        reach = 1.4 if calibration.prior.model.histories else 4.0
+        far = float(known[1]) if known else 0.0
+        if high <= 0.0:
+            return 0.0, far or 1.0
+        return 0.0, max(1.05 * high, min(far, reach * high))
+    if known:
+        low, high = min(low, float(known[0])), max(high, float(known[1]))
+    if not np.isfinite(low):
+        low, high = max(given.lower, 0.0), min(given.upper, 1.0)
+    margin = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
+    return max(low - margin, given.lower), min(high + margin, given.upper)
+
+
+def curve(calibration: Calibration, axis: Axis, fixed: Mapping[str, float] | None = None) -> Curve:
+    """Calibration and prior of a single task along one input, at fixed values of the others (in the model's units)."""
+    low, high = span(calibration, axis.name)
+    grid = [
+        np.linspace(low, high, _POINTS),
+        values_of(calibration, axis.name),
+    ]  # a measured point lies on the line
+    for name, history in calibration.prior.model.histories.items():
+        if history.at == axis.name:  # a dose makes a step: just before, and at
+            given = calibration.batch.inputs[f"{name}_time"].numpy().ravel()
+            grid += [given, given - 1e-6 * (high - low)]
+    points = np.unique(np.concatenate(grid))
+    points = points[(points >= low) & (points <= high)]
+    conditions: dict[str, Any] = {axis.name: points, **(fixed or {})}
+    said = calibration.predict(**conditions).isel(task=0)
+    names = ("median", "lower", "upper", "prior", "prior_lower", "prior_upper")
+    return Curve(axis.show(points), *(said[name].to_numpy() for name in names))

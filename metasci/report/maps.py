@@ -1,0 +1,113 @@
+"""Time and temperature as a map: calibrated output, and how wide its interval is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from metasci.errors import InputError
+from metasci.report.curves import axis_of, is_simulated, measurements, only, span, values_of
+from metasci.report.marks import titled
+from metasci.report.style import INK, styled
+from metasci.report.text import duration, label, number, words
+
+if TYPE_CHECKING:
+    from metasci.calibration import Calibration
+
+__all__ = ["has_map", "tempering_map"]
+
+_TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0)
+
+
+def has_map(calibration: Calibration) -> bool:
+    """Whether the model is one of time and temperature."""
+    return set(calibration.prior.model.inputs) == {"time", "temperature"}
+
+
+@styled
+def tempering_map(
+    calibration: Calibration,
+    task: int = 0,
+    *,
+    shortest: float = 60.0,
+    longest: float = 86400.0,
+    temperatures: tuple[float, float] | None = None,
+    points: int = 60,
+) -> Figure:
+    """Median over time (logarithmic) and temperature with the measurements on it, and the 90 % interval's width.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of a model whose inputs are ``time`` (s) and ``temperature`` (K).
+    task : int
+        Position of the task.
+    shortest, longest : float
+        In seconds.
+    temperatures : tuple of float, optional
+        In kelvin; by default the range that the prior has seen.
+    points : int
+        Along each axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if not has_map(calibration):
+        raise InputError(
+            f"a map of time and temperature needs these two inputs, which {calibration.prior.model.name} does not have."
+        )
+    one = only(calibration, task)
+    output, axis = one.prior.model.output, axis_of(one, "temperature")
+    quantity = output.label or words(output.name)
+    time = np.geomspace(shortest, longest, points)
+    temperature = np.linspace(*(temperatures or span(one, "temperature")), points)
+    said = one.predict(time=time[None, :], temperature=temperature[:, None]).isel(task=0)
+    median, width = said["median"].to_numpy(), (said["upper"] - said["lower"]).to_numpy()
+    figure = Figure(figsize=(8.2, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    norm = Normalize(float(median.min()), float(median.max()))
+    for place, values, colours, title in (
+        (left, median, "viridis", label(quantity, output.unit)),
+        (right, width, "BuPu", label("width of the 90 % interval", output.unit)),
+    ):
+        levels = MaxNLocator(11).tick_values(float(values.min()), float(values.max()))
+        filled = place.contourf(time, axis.show(temperature), values, levels, cmap=colours)
+        filled.set_rasterized(True)
+        lines = place.contour(
+            time, axis.show(temperature), values, levels[1:-1], colors=INK, linewidths=0.5, alpha=0.7
+        )
+        place.clabel(lines, fmt=lambda value: number(value), fontsize=7)
+        place.set_title(title, fontweight="normal")
+        norm = filled.norm if place is left else norm
+        _time_axis(place, shortest, longest)
+        inside = (values_of(one, "time") >= shortest) & (values_of(one, "time") <= longest)
+        place.scatter(
+            values_of(one, "time")[inside], axis.show(values_of(one, "temperature"))[inside], s=34, zorder=5,
+            c=measurements(one)[inside] if place is left else "white", cmap="viridis" if place is left else None,
+            norm=norm if place is left else None, edgecolors=INK if place is right else "white", linewidths=1.2,
+        )  # fmt: skip
+    left.set_ylabel(axis.label)
+    figure.supxlabel("time", fontsize=8.5)
+    figure.suptitle(
+        titled(one.batch.names[0], is_simulated(calibration)),
+        x=0.01,
+        ha="left",
+        fontsize=10,
+        fontweight="bold",
+    )
+    return figure
+
+
+def _time_axis(axes: Axes, shortest: float, longest: float) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(shortest, longest)
+    ticks = [tick for tick in (*_TICKS, 86400.0) if shortest <= tick <= longest]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))

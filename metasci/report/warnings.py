@@ -1,0 +1,193 @@
+"""What a reader of a calibration has to know before trusting it, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from metasci.meta.gaussian import GaussianPrior
+from metasci.predictive import predictive
+from metasci.report.text import duration, enumerated, number, pretty_unit, words
+from metasci.units import convert
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from metasci.calibration import Calibration
+
+__all__ = ["warnings_of"]
+
+_ONE_BY_ONE = 20
+_FAR = 1e-3
+_UNUSUAL = 3.0
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to say of one task: in full, and as what it shares with others."""
+
+    task: str
+    says: str
+    shared: str
+
+
+def warnings_of(calibration: Calibration) -> list[str]:
+    """The warnings of a calibration.
+
+    Parameters
+    ----------
+    calibration : Calibration
+
+    Returns
+    -------
+    list of str
+        One sentence each, naming the task; of more than twenty tasks, one for all that share a fault.
+    """
+    found = [
+        finding
+        for check in (_convergence, _surprises, _extrapolation, _missing, _unusual, _laws, _clipped)
+        for finding in check(calibration)
+    ]
+    notes = list(calibration.adapted.notes)
+    if len(calibration.batch) <= _ONE_BY_ONE:
+        return [f"task {finding.task}: {finding.says}." for finding in found] + notes
+    together: dict[str, list[str]] = {}
+    for finding in found:
+        together.setdefault(finding.shared, []).append(finding.task)
+    count = len(calibration.batch)
+    return [
+        f"{len(tasks)} of {count} tasks ({enumerated(tasks, most=3)}): {shared}."
+        for shared, tasks in together.items()
+    ] + notes
+
+
+def _convergence(calibration: Calibration) -> Iterator[Finding]:
+    names, adapted = calibration.batch.names, calibration.adapted
+    for index in _where(~adapted.finite):
+        text = "the calculation gave no finite numbers, so the prior stands in for the calibration"
+        yield Finding(names[index], text, text)
+    for index in _where(adapted.finite & ~adapted.converged):
+        text = "the calibration has not converged, so its estimates and intervals are provisional"
+        yield Finding(names[index], text, text)
+
+
+def _surprises(calibration: Calibration) -> Iterator[Finding]:
+    """Measurements that the prior holds to be next to impossible: most often a wrong unit or a slip of the pen."""
+    output, batch = calibration.prior.model.output, calibration.batch
+    below = predictive(calibration.problem, calibration.adapted, prior=True).cumulative()
+    far = (torch.minimum(below, 1.0 - below) < _FAR) & batch.mask
+    for index in _where(far.any(1)):
+        which = _where(far[index])
+        order = {place: rank + 1 for rank, place in enumerate(_where(batch.mask[index]))}
+        ranks = enumerated([str(order[place]) for place in which], most=5)
+        values = enumerated([number(float(batch.output[index, place])) for place in which], most=5)
+        unit = pretty_unit(output.unit)
+        stands = "is far outside what the prior expects; check its unit"
+        many = len(which) > 1
+        yield Finding(
+            batch.names[index],
+            f"measurement{'s' * many} {ranks} ({words(output.name)} {values}{' ' * bool(unit)}{unit}) "
+            f"{stands.replace('is', 'are', 1).replace('its', 'their') if many else stands}",
+            "a measurement lies far outside what the prior expects; check the unit",
+        )
+
+
+def _extrapolation(calibration: Calibration) -> Iterator[Finding]:
+    batch, model = calibration.batch, calibration.prior.model
+    for name, (low, high) in calibration.prior.training.get("ranges", {}).items():
+        if name not in batch.inputs or name not in model.inputs:
+            continue
+        values = batch.inputs[name].expand(batch.mask.shape)
+        margin = _TOLERANCE * max(high - low, abs(high), 1e-300)
+        outside = ((values < low - margin) | (values > high + margin)) & batch.mask
+        unit = model.inputs[name].unit
+        known = f"{_quantity(low, unit)} to {_quantity(high, unit)}"
+        for index in _where(outside.any(1)):
+            there = values[index][outside[index]]
+            least, most = _quantity(float(there.min()), unit), _quantity(float(there.max()), unit)
+            at = least if least == most else f"{least} to {most}"
+            beyond = f"outside the range that the prior was learned from ({known})"
+            yield Finding(
+                batch.names[index],
+                f"{words(name)} {at} lies {beyond}, so the calibration extrapolates",
+                f"{words(name)} lies {beyond}, so the calibration extrapolates",
+            )
+
+
+def _missing(calibration: Calibration) -> Iterator[Finding]:
+    names = calibration.prior.covariates.names
+    unknown = ~torch.isfinite(calibration.batch.covariates)
+    wider = isinstance(calibration.prior.method, GaussianPrior)
+    so = "the prior is wider" if wider else "what the training tasks lead to expect is used instead"
+    for index in _where(unknown.any(1)):
+        lost = [words(names[place]) for place in _where(unknown[index])]
+        text = f"{enumerated(lost, most=12)} not given: {so}"
+        yield Finding(calibration.batch.names[index], text, text)
+
+
+def _unusual(calibration: Calibration) -> Iterator[Finding]:
+    covariates, model = calibration.prior.covariates, calibration.prior.model
+    given = calibration.batch.covariates
+    standard = covariates.design(given).values
+    odd = (standard.abs() > _UNUSUAL) & torch.isfinite(given)
+    for index in _where(odd.any(1)):
+        for place in _where(odd[index]):
+            name = covariates.names[place]
+            value = _quantity(float(given[index, place]), model.covariates.get(name, "1"))
+            beyond = "lies outside the range of the tasks that the prior was learned from"
+            off = f"{number(float(standard[index, place].abs()), 2)} standard deviations off"
+            yield Finding(
+                calibration.batch.names[index],
+                f"{words(name)} {value} {beyond} ({off})",
+                f"{words(name)} {beyond}",
+            )
+
+
+def _laws(calibration: Calibration) -> Iterator[Finding]:
+    if not calibration.prior.model.constraints:
+        return
+    unit = calibration.prior.model.output.unit
+    laws = calibration.laws()
+    for row in laws[~laws["satisfied"].astype(bool)].to_dict("records"):
+        breaks = f"the calibrated curve breaks the law '{row['law']}'"
+        yield Finding(row["task"], f"{breaks} by up to {_quantity(row['violation'], unit)}", breaks)
+
+
+def _clipped(calibration: Calibration) -> Iterator[Finding]:
+    """Intervals cut at a physical limit, unless the prediction itself lies on it."""
+    batch, output = calibration.batch, calibration.prior.model.output
+    forecast = calibration.forecast()
+    lower, upper = forecast.interval(0.9)
+    for law in calibration.prior.model.constraints:
+        for limit, end, side in ((law.limits[0], lower, "below"), (law.limits[1], upper, "above")):
+            if not np.isfinite(limit):
+                continue
+            near = _TOLERANCE * max(1.0, abs(limit))
+            cut = ((end - limit).abs() <= near) & ((forecast.median - limit).abs() > near) & batch.mask
+            for index in _where(cut.any(1)):
+                reach = f"reach {side} {_quantity(limit, output.unit)} and are cut there"
+                share = f"{int(cut[index].sum())} of {int(batch.mask[index].sum())} predictions"
+                yield Finding(
+                    batch.names[index],
+                    f"the 90 % intervals of {share} {reach}",
+                    f"some 90 % intervals {reach}",
+                )
+
+
+def _where(flags: Tensor) -> list[int]:
+    places: list[int] = flags.nonzero()[:, 0].tolist()
+    return places
+
+
+def _quantity(value: float, unit: str) -> str:
+    """A value with its unit, in the one that people read."""
+    if unit == "s":
+        return duration(value)
+    if unit == "K":
+        value, unit = float(convert(value, "K", "degC")), "degC"
+    return f"{number(value)} {pretty_unit(unit)}".strip()

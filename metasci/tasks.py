@@ -1,0 +1,301 @@
+"""Many tasks of one kind: labelled outside (xarray), padded and masked inside (torch).
+
+A `TaskSet` holds measurements with names and units, in arrays of (task, observation) that end in NaN
+where a task has fewer observations than the longest. A `Batch` is the same for a model: tensors in
+the model's units, without a NaN that could reach a gradient.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from metasci.batch import Batch
+from metasci.errors import InputError
+from metasci.io.arrays import assemble, check_dataset, present, width
+from metasci.io.cards import Card
+from metasci.io.tables import read_table, tidy
+from metasci.units import convert
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from metasci.model import Model
+
+__all__ = ["Batch", "TaskSet"]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskSet:
+    """Tasks with their measurements, conditions and covariates.
+
+    Make one with `from_csv`, `from_frame`, `from_dataset` or `from_netcdf`.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        Dimensions ``task``, ``observation`` and, with histories, ``event``; units in each variable's attrs.
+    card : Card
+        What the columns of the data mean.
+
+    Examples
+    --------
+    >>> from metasci.io.cards import Card, Column
+    >>> card = Card("decay", columns=(Column("sample", "sample", "task"), Column("time", "time", "input", "h"),
+    ...                               Column("activity", "activity", "output", "Bq")), task=("sample",))
+    >>> frame = pd.DataFrame({"sample": ["a", "a", "b"], "time [min]": [0, 30, 60], "activity": [9.0, 8.0, 7.0]})
+    >>> tasks = TaskSet.from_frame(frame, card)
+    >>> tasks
+    TaskSet('decay': 2 tasks, 3 measurements)
+    >>> tasks.dataset["time"].values
+    array([[0. , 0.5],
+           [1. , nan]])
+    """
+
+    dataset: xr.Dataset
+    card: Card
+
+    # ways in -------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_csv(
+        cls, path: str | Path, card: Card, model: Model | None = None, require_output: bool = True
+    ) -> TaskSet:
+        """Read a CSV file; see `metasci.io.tables.read_table`."""
+        return cls(assemble(read_table(path, card, model, require_output), card), card)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        card: Card,
+        where: str = "table",
+        model: Model | None = None,
+        require_output: bool = True,
+    ) -> TaskSet:
+        """Take a frame with headers as in a CSV file; `where` is what errors call it."""
+        return cls(assemble(tidy(frame, card, model, where, require_output), card), card)
+
+    @classmethod
+    def from_dataset(
+        cls, dataset: xr.Dataset, card: Card | None = None, where: str = "the Dataset"
+    ) -> TaskSet:
+        """Take a Dataset of the form that `TaskSet.dataset` has; without a card it must hold one itself."""
+        dataset = dataset.copy()
+        stored = dataset.attrs.pop("card", None)
+        if card is None:
+            if stored is None:
+                raise InputError(f"{where} has no card; give one that says what its variables mean.")
+            card = Card.from_dict(json.loads(stored))
+        return cls(check_dataset(dataset, card, where), card)
+
+    @classmethod
+    def from_netcdf(cls, path: str | Path) -> TaskSet:
+        """Read what `to_netcdf` wrote."""
+        if not Path(path).is_file():
+            raise InputError(f"there is no file '{path}'.")
+        try:
+            # nothing is decoded: units such as 'h' are ours and no time codes
+            dataset = xr.load_dataset(path, engine="h5netcdf", decode_cf=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"'{path}' is not a NetCDF file: {error}.") from None
+        return cls.from_dataset(dataset, where=str(path))
+
+    # ways out ------------------------------------------------------------------------------------
+
+    def to_netcdf(self, path: str | Path) -> Path:
+        """Write a NetCDF file, all of it or nothing; numbers come back bit by bit."""
+        path = Path(path)
+        stored = self.dataset.assign_attrs(card=json.dumps(self.card.to_dict()))
+        encoding = {name: {"_FillValue": None} for name in stored.data_vars}
+        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            stored.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return path
+
+    def to_frame(self, units: bool = False) -> pd.DataFrame:
+        """One row for each observation and each event, task by task, events first.
+
+        Columns are names, with units in ``attrs["units"]``; with `units` they are headers such as
+        ``time [h]``, ready for a CSV file that is read again.
+        """
+        ds, card = self.dataset, self.card
+        parts = []
+        for name in card.histories:
+            task, event = np.nonzero(~np.isnan(ds[name].values))
+            at = card.column(name).at
+            parts.append(pd.DataFrame({"_": task, at: ds[f"{name}_time"].values[task, event],
+                                       name: ds[name].values[task, event]}))  # fmt: skip
+        task, observation = np.nonzero(present(ds, card))
+        names = [*card.inputs, card.output.name]
+        parts.append(
+            pd.DataFrame({"_": task, **{name: ds[name].values[task, observation] for name in names}})
+        )
+        rows = pd.concat(parts, ignore_index=True).sort_values("_", kind="stable", ignore_index=True)
+        task = rows.pop("_").to_numpy()
+        told = {str(name): coord.values[task].astype(object) for name, coord in ds.coords.items()
+                if coord.dims == ("task",)}  # fmt: skip
+        known = {name: ds[name].values[task] for name in card.covariates}
+        frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
+        frame[list(rows.columns)] = rows
+        stated = {name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories)}
+        if not units:
+            frame.attrs["units"] = stated
+            return frame
+        headers = {name: f"{name} [{unit}]" for name, unit in stated.items() if unit != "1"}
+        for column in card.columns:
+            if column.role in ("task", "note"):
+                headers[column.name] = column.header
+        return frame.rename(columns=headers)
+
+    # parts ---------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return int(self.dataset.sizes["task"])
+
+    def __repr__(self) -> str:
+        return f"TaskSet('{self.card.name}': {len(self)} tasks, {int(self.counts.sum())} measurements)"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks' labels."""
+        return tuple(str(name) for name in self.dataset["task"].values)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Measurements of each task."""
+        return np.asarray((~np.isnan(self.dataset[self.card.output.name].values)).sum(axis=1), dtype=np.int64)
+
+    def select(self, which: Any) -> TaskSet:
+        """Some of the tasks, by position, label, slice, or a boolean for each task.
+
+        Raises
+        ------
+        InputError
+            If there is no task of such a label.
+        """
+        if isinstance(which, slice):
+            index = np.arange(len(self))[which]
+        else:
+            asked = np.atleast_1d(np.asarray(which))
+            if asked.dtype.kind in "UOT":
+                positions = {name: at for at, name in enumerate(self.names)}
+                for label in asked:
+                    if str(label) not in positions:
+                        raise InputError(f"the data '{self.card.name}' have no task '{label}'.")
+                index = np.array([positions[str(label)] for label in asked])
+            elif asked.dtype == bool:
+                if asked.shape != (len(self),):
+                    raise InputError(f"{len(asked)} booleans cannot select from {len(self)} tasks.")
+                index = np.flatnonzero(asked)
+            else:
+                index = asked.astype(np.intp)
+        dataset = self.dataset.isel(task=index)
+        keep = {"observation": width(present(dataset, self.card))}
+        if self.card.histories:
+            keep["event"] = max(width(~np.isnan(dataset[name].values)) for name in self.card.histories)
+        return replace(self, dataset=dataset.isel({dim: slice(size) for dim, size in keep.items()}))
+
+    def groups(self, column: str) -> NDArray[Any]:
+        """What a task or note column (by name or header), a covariate, or ``"task"`` says of each task."""
+        name = column if column == "task" else self.card.column(column).name
+        if name not in self.dataset or self.dataset[name].dims != ("task",):
+            raise InputError(f"'{column}' is not constant within the tasks of '{self.card.name}'.")
+        return np.asarray(self.dataset[name].values)
+
+    # for a model ---------------------------------------------------------------------------------
+
+    def batch(
+        self,
+        model: Model,
+        covariates: Sequence[str] = (),
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Batch:
+        """Tensors for a model, in its units.
+
+        Parameters
+        ----------
+        model : Model
+            Its inputs may also be covariates of the data, which are then repeated along the observations.
+        covariates : sequence of str
+            Which covariates to give, in this order; NaN where unknown.
+        dtype : torch.dtype, optional
+            64-bit floating point unless said otherwise.
+        device : torch.device or str
+            Where the tensors are to lie.
+
+        Raises
+        ------
+        InputError
+            If the data lack what the model needs, or have it in another dimension.
+        """
+        import torch
+
+        there = present(self.dataset, self.card)
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, needed in model.inputs.items():
+            values = self._values(name, needed.unit, f"model '{model.name}'")
+            if values.ndim == 1:
+                if np.isnan(values).any():
+                    task = self.names[int(np.flatnonzero(np.isnan(values))[0])]
+                    raise InputError(f"model '{model.name}' needs {name}, which task '{task}' does not give.")
+                values = np.broadcast_to(values[:, None], there.shape)
+            arrays[name] = _repeat_last(values, there)
+        for name, given in model.histories.items():
+            times = self.dataset[f"{name}_time"] if f"{name}_time" in self.dataset else None
+            amounts = self._values(name, given.unit, f"model '{model.name}'")
+            if times is None:
+                raise InputError(f"model '{model.name}' needs the times at which {name} is given.")
+            at = convert(times.values, times.attrs["units"], model.inputs[given.at].unit, f"{name}_time")
+            arrays[name], arrays[f"{name}_time"] = (np.nan_to_num(item)[:, None, :] for item in (amounts, at))
+        output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
+        known = [self._values(name, model.covariates.get(name), "the covariates") for name in covariates]
+
+        def tensor(values: NDArray[Any]) -> Tensor:
+            return torch.tensor(np.ascontiguousarray(values), dtype=dtype or torch.float64, device=device)
+
+        return Batch(
+            inputs={name: tensor(values) for name, values in arrays.items()},
+            output=tensor(np.nan_to_num(output)),
+            mask=torch.tensor(~np.isnan(output), device=device),
+            covariates=tensor(np.stack(known, axis=1) if known else np.empty((len(self), 0))),
+            names=self.names,
+        )
+
+    def _values(self, name: str, unit: str | None, asker: str) -> NDArray[np.float64]:
+        """The values of a variable, in a unit."""
+        if name not in self.dataset.data_vars:
+            known = ", ".join(str(item) for item in self.dataset.data_vars)
+            raise InputError(f"{asker}: the data '{self.card.name}' have no '{name}'; they have {known}.")
+        stored = self.dataset[name].attrs["units"]
+        values = convert(self.dataset[name].values, stored, unit or stored, f"{asker}, {name}")
+        return values
+
+
+def _repeat_last(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values with the last valid one of the task repeated in the padding.
+
+    A task with none takes a value of another task, so that it is one a model can be evaluated at.
+    """
+    valid = present & ~np.isnan(values)
+    if valid.all():
+        return values
+    positions = np.where(valid, np.arange(valid.shape[1]), -1)
+    last = np.maximum.accumulate(positions, axis=1)
+    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
+    return np.where(last >= 0, filled, values[valid][0] if valid.any() else 1.0)

@@ -1,0 +1,49 @@
+"""What all tests share: threads, hypothesis, and data that may be missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+# The tests run in several processes; more threads than cores make all of them slower.
+torch.set_num_threads(1)
+
+# The same examples on every machine, however slow it is.
+hypothesis.settings.register_profile("metasci", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.load_profile("metasci")
+
+
+def missing_data(name: str) -> str | None:
+    """Say why the data set `name`, which does not ship, cannot be used; None if it can."""
+    folder = os.environ.get("METASCI_DATA_DIR")
+    if not folder:
+        return f"needs the data set '{name}': METASCI_DATA_DIR is not set"
+    if not (Path(folder) / name).is_dir():
+        return f"needs the data set '{name}': METASCI_DATA_DIR has no such folder"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with a reason that names the data set, each test marked `needs_data("name")` that lacks it."""
+    for item in items:
+        for marker in item.iter_markers("needs_data"):
+            if reason := missing_data(*marker.args):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def steel_tasks_dir() -> Path:
+    """Folder of the tempering data, which do not ship; skips the test where they are missing."""
+    if reason := missing_data("steel_tempering"):
+        pytest.skip(reason)
+    return Path(os.environ["METASCI_DATA_DIR"]) / "steel_tempering"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Folder of the checkout."""
+    return Path(__file__).resolve().parent.parent

@@ -1,0 +1,80 @@
+"""`import metasci` and `metasci --help` stay light: heavy libraries load when they are used.
+
+Which modules are loaded is tested, not how long it takes: machines differ, and are noisy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {
+    "arviz",
+    "h5netcdf",
+    "matplotlib",
+    "numba",
+    "nutpie",
+    "pandas",
+    "pint",
+    "pooch",
+    "pymc",
+    "pytensor",
+    "scipy",
+    "torch",
+    "torch_geometric",
+    "xarray",
+}
+
+COMMAND_LINE = """
+import sys
+sys.argv = ["metasci", *{arguments}]
+from metasci.cli import main
+try:
+    status = main()
+except SystemExit as stop:
+    status = stop.code
+assert not status, status
+"""
+
+
+def loaded_after(code: str, directory: Path) -> set[str]:
+    """Names of the top-level modules that a new interpreter has loaded after `code`."""
+    report = "\nimport sys\nprint('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + report], cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_import_is_light(root: Path) -> None:
+    loaded = loaded_after("import metasci", root)
+    assert "metasci" in loaded
+    assert not loaded & HEAVY
+
+
+def test_listing_the_public_names_is_light(root: Path) -> None:
+    assert not loaded_after("import metasci; dir(metasci); metasci.__all__", root) & HEAVY
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["calibrate", "--help"]], ids=" ".join)
+def test_help_is_light(root: Path, arguments: list[str]) -> None:
+    loaded = loaded_after(COMMAND_LINE.format(arguments=arguments), root)
+    assert "metasci" in loaded
+    assert not loaded & HEAVY
+
+
+def test_every_public_name_is_there() -> None:
+    metasci = importlib.import_module("metasci")
+    assert metasci.__all__
+    assert [name for name in metasci.__all__ if not hasattr(metasci, name)] == []
+    assert set(metasci.__all__) <= set(dir(metasci))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    metasci = importlib.import_module("metasci")
+    assert not hasattr(metasci, "no_such_name")
