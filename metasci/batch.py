@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "repeat_last"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +74,17 @@ class Batch:
         if mask.shape != self.mask.shape:
             raise InputError(f"a mask of shape {tuple(mask.shape)} does not fit {tuple(self.mask.shape)}.")
         return replace(self, mask=mask)
+
+
+def repeat_last(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values with the last valid one of the task repeated in the padding.
+
+    A task with none takes a value of another task, so that it is one a model can be evaluated at.
+    """
+    valid = present & ~np.isnan(values)
+    if valid.all():
+        return values
+    positions = np.where(valid, np.arange(valid.shape[1]), -1)
+    last = np.maximum.accumulate(positions, axis=1)
+    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
+    return np.where(last >= 0, filled, values[valid][0] if valid.any() else 1.0)

@@ -8,7 +8,6 @@ the model's units, without a NaN that could reach a gradient.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.batch import Batch
+from metasci.batch import Batch, repeat_last
 from metasci.errors import InputError
 from metasci.io.arrays import assemble, check_dataset, present, width
 from metasci.io.cards import Card
@@ -89,7 +88,11 @@ class TaskSet:
 
     @classmethod
     def from_dataset(
-        cls, dataset: xr.Dataset, card: Card | None = None, where: str = "the Dataset"
+        cls,
+        dataset: xr.Dataset,
+        card: Card | None = None,
+        where: str = "the Dataset",
+        model: Model | None = None,
     ) -> TaskSet:
         """Take a Dataset of the form that `TaskSet.dataset` has; without a card it must hold one itself."""
         dataset = dataset.copy()
@@ -97,8 +100,11 @@ class TaskSet:
         if card is None:
             if stored is None:
                 raise InputError(f"{where} has no card; give one that says what its variables mean.")
-            card = Card.from_dict(json.loads(stored))
-        return cls(check_dataset(dataset, card, where), card)
+            try:
+                card = Card.from_dict(json.loads(stored), where=f"the card in {where}")
+            except (TypeError, json.JSONDecodeError):
+                raise InputError(f"the card in {where} is not JSON.") from None
+        return cls(check_dataset(dataset, card, where, model), card)
 
     @classmethod
     def from_netcdf(cls, path: str | Path) -> TaskSet:
@@ -106,8 +112,10 @@ class TaskSet:
         if not Path(path).is_file():
             raise InputError(f"there is no file '{path}'.")
         try:
-            # nothing is decoded: units such as 'h' are ours and no time codes
-            dataset = xr.load_dataset(path, engine="h5netcdf", decode_cf=False)
+            # values are not decoded: units such as 'h' are ours and no time codes
+            dataset = xr.load_dataset(
+                path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
+            )
         except (OSError, ValueError) as error:
             raise InputError(f"'{path}' is not a NetCDF file: {error}.") from None
         return cls.from_dataset(dataset, where=str(path))
@@ -122,7 +130,7 @@ class TaskSet:
         unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             stored.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
-            os.replace(unfinished, path)
+            unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
         return path
@@ -137,18 +145,18 @@ class TaskSet:
         parts = []
         for name in card.histories:
             task, event = np.nonzero(~np.isnan(ds[name].values))
-            at = card.column(name).at
-            parts.append(pd.DataFrame({"_": task, at: ds[f"{name}_time"].values[task, event],
-                                       name: ds[name].values[task, event]}))  # fmt: skip
+            given = {card.column(name).at: f"{name}_time", name: name}
+            parts.append(
+                pd.DataFrame({"_": task, **{to: ds[key].values[task, event] for to, key in given.items()}})
+            )
         task, observation = np.nonzero(present(ds, card))
         names = [*card.inputs, card.output.name]
-        parts.append(
-            pd.DataFrame({"_": task, **{name: ds[name].values[task, observation] for name in names}})
-        )
+        measured = {name: ds[name].values[task, observation] for name in names}
+        parts.append(pd.DataFrame({"_": task, **measured}))
         rows = pd.concat(parts, ignore_index=True).sort_values("_", kind="stable", ignore_index=True)
         task = rows.pop("_").to_numpy()
-        told = {str(name): coord.values[task].astype(object) for name, coord in ds.coords.items()
-                if coord.dims == ("task",)}  # fmt: skip
+        labels = {str(name): coord for name, coord in ds.coords.items() if coord.dims == ("task",)}
+        told = {name: coord.values[task].astype(object) for name, coord in labels.items()}
         known = {name: ds[name].values[task] for name in card.covariates}
         frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
         frame[list(rows.columns)] = rows
@@ -179,6 +187,11 @@ class TaskSet:
     def counts(self) -> NDArray[np.int64]:
         """Measurements of each task."""
         return np.asarray((~np.isnan(self.dataset[self.card.output.name].values)).sum(axis=1), dtype=np.int64)
+
+    @property
+    def covariate_names(self) -> tuple[str, ...]:
+        """The covariates that are known of at least one task."""
+        return tuple(name for name in self.card.covariates if not np.isnan(self.dataset[name].values).all())
 
     def select(self, which: Any) -> TaskSet:
         """Some of the tasks, by position, label, slice, or a boolean for each task.
@@ -254,17 +267,14 @@ class TaskSet:
                 if np.isnan(values).any():
                     task = self.names[int(np.flatnonzero(np.isnan(values))[0])]
                     raise InputError(f"model '{model.name}' needs {name}, which task '{task}' does not give.")
-                values = np.broadcast_to(values[:, None], there.shape)
-            arrays[name] = _repeat_last(values, there)
+                arrays[name] = np.broadcast_to(values[:, None], there.shape)
+            else:
+                arrays[name] = repeat_last(values, there)
         for name, given in model.histories.items():
-            times = self.dataset[f"{name}_time"] if f"{name}_time" in self.dataset else None
-            amounts = self._values(name, given.unit, f"model '{model.name}'")
-            if times is None:
-                raise InputError(f"model '{model.name}' needs the times at which {name} is given.")
-            at = convert(times.values, times.attrs["units"], model.inputs[given.at].unit, f"{name}_time")
-            arrays[name], arrays[f"{name}_time"] = (np.nan_to_num(item)[:, None, :] for item in (amounts, at))
+            for key, unit in ((name, given.unit), (f"{name}_time", model.inputs[given.at].unit)):
+                arrays[key] = np.nan_to_num(self._values(key, unit, f"model '{model.name}'"))[:, None, :]
         output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
-        known = [self._values(name, model.covariates.get(name), "the covariates") for name in covariates]
+        known = [self._covariate(name, model) for name in covariates]
 
         def tensor(values: NDArray[Any]) -> Tensor:
             return torch.tensor(np.ascontiguousarray(values), dtype=dtype or torch.float64, device=device)
@@ -283,19 +293,10 @@ class TaskSet:
             known = ", ".join(str(item) for item in self.dataset.data_vars)
             raise InputError(f"{asker}: the data '{self.card.name}' have no '{name}'; they have {known}.")
         stored = self.dataset[name].attrs["units"]
-        values = convert(self.dataset[name].values, stored, unit or stored, f"{asker}, {name}")
-        return values
+        return convert(self.dataset[name].values, stored, unit or stored, f"{asker}, {name}")
 
-
-def _repeat_last(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values with the last valid one of the task repeated in the padding.
-
-    A task with none takes a value of another task, so that it is one a model can be evaluated at.
-    """
-    valid = present & ~np.isnan(values)
-    if valid.all():
-        return values
-    positions = np.where(valid, np.arange(valid.shape[1]), -1)
-    last = np.maximum.accumulate(positions, axis=1)
-    filled = np.take_along_axis(values, np.maximum(last, 0), axis=1)
-    return np.where(last >= 0, filled, values[valid][0] if valid.any() else 1.0)
+    def _covariate(self, name: str, model: Model) -> NDArray[np.float64]:
+        """The values of a covariate; all unknown if only the model has heard of it."""
+        if name in model.covariates and name not in self.dataset:
+            return np.full(len(self), np.nan)
+        return self._values(name, model.covariates.get(name), "the covariates")

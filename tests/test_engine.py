@@ -163,7 +163,7 @@ def test_meta_gradient_of_an_equation_against_finite_differences(make, steps: in
                 moved = flat.clone()
                 moved[index] += shift
                 learned = {key: state[key] for key in _LEARNED} | {name: moved.reshape(state[name].shape)}
-                values.append(float(method.meta_loss(problem, design, learned, support).mean()))
+                values.append(method.meta_loss(problem, design, learned, support).mean().item())
             numeric = (values[0] - values[1]) / 2e-5
             assert float(gradient[name].reshape(-1)[index]) == pytest.approx(numeric, rel=2e-5, abs=1e-7)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from metasci.errors import InputError
 from metasci.io.cards import Card
-from metasci.units import same_dimension
+from metasci.io.checks import Faults, check_limits
+from metasci.io.tables import target_units
+from metasci.units import convert, same_dimension
+
+if TYPE_CHECKING:
+    from metasci.model import Model
 
 __all__ = ["assemble", "check_dataset", "present", "width"]
 
@@ -94,7 +99,7 @@ def _attrs(card: Card, name: str, units: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in attrs.items() if value}
 
 
-def check_dataset(dataset: xr.Dataset, card: Card, where: str) -> xr.Dataset:
+def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | None = None) -> xr.Dataset:
     """The Dataset with texts and floats as `TaskSet.dataset` has them; refused if it has another form."""
     if "task" not in dataset.coords or dataset["task"].dims != ("task",):
         raise InputError(f"{where} has no coordinate 'task' with the tasks' names.")
@@ -108,9 +113,9 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str) -> xr.Dataset:
     for name in card.histories:
         dims |= {name: ("task", "event"), f"{name}_time": ("task", "event")}
         units |= {name: card.column(name).unit, f"{name}_time": card.column(card.column(name).at).unit}
-    absent = {name: ("task", np.full(len(labels), np.nan), {"units": units[name]})
-              for name in card.covariates if name not in dataset}  # fmt: skip
-    dataset = dataset.assign(absent)
+    for name in card.covariates:
+        if name not in dataset:
+            dataset[name] = ("task", np.full(len(labels), np.nan), {"units": units[name]})
     for name, expected in dims.items():
         if name not in dataset:
             raise InputError(f"{where} has no variable '{name}'.")
@@ -122,7 +127,7 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str) -> xr.Dataset:
         if np.isinf(variable.values).any():
             task = labels[int(np.argwhere(np.isinf(variable.values))[0][0])]
             raise InputError(f"{where}: '{name}' of task '{task}' has an infinite value.")
-        stated = variable.attrs.get("units", "")
+        stated = variable.attrs.get("units", "1")
         if not same_dimension(stated, units[name]):
             raise InputError(
                 f"{where}: '{name}' cannot be in '{stated}'; it is to be in '{units[name]}' or alike."
@@ -134,7 +139,39 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str) -> xr.Dataset:
             raise InputError(
                 f"{where}: '{name}' of task '{labels[lacking[0][0]]}' is unknown for one observation."
             )
+    for name in card.histories:
+        amounts, times = dataset[name].values, dataset[f"{name}_time"].values
+        wrong = np.argwhere((np.isnan(amounts) != np.isnan(times)) | (amounts < 0))
+        if len(wrong):
+            raise InputError(
+                f"{where}: each '{name}' of task '{labels[wrong[0][0]]}' needs an amount, not negative, and a time."
+            )
     told = {
         name: coord.variable.astype(str) for name, coord in dataset.coords.items() if coord.dims == ("task",)
     }
-    return dataset.assign({name: dataset[name].astype(np.float64) for name in dims}).assign_coords(told)
+    dataset = dataset.assign({name: dataset[name].astype(np.float64) for name in dims}).assign_coords(told)
+    return _in_units_of(dataset, card, where, model)
+
+
+def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | None) -> xr.Dataset:
+    """The Dataset in the model's units (or its own, without a model), its values within limits."""
+    units = target_units(card, model)
+    if model is None:
+        units = {name: dataset[name].attrs.get("units", "1") for name in units}
+    units |= {f"{name}_time": units[card.column(name).at] for name in card.histories}
+    converted = {}
+    for name, unit in units.items():
+        variable = dataset[name]
+        values = convert(variable.values, variable.attrs.get("units", "1"), unit, f"{where}, '{name}'")
+        converted[name] = (variable.dims, values, {**variable.attrs, "units": unit})
+    longest = dataset.sizes["observation"]
+    flat = {
+        name: values.ravel() if values.ndim == 2 else np.repeat(values, longest)
+        for name, (dims, values, _) in converted.items()
+        if "event" not in dims
+    }
+    cells = {name: pd.Series(values) for name, values in flat.items()}
+    rows = pd.Index(np.repeat(dataset["task"].values, longest))
+    fault = Faults(where, {name: name for name in flat}, cells, rows, kind="task")
+    check_limits(card, model, flat, units, fault)
+    return dataset.assign(converted)

@@ -192,8 +192,9 @@ class GaussianPrior:
 
 def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:
     """One set of coordinates for all tasks, and the noise that leaves."""
-    together = Problem(problem.model, pooled(problem.batch), problem.penalty)
     size = len(problem.model.parameters)
+    sound = _finite_at_typical(problem)
+    together = Problem(problem.model, pooled(problem.batch.select(sound.nonzero()[:, 0])), problem.penalty)
     centre = problem.batch.output.new_zeros(1, size)
     precision = torch.eye(size, dtype=centre.dtype, device=centre.device)[None] * 0.25
     log_noise = centre.new_tensor([math.log(value) for value in problem.model.noise.typical])
@@ -202,6 +203,14 @@ def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:
         ones = torch.ones(1, dtype=centre.dtype, device=centre.device)
         log_noise = _noise_scales(together, estimate, together.batch.mask, ones, log_noise)
     return estimate.coordinates[0], log_noise
+
+
+def _finite_at_typical(problem: Problem) -> Tensor:
+    """Which tasks have a finite likelihood at the typical values; all, if none has."""
+    at = problem.batch.output.new_zeros(len(problem), len(problem.model.parameters))
+    log_noise = at.new_tensor([math.log(value) for value in problem.model.noise.typical])
+    sound = torch.isfinite(problem.negative_log_likelihood(at, log_noise))
+    return sound if bool(sound.any()) else torch.ones_like(sound)
 
 
 def _noise_scales(problem: Problem, estimate: Estimate, mask: Tensor, precision: Tensor, log_noise: Tensor) -> Tensor:

@@ -77,7 +77,8 @@ class GradientMethod:
         )[1]  # fmt: skip
         measured = problem.batch.mask.sum(1).clamp(min=1)
         share = self.shots[1] / measured.clamp(min=self.shots[1])
-        steepest = (torch.linalg.eigvalsh(curvature)[:, -1] * share).max()
+        sound = torch.isfinite(curvature).all(-1).all(-1)
+        steepest = (torch.linalg.eigvalsh(curvature[sound])[:, -1] * share[sound]).max()
         step = (0.5 / steepest).log() if self.step_size == "learned" else mean.new_tensor(float(self.step_size)).log()
         state = {
             "mean": mean,

@@ -74,7 +74,17 @@ def comparison_figure(
     colours = iter(PALETTE)
     for band in bands:
         colour = GREY if band.reference else next(colours)
-        draw_band(axes, band.x, band.median, band.lower, band.upper, colour, band.name, dashed=band.reference)
+        draw_band(
+            axes,
+            band.x,
+            band.median,
+            band.lower,
+            band.upper,
+            colour,
+            band.name,
+            band.reference,
+            not band.reference,
+        )
     used = np.asarray(support, dtype=bool)
     draw_points(axes, np.asarray(x)[~used], np.asarray(y)[~used], "kept back", hollow=True)
     draw_points(axes, np.asarray(x)[used], np.asarray(y)[used], "used to calibrate")

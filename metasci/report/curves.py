@@ -23,6 +23,7 @@ __all__ = [
     "curve",
     "is_simulated",
     "measurements",
+    "name_of",
     "only",
     "span",
     "values_of",
@@ -74,16 +75,21 @@ def is_simulated(calibration: Calibration) -> bool:
     return str(calibration.tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
 
 
+def name_of(one: Calibration) -> str:
+    """The name of a single task; a bare number is told what it is, ``subject 5``."""
+    name, columns = one.batch.names[0], one.tasks.card.task
+    if len(columns) == 1 and name.replace(".", "").isdigit():
+        return f"{words(one.tasks.card.column(columns[0]).name)} {name}"
+    return name
+
+
 def only(calibration: Calibration, index: int) -> Calibration:
     """The calibration of one of its tasks."""
     chosen = torch.tensor([index])
     adapted = calibration.adapted
-    parts: dict[str, Any] = {item.name: getattr(adapted, item.name) for item in fields(adapted)}
-    cut = {
-        name: part[chosen]
-        for name, part in parts.items()
-        if isinstance(part, torch.Tensor) and name != "log_noise"
-    }
+    parts = {item.name: getattr(adapted, item.name) for item in fields(adapted)}
+    shared = ("log_noise", "notes")
+    cut: dict[str, Any] = {name: part[chosen] for name, part in parts.items() if name not in shared}
     return replace(
         calibration,
         tasks=calibration.tasks.select([index]),

@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -24,12 +22,22 @@ from metasci.report.curves import (
     curve,
     is_simulated,
     measurements,
+    name_of,
     only,
     values_of,
 )
 from metasci.report.intervals import parameters_figure
-from metasci.report.marks import draw_band, draw_parity, draw_points, legend_below, titled
-from metasci.report.style import BLUE, GREY, styled
+from metasci.report.marks import (
+    draw_band,
+    draw_parity,
+    draw_points,
+    draw_shaded,
+    headline,
+    legend_below,
+    outer_labels,
+    titled,
+)
+from metasci.report.style import BLUE, GREY, shades, styled
 from metasci.report.text import label, words
 
 if TYPE_CHECKING:
@@ -63,24 +71,18 @@ def calibration_figure(calibration: Calibration, tasks: Sequence[int] | None = N
     chosen = list(range(len(calibration.batch)) if tasks is None else tasks)[:_MOST_TASKS]
     names = coordinates(calibration)
     shown = [only(calibration, index) for index in chosen]
-    titles = [titled(one.batch.names[0], is_simulated(calibration)) for one in shown]
     if not 1 <= len(names) <= 2:
-        return _parities(shown, titles)
+        return _parities(shown)
     axis = axis_of(calibration, names[0])
     if len(names) == 1:
-        return _panels(axis, [_Panel(title, one) for title, one in zip(titles, shown, strict=True)])
+        return _panels(axis, [_Panel(_title(one, len(shown)), one) for one in shown])
     other = axis_of(calibration, names[1])
     values = np.unique(values_of(shown[0], other.name)) if len(shown) == 1 else np.empty(0)
     if not 1 <= len(values) <= _MOST_GROUPS:
-        return _coloured(axis, other, shown, titles)
-    figure = _panels(
-        axis,
-        [
-            _Panel(f"{words(other.name)} {other.text(value)}", shown[0], {other.name: value})
-            for value in values
-        ],
-    )
-    figure.suptitle(titles[0], x=0.01, ha="left", fontsize=10, fontweight="bold")
+        return _coloured(axis, other, shown)
+    said = [(f"{words(other.name)} {other.text(value)}", {other.name: float(value)}) for value in values]
+    figure = _panels(axis, [_Panel(title, shown[0], fixed) for title, fixed in said])
+    headline(figure, _title(shown[0], len(values)))
     return figure
 
 
@@ -100,17 +102,20 @@ class _Panel:
         return near
 
 
-def _grid(count: int) -> tuple[Figure, list[Axes]]:
+def _title(one: Calibration, panels: int) -> str:
+    return titled(name_of(one), is_simulated(one), 60 if panels == 1 else 32)
+
+
+def _grid(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     columns = count if count <= 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
-    figure = Figure(
-        figsize=(5.4, 3.7) if count == 1 else (2.7 * columns, 2.3 * rows + 0.6), layout="constrained"
-    )
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel().tolist()
+    size = (5.4, 3.7) if count == 1 else (2.7 * columns + 0.3, 2.3 * rows + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share).ravel().tolist()
     for unused in axes[count:]:
         unused.remove()
     for index, place in enumerate(axes[:count]):
-        place.tick_params(labelleft=index % columns == 0)
+        place.tick_params(labelleft=index % columns == 0 or not share)
     return figure, axes[:count]
 
 
@@ -119,74 +124,59 @@ def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
     figure, axes = _grid(len(panels))
     limits = []
     for place, panel in zip(axes, panels, strict=True):
-        said, here = curve(panel.calibration, axis, panel.fixed), panel.here()
-        x, y = axis.show(values_of(panel.calibration, axis.name))[here], measurements(panel.calibration)[here]
-        draw_band(
-            place, said.x, said.prior, said.prior_lower, said.prior_upper, GREY, "prior alone", dashed=True
-        )
-        draw_band(place, said.x, said.median, said.lower, said.upper, BLUE, "calibrated")
+        one, here = panel.calibration, panel.here()
+        said = curve(one, axis, panel.fixed)
+        x, y = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
+        prior = (said.prior, said.prior_lower, said.prior_upper)
+        banded = "prior alone, 90 % band" if np.isfinite(said.prior_lower).any() else "prior alone"
+        draw_band(place, said.x, *prior, GREY, banded, dashed=True)
+        draw_band(place, said.x, said.median, said.lower, said.upper, BLUE, "calibrated, 90 % band")
         draw_points(place, x, y)
         place.set_title(panel.title)
         place.set_xlim(said.x[0], said.x[-1])
         limits.append(_limits(said, y))
-    _finish(figure, axes, axis, panels[0].calibration, limits)
+    _finish(axes, axis, panels[0].calibration, limits)
+    legend_below(figure, axes[0])
     return figure
 
 
-def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration], titles: Sequence[str]) -> Figure:
+def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration]) -> Figure:
     """Several tasks, or many values of the second input: a colour for each of a few values."""
     figure, axes = _grid(len(shown))
-    everything = np.unique(np.concatenate([values_of(one, other.name) for one in shown]))
-    few = everything[np.unique(np.linspace(0, len(everything) - 1, _MOST_COLOURS).round().astype(int))]
-    positive = bool((everything > 0).all())
-    norm = (LogNorm if positive else Normalize)(
-        everything[0], max(everything[-1], everything[0] * (1 + 1e-9) + 1e-300)
-    )
-    colours = matplotlib.colormaps["viridis"].resampled(256)
+    values = np.unique(np.concatenate([values_of(one, other.name) for one in shown]))
+    few = values[np.unique(np.linspace(0, len(values) - 1, _MOST_COLOURS).round().astype(int))]
     limits = []
-    for place, one, title in zip(axes, shown, titles, strict=True):
-        at, y = values_of(one, other.name), measurements(one)
-        x = axis.show(values_of(one, axis.name))
-        for value in few:
-            said, colour = (
-                curve(one, axis, {other.name: float(value)}),
-                colours(0.05 + 0.75 * float(norm(value))),
-            )
+    for place, one in zip(axes, shown, strict=True):
+        for value, colour in zip(few, shades(few, values), strict=True):
+            said = curve(one, axis, {other.name: float(value)})
+            name = f"{words(other.name)} {other.text(float(value))}"
             place.plot(said.x, said.prior, color=colour, lw=1.0, ls=(0, (4, 2.5)), alpha=0.8)
-            place.fill_between(said.x, said.lower, said.upper, color=colour, alpha=0.10, lw=0)
-            place.plot(
-                said.x, said.median, color=colour, label=f"{words(other.name)} {other.text(float(value))}"
-            )
-            limits.append(_limits(said, y))
-        place.scatter(
-            x,
-            y,
-            s=20,
-            c=[colours(0.05 + 0.75 * float(norm(v))) for v in at],
-            edgecolors="white",
-            lw=0.6,
-            zorder=5,
-        )
-        place.set_title(title)
+            place.fill_between(said.x, said.lower, said.upper, color=colour, alpha=0.12, lw=0, label=name)
+            place.plot(said.x, said.median, color=colour, label=name)
+            limits.append(_limits(said, measurements(one)))
+        x, colours = axis.show(values_of(one, axis.name)), shades(values_of(one, other.name), values)
+        draw_shaded(place, x, measurements(one), colours)
+        place.set_title(_title(one, len(shown)))
         place.set_xlim(said.x[0], said.x[-1])
-    _finish(figure, axes, axis, shown[0], limits)
+    axes[0].plot([], [], color=GREY, lw=1.0, ls=(0, (4, 2.5)), label="prior alone")
+    _finish(axes, axis, shown[0], limits)
+    legend_below(figure, axes[0], columns=5 if len(shown) > 1 else 3)
     return figure
 
 
-def _parities(shown: Sequence[Calibration], titles: Sequence[str]) -> Figure:
+def _parities(shown: Sequence[Calibration]) -> Figure:
     """Measured against predicted values, where there are too many inputs to draw along."""
-    figure, axes = _grid(len(shown))
+    figure, axes = _grid(len(shown), share=False)
     output = shown[0].prior.model.output
-    for place, one, title in zip(axes, shown, titles, strict=True):
-        forecast = one.forecast()
-        lower, upper = forecast.interval(0.9)
-        mask = one.batch.mask
-        median, low, high = (values[mask].numpy() for values in (forecast.median, lower, upper))
-        draw_parity(place, measurements(one), median, low, high, BLUE)
-        place.set_title(title)
     quantity = output.label or words(output.name)
-    figure.supxlabel(label(f"measured {quantity}", output.unit), fontsize=8.5)
-    figure.supylabel(label(f"predicted {quantity}", output.unit), fontsize=8.5)
+    for place, one in zip(axes, shown, strict=True):
+        forecast, mask = one.forecast(), one.batch.mask
+        both = [values[mask].numpy() for values in (forecast.median, *forecast.interval(0.9))]
+        draw_parity(place, measurements(one), both[0], both[1], both[2], BLUE)
+        place.set_title(_title(one, len(shown)))
+    outer_labels(
+        axes, label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit)
+    )
     return figure
 
 
@@ -204,24 +194,13 @@ def _limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
 
 
 def _finish(
-    figure: Figure,
-    axes: Sequence[Axes],
-    axis: Axis,
-    calibration: Calibration,
-    limits: Sequence[tuple[float, float]],
+    axes: Sequence[Axes], axis: Axis, calibration: Calibration, limits: Sequence[tuple[float, float]]
 ) -> None:
-    """Labels, limits, and one legend outside of the data."""
+    """Labels, limits and ticks."""
     low, high = min(pair[0] for pair in limits), max(pair[1] for pair in limits)
     margin = 0.04 * (high - low)
     axes[0].set_ylim(low if low == 0.0 else low - margin, high + margin)
     output = calibration.prior.model.output
-    text = label(output.label or words(output.name), output.unit)
-    if len(axes) == 1:
-        axes[0].set_xlabel(axis.label)
-        axes[0].set_ylabel(text)
-    else:
-        figure.supxlabel(axis.label, fontsize=8.5)
-        figure.supylabel(text, fontsize=8.5)
+    outer_labels(axes, axis.label, label(output.label or words(output.name), output.unit))
     for place in axes:
-        place.xaxis.set_major_locator(MaxNLocator(5 if len(axes) > 1 else 7))
-    legend_below(figure, axes[0])
+        place.xaxis.set_major_locator(MaxNLocator(5 if len(axes) > 1 else 7, steps=[1, 2, 5, 10]))

@@ -20,7 +20,7 @@ __all__ = ["Section", "calibration_report", "definitions", "figure", "notice", "
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif; color: #1a1a1a;
-  background: #fff; max-width: 56rem; margin: 2.5rem auto 4rem; padding: 0 1.25rem; }
+  background: #fff; max-width: 58rem; margin: 2.5rem auto 4rem; padding: 0 1.25rem; }
 h1 { font-size: 1.65rem; line-height: 1.25; margin: 0 0 .3rem; }
 h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; padding-top: .7rem; border-top: 1px solid #d9d9d9; }
 p { margin: .5rem 0; }
@@ -30,7 +30,7 @@ p { margin: .5rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
 th { text-align: left; font-weight: 600; border-bottom: 1.5px solid #1a1a1a; white-space: nowrap; }
 td { border-bottom: 1px solid #e6e6e6; }
-th, td { padding: .28rem 1.1rem .28rem 0; vertical-align: top; }
+th, td { padding: .28rem 1rem .28rem 0; vertical-align: top; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .22rem 1.2rem; margin: .6rem 0; font-size: .9rem; }
 dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from metasci.errors import InputError
-from metasci.report.curves import axis_of, is_simulated, measurements, only, span, values_of
-from metasci.report.marks import titled
+from metasci.report.curves import axis_of, is_simulated, measurements, name_of, only, span, values_of
+from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
 from metasci.report.text import duration, label, number, words
 
@@ -71,36 +70,29 @@ def tempering_map(
     median, width = said["median"].to_numpy(), (said["upper"] - said["lower"]).to_numpy()
     figure = Figure(figsize=(8.2, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    norm = Normalize(float(median.min()), float(median.max()))
+    inside = (values_of(one, "time") >= shortest) & (values_of(one, "time") <= longest)
+    x, y = values_of(one, "time")[inside], axis.show(values_of(one, "temperature"))[inside]
     for place, values, colours, title in (
         (left, median, "viridis", label(quantity, output.unit)),
         (right, width, "BuPu", label("width of the 90 % interval", output.unit)),
     ):
-        levels = MaxNLocator(11).tick_values(float(values.min()), float(values.max()))
-        filled = place.contourf(time, axis.show(temperature), values, levels, cmap=colours)
-        filled.set_rasterized(True)
-        lines = place.contour(
-            time, axis.show(temperature), values, levels[1:-1], colors=INK, linewidths=0.5, alpha=0.7
-        )
-        place.clabel(lines, fmt=lambda value: number(value), fontsize=7)
-        place.set_title(title, fontweight="normal")
-        norm = filled.norm if place is left else norm
         _time_axis(place, shortest, longest)
-        inside = (values_of(one, "time") >= shortest) & (values_of(one, "time") <= longest)
-        place.scatter(
-            values_of(one, "time")[inside], axis.show(values_of(one, "temperature"))[inside], s=34, zorder=5,
-            c=measurements(one)[inside] if place is left else "white", cmap="viridis" if place is left else None,
-            norm=norm if place is left else None, edgecolors=INK if place is right else "white", linewidths=1.2,
-        )  # fmt: skip
+        levels = MaxNLocator(11).tick_values(float(values.min()), float(values.max()))
+        mesh = (time, axis.show(temperature), values)
+        filled = place.contourf(*mesh, levels, cmap=colours)
+        filled.set_rasterized(True)
+        lines = place.contour(*mesh, levels, colors=INK, linewidths=0.5, alpha=0.7)
+        place.clabel(lines, fmt=number, fontsize=7)
+        place.scatter(x, y, s=52, c=INK, zorder=5, linewidths=0)
+        if place is left:  # where the model is right, a point has the colour of what lies around it
+            shown = measurements(one)[inside]
+            place.scatter(x, y, s=30, c=shown, cmap=colours, norm=filled.norm, zorder=6, linewidths=0)
+        else:
+            place.scatter(x, y, s=30, c="white", zorder=6, linewidths=0)
+        place.set_title(title, fontweight="normal")
+        place.set_xlabel("time")
     left.set_ylabel(axis.label)
-    figure.supxlabel("time", fontsize=8.5)
-    figure.suptitle(
-        titled(one.batch.names[0], is_simulated(calibration)),
-        x=0.01,
-        ha="left",
-        fontsize=10,
-        fontweight="bold",
-    )
+    headline(figure, titled(name_of(one), is_simulated(calibration)))
     return figure
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metasci.report.style import GREY, INK
 
-__all__ = ["draw_band", "draw_parity", "draw_points", "legend_below", "titled"]
+__all__ = [
+    "draw_band",
+    "draw_parity",
+    "draw_points",
+    "draw_shaded",
+    "headline",
+    "legend_below",
+    "outer_labels",
+    "titled",
+]
 
 
-def titled(text: str, simulated: bool) -> str:
-    """A title that owns up to simulated data."""
-    return f"{text} (simulated)" if simulated else text
+def titled(text: str, simulated: bool, width: int = 60) -> str:
+    """A title that owns up to simulated data, in as many lines as it needs, broken between the parts of a name."""
+    parts = text.split(" / ")
+    joined = " / ".join(part.replace(" ", "\u00a0") if len(part) < width else part for part in parts)
+    return textwrap.fill(f"{joined} (simulated)" if simulated else joined, width).replace("\u00a0", " ")
 
 
 def draw_band(
@@ -25,11 +41,13 @@ def draw_band(
     colour: str,
     name: str,
     dashed: bool = False,
+    outlined: bool = False,
 ) -> None:
-    """A median with its band; dashed and fainter for what is only held beside it."""
-    axes.fill_between(
-        x, lower, upper, color=colour, alpha=0.16 if dashed else 0.22, lw=0, label=f"{name}, 90 % band"
-    )
+    """A median with its band; dashed and fainter for what is only held beside it, outlined where bands overlap."""
+    if np.isfinite(lower).any():
+        axes.fill_between(x, lower, upper, color=colour, alpha=0.16 if dashed else 0.22, lw=0, label=name)
+    if outlined:
+        axes.plot(x, np.stack([lower, upper], 1), color=colour, lw=0.8, alpha=0.7)
     style = {"ls": (0, (4, 2.5)), "lw": 1.2} if dashed else {"ls": "-", "lw": 1.7}
     axes.plot(x, median, color=colour, label=name, **style)  # type: ignore[arg-type]
 
@@ -42,6 +60,28 @@ def draw_points(
         x, y, "o", color="white" if hollow else INK, ms=4.8, mec=INK if hollow else "white",
         mew=1.0 if hollow else 0.7, zorder=5, label=name, clip_on=False,
     )  # fmt: skip
+
+
+def draw_shaded(axes: Axes, x: np.ndarray, y: np.ndarray, colours: Sequence[Any]) -> None:
+    """Measurements in the colour of the value at which they were made."""
+    axes.scatter(x, y, s=20, c=colours, edgecolors="white", linewidths=0.6, zorder=5)
+
+
+def headline(figure: Figure, text: str) -> None:
+    """A title over several panels, flush left as theirs."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=10, fontweight="bold")
+
+
+def outer_labels(axes: Sequence[Axes], x: str, y: str) -> None:
+    """Labels along the left and the lowest panels only."""
+    lowest = {}
+    for panel in axes:
+        place = panel.get_subplotspec()
+        if place is None or place.is_first_col():
+            panel.set_ylabel(y)
+        lowest[place.colspan.start if place else 0] = panel  # they come row by row
+    for panel in lowest.values():
+        panel.set_xlabel(x)
 
 
 def draw_parity(
@@ -68,9 +108,13 @@ def draw_parity(
     axes.set_aspect("equal")
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 5) -> None:
-    """One legend for the whole figure, below it and outside of the data; the same name stands once."""
-    handles, names = axes.get_legend_handles_labels()
-    first = {name: handle for handle, name in reversed(list(zip(handles, names, strict=True)))}
-    ordered = sorted(first, key=lambda name: (name.startswith("prior"), names.index(name)))
-    figure.legend([first[name] for name in ordered], ordered, loc="outside lower center", ncols=columns)
+def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """One legend for the whole figure, below it and outside of the data; a line and its band are one entry."""
+    entries: dict[str, list[Artist]] = {}
+    for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+        entries.setdefault(name, []).append(handle)
+    ordered = sorted(entries, key=lambda name: name.startswith("prior alone"))
+    handles: list[Any] = [
+        tuple(sorted(entries[name], key=lambda part: part.get_zorder())) for name in ordered
+    ]
+    figure.legend(handles, ordered, loc="outside lower center", ncols=columns)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from metasci.report.curves import coordinates, is_simulated
+from metasci.report.curves import Axis, axis_of, coordinates, is_simulated, measurements, values_of
 from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, paragraph, table
 from metasci.report.maps import has_map, tempering_map
@@ -89,32 +90,44 @@ def _pictures(calibration: Calibration) -> str:
 
 def _parameters(calibration: Calibration) -> str:
     frame = calibration.table()
-    several = len(calibration.batch) > 1
     kept = frame[frame["task"].isin(list(calibration.batch.names[:_MOST_TASKS]))]
     about = {parameter.name: parameter.description for parameter in calibration.prior.model.parameters}
     rows = []
     for row in kept.to_dict("records"):
-        text = words(row["name"]) + (f", {about[row['name']]}" if about[row["name"]] else "")
-        cells = [
-            text,
-            number(row["estimate"], 4),
-            f"{number(row['lower'])} to {number(row['upper'])}",
-            f"{number(row['prior'])} ({number(row['prior_lower'])} to {number(row['prior_upper'])})",
-            pretty_unit(row["unit"]),
-            number(round(row["shrinkage"], 2), 2),
-        ]
-        rows.append([row["task"], *cells] if several else cells)
-    header = ["parameter", "estimate", "90 % interval", "prior (90 % interval)", "unit", "shrinkage"]
-    shift = int(several)
-    made = table(["task"] * several + header, rows, [place + shift for place in (1, 2, 3, 5)])
-    left_out = len(calibration.batch) - _MOST_TASKS
-    more = (
-        paragraph(f"{left_out} further tasks are in the tables written beside this page.", "note")
-        if left_out > 0
-        else ""
-    )
+        text = ", ".join(filter(None, (words(row["name"]), about[row["name"]])))
+        estimate = number(row["estimate"], 4, trim=False)
+        shrinkage = f"{row['shrinkage']:.2f}" if row["shrinkage"] == row["shrinkage"] else "—"
+        interval, prior = (
+            _interval(row, ""),
+            f"{number(row['prior'], trim=False)} ({_interval(row, 'prior_')})",
+        )
+        rows.append([row["task"], text, estimate, interval, prior, pretty_unit(row["unit"]), shrinkage])
+    header = ["task", "parameter", "estimate", "90 % interval", "prior (90 % interval)", "unit", "shrinkage"]
+    made = _task_table(header, rows, (2, 3, 4, 6), several=len(calibration.batch) > 1)
+    more = _left_out(len(calibration.batch) - _MOST_TASKS, "tasks")
     caption = "Estimates and 90 % intervals, calibrated and of the prior alone."
     return made + more + paragraph(_SHRINKAGE, "note") + figure(parameters_figure(calibration), caption)
+
+
+def _interval(row: Mapping[Any, Any], prefix: str) -> str:
+    return f"{number(row[f'{prefix}lower'], trim=False)} to {number(row[f'{prefix}upper'], trim=False)}"
+
+
+def _task_table(header: list[str], rows: list[list[str]], numbers: Iterable[int], several: bool) -> str:
+    """A table with the task in front, named once; without that column where there is one task only."""
+    if not several:
+        return table(header[1:], [row[1:] for row in rows], [place - 1 for place in numbers])
+    before = ["", *(row[0] for row in rows)]
+    named = [["" if row[0] == last else row[0], *row[1:]] for row, last in zip(rows, before, strict=False)]
+    return table(header, named, numbers)
+
+
+def _left_out(count: int, what: str) -> str:
+    return (
+        paragraph(f"{count} further {what} are in the tables written beside this page.", "note")
+        if count > 0
+        else ""
+    )
 
 
 def _noise(calibration: Calibration) -> str:
@@ -150,34 +163,26 @@ def _laws(calibration: Calibration) -> str:
 
 def _predictions(calibration: Calibration) -> str:
     frame, model = calibration.at_measurements(), calibration.prior.model
-    units = dict(frame.attrs.get("units", {})) or {
-        name: calibration.tasks.dataset[name].attrs.get("units", "1") for name in model.inputs
-    }
-    inputs = [name for name in model.inputs if name in frame]
-    output = model.output
-    several = len(calibration.batch) > 1
-    header = ["task"] * several + [
-        label(words(name), units.get(name, model.inputs[name].unit)) for name in inputs
-    ]
-    header += [
-        f"measured {label(words(output.name), output.unit)}",
-        "predicted (90 % interval)",
-        "prior alone (90 % interval)",
-    ]
+    axes = {name: axis_of(calibration, name) for name in model.inputs}
+    given = {name: values_of(calibration, name) for name in model.inputs}
+    measured = measurements(calibration)
     rows = []
-    for record in frame.head(_MOST_ROWS).to_dict("records"):
+    for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
+        at = [_condition(axis, float(given[name][place])) for name, axis in axes.items()]
         said = [
-            f"{number(record[name])} ({number(record[f'{name}_lower'])} to {number(record[f'{name}_upper'])})"
+            f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")
         ]
-        row = [number(record[name], 4) for name in inputs] + [number(record[output.name], 4), *said]
-        rows.append([record["task"], *row] if several else row)
-    made = table(header, rows, range(int(several), len(header)))
-    if len(frame) > _MOST_ROWS:
-        made += paragraph(
-            f"{len(frame) - _MOST_ROWS} further rows are in the tables written beside this page.", "note"
-        )
-    return made
+        rows.append([row["task"], *at, number(measured[place], 4), *said])
+    conditions = [words(name) if axis.unit == "s" else axis.label for name, axis in axes.items()]
+    header = ["task", *conditions, label("measured", model.output.unit)]
+    header += ["predicted (90 % interval)", "prior alone (90 % interval)"]
+    made = _task_table(header, rows, range(1, len(header)), several=len(calibration.batch) > 1)
+    return made + _left_out(len(frame) - _MOST_ROWS, "rows")
+
+
+def _condition(axis: Axis, value: float) -> str:
+    return axis.text(value) if axis.unit == "s" else number(float(axis.show(value)), 4)
 
 
 def _provenance(calibration: Calibration) -> str:
@@ -210,4 +215,4 @@ def _provenance(calibration: Calibration) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    return text.partition("\n\n")[0].replace("\n", " ")
+    return text.partition("\n\n")[0].replace("\n", " ").replace("`", "")

@@ -23,7 +23,7 @@ __all__ = [
     "PALETTE",
     "RED",
     "plain_log_axis",
-    "sequence",
+    "shades",
     "styled",
     "to_png",
     "to_png_base64",
@@ -67,6 +67,7 @@ _STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "metasci",
     "axes.unicode_minus": True,
+    "text.parse_math": False,  # a name may hold a dollar sign
 }
 
 P = ParamSpec("P")
@@ -84,11 +85,12 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return inside
 
 
-def sequence(count: int) -> list[Any]:
-    """Ordered colours, dark to light, none too pale for white paper."""
-    return [
-        matplotlib.colormaps["viridis"](place) for place in np.linspace(0.08, 0.78, max(count, 1))[:count]
-    ]
+def shades(values: np.ndarray, among: np.ndarray) -> list[Any]:
+    """A colour for each value by its place on the scale of `among`, which is logarithmic if positive."""
+    positive = bool((among > 0).all())
+    scaled, scale = (np.log(values), np.log(among)) if positive else (values, among)
+    place = (scaled - scale.min()) / (np.ptp(scale) or 1.0)
+    return [matplotlib.colormaps["viridis"](0.05 + 0.75 * at) for at in place.tolist()]
 
 
 def plain_log_axis(axes: Axes, which: str = "x") -> None:

@@ -68,26 +68,31 @@ def label(text: str, unit: str) -> str:
     return f"{text} ({printed})" if printed else text
 
 
-def number(value: Any, digits: int = 3) -> str:
+def number(value: Any, digits: int = 3, trim: bool = True) -> str:
     """A number to some significant digits, with a true minus sign and no computer's exponent.
+
+    Trailing zeros go, unless `trim` is false: in a table of estimates they say how many digits count.
 
     Examples
     --------
-    >>> number(0.00001234), number(1234.5), number(-0.5), number(12), number(float("nan"))
-    ('1.23×10⁻⁵', '1234', '−0.5', '12', '—')
+    >>> number(0.00001234), number(1e-6), number(1234.5), number(-0.5), number(float("nan"))
+    ('1.23×10⁻⁵', '10⁻⁶', '1234', '−0.5', '—')
+    >>> number(55.0, trim=False)
+    '55.0'
     """
     if value is None or not math.isfinite(value):
         return "—" if value is None or math.isnan(value) else ("∞" if value > 0 else "−∞")
     if value == 0:
         return "0"
     exponent = math.floor(math.log10(abs(value)))
-    if -4 <= exponent < 6:
+    if -3 <= exponent < 6:
         text = f"{float(value):.{max(digits - 1 - exponent, 0)}f}"
-        text = text.rstrip("0").rstrip(".") if "." in text else text
+        text = text.rstrip("0").rstrip(".") if trim and "." in text else text
     else:
         mantissa, _, power = f"{float(value):.{digits - 1}e}".partition("e")
-        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        text = f"{mantissa}×10{str(int(power)).translate(_RAISED)}"
+        mantissa = mantissa.rstrip("0").rstrip(".") if trim and "." in mantissa else mantissa
+        power = f"10{str(int(power)).translate(_RAISED)}"
+        text = {"1": power, "-1": f"-{power}"}.get(mantissa, f"{mantissa}×{power}")
     return text.replace("-", "−")
 
 

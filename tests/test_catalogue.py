@@ -1,0 +1,165 @@
+"""The catalogue: what ships is found, what does not is looked for, fetched, and compared with its card."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metasci import catalogue
+from metasci.errors import InputError
+from metasci.io.cards import Card
+
+CSV = b"time [h],y\n0,1\n1,2\n"
+SUM = hashlib.sha256(CSV).hexdigest()
+
+
+def folder_with(tmp_path: Path, line: str, checksum: str = SUM) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "dataset.toml").write_text(
+        f'name = "mine"\n{line}\nsha256 = "{checksum}"\n'
+        '[columns."time [h]"]\nname = "time"\nrole = "input"\nunit = "h"\n[columns.y]\nrole = "output"\nunit = "1"\n'
+    )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_data_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "needs_data" not in request.keywords:
+        monkeypatch.delenv("METASCI_DATA_DIR", raising=False)
+
+
+def test_names_and_cards():
+    known = catalogue.names("datasets")
+    assert {"theophylline", "phenobarbital", "alloy_fatigue", "steel_tempering"} <= set(known)
+    for name in known:
+        assert catalogue.card(name).name == name
+    assert isinstance(catalogue.names("models"), tuple)
+    with pytest.raises(InputError, match="nothing of the kind 'studies' ships"):
+        catalogue.names("studies")
+
+
+def test_a_wheel_carries_them_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "metasci"
+    (package / "_shipped").mkdir(parents=True)
+    shutil.copytree(
+        catalogue.shipped("datasets") / "theophylline", package / "_shipped/datasets/theophylline"
+    )
+    monkeypatch.setattr(catalogue, "__file__", str(package / "catalogue.py"))
+    assert catalogue.names("datasets") == ("theophylline",)
+    assert len(catalogue.dataset("theophylline")) == 12
+    assert catalogue.names("models") == ()
+
+
+def test_unknown_names_are_met_with_known_ones():
+    with pytest.raises(
+        InputError, match=r"no data set or file 'theofylline'; data sets are alloy_fatigue, .*theophylline"
+    ):
+        catalogue.dataset("theofylline")
+    with pytest.raises(InputError, match="no data set or file"):
+        catalogue.card("nowhere")
+
+
+def test_folder_with_a_card(tmp_path: Path):
+    folder = folder_with(tmp_path, 'file = "data.csv"')
+    with pytest.raises(InputError, match="data of 'mine' cannot be read"):
+        catalogue.dataset(folder)
+    (folder / "data.csv").write_bytes(CSV)
+    assert catalogue.dataset(folder).names == ("data",)
+    (folder / "data.csv").write_bytes(CSV.replace(b"2", b"3"))
+    with pytest.raises(InputError, match=rf"data.csv' is not the file .* 'mine' .* should be {SUM}"):
+        catalogue.dataset(folder)
+    with pytest.raises(InputError, match="has no dataset"):
+        catalogue.dataset(tmp_path)
+
+
+def test_csv_needs_a_card_and_netcdf_has_one(tmp_path: Path):
+    path = tmp_path / "new.csv"
+    path.write_bytes(CSV)
+    with pytest.raises(InputError, match="needs a card"):
+        catalogue.dataset(path)
+    card = Card.from_toml(folder_with(tmp_path, 'file = "data.csv"') / "dataset.toml")
+    tasks = catalogue.dataset(path, card=card)
+    assert tasks.names == ("new",)
+    assert catalogue.dataset(tasks.to_netcdf(tmp_path / "new.nc")).dataset.identical(tasks.dataset)
+
+
+def test_external_data_say_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_with(tmp_path, 'external = "somewhere/data.csv"')
+    with pytest.raises(
+        InputError, match=r"set METASCI_DATA_DIR to the folder that holds 'somewhere/data.csv' .* not set"
+    ):
+        catalogue.dataset(folder)
+    monkeypatch.setenv("METASCI_DATA_DIR", str(tmp_path))
+    with pytest.raises(InputError, match="METASCI_DATA_DIR is"):
+        catalogue.dataset(folder)
+    (tmp_path / "somewhere").mkdir()
+    (tmp_path / "somewhere/data.csv").write_bytes(CSV)
+    assert catalogue.dataset(folder).counts.tolist() == [2]
+    (tmp_path / "somewhere/data.csv").write_bytes(CSV + b"2,3\n")
+    with pytest.raises(InputError, match="its SHA-256 is"):
+        catalogue.dataset(folder)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Address of a server on this machine that gives the file data.csv."""
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "data.csv").write_bytes(CSV)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(served))  # type: ignore[arg-type]
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_external_data_are_fetched_once(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path / "cache")
+    folder = folder_with(tmp_path, f'external = "x/data.csv"\nurl = "{server}/data.csv"')
+    assert catalogue.dataset(folder).counts.tolist() == [2]
+    (tmp_path / "served/data.csv").unlink()
+    assert catalogue.dataset(folder).counts.tolist() == [2]
+
+
+def test_external_data_that_cannot_be_fetched(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path / "cache")
+    folder = folder_with(tmp_path, f'external = "x/data.csv"\nurl = "{server}/data.csv"', checksum="0" * 64)
+    with pytest.raises(
+        InputError, match=r"data of 'mine' could not be fetched from http.*data\.csv"
+    ) as caught:
+        catalogue.dataset(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.needs_data("steel_tempering")
+def test_steel_tempering_is_read_in_place():
+    tasks = catalogue.dataset("steel_tempering")
+    assert len(tasks) == 31
+    assert tasks.dataset["temperature"].attrs["units"] == "degC"
+
+
+def test_it_is_light():
+    code = (
+        "import sys, metasci.catalogue as c; c.card('theophylline');"
+        "print([m for m in ('torch', 'xarray', 'pandas', 'pint', 'pooch', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
