@@ -97,8 +97,8 @@ class Calibration:
     @property
     def noise(self) -> dict[str, float]:
         """Noise scales by name, in the output's unit or as fractions; the median over tasks where they differ."""
-        factor = self.adapted.noise_rate / self.adapted.noise_shape
-        factor = torch.where(torch.isfinite(factor), factor, torch.ones_like(factor)).sqrt().median()
+        mixture = self.adapted.mixture
+        factor = (mixture.weight * mixture.factor.log()).sum(0).mul(0.5).exp().median()
         scales = zip(self.prior.model.noise.scales, self.adapted.log_noise.exp(), strict=True)
         return {name: float(value * factor) for name, value in scales}
 

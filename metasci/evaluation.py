@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.io.cards import Card
-from metasci.meta.adapted import Adapted
+from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
 from metasci.predictive import Predictive, predictive
@@ -272,10 +272,9 @@ def per_task_least_squares(prior: Prior, batch: Batch) -> Adapted:
     wide = 100.0 * torch.eye(size, dtype=start.dtype, device=start.device).expand(len(batch), -1, -1)
     log_noise = prior.state["log_noise"]
     estimate = map_estimate(problem, start, torch.linalg.inv(wide), log_noise, steps=100)
-    endless = torch.full_like(start[:, 0], torch.inf)
     return Adapted(
-        estimate.coordinates, estimate.covariance, start, wide, log_noise, endless, endless,
-        estimate.converged, estimate.finite,
+        estimate.coordinates, estimate.covariance, start, wide, log_noise,
+        NoiseMixture.single(estimate.covariance), NoiseMixture.single(wide), estimate.converged, estimate.finite,
     )  # fmt: skip
 
 

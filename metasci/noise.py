@@ -26,6 +26,8 @@ class Noise:
 
     typical: tuple[float, ...]
     scales: ClassVar[tuple[str, ...]] = ()
+    constant: ClassVar[bool] = False
+    """Whether the variance on the linked scale is the same for every prediction."""
 
     def link(self, value: Any) -> Any:
         """The scale on which the noise is Gaussian."""
@@ -53,6 +55,7 @@ class Additive(Noise):
 
     typical: tuple[float, ...] = (1.0,)
     scales: ClassVar[tuple[str, ...]] = ("sd",)
+    constant: ClassVar[bool] = True
 
     def variance(self, prediction: Any, log_scales: Any) -> Any:
         return math.exp(2.0 * log_scales[0]) + 0.0 * prediction
@@ -86,6 +89,7 @@ class LogNormal(Noise):
 
     typical: tuple[float, ...] = (0.1,)
     scales: ClassVar[tuple[str, ...]] = ("log_sd",)
+    constant: ClassVar[bool] = True
 
     def link(self, value: Any) -> Any:
         return math.log(value)

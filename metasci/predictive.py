@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.special import gammaincinv
 from torch import Tensor
 
 from metasci.meta.adapted import Adapted
@@ -14,43 +13,50 @@ from metasci.meta.problem import Problem
 
 __all__ = ["Predictive", "predictive"]
 
-_NODES = 40
-
 
 @dataclass(frozen=True)
 class Predictive:
     """Predictive distribution at every point of a batch.
 
-    On the noise's linked scale it is a mixture of Gaussians about one centre, one for each possible noise
-    level of the task; with a noise that tasks share it is one Gaussian.
+    On the noise's linked scale it is a mixture of Gaussians, one for each possible noise level of the
+    task; with a noise that tasks share it is one Gaussian.
 
     Attributes
     ----------
-    centre, curve_sd : Tensor, (task, observation)
-        Linked prediction, and the standard deviation that the parameters' uncertainty gives it.
-    noise_sd : Tensor, (node, task, observation)
+    centre : Tensor, (task, observation)
+        Linked prediction at the adapted coordinates.
+    shift, curve_sd, noise_sd : Tensor, (level, task, observation)
+        For each noise level: how far the prediction lies from the centre, and the standard deviations
+        that the parameters' uncertainty and the noise give it.
+    weight : Tensor, (level, task)
+        Probability of each level.
     """
 
     problem: Problem
     centre: Tensor
+    shift: Tensor
     curve_sd: Tensor
     noise_sd: Tensor
+    weight: Tensor
 
     @property
     def median(self) -> Tensor:
-        """Median of a measurement and of the curve, in the output's unit."""
+        """Prediction at the adapted coordinates, in the output's unit: the median where there is one noise level."""
         return self.problem.model.noise.unlink(self.centre)
 
     @property
     def total_sd(self) -> Tensor:
-        """Standard deviation of a measurement for each noise level, (node, task, observation)."""
+        """Standard deviation of a measurement for each noise level, (level, task, observation)."""
         return (self.curve_sd**2 + self.noise_sd**2).sqrt()
 
     def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
         """Central interval of a measurement (or, without noise, of the curve), kept inside the model's limits."""
-        half = _half_width(self.total_sd if noise else self.curve_sd[None], level)
+        sd = self.total_sd if noise else self.curve_sd
+        tail = 0.5 * (1.0 - level)
         unlink = self.problem.model.noise.unlink
-        lower, upper = unlink(self.centre - half), unlink(self.centre + half)
+        lower, upper = (
+            unlink(self.centre + _quantile(self.shift, sd, self.weight, p)) for p in (tail, 1.0 - tail)
+        )
         for law in self.problem.model.constraints:
             low, high = law.limits
             lower, upper = lower.clamp(low, high), upper.clamp(low, high)
@@ -58,14 +64,14 @@ class Predictive:
 
     def cumulative(self) -> Tensor:
         """Probability of a value below each measurement, (task, observation)."""
-        off = (self.problem.target - self.centre) / self.total_sd
-        return torch.special.ndtr(off).mean(0)
+        off = (self.problem.target - self.centre - self.shift) / self.total_sd
+        return (self.weight[:, :, None] * torch.special.ndtr(off)).sum(0)
 
     def log_density(self) -> Tensor:
         """Log density of each measurement in the output's unit, (task, observation); meaningless where padded."""
-        off = (self.problem.target - self.centre) / self.total_sd
-        each = -0.5 * off**2 - self.total_sd.log() - 0.5 * np.log(2.0 * np.pi)
-        density = torch.logsumexp(each, 0) - np.log(len(each))
+        off = (self.problem.target - self.centre - self.shift) / self.total_sd
+        each = -0.5 * off**2 - self.total_sd.log() - 0.5 * math.log(2.0 * math.pi)
+        density = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
         with torch.enable_grad():  # the link stretches the output's unit
             value = torch.where(self.problem.batch.mask, self.problem.batch.output, torch.ones_like(off[0]))
             at = value.detach().requires_grad_()
@@ -84,33 +90,23 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Predi
     prior : bool
         Whether to predict from the prior instead, as before any measurement.
     """
-    coordinates, covariance = adapted.coordinates, adapted.covariance
-    if prior:
-        coordinates, covariance = adapted.start, adapted.start_covariance
+    coordinates, mixture = (adapted.start, adapted.start_mixture) if prior else (adapted.coordinates, adapted.mixture)
     line = problem.linearise(coordinates, adapted.log_noise)
-    spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian).clamp(min=0.0)
-    levels = _noise_levels(adapted.noise_shape, adapted.noise_rate)
-    return Predictive(problem, line.prediction, spread.sqrt(), (line.variance * levels[:, :, None]).sqrt())
+    shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
+    spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian).clamp(min=0.0)
+    noise = (line.variance * mixture.factor[:, :, None]).sqrt()
+    return Predictive(problem, line.prediction, shift, spread.sqrt(), noise, mixture.weight)
 
 
-def _noise_levels(shape: Tensor, rate: Tensor) -> Tensor:
-    """Equally likely factors on the noise's variance, (node, task)."""
-    if not bool(torch.isfinite(shape).all()):
-        return torch.ones_like(shape)[None]
-    probability = (np.arange(_NODES) + 0.5) / _NODES
-    quantile = gammaincinv(shape.cpu().numpy(), probability[:, None]) / rate.cpu().numpy()
-    return torch.as_tensor(1.0 / quantile, dtype=shape.dtype, device=shape.device)
-
-
-def _half_width(sd: Tensor, level: float) -> Tensor:
-    """Half the width of the central interval of a mixture of centred Gaussians, by bisection."""
-    upper = 0.5 * (1.0 + level)
-    quantile = float(torch.special.ndtri(torch.tensor(upper, dtype=torch.float64)))
+def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:
+    """Quantile of a mixture of Gaussians over the first dimension, by bisection."""
+    normal = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
+    ends = shift + normal * sd
     if len(sd) == 1:
-        return quantile * sd[0]
-    low, high = quantile * sd.min(0).values, quantile * sd.max(0).values
-    for _ in range(50):
+        return ends[0]
+    low, high = ends.min(0).values, ends.max(0).values
+    for _ in range(40):
         middle = 0.5 * (low + high)
-        enough = torch.special.ndtr(middle / sd).mean(0) > upper
-        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        below = (weight[:, :, None] * torch.special.ndtr((middle - shift) / sd)).sum(0)
+        low, high = torch.where(below < probability, middle, low), torch.where(below < probability, high, middle)
     return 0.5 * (low + high)

@@ -65,8 +65,6 @@ class TaskSet:
     dataset: xr.Dataset
     card: Card
 
-    # ways in -------------------------------------------------------------------------------------
-
     @classmethod
     def from_csv(
         cls, path: str | Path, card: Card, model: Model | None = None, require_output: bool = True
@@ -120,8 +118,6 @@ class TaskSet:
             raise InputError(f"'{path}' is not a NetCDF file: {error}.") from None
         return cls.from_dataset(dataset, where=str(path))
 
-    # ways out ------------------------------------------------------------------------------------
-
     def to_netcdf(self, path: str | Path) -> Path:
         """Write a NetCDF file, all of it or nothing; numbers come back bit by bit."""
         path = Path(path)
@@ -169,8 +165,6 @@ class TaskSet:
             if column.role in ("task", "note"):
                 headers[column.name] = column.header
         return frame.rename(columns=headers)
-
-    # parts ---------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return int(self.dataset.sizes["task"])
@@ -229,8 +223,6 @@ class TaskSet:
         if name not in self.dataset or self.dataset[name].dims != ("task",):
             raise InputError(f"'{column}' is not constant within the tasks of '{self.card.name}'.")
         return np.asarray(self.dataset[name].values)
-
-    # for a model ---------------------------------------------------------------------------------
 
     def batch(
         self,

@@ -249,7 +249,7 @@ def test_task_noise_finds_the_noisy_tasks() -> None:
     method = GaussianPrior(task_noise=True)
     design = no_covariates(batch)
     adapted = method.adapt(problem, design, learn(method, problem, design)[0])
-    sd = (adapted.noise_rate / adapted.noise_shape).sqrt() * adapted.log_noise.exp()
+    sd = (adapted.mixture.weight * adapted.mixture.factor.log()).sum(0).mul(0.5).exp() * adapted.log_noise.exp()
     assert float(sd[::2].median()) == pytest.approx(0.1, rel=0.2)
     assert float(sd[1::2].median()) == pytest.approx(1.0, rel=0.2)
 

@@ -4,12 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-__all__ = ["Adapted", "State"]
+__all__ = ["Adapted", "NoiseMixture", "State"]
 
 State = dict[str, Tensor]
 """Everything a method has learned or carries from one iteration to the next, by name."""
+
+
+@dataclass(frozen=True)
+class NoiseMixture:
+    """A task's Gaussian posterior for each of some noise levels, and how probable each level is.
+
+    Attributes
+    ----------
+    factor, weight : Tensor, (level, task)
+        On the noise's variance; probabilities that add up to one.
+    shift : Tensor, (level, task, parameter)
+        From the adapted coordinates to those at this level.
+    covariance : Tensor, (level, task, parameter, parameter)
+    """
+
+    factor: Tensor
+    weight: Tensor
+    shift: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def single(cls, covariance: Tensor) -> NoiseMixture:
+        """One level for all tasks."""
+        one = torch.ones_like(covariance[:, 0, 0])[None]
+        return cls(one, one, torch.zeros_like(covariance[:, 0])[None], covariance[None])
+
+    def where_lost(self, lost: Tensor, other: NoiseMixture) -> NoiseMixture:
+        """This mixture, but another one for the tasks that were lost."""
+        return NoiseMixture(
+            torch.where(lost, other.factor, self.factor),
+            torch.where(lost, other.weight, self.weight),
+            torch.where(lost[:, None], other.shift, self.shift),
+            torch.where(lost[:, None, None], other.covariance, self.covariance),
+        )
+
+    @property
+    def total_covariance(self) -> Tensor:
+        """Covariance of the mixture, (task, parameter, parameter)."""
+        mean = torch.einsum("lt,ltp->tp", self.weight, self.shift)
+        off = self.shift - mean
+        between = torch.einsum("lt,ltp,ltq->tpq", self.weight, off, off)
+        return torch.einsum("lt,ltpq->tpq", self.weight, self.covariance) + between
 
 
 @dataclass(frozen=True)
@@ -23,8 +66,8 @@ class Adapted:
     covariance, start_covariance : Tensor, (task, parameter, parameter)
         Of the posterior, and of the prior that the method is or implies.
     log_noise : Tensor, (scale,)
-    noise_shape, noise_rate : Tensor, (task,)
-        Gamma posterior of the factor on the noise's precision; infinite where all tasks share one noise.
+    mixture, start_mixture : NoiseMixture
+        Posterior and prior given each possible noise level of the task; one level where tasks share a noise.
     converged, finite : Tensor of bool, (task,)
     notes : tuple of str
         What a reader has to know, such as where the implied prior does not exist.
@@ -35,8 +78,8 @@ class Adapted:
     start: Tensor
     start_covariance: Tensor
     log_noise: Tensor
-    noise_shape: Tensor
-    noise_rate: Tensor
+    mixture: NoiseMixture
+    start_mixture: NoiseMixture
     converged: Tensor
     finite: Tensor
     notes: tuple[str, ...] = ()

@@ -136,11 +136,13 @@ def normal_equations(
 
 def _variance_slope(problem: Problem, linked: Tensor, log_noise: Tensor) -> Tensor | None:
     """d variance / d prediction on the linked scale, or None where the variance is constant."""
+    if problem.model.noise.constant:
+        return None
     with torch.enable_grad():
         at = linked.detach().clone().requires_grad_()
         variance = problem.model.noise.variance(problem.model.noise.unlink(at), log_noise)
         (slope,) = torch.autograd.grad(variance.sum(), at)
-    return slope if bool((slope != 0).any()) else None
+    return slope
 
 
 def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:

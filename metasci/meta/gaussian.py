@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.adapted import Adapted, State
+from metasci.meta.adapted import Adapted, NoiseMixture, State
 from metasci.meta.covariates import Design
 from metasci.meta.gauss_newton import Estimate, map_estimate
 from metasci.meta.problem import Problem, pooled
+from metasci.meta.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
 
 __all__ = ["GaussianPrior", "pooled_fit"]
 
@@ -90,7 +91,7 @@ class GaussianPrior:
         first = float(state["iteration"]) == 0.0
         estimate = map_estimate(
             problem, x @ state["coefficients"].T, precision, state["log_noise"], state["noise_precision"],
-            start=state["coordinates"], steps=50 if first else 6,
+            start=state["coordinates"], steps=50 if first else 6, tolerance=1e-4,
         )  # fmt: skip
         used = estimate.finite
         new = dict(state)
@@ -144,7 +145,7 @@ class GaussianPrior:
             posterior_rate = shape + 0.5 * squared.sum(1)
             precision = posterior_shape / posterior_rate
             expected_log = torch.digamma(posterior_shape) - torch.log(posterior_rate)
-            shape = _gamma_shape((expected_log - precision)[estimate.finite].mean())
+            shape = gamma_shape((expected_log - precision)[estimate.finite].mean())
         log_noise = _noise_scales(problem, estimate, mask, precision, state["log_noise"])
         return {"log_noise": log_noise, "noise_shape": shape, "noise_precision": precision}
 
@@ -159,32 +160,31 @@ class GaussianPrior:
         """Calibrate every task of the batch."""
         mean, covariance = self.start(state, design)
         precision = torch.linalg.inv(covariance)
-        log_noise, shape = state["log_noise"], state["noise_shape"].expand(len(mean))
-        count = problem.batch.mask.sum(1)
-        weight, rate = torch.ones_like(shape), shape
+        log_noise = state["log_noise"]
         estimate = map_estimate(problem, mean, precision, log_noise)
+        mixture = NoiseMixture.single(estimate.covariance)
+        start_mixture = NoiseMixture.single(covariance)
         if self.task_noise:
-            for _ in range(30):
-                rate = shape + 0.5 * estimate.squared.sum(1)
-                previous, weight = weight, (shape + 0.5 * count) / rate
+            levels = noise_levels(state["noise_shape"])
+            start_mixture = at_levels(covariance, levels)
+            for _ in range(3):
+                mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
+                weight = (mixture.weight / mixture.factor).sum(0)
                 estimate = map_estimate(
-                    problem, mean, precision, log_noise, weight, start=estimate.coordinates, steps=8
+                    problem, mean, precision, log_noise, weight, start=estimate.coordinates, steps=20
                 )
-                if float((weight / previous).log().abs().max()) < 1e-3:
-                    break
-            rate = shape + 0.5 * estimate.squared.sum(1)
-            shape = shape + 0.5 * count
-        else:
-            shape = rate = torch.full_like(shape, math.inf)
+            mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
         lost = ~estimate.finite
+        if bool(lost.any()):
+            mixture = mixture.where_lost(lost, start_mixture)
         return Adapted(
             coordinates=torch.where(lost[:, None], mean, estimate.coordinates),
-            covariance=torch.where(lost[:, None, None], covariance, estimate.covariance),
+            covariance=mixture.total_covariance,
             start=mean,
             start_covariance=covariance,
             log_noise=log_noise,
-            noise_shape=shape,
-            noise_rate=rate,
+            mixture=mixture,
+            start_mixture=start_mixture,
             converged=estimate.converged,
             finite=estimate.finite,
         )
@@ -235,14 +235,3 @@ def _noise_scales(problem: Problem, estimate: Estimate, mask: Tensor, precision:
     with torch.enable_grad():
         search.step(cost)  # type: ignore[no-untyped-call]
     return free.detach().clamp(log_noise - 2.0, log_noise + 2.0)
-
-
-def _gamma_shape(mean_log_less_mean: Tensor) -> Tensor:
-    """The most likely shape a of Gamma(a, a), given E[ln w − w], by bisection on ln a."""
-    low, high = mean_log_less_mean.new_tensor(-2.0), mean_log_less_mean.new_tensor(12.0)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        shape = middle.exp()
-        rising = torch.log(shape) + 1.0 - torch.digamma(shape) + mean_log_less_mean > 0.0
-        low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
-    return (0.5 * (low + high)).exp()

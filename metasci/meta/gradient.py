@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.adapted import Adapted, State
+from metasci.meta.adapted import Adapted, NoiseMixture, State
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
 from metasci.meta.gaussian import pooled_fit
@@ -176,10 +176,10 @@ class GradientMethod:
         lost = [problem.batch.names[i] for i in (~exists).nonzero()[:, 0].tolist()]
         few = ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
         note = (f"the implied prior does not exist for {len(lost)} task(s) ({few}): a step overshoots (e ≥ 1).",)
-        endless = torch.full_like(ones, math.inf)
+        covariance = torch.linalg.pinv(after + precision, hermitian=True)
         return Adapted(
-            adapted, torch.linalg.pinv(after + precision, hermitian=True), start, start_covariance, log_noise,
-            endless, endless, finite, finite, note if lost else (),
+            adapted, covariance, start, start_covariance, log_noise, NoiseMixture.single(covariance),
+            NoiseMixture.single(start_covariance), finite, finite, note if lost else (),
         )  # fmt: skip
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from metasci.errors import InputError
@@ -68,13 +71,13 @@ def tempering_map(
     temperature = np.linspace(*(temperatures or span(one, "temperature")), points)
     said = one.predict(time=time[None, :], temperature=temperature[:, None]).isel(task=0)
     median, width = said["median"].to_numpy(), (said["upper"] - said["lower"]).to_numpy()
-    figure = Figure(figsize=(8.2, 3.9), layout="constrained")
+    figure = Figure(figsize=(8.2, 3.9), layout=ConstrainedLayoutEngine(wspace=0.05))
     left, right = figure.subplots(1, 2, sharey=True)
     inside = (values_of(one, "time") >= shortest) & (values_of(one, "time") <= longest)
     x, y = values_of(one, "time")[inside], axis.show(values_of(one, "temperature"))[inside]
     for place, values, colours, title in (
-        (left, median, "viridis", label(quantity, output.unit)),
-        (right, width, "BuPu", label("width of the 90 % interval", output.unit)),
+        (left, median, _part("viridis", 0.3, 1.0), label(quantity, output.unit)),
+        (right, width, _part("BuPu", 0.0, 0.7), label("width of the 90 % interval", output.unit)),
     ):
         _time_axis(place, shortest, longest)
         levels = MaxNLocator(11).tick_values(float(values.min()), float(values.max()))
@@ -94,6 +97,11 @@ def tempering_map(
     left.set_ylabel(axis.label)
     headline(figure, titled(name_of(one), is_simulated(calibration)))
     return figure
+
+
+def _part(name: str, low: float, high: float) -> ListedColormap:
+    """Part of a colour map: dark enough or pale enough for what is written on it."""
+    return ListedColormap(matplotlib.colormaps[name](np.linspace(low, high, 256)))
 
 
 def _time_axis(axes: Axes, shortest: float, longest: float) -> None:
