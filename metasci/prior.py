@@ -255,7 +255,7 @@ def meta_calibrate(
     if len(tasks) < 2:
         raise InputError(f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}.")
     if covariates is None:
-        known = set(tasks.card.covariates)
+        known = set(tasks.covariate_names)
         covariates = [covariate for covariate in model.covariates if covariate in known]
     chosen = tuple(covariates)
     batch = tasks.batch(model, covariates=chosen)

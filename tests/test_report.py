@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import metasci as ms
 from metasci.calibration import Calibration
 from metasci.io.cards import Card
+from metasci.meta.adapted import NoiseMixture
 from metasci.model import find
 from metasci.report import (
     Band,
@@ -111,12 +112,15 @@ def crack_readings(
 
 
 def patient(
-    theophylline: ms.Prior, weight: float | None = 70.0, concentrations: Any = (6.0, 8.0, 5.0)
+    theophylline: ms.Prior,
+    weight: float | None = 70.0,
+    concentrations: Any = (6.0, 8.0, 5.0),
+    last: float = 9.0,
 ) -> Calibration:
     frame = pd.DataFrame(
         {
             "task": "P",
-            "time [h]": [0.5, 2.0, 9.0],
+            "time [h]": [0.5, 2.0, last],
             "dose [mg/kg]": 4.5,
             "concentration [mg/L]": concentrations,
         }
@@ -154,7 +158,7 @@ def test_report_is_one_sound_page_that_asks_for_nothing(theophylline: ms.Prior) 
         "torch",
     ):
         assert expected in reader.text
-    assert "simulated;" not in reader.text
+    assert "(simulated)" not in reader.text
 
 
 def test_report_does_not_pass_off_a_users_file_as_the_training_data(theophylline: ms.Prior) -> None:
@@ -184,7 +188,9 @@ def test_report_says_simulated(steel: ms.Prior) -> None:
         }
     )
     fit = steel.calibrate(TaskSet.from_frame(frame, card, model=steel.model))
-    assert "simulated" in read(calibration_report(fit)).text.splitlines()[0] + calibration_report(fit)
+    reader = read(calibration_report(fit))
+    assert "(simulated)" in reader.text
+    assert "measurements in this report are simulated" in reader.text
     for figure in (fit.plot(), tempering_map(fit), parameters_figure(fit)):
         assert "simulated" in titles(figure)
 
@@ -266,7 +272,8 @@ def test_an_equation_of_three_inputs_gets_a_parity_plot() -> None:
 def test_a_prior_that_does_not_exist_is_left_out_of_the_picture(cracks: ms.Prior) -> None:
     fit = crack_readings(cracks)
     blank = torch.full_like(fit.adapted.start_covariance, torch.nan)
-    fit = replace(fit, adapted=replace(fit.adapted, start_covariance=blank))
+    unknown = replace(fit.adapted, start_covariance=blank, start_mixture=NoiseMixture.single(blank))
+    fit = replace(fit, adapted=unknown)
     assert fit.plot().axes
     assert "—" in read(calibration_report(fit)).text
 
@@ -348,7 +355,7 @@ def test_failures_are_named(cracks: ms.Prior) -> None:
 
 
 def test_intervals_cut_at_a_limit(theophylline: ms.Prior) -> None:
-    found = warnings_of(patient(theophylline, concentrations=(6.0, 7.0, 0.3)))
+    found = warnings_of(patient(theophylline, concentrations=(6.0, 8.0, 0.6), last=24.0))
     assert any("reach below 0 mg/L and are cut there" in line for line in found)
 
 

@@ -109,6 +109,8 @@ class Problem:
             law.violation(lambda inputs: self.model.at(spread, inputs), self.batch.inputs)
             for law in self.model.constraints
         ]
+        if not laws:
+            return coordinates.new_zeros(0, *self.batch.mask.shape)
         return torch.stack(laws) / self.model.noise.typical[0]
 
     def penalty_cost(self, coordinates: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from metasci.meta.adapted import NoiseMixture
 from metasci.report.text import duration, label, number, pretty_unit, words
 from metasci.units import convert
 
@@ -87,9 +88,13 @@ def only(calibration: Calibration, index: int) -> Calibration:
     """The calibration of one of its tasks."""
     chosen = torch.tensor([index])
     adapted = calibration.adapted
-    parts = {item.name: getattr(adapted, item.name) for item in fields(adapted)}
-    shared = ("log_noise", "notes")
-    cut: dict[str, Any] = {name: part[chosen] for name, part in parts.items() if name not in shared}
+    cut: dict[str, Any] = {}
+    for item in fields(adapted):
+        part = getattr(adapted, item.name)
+        if isinstance(part, NoiseMixture):  # noise levels come first in it, tasks second
+            cut[item.name] = NoiseMixture(*(getattr(part, inner.name)[:, chosen] for inner in fields(part)))
+        elif item.name not in ("log_noise", "notes"):
+            cut[item.name] = part[chosen]
     return replace(
         calibration,
         tasks=calibration.tasks.select([index]),

@@ -1,0 +1,64 @@
+"""Learn the priors that ship, into ``models/``: ``python -m metasci.studies.ship`` (or ``make models``)."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metasci import catalogue
+from metasci.errors import InputError
+from metasci.evaluation import Protocol, with_enough_rows
+from metasci.meta import GaussianPrior, Method
+from metasci.model import find
+from metasci.prior import Prior, meta_calibrate
+
+__all__ = ["RECIPES", "Recipe", "learn_recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a shipped prior is learned: its data, its model, its method and its covariates.
+
+    What was chosen, and against what, stands in the prior's ``CARD.md``; `benchmarks/shipped_priors.py` prints it.
+    """
+
+    data: str
+    model: str
+    method: Method = field(default_factory=GaussianPrior)
+    covariates: tuple[str, ...] | None = None
+    seed: int = 0
+
+
+RECIPES = (
+    Recipe("steel_tempering", "kinetics.tempering_rockwell", GaussianPrior(task_noise=True)),
+    Recipe("alloy_fatigue", "kinetics.crack_growth"),
+    Recipe("theophylline", "patients.one_compartment_oral"),
+    Recipe("phenobarbital", "patients.one_compartment_bolus"),
+)
+
+
+def learn_recipe(recipe: Recipe, progress: bool = False) -> Prior:
+    """Learn the prior of a recipe from all of its data."""
+    tasks = catalogue.dataset(recipe.data)
+    tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
+    return meta_calibrate(
+        find(recipe.model), tasks, recipe.method, covariates=recipe.covariates, seed=recipe.seed, progress=progress
+    )
+
+
+def main() -> None:
+    """Learn every recipe whose data are at hand."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else catalogue.shipped("models")
+    for recipe in RECIPES:
+        try:
+            prior = learn_recipe(recipe, progress=sys.stderr.isatty())
+        except InputError as error:
+            print(f"{recipe.data}: skipped, {error}")
+            continue
+        prior.save(folder / recipe.data)
+        print(f"{recipe.data}: learned from {prior.training['tasks']} tasks in {prior.training['seconds']} s")
+
+
+if __name__ == "__main__":
+    main()
