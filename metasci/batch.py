@@ -69,6 +69,30 @@ class Batch:
             names=self.names,
         )
 
+    def join(self, other: Batch) -> Batch:
+        """The tasks of both, padded to one width."""
+        import torch
+        from torch.nn.functional import pad
+
+        def both(first: Tensor, second: Tensor, repeat: bool = False) -> Tensor:
+            width = max(first.shape[-1], second.shape[-1])
+            ends = []
+            for values in (first, second):
+                more = width - values.shape[-1]
+                if repeat and values.dim() == 2:
+                    ends.append(torch.cat([values, values[:, -1:].expand(-1, more)], 1))
+                else:
+                    ends.append(pad(values, (0, more)))
+            return torch.cat(ends)
+
+        return Batch(
+            inputs={name: both(values, other.inputs[name], repeat=True) for name, values in self.inputs.items()},
+            output=both(self.output, other.output),
+            mask=both(self.mask, other.mask),
+            covariates=torch.cat([self.covariates, other.covariates]),
+            names=(*self.names, *other.names),
+        )
+
     def with_mask(self, mask: Tensor) -> Batch:
         """The same with other measurements counting, such as only the support."""
         if mask.shape != self.mask.shape:

@@ -16,7 +16,7 @@ from metasci.io.cards import Card
 from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
-from metasci.predictive import Predictive, predictive
+from metasci.predictive import predictive
 from metasci.prior import Prior
 from metasci.tasks import Batch, TaskSet
 
@@ -151,6 +151,14 @@ class Score:
     density: list[np.ndarray]
     seconds: list[float]
 
+    def add(self, measured: Tensor, median: Tensor, lower: Tensor, upper: Tensor, log_density: Tensor) -> None:
+        """Record one task's query, (measurement,) each."""
+        off = measured - median
+        self.errors.append(off.detach().numpy())
+        self.relative.append((off.abs() / measured.abs().clamp(min=1e-12)).detach().numpy())
+        self.covered.append(((measured >= lower) & (measured <= upper)).double().numpy())
+        self.density.append(log_density.detach().numpy())
+
     def figures(self, aggregate: str) -> dict[str, float]:
         """RMSE, MAE, median absolute percentage error, coverage, negative log density, seconds a task."""
         flat = np.concatenate(self.errors)
@@ -171,8 +179,13 @@ class Score:
         }
 
 
-def held_out(prior: Prior, tasks: TaskSet, group: str | None, progress: bool) -> Iterator[tuple[Prior, TaskSet]]:
-    """Each fold's prior, learned without a group, and the tasks of that group; the prior itself without a group."""
+def held_out(
+    prior: Prior, tasks: TaskSet, group: str | None, folds: int | None = None, progress: bool = False
+) -> Iterator[tuple[Prior, TaskSet]]:
+    """Each fold's prior, learned without some groups, and their tasks; the prior itself without a column to group by.
+
+    Every group is a fold of its own, or shares one of `folds` with others.
+    """
     if group is None:
         yield prior, tasks
         return
@@ -180,8 +193,13 @@ def held_out(prior: Prior, tasks: TaskSet, group: str | None, progress: bool) ->
     distinct = sorted(set(labels.tolist()))
     if len(distinct) < 2:
         raise InputError(f"column '{group}' has only one value, '{distinct[0]}': nothing is left to learn from.")
-    for label in _track(distinct, f"leaving out each {group}", progress):
-        yield prior.retrain(tasks.select(labels != label)), tasks.select(labels == label)
+    parts = [[label] for label in distinct]
+    if folds is not None:
+        mixed = np.random.default_rng(0).permutation(distinct)
+        parts = [part.tolist() for part in np.array_split(mixed, min(folds, len(distinct)))]
+    for part in _track(parts, f"leaving out each {group}", progress):
+        out = np.isin(labels, part)
+        yield prior.retrain(tasks.select(~out)), tasks.select(out)
 
 
 def evaluate(
@@ -191,6 +209,7 @@ def evaluate(
     *,
     protocol: Protocol | None = None,
     leave_out: str | None = None,
+    folds: int | None = None,
     seeds: int = 5,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -207,6 +226,8 @@ def evaluate(
         That of the tasks' card by default.
     leave_out : str, optional
         A column of the data; each of its groups is held out in turn.
+    folds : int, optional
+        Hold groups out in so many parts, instead of one by one.
     seeds : int
         Random choices of the support for every task.
 
@@ -224,7 +245,7 @@ def evaluate(
     if not len(tasks):
         raise InputError(f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs.")
     scores: dict[tuple[str, int], Score] = {}
-    for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, progress):
+    for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
         batch = fold_prior.batch(fold_tasks)
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)
@@ -242,6 +263,7 @@ def evaluate(
         "measurements": int(np.sum(tasks.counts)),
         "learned_method": prior.method.name,
         "leave_out": leave_out,
+        "folds": folds,
         "seeds": seeds if protocol.support == "random" else 1,
         "support": protocol.support,
         "aggregate": protocol.aggregate,
@@ -287,23 +309,11 @@ def _judge(score: Score, adapt: Adapt, prior: Prior, batch: Batch, split: Split)
     forecast = predictive(Problem(prior.model, chosen.with_mask(split.query)), adapted)
     median, (lower, upper) = forecast.median, forecast.interval(0.9)
     seconds = time.perf_counter() - began
-    _record(score, forecast, median, lower, upper, split, chosen)
     score.seconds.append(seconds)
-
-
-def _record(
-    score: Score, forecast: Predictive, median: Tensor, lower: Tensor, upper: Tensor, split: Split, chosen: Batch
-) -> None:
-    density, measured = forecast.log_density(), chosen.output
-    off = measured - median
-    inside = (measured >= lower) & (measured <= upper)
-    relative = off.abs() / measured.abs().clamp(min=1e-12)
-    for row in range(len(split.task)):
-        query = split.query[row]
-        score.errors.append(off[row, query].numpy())
-        score.relative.append(relative[row, query].numpy())
-        score.covered.append(inside[row, query].double().numpy())
-        score.density.append(density[row, query].detach().numpy())
+    density = forecast.log_density()
+    for row, query in enumerate(split.query):
+        columns = (chosen.output, median, lower, upper, density)
+        score.add(*(values[row, query] for values in columns))
 
 
 def _track(items: list[Any], text: str, show: bool) -> Iterator[Any]:

@@ -277,11 +277,7 @@ def meta_calibrate(
         "ranges": _ranges(model, batch),
         "versions": _versions(),
     }
-    return Prior(name or tasks.card.name, model, method, state, scaled, _plain(tasks.card), training)
-
-
-def _plain(card: Card) -> Card:
-    return replace(card, file=None) if card.external is None else card
+    return Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training)
 
 
 def _ranges(model: Model, batch: Batch) -> dict[str, list[float]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["draws", "group", "load", "save", "summary", "worst"]
+__all__ = ["draws", "group", "load", "replace_posterior", "save", "summary", "worst"]
 
 _MODERN = not hasattr(arviz, "InferenceData")
 
@@ -32,6 +32,27 @@ def group(data: Any, name: str) -> xr.Dataset:
     """One group of the results, as a plain Dataset."""
     found = data[name]
     return found.to_dataset() if hasattr(found, "to_dataset") else found
+
+
+def replace_posterior(
+    data: Any, values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
+) -> None:
+    """Put other variables, each (chain, draw, ...) with named dims, into the place of the posterior."""
+    import xarray as xr
+
+    labels = {name: ("chain", "draw", *dims.get(name, ())) for name in values}
+    used = {dim for name in labels for dim in labels[name]}
+    dataset = xr.Dataset(
+        {name: (labels[name], value) for name, value in values.items()},
+        coords={name: list(label) for name, label in coords.items() if name in used},
+        attrs=group(data, "posterior").attrs,
+    )
+    dataset = dataset.assign_coords({dim: np.arange(dataset.sizes[dim]) for dim in ("chain", "draw")})
+    if _MODERN:
+        data["posterior"] = xr.DataTree(dataset)
+    else:
+        del data.posterior
+        data.add_groups(posterior=dataset)
 
 
 def draws(data: Any, name: str = "posterior") -> dict[str, np.ndarray]:

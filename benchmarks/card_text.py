@@ -1,0 +1,139 @@
+"""The model card of a shipped prior, from its measured figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from metasci import catalogue
+from metasci.model import find
+from metasci.prior import Prior
+from metasci.studies.ship import Recipe
+
+_FIGURES = ("rmse", "mae", "mdape", "coverage90", "nlpd")
+_HEADS = ("RMSE", "MAE", "median abs. error, %", "coverage of 90 % intervals", "negative log density")
+
+
+def card_text(recipe: Recipe, measured: dict[str, Any]) -> str:
+    """Markdown for ``models/NAME/CARD.md``."""
+    prior = Prior.load(catalogue.shipped("models") / recipe.data)
+    shipped, unit = measured["shipped"], measured["shipped"]["unit"]
+    data = prior.card
+    parts = [
+        f"# {recipe.data}: a learned prior\n",
+        f"{data.title}. Model `{recipe.model}`: {find(recipe.model).description.partition(chr(10))[0]}\n",
+        f"Learned from {prior.training['tasks']} tasks ({prior.training['measurements']} measurements) by "
+        f"{prior.method.name} in {shipped['training_seconds']:.1f} s on one thread; seed {prior.training['seed']}. "
+        f"Source of the data: {data.source}. Licence of the data: {data.licence}.\n",
+        _population(prior),
+        "## Held-out figures of what ships\n",
+        f"Each `{shipped['leave_out']}` is left out in turn and the prior learned anew without it; support: "
+        f"{shipped['support']}; {shipped['seeds']} random choice(s) of the support a task; {shipped['tasks']} tasks. "
+        f"RMSE and MAE in {unit}, aggregated as {shipped['aggregate'].replace('_', ' ')}.\n",
+        _baselines(shipped),
+        f"Command: `metasci evaluate {recipe.data} {recipe.data} --leave-out {shipped['leave_out']} "
+        f"--shots {','.join(str(k) for k in _shots(shipped))}`\n",
+        "## What it was chosen against\n",
+        f"All under one protocol: groups left out in {_folds(measured)} parts, the same supports and queries. Numbers are "
+        f"RMSE ({unit}), then coverage of 90 % intervals, then negative log density. Command: "
+        f"`python benchmarks/shipped_priors.py {recipe.data}`\n",
+        _variants(measured["variants"]),
+        _choice(recipe, measured["variants"]),
+        "## Know before use\n",
+        "\n".join(f"- {trap}" for trap in data.traps) + "\n",
+    ]
+    if measured["left_out"]:
+        parts.append(f"Left out of training and evaluation, too few rows: {', '.join(measured['left_out'])}.\n")
+    if recipe.model.startswith("patients."):
+        parts.append("This is research software and no medical device.\n")
+    return "\n".join(parts)
+
+
+def _shots(report: dict[str, Any]) -> list[int]:
+    return sorted({row["shots"] for row in report["results"]})
+
+
+def _folds(measured: dict[str, Any]) -> int:
+    return int(measured["variants"][0]["folds"])
+
+
+def _population(prior: Prior) -> str:
+    """The typical task and the range of tasks."""
+    centre = prior.state["coefficients"][:, 0]
+    sd = prior.state["covariance"].diagonal().sqrt()
+    space = prior.model.parameters
+    low, middle, high = (space.to_physical(centre + shift * sd) for shift in (-1.645, 0.0, 1.645))
+    lines = ["| parameter | unit | typical task | 90 % of tasks, at given covariates |", "|---|---|---|---|"]
+    for parameter in space:
+        name = parameter.name
+        row = f"{float(middle[name]):.4g} | {float(low[name]):.4g} to {float(high[name]):.4g}"
+        lines.append(f"| {name.replace('_', ' ')} | {parameter.unit} | {row} |")
+    scales = ", ".join(
+        f"{name} {float(value):.3g}"
+        for name, value in zip(prior.model.noise.scales, torch.exp(prior.state["log_noise"]), strict=True)
+    )
+    names = ", ".join(prior.covariates.names) or "none"
+    return "\n".join(lines) + f"\n\nNoise: {scales}. Covariates that shift the start: {names}.\n"
+
+
+def _baselines(report: dict[str, Any]) -> str:
+    lines = ["| method | shots | " + " | ".join(_HEADS) + " | ms a task |", "|" + "---|" * (len(_HEADS) + 3)]
+    for row in report["results"]:
+        cells = " | ".join(f"{row[name]:.3g}" for name in _FIGURES)
+        lines.append(f"| {row['method']} | {row['shots']} | {cells} | {1000 * row['seconds_per_task']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _variants(table: list[dict[str, Any]]) -> str:
+    shots = _shots(table[0])
+    lines = [
+        "| method | equation | covariates | penalty | " + " | ".join(f"{k} shots" for k in shots) + " | training, s |",
+        "|" + "---|" * (len(shots) + 5),
+    ]
+    for row in table:
+        by_shots = {entry["shots"]: entry for entry in row["results"]}
+        cells = " | ".join(
+            f"{by_shots[k]['rmse']:.3g} / {by_shots[k]['coverage90']:.2f} / {by_shots[k]['nlpd']:.3g}" for k in shots
+        )
+        covariates = "with" if row["covariates"] else "without"
+        equation = row["model"].partition(".")[2]
+        lines.append(
+            f"| {row['label']} | {equation} | {covariates} | {row['penalty']:g} | {cells} | {row['training_seconds']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _mean(row: dict[str, Any], figure: str) -> float:
+    values = [entry[figure] for entry in row["results"] if entry["shots"] > 0]
+    return sum(values) / len(values)
+
+
+def _choice(recipe: Recipe, table: list[dict[str, Any]]) -> str:
+    shared = getattr(recipe.method, "task_noise", None)
+    mine = next(
+        row for row in table
+        if row["label"].startswith(recipe.method.name) and row["penalty"] == 0.0 and row["model"] == recipe.model
+        and row["label"].endswith({True: "noise of each task", False: "one noise", None: ""}[shared])
+        and (bool(row["covariates"]) or not any(other["covariates"] for other in table))
+    )  # fmt: skip
+    lines = [f"What ships: {mine['label']}, {mine['model']}. Averaged over the shots above zero, it has:\n"]
+    for row in table:
+        if row is mine or row["penalty"] != 0.0:
+            continue
+        ratio = _mean(mine, "rmse") / _mean(row, "rmse") - 1.0
+        nats = _mean(mine, "nlpd") - _mean(row, "nlpd")
+        other = f"{row['label']}, {row['model'].partition('.')[2]}, {'with' if row['covariates'] else 'without'} covariates"
+        lines.append(f"- against {other}: RMSE {100 * ratio:+.1f} %, negative log density {nats:+.3f}")
+    twins = [(row, other) for row in table for other in table if _twin(row, other)]
+    worst = max((abs(_mean(a, "rmse") / _mean(b, "rmse") - 1.0) for a, b in twins), default=0.0)
+    lines.append(
+        f"\nThe physical penalties change no method's RMSE by more than {100 * worst:.2g} %: "
+        "the equation keeps its laws by construction wherever its parameters are inside their bounds."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _twin(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    same = all(row[key] == other[key] for key in ("label", "model", "covariates"))
+    return same and row["penalty"] == 0.0 and other["penalty"] > 0.0

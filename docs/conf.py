@@ -1,0 +1,26 @@
+"""How Sphinx builds the documentation: `make docs`. Nothing is fetched from a network."""
+
+from metasci import __version__
+
+project = "metasci"
+author = "metasci developers"
+copyright = "metasci developers"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "examples"]
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = "metasci"
+html_show_sourcelink = False
+
+# docstrings are numpydoc; types stand in the signature
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+# docstrings write `name` for code
+default_role = "code"
