@@ -192,9 +192,14 @@ class Calibration:
                     raise InputError(f"{name}: '{value}' is not a number with a unit, such as '2 h'.") from error
             if hasattr(value, "magnitude"):
                 value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
-            points[name] = np.asarray(value, dtype=float)
+            try:
+                points[name] = np.asarray(value, dtype=float)
+            except (TypeError, ValueError):
+                raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
             if not np.isfinite(points[name]).all() or (points[name] < given.lower).any():
                 raise InputError(f"{name} must be finite and at least {given.lower:g} {given.unit}.")
+            if (points[name] > given.upper).any():
+                raise InputError(f"{name} must be at most {given.upper:g} {given.unit}.")
         return points
 
     def _is_constant(self, name: str) -> bool:

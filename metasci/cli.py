@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -89,6 +90,7 @@ def calibrate(
     """Calibrate a prior's model to your measurements."""
     from metasci.prior import load
 
+    _check_folder(out)
     fit = load(prior).calibrate(file)
     result = fit.to_json()
     if out is not None:
@@ -119,8 +121,12 @@ def train(
     from metasci.model import find
     from metasci.prior import meta_calibrate
 
+    _check_folder(out)
+    if task_noise and method is not MethodName.gaussian:
+        raise InputError(f"--task-noise belongs to the method gaussian; {method.value} has no such choice.")
     equation = find(model)
-    tasks, few = with_enough_rows(catalogue.dataset(data), Protocol.from_card(catalogue.dataset(data).card))
+    tasks = catalogue.dataset(data)
+    tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     _say_left_out(few)
     chosen = {"all": None, "none": ()}.get(covariates, tuple(part.strip() for part in covariates.split(",")))
     prior = meta_calibrate(
@@ -166,10 +172,11 @@ def evaluate(
     _say_left_out(report["left_out"])
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
     header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
-    typer.echo("".join(f"{name:>{26 if name == 'method' else 12}}" for name in header))
+    widths = {name: 26 if name == "method" else max(12, len(name) + 2) for name in header}
+    typer.echo("".join(f"{name:>{width}}" for name, width in widths.items()))
     for row in report["results"]:
-        cells = (f"{row[name]:>12}" if name == "shots" else f"{row[name]:>12.4g}" for name in header[1:])
-        typer.echo(f"{row['method']:>26}" + "".join(cells))
+        shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in row.items()}
+        typer.echo("".join(f"{shown[name]:>{width}}" for name, width in widths.items()))
 
 
 @app.command()
@@ -200,9 +207,24 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"metasci: {error}", err=True)
         raise SystemExit(2) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"metasci: {where}{error.strerror or error}.", err=True)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         typer.echo("metasci: interrupted.", err=True)
         raise SystemExit(130) from None
+
+
+def _check_folder(out: Path | None) -> None:
+    """Refuse, before any work, a folder that cannot be written into."""
+    if out is None:
+        return
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{out}: '{there}' is a file, not a folder to write into.")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{out}: the folder '{there}' cannot be written into.")
 
 
 def _method(name: MethodName, penalty: float, task_noise: bool) -> Method:

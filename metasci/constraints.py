@@ -53,6 +53,10 @@ class Bounded(Constraint):
 
     @property
     def law(self) -> str:
+        if self.upper == float("inf"):
+            return f"not below {self.lower:g}"
+        if self.lower == -float("inf"):
+            return f"not above {self.upper:g}"
         return f"between {self.lower:g} and {self.upper:g}"
 
     @property
@@ -79,7 +83,7 @@ class NonNegative(Bounded):
 class Monotone(Constraint):
     """The output only rises (or only falls) with one input.
 
-    The violation is the slope of the wrong sign times the mean size of the input.
+    The violation is the slope of the wrong sign times the task's greatest size of the input.
     """
 
     input: str
@@ -97,4 +101,4 @@ class Monotone(Constraint):
             prediction = predict({**inputs, self.input: at})
             (slope,) = torch.autograd.grad(prediction.sum(), at, create_graph=True)
         wrong = -slope if self.increasing else slope
-        return wrong.clamp(min=0.0) * at.detach().abs().mean()
+        return wrong.clamp(min=0.0) * at.detach().abs().amax(-1, keepdim=True)

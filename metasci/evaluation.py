@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,13 @@ from metasci.prior import Prior
 from metasci.tasks import Batch, TaskSet
 
 __all__ = ["Protocol", "Score", "Split", "evaluate", "held_out", "split_tasks", "with_enough_rows"]
+
+
+_CHOICES = {
+    "support": ("first", "random", "spread"),
+    "query": ("rest", "next"),
+    "aggregate": ("mean", "root_mean_square", "pooled"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,18 @@ class Protocol:
     leave_out: str | None = None
     minimum_rows: int = 0
 
+    def __post_init__(self) -> None:
+        for key, known in _CHOICES.items():
+            if getattr(self, key) not in known:
+                raise InputError(f"a protocol's {key} is one of {', '.join(known)}, not '{getattr(self, key)}'.")
+
     @classmethod
     def from_card(cls, card: Card) -> Protocol:
         """The protocol that a data card describes, or the default."""
         table = dict(card.protocol or {})
+        unknown = sorted(set(table) - {item.name for item in fields(cls)})
+        if unknown:
+            raise InputError(f"the protocol of the data '{card.name}' has the unknown key '{unknown[0]}'.")
         for key in ("shots", "skip"):
             if key in table:
                 table[key] = tuple(table[key])
@@ -127,11 +142,11 @@ def _skipped(protocol: Protocol) -> int:
 
 
 def _order(measured: Tensor, protocol: Protocol, seed: int, task: int) -> Tensor:
+    keep = measured[[rank for rank in range(len(measured)) if rank not in protocol.skip]]
     if protocol.support == "random":
         generator = torch.Generator().manual_seed(1_000_003 * seed + task)
-        return measured[torch.randperm(len(measured), generator=generator)]
-    keep = [rank for rank in range(len(measured)) if rank not in protocol.skip]
-    return measured[keep]
+        return keep[torch.randperm(len(keep), generator=generator)]
+    return keep
 
 
 def _positions(count: int, shots: int, protocol: Protocol) -> list[int]:
@@ -237,7 +252,9 @@ def evaluate(
         ``tasks`` (their number), ``results`` (one for each method and number of shots), ``left_out``, ``protocol``.
     """
     protocol = protocol or Protocol.from_card(tasks.card)
-    shots = tuple(protocol.shots if shots is None else shots)
+    shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))
+    if not shots:
+        raise InputError("say at least one number of shots.")
     if any(k < 0 for k in shots):
         raise InputError("the number of shots must not be below zero.")
     protocol = replace(protocol, shots=shots)
@@ -258,6 +275,11 @@ def evaluate(
         for k in shots
         if scores[name, k].errors
     ]
+    if not results:
+        raise InputError(
+            f"no task of '{tasks.card.name}' has measurements left to judge by after {max(shots)} "
+            f"measurement{'s' * (max(shots) != 1)}; ask for fewer shots."
+        )
     return {
         "tasks": len(tasks),
         "measurements": int(np.sum(tasks.counts)),

@@ -96,18 +96,21 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     """
     library, module = _library(condition, x, y)
     if library == "torch":
-        return module.where(condition, x, y)
+        torch: Any = module
+        # Python's numbers are of double precision here too; torch alone would round two of them to its default
+        x, y = (v if isinstance(v, torch.Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in (x, y))
+        return torch.where(torch.as_tensor(condition), x, y)
     return getattr(module, _NAMES[library].get("where", "where"))(condition, x, y)
 
 
 def maximum(x: Any, y: Any) -> Any:
     """Elementwise maximum."""
-    return where(x >= y, x, y)
+    return _call("maximum", x, y)
 
 
 def minimum(x: Any, y: Any) -> Any:
     """Elementwise minimum."""
-    return where(x <= y, x, y)
+    return _call("minimum", x, y)
 
 
 def sum(x: Any, axis: int = -1) -> Any:
@@ -123,4 +126,4 @@ def sum(x: Any, axis: int = -1) -> Any:
 
 def softplus(x: Any) -> Any:
     """Logarithm of one plus the exponential, without overflow."""
-    return maximum(x, 0.0 * x) + log1p(exp(-absolute(x)))
+    return maximum(x, 0.0) + log1p(exp(-absolute(x)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from metasci import math
+from metasci.errors import InputError
 
 __all__ = ["Additive", "Combined", "LogNormal", "Noise", "Proportional", "noise_named"]
 
@@ -28,6 +29,14 @@ class Noise:
     scales: ClassVar[tuple[str, ...]] = ()
     constant: ClassVar[bool] = False
     """Whether the variance on the linked scale is the same for every prediction."""
+
+    def __post_init__(self) -> None:
+        sound = isinstance(self.typical, tuple) and len(self.typical) == len(self.scales)
+        if not (sound and all(value > 0 for value in self.typical)):
+            raise InputError(
+                f"{type(self).__name__} noise needs a tuple of {len(self.scales)} typical value(s) above zero "
+                f"({', '.join(self.scales)}), not {self.typical!r}."
+            )
 
     def link(self, value: Any) -> Any:
         """The scale on which the noise is Gaussian."""
@@ -104,4 +113,6 @@ class LogNormal(Noise):
 def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     """The noise model called ``additive``, ``proportional``, ``combined`` or ``log-normal``."""
     kinds = {"additive": Additive, "proportional": Proportional, "combined": Combined, "log-normal": LogNormal}
+    if kind not in kinds:
+        raise InputError(f"there is no noise model '{kind}'; known are {', '.join(kinds)}.")
     return kinds[kind](typical) if typical else kinds[kind]()

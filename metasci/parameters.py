@@ -58,6 +58,11 @@ class Parameter:
 
     def __post_init__(self) -> None:
         lower, upper = self.limits
+        if self.bounds is not None and not np.isfinite(self.bounds).all():
+            raise InputError(
+                f"parameter '{self.name}': its bounds ({lower:g}, {upper:g}) must be finite; "
+                "of a quantity that is only above zero say positive=True."
+            )
         if not lower < self.typical < upper:
             raise InputError(
                 f"parameter '{self.name}': its typical value {self.typical:g} must lie inside ({lower:g}, {upper:g})."

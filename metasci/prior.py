@@ -23,7 +23,9 @@ from metasci.meta.gaussian import GaussianPrior
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.problem import Problem
 from metasci.meta.training import Method, learn, read_tensors, write_atomically, write_tensors
-from metasci.model import Model, find
+from metasci.model import Model, find, registered
+from metasci.noise import Additive, Combined, LogNormal, Proportional
+from metasci.parameters import Parameter
 from metasci.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Prior", "load", "meta_calibrate"]
 
 _METHODS = {"GaussianPrior": GaussianPrior, "GradientMethod": GradientMethod}
+_NOISES = {kind.__name__: kind for kind in (Additive, Combined, LogNormal, Proportional)}
+_FORMAT = "metasci-prior-1"
 _TASK_LEVEL = ("coordinates", "noise_precision")
 
 
@@ -73,7 +77,7 @@ class Prior:
 
     def batch(self, tasks: TaskSet) -> Batch:
         """The tasks as padded tensors, with the covariates this prior knows."""
-        return tasks.batch(self.model, covariates=self.covariates.names)
+        return _batch(self.model, tasks, self.covariates.names)
 
     def problem(self, batch: Batch) -> Problem:
         """The prior's model held against a batch."""
@@ -84,9 +88,11 @@ class Prior:
         return self.method.adapt(self.problem(batch), self.covariates.design(batch.covariates), self.state)
 
     def read(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> TaskSet:
-        """Tasks from a CSV file, a DataFrame, a Dataset or a TaskSet, by this prior's card."""
+        """Tasks from a CSV file, a DataFrame, a Dataset or a TaskSet, by this prior's card, in the model's units."""
         if isinstance(data, TaskSet):
-            return data
+            if not len(data):
+                raise InputError(f"there is no task to calibrate in the data '{data.card.name}'.")
+            return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
         if isinstance(data, str | Path):
             return TaskSet.from_csv(Path(data), self.card, model=self.model)
         if hasattr(data, "data_vars"):
@@ -134,19 +140,23 @@ class Prior:
         tensors = {name: value for name, value in tensors.items() if "_moment/" not in name}
         for name in ("centre", "scale", "correlation"):
             tensors[f"covariates/{name}"] = getattr(self.covariates, name)
-        write_tensors(folder / "prior.safetensors", tensors, {"format": "metasci-prior-1"})
+        write_tensors(folder / "prior.safetensors", tensors, {"format": _FORMAT})
         text = json.dumps(self._description(), indent=1, ensure_ascii=False, sort_keys=False)
         write_atomically(folder / "prior.json", (text + "\n").encode())
         return folder
 
     def _description(self) -> dict[str, Any]:
         return {
-            "format": "metasci-prior-1",
+            "format": _FORMAT,
             "name": self.name,
             "model": self.model.name,
             "method": {"kind": type(self.method).__name__, "name": self.method.name, **_options(self.method)},
             "parameters": [dataclasses.asdict(parameter) for parameter in self.model.parameters],
-            "noise": {"kind": type(self.model.noise).__name__, "scales": list(self.model.noise.scales)},
+            "noise": {
+                "kind": type(self.model.noise).__name__,
+                "scales": list(self.model.noise.scales),
+                "typical": list(self.model.noise.typical),
+            },
             "covariates": [
                 {"name": name, "unit": self.model.covariates.get(name, "1"), "transform": transform}
                 for name, transform in zip(self.covariates.names, self.covariates.transforms, strict=True)
@@ -165,36 +175,114 @@ class Prior:
         model : Model, optional
             Needed where the model is not one of the package's own: nothing is ever executed from a file.
         """
-        folder = Path(folder)
+        path = Path(folder) / "prior.json"
         try:
-            description = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
-            kind, options = description["method"].pop("kind"), description["method"]
-            covariates = description["covariates"]
-        except FileNotFoundError as error:
-            raise InputError(f"{folder}: there is no learned prior in this folder (prior.json is missing).") from error
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise InputError(f"{folder / 'prior.json'}: this is not the description of a learned prior.") from error
+            description = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{folder}: there is no learned prior in this folder (prior.json is missing).") from None
+        except (OSError, ValueError):
+            raise InputError(f"{path}: this is not the description of a learned prior.") from None
+        state, _ = read_tensors(path.with_name("prior.safetensors"))
+        try:
+            return cls._of_parts(description, state, model, path)
+        except InputError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: this is not the description of a learned prior.") from error
+
+    @classmethod
+    def _of_parts(cls, description: dict[str, Any], state: State, model: Model | None, path: Path) -> Prior:
+        """The prior of what `save` wrote."""
+        if description["format"] != _FORMAT:
+            raise InputError(f"{path}: the format '{description['format']}' is not known to this version of metasci.")
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["method"].items()}
+        kind = options.pop("kind")
         if kind not in _METHODS:
-            raise InputError(f"{folder / 'prior.json'}: the method '{kind}' is not known to this version of metasci.")
-        state, _ = read_tensors(folder / "prior.safetensors")
-        moved = [state.pop(f"covariates/{name}") for name in ("centre", "scale", "correlation")]
-        names = tuple(covariate["name"] for covariate in covariates)
-        model = model or find(description["model"])
-        declared = tuple(parameter["name"] for parameter in description["parameters"])
-        if declared != model.parameters.names:
-            raise InputError(f"{folder}: the prior is of parameters {declared}, the model has {model.parameters.names}.")
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+            raise InputError(f"{path}: the method '{kind}' is not known to this version of metasci.")
         if kind == "GaussianPrior":
             options.pop("name", None)
+        method = _METHODS[kind](**options)
+        if model is None and description["model"] not in registered():
+            raise InputError(
+                f"{path}: the prior is of the model '{description['model']}', which is not one of the package's own; "
+                "load it with `model=`, that equation."
+            )
+        model = _as_declared(model or find(description["model"]), description, path)
+        names = tuple(covariate["name"] for covariate in description["covariates"])
+        transforms = tuple(covariate["transform"] for covariate in description["covariates"])
+        if odd := set(transforms) - {"identity", "log", "sqrt"}:
+            raise InputError(f"{path}: the transform '{min(odd)}' is not known to this version of metasci.")
+        _check_state(state, method, len(model.parameters), len(names), len(model.noise.scales), path)
+        moved = [state.pop(f"covariates/{name}") for name in ("centre", "scale", "correlation")]
         return cls(
-            name=description["name"],
+            name=str(description["name"]),
             model=model,
-            method=_METHODS[kind](**options),
+            method=method,
             state=state,
-            covariates=Covariates(names, tuple(covariate["transform"] for covariate in covariates), *moved),
-            card=Card.from_dict(description["data"]),
-            training=description["training"],
+            covariates=Covariates(names, transforms, *moved),
+            card=Card.from_dict(description["data"], where=f"{path}, data"),
+            training=dict(description["training"]),
         )
+
+
+def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:
+    """The model with the noise the prior was learned under; refused where its parameters mean something else now."""
+    declared = {}
+    for entry in description["parameters"]:
+        bounds = entry.get("bounds")
+        declared[entry["name"]] = Parameter(**{**entry, "bounds": None if bounds is None else tuple(bounds)})
+    if tuple(declared) != model.parameters.names:
+        raise InputError(
+            f"{path}: the prior is of parameters {tuple(declared)}, the model has {model.parameters.names}."
+        )
+    for now in model.parameters:
+        if replace(declared[now.name], description=now.description) != now:
+            raise InputError(
+                f"{path}: the model '{model.name}' declares the parameter '{now.name}' otherwise than when the prior "
+                "was learned; learn the prior anew."
+            )
+    kind, typical = description["noise"]["kind"], tuple(description["noise"].get("typical", ()))
+    if kind == type(model.noise).__name__ and typical in ((), model.noise.typical):
+        return model
+    if kind not in _NOISES:
+        raise InputError(f"{path}: the noise '{kind}' is not known to this version of metasci.")
+    return model.with_noise(_NOISES[kind](typical) if typical else _NOISES[kind]())
+
+
+def _check_state(state: State, method: Method, size: int, covariates: int, scales: int, path: Path) -> None:
+    """Refuse tensors that are missing, of another shape, or not finite."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "covariates/centre": (covariates,),
+        "covariates/scale": (covariates,),
+        "covariates/correlation": (covariates, covariates),
+        "log_noise": (scales,),
+    }
+    if isinstance(method, GaussianPrior):
+        wide = 1 + covariates
+        shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
+        shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
+    elif isinstance(method, GradientMethod):
+        shapes |= {"mean": (size,), "effects": (size, covariates), "log_step": (size,) if method.per_parameter else ()}
+    for name, shape in shapes.items():
+        value = state.get(name)
+        if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):
+            raise InputError(
+                f"{path.with_name('prior.safetensors')}: '{name}' is missing, not finite, or of another shape than "
+                f"{path.name} implies."
+            )
+
+
+def _batch(model: Model, tasks: TaskSet, covariates: Sequence[str]) -> Batch:
+    """The tasks as padded tensors, refused where the model's noise cannot have produced a measurement."""
+    batch = tasks.batch(model, covariates=covariates)
+    impossible = batch.mask & ~torch.isfinite(model.noise.link(batch.output))
+    if bool(impossible.any()):
+        task, place = impossible.nonzero()[0].tolist()
+        raise InputError(
+            f"task '{batch.names[task]}': {model.output.name} {float(batch.output[task, place]):g} {model.output.unit} "
+            f"cannot be measured under {type(model.noise).__name__} noise, which '{model.name}' is given."
+        )
+    return batch
 
 
 def _options(method: Method) -> dict[str, Any]:
@@ -258,7 +346,7 @@ def meta_calibrate(
         known = set(tasks.covariate_names)
         covariates = [covariate for covariate in model.covariates if covariate in known]
     chosen = tuple(covariates)
-    batch = tasks.batch(model, covariates=chosen)
+    batch = _batch(model, tasks, chosen)
     transforms = tuple(model.transforms.get(covariate, "identity") for covariate in chosen)
     scaled = Covariates.learn(chosen, transforms, batch.covariates)
     began = time.perf_counter()
@@ -266,6 +354,11 @@ def meta_calibrate(
         method, Problem(model, batch, method.penalty), scaled.design(batch.covariates),
         seed=seed, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
+    if not all(bool(torch.isfinite(state[key]).all()) for key in ("log_noise", "coefficients", "mean") if key in state):
+        raise InputError(
+            f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
+            f"numbers for the tasks of '{tasks.card.name}'."
+        )
     training = {
         "seed": seed,
         "tasks": len(tasks),

@@ -18,9 +18,7 @@ _spec.loader.exec_module(run_examples)
 
 
 @pytest.mark.parametrize("page", run_examples.pages(), ids=lambda page: page.stem)
-def test_examples(page, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("METASCI_DATA_DIR", raising=False)
+def test_examples(page):
     differences = [
         f"{page.name}, line {example.line}: {example.typed}stands:\n{example.printed}printed:\n{printed}"
         for example, printed in run_examples.run_page(page)

@@ -112,7 +112,7 @@ def derive(built: pm.Model, sampled: Mapping[str, np.ndarray]) -> dict[str, np.n
     stacked = {v: pt.tensor(v.name, shape=(None, None, *v.type.shape), dtype=v.dtype) for v in built.value_vars}
     wanted = [v for v in built.unobserved_value_vars if v not in stacked]
     results = vectorize_graph(wanted, stacked)
-    evaluate = pytensor.function(list(stacked.values()), results, mode=Mode(linker="py", optimizer="fast_compile"))
+    evaluate = pytensor.function(list(stacked.values()), results, mode=Mode(linker="py", optimizer="fast_compile"), on_unused_input="ignore")
     values = evaluate(*(sampled[v.name] for v in stacked))
     named = dict(zip((v.name for v in wanted), values, strict=True))
     return {**{v.name: sampled[v.name] for v in stacked if v.name in built.named_vars}, **named}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.constraints import Bounded, Monotone
-from metasci.math import where
+from metasci.math import exp, log, minimum, where
 from metasci.model import Input, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
@@ -13,6 +13,7 @@ from metasci.parameters import Parameter
 __all__ = ["crack_growth"]
 
 _NEAR_FAILURE = 0.02
+_LONGEST = 200.0  # logarithm of a length that only an absurd extrapolation reaches
 
 
 @equation(
@@ -34,4 +35,4 @@ def crack_growth(cycles: Any, *, exponent: Any, growth_rate: Any) -> Any:
     left = 1.0 - exponent * growth_rate * cycles
     # a rational continuation with the same value and slope keeps gradients alive beyond failure
     beyond = _NEAR_FAILURE**2 / (2.0 * _NEAR_FAILURE - where(left < _NEAR_FAILURE, left, 0.0 * left))
-    return where(left < _NEAR_FAILURE, beyond, left) ** (-1.0 / exponent)
+    return exp(minimum(-log(where(left < _NEAR_FAILURE, beyond, left)) / exponent, _LONGEST))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.constraints import Monotone, NonNegative
-from metasci.kinetics.arrhenius import log_progress
-from metasci.math import exp, softplus
+from metasci.kinetics.arrhenius import stretched_progress
+from metasci.math import exp, minimum, softplus
 from metasci.model import Input, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
@@ -48,8 +48,8 @@ def tempering(
     itself. Sources: Hollomon and Jaffe, Trans AIME 162 (1945) 223, for time and temperature acting
     through one thermally activated quantity; Avrami, J Chem Phys 7 (1939) 1103, for the exponent.
     """
-    progress = log_progress(time, temperature, rate, activation_energy, REFERENCE_TEMPERATURE)
-    return initial_hardness * exp(-exp(exponent * progress))
+    progress = stretched_progress(time, temperature, rate, activation_energy, exponent, REFERENCE_TEMPERATURE)
+    return initial_hardness * exp(-progress)
 
 
 @equation(**_DECLARATION)
@@ -64,6 +64,7 @@ def tempering_rockwell(
     of ASTM E140 from 20 to 65 HRC. Eliminating HV gives 116 − H = (116 − H₀)·exp((k t)ⁿ/2). Below about 5 HRC,
     far outside the scale's range, the reading approaches zero smoothly instead of crossing it.
     """
-    progress = log_progress(time, temperature, rate, activation_energy, REFERENCE_TEMPERATURE)
-    reading = 116.0 - (116.0 - initial_hardness) * exp(0.5 * exp(exponent * progress))
+    progress = stretched_progress(time, temperature, rate, activation_energy, exponent, REFERENCE_TEMPERATURE)
+    # beyond (k t)ⁿ = 100 nothing is left; the exponential must not overflow there
+    reading = 116.0 - (116.0 - initial_hardness) * exp(0.5 * minimum(progress, 100.0))
     return 2.0 * softplus(0.5 * reading)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.constraints import Bounded, Monotone
-from metasci.kinetics.arrhenius import log_progress
-from metasci.math import exp, expm1
+from metasci.kinetics.arrhenius import stretched_progress
+from metasci.math import expm1
 from metasci.model import Input, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
@@ -30,4 +30,4 @@ def avrami(time: Any, temperature: Any, *, rate: Any, activation_energy: Any, ex
 
     Sources: Johnson and Mehl, Trans AIME 135 (1939) 416; Avrami, J Chem Phys 7 (1939) 1103.
     """
-    return -expm1(-exp(exponent * log_progress(time, temperature, rate, activation_energy, 873.15)))
+    return -expm1(-stretched_progress(time, temperature, rate, activation_energy, exponent, 873.15))
