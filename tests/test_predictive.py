@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -188,25 +187,24 @@ def simulated(count: int, seed: int, student: bool = False) -> TaskSet:
 
 
 @pytest.mark.parametrize("student", [False, True], ids=["one noise", "task noise"])
-@pytest.mark.parametrize("shots", [0, 2, 5])
-def test_intervals_cover_what_they_say(student: bool, shots: int) -> None:
-    """90 % intervals hold 90 % of new measurements, and probabilities below each are uniform."""
+def test_intervals_cover_what_they_say(student: bool) -> None:
+    """90 % intervals hold 90 % of new measurements, and probabilities below each are uniform.
+
+    Many training tasks, so that the error of the learned population does not hide an error of the intervals.
+    """
     prior = meta_calibrate(
-        line, simulated(60, 0, student), GaussianPrior(task_noise=student, regularisation=0.0)
+        line, simulated(600, 0, student), GaussianPrior(task_noise=student, regularisation=0.0)
     )
-    tasks = simulated(400, 1, student)
-    chosen: Any = prior.batch(tasks)
-    order = torch.arange(9)
-    forecast = predictive(
-        prior.problem(chosen.with_mask((order >= 6).expand(400, -1))),
-        prior.adapt(chosen.with_mask((order < shots).expand(400, -1))),
-    )
-    lower, upper = forecast.interval(0.9)
-    later = chosen.output[:, 6:]
-    covered = ((later >= lower[:, 6:]) & (later <= upper[:, 6:])).double().mean()
-    assert 0.87 <= float(covered) <= 0.93
-    below = forecast.cumulative()[:, 6:].ravel().numpy()
-    assert stats.kstest(below[::3], "uniform").statistic < 0.08
+    count, order = 1500, torch.arange(9)
+    chosen = prior.batch(simulated(count, 1, student))
+    later = prior.problem(chosen.with_mask((order >= 6).expand(count, -1)))
+    for shots in (0, 2, 5):
+        forecast = predictive(later, prior.adapt(chosen.with_mask((order < shots).expand(count, -1))))
+        lower, upper = forecast.interval(0.9)
+        covered = ((chosen.output >= lower) & (chosen.output <= upper))[:, 6:].double().mean()
+        assert 0.88 <= float(covered) <= 0.92
+        below = forecast.cumulative()[:, 6].numpy()  # one of each task: those are independent
+        assert stats.kstest(below, "uniform").statistic < 0.04
 
 
 def test_task_noise_is_told_apart_in_the_intervals() -> None:

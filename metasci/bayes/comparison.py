@@ -73,12 +73,15 @@ def joint_posterior(
     """
     batch = old.join(new.with_mask(new.mask & support))
     design = prior.covariates.design(batch.covariates)
-    built = hierarchical(
-        prior.model, batch, design if prior.covariates.names else None,
-        covariates=prior.covariates.names or None, task_noise=bool(getattr(prior.method, "task_noise", False)),
-    )  # fmt: skip
     adapted = prior.adapt(batch)
-    start = initial_point(adapted.coordinates, adapted.log_noise)
+    # where the measurements say more of a task than the population does, centred coordinates mix better
+    share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
+    centred = bool(share.median() < 0.5)
+    built = hierarchical(
+        prior.model, batch, design if prior.covariates.names else None, covariates=prior.covariates.names or None,
+        task_noise=bool(getattr(prior.method, "task_noise", False)), centred=centred,
+    )  # fmt: skip
+    start = initial_point(adapted.coordinates, adapted.log_noise, centred)
     posterior = sample(
         built, draws=draws, tune=tune, chains=chains, seed=seed, initial=start, progress=progress
     )

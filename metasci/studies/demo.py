@@ -24,6 +24,7 @@ from metasci.calibration import Calibration
 from metasci.errors import InputError
 from metasci.evaluation import Protocol, with_enough_rows
 from metasci.meta.training import write_atomically
+from metasci.model import find
 from metasci.prior import Prior, load, meta_calibrate
 from metasci.report.comparisons import Band, comparison_figure
 from metasci.report.html import Section, figure, page, paragraph, table
@@ -32,7 +33,7 @@ from metasci.report.text import label
 from metasci.studies.ship import RECIPES
 from metasci.tasks import TaskSet
 
-__all__ = ["Case", "held_out_case", "main", "simulated_steel"]
+__all__ = ["Case", "crack_case", "held_out_case", "main", "patient_case", "simulated_steel", "steel_case"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,6 @@ def held_out_case(
 ) -> Case:
     """Leave a group out of a shipped recipe's data, learn anew, and keep one of its tasks as the new one."""
     recipe = next(recipe for recipe in RECIPES if recipe.data == data)
-    from metasci.model import find
-
     model = find(recipe.model)
     tasks = catalogue.dataset(data, model=model)
     tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
@@ -205,6 +204,16 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
     )  # fmt: skip
 
 
+def crack_case() -> Case:
+    """A specimen in the middle of the pack, from its first three readings after the start."""
+    return held_out_case("Alloy A, specimen 11", "alloy", "alloy_fatigue", "specimen", "11", None, (1, 2, 3), "cycles")
+
+
+def patient_case() -> Case:
+    """A patient, from samples near 1, 5 and 9 hours."""
+    return held_out_case("Theophylline, patient 6", "patient", "theophylline", "subject", "6", None, (2, 5, 8), "time")
+
+
 def steel_case() -> Case:
     """A steel of a grade left out, or a simulated one where the data are not at hand."""
     try:
@@ -233,15 +242,9 @@ def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     began = time.perf_counter()
     print("\n1. A specimen of alloy A, left out: three crack readings, forecast to the end of its test")
-    crack = held_out_case(
-        "Alloy A, specimen 11", "alloy", "alloy_fatigue", "specimen", "11", None, (1, 2, 3), "cycles"
-    )
-    _run(crack, out)
+    _run(crack_case(), out)
     print("\n2. A theophylline patient, left out: three concentrations")
-    patient = held_out_case(
-        "Theophylline, patient 6", "patient", "theophylline", "subject", "6", None, (2, 5, 8), "time"
-    )
-    _run(patient, out)
+    _run(patient_case(), out)
     print("\n3. A steel: three hardness readings, and its tempering map")
     steel = steel_case()
     fit, seconds = steel.calibrate()
