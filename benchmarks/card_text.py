@@ -35,8 +35,8 @@ def card_text(recipe: Recipe, measured: dict[str, Any]) -> str:
         f"Command: `metasci evaluate {recipe.data} {recipe.data} --leave-out {shipped['leave_out']} "
         f"--shots {','.join(str(k) for k in _shots(shipped))}`\n",
         "## What it was chosen against\n",
-        f"All under one protocol: groups left out in {_folds(measured)} parts, the same supports and queries. Numbers are "
-        f"RMSE ({unit}), then coverage of 90 % intervals, then negative log density. Command: "
+        f"All under one protocol: groups left out in {_folds(measured)} parts, the same supports and queries. "
+        f"Numbers are RMSE ({unit}), then coverage of 90 % intervals, then negative log density. Command: "
         f"`python benchmarks/shipped_priors.py {recipe.data}`\n",
         _variants(measured["variants"]),
         _choice(recipe, measured["variants"]),
@@ -44,7 +44,9 @@ def card_text(recipe: Recipe, measured: dict[str, Any]) -> str:
         "\n".join(f"- {trap}" for trap in data.traps) + "\n",
     ]
     if measured["left_out"]:
-        parts.append(f"Left out of training and evaluation, too few rows: {', '.join(measured['left_out'])}.\n")
+        parts.append(
+            f"Left out of training and evaluation, too few rows: {', '.join(measured['left_out'])}.\n"
+        )
     if recipe.model.startswith("patients."):
         parts.append("This is research software and no medical device.\n")
     return "\n".join(parts)
@@ -88,18 +90,22 @@ def _baselines(report: dict[str, Any]) -> str:
 def _variants(table: list[dict[str, Any]]) -> str:
     shots = _shots(table[0])
     lines = [
-        "| method | equation | covariates | penalty | " + " | ".join(f"{k} shots" for k in shots) + " | training, s |",
+        "| method | equation | covariates | penalty | "
+        + " | ".join(f"{k} shots" for k in shots)
+        + " | training, s |",
         "|" + "---|" * (len(shots) + 5),
     ]
     for row in table:
         by_shots = {entry["shots"]: entry for entry in row["results"]}
         cells = " | ".join(
-            f"{by_shots[k]['rmse']:.3g} / {by_shots[k]['coverage90']:.2f} / {by_shots[k]['nlpd']:.3g}" for k in shots
+            f"{by_shots[k]['rmse']:.3g} / {by_shots[k]['coverage90']:.2f} / {by_shots[k]['nlpd']:.3g}"
+            for k in shots
         )
         covariates = "with" if row["covariates"] else "without"
         equation = row["model"].partition(".")[2]
         lines.append(
-            f"| {row['label']} | {equation} | {covariates} | {row['penalty']:g} | {cells} | {row['training_seconds']:.1f} |"
+            f"| {row['label']} | {equation} | {covariates} | {row['penalty']:g} | {cells} | "
+            f"{row['training_seconds']:.1f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -123,7 +129,8 @@ def _choice(recipe: Recipe, table: list[dict[str, Any]]) -> str:
             continue
         ratio = _mean(mine, "rmse") / _mean(row, "rmse") - 1.0
         nats = _mean(mine, "nlpd") - _mean(row, "nlpd")
-        other = f"{row['label']}, {row['model'].partition('.')[2]}, {'with' if row['covariates'] else 'without'} covariates"
+        known = "with" if row["covariates"] else "without"
+        other = f"{row['label']}, {row['model'].partition('.')[2]}, {known} covariates"
         lines.append(f"- against {other}: RMSE {100 * ratio:+.1f} %, negative log density {nats:+.3f}")
     twins = [(row, other) for row in table for other in table if _twin(row, other)]
     worst = max((abs(_mean(a, "rmse") / _mean(b, "rmse") - 1.0) for a, b in twins), default=0.0)

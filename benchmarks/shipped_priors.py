@@ -23,7 +23,7 @@ from card_text import card_text
 
 from metasci import catalogue
 from metasci.evaluation import Protocol, evaluate, with_enough_rows
-from metasci.meta import FOMAML, MAML, GaussianPrior, Method, MetaSGD
+from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
 from metasci.model import find
 from metasci.prior import meta_calibrate
 from metasci.studies.ship import RECIPES, Recipe
@@ -48,7 +48,9 @@ def methods(recipe: Recipe, protocol: Protocol, penalty: float) -> Iterator[Meth
     yield GaussianPrior(penalty=penalty, task_noise=True)
 
 
-def measure(recipe: Recipe, model: str, method: Method, tasks: TaskSet, covariates: bool, folds: int | None) -> dict[str, Any]:
+def measure(
+    recipe: Recipe, model: str, method: Method, tasks: TaskSet, covariates: bool, folds: int | None
+) -> dict[str, Any]:
     """Held-out figures of one variant."""
     protocol = Protocol.from_card(tasks.card)
     chosen = recipe.covariates if covariates else ()

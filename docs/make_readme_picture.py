@@ -1,4 +1,4 @@
-"""Draw the README's picture: ``python docs/make_readme_picture.py``. Both tasks were left out of what their prior learned from."""
+"""Draw the README's picture, ``python docs/make_readme_picture.py``, of two tasks that their priors had not seen."""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ class Session:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
             try:
                 if example.kind == "pycon":
-                    code = compile(doctest.DocTestParser().get_examples(example.typed)[0].source, "<docs>", "single")
+                    code = compile(
+                        doctest.DocTestParser().get_examples(example.typed)[0].source, "<docs>", "single"
+                    )
                     exec(code, self.names)  # noqa: S102
                 else:
                     self._command(shlex.split(example.typed.replace("\\\n", " ").removeprefix("$ ")))
@@ -106,7 +108,9 @@ def examples_of(kind: str, body: str, line: int) -> list[Example]:
 
 def pages() -> list[Path]:
     """The pages that have examples."""
-    return sorted(page for page in DOCS.rglob("*.md") if FENCE.search(page.read_text()) and "_build" not in page.parts)
+    return sorted(
+        page for page in DOCS.rglob("*.md") if FENCE.search(page.read_text()) and "_build" not in page.parts
+    )
 
 
 @contextlib.contextmanager
@@ -173,7 +177,9 @@ def main(check: bool) -> int:
         for example, printed in run_page(page):
             if not agree(example.printed, printed):
                 wrong += 1
-                print(f"{page.relative_to(DOCS)}:{example.line}\n{example.typed}stands:\n{example.printed}printed:\n{printed}")
+                print(
+                    f"{page.relative_to(DOCS)}:{example.line}\n{example.typed}stands:\n{example.printed}printed:\n{printed}"
+                )
     return int(wrong > 0)
 
 

@@ -43,7 +43,7 @@ _WHERE = {
 }
 _MODULES = ("bayes", "constraints", "kinetics", "math", "meta", "noise", "patients", "report")
 
-__all__ = ["__version__", *_WHERE, *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
     from metasci import bayes, constraints, kinetics, math, meta, noise, patients, report

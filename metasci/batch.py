@@ -86,7 +86,9 @@ class Batch:
             return torch.cat(ends)
 
         return Batch(
-            inputs={name: both(values, other.inputs[name], repeat=True) for name, values in self.inputs.items()},
+            inputs={
+                name: both(values, other.inputs[name], repeat=True) for name, values in self.inputs.items()
+            },
             output=both(self.output, other.output),
             mask=both(self.mask, other.mask),
             covariates=torch.cat([self.covariates, other.covariates]),

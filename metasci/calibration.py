@@ -84,12 +84,15 @@ class Calibration:
         for task, rows in self.table(level).groupby("task", sort=False):
             count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
             lines.append(f"{task}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
-            lines.append(f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage")
+            lines.append(
+                f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage"
+            )
             for row in rows.itertuples():
                 unit = "" if row.unit == "1" else f" {row.unit}"
                 interval = f"{row.lower:.4g} to {row.upper:.4g}"
                 lines.append(
-                    f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  {row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
+                    f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  "
+                    f"{row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
                 )
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
@@ -145,7 +148,9 @@ class Calibration:
             else:
                 inputs[name] = inputs[name][:, :1].expand(-1, size)
         mask = torch.ones(len(self.batch), size, dtype=torch.bool)
-        batch = replace(self.batch, inputs=inputs, output=torch.ones(mask.shape, dtype=self.batch.output.dtype), mask=mask)
+        batch = replace(
+            self.batch, inputs=inputs, output=torch.ones(mask.shape, dtype=self.batch.output.dtype), mask=mask
+        )
         problem = Problem(model, batch, 0.0)
         dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
         full = (len(self.batch), *(shape or (1,)))
@@ -176,7 +181,9 @@ class Calibration:
         model = self.prior.model
         unknown = sorted(set(conditions) - set(model.inputs))
         if unknown:
-            raise InputError(f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}.")
+            raise InputError(
+                f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
+            )
         points = {}
         for name, given in model.inputs.items():
             if name not in conditions:
@@ -189,7 +196,9 @@ class Calibration:
                 try:
                     value = float(number) * unit(symbol.strip() or "1")
                 except ValueError as error:
-                    raise InputError(f"{name}: '{value}' is not a number with a unit, such as '2 h'.") from error
+                    raise InputError(
+                        f"{name}: '{value}' is not a number with a unit, such as '2 h'."
+                    ) from error
             if hasattr(value, "magnitude"):
                 value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
             try:
@@ -214,7 +223,7 @@ class Calibration:
         return warnings_of(self)
 
     def laws(self) -> pd.DataFrame:
-        """Each physical law of the model: whether every task keeps it at its measured conditions, and by how much not."""
+        """Each physical law: whether every task keeps it at its measured conditions, and by how much not."""
         broken = self.problem.violation(self.adapted.coordinates).detach() * self.prior.model.noise.typical[0]
         rows = []
         for law, values in zip(self.prior.model.constraints, broken, strict=True):
@@ -238,10 +247,15 @@ class Calibration:
                 physical = model.parameters.to_physical((centre + shift * sd).numpy())
                 stacked = np.stack([physical[key] for key in model.parameters.names], 1)
                 variables[name] = (("task", "parameter"), stacked)
-        share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
+        share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(
+            dim1=1, dim2=2
+        )
         variables["shrinkage"] = (("task", "parameter"), share.numpy())
         variables["coordinates"] = (("task", "parameter"), adapted.coordinates.numpy())
-        variables["coordinate_covariance"] = (("task", "parameter", "parameter_other"), adapted.covariance.numpy())
+        variables["coordinate_covariance"] = (
+            ("task", "parameter", "parameter_other"),
+            adapted.covariance.numpy(),
+        )
         variables["converged"] = (("task",), adapted.converged.numpy())
         coords = {
             "task": list(self.batch.names),
@@ -253,9 +267,18 @@ class Calibration:
             forecast = predictive(self.problem, adapted)
             lower, upper = forecast.interval(level)
             blank = ~self.batch.mask
-            for name, values in (("measured", self.batch.output), ("median", forecast.median), ("low", lower), ("high", upper)):
+            for name, values in (
+                ("measured", self.batch.output),
+                ("median", forecast.median),
+                ("low", lower),
+                ("high", upper),
+            ):
                 shown = values.detach().masked_fill(blank, torch.nan).numpy()
-                data[f"{name}_{model.output.name}"] = (("task", "observation"), shown, {"units": model.output.unit})
+                data[f"{name}_{model.output.name}"] = (
+                    ("task", "observation"),
+                    shown,
+                    {"units": model.output.unit},
+                )
             for name in model.inputs:
                 given = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
                 data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 
-class MethodName(str, Enum):
+class MethodName(StrEnum):
     """Methods that `train` offers."""
 
     gaussian = "gaussian"
@@ -38,16 +38,21 @@ class MethodName(str, Enum):
     meta_sgd = "meta-sgd"
 
 
-class Support(str, Enum):
+class Support(StrEnum):
     """How `evaluate` chooses the support."""
 
     first = "first"
     random = "random"
 
 
-PriorArgument = Annotated[str, typer.Argument(metavar="PRIOR", help="A prior that ships, or the folder of one.")]
+PriorArgument = Annotated[
+    str, typer.Argument(metavar="PRIOR", help="A prior that ships, or the folder of one.")
+]
 DataArgument = Annotated[
-    str, typer.Argument(metavar="DATA", help="A data set that ships, a folder with a card, or a CSV in the prior's columns.")
+    str,
+    typer.Argument(
+        metavar="DATA", help="A data set that ships, a folder with a card, or a CSV in the prior's columns."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -83,7 +88,9 @@ def list_everything(as_json: Json = False) -> None:
 @app.command()
 def calibrate(
     prior: PriorArgument,
-    file: Annotated[Path, typer.Argument(help="Your measurements (CSV); headers carry units, such as 'time [h]'.")],
+    file: Annotated[
+        Path, typer.Argument(help="Your measurements (CSV); headers carry units, such as 'time [h]'.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder for tables, NetCDF and the report.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -111,7 +118,9 @@ def train(
     method: Annotated[MethodName, typer.Option(help="How to learn and adapt.")] = MethodName.gaussian,
     covariates: Annotated[str, typer.Option(help="'all', 'none', or names separated by commas.")] = "all",
     penalty: Annotated[float, typer.Option(min=0.0, help="Weight of the physical laws.")] = 0.0,
-    task_noise: Annotated[bool, typer.Option(help="Give each task a noise level of its own (gaussian).")] = False,
+    task_noise: Annotated[
+        bool, typer.Option(help="Give each task a noise level of its own (gaussian).")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same prior.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File that lets a killed run go on.")] = None,
 ) -> None:
@@ -142,13 +151,21 @@ def train(
 
 @app.command()
 def evaluate(
-    prior: Annotated[str, typer.Argument(metavar="PRIOR_OR_MODEL", help="A prior, its folder, or a model's name.")],
+    prior: Annotated[
+        str, typer.Argument(metavar="PRIOR_OR_MODEL", help="A prior, its folder, or a model's name.")
+    ],
     data: DataArgument,
     shots: Annotated[str | None, typer.Option(help="Numbers of measurements, such as 0,1,3,5.")] = None,
-    support: Annotated[Support | None, typer.Option(help="Which measurements; the data's card decides by default.")] = None,
-    leave_out: Annotated[str | None, typer.Option(help="Column whose groups are held out, each in turn.")] = None,
+    support: Annotated[
+        Support | None, typer.Option(help="Which measurements; the data's card decides by default.")
+    ] = None,
+    leave_out: Annotated[
+        str | None, typer.Option(help="Column whose groups are held out, each in turn.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Random choices of the support.")] = 5,
-    method: Annotated[MethodName, typer.Option(help="How to learn, where a model is given.")] = MethodName.gaussian,
+    method: Annotated[
+        MethodName, typer.Option(help="How to learn, where a model is given.")
+    ] = MethodName.gaussian,
     as_json: Json = False,
 ) -> None:
     """k-shot figures on held-out tasks, beside baselines."""
@@ -161,7 +178,9 @@ def evaluate(
         leave_out = protocol.leave_out or tasks.card.task[0]
     same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
     if leave_out is None and same_data:
-        typer.echo("these are the tasks that the prior learned from; --leave-out gives honest figures", err=True)
+        typer.echo(
+            "these are the tasks that the prior learned from; --leave-out gives honest figures", err=True
+        )
     report = evaluation.evaluate(
         recipe, tasks, _shots(shots), protocol=protocol, leave_out=leave_out, seeds=seeds,
         progress=sys.stderr.isatty(),
@@ -232,7 +251,11 @@ def _method(name: MethodName, penalty: float, task_noise: bool) -> Method:
 
     if name is MethodName.gaussian:
         return GaussianPrior(penalty=penalty, task_noise=task_noise)
-    makers: dict[MethodName, Any] = {MethodName.maml: MAML, MethodName.fomaml: FOMAML, MethodName.meta_sgd: MetaSGD}
+    makers: dict[MethodName, Any] = {
+        MethodName.maml: MAML,
+        MethodName.fomaml: FOMAML,
+        MethodName.meta_sgd: MetaSGD,
+    }
     method: Method = makers[name](penalty=penalty)
     return method
 
@@ -264,7 +287,9 @@ def _shots(text: str | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--shots takes whole numbers separated by commas, such as 0,1,3, not '{text}'.") from None
+        raise InputError(
+            f"--shots takes whole numbers separated by commas, such as 0,1,3, not '{text}'."
+        ) from None
 
 
 def _say_left_out(names: list[str]) -> None:

@@ -67,7 +67,9 @@ class Protocol:
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():
             if getattr(self, key) not in known:
-                raise InputError(f"a protocol's {key} is one of {', '.join(known)}, not '{getattr(self, key)}'.")
+                raise InputError(
+                    f"a protocol's {key} is one of {', '.join(known)}, not '{getattr(self, key)}'."
+                )
 
     @classmethod
     def from_card(cls, card: Card) -> Protocol:
@@ -122,7 +124,9 @@ def split_tasks(mask: Tensor, shots: int, protocol: Protocol, seeds: int) -> Spl
                 chosen = [int(i) for i in order[:shots]]
                 first = shots
                 if protocol.query == "rest":
-                    first = longest if protocol.query_from is None else protocol.query_from - _skipped(protocol)
+                    first = (
+                        longest if protocol.query_from is None else protocol.query_from - _skipped(protocol)
+                    )
                 rest = [int(i) for i in order[max(first, shots) :]]
             if protocol.query == "next":
                 rest = rest[:1]
@@ -166,7 +170,9 @@ class Score:
     density: list[np.ndarray]
     seconds: list[float]
 
-    def add(self, measured: Tensor, median: Tensor, lower: Tensor, upper: Tensor, log_density: Tensor) -> None:
+    def add(
+        self, measured: Tensor, median: Tensor, lower: Tensor, upper: Tensor, log_density: Tensor
+    ) -> None:
         """Record one task's query, (measurement,) each."""
         off = measured - median
         self.errors.append(off.detach().numpy())
@@ -183,7 +189,11 @@ class Score:
             "root_mean_square": float(np.sqrt(np.mean(squares))),
             "pooled": float(np.sqrt(np.mean(flat**2))),
         }[aggregate]
-        mae = np.mean(np.abs(flat)) if aggregate == "pooled" else np.mean([np.mean(np.abs(e)) for e in self.errors])
+        mae = (
+            np.mean(np.abs(flat))
+            if aggregate == "pooled"
+            else np.mean([np.mean(np.abs(e)) for e in self.errors])
+        )
         return {
             "rmse": rmse,
             "mae": float(mae),
@@ -207,7 +217,9 @@ def held_out(
     labels = np.asarray(tasks.groups(group))
     distinct = sorted(set(labels.tolist()))
     if len(distinct) < 2:
-        raise InputError(f"column '{group}' has only one value, '{distinct[0]}': nothing is left to learn from.")
+        raise InputError(
+            f"column '{group}' has only one value, '{distinct[0]}': nothing is left to learn from."
+        )
     parts = [[label] for label in distinct]
     if folds is not None:
         mixed = np.random.default_rng(0).permutation(distinct)
@@ -260,7 +272,9 @@ def evaluate(
     protocol = replace(protocol, shots=shots)
     tasks, too_few = with_enough_rows(tasks, protocol)
     if not len(tasks):
-        raise InputError(f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs.")
+        raise InputError(
+            f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs."
+        )
     scores: dict[tuple[str, int], Score] = {}
     for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
         batch = fold_prior.batch(fold_tasks)

@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["absolute", "exp", "expm1", "log", "log1p", "maximum", "minimum", "softplus", "sqrt", "sum", "tanh", "where"]
+__all__ = [
+    "absolute",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "softplus",
+    "sqrt",
+    "sum",
+    "tanh",
+    "where",
+]
 
 _NAMES = {
     "numpy": {"absolute": "abs"},

@@ -139,7 +139,9 @@ def equation(
     space = ParameterSpace(tuple(parameters))
 
     def make(function: Callable[..., Any]) -> Model:
-        title = name or f"{function.__module__.removeprefix('metasci.').partition('.')[0]}.{function.__name__}"
+        title = (
+            name or f"{function.__module__.removeprefix('metasci.').partition('.')[0]}.{function.__name__}"
+        )
         model = Model(
             name=title,
             function=function,

@@ -112,7 +112,12 @@ class LogNormal(Noise):
 
 def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     """The noise model called ``additive``, ``proportional``, ``combined`` or ``log-normal``."""
-    kinds = {"additive": Additive, "proportional": Proportional, "combined": Combined, "log-normal": LogNormal}
+    kinds = {
+        "additive": Additive,
+        "proportional": Proportional,
+        "combined": Combined,
+        "log-normal": LogNormal,
+    }
     if kind not in kinds:
         raise InputError(f"there is no noise model '{kind}'; known are {', '.join(kinds)}.")
     return kinds[kind](typical) if typical else kinds[kind]()

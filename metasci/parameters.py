@@ -136,4 +136,6 @@ class ParameterSpace:
         missing = [name for name in self.names if name not in values]
         if missing:
             raise InputError(f"no value is given for parameter '{missing[0]}'.")
-        return np.stack([np.asarray(p.to_coordinate(np.asarray(values[p.name], float))) for p in self.parameters], -1)
+        return np.stack(
+            [np.asarray(p.to_coordinate(np.asarray(values[p.name], float))) for p in self.parameters], -1
+        )

@@ -1,4 +1,4 @@
-"""Predictions with intervals from adapted coordinates: the Laplace posterior carried through the model, and the noise."""
+"""Predictions with intervals: the Laplace posterior of adapted coordinates carried through the model, and the noise."""
 
 from __future__ import annotations
 
@@ -90,10 +90,14 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Predi
     prior : bool
         Whether to predict from the prior instead, as before any measurement.
     """
-    coordinates, mixture = (adapted.start, adapted.start_mixture) if prior else (adapted.coordinates, adapted.mixture)
+    coordinates, mixture = (
+        (adapted.start, adapted.start_mixture) if prior else (adapted.coordinates, adapted.mixture)
+    )
     line = problem.linearise(coordinates, adapted.log_noise)
     shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
-    spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian).clamp(min=0.0)
+    spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian).clamp(
+        min=0.0
+    )
     noise = (line.variance * mixture.factor[:, :, None]).sqrt()
     return Predictive(problem, line.prediction, shift, spread.sqrt(), noise, mixture.weight)
 
@@ -108,5 +112,8 @@ def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> 
     for _ in range(40):
         middle = 0.5 * (low + high)
         below = (weight[:, :, None] * torch.special.ndtr((middle - shift) / sd)).sum(0)
-        low, high = torch.where(below < probability, middle, low), torch.where(below < probability, high, middle)
+        low, high = (
+            torch.where(below < probability, middle, low),
+            torch.where(below < probability, high, middle),
+        )
     return 0.5 * (low + high)

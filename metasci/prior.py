@@ -95,7 +95,9 @@ class Prior:
             return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
         if isinstance(data, str | Path):
             return TaskSet.from_csv(Path(data), self.card, model=self.model)
-        if hasattr(data, "data_vars"):
+        import xarray as xr
+
+        if isinstance(data, xr.Dataset):
             return TaskSet.from_dataset(data, self.card, model=self.model)
         return TaskSet.from_frame(data, self.card, model=self.model)
 
@@ -179,7 +181,9 @@ class Prior:
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{folder}: there is no learned prior in this folder (prior.json is missing).") from None
+            raise InputError(
+                f"{folder}: there is no learned prior in this folder (prior.json is missing)."
+            ) from None
         except (OSError, ValueError):
             raise InputError(f"{path}: this is not the description of a learned prior.") from None
         state, _ = read_tensors(path.with_name("prior.safetensors"))
@@ -194,7 +198,9 @@ class Prior:
     def _of_parts(cls, description: dict[str, Any], state: State, model: Model | None, path: Path) -> Prior:
         """The prior of what `save` wrote."""
         if description["format"] != _FORMAT:
-            raise InputError(f"{path}: the format '{description['format']}' is not known to this version of metasci.")
+            raise InputError(
+                f"{path}: the format '{description['format']}' is not known to this version of metasci."
+            )
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["method"].items()}
         kind = options.pop("kind")
         if kind not in _METHODS:
@@ -262,7 +268,11 @@ def _check_state(state: State, method: Method, size: int, covariates: int, scale
         shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
         shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
     elif isinstance(method, GradientMethod):
-        shapes |= {"mean": (size,), "effects": (size, covariates), "log_step": (size,) if method.per_parameter else ()}
+        shapes |= {
+            "mean": (size,),
+            "effects": (size, covariates),
+            "log_step": (size,) if method.per_parameter else (),
+        }
     for name, shape in shapes.items():
         value = state.get(name)
         if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):
@@ -286,7 +296,7 @@ def _batch(model: Model, tasks: TaskSet, covariates: Sequence[str]) -> Batch:
 
 
 def _options(method: Method) -> dict[str, Any]:
-    return dataclasses.asdict(method)  # type: ignore[call-overload,no-any-return]
+    return dataclasses.asdict(method)  # type: ignore[call-overload]
 
 
 def load(name: str | Path, model: Model | None = None) -> Prior:
@@ -304,7 +314,9 @@ def load(name: str | Path, model: Model | None = None) -> Prior:
         return Prior.load(folder, model)
     if str(name) in names("models"):
         return Prior.load(shipped("models") / str(name), model)
-    raise InputError(f"there is no learned prior '{name}'; known are {', '.join(names('models'))}, or give its folder.")
+    raise InputError(
+        f"there is no learned prior '{name}'; known are {', '.join(names('models'))}, or give its folder."
+    )
 
 
 def meta_calibrate(
@@ -341,7 +353,9 @@ def meta_calibrate(
     """
     method = method or GaussianPrior()
     if len(tasks) < 2:
-        raise InputError(f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}.")
+        raise InputError(
+            f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}."
+        )
     if covariates is None:
         known = set(tasks.covariate_names)
         covariates = [covariate for covariate in model.covariates if covariate in known]
@@ -354,7 +368,11 @@ def meta_calibrate(
         method, Problem(model, batch, method.penalty), scaled.design(batch.covariates),
         seed=seed, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
-    if not all(bool(torch.isfinite(state[key]).all()) for key in ("log_noise", "coefficients", "mean") if key in state):
+    if not all(
+        bool(torch.isfinite(state[key]).all())
+        for key in ("log_noise", "coefficients", "mean")
+        if key in state
+    ):
         raise InputError(
             f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
             f"numbers for the tasks of '{tasks.card.name}'."
@@ -386,4 +404,9 @@ def _versions() -> Mapping[str, str]:
         own = metadata.version("metasci")
     except metadata.PackageNotFoundError:  # a checkout that is not installed
         own = "unknown"
-    return {"metasci": own, "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {
+        "metasci": own,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -11,7 +11,17 @@ import torch
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.meta import FOMAML, MAML, Covariates, GaussianPrior, GradientDescent, MetaSGD, Problem, learn, unroll
+from metasci.meta import (
+    FOMAML,
+    MAML,
+    Covariates,
+    GaussianPrior,
+    GradientDescent,
+    MetaSGD,
+    Problem,
+    learn,
+    unroll,
+)
 from metasci.meta.episodes import sample_support
 from metasci.meta.gauss_newton import map_estimate
 from metasci.meta.gradient import _LEARNED
@@ -50,7 +60,9 @@ def decay(time, *, size, rate):
     return size * ms.math.exp(-rate * time)
 
 
-def make_batch(model, parameters: dict[str, torch.Tensor], count: int = 8, noise: float = 0.05, seed: int = 0) -> Batch:
+def make_batch(
+    model, parameters: dict[str, torch.Tensor], count: int = 8, noise: float = 0.05, seed: int = 0
+) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     tasks = len(next(iter(parameters.values())))
     name = next(iter(model.inputs))
@@ -58,7 +70,9 @@ def make_batch(model, parameters: dict[str, torch.Tensor], count: int = 8, noise
     y = model({name: x}, {key: value[:, None] for key, value in parameters.items()})
     y = y + noise * torch.randn(tasks, count, generator=generator, dtype=FLOAT)
     names = tuple(f"task {i}" for i in range(tasks))
-    return Batch({name: x}, y, torch.ones(tasks, count, dtype=torch.bool), torch.zeros(tasks, 0, dtype=FLOAT), names)
+    return Batch(
+        {name: x}, y, torch.ones(tasks, count, dtype=torch.bool), torch.zeros(tasks, 0, dtype=FLOAT), names
+    )
 
 
 def no_covariates(batch: Batch):
@@ -75,11 +89,15 @@ def decays(tasks: int = 5, seed: int = 0) -> Batch:
 
 
 def test_one_step_is_a_convex_combination_of_start_and_task() -> None:
-    batch = make_batch(line, {"intercept": torch.tensor([2.0, -1.0], dtype=FLOAT), "slope": torch.zeros(2, dtype=FLOAT)})
+    batch = make_batch(
+        line, {"intercept": torch.tensor([2.0, -1.0], dtype=FLOAT), "slope": torch.zeros(2, dtype=FLOAT)}
+    )
     start, share = torch.tensor([[0.3], [0.3]], dtype=FLOAT), 0.25
     target = batch.output.mean(1, keepdim=True)
     rule = GradientDescent({"theta": torch.tensor(share, dtype=FLOAT)})
-    moved = unroll(lambda p: 0.5 * ((p["theta"] - batch.output) ** 2).mean(1), {"theta": start}, rule, 1)["theta"]
+    moved = unroll(lambda p: 0.5 * ((p["theta"] - batch.output) ** 2).mean(1), {"theta": start}, rule, 1)[
+        "theta"
+    ]
     torch.testing.assert_close(moved, (1 - share) * start + share * target, rtol=0, atol=1e-14)
 
 
@@ -169,12 +187,18 @@ def test_meta_gradient_of_an_equation_against_finite_differences(make, steps: in
 
 
 def test_gradient_steps_are_the_map_estimate_under_the_implied_prior() -> None:
-    batch = make_batch(line, {"intercept": torch.tensor([1.0, 0.5], dtype=FLOAT), "slope": torch.tensor([0.2, 1.0], dtype=FLOAT)}, 4)
+    batch = make_batch(
+        line,
+        {"intercept": torch.tensor([1.0, 0.5], dtype=FLOAT), "slope": torch.tensor([0.2, 1.0], dtype=FLOAT)},
+        4,
+    )
     problem = Problem(line, batch)
     log_noise, start = torch.tensor([math.log(0.5)], dtype=FLOAT), torch.zeros(2, 2, dtype=FLOAT)
     step, steps = torch.tensor([0.004, 0.002], dtype=FLOAT), 7
     rule = GradientDescent({"z": step})
-    walked = unroll(lambda p: problem.negative_log_likelihood(p["z"], log_noise), {"z": start}, rule, steps)["z"]
+    walked = unroll(lambda p: problem.negative_log_likelihood(p["z"], log_noise), {"z": start}, rule, steps)[
+        "z"
+    ]
     design = torch.stack([torch.ones_like(batch.inputs["x"]), batch.inputs["x"]], -1) / 0.5
     precision, exists = implied_precision(design.transpose(1, 2) @ design, step, steps)
     assert bool(exists.all())
@@ -183,7 +207,9 @@ def test_gradient_steps_are_the_map_estimate_under_the_implied_prior() -> None:
 
 
 def test_implied_prior_is_refused_where_a_step_overshoots() -> None:
-    _, exists = implied_precision(torch.diag(torch.tensor([1.0, 30.0]))[None].double(), torch.tensor(0.1).double(), 3)
+    _, exists = implied_precision(
+        torch.diag(torch.tensor([1.0, 30.0]))[None].double(), torch.tensor(0.1).double(), 3
+    )
     assert not bool(exists)
     batch = decays()
     problem, design = Problem(decay, batch), no_covariates(batch)
@@ -194,8 +220,13 @@ def test_implied_prior_is_refused_where_a_step_overshoots() -> None:
 
 
 def test_map_and_laplace_of_a_line_are_the_conjugate_closed_form() -> None:
-    batch = make_batch(line, {"intercept": torch.tensor([1.0], dtype=FLOAT), "slope": torch.tensor([0.2], dtype=FLOAT)}, 3)
-    mean, precision = torch.tensor([[0.5, -0.5]], dtype=FLOAT), torch.tensor([[[2.0, 0.3], [0.3, 1.0]]], dtype=FLOAT)
+    batch = make_batch(
+        line, {"intercept": torch.tensor([1.0], dtype=FLOAT), "slope": torch.tensor([0.2], dtype=FLOAT)}, 3
+    )
+    mean, precision = (
+        torch.tensor([[0.5, -0.5]], dtype=FLOAT),
+        torch.tensor([[[2.0, 0.3], [0.3, 1.0]]], dtype=FLOAT),
+    )
     estimate = map_estimate(Problem(line, batch), mean, precision, torch.tensor([math.log(0.5)], dtype=FLOAT))
     design = torch.stack([torch.ones_like(batch.inputs["x"]), batch.inputs["x"]], -1)[0]
     covariance = torch.linalg.inv(precision[0] + design.T @ design / 0.25)
@@ -218,7 +249,10 @@ def test_map_estimate_agrees_with_scipy_under_combined_noise() -> None:
             at = torch.tensor(z[None])
             return float(one.negative_log_likelihood(at, log_noise)[0] + 0.5 * at.square().sum())
 
-        best = min((minimize(cost, s, tol=1e-14) for s in np.random.default_rng(0).normal(size=(4, 2))), key=lambda r: r.fun)
+        best = min(
+            (minimize(cost, s, tol=1e-14) for s in np.random.default_rng(0).normal(size=(4, 2))),
+            key=lambda r: r.fun,
+        )
         np.testing.assert_allclose(estimate.coordinates[task].numpy(), best.x, atol=2e-5)
 
 
@@ -242,19 +276,28 @@ def test_gaussian_prior_recovers_a_known_population() -> None:
 def test_task_noise_finds_the_noisy_tasks() -> None:
     rng = torch.Generator().manual_seed(0)
     tasks = 60
-    batch = make_batch(line, {k: torch.randn(tasks, generator=rng, dtype=FLOAT) for k in ("intercept", "slope")}, 20, noise=0.0)
+    batch = make_batch(
+        line,
+        {k: torch.randn(tasks, generator=rng, dtype=FLOAT) for k in ("intercept", "slope")},
+        20,
+        noise=0.0,
+    )
     levels = torch.where(torch.arange(tasks) % 2 == 0, 0.1, 1.0).to(FLOAT)
     noisy = batch.output + levels[:, None] * torch.randn(batch.output.shape, generator=rng, dtype=FLOAT)
     problem = Problem(line, dataclasses.replace(batch, output=noisy))
     method = GaussianPrior(task_noise=True)
     design = no_covariates(batch)
     adapted = method.adapt(problem, design, learn(method, problem, design)[0])
-    sd = (adapted.mixture.weight * adapted.mixture.factor.log()).sum(0).mul(0.5).exp() * adapted.log_noise.exp()
+    sd = (adapted.mixture.weight * adapted.mixture.factor.log()).sum(0).mul(
+        0.5
+    ).exp() * adapted.log_noise.exp()
     assert float(sd[::2].median()) == pytest.approx(0.1, rel=0.2)
     assert float(sd[1::2].median()) == pytest.approx(1.0, rel=0.2)
 
 
-@pytest.mark.parametrize("method", [GaussianPrior(iterations=12, tolerance=0.0), MAML(iterations=12), FOMAML(iterations=12)])
+@pytest.mark.parametrize(
+    "method", [GaussianPrior(iterations=12, tolerance=0.0), MAML(iterations=12), FOMAML(iterations=12)]
+)
 def test_a_killed_run_resumes_to_the_same_bits(method, tmp_path) -> None:
     batch = decays()
     problem, design = Problem(decay, batch), no_covariates(batch)
@@ -288,22 +331,34 @@ def test_a_killed_run_resumes_to_the_same_bits(method, tmp_path) -> None:
         learn(method, problem, design, seed=6, checkpoint=path)
 
 
-@pytest.mark.parametrize("method", [GaussianPrior(iterations=5), MAML(iterations=5), FOMAML(iterations=5), MetaSGD(iterations=5)])
+@pytest.mark.parametrize(
+    "method", [GaussianPrior(iterations=5), MAML(iterations=5), FOMAML(iterations=5), MetaSGD(iterations=5)]
+)
 def test_a_task_that_turns_non_finite_is_named_and_the_others_go_on(method) -> None:
     batch = decays(4)
     broken = batch.output.clone()
     broken[2] = float("nan")
     sound = torch.tensor([0, 1, 3])
-    state, lost = learn(method, Problem(decay, dataclasses.replace(batch, output=broken)), no_covariates(batch))
+    state, lost = learn(
+        method, Problem(decay, dataclasses.replace(batch, output=broken)), no_covariates(batch)
+    )
     assert set(lost) == {"task 2"}
-    assert all(bool(torch.isfinite(state[key]).all()) for key in ("log_noise", "coefficients", "mean") if key in state)
+    assert all(
+        bool(torch.isfinite(state[key]).all())
+        for key in ("log_noise", "coefficients", "mean")
+        if key in state
+    )
     assert len(sound) == 3
 
 
 def test_a_penalty_makes_an_unlawful_model_lawful() -> None:
     @ms.equation(
-        inputs={"x": "1"}, output=("y", "1"), constraints=[ms.Monotone("x", increasing=True)],
-        parameters=[ms.Parameter("slope", spread=1.0)], noise=ms.Additive((1.0,)), name="test.rising",
+        inputs={"x": "1"},
+        output=("y", "1"),
+        constraints=[ms.Monotone("x", increasing=True)],
+        parameters=[ms.Parameter("slope", spread=1.0)],
+        noise=ms.Additive((1.0,)),
+        name="test.rising",
     )
     def rising(x, *, slope):
         """Should rise."""
@@ -313,7 +368,9 @@ def test_a_penalty_makes_an_unlawful_model_lawful() -> None:
     batch = Batch({"x": x}, -x, torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, 0, dtype=FLOAT), ("a",))
     flat = torch.zeros(1, 1, 1, dtype=FLOAT) + 1e-4
     free, bound = (
-        map_estimate(Problem(rising, batch, w), torch.zeros(1, 1, dtype=FLOAT), flat, torch.zeros(1, dtype=FLOAT))
+        map_estimate(
+            Problem(rising, batch, w), torch.zeros(1, 1, dtype=FLOAT), flat, torch.zeros(1, dtype=FLOAT)
+        )
         for w in (0.0, 1e4)
     )
     assert float(free.coordinates) == pytest.approx(-1.0, abs=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from dataclasses import replace
 
 import numpy as np
@@ -88,7 +90,7 @@ def test_support_grows_and_the_query_stays(mask: torch.Tensor, protocol: Protoco
     if protocol.query_from is not None:
         protocol = replace(protocol, shots=tuple(k for k in protocol.shots if k <= 2) or (0,))
     splits = [split_tasks(mask, shots, protocol, seeds) for shots in protocol.shots]
-    for less, more in zip(splits, splits[1:], strict=False):
+    for less, more in pairwise(splits):
         assert less.task.tolist() == more.task.tolist()
         torch.testing.assert_close(less.query, more.query)
         assert not (less.support & ~more.support).any()

@@ -137,7 +137,11 @@ def compare(
         )
         fits.append(joint.posterior)
         for row in range(len(chosen)):
-            _sampled_side(sampled, joint.forecast(fold_prior, row, split.query[row]), chosen.output[row, split.query[row]])
+            _sampled_side(
+                sampled,
+                joint.forecast(fold_prior, row, split.query[row]),
+                chosen.output[row, split.query[row]],
+            )
         sampled.seconds.append(joint.posterior.seconds + joint.posterior.compile_seconds)
     if not learned.errors:
         raise InputError(f"no task has measurements left to judge by after {shots} of support.")
@@ -168,7 +172,11 @@ def _learned_side(score: Score, prior: Prior, batch: Batch, support: Tensor, que
         score.seconds.append(time.perf_counter() - began)
         asked, measured = query[row], one.output[0, query[row]]
         score.add(
-            measured, forecast.median[0, asked], lower[0, asked], upper[0, asked], forecast.log_density()[0, asked]
+            measured,
+            forecast.median[0, asked],
+            lower[0, asked],
+            upper[0, asked],
+            forecast.log_density()[0, asked],
         )
 
 
@@ -203,11 +211,25 @@ def _verdict(result: dict[str, Any], problems: list[str]) -> str:
     if problems:
         return f"No verdict: PyMC's chains have not converged ({problems[0]})."
     ratio, difference = result["rmse_ratio"], result["nlpd_difference"]
-    accuracy = "as accurate as" if abs(ratio - 1.0) < 0.02 else "more accurate than" if ratio < 1.0 else "less accurate than"
-    honesty = (
-        "as well calibrated" if abs(difference) < 0.02 else "better calibrated" if difference < 0.0 else "less well calibrated"
+    accuracy = (
+        "as accurate as"
+        if abs(ratio - 1.0) < 0.02
+        else "more accurate than"
+        if ratio < 1.0
+        else "less accurate than"
     )
-    trust = "the learned prior can stand in for it" if ratio < 1.02 and difference < 0.02 else "where it matters, trust PyMC"
+    honesty = (
+        "as well calibrated"
+        if abs(difference) < 0.02
+        else "better calibrated"
+        if difference < 0.0
+        else "less well calibrated"
+    )
+    trust = (
+        "the learned prior can stand in for it"
+        if ratio < 1.02 and difference < 0.02
+        else "where it matters, trust PyMC"
+    )
     return (
         f"The learned prior is {accuracy} PyMC's hierarchical posterior (RMSE ratio {ratio:.3f}) and {honesty} "
         f"(log density {-difference:+.3f} nats a measurement), {result['speed_ratio']:.0f} times faster: {trust}."

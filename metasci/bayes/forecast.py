@@ -100,7 +100,11 @@ def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int
     lower, median, upper = np.quantile(measurement, (0.05, 0.5, 0.95), axis=0)
     for law in model.constraints:
         lower, median, upper = (np.clip(value, *law.limits) for value in (lower, median, upper))
-    each = -0.5 * ((np.asarray(noise.link(rows.output)) - centre) / sd) ** 2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi)
+    each = (
+        -0.5 * ((np.asarray(noise.link(rows.output)) - centre) / sd) ** 2
+        - np.log(sd)
+        - 0.5 * math.log(2.0 * math.pi)
+    )
     density = np.logaddexp.reduce(each, axis=0) - math.log(len(each))
     return Forecast(values, measurement, lower, median, upper, density + _log_stretch(model, rows.output))
 

@@ -125,7 +125,10 @@ def hierarchical(
         "task": list(batch.names),
         "parameter": list(model.parameters.names),
         "parameter_2": list(model.parameters.names),
-        "pair": [" / ".join(model.parameters.names[k] for k in pair) for pair in zip(*np.tril_indices(size, -1), strict=True)],
+        "pair": [
+            " / ".join(model.parameters.names[k] for k in pair)
+            for pair in zip(*np.tril_indices(size, -1), strict=True)
+        ],
         "scale": list(noise.scales),
         "row": np.arange(len(rows.task)),
     }
@@ -184,7 +187,9 @@ def _task_coordinates(tasks: int, size: int, shifts: np.ndarray, centred: bool) 
             deviation[i] = (deviation[i] - partial[i, j] * deviation[j]) / left[i, j]
         squares = sum(offset**2 for offset in deviation)
         volume = pt.log(sd).sum() + sum(pt.log(value) for value in left.values())
-        pm.Potential("coordinates_prior", -0.5 * squares.sum() - tasks * (volume + 0.5 * size * np.log(2.0 * np.pi)))
+        pm.Potential(
+            "coordinates_prior", -0.5 * squares.sum() - tasks * (volume + 0.5 * size * np.log(2.0 * np.pi))
+        )
         return columns
     offset = pm.Normal("coordinate_offset", dims=("task", "parameter"))
     columns = []

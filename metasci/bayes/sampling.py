@@ -96,7 +96,9 @@ def compile_model(built: pm.Model, initial: Mapping[str, Any] | None = None) -> 
 
     frozen = freeze_dims_and_data(built)
     jittered = {v for v in frozen.free_RVs if v.name not in (initial or {})}
-    return nutpie.compile_pymc_model(frozen, initial_points=dict(initial or {}), jitter_rvs=jittered, var_names=[])
+    return nutpie.compile_pymc_model(
+        frozen, initial_points=dict(initial or {}), jitter_rvs=jittered, var_names=[]
+    )
 
 
 def derive(built: pm.Model, sampled: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -109,10 +111,17 @@ def derive(built: pm.Model, sampled: Mapping[str, np.ndarray]) -> dict[str, np.n
     from pytensor.compile.mode import Mode
     from pytensor.graph.replace import vectorize_graph
 
-    stacked = {v: pt.tensor(v.name, shape=(None, None, *v.type.shape), dtype=v.dtype) for v in built.value_vars}
+    stacked = {
+        v: pt.tensor(v.name, shape=(None, None, *v.type.shape), dtype=v.dtype) for v in built.value_vars
+    }
     wanted = [v for v in built.unobserved_value_vars if v not in stacked]
     results = vectorize_graph(wanted, stacked)
-    evaluate = pytensor.function(list(stacked.values()), results, mode=Mode(linker="py", optimizer="fast_compile"), on_unused_input="ignore")
+    evaluate = pytensor.function(
+        list(stacked.values()),
+        results,
+        mode=Mode(linker="py", optimizer="fast_compile"),
+        on_unused_input="ignore",
+    )
     values = evaluate(*(sampled[v.name] for v in stacked))
     named = dict(zip((v.name for v in wanted), values, strict=True))
     return {**{v.name: sampled[v.name] for v in stacked if v.name in built.named_vars}, **named}
@@ -166,7 +175,9 @@ def sample(
         low_rank_modified_mass_matrix=True,
         target_accept=target_accept,
     )
-    recorded = {str(name): np.asarray(values) for name, values in versions.group(data, "posterior").data_vars.items()}
+    recorded = {
+        str(name): np.asarray(values) for name, values in versions.group(data, "posterior").data_vars.items()
+    }
     versions.replace_posterior(data, derive(built, recorded), built.named_vars_to_dims, built.coords)
     rhat, size = versions.worst(data, [v.name for v in built.free_RVs])
     ended = time.perf_counter()

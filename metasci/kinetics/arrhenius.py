@@ -47,5 +47,7 @@ def stretched_progress(
     [0.0, 2.0]
     """
     begun = time > 0.0
-    progress = log_progress(where(begun, time, 1.0 + 0.0 * time), temperature, rate, activation_energy, reference)
+    progress = log_progress(
+        where(begun, time, 1.0 + 0.0 * time), temperature, rate, activation_energy, reference
+    )
     return where(begun, exp(minimum(exponent * progress, _LARGEST)), 0.0)

@@ -26,13 +26,21 @@ _DECLARATION: dict[str, Any] = {
     "inputs": {"time": Input("s", lower=0.0), "temperature": Input("K", lower=0.0)},
     "output": Output("hardness", "HRC", "hardness"),
     "parameters": (
-        Parameter("initial_hardness", "HRC", 57.0, bounds=(20.0, 75.0), spread=0.4, description="as quenched"),
+        Parameter(
+            "initial_hardness", "HRC", 57.0, bounds=(20.0, 75.0), spread=0.4, description="as quenched"
+        ),
         Parameter("rate", "1/s", 2e-4, positive=True, spread=1.5, description="of softening at 973 K"),
-        Parameter("activation_energy", "kJ/mol", 200.0, positive=True, spread=0.3, description="of softening"),
+        Parameter(
+            "activation_energy", "kJ/mol", 200.0, positive=True, spread=0.3, description="of softening"
+        ),
         Parameter("exponent", "1", 0.12, positive=True, spread=0.3, description="of time"),
     ),
     "noise": Additive((1.5,)),
-    "constraints": (Monotone("time", increasing=False), Monotone("temperature", increasing=False), NonNegative()),
+    "constraints": (
+        Monotone("time", increasing=False),
+        Monotone("temperature", increasing=False),
+        NonNegative(),
+    ),
     "covariates": dict.fromkeys(_COMPOSITION, "percent"),
     "transforms": dict.fromkeys(_COMPOSITION, "sqrt"),
 }

@@ -38,7 +38,7 @@ class NoiseMixture:
         return cls(one, one, torch.zeros_like(covariance[:, 0])[None], covariance[None])
 
     def where_lost(self, lost: Tensor, other: NoiseMixture) -> NoiseMixture:
-        """This mixture, but another one for the tasks that were lost."""
+        """The same mixture, but another one for the tasks that were lost."""
         return NoiseMixture(
             torch.where(lost, other.factor, self.factor),
             torch.where(lost, other.weight, self.weight),

@@ -86,7 +86,9 @@ class Covariates:
         standard = (_transform(self.names, self.transforms, values) - self.centre) / self.scale
         known = torch.isfinite(standard)
         filled = torch.where(known, standard, torch.zeros_like(standard))
-        uncertainty = torch.zeros(*standard.shape, standard.shape[1], dtype=standard.dtype, device=standard.device)
+        uncertainty = torch.zeros(
+            *standard.shape, standard.shape[1], dtype=standard.dtype, device=standard.device
+        )
         if standard.shape[1] and not bool(known.all()):
             patterns, group = torch.unique(known, dim=0, return_inverse=True)
             for number, pattern in enumerate(patterns):

@@ -71,7 +71,11 @@ def map_estimate(
     -----
     A task whose objective is not finite at its start stays there and is reported in `finite`.
     """
-    weight = torch.ones(len(mean), dtype=mean.dtype, device=mean.device) if noise_precision is None else noise_precision
+    weight = (
+        torch.ones(len(mean), dtype=mean.dtype, device=mean.device)
+        if noise_precision is None
+        else noise_precision
+    )
     here = (mean if start is None else start).detach().clone()
     value = _objective(problem, here, mean, precision, log_noise, weight)
     finite = torch.isfinite(value)
@@ -125,7 +129,9 @@ def normal_equations(
         relative = torch.where(mask, slope / line.variance, torch.zeros_like(slope))
         pull = pull - 0.5 * relative * (1.0 - trust * residual**2)
         curve = curve + 0.5 * relative**2
-    gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum("to,toi->ti", pull, line.jacobian)
+    gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum(
+        "to,toi->ti", pull, line.jacobian
+    )
     hessian = precision + torch.einsum("toi,to,toj->tij", line.jacobian, curve, line.jacobian)
     if problem.penalty and problem.model.constraints:
         more_gradient, more_hessian = _penalty_terms(problem, at)
@@ -155,7 +161,9 @@ def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
             broken = law.violation(lambda inputs: problem.model.at(free, inputs), problem.batch.inputs)
             broken = broken / problem.model.noise.typical[0]
             (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True)
-            gradient = gradient + problem.penalty * torch.einsum("to,toi->ti", broken.detach(), slope) / points
+            gradient = (
+                gradient + problem.penalty * torch.einsum("to,toi->ti", broken.detach(), slope) / points
+            )
             hessian = hessian + problem.penalty * torch.einsum("toi,toj->tij", slope, slope) / points
     return gradient, hessian
 

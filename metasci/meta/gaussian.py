@@ -116,7 +116,9 @@ class GaussianPrior:
         z, scatter, x = estimate.coordinates[use], estimate.covariance[use], x[use]
         count, size, covariates = len(z), z.shape[1], x.shape[1] - 1
         relevance = state["relevance"]
-        strength = torch.cat([relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)])
+        strength = torch.cat(
+            [relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)]
+        )
         design_covariance = torch.linalg.inv(x.T @ x + torch.diag(strength))
         coefficients = z.T @ x @ design_covariance
         off = z - x @ coefficients.T
@@ -213,7 +215,9 @@ def _finite_at_typical(problem: Problem) -> Tensor:
     return sound if bool(sound.any()) else torch.ones_like(sound)
 
 
-def _noise_scales(problem: Problem, estimate: Estimate, mask: Tensor, precision: Tensor, log_noise: Tensor) -> Tensor:
+def _noise_scales(
+    problem: Problem, estimate: Estimate, mask: Tensor, precision: Tensor, log_noise: Tensor
+) -> Tensor:
     """Scales that make the expected squared residuals most likely."""
     weighted = torch.where(mask, precision[:, None] * estimate.squared, torch.zeros_like(estimate.squared))
     if len(log_noise) == 1:
@@ -229,9 +233,9 @@ def _noise_scales(problem: Problem, estimate: Estimate, mask: Tensor, precision:
         each = torch.where(mask, squared / variance + torch.log(variance), torch.zeros_like(squared))
         # a scale may vanish: a faint pull towards the start keeps its logarithm finite
         total = 0.5 * each.sum() + 0.01 * (free - log_noise).square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
     with torch.enable_grad():
-        search.step(cost)  # type: ignore[no-untyped-call]
+        search.step(cost)
     return free.detach().clamp(log_noise - 2.0, log_noise + 2.0)

@@ -15,8 +15,8 @@ from torch import Tensor
 from metasci.meta.adapted import Adapted, NoiseMixture, State
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
-from metasci.meta.gaussian import pooled_fit
 from metasci.meta.gauss_newton import normal_equations
+from metasci.meta.gaussian import pooled_fit
 from metasci.meta.implied import implied_precision
 from metasci.meta.inner import GradientDescent, unroll
 from metasci.meta.problem import Problem
@@ -79,7 +79,11 @@ class GradientMethod:
         share = self.shots[1] / measured.clamp(min=self.shots[1])
         sound = torch.isfinite(curvature).all(-1).all(-1)
         steepest = (torch.linalg.eigvalsh(curvature[sound])[:, -1] * share[sound]).max()
-        step = (0.5 / steepest).log() if self.step_size == "learned" else mean.new_tensor(float(self.step_size)).log()
+        step = (
+            (0.5 / steepest).log()
+            if self.step_size == "learned"
+            else mean.new_tensor(float(self.step_size)).log()
+        )
         state = {
             "mean": mean,
             "effects": mean.new_zeros(len(mean), design.values.shape[1]),
@@ -157,7 +161,13 @@ class GradientMethod:
             first = 0.9 * state[f"first_moment/{name}"] + 0.1 * clip * slope
             second = 0.99 * state[f"second_moment/{name}"] + 0.01 * (clip * slope) ** 2
             unbiased = first / (1.0 - 0.9**iteration) / ((second / (1.0 - 0.99**iteration)).sqrt() + 1e-8)
-            new.update({name: state[name] - rate * unbiased, f"first_moment/{name}": first, f"second_moment/{name}": second})
+            new.update(
+                {
+                    name: state[name] - rate * unbiased,
+                    f"first_moment/{name}": first,
+                    f"second_moment/{name}": second,
+                }
+            )
         return new
 
     def adapt(self, problem: Problem, design: Design, state: State) -> Adapted:
@@ -172,10 +182,14 @@ class GradientMethod:
         before = normal_equations(problem, start, start, nothing, log_noise, ones)[1]
         after = normal_equations(problem, adapted, adapted, nothing, log_noise, ones)[1]
         precision, exists = implied_precision(before, learned["log_step"].exp(), self.steps)
-        start_covariance = torch.where(exists[:, None, None], torch.linalg.pinv(precision), torch.full_like(precision, math.nan))
+        start_covariance = torch.where(
+            exists[:, None, None], torch.linalg.pinv(precision), torch.full_like(precision, math.nan)
+        )
         lost = [problem.batch.names[i] for i in (~exists).nonzero()[:, 0].tolist()]
         few = ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
-        note = (f"the implied prior does not exist for {len(lost)} task(s) ({few}): a step overshoots (e ≥ 1).",)
+        note = (
+            f"the implied prior does not exist for {len(lost)} task(s) ({few}): a step overshoots (e ≥ 1).",
+        )
         covariance = torch.linalg.pinv(after + precision, hermitian=True)
         return Adapted(
             adapted, covariance, start, start_covariance, log_noise, NoiseMixture.single(covariance),

@@ -52,7 +52,9 @@ class GradientDescent:
         return {name: -self.step_size[name] * slope for name, slope in gradient.items()}, None
 
 
-def unroll(loss: Loss, start: Parameters, rule: InnerRule, steps: int, second_order: bool = True) -> Parameters:
+def unroll(
+    loss: Loss, start: Parameters, rule: InnerRule, steps: int, second_order: bool = True
+) -> Parameters:
     """Adapt every task by some steps of a rule, differentiably.
 
     Parameters
@@ -84,7 +86,10 @@ def unroll(loss: Loss, start: Parameters, rule: InnerRule, steps: int, second_or
             if not second_order:
                 at = {name: value.detach().requires_grad_() for name, value in here.items()}
             else:
-                at = {name: value if value.requires_grad else value.requires_grad_() for name, value in here.items()}
+                at = {
+                    name: value if value.requires_grad else value.requires_grad_()
+                    for name, value in here.items()
+                }
             slopes = torch.autograd.grad(loss(at).sum(), list(at.values()), create_graph=second_order)
             change, memory = rule.update(dict(zip(at, slopes, strict=True)), memory, step)
             here = {name: here[name] + change[name] for name in here}

@@ -88,7 +88,9 @@ class Problem:
             raw, linked = raw.detach(), linked.detach()
         return Linearisation(linked, jacobian, self.model.noise.variance(raw, log_noise))
 
-    def negative_log_likelihood(self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None) -> Tensor:
+    def negative_log_likelihood(
+        self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
+    ) -> Tensor:
         """Negative log-likelihood of each task's measurements, (task,).
 
         `precision` (task,) multiplies the noise's inverse variance. Constants are kept, so that the

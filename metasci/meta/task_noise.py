@@ -43,7 +43,12 @@ def at_levels(covariance: Tensor, levels: tuple[Tensor, Tensor]) -> NoiseMixture
 
 
 def level_posteriors(
-    problem: Problem, estimate: Estimate, mean: Tensor, precision: Tensor, log_noise: Tensor, levels: tuple[Tensor, Tensor]
+    problem: Problem,
+    estimate: Estimate,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    levels: tuple[Tensor, Tensor],
 ) -> NoiseMixture:
     """Posterior of every task's coordinates at each noise level, and of the level itself.
 
@@ -78,7 +83,9 @@ def level_posteriors(
         - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     )
     weight = torch.softmax(log_evidence + probability[:, None].log(), 0)
-    return NoiseMixture((1.0 / factor)[:, None].expand_as(weight), weight, -step, torch.cholesky_inverse(root))
+    return NoiseMixture(
+        (1.0 / factor)[:, None].expand_as(weight), weight, -step, torch.cholesky_inverse(root)
+    )
 
 
 def gamma_shape(mean_log_less_mean: Tensor) -> Tensor:

@@ -68,11 +68,14 @@ def one_compartment_oral(time: Any, dose: Any, *, absorption_rate: Any, clearanc
     covariates={"weight": "kg", "apgar": "1"},
     transforms={"weight": "log"},
 )
-def one_compartment_bolus(time: Any, weight: Any, dose: Any, dose_time: Any, *, clearance: Any, volume: Any) -> Any:
+def one_compartment_bolus(
+    time: Any, weight: Any, dose: Any, dose_time: Any, *, clearance: Any, volume: Any
+) -> Any:
     """Concentration after repeated intravenous doses, C(t) = Σ Dⱼ/(V·w) · e^(−CL/V·(t − tⱼ)) over doses given by t.
 
     Clearance and volume are in proportion to the body weight w. Source: superposition of single doses,
-    Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982); weights as in Grasela and Donn, Dev Pharmacol Ther 8 (1985) 374.
+    Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982); weights as in Grasela and
+    Donn, Dev Pharmacol Ther 8 (1985) 374.
     """
     elapsed = time[..., None] - dose_time
     given = elapsed >= 0.0

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,14 @@ class Case:
 
 
 def held_out_case(
-    title: str, short: str, data: str, column: str, value: str, task: str | None, support: tuple[int, ...], axis: str
+    title: str,
+    short: str,
+    data: str,
+    column: str,
+    value: str,
+    task: str | None,
+    support: tuple[int, ...],
+    axis: str,
 ) -> Case:
     """Leave a group out of a shipped recipe's data, learn anew, and keep one of its tasks as the new one."""
     recipe = next(recipe for recipe in RECIPES if recipe.data == data)
@@ -110,9 +118,16 @@ def simulated_steel(prior: Prior, seed: int = 0) -> TaskSet:
     draw = torch.randn(start.shape, generator=generator, dtype=start.dtype)
     coordinates = start + (torch.linalg.cholesky(covariance) @ draw[..., None])[..., 0]
     hours, celsius = np.meshgrid([0.5, 1.0, 4.0, 24.0], [200.0, 300.0, 400.0, 500.0, 600.0, 700.0])
-    inputs = {"time": torch.tensor(3600.0 * hours.ravel()), "temperature": torch.tensor(celsius.ravel() + 273.15)}
-    curve = prior.model.at(coordinates[:, None, :], {name: values[None] for name, values in inputs.items()})[0]
-    noise = torch.exp(prior.state["log_noise"][0]) * torch.randn(curve.shape, generator=generator, dtype=curve.dtype)
+    inputs = {
+        "time": torch.tensor(3600.0 * hours.ravel()),
+        "temperature": torch.tensor(celsius.ravel() + 273.15),
+    }
+    curve = prior.model.at(coordinates[:, None, :], {name: values[None] for name, values in inputs.items()})[
+        0
+    ]
+    noise = torch.exp(prior.state["log_noise"][0]) * torch.randn(
+        curve.shape, generator=generator, dtype=curve.dtype
+    )
     frame = pd.DataFrame(
         {
             "task": "simulated steel",
@@ -138,27 +153,39 @@ def against_pymc(case: Case, fit: Calibration, seconds: float, folder: Path) -> 
     drawing = _overlay(case, fit, joint)
     sections = [
         Section("Parameters", table(header, rows)),
-        Section("Forecast", figure(drawing, "Filled: used to calibrate. Hollow: kept back.") + table(("", "learned prior", "PyMC"), figures)),
+        Section(
+            "Forecast",
+            figure(drawing, "Filled: used to calibrate. Hollow: kept back.")
+            + table(("", "learned prior", "PyMC"), figures),
+        ),
         Section("The chains", paragraph(joint.posterior.verdict)),
     ]
-    text = page(f"{case.title}: learned prior and PyMC", sections, "Both have seen the same old tasks and the same three readings.")
+    text = page(
+        f"{case.title}: learned prior and PyMC",
+        sections,
+        "Both have seen the same old tasks and the same three readings.",
+    )
     write_atomically(folder / "against_pymc.html", text.encode())
 
 
 def _parameters(case: Case, fit: Calibration, joint: Joint) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in fit.parameters.itertuples():
         draws = joint.posterior.draws[str(row.name)][:, joint.first_new]
         low, middle, high = np.quantile(draws, (0.05, 0.5, 0.95))
         ours = f"{row.estimate:.3g} ({row.lower:.3g} to {row.upper:.3g})"
-        rows.append((str(row.name).replace("_", " "), str(row.unit), ours, f"{middle:.3g} ({low:.3g} to {high:.3g})"))
+        rows.append(
+            (str(row.name).replace("_", " "), str(row.unit), ours, f"{middle:.3g} ({low:.3g} to {high:.3g})")
+        )
     return rows
 
 
-def _figures(case: Case, fit: Calibration, joint: Joint, seconds: float) -> list[tuple[str, str, str]]:
+def _figures(case: Case, fit: Calibration, joint: Joint, seconds: float) -> list[tuple[str, ...]]:
     frame = case.new.to_frame()
     model, back = case.prior.model, ~case.used
-    conditions = {name: frame[name].to_numpy()[back] for name in model.inputs if name in frame}
+    conditions: dict[str, Any] = {
+        name: frame[name].to_numpy()[back] for name in model.inputs if name in frame
+    }
     ours = fit.predict(**conditions).isel(task=0)
     theirs = joint.forecast(case.prior, 0, torch.tensor(back))
     measured = frame[model.output.name].to_numpy()[back]
@@ -166,7 +193,9 @@ def _figures(case: Case, fit: Calibration, joint: Joint, seconds: float) -> list
         float(np.mean((measured >= low) & (measured <= high)))
         for low, high in ((ours["lower"].values, ours["upper"].values), (theirs.lower, theirs.upper))
     ]
-    errors = [float(np.sqrt(np.mean((middle - measured) ** 2))) for middle in (ours["median"].values, theirs.median)]
+    errors = [
+        float(np.sqrt(np.mean((middle - measured) ** 2))) for middle in (ours["median"].values, theirs.median)
+    ]
     unit = "" if model.output.unit == "1" else f", {model.output.unit}"
     spent = joint.posterior.seconds + joint.posterior.compile_seconds
     return [
@@ -182,7 +211,8 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
     model, frame = case.prior.model, case.new.to_frame()
     x = frame[case.axis].to_numpy()
     points = np.linspace(x.min(), x.max(), 121)
-    ours = fit.predict(**{case.axis: points}).isel(task=0)
+    conditions: dict[str, Any] = {case.axis: points}
+    ours = fit.predict(**conditions).isel(task=0)
     one = case.prior.batch(case.new)
     inputs = {
         name: torch.tensor(points)[None] if name == case.axis else values[:, :1].expand(-1, len(points))
@@ -194,9 +224,18 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
     )  # fmt: skip
     theirs = predictive(joint.posterior, model, grid, 0)
     bands = [
-        Band("learned prior, 90 %", points, ours["median"].values, ours["lower"].values, ours["upper"].values),
+        Band(
+            "learned prior, 90 %", points, ours["median"].values, ours["lower"].values, ours["upper"].values
+        ),
         Band("PyMC, 90 %", points, theirs.median, theirs.lower, theirs.upper),
-        Band("prior alone, 90 %", points, ours["prior"].values, ours["prior_lower"].values, ours["prior_upper"].values, True),
+        Band(
+            "prior alone, 90 %",
+            points,
+            ours["prior"].values,
+            ours["prior_lower"].values,
+            ours["prior_upper"].values,
+            True,
+        ),
     ]
     return comparison_figure(
         bands, x, frame[model.output.name].to_numpy(), case.used, xlabel=label(case.axis, model.inputs[case.axis].unit),
@@ -206,12 +245,16 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
 
 def crack_case() -> Case:
     """A specimen in the middle of the pack, from its first three readings after the start."""
-    return held_out_case("Alloy A, specimen 11", "alloy", "alloy_fatigue", "specimen", "11", None, (1, 2, 3), "cycles")
+    return held_out_case(
+        "Alloy A, specimen 11", "alloy", "alloy_fatigue", "specimen", "11", None, (1, 2, 3), "cycles"
+    )
 
 
 def patient_case() -> Case:
     """A patient, from samples near 1, 5 and 9 hours."""
-    return held_out_case("Theophylline, patient 6", "patient", "theophylline", "subject", "6", None, (2, 5, 8), "time")
+    return held_out_case(
+        "Theophylline, patient 6", "patient", "theophylline", "subject", "6", None, (2, 5, 8), "time"
+    )
 
 
 def steel_case() -> Case:
@@ -251,11 +294,16 @@ def main() -> None:
     fit.save(out / steel.short)
     print(fit.summary())
     kept = steel.new.to_frame()[~steel.used]
-    forecast = fit.predict(time=kept["time"].to_numpy(), temperature=kept["temperature"].to_numpy()).isel(task=0)
+    forecast = fit.predict(time=kept["time"].to_numpy(), temperature=kept["temperature"].to_numpy()).isel(
+        task=0
+    )
     measured = kept["hardness"].to_numpy()
     error = float(np.sqrt(np.mean((forecast["median"].values - measured) ** 2)))
     inside = float(np.mean((measured >= forecast["lower"].values) & (measured <= forecast["upper"].values)))
-    print(f"  RMSE on {len(kept)} readings kept back: {error:.2f} HRC; {100 * inside:.0f} % inside the 90 % interval; {seconds:.3f} s")
+    print(
+        f"  RMSE on {len(kept)} readings kept back: {error:.2f} HRC; {100 * inside:.0f} % inside the 90 % interval; "
+        f"{seconds:.3f} s"
+    )
     tempering_map(fit).savefig(out / steel.short / "tempering_map.png", dpi=200)
     print(f"\nDone in {time.perf_counter() - began:.0f} s. Reports:")
     for path in sorted(out.glob("*/*.html")):

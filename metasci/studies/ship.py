@@ -43,7 +43,12 @@ def learn_recipe(recipe: Recipe, progress: bool = False) -> Prior:
     tasks = catalogue.dataset(recipe.data)
     tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     return meta_calibrate(
-        find(recipe.model), tasks, recipe.method, covariates=recipe.covariates, seed=recipe.seed, progress=progress
+        find(recipe.model),
+        tasks,
+        recipe.method,
+        covariates=recipe.covariates,
+        seed=recipe.seed,
+        progress=progress,
     )
 
 
