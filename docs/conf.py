@@ -1,6 +1,6 @@
 """How Sphinx builds the documentation: `make docs`. Nothing is fetched from a network."""
 
-from metasci import __version__
+from metasci import Model, __version__
 
 project = "metasci"
 author = "metasci developers"
@@ -24,3 +24,21 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 # docstrings write `name` for code
 default_role = "code"
+
+
+def _describe_model(app, what, name, obj, options, lines):
+    """A model is documented by its equation's docstring, its inputs and its parameters."""
+    if isinstance(obj, Model):
+        needs = [f"{key} ({given.unit})" for key, given in (*obj.inputs.items(), *obj.histories.items())]
+        tells = [f"{parameter.name} ({parameter.unit})" for parameter in obj.parameters]
+        lines[:] = [
+            *obj.description.splitlines(), "",
+            f":Inputs: {', '.join(needs)}",
+            f":Output: {obj.output.name} ({obj.output.unit})",
+            f":Parameters: {', '.join(tells)}", "",
+        ]  # fmt: skip
+
+
+def setup(app):
+    """Connect what is special here."""
+    app.connect("autodoc-process-docstring", _describe_model)

@@ -41,7 +41,7 @@ class Example:
     line: int
 
 
-class Session:
+class Shell:
     """A page's examples share names, a folder and the last exit status."""
 
     def __init__(self) -> None:
@@ -130,12 +130,12 @@ def workplace() -> Iterator[None]:
 def run_page(page: Path) -> Iterator[tuple[Example, str]]:
     """Each example of a page, and what it prints now."""
     text = page.read_text()
-    session = Session()
+    shell = Shell()
     with workplace():
         for fence in FENCE.finditer(text):
             line = text.count("\n", 0, fence.start("body")) + 1
             for example in examples_of(fence["kind"], fence["body"], line):
-                yield example, session.run(example)
+                yield example, shell.run(example)
 
 
 def agree(stands: str, printed: str) -> bool:

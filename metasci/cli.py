@@ -171,20 +171,21 @@ def evaluate(
     """k-shot figures on held-out tasks, beside baselines."""
     from metasci import evaluation
 
+    counts = _shots(shots)
     recipe, tasks, trained = _recipe_and_tasks(prior, data, method)
     protocol = evaluation.Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
     protocol = protocol.with_support(support.value if support else None)
     if not trained and leave_out is None:
-        leave_out = protocol.leave_out or tasks.card.task[0]
+        leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
     same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
+    report = evaluation.evaluate(
+        recipe, tasks, counts, protocol=protocol, leave_out=leave_out, seeds=seeds,
+        progress=sys.stderr.isatty(),
+    )  # fmt: skip
     if leave_out is None and same_data:
         typer.echo(
             "these are the tasks that the prior learned from; --leave-out gives honest figures", err=True
         )
-    report = evaluation.evaluate(
-        recipe, tasks, _shots(shots), protocol=protocol, leave_out=leave_out, seeds=seeds,
-        progress=sys.stderr.isatty(),
-    )  # fmt: skip
     if as_json:
         _print_json(report)
         return

@@ -157,7 +157,7 @@ def _positions(count: int, shots: int, protocol: Protocol) -> list[int]:
     wanted = (protocol.positions or {}).get(shots)
     if wanted is None:  # evenly spread
         wanted = tuple(np.unique(np.linspace(0, count - 1, shots + 2)[1:-1].round().astype(int)).tolist())
-    return [rank for rank in wanted if rank < count and rank not in protocol.skip]
+    return [rank for rank in wanted if 0 <= rank < count and rank not in protocol.skip]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,11 @@ class Parameter:
             return self.bounds
         return (0.0 if self.positive else -np.inf), np.inf
 
+    @cached_property
+    def _origin(self) -> float:
+        """The typical value on the unconstrained scale."""
+        return float(self._free(np.float64(self.typical)))
+
     def _unscale(self, free: Any) -> Any:
         if self.bounds is not None:
             lower, upper = self.bounds
@@ -91,11 +97,11 @@ class Parameter:
 
     def to_physical(self, coordinate: Any) -> Any:
         """Physical value at a coordinate (torch, NumPy or PyTensor)."""
-        return self._unscale(float(self._free(np.float64(self.typical))) + self.spread * coordinate)
+        return self._unscale(self._origin + self.spread * coordinate)
 
     def to_coordinate(self, value: Any) -> Any:
         """Coordinate of a physical value; values outside the limits give NaN or infinity."""
-        return (self._free(value) - float(self._free(np.float64(self.typical)))) / self.spread
+        return (self._free(value) - self._origin) / self.spread
 
 
 @dataclass(frozen=True)

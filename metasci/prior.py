@@ -92,6 +92,8 @@ class Prior:
         if isinstance(data, TaskSet):
             if not len(data):
                 raise InputError(f"there is no task to calibrate in the data '{data.card.name}'.")
+            if data.card is self.card and data.is_in_units_of(self.model):  # this prior has read them itself
+                return data
             return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
         if isinstance(data, str | Path):
             return TaskSet.from_csv(Path(data), self.card, model=self.model)

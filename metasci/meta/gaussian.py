@@ -24,6 +24,7 @@ __all__ = ["GaussianPrior", "pooled_fit"]
 
 _INTERCEPT_PRECISION = 1e-2
 _NO_TASK_NOISE = 1e8
+_ROUGH, _FINE = 1e-2, 1e-6  # posterior standard deviations
 
 
 @dataclass(frozen=True)
@@ -163,17 +164,18 @@ class GaussianPrior:
         mean, covariance = self.start(state, design)
         precision = torch.linalg.inv(covariance)
         log_noise = state["log_noise"]
-        estimate = map_estimate(problem, mean, precision, log_noise)
+        tolerance = _ROUGH if self.task_noise else _FINE
+        estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = NoiseMixture.single(covariance)
         if self.task_noise:
             levels = noise_levels(state["noise_shape"])
             start_mixture = at_levels(covariance, levels)
-            for _ in range(3):
+            for tolerance in (_ROUGH, _FINE):
                 mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
                 weight = (mixture.weight / mixture.factor).sum(0)
                 estimate = map_estimate(
-                    problem, mean, precision, log_noise, weight, start=estimate.coordinates, steps=20
+                    problem, mean, precision, log_noise, weight, estimate.coordinates, tolerance=tolerance
                 )
             mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
         lost = ~estimate.finite
