@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Calibration"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """Calibrated tasks.
 
@@ -45,6 +45,9 @@ class Calibration:
     tasks: TaskSet
     batch: Batch
     adapted: Adapted
+
+    def __repr__(self) -> str:
+        return f"Calibration({len(self.tasks)} task(s) with the prior '{self.prior.name}')"
 
     @property
     def problem(self) -> Problem:
@@ -83,7 +86,8 @@ class Calibration:
         width = max(len(name) for name in self.prior.model.parameters.names) + 2
         for task, rows in self.table(level).groupby("task", sort=False):
             count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
-            lines.append(f"{task}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
+            label = f"{task} (simulated)" if self.tasks.card.simulated else str(task)
+            lines.append(f"{label}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
             lines.append(
                 f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage"
             )

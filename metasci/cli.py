@@ -217,7 +217,8 @@ def compare(
         _print_json(result)
         return
     for key, value in result.items():
-        typer.echo(f"{key:18} {value:.4g}" if isinstance(value, float) else f"{key:18} {value}")
+        shown = "   ".join(f"{who} {number:.4g}" for who, number in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{key:18} {shown:.4g}" if isinstance(shown, float) else f"{key:18} {shown}")
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ _FORMAT = "metasci-prior-1"
 _TASK_LEVEL = ("coordinates", "noise_precision")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prior:
     """What was learned, and everything needed to use it on a new task.
 
@@ -74,6 +74,10 @@ class Prior:
     covariates: Covariates
     card: Card
     training: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        tasks = self.training.get("tasks", "unknown")
+        return f"Prior('{self.name}': {self.model.name}, {self.method.name}, learned from {tasks} tasks)"
 
     def batch(self, tasks: TaskSet) -> Batch:
         """The tasks as padded tensors, with the covariates this prior knows."""

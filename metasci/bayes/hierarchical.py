@@ -92,13 +92,13 @@ def hierarchical(
         Which of the measurements to condition on; all of them by default. A task without any is still
         part of the model, and its parameters are forecast from the population.
     centred : bool
-        Whether the tasks' coordinates are sampled directly (best where every task has many measurements)
-        instead of as standardised offsets.
+        Whether the tasks' coordinates are sampled directly (best where most tasks have more measurements than
+        parameters) instead of as standardised offsets. Prior predictive sampling needs the offsets.
 
     Returns
     -------
     pymc.Model
-        With dims task, parameter, covariate, scale, row and event, and the variables
+        With dims task, parameter, covariate, scale and row, and the variables
         ``coordinates`` (task, parameter); ``coordinate_mean``, ``coordinate_sd``, ``coordinate_correlation``
         of the population; ``covariate_effect`` (parameter, covariate) with ``effect_scale``; ``log_noise`` (scale);
         ``noise_precision`` (task) with ``noise_shape``; and every parameter's physical value by its name (task).
@@ -120,7 +120,6 @@ def hierarchical(
     shifts = np.zeros((len(batch), 0)) if design is None else np.array(design.values, float)
     if len(shifts) != len(batch):
         raise InputError(f"the design describes {len(shifts)} tasks, but the batch has {len(batch)}.")
-    columns = covariates or tuple(f"covariate {i + 1}" for i in range(shifts.shape[1]))
     coords = {
         "task": list(batch.names),
         "parameter": list(model.parameters.names),
@@ -133,7 +132,7 @@ def hierarchical(
         "row": np.arange(len(rows.task)),
     }
     if shifts.shape[1]:
-        coords["covariate"] = list(columns)
+        coords["covariate"] = list(covariates or [f"covariate {i + 1}" for i in range(shifts.shape[1])])
     with pm.Model(coords=coords, check_bounds=False) as built:
         inputs = {
             name: pm.Data(name, values, dims=("row", f"{name}_event")[: values.ndim])

@@ -92,13 +92,15 @@ def compile_model(built: pm.Model, initial: Mapping[str, Any] | None = None) -> 
     Data are compiled in as constants, and only what is sampled is recorded: both halve the time.
     """
     import nutpie
+    import pytensor
     from pymc.model.transform.optimization import freeze_dims_and_data
 
     frozen = freeze_dims_and_data(built)
     jittered = {v for v in frozen.free_RVs if v.name not in (initial or {})}
-    return nutpie.compile_pymc_model(
-        frozen, initial_points=dict(initial or {}), jitter_rvs=jittered, var_names=[]
-    )
+    with pytensor.config.change_flags(linker="py", optimizer="fast_compile"):  # of what draws the first point
+        return nutpie.compile_pymc_model(
+            frozen, initial_points=dict(initial or {}), jitter_rvs=jittered, var_names=[]
+        )
 
 
 def derive(built: pm.Model, sampled: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
