@@ -44,8 +44,9 @@ def methods(recipe: Recipe, protocol: Protocol, penalty: float) -> Iterator[Meth
     }
     for make in (MAML, FOMAML, MetaSGD):
         yield make(**options)
-    yield GaussianPrior(penalty=penalty)
-    yield GaussianPrior(penalty=penalty, task_noise=True)
+    gaussian = recipe.method if isinstance(recipe.method, GaussianPrior) else GaussianPrior()
+    for task_noise in (False, True):
+        yield replace(gaussian, penalty=penalty, task_noise=task_noise)
 
 
 def measure(
@@ -102,7 +103,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         folder = catalogue.shipped("models") / recipe.data
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "CARD.md").write_text(card_text(replace(recipe), results[recipe.data]))
+        (folder / "CARD.md").write_text(card_text(recipe, results[recipe.data]))
 
 
 if __name__ == "__main__":

@@ -217,12 +217,18 @@ def compare(
         _print_json(result)
         return
     for key, value in result.items():
-        shown = "   ".join(f"{who} {number:.4g}" for who, number in value.items()) if isinstance(value, dict) else value
+        shown = (
+            "   ".join(f"{who} {number:.4g}" for who, number in value.items())
+            if isinstance(value, dict)
+            else value
+        )
         typer.echo(f"{key:18} {shown:.4g}" if isinstance(shown, float) else f"{key:18} {shown}")
 
 
 def main() -> None:
     """Run the command line; what is wrong with the input is one sentence on stderr and exit status 2."""
+    # the tensors are small: more threads only get in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         app()
     except InputError as error:

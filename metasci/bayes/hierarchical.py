@@ -6,6 +6,7 @@ natively in PyTensor, on one flat array of rows: only what was measured, each ro
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,19 +52,19 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     support : array of bool, (task, observation), optional
         Which of the measurements to take; all of them by default.
     """
-    mask = np.array(batch.mask)
+    mask = np.asarray(batch.mask).copy()
     if support is not None:
         mask &= np.asarray(support, bool)
     task, observation = np.nonzero(mask)
     events = {name for history in model.histories for name in (history, f"{history}_time")}
     inputs = {}
     for name in model.input_names:
-        values = np.array(batch.inputs[name], float)
+        values = np.asarray(batch.inputs[name], float)
         if name in events:
             inputs[name] = values.reshape(len(values), values.shape[-1])[task]
         else:
             inputs[name] = np.broadcast_to(values, mask.shape)[task, observation]
-    return Rows(task, inputs, np.array(batch.output, float)[task, observation])
+    return Rows(task, inputs, np.asarray(batch.output, float)[task, observation])
 
 
 def hierarchical(
@@ -117,7 +118,7 @@ def hierarchical(
     if not len(rows.task):
         raise InputError("a hierarchical model needs at least one measurement.")
     noise, size = model.noise, len(model.parameters)
-    shifts = np.zeros((len(batch), 0)) if design is None else np.array(design.values, float)
+    shifts = np.zeros((len(batch), 0)) if design is None else np.asarray(design.values, float)
     if len(shifts) != len(batch):
         raise InputError(f"the design describes {len(shifts)} tasks, but the batch has {len(batch)}.")
     coords = {
@@ -182,7 +183,7 @@ def _task_coordinates(tasks: int, size: int, shifts: np.ndarray, centred: bool) 
         coordinates = pm.Flat("coordinates", dims=("task", "parameter"))
         columns = [coordinates[:, i] for i in range(size)]
         deviation = [(columns[i] - centre[i]) / sd[i] for i in range(size)]
-        for j, i in zip(*np.triu_indices(size, 1), strict=True):
+        for j, i in itertools.combinations(range(size), 2):
             deviation[i] = (deviation[i] - partial[i, j] * deviation[j]) / left[i, j]
         squares = sum(offset**2 for offset in deviation)
         volume = pt.log(sd).sum() + sum(pt.log(value) for value in left.values())
@@ -210,7 +211,7 @@ def _partial_correlations(size: int, concentration: float = 2.0) -> tuple[dict[A
         shape = concentration + 0.5 * (size - 2 - earlier)
         half = pm.Beta("partial_correlation", shape, shape, dims="pair")
         values, rest = 2.0 * half - 1.0, 2.0 * pt.sqrt(half * (1.0 - half))
-        for number, pair in enumerate(zip(later, earlier, strict=True)):
+        for number, pair in enumerate(zip(later.tolist(), earlier.tolist(), strict=True)):
             partial[pair], left[pair] = values[number], rest[number]
         before = np.triu(np.ones((size, size)), 1)
         logs = pt.zeros((size, size))[later, earlier].set(pt.log(rest))
@@ -235,7 +236,7 @@ def initial_point(coordinates: Any, log_noise: Any = None, centred: bool = False
     >>> start["coordinate_mean"].tolist(), start["coordinate_offset"].tolist()
     ([2.0], [[-1.0], [1.0]])
     """
-    values = np.array(coordinates, float)
+    values = np.asarray(coordinates, float)
     mean = values.mean(0)
     sd = np.maximum(values.std(0), 0.1)
     start = {"coordinate_mean": mean, "coordinate_sd": sd}
@@ -244,5 +245,5 @@ def initial_point(coordinates: Any, log_noise: Any = None, centred: bool = False
     else:
         start["coordinate_offset"] = (values - mean) / sd
     if log_noise is not None:
-        start["log_noise"] = np.array(log_noise, float)
+        start["log_noise"] = np.asarray(log_noise, float)
     return start

@@ -97,7 +97,7 @@ def compile_model(built: pm.Model, initial: Mapping[str, Any] | None = None) -> 
 
     frozen = freeze_dims_and_data(built)
     jittered = {v for v in frozen.free_RVs if v.name not in (initial or {})}
-    with pytensor.config.change_flags(linker="py", optimizer="fast_compile"):  # of what draws the first point
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):  # for what draws the first point
         return nutpie.compile_pymc_model(
             frozen, initial_points=dict(initial or {}), jitter_rvs=jittered, var_names=[]
         )

@@ -281,7 +281,7 @@ def _show(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def main() -> None:
     """Run the three cases and say where the reports lie."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     began = time.perf_counter()
     print("\n1. A specimen of alloy A, left out: three crack readings, forecast to the end of its test")
