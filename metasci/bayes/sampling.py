@@ -96,11 +96,11 @@ def compile_model(built: pm.Model, initial: Mapping[str, Any] | None = None) -> 
     from pymc.model.transform.optimization import freeze_dims_and_data
 
     frozen = freeze_dims_and_data(built)
-    jittered = {v for v in frozen.free_RVs if v.name not in (initial or {})}
+    random = np.random.default_rng(0)  # a hair off: nutpie refuses to start where any slope is exactly zero
+    start = {k: v + 1e-3 * random.standard_normal(np.shape(v)) for k, v in (initial or {}).items()}
+    jittered = {v for v in frozen.free_RVs if v.name not in start}
     with pytensor.config.change_flags(mode="FAST_COMPILE"):  # for what draws the first point
-        return nutpie.compile_pymc_model(
-            frozen, initial_points=dict(initial or {}), jitter_rvs=jittered, var_names=[]
-        )
+        return nutpie.compile_pymc_model(frozen, initial_points=start, jitter_rvs=jittered, var_names=[])
 
 
 def derive(built: pm.Model, sampled: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
