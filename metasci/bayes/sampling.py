@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,11 @@ def compile_model(built: pm.Model, initial: Mapping[str, Any] | None = None) -> 
     random = np.random.default_rng(0)  # a hair off: nutpie refuses to start where any slope is exactly zero
     start = {k: v + 1e-3 * random.standard_normal(np.shape(v)) for k, v in (initial or {}).items()}
     jittered = {v for v in frozen.free_RVs if v.name not in start}
-    with pytensor.config.change_flags(mode="FAST_COMPILE"):  # for what draws the first point
+    with (
+        warnings.catch_warnings(),
+        pytensor.config.change_flags(mode="FAST_COMPILE"),
+    ):  # for the first point only
+        warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS")  # numba brings its own
         return nutpie.compile_pymc_model(frozen, initial_points=start, jitter_rvs=jittered, var_names=[])
 
 
