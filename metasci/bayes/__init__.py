@@ -1,7 +1,12 @@
 """Hierarchical Bayes in PyMC: what the learned prior is held against."""
 
-from metasci.bayes.forecast import Forecast, curve, predictive
-from metasci.bayes.hierarchical import hierarchical, initial_point
-from metasci.bayes.sampling import Posterior, sample
+import warnings
+
+# nothing here runs through PyTensor's C code, whose linear algebra the warning is about
+warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+
+from metasci.bayes.forecast import Forecast, curve, predictive  # noqa: E402
+from metasci.bayes.hierarchical import hierarchical, initial_point  # noqa: E402
+from metasci.bayes.sampling import Posterior, sample  # noqa: E402
 
 __all__ = ["Forecast", "Posterior", "curve", "hierarchical", "initial_point", "predictive", "sample"]

@@ -31,7 +31,7 @@ class Forecast:
     measurement : array, (draw, row)
         The equation's values with noise on them.
     lower, median, upper : array, (row,)
-        5 %, 50 % and 95 % quantiles of the measurements, kept inside the model's limits.
+        5 % and 95 % quantiles of the measurements and the median of the curve, kept inside the model's limits.
     log_density : array, (row,)
         Of what was measured, in the output's unit: the logarithm of the density's mean over the draws.
     """
@@ -97,7 +97,8 @@ def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int
         sd = sd / np.sqrt(posterior.draws["noise_precision"][:, index, None])
     random = np.random.default_rng(seed)
     measurement = np.asarray(noise.unlink(centre + sd * random.standard_normal(centre.shape)))
-    lower, median, upper = np.quantile(measurement, (0.05, 0.5, 0.95), axis=0)
+    lower, upper = np.quantile(measurement, (0.05, 0.95), axis=0)
+    median = np.median(values, axis=0)
     for law in model.constraints:
         lower, median, upper = (np.clip(value, *law.limits) for value in (lower, median, upper))
     each = (
