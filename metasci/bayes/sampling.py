@@ -155,7 +155,8 @@ def sample(
     draws, tune, chains : int
         Draws kept and draws for tuning of each chain, and how many chains.
     seed : int
-        The same seed gives the same draws on the same machine.
+        The same seed gives the same draws on one machine, once numba has its cache there (code that is
+        compiled afresh may round differently, and chains amplify that).
     initial : mapping of str to array, optional
         Where to start, as `initial_point` gives it.
     progress : bool
