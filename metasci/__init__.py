@@ -32,6 +32,7 @@ _WHERE = {
     "Parameter": "metasci.parameters",
     "ParameterSpace": "metasci.parameters",
     "InputError": "metasci.errors",
+    "Card": "metasci.io.cards",
     "TaskSet": "metasci.tasks",
     "Calibration": "metasci.calibration",
     "Prior": "metasci.prior",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from metasci.constraints import Bounded, Monotone, NonNegative
     from metasci.errors import InputError
     from metasci.evaluation import evaluate
+    from metasci.io.cards import Card
     from metasci.meta.gaussian import GaussianPrior
     from metasci.meta.gradient import FOMAML, MAML, MetaSGD
     from metasci.model import History, Input, Model, Output, equation

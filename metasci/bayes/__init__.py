@@ -5,8 +5,20 @@ import warnings
 # nothing here runs through PyTensor's C code, whose linear algebra the warning is about
 warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
 
+from metasci.bayes.comparison import Joint, compare, joint_posterior  # noqa: E402
 from metasci.bayes.forecast import Forecast, curve, predictive  # noqa: E402
 from metasci.bayes.hierarchical import hierarchical, initial_point  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
 
-__all__ = ["Forecast", "Posterior", "curve", "hierarchical", "initial_point", "predictive", "sample"]
+__all__ = [
+    "Forecast",
+    "Joint",
+    "Posterior",
+    "compare",
+    "curve",
+    "hierarchical",
+    "initial_point",
+    "joint_posterior",
+    "predictive",
+    "sample",
+]

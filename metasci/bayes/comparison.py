@@ -94,8 +94,8 @@ def compare(
     *,
     shots: int | None = None,
     folds: int = 3,
-    draws: int = 500,
-    tune: int = 500,
+    draws: int = 1000,
+    tune: int = 1000,
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
