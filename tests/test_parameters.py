@@ -119,7 +119,7 @@ def test_models_of_the_package_are_found_by_name() -> None:
         "kinetics.avrami", "kinetics.crack_growth", "kinetics.tempering", "kinetics.tempering_rockwell",
         "patients.one_compartment_bolus", "patients.one_compartment_oral",
     }  # fmt: skip
-    with pytest.raises(InputError, match=r"no model 'kinetics\.magic'; known are kinetics\.avrami"):
+    with pytest.raises(InputError, match=r"no model 'kinetics\.magic'; known are .*kinetics\.avrami"):
         find("kinetics.magic")
 
 
