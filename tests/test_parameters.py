@@ -115,7 +115,7 @@ def test_space() -> None:
 
 def test_models_of_the_package_are_found_by_name() -> None:
     own = {name for name, model in registered().items() if model.function.__module__.startswith("metasci.")}
-    assert own == {
+    assert own >= {
         "kinetics.avrami", "kinetics.crack_growth", "kinetics.tempering", "kinetics.tempering_rockwell",
         "patients.one_compartment_bolus", "patients.one_compartment_oral",
     }  # fmt: skip
