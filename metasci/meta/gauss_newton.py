@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.problem import Problem
+from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "map_estimate", "normal_equations"]
 
@@ -82,7 +82,7 @@ def map_estimate(
     damping = torch.full_like(value, 1e-3)
     converged = torch.zeros_like(finite)
     for _ in range(steps):
-        gradient, hessian, _ = normal_equations(problem, here, mean, precision, log_noise, weight)
+        gradient, hessian, _, _ = normal_equations(problem, here, mean, precision, log_noise, weight)
         scale = hessian.diagonal(dim1=1, dim2=2)
         step = _solve(hessian + torch.diag_embed(damping[:, None] * scale), gradient)
         proposed = here - step
@@ -95,9 +95,8 @@ def map_estimate(
         converged = converged | (length < tolerance) | (damping > 1e10)
         if bool((converged | ~finite).all()):
             break
-    gradient, hessian, squared = normal_equations(problem, here, mean, precision, log_noise, weight)
+    gradient, hessian, squared, line = normal_equations(problem, here, mean, precision, log_noise, weight)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(hessian).L)
-    line = problem.linearise(here, log_noise)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
     finite = finite & torch.isfinite(covariance).all(-1).all(-1)
@@ -116,8 +115,8 @@ def _objective(
 
 def normal_equations(
     problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradient, Gauss–Newton Hessian and squared scaled residuals of the negative log posterior."""
+) -> tuple[Tensor, Tensor, Tensor, Linearisation]:
+    """Gradient and Gauss–Newton Hessian of the negative log posterior, squared scaled residuals, linearisation."""
     line = problem.linearise(at, log_noise)
     mask = problem.batch.mask
     trust = torch.where(mask, weight[:, None] / line.variance, torch.zeros_like(line.variance))
@@ -137,7 +136,7 @@ def normal_equations(
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
     squared = torch.where(mask, residual**2 / line.variance, torch.zeros_like(residual))
-    return gradient, hessian, squared
+    return gradient, hessian, squared, line
 
 
 def _variance_slope(problem: Problem, linked: Tensor, log_noise: Tensor) -> Tensor | None:
