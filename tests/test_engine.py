@@ -338,7 +338,6 @@ def test_a_task_that_turns_non_finite_is_named_and_the_others_go_on(method) -> N
     batch = decays(4)
     broken = batch.output.clone()
     broken[2] = float("nan")
-    sound = torch.tensor([0, 1, 3])
     state, lost = learn(
         method, Problem(decay, dataclasses.replace(batch, output=broken)), no_covariates(batch)
     )
@@ -348,7 +347,7 @@ def test_a_task_that_turns_non_finite_is_named_and_the_others_go_on(method) -> N
         for key in ("log_noise", "coefficients", "mean")
         if key in state
     )
-    assert len(sound) == 3
+    assert float(state["iteration"]) > 1.0
 
 
 def test_a_penalty_makes_an_unlawful_model_lawful() -> None:

@@ -70,6 +70,13 @@ class Case:
         chosen[list(self.support)] = True
         return chosen
 
+    @property
+    def kept_back(self) -> np.ndarray:
+        """Which readings judge the forecast: none that is so by definition, such as a length of 1 at the start."""
+        judging = ~self.used
+        judging[list(Protocol.from_card(self.new.card).skip)] = False
+        return judging
+
     def calibrate(self) -> tuple[Calibration, float]:
         """Calibrate from the support, and the seconds that took."""
         kept = self.new.to_frame(units=True)[self.used]
@@ -182,7 +189,7 @@ def _parameters(case: Case, fit: Calibration, joint: Joint) -> list[tuple[str, .
 
 def _figures(case: Case, fit: Calibration, joint: Joint, seconds: float) -> list[tuple[str, ...]]:
     frame = case.new.to_frame()
-    model, back = case.prior.model, ~case.used
+    model, back = case.prior.model, case.kept_back
     conditions: dict[str, Any] = {
         name: frame[name].to_numpy()[back] for name in model.inputs if name in frame
     }
@@ -293,7 +300,7 @@ def main() -> None:
     fit, seconds = steel.calibrate()
     fit.save(out / steel.short)
     print(fit.summary())
-    kept = steel.new.to_frame()[~steel.used]
+    kept = steel.new.to_frame()[steel.kept_back]
     forecast = fit.predict(time=kept["time"].to_numpy(), temperature=kept["temperature"].to_numpy()).isel(
         task=0
     )
