@@ -145,7 +145,7 @@ class Prior:
         """Write ``prior.safetensors`` and ``prior.json`` into a folder, each atomically."""
         folder = Path(folder)
         tensors = {name: value for name, value in self.state.items() if name not in _TASK_LEVEL}
-        tensors = {name: value for name, value in tensors.items() if "_moment/" not in name}
+        tensors = {name: value for name, value in tensors.items() if not name.startswith("outer/")}
         for name in ("centre", "scale", "correlation"):
             tensors[f"covariates/{name}"] = getattr(self.covariates, name)
         write_tensors(folder / "prior.safetensors", tensors, {"format": _FORMAT})
@@ -274,11 +274,7 @@ def _check_state(state: State, method: Method, size: int, covariates: int, scale
         shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
         shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
     elif isinstance(method, GradientMethod):
-        shapes |= {
-            "mean": (size,),
-            "effects": (size, covariates),
-            "log_step": (size,) if method.per_parameter else (),
-        }
+        shapes |= method.shapes(size, covariates, scales)
     for name, shape in shapes.items():
         value = state.get(name)
         if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):

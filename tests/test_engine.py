@@ -20,11 +20,12 @@ from metasci.meta import (
     MetaSGD,
     Problem,
     learn,
+    meta_gradient,
+    query_loss,
     unroll,
 )
 from metasci.meta.episodes import sample_support
 from metasci.meta.gauss_newton import map_estimate
-from metasci.meta.gradient import _LEARNED
 from metasci.meta.implied import implied_precision
 from metasci.meta.problem import pooled
 from metasci.tasks import Batch
@@ -172,16 +173,18 @@ def test_meta_gradient_of_an_equation_against_finite_differences(make, steps: in
     method = make(steps=steps, penalty=penalty)
     state = method.initial(problem, design)
     support = sample_support(batch.mask, (3, 3), "random", 0)
-    gradient = method._meta_gradient(problem, design, state, support)
-    for name in ("mean", "log_step", "log_noise"):
+    learned, episode = method.learned(state), method.episode(problem, design, support)
+    composition = method.composition(float(state["first_step"]))
+    _, gradient = meta_gradient(composition, episode, learned)
+    for name in sorted(set(learned) - {"effects"}):
         flat = state[name].reshape(-1)
         for index in range(len(flat)):
             values = []
             for shift in (1e-5, -1e-5):
                 moved = flat.clone()
                 moved[index] += shift
-                learned = {key: state[key] for key in _LEARNED} | {name: moved.reshape(state[name].shape)}
-                values.append(method.meta_loss(problem, design, learned, support).mean().item())
+                changed = learned | {name: moved.reshape(state[name].shape)}
+                values.append(query_loss(composition, episode, changed).mean().item())
             numeric = (values[0] - values[1]) / 2e-5
             assert float(gradient[name].reshape(-1)[index]) == pytest.approx(numeric, rel=2e-5, abs=1e-7)
 

@@ -1,26 +1,96 @@
-"""The meta-learning engine: inner rules, meta-gradients, and what is learned."""
+"""The meta-learning engine: inner rules, meta-gradients, and what is learned.
+
+Two floors. Below, compositions (`Composition`, named in `metasci.meta.named`) adapt
+anything that can say where tasks start and what their measurements cost: equations, torch modules, graph
+networks. Above, methods (`MAML`, `GaussianPrior`, …) put scientific models through them, with covariates,
+noise and Laplace posteriors.
+"""
 
 from metasci.meta.adapted import Adapted, State
+from metasci.meta.composition import (
+    Composition,
+    Episode,
+    Exact,
+    FirstOrder,
+    Implicit,
+    Reptile,
+    adapt,
+    initial,
+    meta_gradient,
+    query_loss,
+)
 from metasci.meta.covariates import Covariates, Design
+from metasci.meta.families import Curvature, Descent, RuleFamily
 from metasci.meta.gaussian import GaussianPrior
-from metasci.meta.gradient import FOMAML, MAML, GradientMethod, MetaSGD
-from metasci.meta.inner import GradientDescent, unroll
+from metasci.meta.gradient import (
+    ANIL,
+    FOMAML,
+    IMAML,
+    MAML,
+    FineTuning,
+    FromScratch,
+    GradientMethod,
+    LearnedOptimiser,
+    MetaCurvature,
+    MetaSGD,
+    Pooled,
+    ReptileMethod,
+)
+from metasci.meta.inner import InnerRule, unroll
+from metasci.meta.networks import Network, NetworkEpisode, cross_entropy, squared_error
+from metasci.meta.outer import Outer, Trained, meta_train
 from metasci.meta.problem import Problem
+from metasci.meta.recurrent import RecurrentOptimiser
+from metasci.meta.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.training import Method, learn
 
 __all__ = [
+    "ANIL",
     "FOMAML",
+    "IMAML",
     "MAML",
+    "Adam",
     "Adapted",
+    "Composition",
     "Covariates",
+    "Curvature",
+    "Descent",
     "Design",
+    "Episode",
+    "Exact",
+    "FineTuning",
+    "FirstOrder",
+    "FromScratch",
     "GaussianPrior",
     "GradientDescent",
     "GradientMethod",
+    "Implicit",
+    "InnerRule",
+    "LearnedOptimiser",
+    "MetaCurvature",
     "MetaSGD",
     "Method",
+    "Momentum",
+    "Network",
+    "NetworkEpisode",
+    "Outer",
+    "Pooled",
+    "Preconditioned",
     "Problem",
+    "RMSProp",
+    "RecurrentOptimiser",
+    "Reptile",
+    "ReptileMethod",
+    "RuleFamily",
     "State",
+    "Trained",
+    "adapt",
+    "cross_entropy",
+    "initial",
     "learn",
+    "meta_gradient",
+    "meta_train",
+    "query_loss",
+    "squared_error",
     "unroll",
 ]

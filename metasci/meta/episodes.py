@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
-__all__ = ["sample_support"]
+from metasci.meta.inner import Parameters
+from metasci.meta.problem import Problem
+
+__all__ = ["EquationEpisode", "sample_support"]
 
 
 def sample_support(mask: Tensor, shots: tuple[int, int], how: str, seed: int) -> Tensor:
@@ -39,3 +45,90 @@ def sample_support(mask: Tensor, shots: tuple[int, int], how: str, seed: int) ->
     number = torch.randint(shots[0], shots[1] + 1, (len(mask), 1), generator=generator)
     number = torch.minimum(number, (measured.sum(1, keepdim=True) - 1).clamp(min=0))
     return ((rank < number) & measured).to(mask.device)
+
+
+@dataclass(frozen=True)
+class EquationEpisode:
+    """Tasks of a scientific model with some measurements as support, the others as query; an `Episode`.
+
+    The learned tensors are ``mean`` (parameter,), ``effects`` (parameter, covariate), ``log_noise`` (scale,)
+    and, where its weight is learned, ``log_penalty``.
+
+    Parameters
+    ----------
+    problem : Problem
+    design : Tensor, (task, covariate)
+    mask : Tensor of bool, (task, observation)
+        The support.
+    free : list of int
+        Which parameters are adapted.
+    effect_spread : float
+        Standard deviation of the belief about covariate effects.
+    tasks : int
+        Of the whole set that this episode is a part of: the belief counts once for all of them.
+    """
+
+    problem: Problem
+    design: Tensor
+    mask: Tensor
+    free: list[int]
+    effect_spread: float
+    tasks: int
+
+    def __len__(self) -> int:
+        return len(self.problem)
+
+    def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
+        """Every task's coordinates where its covariates put them; the rest is shared."""
+        where = learned["mean"] + self.design @ learned["effects"].T
+        shared = {name: value for name, value in learned.items() if name != "mean"}
+        if len(self.free) == where.shape[1]:
+            return {"coordinates": where}, shared
+        return {"coordinates": where[:, self.free]}, {**shared, "start": where}
+
+    def coordinates(self, parameters: Parameters, shared: Parameters) -> Tensor:
+        """All coordinates, (task, parameter), of the adapted ones and those that are not."""
+        if "start" not in shared:
+            return parameters["coordinates"]
+        place = torch.tensor(self.free, device=self.mask.device)
+        return shared["start"].index_copy(1, place, parameters["coordinates"])
+
+    def support(self, parameters: Parameters) -> Tensor:
+        """Negative log-likelihood of the support and cost of broken laws, (task,)."""
+        at = self.coordinates(parameters, parameters)
+        seen = self.problem.with_mask(self.problem.batch.mask & self.mask)
+        cost = seen.negative_log_likelihood(at, parameters["log_noise"])
+        if "log_penalty" in parameters:
+            seen = replace(seen, penalty=parameters["log_penalty"].exp())
+        return cost + seen.penalty_cost(at)
+
+    def query(self, parameters: Parameters) -> Tensor:
+        """Mean negative log-likelihood of a query measurement, (task,), with laws and the belief about effects."""
+        at = self.coordinates(parameters, parameters)
+        query = self.problem.batch.mask & ~self.mask
+        judged = self.problem.with_mask(query)
+        cost = judged.negative_log_likelihood(at, parameters["log_noise"]) / query.sum(1).clamp(min=1)
+        belief = 0.5 * parameters["effects"].square().sum() / (self.effect_spread**2 * self.tasks)
+        return cost + judged.penalty_cost(at) + belief
+
+    def select(self, index: Tensor) -> EquationEpisode:
+        """Some of the tasks, by position."""
+        return replace(
+            self, problem=self.problem.select(index), design=self.design[index], mask=self.mask[index]
+        )
+
+    def tensors(self) -> dict[str, Any]:
+        """All tensors that differ between episodes of the same shape."""
+        batch = self.problem.batch
+        return {
+            "inputs": batch.inputs, "output": batch.output, "mask": batch.mask, "design": self.design,
+            "support": self.mask,
+        }  # fmt: skip
+
+    def with_tensors(self, tensors: dict[str, Any]) -> EquationEpisode:
+        """The same model on other measurements."""
+        batch = replace(
+            self.problem.batch, inputs=tensors["inputs"], output=tensors["output"], mask=tensors["mask"]
+        )
+        problem = replace(self.problem, batch=batch)
+        return replace(self, problem=problem, design=tensors["design"], mask=tensors["support"])

@@ -1,48 +1,85 @@
-"""Methods that adapt by gradient steps: MAML, its first-order form, and Meta-SGD, as compositions of three choices.
+"""Methods that adapt an equation by inner steps: MAML and its family over a scientific model.
 
-The inner rule is gradient descent, the meta-gradient is exact or first-order, and what is learned is the
-start, its shift with covariates, the step size (one, or one a parameter) and the noise.
+Each is a composition (`metasci.meta.composition`) of an inner rule, a meta-gradient and what is learned, put
+on the negative log-likelihood of the support; start, covariate effects and noise are learned in every one.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from metasci.errors import InputError
 from metasci.meta.adapted import Adapted, NoiseMixture, State
+from metasci.meta.composition import (
+    Composition,
+    Exact,
+    FirstOrder,
+    Implicit,
+    MetaGradient,
+    Reptile,
+    adapt,
+    initial,
+    meta_gradient,
+)
 from metasci.meta.covariates import Design
-from metasci.meta.episodes import sample_support
+from metasci.meta.distributed import everyone, reduced, shard
+from metasci.meta.episodes import EquationEpisode, sample_support
+from metasci.meta.families import Curvature, Descent, RuleFamily
 from metasci.meta.gauss_newton import normal_equations
 from metasci.meta.gaussian import pooled_fit
-from metasci.meta.implied import implied_precision
-from metasci.meta.inner import GradientDescent, unroll
+from metasci.meta.implied import adaptation_jacobian, implied_precision, precision_of_jacobian
+from metasci.meta.inner import InnerRule, Parameters
+from metasci.meta.outer import Outer, finite_meta_gradient, outer_state, outer_step
 from metasci.meta.problem import Problem
+from metasci.meta.recurrent import RecurrentOptimiser
+from metasci.meta.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
 
-__all__ = ["FOMAML", "MAML", "GradientMethod", "MetaSGD"]
+__all__ = [
+    "ANIL", "FOMAML", "IMAML", "MAML", "FineTuning", "FromScratch", "GradientMethod", "LearnedOptimiser",
+    "MetaCurvature", "MetaSGD", "Pooled", "ReptileMethod",
+]  # fmt: skip
 
-_LEARNED = ("mean", "effects", "log_step", "log_noise")
+_RULES: dict[str, Callable[[StepSizes], InnerRule]] = {
+    "descent": GradientDescent,
+    "momentum": Momentum,
+    "nesterov": partial(Momentum, nesterov=True),
+    "rmsprop": RMSProp,
+    "adam": partial(Adam, epsilon=1e-4),
+}
+_META_GRADIENTS = ("exact", "first-order", "reptile", "implicit", "joint", "none")
 
 
 @dataclass(frozen=True)
 class GradientMethod:
-    """Adaptation by gradient steps on the support's negative log-likelihood.
+    """Adaptation by inner steps on the support's negative log-likelihood.
 
     Parameters
     ----------
     name : str
     steps : int
         Inner steps.
-    step_size : float or "learned"
-        A fixed step, or one that is learned with the start.
-    per_parameter : bool
-        Whether each parameter has a step size of its own.
-    second_order : bool
-        Whether the meta-gradient is exact or first-order.
+    step_size : float, "learned" or "stable"
+        A fixed step, one that is learned with the start, or half of the greatest that is stable there.
+    per_parameter, per_step : bool
+        Whether a learned step size is one a parameter, and one a step.
+    rule : "descent", "momentum", "nesterov", "rmsprop", "adam", "curvature" or "recurrent"
+        The inner rule; ``"curvature"`` learns a matrix, ``"recurrent"`` a whole optimiser.
+    gradient : "exact", "first-order", "reptile", "implicit", "joint" or "none"
+        The meta-gradient. ``"joint"`` trains on all measurements without adaptation, ``"none"`` learns nothing.
+    proximal : float
+        Weight of the pull to the start in the inner problem, in scaled coordinates.
+    frozen : tuple of str
+        Parameters of the model that are learned but not adapted.
     penalty : float
         Weight of the model's physical laws, in the inner and in the outer loss.
+    learn_penalty : bool
+        Whether the inner weight is learned; the outer one stays.
     shots : tuple of int
         Least and greatest size of the support in meta-training, drawn uniformly.
     support : "random" or "first"
@@ -50,26 +87,103 @@ class GradientMethod:
     iterations : int
         Meta-iterations.
     learning_rate : float
-        Of Adam (Kingma and Ba 2015) on the meta-loss, falling to zero along a cosine.
+        Of Adam on the meta-loss, falling to zero along a cosine; of plain descent for ``"reptile"``.
     effect_spread : float
         Standard deviation of a Gaussian belief about covariate effects, in scaled coordinates.
+    segment : int
+        Hold so many inner steps in memory at a time; 0 for all.
     """
 
     name: str = "MAML"
     steps: int = 5
     step_size: float | str = "learned"
     per_parameter: bool = False
-    second_order: bool = True
+    per_step: bool = False
+    rule: str = "descent"
+    gradient: str = "exact"
+    proximal: float = 0.0
+    frozen: tuple[str, ...] = ()
     penalty: float = 0.0
+    learn_penalty: bool = False
     shots: tuple[int, int] = (1, 10)
     support: str = "random"
     iterations: int = 400
     learning_rate: float = 0.03
     effect_spread: float = 0.3
+    segment: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rule not in (*_RULES, "curvature", "recurrent"):
+            known = ", ".join((*_RULES, "curvature", "recurrent"))
+            raise InputError(f"rule: '{self.rule}' is not an inner rule; say one of {known}.")
+        if self.gradient not in _META_GRADIENTS:
+            raise InputError(
+                f"gradient: '{self.gradient}' is not known; say one of {', '.join(_META_GRADIENTS)}."
+            )
+        if self.learn_penalty and not self.penalty > 0:
+            raise InputError("learn_penalty: give `penalty`, a first value above zero.")
+
+    def composition(self, first_step: float = 1.0, training: bool = False) -> Composition:
+        """The composition that this method is, with a first step size.
+
+        Parameters
+        ----------
+        first_step : float
+            Where a learned step size begins; the step size if it is not learned.
+        training : bool
+            In training, the methods that only adapt afterwards make no steps.
+        """
+        if training and self.gradient in ("joint", "none"):
+            return Composition(steps=0, start_learned=self.gradient == "joint")
+        gradients: dict[str, MetaGradient] = {
+            "reptile": Reptile(),
+            "implicit": Implicit(),
+            "exact": Exact(self.segment or None),
+        }
+        return Composition(
+            self._family(first_step), self.steps, gradients.get(self.gradient, FirstOrder()), proximal=self.proximal,
+            trajectory=self.rule == "recurrent",
+        )  # fmt: skip
+
+    def _family(self, first_step: float) -> RuleFamily:
+        if self.rule == "curvature":
+            return Curvature(first_step)
+        if self.rule == "recurrent":
+            return RecurrentOptimiser()
+        each = "parameter" if self.per_parameter else "scalar"
+        learned = each if self.step_size == "learned" else "nothing"
+        return Descent(first_step, learned, self.per_step, rule=_RULES[self.rule])
+
+    @property
+    def outer(self) -> Outer:
+        """How what is learned follows the meta-gradient."""
+        if self.gradient == "reptile":
+            return Outer(self.iterations, 0.3, "descent", "cosine", clip=10.0)
+        return Outer(self.iterations, self.learning_rate, "adam", "cosine", clip=10.0, decay=(0.9, 0.99))
 
     def initial(self, problem: Problem, design: Design) -> State:
         """Start from one fit to all tasks pooled, with a step that is stable there."""
+        if unknown := set(self.frozen) - set(problem.model.parameters.names):
+            raise InputError(
+                f"frozen: '{min(unknown)}' is not a parameter of {problem.model.name}; "
+                f"its parameters are {', '.join(problem.model.parameters.names)}."
+            )
         mean, log_noise = pooled_fit(problem)
+        if self.gradient == "none":
+            mean = torch.zeros_like(mean)
+        step = self._stable_step(problem, mean, log_noise)
+        if not isinstance(self.step_size, str):
+            step = mean.new_tensor(float(self.step_size))
+        learned: State = {"mean": mean, "effects": mean.new_zeros(len(mean), design.values.shape[1])}
+        learned["log_noise"] = log_noise
+        if self.learn_penalty:
+            learned["log_penalty"] = mean.new_tensor(math.log(self.penalty))
+        moving = {"coordinates": mean[self._free(problem)]}
+        of_rule = initial(self.composition(float(step)), moving)
+        learned |= {name: value for name, value in of_rule.items() if name not in moving}
+        return {**outer_state(self.outer, learned), "first_step": step}
+
+    def _stable_step(self, problem: Problem, mean: Tensor, log_noise: Tensor) -> Tensor:
         count = len(problem)
         curvature = normal_equations(
             problem, mean.expand(count, -1), mean.expand(count, -1), mean.new_zeros(count, len(mean), len(mean)),
@@ -79,122 +193,142 @@ class GradientMethod:
         share = self.shots[1] / measured.clamp(min=self.shots[1])
         sound = torch.isfinite(curvature).all(-1).all(-1)
         steepest = (torch.linalg.eigvalsh(curvature[sound])[:, -1] * share[sound]).max()
-        step = (
-            (0.5 / steepest).log()
-            if self.step_size == "learned"
-            else mean.new_tensor(float(self.step_size)).log()
+        return 0.5 / (steepest + self.proximal)
+
+    def learned(self, state: State) -> Parameters:
+        """The learned tensors of a state."""
+        names = ("mean", "effects", "log_noise", "log_penalty")
+        return {name: value for name, value in state.items() if name in names or name.startswith("rule/")}
+
+    def episode(self, problem: Problem, design: Design, support: Tensor) -> EquationEpisode:
+        """The tasks of a problem with some of the measurements as support, the others as query."""
+        return EquationEpisode(
+            problem, design.values, support, self._free(problem), self.effect_spread, len(problem)
         )
-        state = {
-            "mean": mean,
-            "effects": mean.new_zeros(len(mean), design.values.shape[1]),
-            "log_step": step.expand(len(mean)).clone() if self.per_parameter else step.clone(),
-            "log_noise": log_noise,
-            "iteration": mean.new_zeros(()),
-        }
-        for name in _LEARNED:
-            state[f"first_moment/{name}"] = torch.zeros_like(state[name])
-            state[f"second_moment/{name}"] = torch.zeros_like(state[name])
-        return state
 
     def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
         """One meta-iteration on fresh episodes of all tasks; returns the state and which tasks were left out of it."""
         iteration = int(state["iteration"])
-        support = sample_support(problem.batch.mask, self.shots, self.support, seed * 1_000_003 + iteration)
-        used = torch.ones(len(problem), dtype=torch.bool, device=problem.batch.mask.device)
-        gradient = self._meta_gradient(problem, design, state, support)
-        if not all(bool(torch.isfinite(slope).all()) for slope in gradient.values()):
-            used = self._finite_tasks(problem, design, state, support)
-            index = used.nonzero()[:, 0]
-            if not len(index):
-                return {**state, "iteration": state["iteration"] + 1.0}, ~used
-            gradient = self._meta_gradient(problem.select(index), design.select(index), state, support[index])
-        return self._adam(state, gradient), ~used
+        mask = problem.batch.mask
+        support = sample_support(mask, self.shots, self.support, seed * 1_000_003 + iteration)
+        if self.gradient == "joint":
+            support = torch.zeros_like(mask)
+        composition = self.composition(float(state["first_step"]), training=True)
+        episode = self.episode(problem, design, support)
+        index = shard(len(problem))
+        own = episode if index is None else episode.select(index)
+        loss, slopes, used = finite_meta_gradient(
+            own, self.learned(state), lambda episode, learned: meta_gradient(composition, episode, learned)
+        )
+        _, slopes = reduced(loss, slopes, used)
+        new = outer_step(self.outer, state, slopes)
+        if self.finished(new) and self._needs_jacobian:
+            new["implied_precision"] = self._average_precision(problem, design, new)
+        return new, ~everyone(used, len(problem))
 
     def finished(self, state: State) -> bool:
         """Whether the meta-iterations are done."""
-        return float(state["iteration"]) >= self.iterations
-
-    def meta_loss(self, problem: Problem, design: Design, learned: State, support: Tensor) -> Tensor:
-        """Mean negative log-likelihood of a query measurement after adaptation, for each task (task,)."""
-        query = problem.batch.mask & ~support
-        adapted = self._descend(problem.with_mask(problem.batch.mask & support), design, learned)
-        after = problem.with_mask(query)
-        count = query.sum(1).clamp(min=1)
-        loss = after.negative_log_likelihood(adapted, learned["log_noise"]) / count
-        return loss + problem.penalty_cost(adapted)
-
-    def _meta_gradient(self, problem: Problem, design: Design, state: State, support: Tensor) -> State:
-        learned = {name: state[name].detach().requires_grad_() for name in _LEARNED}
-        loss = self.meta_loss(problem, design, learned, support).mean()
-        loss = loss + 0.5 * learned["effects"].square().sum() / (self.effect_spread**2 * len(problem))
-        slopes = torch.autograd.grad(loss, list(learned.values()), allow_unused=True)
-        named = zip(learned.items(), slopes, strict=True)
-        return {name: torch.zeros_like(value) if slope is None else slope for (name, value), slope in named}
-
-    def _finite_tasks(self, problem: Problem, design: Design, state: State, support: Tensor) -> Tensor:
-        alone = []
-        for task in range(len(problem)):
-            index = torch.tensor([task], device=support.device)
-            slopes = self._meta_gradient(problem.select(index), design.select(index), state, support[index])
-            alone.append(all(bool(torch.isfinite(slope).all()) for slope in slopes.values()))
-        return torch.tensor(alone, device=support.device)
-
-    def _descend(self, problem: Problem, design: Design, learned: State) -> Tensor:
-        start = learned["mean"] + design.values @ learned["effects"].T
-        rule = GradientDescent({"coordinates": learned["log_step"].exp()})
-
-        def loss(parameters: State) -> Tensor:
-            likelihood = problem.negative_log_likelihood(parameters["coordinates"], learned["log_noise"])
-            return likelihood + problem.penalty_cost(parameters["coordinates"])
-
-        return unroll(loss, {"coordinates": start}, rule, self.steps, self.second_order)["coordinates"]
-
-    def _adam(self, state: State, gradient: State) -> State:
-        iteration = float(state["iteration"]) + 1.0
-        rate = self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (iteration - 1.0) / self.iterations))
-        size = math.sqrt(sum(float(slope.square().sum()) for slope in gradient.values()))
-        clip = min(1.0, 10.0 / max(size, 1e-300))
-        new = {**state, "iteration": state["iteration"] + 1.0}
-        for name, slope in gradient.items():
-            if name == "log_step" and self.step_size != "learned":
-                continue
-            first = 0.9 * state[f"first_moment/{name}"] + 0.1 * clip * slope
-            second = 0.99 * state[f"second_moment/{name}"] + 0.01 * (clip * slope) ** 2
-            unbiased = first / (1.0 - 0.9**iteration) / ((second / (1.0 - 0.99**iteration)).sqrt() + 1e-8)
-            new.update(
-                {
-                    name: state[name] - rate * unbiased,
-                    f"first_moment/{name}": first,
-                    f"second_moment/{name}": second,
-                }
-            )
-        return new
+        return float(state["iteration"]) >= (1 if self.gradient == "none" else self.iterations)
 
     def adapt(self, problem: Problem, design: Design, state: State) -> Adapted:
         """Calibrate every task of the batch, with the Laplace posterior under the implied prior."""
-        learned = {name: state[name] for name in _LEARNED}
-        start = learned["mean"] + design.values @ learned["effects"].T
-        adapted = self._descend(problem, design, learned).detach()
+        learned = self.learned(state)
+        if "log_penalty" in learned:
+            problem = replace(problem, penalty=float(learned["log_penalty"].exp()))
+        episode = self.episode(problem, design, problem.batch.mask)
+        start = episode.coordinates(*episode.start(learned))
+        walked = adapt(self.composition(float(state["first_step"])), episode, learned)
+        adapted = episode.coordinates(walked, walked).detach()
         finite = torch.isfinite(adapted).all(1)
         adapted = torch.where(finite[:, None], adapted, start)
         nothing = start.new_zeros(*start.shape, start.shape[1])
         ones, log_noise = start.new_ones(len(start)), learned["log_noise"]
         before = normal_equations(problem, start, start, nothing, log_noise, ones)[1]
         after = normal_equations(problem, adapted, adapted, nothing, log_noise, ones)[1]
-        precision, exists = implied_precision(before, learned["log_step"].exp(), self.steps)
+        precision, exists = self._implied(before, state, self._free(problem))
         start_covariance = torch.where(
             exists[:, None, None], torch.linalg.pinv(precision), torch.full_like(precision, math.nan)
         )
-        lost = [problem.batch.names[i] for i in (~exists).nonzero()[:, 0].tolist()]
-        few = ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
-        note = (
-            f"the implied prior does not exist for {len(lost)} task(s) ({few}): a step overshoots (e ≥ 1).",
-        )
         covariance = torch.linalg.pinv(after + precision, hermitian=True)
+        fixed = self._fixed(problem)
+        for matrix in (start_covariance, covariance):
+            matrix[:, fixed, :], matrix[:, :, fixed] = 0.0, 0.0
         return Adapted(
             adapted, covariance, start, start_covariance, log_noise, NoiseMixture.single(covariance),
-            NoiseMixture.single(start_covariance), finite, finite, note if lost else (),
+            NoiseMixture.single(start_covariance), finite, finite, _lost(problem, exists),
         )  # fmt: skip
+
+    def shapes(self, size: int, covariates: int, scales: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the learned tensors that every state has, for a model of that many parameters."""
+        return {"mean": (size,), "effects": (size, covariates), "log_noise": (scales,), "first_step": ()}
+
+    def _free(self, problem: Problem) -> list[int]:
+        names = problem.model.parameters.names
+        return [at for at, name in enumerate(names) if name not in self.frozen]
+
+    def _fixed(self, problem: Problem) -> list[int]:
+        return sorted(set(range(len(problem.model.parameters))) - set(self._free(problem)))
+
+    @property
+    def _needs_jacobian(self) -> bool:
+        """Whether the implied prior has no closed form."""
+        return self.gradient != "implicit" and (
+            self.rule not in ("descent", "curvature") or self.per_step or self.proximal > 0
+        )
+
+    def _implied(self, hessian: Tensor, state: State, free: list[int]) -> tuple[Tensor, Tensor]:
+        """Precision of the prior that adaptation implies, (task, parameter, parameter), and where it exists."""
+        precision = torch.zeros_like(hessian)
+        place = torch.meshgrid(torch.tensor(free), torch.tensor(free), indexing="ij")
+        inner = hessian[:, place[0], place[1]]
+        exists = torch.ones(len(hessian), dtype=torch.bool, device=hessian.device)
+        if self.gradient == "implicit":
+            own = self.proximal * torch.eye(len(free), dtype=hessian.dtype, device=hessian.device)
+            own = own.expand_as(inner)
+        elif self._needs_jacobian:
+            own = state["implied_precision"].expand_as(inner)
+            exists = torch.isfinite(own).all(-1).all(-1)
+            own = torch.nan_to_num(own)
+        else:
+            own, exists = implied_precision(inner, self._step_factor(state, len(free)), self.steps)
+        precision[:, place[0], place[1]] = own
+        return precision, exists
+
+    def _step_factor(self, state: State, size: int) -> Tensor:
+        """L of the step matrix A = LLᵀ."""
+        if self.rule == "curvature":
+            return (0.5 * state["rule/rate"]).exp() * state["rule/factor/coordinates/0"]
+        rate = state["first_step"]
+        if self.step_size == "learned":
+            rate = state["rule/rate/coordinates" if self.per_parameter else "rule/rate"].exp()
+        return torch.diag(rate.expand(size).sqrt())
+
+    def _average_precision(self, problem: Problem, design: Design, state: State) -> Tensor:
+        """The implied prior's precision, averaged over the tasks learned from where it exists; NaN where nowhere."""
+        learned, free = self.learned(state), self._free(problem)
+        support = sample_support(problem.batch.mask, (self.shots[1], self.shots[1]), self.support, 0)
+        episode = self.episode(problem, design, support)
+        jacobian = adaptation_jacobian(
+            self.composition(float(state["first_step"])), episode, learned, "coordinates"
+        )
+        start = episode.coordinates(*episode.start(learned)).detach()
+        nothing = start.new_zeros(*start.shape, start.shape[1])
+        ones = start.new_ones(len(start))
+        hessian = normal_equations(
+            problem.with_mask(support), start, start, nothing, learned["log_noise"], ones
+        )[1]
+        precision, exists = precision_of_jacobian(hessian[:, free][:, :, free], jacobian)
+        if not bool(exists.any()):
+            return precision[0] * math.nan
+        return precision[exists].mean(0)
+
+
+def _lost(problem: Problem, exists: Tensor) -> tuple[str, ...]:
+    lost = [problem.batch.names[i] for i in (~exists).nonzero()[:, 0].tolist()]
+    if not lost:
+        return ()
+    few = ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
+    return (f"the implied prior does not exist for {len(lost)} task(s) ({few}): a step overshoots (e ≥ 1).",)
 
 
 def MAML(steps: int = 5, step_size: float | str = "learned", **options: object) -> GradientMethod:
@@ -204,9 +338,55 @@ def MAML(steps: int = 5, step_size: float | str = "learned", **options: object) 
 
 def FOMAML(steps: int = 5, step_size: float | str = "learned", **options: object) -> GradientMethod:
     """First-order MAML: inner gradients are constants to the meta-gradient (Finn et al. 2017, section 5.2)."""
-    return GradientMethod("FOMAML", steps, step_size, second_order=False, **options)  # type: ignore[arg-type]
+    return GradientMethod("FOMAML", steps, step_size, gradient="first-order", **options)  # type: ignore[arg-type]
 
 
 def MetaSGD(steps: int = 5, **options: object) -> GradientMethod:
     """Meta-SGD: one learned step size a parameter (Li et al. 2017, arXiv 1707.09835)."""
     return GradientMethod("Meta-SGD", steps, "learned", per_parameter=True, **options)  # type: ignore[arg-type]
+
+
+def ReptileMethod(steps: int = 5, step_size: float | str = "stable", **options: object) -> GradientMethod:
+    """Reptile: the start moves towards where adaptation leads (Nichol et al. 2018, arXiv 1803.02999).
+
+    Covariate effects move with it; what tasks share (the noise) follows the query's gradient.
+    """
+    return GradientMethod("Reptile", steps, step_size, gradient="reptile", **options)  # type: ignore[arg-type]
+
+
+def ANIL(frozen: tuple[str, ...], steps: int = 5, **options: object) -> GradientMethod:
+    """Part of the parameters is learned but not adapted (feature reuse; Raghu et al. 2020, arXiv 1909.09157)."""
+    return GradientMethod("ANIL", steps, frozen=frozen, **options)  # type: ignore[arg-type]
+
+
+def IMAML(steps: int = 50, proximal: float = 1.0, **options: object) -> GradientMethod:
+    """Implicit MAML: the start of a proximal problem, by its solution (Rajeswaran et al. 2019, arXiv 1909.04630).
+
+    Its inner problem is maximum a posteriori estimation under N(start, I/λ) in scaled coordinates.
+    """
+    return GradientMethod("iMAML", steps, "stable", gradient="implicit", proximal=proximal, **options)  # type: ignore[arg-type]
+
+
+def MetaCurvature(steps: int = 5, **options: object) -> GradientMethod:
+    """A learned full matrix before the gradient (idea: Park and Oliva 2019, arXiv 1902.03356)."""
+    return GradientMethod("Meta-Curvature", steps, rule="curvature", **options)  # type: ignore[arg-type]
+
+
+def LearnedOptimiser(steps: int = 10, **options: object) -> GradientMethod:
+    """A recurrent optimiser, the same for every parameter (Andrychowicz et al. 2016, arXiv 1606.04474)."""
+    return GradientMethod("learned optimiser", steps, rule="recurrent", gradient="first-order", **options)  # type: ignore[arg-type]
+
+
+def Pooled(**options: object) -> GradientMethod:
+    """A baseline: one fit to all tasks together; a new task changes nothing."""
+    return GradientMethod("pooled", 0, "stable", gradient="joint", **options)  # type: ignore[arg-type]
+
+
+def FineTuning(steps: int = 5, step_size: float | str = "stable", **options: object) -> GradientMethod:
+    """A baseline: joint training on all tasks together, then descent on the new one."""
+    return GradientMethod("fine-tuning", steps, step_size, gradient="joint", **options)  # type: ignore[arg-type]
+
+
+def FromScratch(steps: int = 200, step_size: float | str = 0.05, **options: object) -> GradientMethod:
+    """A baseline: Adam from the typical values, learning nothing from other tasks."""
+    return GradientMethod("from scratch", steps, step_size, rule="adam", gradient="none", **options)  # type: ignore[arg-type]

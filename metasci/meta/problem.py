@@ -44,13 +44,13 @@ class Problem:
     ----------
     model : Model
     batch : Batch
-    penalty : float
+    penalty : float or Tensor
         Weight of the squared violation of each law, in units of the typical noise; zero leaves them out.
     """
 
     model: Model
     batch: Batch
-    penalty: float = 0.0
+    penalty: float | Tensor = 0.0
 
     def __len__(self) -> int:
         return len(self.batch)
@@ -117,7 +117,7 @@ class Problem:
 
     def penalty_cost(self, coordinates: Tensor) -> Tensor:
         """Half the weighted squared violation of the model's laws, (task,)."""
-        if not self.penalty or not self.model.constraints:
+        if not self.model.constraints or (not isinstance(self.penalty, Tensor) and not self.penalty):
             return coordinates.new_zeros(len(coordinates))
         return 0.5 * self.penalty * self.violation(coordinates).square().mean(-1).sum(0)
 

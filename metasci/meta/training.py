@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from metasci.meta.adapted import Adapted, State
 from metasci.meta.covariates import Design
 from metasci.meta.problem import Problem
 
-__all__ = ["Method", "learn", "read_tensors", "write_atomically", "write_tensors"]
+__all__ = ["Method", "iterate", "learn", "read_tensors", "write_atomically", "write_tensors"]
 
 
 class Method(Protocol):
@@ -90,21 +90,70 @@ def learn(
         If the checkpoint belongs to another run.
     """
     path = None if checkpoint is None else Path(checkpoint)
-    run = _fingerprint(method, problem, design, seed)
-    state = _resume(path, run) if path is not None and path.exists() else method.initial(problem, design)
     left_out: Counter[str] = Counter()
-    saved = time.monotonic()
-    with _bar(method, progress) as advance:
-        while not method.finished(state):
-            state, lost = method.improve(problem, design, state, seed)
-            left_out.update(problem.batch.names[i] for i in lost.nonzero()[:, 0].tolist())
-            advance(int(state["iteration"]))
-            if path is not None and time.monotonic() - saved > every:
-                write_tensors(path, state, {"run": run})
-                saved = time.monotonic()
-    if path is not None:
-        write_tensors(path, state, {"run": run})
+
+    def improve(state: State) -> State:
+        state, lost = method.improve(problem, design, state, seed)
+        left_out.update(problem.batch.names[i] for i in lost.nonzero()[:, 0].tolist())
+        return state
+
+    state = iterate(
+        lambda: method.initial(problem, design), improve, method.finished,
+        run=_fingerprint(method, problem, design, seed), checkpoint=path, every=every,
+        title=method.name, total=method.iterations, progress=progress,
+    )  # fmt: skip
     return state, dict(left_out)
+
+
+def iterate(
+    initial: Callable[[], State],
+    improve: Callable[[State], State],
+    finished: Callable[[State], bool],
+    *,
+    run: str = "",
+    checkpoint: Path | None = None,
+    every: float = 10.0,
+    title: str = "",
+    total: int = 0,
+    progress: bool = False,
+    writes: bool = True,
+) -> State:
+    """Improve a state until it is finished, keeping it on disk on the way and when interrupted.
+
+    Parameters
+    ----------
+    initial, improve, finished : callable
+    run : str
+        What the state belongs to; a checkpoint of another run is refused.
+    checkpoint : Path, optional
+    every : float
+        Seconds between checkpoints.
+    title, total, progress
+        Of the progress bar.
+    writes : bool
+        Whether this process writes the checkpoint, or only reads it.
+    """
+    resumes = checkpoint is not None and checkpoint.exists()
+    state = _resume(checkpoint, run) if resumes and checkpoint is not None else initial()
+    kept = state if resumes else None
+    saved = time.monotonic()
+
+    def keep() -> None:
+        nonlocal kept, saved
+        if checkpoint is not None and writes and kept is not state:
+            write_tensors(checkpoint, state, {"run": run})
+        kept, saved = state, time.monotonic()
+
+    try:
+        with _bar(title, total, progress) as advance:
+            while not finished(state):
+                state = improve(state)
+                advance(int(state["iteration"]))
+                if time.monotonic() - saved > every:
+                    keep()
+    finally:
+        keep()
+    return state
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -165,8 +214,8 @@ def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) ->
 class _bar:
     """A progress bar on the terminal, or nothing."""
 
-    def __init__(self, method: Method, show: bool) -> None:
-        self.bar, self.method = None, method
+    def __init__(self, title: str, total: int, show: bool) -> None:
+        self.bar, self.title, self.total = None, title, total
         if show:
             from rich.console import Console
             from rich.progress import Progress
@@ -177,7 +226,7 @@ class _bar:
         if self.bar is None:
             return lambda iteration: None
         self.bar.start()
-        task = self.bar.add_task(f"learning ({self.method.name})", total=self.method.iterations)
+        task = self.bar.add_task(f"learning ({self.title})", total=self.total)
         return lambda iteration: self.bar.update(task, completed=iteration)
 
     def __exit__(self, *error: object) -> None:
