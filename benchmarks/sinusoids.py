@@ -102,7 +102,9 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--methods", default="MAML;Meta-SGD", help="separated by ';'")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--iterations", type=int, default=60_000)

@@ -95,6 +95,25 @@ class Batch:
             names=(*self.names, *other.names),
         )
 
+    def trimmed(self, mask: Tensor) -> Batch:
+        """Some of the measurements, moved together so that no more columns are carried than are needed."""
+        import torch
+
+        width = max(int(mask.sum(1).max()), 1)
+        order = torch.argsort((~mask).to(torch.int8), dim=1, stable=True)[:, :width]
+
+        def moved(values: Tensor) -> Tensor:
+            if values.dim() == 3:  # a history belongs to all of a task's measurements
+                return values
+            return values.expand(mask.shape).gather(1, order)
+
+        return replace(
+            self,
+            inputs={name: moved(values) for name, values in self.inputs.items()},
+            output=moved(self.output),
+            mask=moved(mask),
+        )
+
     def with_mask(self, mask: Tensor) -> Batch:
         """The same with other measurements counting, such as only the support."""
         if mask.shape != self.mask.shape:

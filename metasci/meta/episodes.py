@@ -56,11 +56,10 @@ class EquationEpisode:
 
     Parameters
     ----------
-    problem : Problem
+    seen, judged : Problem
+        The support and the query of the same tasks.
     design : Tensor, (task, covariate)
-    mask : Tensor of bool, (task, observation)
-        The support.
-    free : list of int
+    free : tuple of int
         Which parameters are adapted.
     effect_spread : float
         Standard deviation of the belief about covariate effects.
@@ -68,15 +67,15 @@ class EquationEpisode:
         Of the whole set that this episode is a part of: the belief counts once for all of them.
     """
 
-    problem: Problem
+    seen: Problem
+    judged: Problem
     design: Tensor
-    mask: Tensor
-    free: list[int]
+    free: tuple[int, ...]
     effect_spread: float
     tasks: int
 
     def __len__(self) -> int:
-        return len(self.problem)
+        return len(self.seen)
 
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task's coordinates where its covariates put them; the rest is shared."""
@@ -84,51 +83,49 @@ class EquationEpisode:
         shared = {name: value for name, value in learned.items() if name != "mean"}
         if len(self.free) == where.shape[1]:
             return {"coordinates": where}, shared
-        return {"coordinates": where[:, self.free]}, {**shared, "start": where}
+        return {"coordinates": where[:, list(self.free)]}, {**shared, "start": where}
 
     def coordinates(self, parameters: Parameters, shared: Parameters) -> Tensor:
         """All coordinates, (task, parameter), of the adapted ones and those that are not."""
         if "start" not in shared:
             return parameters["coordinates"]
-        place = torch.tensor(self.free, device=self.mask.device)
+        place = torch.tensor(self.free, device=self.design.device)
         return shared["start"].index_copy(1, place, parameters["coordinates"])
 
     def support(self, parameters: Parameters) -> Tensor:
         """Negative log-likelihood of the support and cost of broken laws, (task,)."""
         at = self.coordinates(parameters, parameters)
-        seen = self.problem.with_mask(self.problem.batch.mask & self.mask)
-        cost = seen.negative_log_likelihood(at, parameters["log_noise"])
+        seen = self.seen
         if "log_penalty" in parameters:
             seen = replace(seen, penalty=parameters["log_penalty"].exp())
-        return cost + seen.penalty_cost(at)
+        return seen.negative_log_likelihood(at, parameters["log_noise"]) + seen.penalty_cost(at)
 
     def query(self, parameters: Parameters) -> Tensor:
         """Mean negative log-likelihood of a query measurement, (task,), with laws and the belief about effects."""
         at = self.coordinates(parameters, parameters)
-        query = self.problem.batch.mask & ~self.mask
-        judged = self.problem.with_mask(query)
-        cost = judged.negative_log_likelihood(at, parameters["log_noise"]) / query.sum(1).clamp(min=1)
+        count = self.judged.batch.mask.sum(1).clamp(min=1)
+        cost = self.judged.negative_log_likelihood(at, parameters["log_noise"]) / count
         belief = 0.5 * parameters["effects"].square().sum() / (self.effect_spread**2 * self.tasks)
-        return cost + judged.penalty_cost(at) + belief
+        return cost + self.judged.penalty_cost(at) + belief
 
     def select(self, index: Tensor) -> EquationEpisode:
         """Some of the tasks, by position."""
         return replace(
-            self, problem=self.problem.select(index), design=self.design[index], mask=self.mask[index]
+            self, seen=self.seen.select(index), judged=self.judged.select(index), design=self.design[index]
         )
 
     def tensors(self) -> dict[str, Any]:
         """All tensors that differ between episodes of the same shape."""
-        batch = self.problem.batch
-        return {
-            "inputs": batch.inputs, "output": batch.output, "mask": batch.mask, "design": self.design,
-            "support": self.mask,
-        }  # fmt: skip
+        parts: dict[str, Any] = {"design": self.design}
+        for name, problem in (("seen", self.seen), ("judged", self.judged)):
+            batch = problem.batch
+            parts[name] = {"inputs": batch.inputs, "output": batch.output, "mask": batch.mask}
+        return parts
 
     def with_tensors(self, tensors: dict[str, Any]) -> EquationEpisode:
         """The same model on other measurements."""
-        batch = replace(
-            self.problem.batch, inputs=tensors["inputs"], output=tensors["output"], mask=tensors["mask"]
+        seen, judged = (
+            replace(problem, batch=replace(problem.batch, **tensors[name]))
+            for name, problem in (("seen", self.seen), ("judged", self.judged))
         )
-        problem = replace(self.problem, batch=batch)
-        return replace(self, problem=problem, design=tensors["design"], mask=tensors["support"])
+        return replace(self, seen=seen, judged=judged, design=tensors["design"])

@@ -202,8 +202,9 @@ class GradientMethod:
 
     def episode(self, problem: Problem, design: Design, support: Tensor) -> EquationEpisode:
         """The tasks of a problem with some of the measurements as support, the others as query."""
+        seen, judged = problem.trimmed(support), problem.trimmed(~support)
         return EquationEpisode(
-            problem, design.values, support, self._free(problem), self.effect_spread, len(problem)
+            seen, judged, design.values, tuple(self._free(problem)), self.effect_spread, len(problem)
         )
 
     def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:

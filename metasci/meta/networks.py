@@ -7,7 +7,7 @@ module, such as a graph network, runs under `torch.func.vmap`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,12 +17,13 @@ from torch.utils._pytree import tree_map
 
 from metasci.errors import InputError
 from metasci.meta.inner import Parameters
-from metasci.meta.normalisation import Statistics, statistics_from, with_task_statistics
+from metasci.meta.normalisation import Statistics, TaskNormalisation, statistics_from, with_task_statistics
 
 __all__ = ["Network", "NetworkEpisode", "cross_entropy", "squared_error"]
 
-TaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of outputs (task, case, ...), targets and a mask (task, case), to the loss of every task, (task,)."""
+TaskLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Of outputs (task, case, ...), targets and a mask (task, case), to the loss of every task, (task,). Without a
+mask everything counts."""
 
 _ELEMENTWISE = (
     nn.ReLU,
@@ -37,15 +38,21 @@ _ELEMENTWISE = (
 )
 
 
-def squared_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def squared_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     """Mean squared error of each task's cases, (task,)."""
-    error = (output - target).square().flatten(2).mean(2)
-    return torch.where(mask, error, 0.0).sum(1) / mask.sum(1).clamp(min=1)
+    error = (output - target).square()
+    if mask is None:
+        return error.flatten(1).mean(1)
+    return _mean(error.flatten(2).mean(2), mask)
 
 
-def cross_entropy(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def cross_entropy(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     """Mean cross-entropy of each task's cases, (task,); outputs are scores (task, case, class), targets numbers."""
     each = -torch.log_softmax(output, -1).gather(-1, target.clamp(min=0)[..., None])[..., 0]
+    return each.mean(1) if mask is None else _mean(each, mask)
+
+
+def _mean(each: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, each, 0.0).sum(1) / mask.sum(1).clamp(min=1)
 
 
@@ -137,15 +144,11 @@ class NetworkEpisode:
     targets: Tensor
     query_inputs: Any
     query_targets: Tensor
-    mask: Tensor = field(default=None)  # type: ignore[assignment]
-    query_mask: Tensor = field(default=None)  # type: ignore[assignment]
+    mask: Tensor | None = None
+    query_mask: Tensor | None = None
     loss: TaskLoss = squared_error
 
     def __post_init__(self) -> None:
-        for name, targets in (("mask", self.targets), ("query_mask", self.query_targets)):
-            if getattr(self, name) is None:
-                full = torch.ones(targets.shape[:2], dtype=torch.bool, device=targets.device)
-                object.__setattr__(self, name, full)
         if len(self.targets) != len(self.query_targets):
             raise InputError(
                 f"the support has {len(self.targets)} tasks, the query {len(self.query_targets)}; both need the same."
@@ -163,7 +166,7 @@ class NetworkEpisode:
 
     def support(self, parameters: Parameters) -> Tensor:
         """Loss of each task's support, (task,)."""
-        seen = self.mask if self._looks_at_support else None
+        seen = self._support_mask if self._looks_at_support else None
         return self.loss(self.network(parameters, self.inputs, seen), self.targets, self.mask)
 
     def query(self, parameters: Parameters) -> Tensor:
@@ -180,13 +183,14 @@ class NetworkEpisode:
                 "statistics of the task need inputs that are one tensor; use 'running' or 'frozen' ones."
             )
         both = torch.cat([self.inputs, self.query_inputs], 1)
-        seen = torch.cat([self.mask, torch.zeros_like(self.query_mask)], 1)
-        return self.network(parameters, both, seen)[:, self.mask.shape[1] :]
+        seen = self._support_mask
+        none = torch.zeros(self.query_targets.shape[:2], dtype=torch.bool, device=seen.device)
+        return self.network(parameters, both, torch.cat([seen, none], 1))[:, seen.shape[1] :]
 
     def tensors(self) -> dict[str, Any]:
         """All tensors, by field."""
         parts = ("inputs", "targets", "query_inputs", "query_targets", "mask", "query_mask")
-        return {name: getattr(self, name) for name in parts}
+        return {name: value for name in parts if (value := getattr(self, name)) is not None}
 
     def with_tensors(self, tensors: dict[str, Any]) -> NetworkEpisode:
         """The same network and loss with other measurements."""
@@ -197,9 +201,13 @@ class NetworkEpisode:
         return self.with_tensors(tree_map(lambda tensor: tensor[index], self.tensors()))
 
     @property
-    def _looks_at_support(self) -> bool:
-        from metasci.meta.normalisation import TaskNormalisation
+    def _support_mask(self) -> Tensor:
+        if self.mask is not None:
+            return self.mask
+        return torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
 
+    @property
+    def _looks_at_support(self) -> bool:
         return self.network.statistics == "task" and any(
             isinstance(layer, TaskNormalisation) for layer in self.network.module.modules()
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Problem:
     def __len__(self) -> int:
         return len(self.batch)
 
-    @property
+    @cached_property
     def target(self) -> Tensor:
         """Measurements on the noise's linked scale; zero where padded."""
         safe = torch.where(self.batch.mask, self.batch.output, torch.ones_like(self.batch.output))
@@ -64,6 +65,10 @@ class Problem:
     def with_mask(self, mask: Tensor) -> Problem:
         """The same problem on some of the measurements."""
         return replace(self, batch=self.batch.with_mask(mask))
+
+    def trimmed(self, mask: Tensor) -> Problem:
+        """The same problem on some of the measurements, which alone are carried along."""
+        return replace(self, batch=self.batch.trimmed(self.batch.mask & mask))
 
     def select(self, index: Tensor) -> Problem:
         """The same problem on some of the tasks."""
@@ -97,7 +102,9 @@ class Problem:
         figure is a density: ½·ln 2π a measurement is in it.
         """
         raw = self.predict(coordinates)
-        variance = self.model.noise.variance(raw, log_noise)
+        # Where the variance is the same for every prediction, one of them is enough to say it.
+        one = raw[:, :1] if self.model.noise.constant else raw
+        variance = self.model.noise.variance(one, log_noise)
         if precision is not None:
             variance = variance / precision[:, None]
         squared = (self.target - self.model.noise.link(raw)) ** 2 / variance

@@ -1,7 +1,7 @@
 """Sinusoids (simulated): the common yardstick of few-shot regression.
 
-Tasks are y = A sin(ωx + b) on x ∈ [−5, 5] with A ∈ [0.1, 5], ω ∈ [0.8, 1.2], b ∈ [0, π], all uniform (Li et al. 2017, arXiv
-1707.09835, section 4.1). The network is 1-40-40-1 with ReLU.
+Tasks are y = A sin(ωx + b) on x ∈ [−5, 5] with A ∈ [0.1, 5], ω ∈ [0.8, 1.2], b ∈ [0, π], all uniform (Li et
+al. 2017, arXiv 1707.09835, section 4.1). The network is 1-40-40-1 with ReLU.
 """
 
 from __future__ import annotations
