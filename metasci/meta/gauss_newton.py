@@ -81,20 +81,29 @@ def map_estimate(
     finite = torch.isfinite(value)
     damping = torch.full_like(value, 1e-3)
     converged = torch.zeros_like(finite)
+    # a task that has converged rests, so that its result is the same in whatever company it is estimated
+    moving, part = torch.arange(len(mean), device=mean.device), (problem, mean, precision, weight)
     for _ in range(steps):
-        gradient, hessian, _, _ = normal_equations(problem, here, mean, precision, log_noise, weight)
-        scale = hessian.diagonal(dim1=1, dim2=2)
-        step = _solve(hessian + torch.diag_embed(damping[:, None] * scale), gradient)
-        proposed = here - step
-        new = _objective(problem, proposed, mean, precision, log_noise, weight)
-        better = (new <= value + 1e-12 * value.abs()) & torch.isfinite(new)
-        here = torch.where(better[:, None], proposed, here)
-        value = torch.where(better, new, value)
-        damping = torch.where(better, damping * 0.1, damping * 10.0).clamp(1e-9, 1e12)
-        length = (step.square() * scale).sum(1).sqrt()
-        converged = converged | (length < tolerance) | (damping > 1e10)
-        if bool((converged | ~finite).all()):
+        still = (finite & ~converged)[moving]
+        if not bool(still.any()):
             break
+        if 2 * int(still.sum()) <= len(moving):
+            moving, still = moving[still], still[still]
+            part = problem.select(moving), mean[moving], precision[moving], weight[moving]
+        these, centre, prior, trust = part
+        at, old, damped = here[moving], value[moving], damping[moving]
+        gradient, hessian, _, _ = normal_equations(these, at, centre, prior, log_noise, trust)
+        scale = hessian.diagonal(dim1=1, dim2=2)
+        step = _solve(hessian + torch.diag_embed(damped[:, None] * scale), gradient)
+        proposed = at - step
+        new = _objective(these, proposed, centre, prior, log_noise, trust)
+        better = (new <= old + 1e-12 * old.abs()) & torch.isfinite(new)
+        damped = torch.where(better, damped * 0.1, damped * 10.0).clamp(1e-9, 1e12)
+        short = (step.square() * scale).sum(1).sqrt() < tolerance
+        here[moving] = torch.where((better & still)[:, None], proposed, at)
+        value[moving] = torch.where(better & still, new, old)
+        damping[moving] = damped
+        converged[moving] |= still & (short | (damped > 1e10))
     gradient, hessian, squared, line = normal_equations(problem, here, mean, precision, log_noise, weight)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(hessian).L)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
