@@ -80,9 +80,11 @@ def maml_with_momentum(
     return Composition(Descent(step_size, rule=rule), steps)
 
 
-def maml_with_rmsprop(steps: int = 5, step_size: float = 0.01, decay: float = 0.99) -> Composition:
+def maml_with_rmsprop(
+    steps: int = 5, step_size: float = 0.01, decay: float = 0.99, *, epsilon: float = 1e-8
+) -> Composition:
     """MAML through RMSprop, differentiated through its running square."""
-    return Composition(Descent(step_size, rule=partial(RMSProp, decay=decay)), steps)
+    return Composition(Descent(step_size, rule=partial(RMSProp, decay=decay, epsilon=epsilon)), steps)
 
 
 def maml_with_adam(steps: int = 5, step_size: float = 0.01, *, epsilon: float = 1e-8) -> Composition:
