@@ -31,6 +31,7 @@ from metasci.tasks import Batch, TaskSet
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from dask.distributed import Client
 
     from metasci.calibration import Calibration
 
@@ -130,9 +131,60 @@ class Prior:
         batch = self.batch(tasks)
         return Calibration(self, tasks, batch, self.adapt(batch))
 
-    def calibrate_many(self, tasks: TaskSet, level: float = 0.9) -> xr.Dataset:
-        """Calibrate any number of tasks; returns estimates and intervals as a Dataset (task, parameter)."""
-        return self.calibrate(tasks).to_xarray(level=level, predictions=False)
+    def calibrate_many(
+        self,
+        data: str | Path | TaskSet | xr.Dataset | pd.DataFrame,
+        *,
+        level: float = 0.9,
+        chunk: int | None = None,
+        out: str | Path | None = None,
+        client: Client | str | None = None,
+        progress: bool = False,
+    ) -> xr.Dataset:
+        """Calibrate any number of tasks, more than memory holds, with the results of `calibrate`.
+
+        Parameters
+        ----------
+        data : path, TaskSet, Dataset or DataFrame
+            What `calibrate` takes, and a NetCDF file (``.nc``) or Zarr store (``.zarr``) of the form that
+            `TaskSet.dataset` has. Files, and Datasets opened from them or made of dask arrays, are read piece by
+            piece; that no two tasks have one name is then seen within a piece only.
+        level : float
+            Probability of the intervals.
+        chunk : int, optional
+            Tasks at a time; by default so many that a piece takes some tens of megabytes.
+        out : path, optional
+            A new ``.nc`` or ``.zarr``. It appears when all is done. Until then finished pieces lie beside it, in
+            ``.NAME.parts``, and the same call goes on from them: it reads their measurements, and calibrates
+            only pieces whose measurements or prior have changed.
+        client : dask.distributed.Client or str, optional
+            A cluster, or its scheduler's address, that calibrates the pieces; reading and writing stay here.
+        progress : bool
+
+        Returns
+        -------
+        xarray.Dataset
+            ``estimate``, ``lower``, ``upper``, ``prior``, ``prior_lower``, ``prior_upper`` and ``shrinkage``, in the
+            parameters' units, ``coordinates``, all (task, parameter); ``coordinate_covariance``; and ``converged``
+            (task): false for a task that did not converge or turned non-finite, which has its prior's values then.
+            In memory, or with `out` opened without being read (see `metasci.many.open_store`).
+
+        Raises
+        ------
+        InputError
+            If measurements do not make sense, a file cannot be read, `out` exists, or a library of
+            ``metasci[scale]`` is needed and missing.
+
+        Examples
+        --------
+        >>> import metasci as ms
+        >>> result = load("theophylline").calibrate_many(ms.dataset("theophylline"), chunk=5)
+        >>> result["task"].values[~result["converged"].values].tolist()
+        []
+        """
+        from metasci.many import calibrate_many
+
+        return calibrate_many(self, data, level=level, chunk=chunk, out=out, client=client, progress=progress)
 
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> Prior:
         """The same model and method learned anew from other tasks."""

@@ -103,7 +103,7 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
     """The Dataset with texts and floats as `TaskSet.dataset` has them; refused if it has another form."""
     if "task" not in dataset.coords or dataset["task"].dims != ("task",):
         raise InputError(f"{where} has no coordinate 'task' with the tasks' names.")
-    labels = pd.Index(dataset["task"].values.astype(str))
+    labels = pd.Index(_texts(dataset["task"].values))
     if labels.has_duplicates:
         raise InputError(f"{where} has two tasks of the name '{labels[labels.duplicated()][0]}'.")
     observed = ("task", "observation")
@@ -147,10 +147,17 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
                 f"{where}: each '{name}' of task '{labels[wrong[0][0]]}' needs an amount, not negative, and a time."
             )
     told = {
-        name: coord.variable.astype(str) for name, coord in dataset.coords.items() if coord.dims == ("task",)
+        name: ("task", _texts(coord.values), coord.attrs)
+        for name, coord in dataset.coords.items()
+        if coord.dims == ("task",)
     }
     dataset = dataset.assign({name: dataset[name].astype(np.float64) for name in dims}).assign_coords(told)
     return _in_units_of(dataset, card, where, model)
+
+
+def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Texts of fixed width, also from those of any width, which NumPy converts by way of objects."""
+    return (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
 
 
 def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | None) -> xr.Dataset:
