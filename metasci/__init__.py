@@ -42,12 +42,12 @@ _WHERE = {
     "dataset": "metasci.catalogue",
     "unit": "metasci.units",
 }
-_MODULES = ("bayes", "constraints", "kinetics", "math", "meta", "noise", "patients", "report")
+_MODULES = ("bayes", "constraints", "diagnostics", "kinetics", "math", "meta", "noise", "patients", "report")
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
-    from metasci import bayes, constraints, kinetics, math, meta, noise, patients, report
+    from metasci import bayes, constraints, diagnostics, kinetics, math, meta, noise, patients, report
     from metasci.calibration import Calibration
     from metasci.catalogue import dataset
     from metasci.constraints import Bounded, Monotone, NonNegative

@@ -1,0 +1,67 @@
+"""Figures of what was learned: tasks held out, the inner loop, the noise of the meta-gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from metasci.report.marks import legend_below, titled
+from metasci.report.style import BLUE, GREY, RED, RULE, styled
+from metasci.report.text import label
+
+__all__ = ["leave_one_task_out_figure"]
+
+
+@styled
+def leave_one_task_out_figure(result: xr.Dataset) -> Figure:
+    """Root of the risk of every task, held out and seen; beside it the use of the support.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `leave_one_task_out`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    wide = "use" in result
+    figure = Figure(figsize=(7.4 if wide else 4.6, 3.6), layout="constrained")
+    places = figure.subplots(1, 2, width_ratios=(1.7, 1.0)) if wide else [figure.subplots()]
+    names = [str(name) for name in result["task"].values]
+    x = np.arange(len(names))
+    held, seen = (np.sqrt(result[name].mean("seed").values) for name in ("held_out", "seen"))
+    places[0].vlines(x, seen, held, color=RULE, lw=1.2, zorder=1)
+    places[0].plot(x, held, "o", color=RED, ms=6, mec="white", mew=0.7, label="task held out of learning")
+    places[0].plot(x, seen, "o", color=BLUE, ms=6, mec="white", mew=0.7, label="task seen in learning")
+    short = len(names) <= 14 and max(map(len, names)) <= 3
+    if len(names) <= 14:
+        places[0].set_xticks(x, names, rotation=0 if short else 40, ha="center" if short else "right")
+    else:
+        places[0].set_xticks([])
+    places[0].set_xlabel("task")
+    places[0].set_ylim(0.0, 1.08 * max(held.max(), seen.max()))
+    unit, quantity = result.attrs.get("unit", "1"), result.attrs.get("quantity", "query")
+    places[0].set_ylabel(label(f"RMSE of {quantity}", unit))
+    simulated = result.attrs.get("simulated") == "true"
+    title = f"risk ratio {float(result['ratio']):.2f}"
+    places[0].set_title(titled(title, simulated, 40))
+    legend_below(figure, places[0])
+    if wide:
+        parts = (
+            ("exchanged", "the support of\na usual task", RED),
+            ("own", "its own\nsupport", BLUE),
+            ("least", "all its support\ncan tell", GREY),
+        )
+        for at, (name, _, colour) in enumerate(parts):
+            each = np.sqrt(result[name].median("probe").values)
+            places[1].plot(np.full(len(each), at), each, "o", color=colour, ms=4.5, alpha=0.55, mew=0)
+            places[1].hlines(each.mean(), at - 0.25, at + 0.25, color=colour, lw=2.2)
+        places[1].set_xticks(range(3), [text for _, text, _ in parts])
+        places[1].set_xlim(-0.6, 2.6)
+        places[1].set_ylabel(label(f"error of the curve, {quantity}", unit))
+        places[1].set_ylim(0.0, None)
+        places[1].set_title(titled(f"support used {100 * float(result['use']):.0f} %", True, 40))
+        places[1].set_xlabel("unlike tasks, calibrated from")
+    return figure
