@@ -9,10 +9,14 @@ from matplotlib.figure import Figure
 
 import metasci as ms
 from metasci.diagnostics import (
+    inner_loop_curve,
+    inner_loop_figure,
     leave_one_task_out,
     leave_one_task_out_figure,
     risk_inflation,
     simulated_tasks,
+    validation_split,
+    with_steps,
 )
 from metasci.errors import InputError
 from metasci.meta import Composition, Descent, Network, NetworkEpisode, adapt, initial
@@ -34,6 +38,24 @@ FLOAT = torch.float64
 def decay(time, *, size, rate):
     """Exponential decay."""
     return size * ms.math.exp(-rate * time)
+
+
+@ms.equation(
+    inputs={"x": "1"},
+    output=("y", "1"),
+    parameters=[ms.Parameter("level", spread=1.0)],
+    noise=ms.Additive((1.0,)),
+    name="test.diagnosed_level",
+)
+def level(x, *, level):
+    """A constant."""
+    return level + 0.0 * x
+
+
+def levels(tasks: int, seed: int = 0) -> TaskSet:
+    """Simulated constants that scatter by 0.6 about 2."""
+    values = 2.0 + 0.6 * np.random.default_rng(seed).standard_normal(tasks)
+    return simulated_tasks(level, {"level": values}, {"x": np.zeros(30)}, seed=seed)
 
 
 def decays(tasks: int, sd: float, seed: int = 0) -> TaskSet:
@@ -149,3 +171,69 @@ def test_leave_one_task_out_is_drawn() -> None:
     assert isinstance(figure, Figure)
     assert "simulated" in figure.axes[0].get_title(loc="left")
     assert figure.axes[0].get_ylabel() == "RMSE of fraction"
+
+
+# the inner loop -----------------------------------------------------------------------------------
+
+
+def test_inner_loop_of_constants_follows_the_closed_form() -> None:
+    """k steps go a share s of the way to the mean of n: the query's risk is τ²(1 − s)² + σ²(s²/n + 1)."""
+    tasks, shots, most = levels(400), 4, 40
+    prior = ms.meta_calibrate(level, tasks, ms.FOMAML(steps=5, step_size=0.02, iterations=1))
+    curve = inner_loop_curve(prior, tasks, most=most, shots=shots, seeds=5)
+    variance = float(prior.state["log_noise"][0].exp()) ** 2
+    share = 1.0 - (1.0 - 0.02 * shots / variance) ** np.arange(most + 1)
+    expected = 0.36 * (1 - share) ** 2 + share**2 / shots + 1.0
+    loss = 0.5 * (expected / variance + np.log(2 * np.pi * variance))
+    np.testing.assert_allclose(curve["mean_query_loss"], loss, atol=0.02)
+    best = np.argmin(expected)
+    assert 0 < best < most
+    assert abs(int(curve["stop_at_steps"]) - best) <= 3
+    assert float(curve["excess"][int(curve["stop_at_steps"])]) == 0.0
+    assert (np.diff(curve["mean_support_loss"]) < 0).all()
+
+
+def test_a_u_shape_is_found_and_the_stop_survives_saving(tmp_path) -> None:
+    learn, validate = validation_split(levels(300), share=0.7)
+    assert (len(learn), len(validate)) == (90, 210)
+    prior = ms.meta_calibrate(level, learn, ms.FOMAML(steps=5, step_size=0.05, iterations=1))
+    curve = inner_loop_curve(prior, validate, most=60, shots=3, seeds=5)
+    assert bool(curve["is_u_shaped"])
+    stop = int(curve["stop_at_steps"])
+    assert curve.attrs["verdict"].startswith(f"Stop after {stop}: ")
+    stopped = with_steps(prior, curve)
+    again = ms.load(stopped.save(tmp_path))
+    assert again.method.steps == again.training["stop_at_steps"] == stop != prior.method.steps
+    assert again.training["validation"]["query_loss"] == float(curve["mean_query_loss"][stop])
+    few = validate.select([0, 1])
+    np.testing.assert_array_equal(
+        again.calibrate(few).adapted.coordinates, stopped.calibrate(few).adapted.coordinates
+    )
+    assert not torch.equal(
+        stopped.calibrate(few).adapted.coordinates, prior.calibrate(few).adapted.coordinates
+    )
+
+
+def test_other_step_rules_get_the_prior_that_the_new_steps_imply() -> None:
+    tasks = levels(20)
+    method = ms.meta.GradientMethod("momentum", 4, 0.03, rule="momentum", iterations=2, shots=(3, 3))
+    prior = ms.meta_calibrate(level, tasks, method)
+    curve = inner_loop_curve(prior, tasks, most=8, seeds=2)
+    with pytest.raises(InputError, match="give `tasks`"):
+        with_steps(prior, curve.assign(stop_at_steps=2))
+    few, many = (with_steps(prior, curve.assign(stop_at_steps=k), tasks) for k in (2, 4))
+    assert float(few.state["implied_precision"]) > float(many.state["implied_precision"])
+    torch.testing.assert_close(many.state["implied_precision"], prior.state["implied_precision"])
+
+
+def test_inner_loop_refuses_what_has_no_steps() -> None:
+    with pytest.raises(InputError, match="not by inner steps"):
+        inner_loop_curve(ms.load("theophylline"), ms.dataset("theophylline"))
+    prior = ms.meta_calibrate(level, levels(5), ms.FOMAML(steps=2, step_size=0.02, iterations=1))
+    with pytest.raises(InputError, match="ask for fewer shots"):
+        inner_loop_curve(prior, levels(5), shots=30)
+    curve = inner_loop_curve(prior, levels(5), seeds=1)
+    with pytest.raises(InputError, match="make no step"):
+        with_steps(prior, curve.assign(stop_at_steps=0))
+    figure = inner_loop_figure(curve)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["inner steps"] * 2

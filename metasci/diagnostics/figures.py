@@ -10,7 +10,7 @@ from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, RED, RULE, styled
 from metasci.report.text import label
 
-__all__ = ["leave_one_task_out_figure"]
+__all__ = ["inner_loop_figure", "leave_one_task_out_figure"]
 
 
 @styled
@@ -64,4 +64,40 @@ def leave_one_task_out_figure(result: xr.Dataset) -> Figure:
         places[1].set_ylim(0.0, None)
         places[1].set_title(titled(f"support used {100 * float(result['use']):.0f} %", True, 40))
         places[1].set_xlabel("unlike tasks, calibrated from")
+    return figure
+
+
+@styled
+def inner_loop_figure(curve: xr.Dataset) -> Figure:
+    """Loss of support and query, and error of the query, against the number of inner steps.
+
+    Parameters
+    ----------
+    curve : xarray.Dataset
+        From `inner_loop_curve`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(7.4, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    step, stop = curve["step"].values, int(curve["stop_at_steps"])
+    loss, unsure = curve["mean_query_loss"].values, curve["excess_standard_error"].values
+    left.fill_between(step, loss - 2 * unsure, loss + 2 * unsure, color=BLUE, alpha=0.2, lw=0, label="query")
+    left.plot(step, loss, color=BLUE, label="query")
+    left.plot(step, curve["mean_support_loss"].values, color=GREY, ls=(0, (4, 2.5)), label="support")
+    left.set_ylabel("negative log-likelihood of a measurement")
+    right.plot(step, curve["mean_query_rmse"].values, color=BLUE)
+    unit = curve["mean_query_rmse"].attrs["units"]
+    right.set_ylabel(label(f"RMSE of {curve.attrs['quantity']}", unit))
+    for place, name in ((left, "mean_query_loss"), (right, "mean_query_rmse")):
+        place.axvline(curve.attrs["trained_steps"], color=RULE, lw=1.0, label="steps in training")
+        at = float(curve[name].sel(step=stop))
+        place.plot(stop, at, "o", color=RED, ms=6.5, mec="white", zorder=5, label=f"stop after {stop}")
+        place.set_xlabel("inner steps")
+        place.set_xlim(0, step[-1])
+    title = f"{len(curve['task'])} tasks, {curve.attrs['shots']} measurements each"
+    left.set_title(titled(title, curve.attrs["simulated"] == "true", 50))
+    legend_below(figure, left, columns=4)
     return figure
