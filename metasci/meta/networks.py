@@ -94,8 +94,9 @@ class Network:
         return {name: value.detach().clone() for name, value in self.module.named_parameters()}
 
     def buffers(self) -> Parameters:
-        """What the module carries beside its weights, such as running averages."""
-        return {name: value.detach().clone() for name, value in self.module.named_buffers()}
+        """What the module carries beside its weights, such as running averages; counters are not among it."""
+        own = self.module.named_buffers()
+        return {name: value.detach().clone() for name, value in own if value.is_floating_point()}
 
     def __call__(self, parameters: Parameters, inputs: Any, support: Tensor | None = None) -> Tensor:
         """Outputs of every task, (task, case, ...).
@@ -112,7 +113,7 @@ class Network:
             return _stacked(self.module, parameters, "", inputs)
         own = set(dict(self.module.named_buffers()))
         weights = {name: value for name, value in parameters.items() if name not in own}
-        shared = {name: value for name, value in parameters.items() if name in own}
+        shared = {name: value.detach() for name, value in parameters.items() if name in own}
 
         def one(weights: Parameters, inputs: Any, support: Tensor | None) -> Tensor:
             with statistics_from(support):
