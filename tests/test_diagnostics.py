@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +11,37 @@ from matplotlib.figure import Figure
 
 import metasci as ms
 from metasci.diagnostics import (
+    composition_gradient,
+    composition_hessian,
+    gradient_noise,
+    gradient_noise_figure,
     inner_loop_curve,
     inner_loop_figure,
+    leading_eigenpairs,
     leave_one_task_out,
     leave_one_task_out_figure,
+    meta_gradient_noise,
+    meta_hessian,
+    meta_hessian_figure,
+    named_combination,
+    nested_variance,
     risk_inflation,
     simulated_tasks,
     validation_split,
     with_steps,
 )
 from metasci.errors import InputError
-from metasci.meta import Composition, Descent, Network, NetworkEpisode, adapt, initial
+from metasci.meta import (
+    Composition,
+    Descent,
+    Exact,
+    FirstOrder,
+    Network,
+    NetworkEpisode,
+    adapt,
+    initial,
+    query_loss,
+)
 from metasci.tasks import TaskSet
 
 FLOAT = torch.float64
@@ -237,3 +259,215 @@ def test_inner_loop_refuses_what_has_no_steps() -> None:
         with_steps(prior, curve.assign(stop_at_steps=0))
     figure = inner_loop_figure(curve)
     assert [axes.get_xlabel() for axes in figure.axes] == ["inner steps"] * 2
+
+
+# the noise of the meta-gradient -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quadratics:
+    """Tasks of loss ½(θ − a)ᵀH(θ − a), the optimum a of support and query each seen with noise; an `Episode`."""
+
+    hessian: torch.Tensor  # (task, parameter, parameter)
+    seen: torch.Tensor  # (task, parameter), the support's optimum
+    judged: torch.Tensor  # (task, parameter), the query's
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def start(self, learned):
+        return {"theta": learned["theta"].expand(len(self), -1)}, {}
+
+    def _loss(self, parameters, optimum: torch.Tensor) -> torch.Tensor:
+        off = parameters["theta"] - optimum
+        return 0.5 * torch.einsum("ti,tij,tj->t", off, self.hessian, off)
+
+    def support(self, parameters):
+        return self._loss(parameters, self.seen)
+
+    def query(self, parameters):
+        return self._loss(parameters, self.judged)
+
+    def select(self, index):
+        return Quadratics(self.hessian[index], self.seen[index], self.judged[index])
+
+
+HESSIAN = torch.tensor([[3.0, 1.0], [1.0, 1.5]], dtype=FLOAT)
+START = torch.tensor([0.5, -1.0], dtype=FLOAT)
+SPREAD = {"task": 1.0, "support": 0.7, "query": 0.4}
+
+
+def drawn(task: int, support: int, query: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Optimum of a task, and the noise of a support and of a query."""
+    seeds = {"task": [0, task], "support": [1, task, support], "query": [2, task, support, query]}
+    parts = (SPREAD[name] * np.random.default_rng(seed).standard_normal(2) for name, seed in seeds.items())
+    return tuple(torch.tensor(part) for part in parts)  # type: ignore[return-value]
+
+
+def closed_form_factors(steps: int, step_size: float, exact: bool) -> dict[str, torch.Tensor]:
+    """What task, support and query noise are multiplied by in the meta-gradient.
+
+    With C = (I − αH)ᵏ it is C H [C(θ − a) + (I − C)ξ − ζ], and without the first C in first order.
+    """
+    one = torch.eye(2, dtype=FLOAT)
+    contract = torch.matrix_power(one - step_size * HESSIAN, steps)
+    outer = contract @ HESSIAN if exact else HESSIAN
+    return {"task": outer @ contract, "support": outer @ (one - contract), "query": outer}
+
+
+def test_nested_variance_is_unbiased_and_may_be_negative() -> None:
+    draw = np.random.default_rng(0)
+    many = 4000  # designs at once, in the last dimension
+    values = (
+        2.0 * draw.standard_normal((4, 1, 1, many))
+        + 0.5 * draw.standard_normal((4, 3, 1, many))
+        + 1.0 * draw.standard_normal((4, 3, 2, many))
+    )
+    found = nested_variance(values)
+    np.testing.assert_allclose(found.mean(1), [4.0, 0.25, 1.0], atol=4 * found.std(1).max() / np.sqrt(many))
+    assert (found[1] < 0).any()
+    with pytest.raises(InputError, match="two tasks, supports and queries at least"):
+        nested_variance(values[:, :1])
+
+
+@pytest.mark.parametrize("kind", [Exact(), FirstOrder()], ids=["MAML", "first order"])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_meta_gradient_noise_of_quadratics_is_the_closed_form(kind, steps: int) -> None:
+    """The engine's gradients are the closed form's to rounding, and its variances what the components estimate."""
+    sizes = (0.02, 0.1)
+
+    def draw(task: int, support: int, query: int) -> Quadratics:
+        a, xi, zeta = drawn(task, support, query)
+        return Quadratics(HESSIAN[None], (a + xi)[None], (a + zeta)[None])
+
+    def make(count: int, size: float):
+        return composition_gradient(
+            Composition(Descent(size), count, kind), draw, {"theta": START}, ["theta"]
+        )
+
+    def formula(count: int, size: float):
+        factor = closed_form_factors(count, size, isinstance(kind, Exact))
+
+        def gradient(task: int, support: int, query: int) -> torch.Tensor:
+            a, xi, zeta = drawn(task, support, query)
+            return factor["task"] @ (START - a) + factor["support"] @ xi - factor["query"] @ zeta
+
+        return gradient
+
+    few = {"tasks": 3, "supports": 2, "queries": 2}
+    engine, written = (gradient_noise(how, [steps], sizes, **few) for how in (make, formula))
+    np.testing.assert_allclose(engine["variance"], written["variance"], rtol=1e-10, atol=1e-12)
+
+    found = gradient_noise(formula, [steps], sizes, tasks=150, supports=6, queries=3)
+    for size in sizes:
+        factor = closed_form_factors(steps, size, isinstance(kind, Exact))
+        for source, sd in SPREAD.items():
+            expected = sd**2 * float(factor[source].square().sum())
+            here = found.sel(steps=steps, step_size=size, source=source)
+            assert float(here["total"]) == pytest.approx(
+                expected, abs=4 * float(here["standard_error"]) + 1e-12
+            )
+
+
+def test_support_noise_grows_as_the_square_of_step_size_and_of_curvature() -> None:
+    """First order, one step: α²‖H²‖² σ², exactly."""
+    one, double = (closed_form_factors(1, size, exact=False)["support"] for size in (0.05, 0.1))
+    torch.testing.assert_close(double, 2 * one)
+    torch.testing.assert_close(one, 0.05 * HESSIAN @ HESSIAN)
+
+
+@pytest.fixture(scope="module")
+def stepped() -> ms.Prior:
+    """A prior of simulated decays, learned by a few steps."""
+    return ms.meta_calibrate(decay, decays(8, 0.4), ms.MAML(steps=2, iterations=20))
+
+
+def test_a_model_without_adaptation_has_no_noise_of_supports(stepped: ms.Prior) -> None:
+    tasks = decays(8, 0.4)
+    both = [meta_gradient_noise(stepped, part, supports=3, queries=2, steps=[2]) for part in (tasks, tasks)]
+    assert both[0].identical(both[1])
+    assert list(both[0]["parameter"].values) == ["size", "rate"]
+    np.testing.assert_allclose(both[0]["total"], both[0]["variance"].sum("parameter"))
+    tiny = meta_gradient_noise(stepped, tasks, step_sizes=[1e-9, 1e-3], supports=4, queries=3)
+    mean_square = tiny["total"].sel(source="query")
+    # without adaptation no support acts, and what is estimated is minus a third of the queries' mean square at most
+    assert abs(float((tiny["total"].sel(source="support") / mean_square).isel(steps=0, step_size=0))) < 1 / 3
+    figure = gradient_noise_figure(tiny.assign_coords(step_size=[0.001, 0.01]))
+    assert figure.axes[0].get_title(loc="left") == "1 inner step (simulated)"
+    with pytest.raises(InputError, match="ask for fewer"):
+        meta_gradient_noise(stepped, tasks, shots=4)
+    with pytest.raises(InputError, match="no meta-gradient"):
+        meta_gradient_noise(ms.load("theophylline"), ms.dataset("theophylline"))
+
+
+# the Hessian of the meta-loss ---------------------------------------------------------------------
+
+
+def test_hessian_of_quadratics_is_the_closed_form() -> None:
+    """(I − αH)ᵏ H (I − αH)ᵏ, averaged over the tasks; in first order, too, as it is the loss that is looked at."""
+    draw = np.random.default_rng(3)
+    root = torch.tensor(draw.standard_normal((5, 3, 3)))
+    hessian = root @ root.transpose(1, 2) / 3 + 0.2 * torch.eye(3, dtype=FLOAT)
+    seen, judged = (torch.tensor(draw.standard_normal((5, 3))) for _ in range(2))
+    learned = {"theta": torch.zeros(3, dtype=FLOAT)}
+    for kind in (Exact(), Exact(segment=1), FirstOrder()):
+        found = composition_hessian(
+            Composition(Descent(0.1), 3, kind), Quadratics(hessian, seen, judged), learned, ["theta"]
+        )
+        contract = torch.matrix_power(torch.eye(3, dtype=FLOAT) - 0.1 * hessian, 3)
+        each = contract @ hessian @ contract
+        values, vectors = np.linalg.eigh(each.mean(0).numpy())
+        np.testing.assert_allclose(found["eigenvalue"], values[::-1], rtol=1e-10)
+        overlap = np.abs((found["eigenvector"].values * vectors.T[::-1]).sum(1))
+        np.testing.assert_allclose(overlap, 1.0, rtol=1e-8)
+        along = np.einsum(
+            "di,tij,dj->dt", found["eigenvector"].values, each.numpy(), found["eigenvector"].values
+        )
+        np.testing.assert_allclose(found["task_curvature"], along, rtol=1e-10)
+    assert found.attrs["verdict"].startswith("The tasks agree most on theta[")
+
+
+def test_lanczos_finds_the_leading_pairs_of_a_network() -> None:
+    """Against the dense Hessian, which `torch.autograd.functional` makes by itself."""
+    torch.manual_seed(0)
+    network = Network(
+        torch.nn.Sequential(torch.nn.Linear(1, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)).double()
+    )
+    x, y = torch.rand(2, 4, 5, 1, dtype=FLOAT), torch.rand(2, 4, 5, 1, dtype=FLOAT)
+    episode = NetworkEpisode(network, x[0], y[0], x[1], y[1])
+    composition, learned = Composition(Descent(0.1), 2), network.start()
+    names = list(learned)
+    found = composition_hessian(composition, episode, learned, names, count=3)
+
+    def loss(*values: torch.Tensor) -> torch.Tensor:
+        return query_loss(composition, episode, dict(zip(names, values, strict=True))).mean()
+
+    blocks = torch.autograd.functional.hessian(loss, tuple(learned.values()))
+    sizes = [value.numel() for value in learned.values()]
+    rows = [torch.cat([b.reshape(m, -1) for b in row], 1) for row, m in zip(blocks, sizes, strict=True)]
+    dense = torch.cat(rows)
+    values, vectors = np.linalg.eigh(dense.numpy())
+    order = np.argsort(-np.abs(values))[:3]
+    np.testing.assert_allclose(found["eigenvalue"], values[order], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.abs((found["eigenvector"].values * vectors.T[order]).sum(1)), 1.0, rtol=1e-5
+    )
+    assert found.sizes["parameter"] == 19
+    again = composition_hessian(composition, episode, learned, names, count=3)
+    assert again.identical(found)
+
+
+def test_hessian_of_a_model_names_its_parameters(stepped: ms.Prior) -> None:
+    found = meta_hessian(stepped, decays(8, 0.4), seeds=3)
+    assert list(found["parameter"].values) == ["size", "rate"]
+    np.testing.assert_allclose(found["task_curvature"].mean("task"), found["eigenvalue"], rtol=1e-9)
+    assert "is the freest" in found.attrs["verdict"]
+    assert len(meta_hessian_figure(found).axes) == 2
+    with pytest.raises(InputError, match="not by inner steps"):
+        meta_hessian(ms.load("theophylline"), ms.dataset("theophylline"))
+    with pytest.raises(InputError, match="of 2 directions 3 cannot be had"):
+        leading_eigenpairs(lambda at: at.square().sum(), torch.zeros(2), 3)
+
+
+def test_a_direction_is_named_by_its_greatest_parts() -> None:
+    assert named_combination([-0.1, -0.5, 0.49, 0.001], list("abcd")) == "b × 1.00 − c × 0.98 + a × 0.20"

@@ -11,10 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
+    "composition_gradient": "metasci.diagnostics.variance",
+    "composition_hessian": "metasci.diagnostics.curvature",
+    "gradient_noise": "metasci.diagnostics.variance",
+    "gradient_noise_figure": "metasci.diagnostics.figures",
     "inner_loop_curve": "metasci.diagnostics.inner_loop",
     "inner_loop_figure": "metasci.diagnostics.figures",
+    "leading_eigenpairs": "metasci.diagnostics.curvature",
     "leave_one_task_out": "metasci.diagnostics.held_out",
     "leave_one_task_out_figure": "metasci.diagnostics.figures",
+    "meta_gradient_noise": "metasci.diagnostics.start_noise",
+    "meta_hessian": "metasci.diagnostics.curvature",
+    "meta_hessian_figure": "metasci.diagnostics.start_figures",
+    "named_combination": "metasci.diagnostics.combinations",
+    "nested_variance": "metasci.diagnostics.variance",
     "risk_inflation": "metasci.diagnostics.risk",
     "simulated_tasks": "metasci.diagnostics.simulated",
     "validation_split": "metasci.diagnostics.inner_loop",
@@ -22,10 +32,20 @@ _WHERE = {
 }
 
 __all__ = [
+    "composition_gradient",
+    "composition_hessian",
+    "gradient_noise",
+    "gradient_noise_figure",
     "inner_loop_curve",
     "inner_loop_figure",
+    "leading_eigenpairs",
     "leave_one_task_out",
     "leave_one_task_out_figure",
+    "meta_gradient_noise",
+    "meta_hessian",
+    "meta_hessian_figure",
+    "named_combination",
+    "nested_variance",
     "risk_inflation",
     "simulated_tasks",
     "validation_split",
@@ -33,11 +53,44 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from metasci.diagnostics.figures import inner_loop_figure, leave_one_task_out_figure
-    from metasci.diagnostics.held_out import leave_one_task_out
-    from metasci.diagnostics.inner_loop import inner_loop_curve, validation_split, with_steps
-    from metasci.diagnostics.risk import risk_inflation
-    from metasci.diagnostics.simulated import simulated_tasks
+    from metasci.diagnostics.combinations import (
+        named_combination,
+    )
+    from metasci.diagnostics.curvature import (
+        composition_hessian,
+        leading_eigenpairs,
+        meta_hessian,
+    )
+    from metasci.diagnostics.figures import (
+        gradient_noise_figure,
+        inner_loop_figure,
+        leave_one_task_out_figure,
+    )
+    from metasci.diagnostics.held_out import (
+        leave_one_task_out,
+    )
+    from metasci.diagnostics.inner_loop import (
+        inner_loop_curve,
+        validation_split,
+        with_steps,
+    )
+    from metasci.diagnostics.risk import (
+        risk_inflation,
+    )
+    from metasci.diagnostics.simulated import (
+        simulated_tasks,
+    )
+    from metasci.diagnostics.start_figures import (
+        meta_hessian_figure,
+    )
+    from metasci.diagnostics.start_noise import (
+        meta_gradient_noise,
+    )
+    from metasci.diagnostics.variance import (
+        composition_gradient,
+        gradient_noise,
+        nested_variance,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from metasci.report.marks import legend_below, titled
-from metasci.report.style import BLUE, GREY, RED, RULE, styled
+from metasci.report.style import BLUE, GREY, RED, RULE, plain_log_axis, styled
 from metasci.report.text import label
 
-__all__ = ["inner_loop_figure", "leave_one_task_out_figure"]
+__all__ = ["gradient_noise_figure", "inner_loop_figure", "leave_one_task_out_figure"]
 
 
 @styled
@@ -100,4 +100,51 @@ def inner_loop_figure(curve: xr.Dataset) -> Figure:
     title = f"{len(curve['task'])} tasks, {curve.attrs['shots']} measurements each"
     left.set_title(titled(title, curve.attrs["simulated"] == "true", 50))
     legend_below(figure, left, columns=4)
+    return figure
+
+
+@styled
+def gradient_noise_figure(result: xr.Dataset) -> Figure:
+    """Components of the meta-gradient's variance against the step size, a panel for each number of steps.
+
+    A component that is estimated below zero is not on the logarithmic axis. The dashed line grows as the square of the
+    step size.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `gradient_noise` or `meta_gradient_noise`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    count = result.sizes["steps"]
+    figure = Figure(figsize=(3.1 * count + 1.0, 3.5), layout="constrained")
+    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    sizes = result["step_size"].values
+    looks = {"task": (GREY, "tasks", "s"), "support": (RED, "supports", "o"), "query": (BLUE, "queries", "^")}
+    for place, steps in zip(panels, result["steps"].values, strict=True):
+        here = result.sel(steps=steps)
+        for source, (colour, name, marker) in looks.items():
+            value = here["total"].sel(source=source).values
+            unsure = here["standard_error"].sel(source=source).values
+            shown = value > 0
+            low = np.maximum(value - unsure, 0.2 * value)[shown]
+            x, y = sizes[shown], value[shown]
+            place.vlines(x, low, (value + unsure)[shown], color=colour, lw=1.0, alpha=0.6)
+            place.plot(
+                x, y, color=colour, marker=marker, ms=5, mec="white", mew=0.7, label=f"choice of {name}"
+            )
+        of_support = here["total"].sel(source="support").values
+        if of_support[-1] > 0:
+            guide = of_support[-1] * (sizes / sizes[-1]) ** 2
+            place.plot(sizes, guide, color=RED, lw=0.9, ls=(0, (4, 2.5)), label="step size squared")
+        plain_log_axis(place)
+        plain_log_axis(place, "y")
+        place.set_xlabel("inner step size")
+        title = f"{steps} inner step{'s' * (int(steps) != 1)}"
+        place.set_title(titled(title, result.attrs.get("simulated") == "true", 40))
+    panels[0].set_ylabel("variance of the meta-gradient")
+    legend_below(figure, panels[0], columns=4)
     return figure

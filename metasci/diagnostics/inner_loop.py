@@ -81,9 +81,9 @@ def inner_loop_curve(
     xarray.Dataset
         Over ``step`` (from 0), ``seed`` and ``task``: ``query_loss`` and ``support_loss``, the mean negative
         log-likelihood of a measurement, and ``query_rmse`` in the output's unit. Over ``step``: their means
-        ``mean_...``, and ``excess``, the mean query loss over the least one, with ``excess_standard_error`` from the differences within
-        tasks. ``stop_at_steps`` is where the mean query loss is least, ``is_u_shaped`` whether that lies inside and the
-        loss at the end exceeds it by more than two standard errors.
+        ``mean_...``, and ``excess``, the mean query loss over the least one, with ``excess_standard_error`` from the
+        differences within tasks. ``stop_at_steps`` is where the mean query loss is least, ``is_u_shaped`` whether
+        that lies inside and the loss at the end exceeds it by more than two standard errors.
 
     Raises
     ------
