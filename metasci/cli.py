@@ -124,9 +124,10 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed gives the same prior.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File that lets a killed run go on.")] = None,
 ) -> None:
-    """Learn a prior from many tasks."""
+    """Learn a prior from many tasks; under torchrun, with several processes."""
     from metasci import catalogue
     from metasci.evaluation import Protocol, with_enough_rows
+    from metasci.meta.distributed import joined
     from metasci.model import find
     from metasci.prior import meta_calibrate
 
@@ -136,13 +137,17 @@ def train(
     equation = find(model)
     tasks = catalogue.dataset(data)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-    _say_left_out(few)
     chosen = {"all": None, "none": ()}.get(covariates, tuple(part.strip() for part in covariates.split(",")))
-    prior = meta_calibrate(
-        equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
-        checkpoint=checkpoint, progress=sys.stderr.isatty(),
-    )  # fmt: skip
-    prior.save(out)
+    with joined() as rank:
+        if rank == 0:
+            _say_left_out(few)
+        prior = meta_calibrate(
+            equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
+            checkpoint=checkpoint, progress=sys.stderr.isatty(),
+        )  # fmt: skip
+        if rank > 0:
+            return
+        prior.save(out)
     lost = prior.training["left_out_as_not_finite"]
     if lost:
         typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
@@ -226,13 +231,17 @@ def compare(
 
 
 def main() -> None:
-    """Run the command line; what is wrong with the input is one sentence on stderr and exit status 2."""
+    """Run the command line; what is wrong with the input is one sentence on stderr and exit status 2.
+
+    Of several processes that ``torchrun`` started, the first says it.
+    """
     # the tensors are small: more threads only get in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         app()
     except InputError as error:
-        typer.echo(f"metasci: {error}", err=True)
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(f"metasci: {error}", err=True)
         raise SystemExit(2) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -28,7 +28,7 @@ from metasci.meta.composition import (
     meta_gradient,
 )
 from metasci.meta.covariates import Design
-from metasci.meta.distributed import everyone, reduced, shard
+from metasci.meta.distributed import reduced, shard
 from metasci.meta.episodes import EquationEpisode, sample_support
 from metasci.meta.families import Curvature, Descent, RuleFamily
 from metasci.meta.gauss_newton import normal_equations
@@ -221,11 +221,11 @@ class GradientMethod:
         loss, slopes, used = finite_meta_gradient(
             own, self.learned(state), lambda episode, learned: meta_gradient(composition, episode, learned)
         )
-        _, slopes = reduced(loss, slopes, used)
+        _, slopes, used = reduced(loss, slopes, used, len(problem))
         new = outer_step(self.outer, state, slopes)
         if self.finished(new) and self._needs_jacobian:
             new["implied_precision"] = self._average_precision(problem, design, new)
-        return new, ~everyone(used, len(problem))
+        return new, ~used
 
     def finished(self, state: State) -> bool:
         """Whether the meta-iterations are done."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.meta.adapted import State
 from metasci.meta.composition import Composition, Episode, meta_gradient
-from metasci.meta.distributed import is_writer, reduced, shard
+from metasci.meta.distributed import reduced, shard
 from metasci.meta.inner import InnerRule, Parameters
 from metasci.meta.rules import Adam, GradientDescent
 from metasci.meta.training import iterate
@@ -142,6 +142,10 @@ def finite_meta_gradient(
         Zero if no task remains.
     used : Tensor of bool, (task,)
     """
+    if not len(episode):  # the share of a process that has more company than there are tasks
+        some = next(iter(learned.values()))
+        nothing = {name: torch.zeros_like(value) for name, value in learned.items()}
+        return some.new_zeros(0), nothing, some.new_ones(0, dtype=torch.bool)
     loss, slopes = gradient(episode, learned)
     used = torch.ones(len(episode), dtype=torch.bool, device=loss.device)
     if _finite(slopes) and bool(torch.isfinite(loss).all()):
@@ -173,7 +177,7 @@ def meta_train(
     """Learn from episodes drawn anew in every iteration.
 
     Under ``torchrun`` (once `metasci.meta.distributed.joined` has been entered) each process takes its share
-    of the tasks.
+    of the tasks; the result is that of one process but for the order of sums.
 
     Parameters
     ----------
@@ -208,11 +212,11 @@ def meta_train(
     if compile:
         from metasci.meta.compiled import compile_meta_gradient
 
-        index = shard(len(draw(seed * 1_000_003)))
         example = draw(seed * 1_000_003)
-        gradient = compile_meta_gradient(
-            composition, example if index is None else example.select(index), learned
-        )
+        index = shard(len(example))
+        example = example if index is None else example.select(index)
+        if len(example):
+            gradient = compile_meta_gradient(composition, example, learned)
     names = list(learned)
 
     def improve(state: State) -> State:
@@ -221,9 +225,8 @@ def meta_train(
         own = episode if index is None else episode.select(index)
         here = {name: state[name] for name in names}
         loss, slopes, used = finite_meta_gradient(own, here, gradient)
-        places = torch.arange(len(episode)) if index is None else index.cpu()
-        left_out.update(places[~used.cpu()].tolist())
-        mean, slopes = reduced(loss, slopes, used)
+        mean, slopes, used = reduced(loss, slopes, used, len(episode))
+        left_out.update((~used).nonzero()[:, 0].tolist())
         losses.append(mean)
         new = outer_step(outer, state, slopes)
         return new if after is None else {**new, **after({name: new[name] for name in names}, episode)}
@@ -231,7 +234,7 @@ def meta_train(
     state = iterate(
         lambda: outer_state(outer, learned), improve, lambda state: float(state["iteration"]) >= outer.iterations,
         run=_run(composition, learned, outer, seed), checkpoint=None if checkpoint is None else Path(checkpoint),
-        every=every, title="meta-training", total=outer.iterations, progress=progress, writes=is_writer(),
+        every=every, title="meta-training", total=outer.iterations, progress=progress,
     )  # fmt: skip
     final = {name: state[name] for name in names}
     return Trained(final, torch.stack(losses) if losses else torch.zeros(0), dict(left_out))

@@ -19,6 +19,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted, State
 from metasci.meta.covariates import Design
+from metasci.meta.distributed import agreed, is_writer
 from metasci.meta.problem import Problem
 
 __all__ = ["Method", "iterate", "learn", "read_tensors", "write_atomically", "write_tensors"]
@@ -116,9 +117,11 @@ def iterate(
     title: str = "",
     total: int = 0,
     progress: bool = False,
-    writes: bool = True,
 ) -> State:
     """Improve a state until it is finished, keeping it on disk on the way and when interrupted.
+
+    Where several processes learn together, the first alone reads and writes the checkpoint and shows progress,
+    and all begin with its state.
 
     Parameters
     ----------
@@ -130,11 +133,12 @@ def iterate(
         Seconds between checkpoints.
     title, total, progress
         Of the progress bar.
-    writes : bool
-        Whether this process writes the checkpoint, or only reads it.
     """
-    resumes = checkpoint is not None and checkpoint.exists()
-    state = _resume(checkpoint, run) if resumes and checkpoint is not None else initial()
+    writes = is_writer()
+    resumes = writes and checkpoint is not None and checkpoint.exists()
+    first = agreed(lambda: _resume(checkpoint, run) if resumes and checkpoint is not None else initial())
+    # files keep no order, and sums depend on it: one order for every process and for runs that go on
+    state = dict(sorted(first.items()))
     kept = state if resumes else None
     saved = time.monotonic()
 
@@ -145,7 +149,7 @@ def iterate(
         kept, saved = state, time.monotonic()
 
     try:
-        with _bar(title, total, progress) as advance:
+        with _bar(title, total, progress and writes) as advance:
             while not finished(state):
                 state = improve(state)
                 advance(int(state["iteration"]))
