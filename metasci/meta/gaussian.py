@@ -14,10 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metasci.errors import InputError
 from metasci.meta.adapted import Adapted, NoiseMixture, State
 from metasci.meta.covariates import Design
+from metasci.meta.episodes import sample_support
 from metasci.meta.gauss_newton import Estimate, map_estimate
+from metasci.meta.outer import Outer, outer_state, outer_step
 from metasci.meta.problem import Problem, pooled
+from metasci.meta.refinement import most_likely, packed, predictive_cost, unpacked
 from metasci.meta.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
 
 __all__ = ["GaussianPrior", "pooled_fit"]
@@ -45,9 +49,25 @@ class GaussianPrior:
     regularisation : float
         Prior tasks' worth of belief that the spread is about a third of the typical one; zero for pure
         maximum likelihood.
+    correlated : bool
+        Whether parameters may vary together between tasks.
+    objective : "expectation", "marginal" or "predictive"
+        Whether learning ends with expectation–maximisation, or goes on from there by gradients to the greatest marginal
+        likelihood of all measurements (Laplace's approximation), or to the greatest predictive density of
+        query measurements after a support drawn anew in every iteration.
+    shots : tuple of int
+        Least and greatest size of that support.
+    support : "random" or "first"
+        How it is chosen.
+    predictive_iterations : int
+    learning_rate : float
+        Of Adam on the predictive objective, falling to zero along a cosine.
 
     Notes
     -----
+    Learning takes seconds even for many tasks and is not shared out: under ``torchrun`` every process computes the
+    same, and the first writes.
+
     With T tasks, estimates ẑ and Laplace covariances S of each, design X (ones and covariates):
     B = (ẐᵀX + B₀Λ)V with V = (XᵀX + Λ)⁻¹, and Σ = [Σₜ(dₜdₜᵀ + Sₜ) + (B−B₀)Λ(B−B₀)ᵀ + ν·S₀]/(T + ν),
     d = ẑ − B x. A new task's prior is N(B x, (1 + xᵀV x)·Σ): wider for a task unlike those seen.
@@ -61,8 +81,24 @@ class GaussianPrior:
     task_noise: bool = False
     penalty: float = 0.0
     regularisation: float = 2.0
+    correlated: bool = True
+    objective: str = "expectation"
+    shots: tuple[int, int] = (1, 10)
+    support: str = "random"
+    predictive_iterations: int = 150
+    learning_rate: float = 0.02
 
     name = "Gaussian prior"
+
+    def __post_init__(self) -> None:
+        if self.objective not in ("expectation", "marginal", "predictive"):
+            raise InputError(
+                f"objective: '{self.objective}' is not known; say 'expectation', 'marginal' or 'predictive'."
+            )
+        if self.task_noise and self.objective != "expectation":
+            raise InputError(
+                "task_noise is learned by expectation-maximisation only: leave `objective` as it is."
+            )
 
     def initial(self, problem: Problem, design: Design) -> State:
         """Start from one fit to all tasks pooled."""
@@ -82,11 +118,14 @@ class GaussianPrior:
             "noise_precision": torch.ones_like(factory(count)),
             "coordinates": centre.expand(count, size).clone(),
             "change": factory(()) + math.inf,
+            "refined": factory(()),
             "iteration": factory(()),
         }
 
     def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
         """One iteration of expectation–maximisation; returns the state and which tasks were left out of it."""
+        if self._settled(state):
+            return self._refine(problem, design, state, seed), torch.zeros(len(problem), dtype=torch.bool)
         x = design.with_intercept
         precision = torch.linalg.inv(state["covariance"]).expand(len(x), -1, -1)
         first = float(state["iteration"]) == 0.0
@@ -109,7 +148,54 @@ class GaussianPrior:
 
     def finished(self, state: State) -> bool:
         """Whether learning has settled or run out of iterations."""
-        return float(state["change"]) < self.tolerance or float(state["iteration"]) >= self.iterations
+        return self._settled(state) and float(state["refined"]) >= self._refinements
+
+    def _settled(self, state: State) -> bool:
+        """Whether expectation–maximisation is done."""
+        reached = float(state["iteration"]) - float(state["refined"]) >= self.iterations
+        return float(state["change"]) < self.tolerance or reached
+
+    @property
+    def _refinements(self) -> int:
+        return {"expectation": 0, "marginal": 1, "predictive": self.predictive_iterations}[self.objective]
+
+    def _refine(self, problem: Problem, design: Design, state: State, seed: int) -> State:
+        """One iteration by gradients, after expectation–maximisation."""
+        refined = int(state["refined"])
+        count = {"iteration": state["iteration"] + 1.0, "refined": state["refined"] + 1.0}
+
+        def belief(population: State) -> Tensor:
+            return self._log_belief(population, state)
+
+        if self.objective == "marginal":
+            return {**state, **most_likely(problem, design, state, belief, self.correlated), **count}
+        outer = Outer(self.predictive_iterations, self.learning_rate, "adam", "cosine", clip=10.0)
+        old = {name: value for name, value in state.items() if name.startswith("outer/")} or outer_state(
+            outer, packed(state)
+        )
+        free = {name: value.detach().requires_grad_() for name, value in packed(state).items()}
+        support = sample_support(problem.batch.mask, self.shots, self.support, seed * 1_000_003 + refined)
+        cost = predictive_cost(problem, design, free, support, belief, self.correlated)
+        slopes = torch.autograd.grad(cost, list(free.values()))
+        gradient = dict(zip(free, slopes, strict=True))
+        if not all(bool(torch.isfinite(slope).all()) for slope in slopes):
+            return {**state, **count}
+        here = {**old, **packed(state), "iteration": state["refined"]}
+        moved = outer_step(outer, here, gradient)
+        carried = {name: value for name, value in moved.items() if name.startswith("outer/")}
+        return {**state, **carried, **unpacked(moved, self.correlated), **count}
+
+    def _log_belief(self, population: State, state: State) -> Tensor:
+        """What is believed of spread and covariate effects beforehand, as a log density up to a constant."""
+        coefficients, covariance = population["coefficients"], population["covariance"]
+        factor = torch.linalg.cholesky(covariance)
+        log_determinant = 2.0 * factor.diagonal().log().sum()
+        precision = torch.cholesky_inverse(factor)
+        value = -0.5 * self.regularisation * (log_determinant + 0.1 * precision.diagonal().sum())
+        effects = coefficients[:, 1:]
+        if effects.shape[1]:
+            value = value - 0.5 * state["relevance"][0] * (effects * (precision @ effects)).sum()
+        return value
 
     def _population(self, estimate: Estimate, x: Tensor, state: State) -> State:
         """Coefficients, their covariance over the design, the spread between tasks, and the relevance."""
@@ -127,6 +213,8 @@ class GaussianPrior:
         covariance = off.T @ off + scatter.sum(0) + shape
         covariance = covariance + (coefficients * strength) @ coefficients.T
         covariance = covariance / (count + self.regularisation)
+        if not self.correlated:
+            covariance = torch.diag(covariance.diagonal())
         if covariates:
             effects = coefficients[:, 1:]
             explained = (effects * torch.linalg.solve(covariance, effects)).sum()
