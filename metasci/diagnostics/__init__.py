@@ -15,6 +15,8 @@ _WHERE = {
     "composition_hessian": "metasci.diagnostics.curvature",
     "gradient_noise": "metasci.diagnostics.variance",
     "gradient_noise_figure": "metasci.diagnostics.figures",
+    "identifiability": "metasci.diagnostics.information",
+    "identifiability_figure": "metasci.diagnostics.start_figures",
     "inner_loop_curve": "metasci.diagnostics.inner_loop",
     "inner_loop_figure": "metasci.diagnostics.figures",
     "leading_eigenpairs": "metasci.diagnostics.curvature",
@@ -25,6 +27,8 @@ _WHERE = {
     "meta_hessian_figure": "metasci.diagnostics.start_figures",
     "named_combination": "metasci.diagnostics.combinations",
     "nested_variance": "metasci.diagnostics.variance",
+    "next_measurement": "metasci.diagnostics.next_point",
+    "next_measurement_figure": "metasci.diagnostics.start_figures",
     "risk_inflation": "metasci.diagnostics.risk",
     "simulated_tasks": "metasci.diagnostics.simulated",
     "validation_split": "metasci.diagnostics.inner_loop",
@@ -36,6 +40,8 @@ __all__ = [
     "composition_hessian",
     "gradient_noise",
     "gradient_noise_figure",
+    "identifiability",
+    "identifiability_figure",
     "inner_loop_curve",
     "inner_loop_figure",
     "leading_eigenpairs",
@@ -46,6 +52,8 @@ __all__ = [
     "meta_hessian_figure",
     "named_combination",
     "nested_variance",
+    "next_measurement",
+    "next_measurement_figure",
     "risk_inflation",
     "simulated_tasks",
     "validation_split",
@@ -69,10 +77,16 @@ if TYPE_CHECKING:
     from metasci.diagnostics.held_out import (
         leave_one_task_out,
     )
+    from metasci.diagnostics.information import (
+        identifiability,
+    )
     from metasci.diagnostics.inner_loop import (
         inner_loop_curve,
         validation_split,
         with_steps,
+    )
+    from metasci.diagnostics.next_point import (
+        next_measurement,
     )
     from metasci.diagnostics.risk import (
         risk_inflation,
@@ -81,7 +95,9 @@ if TYPE_CHECKING:
         simulated_tasks,
     )
     from metasci.diagnostics.start_figures import (
+        identifiability_figure,
         meta_hessian_figure,
+        next_measurement_figure,
     )
     from metasci.diagnostics.start_noise import (
         meta_gradient_noise,

@@ -7,10 +7,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from metasci.report.marks import legend_below, titled
-from metasci.report.style import BLUE, GREY, PALETTE, RULE, plain_log_axis, styled
-from metasci.report.text import words
+from metasci.report.style import BLUE, GREY, INK, PALETTE, RED, RULE, plain_log_axis, styled
+from metasci.report.text import label, number, pretty_unit, words
 
-__all__ = ["meta_hessian_figure"]
+__all__ = ["identifiability_figure", "meta_hessian_figure", "next_measurement_figure"]
 
 _MOST = 8
 
@@ -67,3 +67,111 @@ def _weights(axes, shown: xr.Dataset) -> None:  # type: ignore[no-untyped-def]
     axes.set_xlabel("direction")
     axes.set_ylabel("weight in the direction")
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.0)
+
+
+@styled
+def identifiability_figure(result: xr.Dataset, task: int = 0) -> Figure:
+    """Expected standard deviations of the parameters against the prior's, and the spectrum of what a design sees.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `identifiability`.
+    task : int
+        Which of its designs.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    one = result.isel(task=task)
+    names = [words(str(name)) for name in one["parameter"].values]
+    count = len(names)
+    figure = Figure(figsize=(7.8, 1.5 + 0.5 * count), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    rows = np.arange(count)[::-1]
+    prior = one["sd_prior"].values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone, both = one["sd_alone"].values / prior, one["sd_with_prior"].values / prior
+    known = np.isfinite(alone)
+    left.axvline(1.0, color=GREY, lw=1.0, ls=(0, (4, 2.5)), label="prior")
+    left.plot(alone[known], rows[known], "o", color=RED, ms=6, mec="white", label="data alone")
+    left.plot(both, rows, "o", color=BLUE, ms=6, mec="white", label="data and prior")
+    plain_log_axis(left)
+    for row in rows[~known]:
+        left.annotate(
+            "data alone: not determined",
+            (1.0, row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            color=RED,
+        )
+    left.set_yticks(rows, names)
+    left.set_ylim(-0.6, count - 0.4)
+    left.set_xlabel("expected standard deviation over the prior's")
+    relative, told = one["relative_sd"].values, [words(str(text)) for text in one["combination"].values]
+    seen = np.isfinite(relative)
+    right.axvline(1.0, color=GREY, lw=1.0, ls=(0, (4, 2.5)))
+    if seen.any():
+        right.plot(relative[seen], rows[seen], "o", color=RED, ms=6, mec="white")
+        plain_log_axis(right)
+    for row, text, at in zip(rows, told, seen, strict=True):
+        said, box = text + ("" if at else ": not seen"), {"fc": "white", "ec": "none", "pad": 1.0}
+        right.text(0.02, row + 0.2, said, transform=right.get_yaxis_transform(), fontsize=7.5, bbox=box)
+    right.set_yticks([])
+    right.set_ylim(-0.6, count - 0.2)
+    right.set_xlabel("the same along a combination, data alone")
+    if result.sizes["task"] > 1:
+        left.set_title(str(one["task"].values))
+    legend_below(figure, left)
+    return figure
+
+
+@styled
+def next_measurement_figure(result: xr.Dataset, along: str, task: int = 0) -> Figure:
+    """Gain of every candidate, and the standard deviations it would leave, along one input.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        From `next_measurement`.
+    along : str
+        The input to draw along.
+    task : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    one = result.isel(task=task).sortby(along)
+    x, unit = one[along].values, one[along].attrs["units"]
+    figure = Figure(figsize=(7.4, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    best = int(np.argmax(one["gain"].values))
+    left.plot(x, one["gain"].values, "-", color=BLUE)
+    left.plot(x[best], one["gain"].values[best], "o", color=RED, ms=6.5, mec="white", zorder=5)
+    left.set_ylabel("gain in ln det of the precision")
+    left.set_title(
+        titled(
+            f"tells most at {number(x[best])} {pretty_unit(unit)}".strip(),
+            one.attrs["simulated"] == "true",
+            50,
+        )
+    )
+    left.set_ylim(0.0, None)
+    for at, colour in zip(range(one.sizes["parameter"]), PALETTE, strict=False):
+        share = one["expected_sd"].isel(parameter=at).values / float(one["sd"].isel(parameter=at))
+        right.plot(x, 100 * share, color=colour, label=words(str(one["parameter"].values[at])))
+    if "target_sd" in one:
+        share = one["expected_target_sd"].values / float(one["target_sd"])
+        right.plot(
+            x, 100 * share, color=INK, ls=(0, (4, 2.5)), label=f"{one.attrs['quantity']} at the target"
+        )
+    right.set_ylim(0.0, 103.0)
+    right.set_ylabel("standard deviation left (%)")
+    for place in (left, right):
+        place.set_xlabel(label(words(along), unit))
+        place.set_xlim(x[0], x[-1])
+    legend_below(figure, right, columns=4)
+    return figure
