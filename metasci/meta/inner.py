@@ -74,7 +74,14 @@ def unroll(
     >>> moved["theta"].ravel().tolist()
     [0.25, 0.75]
     """
-    return walk(loss, dict(start), rule, rule.init(start), range(steps), second_order, visit)[0]
+    if second_order:
+        return walk(loss, dict(start), rule, rule.init(start), range(steps), True, visit)[0]
+    # A walk from a start without a graph holds nothing of the way; adding zero times the start's graph gives
+    # the end its derivative, one, and leaves its value alone to the bit.
+    still = {name: value.detach() for name, value in start.items()}
+    graphs = {name: value - value.detach() for name, value in start.items() if value.requires_grad}
+    see = None if visit is None else lambda step, here: visit(step, _with(here, graphs))
+    return _with(walk(loss, still, rule, rule.init(still), range(steps), False, see)[0], graphs)
 
 
 def walk(
@@ -98,6 +105,10 @@ def walk(
             if visit is not None:
                 visit(step + 1, here)
     return here, memory
+
+
+def _with(here: Parameters, graphs: Parameters) -> Parameters:
+    return {name: value + graphs[name] if name in graphs else value for name, value in here.items()}
 
 
 def _differentiable(value: Tensor, keep: bool) -> Tensor:
