@@ -76,6 +76,17 @@ def test_every_method_gives_what_the_whole_gives(method: Any, patients: TaskSet)
     agree(learned.calibrate_many(patients, chunk=5), learned.calibrate(patients).to_xarray(predictions=False))
 
 
+def test_tasks_without_a_measurement_stay_at_the_prior(prior: Prior, patients: TaskSet) -> None:
+    """A piece may hold nothing but padding."""
+    dataset = patients.dataset.copy(deep=True)
+    for name in ("time", "concentration"):
+        dataset[name].values[2:6] = np.nan
+    found = prior.calibrate_many(dataset, chunk=2)
+    agree(found, prior.calibrate(dataset).to_xarray(predictions=False))
+    assert (found["estimate"] == found["prior"])[2:6].all()
+    assert (found["estimate"] != found["prior"])[6:].any()
+
+
 @pytest.mark.parametrize("form", ["Dataset", "dask", "nc", "zarr"])
 @pytest.mark.parametrize("out", [None, "result.nc", "result.zarr"])
 @pytest.mark.filterwarnings("ignore::UserWarning:zarr")
