@@ -8,11 +8,14 @@ import torch
 
 import metasci as ms
 from metasci.diagnostics import (
+    dersimonian_laird,
     identifiability,
     identifiability_figure,
     next_measurement,
     next_measurement_figure,
     simulated_tasks,
+    task_aggregation,
+    task_aggregation_figure,
 )
 from metasci.errors import InputError
 from metasci.noise import Combined, LogNormal, Proportional
@@ -213,3 +216,96 @@ def test_a_dose_and_a_weight_stay_as_they_are() -> None:
     assert (found["expected_sd"] <= found["sd"] * (1 + 1e-12)).all()
     with pytest.raises(InputError, match="the target is one condition"):
         next_measurement(fit, {"time": [1.0]}, {"time": [1.0, 2.0]})
+
+
+# starts made of many tasks ------------------------------------------------------------------------
+
+
+def test_random_effects_of_the_bcg_trials_are_the_published_ones() -> None:
+    """Thirteen trials of the BCG vaccine (Colditz et al., JAMA 271 (1994) 698), the standard example of the R package
+    metafor (Viechtbauer, J Stat Softw 36 (2010) 3): Q = 152.23, and by DerSimonian and Laird τ² = 0.3088, I² = 92.12 %,
+    log relative risk −0.7141 with standard error 0.1787.
+    """
+    cases = np.array([4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27.0])
+    without = np.array([119, 300, 228, 13536, 5036, 1361, 2537, 87886, 7470, 1699, 50448, 2493, 16886.0])
+    control = np.array([11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29.0])
+    control_without = np.array(
+        [128, 274, 209, 12619, 5761, 1079, 619, 87892, 7232, 1600, 27197, 2338, 17825.0]
+    )
+    vaccinated, others = cases + without, control + control_without
+    ratio = np.log(cases / vaccinated) - np.log(control / others)
+    variance = 1 / cases - 1 / vaccinated + 1 / control - 1 / others
+    found = dersimonian_laird(ratio, variance)
+    assert found.q[0] == pytest.approx(152.2330, abs=1e-4)
+    assert found.tau_squared[0] == pytest.approx(0.3088, abs=5e-5)
+    assert found.i_squared[0] == pytest.approx(0.9212, abs=5e-5)
+    assert found.mean[0] == pytest.approx(-0.7141, abs=5e-5)
+    assert found.standard_error[0] == pytest.approx(0.1787, abs=5e-5)
+    assert found.weight.sum() == pytest.approx(1.0)
+
+
+def test_without_heterogeneity_random_effects_are_the_fixed_effect() -> None:
+    found = dersimonian_laird([1.0, 1.1, 0.9], [1.0, 4.0, 2.0])
+    assert found.tau_squared[0] == found.i_squared[0] == 0.0
+    assert found.mean[0] == pytest.approx((1 + 1.1 / 4 + 0.9 / 2) / 1.75)
+    assert found.standard_error[0] == pytest.approx(1 / np.sqrt(1.75))
+    with pytest.raises(InputError, match="variance above zero"):
+        dersimonian_laird([1.0, 2.0], [1.0, 0.0])
+
+
+def uneven(seed: int, spread: float = 1.0, many: int = 200) -> ms.TaskSet:
+    """Simulated lines of mean (0, 0) in which one task, at (3, −3) if they differ, has most of the measurements."""
+    draw = np.random.default_rng(seed)
+    values = {"level": spread * draw.standard_normal(8), "slope": spread * draw.standard_normal(8)}
+    values["level"][0], values["slope"][0] = 2.0 * spread, -2.0 * spread
+    x = np.linspace(-1.0, 1.0, many)
+    tasks = simulated_tasks(line, values, {"x": x}, seed=seed)
+    few = tasks.dataset.copy(deep=True)
+    kept = np.zeros(many, dtype=bool)
+    kept[np.linspace(0, many - 1, 6).round().astype(int)] = True
+    few["y"] = few["y"].where(kept | (np.arange(8) == 0)[:, None])
+    frame = ms.TaskSet(few, tasks.card).to_frame(units=True).dropna(subset=["y"])
+    return ms.TaskSet.from_frame(frame, tasks.card, model=line)
+
+
+def test_pooling_follows_the_task_with_most_of_the_data() -> None:
+    found = [task_aggregation(line, uneven(seed)) for seed in range(6)]
+    starts = np.stack([result["coordinate"].values for result in found])  # (seed, method, parameter)
+    # the true mean of the tasks is that of seven centred ones and one at ±2
+    pooled, plain, weighted = starts.mean(0)
+    np.testing.assert_allclose(pooled, [1.65, -1.65], atol=0.3)
+    assert (np.abs(weighted - [0.25, -0.25]) < 0.4).all()
+    assert (np.abs(plain - weighted) < 0.1).all()  # tasks differ far more than they are uncertain
+    for result in found:
+        assert result.attrs["verdict"].startswith("Do not pool")
+        assert "task 'simulated 1' alone has" in result.attrs["verdict"]
+        share = 200 / (200 + 7 * 6)
+        np.testing.assert_allclose(
+            result["weight"].sel(start="pooled", parameter="level")[0], share, atol=0.02
+        )
+        np.testing.assert_allclose(result["weight"].sum("task"), 1.0)
+
+
+def test_pooling_is_fine_where_tasks_do_not_differ() -> None:
+    result = task_aggregation(line, uneven(1, spread=0.0, many=60))
+    assert result.attrs["verdict"].startswith("Pooling does little harm")
+    assert (result["i_squared"] < 0.6).all()
+    pooled, weighted = (result["standard_error"].sel(start=name) for name in ("pooled", "precision-weighted"))
+    assert (pooled <= weighted * 1.02).all()
+
+
+def test_the_pooled_fit_of_a_line_is_least_squares() -> None:
+    tasks = uneven(2)
+    result = task_aggregation(line, tasks)
+    frame = tasks.to_frame()
+    design = np.stack([np.ones(len(frame)), frame["x"].to_numpy()], 1)
+    expected = np.linalg.lstsq(design, frame["y"].to_numpy(), rcond=None)[0]
+    np.testing.assert_allclose(result["coordinate"].sel(start="pooled"), expected, rtol=1e-4)
+    own = frame[frame["task"] == "simulated 1"]
+    alone = np.polyfit(own["x"], own["y"], 1)[::-1]
+    np.testing.assert_allclose(result["estimate"][0], alone, rtol=2e-3)
+    np.testing.assert_allclose(result["value"], result["coordinate"])  # of a parameter without bounds
+    figure = task_aggregation_figure(result)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["level", "slope"]
+    with pytest.raises(InputError, match="nothing to aggregate"):
+        task_aggregation(ms.load("theophylline"), ms.dataset("theophylline").select(["1"]))

@@ -11,8 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
+    "RandomEffects": "metasci.diagnostics.aggregation",
     "composition_gradient": "metasci.diagnostics.variance",
     "composition_hessian": "metasci.diagnostics.curvature",
+    "dersimonian_laird": "metasci.diagnostics.aggregation",
     "gradient_noise": "metasci.diagnostics.variance",
     "gradient_noise_figure": "metasci.diagnostics.figures",
     "identifiability": "metasci.diagnostics.information",
@@ -31,13 +33,17 @@ _WHERE = {
     "next_measurement_figure": "metasci.diagnostics.start_figures",
     "risk_inflation": "metasci.diagnostics.risk",
     "simulated_tasks": "metasci.diagnostics.simulated",
+    "task_aggregation": "metasci.diagnostics.aggregation",
+    "task_aggregation_figure": "metasci.diagnostics.aggregation_figures",
     "validation_split": "metasci.diagnostics.inner_loop",
     "with_steps": "metasci.diagnostics.inner_loop",
 }
 
 __all__ = [
+    "RandomEffects",
     "composition_gradient",
     "composition_hessian",
+    "dersimonian_laird",
     "gradient_noise",
     "gradient_noise_figure",
     "identifiability",
@@ -56,11 +62,21 @@ __all__ = [
     "next_measurement_figure",
     "risk_inflation",
     "simulated_tasks",
+    "task_aggregation",
+    "task_aggregation_figure",
     "validation_split",
     "with_steps",
 ]
 
 if TYPE_CHECKING:
+    from metasci.diagnostics.aggregation import (
+        RandomEffects,
+        dersimonian_laird,
+        task_aggregation,
+    )
+    from metasci.diagnostics.aggregation_figures import (
+        task_aggregation_figure,
+    )
     from metasci.diagnostics.combinations import (
         named_combination,
     )

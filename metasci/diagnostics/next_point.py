@@ -61,8 +61,9 @@ def next_measurement(
     --------
     >>> import metasci as ms
     >>> fit = ms.load("theophylline").calibrate(ms.dataset("theophylline").select(["1"]))
-    >>> int(next_measurement(fit, {"time": [1.0, 9.0, 30.0]})["best"][0])
-    2
+    >>> found = next_measurement(fit, {"time": [1.0, 9.0, 30.0]}, target={"time": "48 h"})
+    >>> float(found["time"][int(found["best_for_target"][0])])
+    30.0
     """
     model, adapted = calibration.prior.model, calibration.adapted
     varying = tuple(name for name in model.inputs if not _constant(calibration.batch, name))
