@@ -107,7 +107,7 @@ def test_risk_ratio_of_the_mean_is_the_closed_form() -> None:
     truth = np.array([0.0, 1.0, 5.0, -2.0])
     result = risk_inflation(
         lambda index: truth[index].mean(),
-        lambda mean, index, seed: (1 + seed) * (truth[index] - mean) ** 2,
+        lambda mean, index, seeds: (1 + np.arange(seeds)) * (truth[index, None] - mean) ** 2,
         4,
     )
     assert float(result["ratio"]) == pytest.approx((4 / 3) ** 2, rel=1e-12)
@@ -171,12 +171,15 @@ def test_a_network_is_judged_by_the_same_core(steps: int, verdict: str) -> None:
         made = episode(support, query, seed)
         return made.query(adapt(composition, made, learned)).detach().numpy()
 
-    def use(learned, seed: int):
-        unlike, usual = slopes + 1.0, slopes
-        return risk(learned, unlike, unlike, seed), risk(learned, usual, unlike, seed), np.full(4, 0.05**2)
+    def each(learned, support: torch.Tensor, query: torch.Tensor, seeds: int) -> np.ndarray:
+        return np.stack([risk(learned, support, query, seed) for seed in range(seeds)], 1)
+
+    def use(learned, seeds: int):
+        unlike, least = slopes + 1.0, np.full((4, seeds), 0.05**2)
+        return each(learned, unlike, unlike, seeds), each(learned, slopes, unlike, seeds), least
 
     result = risk_inflation(
-        learn, lambda w, index, seed: risk(w, slopes[index], slopes[index], seed), 4, use=use
+        learn, lambda weights, index, seeds: each(weights, slopes[index], slopes[index], seeds), 4, use=use
     )
     assert f"The learner {'is ' * (verdict == 'sound')}{verdict}" in result.attrs["verdict"]
 

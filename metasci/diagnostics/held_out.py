@@ -89,9 +89,9 @@ def leave_one_task_out(
     batch = recipe.batch(tasks)
     result = risk_inflation(
         lambda index: recipe.retrain(tasks.select(index)),
-        lambda learned, index, seed: _risk(learned, batch, index, shots, seed),
+        lambda learned, index, seeds: _risk(learned, batch, index, shots, seeds),
         len(tasks),
-        use=lambda learned, seed: _use(learned, batch, shots, displacement, seed),
+        use=lambda learned, seeds: _use(learned, batch, shots, displacement, seeds),
         seeds=seeds,
         level=level,
         names=tasks.names,
@@ -107,20 +107,30 @@ def leave_one_task_out(
     )  # fmt: skip
 
 
-def _risk(learned: Prior, batch: Batch, index: list[int], shots: int, seed: int) -> np.ndarray:
-    """Mean squared error of each task's query on the linked scale, (task,)."""
-    support = sample_support(batch.mask, (shots, shots), "random", seed)[index]
-    some = batch.select(torch.tensor(index))
+def _risk(learned: Prior, batch: Batch, index: list[int], shots: int, seeds: int) -> np.ndarray:
+    """Mean squared error of each task's query on the linked scale, (task, seed)."""
+    drawn = [sample_support(batch.mask, (shots, shots), "random", seed)[index] for seed in range(seeds)]
+    support = torch.cat(drawn)
+    some = batch.select(torch.tensor(index).repeat(seeds))
     problem = Problem(learned.model, some)
     adapted = learned.adapt(some.with_mask(support)).coordinates
     predicted = learned.model.noise.link(problem.predict(adapted)).detach()
     query = some.mask & ~support
     squared = torch.where(query, (problem.target - predicted).square(), 0.0)
-    risk: np.ndarray = (squared.sum(1) / query.sum(1)).numpy()
+    risk: np.ndarray = (squared.sum(1) / query.sum(1)).reshape(seeds, len(index)).T.numpy()
     return risk
 
 
 def _use(
+    learned: Prior, batch: Batch, shots: int, displacement: float, seeds: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three risks of displaced tasks (simulated), each (probe, seed)."""
+    each = [_use_once(learned, batch, shots, displacement, seed) for seed in range(seeds)]
+    own, exchanged, least = (np.stack(part, 1) for part in zip(*each, strict=True))
+    return own, exchanged, least
+
+
+def _use_once(
     learned: Prior, batch: Batch, shots: int, displacement: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three risks of displaced tasks (simulated), by the noise-free query."""

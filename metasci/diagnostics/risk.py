@@ -15,11 +15,12 @@ _IGNORED = 0.5  # a learner that uses less of the support than this ignores it
 _INFLATED = 1.5  # a ratio of risks above this is no optimism of ordinary size
 
 Risk = Callable[[Any, list[int], int], np.ndarray]
-"""Of what is learned, positions of tasks and a seed, to the query risk of each after adaptation, (task,)."""
+"""Of what is learned, positions of tasks and a number of seeds, to the query risk of each after adaptation to a random
+support, (task, seed)."""
 
 Use = Callable[[Any, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Of what is learned and a seed, to the query risk of tasks unlike those seen: after their own support, after the
-support of a task like those seen, and the least that their own support allows; each (probe,)."""
+"""Of what is learned and a number of seeds, to the query risk of tasks unlike those seen: after their own support,
+after that of a task like those seen, and the least that their own support allows; each (probe, seed)."""
 
 
 def risk_inflation(
@@ -39,14 +40,14 @@ def risk_inflation(
     learn : callable
         Of positions of tasks, to what is learned from them.
     risk : callable
-        Of what is learned, positions of tasks and a seed, to the query risk of each task, (task,). The same seed
-        gives a task the same support, whatever else is asked for.
+        Of what is learned, positions of tasks and a number of seeds, to the query risk of each task, (task, seed). A
+        task and a seed have the same support, whatever else is asked for.
     count : int
         How many tasks there are.
     use : callable, optional
-        Of what is learned from all tasks and a seed, to three risks of tasks unlike those seen: after their own
-        support, after a support exchanged for one of a task like those seen, and the least possible. Without
-        it, memorising cannot be told from tasks that do not differ.
+        Of what is learned from all tasks and a number of seeds, to three risks of tasks unlike those seen, each
+        (probe, seed): after their own support, after a support exchanged for one of a task like those seen, and the
+        least possible. Without it, memorising cannot be told from tasks that do not differ.
     seeds : int
     level : float
     names : sequence of str, optional
@@ -68,18 +69,17 @@ def risk_inflation(
     Start at the mean of the tasks and do not adapt: with T tasks the ratio is (T/(T − 1))².
 
     >>> truth = np.array([0.0, 1.0, 5.0])
-    >>> risk = lambda mean, index, seed: (truth[index] - mean) ** 2
+    >>> risk = lambda mean, index, seeds: np.tile((truth[index, None] - mean) ** 2, seeds)
     >>> float(risk_inflation(lambda index: truth[index].mean(), risk, 3)["ratio"])
     2.25
     """
     everything = list(range(count))
     full = learn(everything)
-    seen = np.stack([risk(full, everything, seed) for seed in range(seeds)], 1)
+    seen = risk(full, everything, seeds)
     held = np.empty((count, seeds))
     for task in everything:
         without = learn([other for other in everything if other != task])
-        for seed in range(seeds):
-            held[task, seed] = risk(without, [task], seed)[0]
+        held[task] = risk(without, [task], seeds)[0]
     variables: dict[str, Any] = {"held_out": (("task", "seed"), held), "seen": (("task", "seed"), seen)}
     logs = np.log(held.mean(0) / seen.mean(0))
     variables |= _interval("ratio", logs, level, np.exp)
@@ -94,7 +94,7 @@ def risk_inflation(
         for end, sign in (("lower", -1), ("upper", 1))
     }
     if use is not None:
-        risks = [np.stack(part, 1) for part in zip(*(use(full, seed) for seed in range(seeds)), strict=True)]
+        risks = use(full, seeds)
         variables |= {
             name: (("probe", "seed"), part)
             for name, part in zip(("own", "exchanged", "least"), risks, strict=True)
