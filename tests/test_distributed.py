@@ -41,19 +41,19 @@ TASKS = {"even": (4, ()), "odd": (5, ()), "one task": (1, ()), "bad": (5, (3,)),
 
 
 def train(tasks, bad=(), iterations=4, kill=lambda iteration: None, **options):
-    torch.set_default_dtype(torch.float64)
     model = sinusoids.network(0, hidden=8)
+    model.module.double()
 
     def draw(number):
         kill(number - 1_000_003)
         made = sinusoids.episode(model, tasks, 3, 4, number)
+        made = made.with_tensors({name: value.double() for name, value in made.tensors().items()})
         made.targets[list(bad)] = 1e200  # its square is infinite
         return made
 
     composition = named.maml(2, 0.01)
     learned = initial(composition, model.start())
     trained = meta_train(composition, draw, learned, Outer(iterations, 1e-2), seed=1, **options)
-    torch.set_default_dtype(torch.float32)
     left_out = torch.tensor(sorted(trained.left_out.items())).reshape(-1, 2)
     return {**trained.learned, "loss": trained.loss, "left_out": left_out}
 

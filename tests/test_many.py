@@ -252,7 +252,7 @@ def test_a_cluster_gives_the_same(
         agree(found, together)
         bad = patients.dataset.copy(deep=True)
         bad["time"].values[7, 0] = -1.0
-        with pytest.raises(InputError, match="task 8: -1.0 lies below"):
+        with pytest.raises(InputError, match=r"task 8: -1\.0 lies below"):
             prior.calibrate_many(bad, chunk=2, client=client)
 
 
