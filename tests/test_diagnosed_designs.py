@@ -147,6 +147,20 @@ def test_a_prior_brings_its_start_its_spread_and_its_noise(lines: ms.Prior) -> N
     assert (louder["sd_with_prior"] > found["sd_with_prior"][0]).all()
 
 
+def test_a_prior_by_inner_steps_has_the_spread_that_it_implies() -> None:
+    """With no measurement k steps of size α imply the covariance kα."""
+    values = {"level": np.linspace(-1.0, 1.0, 6), "slope": np.linspace(1.0, 0.0, 6)}
+    tasks = simulated_tasks(line, values, {"x": np.linspace(-1.0, 1.0, 6)})
+    prior = ms.meta_calibrate(line, tasks, ms.FOMAML(steps=4, step_size=0.02, iterations=2))
+    found = identifiability(prior, {"x": [0.0, 1.0]})
+    np.testing.assert_allclose(found["sd_prior"][0], np.sqrt(4 * 0.02), rtol=1e-6)
+    assert (found["sd_with_prior"] < found["sd_prior"]).all()
+    fixed = ms.meta_calibrate(line, tasks, ms.meta.ANIL(("slope",), steps=4, step_size=0.02, iterations=2))
+    held = identifiability(fixed, {"x": [0.0, 0.0]})
+    assert held["sd_with_prior"].values[0, 1] == held["sd_prior"].values[0, 1] == 0.0
+    assert "sees all" in held.attrs["verdict"]
+
+
 def test_conditions_are_read_with_units_and_checked(lines: ms.Prior) -> None:
     one = identifiability(lines, {"x": [0.1, 0.2] * ms.unit("cm")})
     assert one.drop_attrs().equals(identifiability(lines, {"x": [1.0, 2.0]}).drop_attrs())

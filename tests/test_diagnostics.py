@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +36,18 @@ from metasci.errors import InputError
 from metasci.meta import (
     Composition,
     Descent,
+    Displacement,
     Exact,
     FirstOrder,
+    Implicit,
     Network,
     NetworkEpisode,
     adapt,
     initial,
+    meta_gradient,
     query_loss,
 )
+from metasci.meta.episodes import sample_support
 from metasci.tasks import TaskSet
 
 FLOAT = torch.float64
@@ -385,6 +391,31 @@ def stepped() -> ms.Prior:
     return ms.meta_calibrate(decay, decays(8, 0.4), ms.MAML(steps=2, iterations=20))
 
 
+@pytest.mark.parametrize(
+    "composition",
+    [
+        Composition(Descent(0.01), 3),
+        Composition(Descent(0.01), 3, FirstOrder()),
+        Composition(Descent(0.01), 3, Displacement()),
+        Composition(Descent(0.01), 30, Implicit(), proximal=1.0),
+    ],
+    ids=["exact", "first order", "Reptile", "implicit"],
+)
+def test_a_start_for_every_row_gives_each_row_its_own_gradient(stepped: ms.Prior, composition) -> None:
+    """So that all draws of a design can run in one batch."""
+    batch = stepped.batch(decays(4, 0.4))
+    support = sample_support(batch.mask, (3, 3), "random", 0)
+    episode = stepped.method.episode(
+        stepped.problem(batch), stepped.covariates.design(batch.covariates), support
+    )
+    learned = {name: stepped.state[name] for name in ("mean", "effects", "log_noise")}
+    apart = {**learned, "mean": learned["mean"].expand(4, -1)}
+    together = 4 * meta_gradient(composition, episode, apart)[1]["mean"]
+    for row in range(4):
+        alone = meta_gradient(composition, episode.select(torch.tensor([row])), learned)[1]["mean"]
+        torch.testing.assert_close(together[row], alone, rtol=1e-6, atol=1e-9)
+
+
 def test_a_model_without_adaptation_has_no_noise_of_supports(stepped: ms.Prior) -> None:
     tasks = decays(8, 0.4)
     both = [meta_gradient_noise(stepped, part, supports=3, queries=2, steps=[2]) for part in (tasks, tasks)]
@@ -474,3 +505,19 @@ def test_hessian_of_a_model_names_its_parameters(stepped: ms.Prior) -> None:
 
 def test_a_direction_is_named_by_its_greatest_parts() -> None:
     assert named_combination([-0.1, -0.5, 0.49, 0.001], list("abcd")) == "b × 1.00 − c × 0.98 + a × 0.20"
+
+
+def test_naming_the_diagnostics_is_light(root) -> None:
+    """Torch and matplotlib load when a diagnostic is first used, matplotlib only when one is drawn."""
+    code = """
+import sys
+import metasci
+assert len(dir(metasci.diagnostics)) > 20
+heavy = {"torch", "matplotlib", "scipy", "xarray"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+metasci.diagnostics.dersimonian_laird, metasci.diagnostics.meta_hessian
+assert "torch" in sys.modules and "matplotlib" not in sys.modules
+assert [name for name in metasci.diagnostics.__all__ if not hasattr(metasci.diagnostics, name)] == []
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -93,7 +93,8 @@ def identifiability(
     Raises
     ------
     InputError
-        If the design does not make sense for the model, or the noise has another number of scales.
+        If the design does not make sense for the model, the noise has another number of scales, or the prior implies
+        no spread.
 
     Examples
     --------
@@ -111,6 +112,10 @@ def identifiability(
     if isinstance(prior, Prior):
         before = prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
         at, spread, log_noise = before.start, before.start_covariance, before.log_noise
+        if not bool(torch.isfinite(spread).all()):
+            raise InputError(
+                f"the prior '{prior.name}' implies no spread about its start; give its model instead."
+            )
     else:
         at = batch.output.new_zeros(len(batch), len(model.parameters))
         spread = torch.eye(at.shape[1], dtype=at.dtype).expand(len(at), -1, -1)
@@ -156,7 +161,8 @@ def _dataset(model: Model, batch: Batch, at: Tensor, information: Array, spread:
         weight = np.where(np.abs(vectors) > 1e-6, vectors, 0.0) ** 2
         alone = np.sqrt(np.where(weight > 0, weight / values[:, :, None], 0.0).sum(1))
         condition = values[:, 0] / values[:, -1]
-        relative = 1.0 / (np.sqrt(values) * along)
+        # along what the prior holds fixed nothing is left to see
+        relative = np.where(along > 0.0, 1.0 / (np.sqrt(values) * along), 0.0)
     # Σ(1 + FΣ)⁻¹ is the inverse of F + Σ⁻¹ also where a parameter is fixed
     both = spread @ np.linalg.inv(np.eye(len(names)) + information @ spread)
     own = "the parameter's own unit, see the coordinate `unit`"

@@ -165,7 +165,8 @@ def _verdict(result: xr.Dataset, inputs: list[str]) -> str:
         return " and ".join(part.strip() for part in parts)
 
     best = int(result["best"][0])
-    share = (result["expected_sd"].isel(task=0, candidate=best) / result["sd"].isel(task=0)).values
+    with np.errstate(invalid="ignore"):  # a parameter that is held fixed has no standard deviation to lose
+        share = (result["expected_sd"].isel(task=0, candidate=best) / result["sd"].isel(task=0)).values
     most = int(np.nanargmin(share))
     name = words(str(result["parameter"].values[most]))
     of = f" of task '{result['task'].values[0]}'" if result.sizes["task"] > 1 else ""
