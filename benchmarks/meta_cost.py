@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from metasci.meta import Composition, Descent, Exact, FirstOrder, Implicit, Reptile, meta_gradient
+from metasci.meta import Composition, Descent, Displacement, Exact, FirstOrder, Implicit, meta_gradient
 from metasci.studies import sinusoids
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ WAYS = {
     "exact": Exact(),
     "exact, in segments": Exact("auto"),
     "first order": FirstOrder(),
-    "Reptile": Reptile(),
+    "Reptile": Displacement(),
     "implicit": Implicit(iterations=5),
 }
 
@@ -97,7 +97,9 @@ def figure(result: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peak", nargs=3, metavar=("WAY", "TASKS", "STEPS"), help=argparse.SUPPRESS)
     given = parser.parse_args()

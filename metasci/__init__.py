@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "ANIL": "metasci.meta.gradient",
     "FOMAML": "metasci.meta.gradient",
+    "IMAML": "metasci.meta.gradient",
     "MAML": "metasci.meta.gradient",
+    "MetaCurvature": "metasci.meta.gradient",
     "MetaSGD": "metasci.meta.gradient",
+    "Reptile": "metasci.meta.gradient",
+    "LearnedOptimiser": "metasci.meta.gradient",
+    "FineTuning": "metasci.meta.gradient",
+    "FromScratch": "metasci.meta.gradient",
+    "Pooled": "metasci.meta.gradient",
     "GaussianPrior": "metasci.meta.gaussian",
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
@@ -55,7 +63,19 @@ if TYPE_CHECKING:
     from metasci.evaluation import evaluate
     from metasci.io.cards import Card
     from metasci.meta.gaussian import GaussianPrior
-    from metasci.meta.gradient import FOMAML, MAML, MetaSGD
+    from metasci.meta.gradient import (
+        ANIL,
+        FOMAML,
+        IMAML,
+        MAML,
+        FineTuning,
+        FromScratch,
+        LearnedOptimiser,
+        MetaCurvature,
+        MetaSGD,
+        Pooled,
+        Reptile,
+    )
     from metasci.model import History, Input, Model, Output, equation
     from metasci.noise import Additive, Combined, LogNormal, Proportional
     from metasci.parameters import Parameter, ParameterSpace

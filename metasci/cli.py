@@ -35,7 +35,13 @@ class MethodName(StrEnum):
     gaussian = "gaussian"
     maml = "maml"
     fomaml = "fomaml"
+    reptile = "reptile"
     meta_sgd = "meta-sgd"
+    meta_curvature = "meta-curvature"
+    imaml = "imaml"
+    learned_optimiser = "learned-optimiser"
+    fine_tuning = "fine-tuning"
+    pooled = "pooled"
 
 
 class Support(StrEnum):
@@ -264,14 +270,20 @@ def _check_folder(out: Path | None) -> None:
 
 
 def _method(name: MethodName, penalty: float, task_noise: bool) -> Method:
-    from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD
+    from metasci import meta
 
     if name is MethodName.gaussian:
-        return GaussianPrior(penalty=penalty, task_noise=task_noise)
+        return meta.GaussianPrior(penalty=penalty, task_noise=task_noise)
     makers: dict[MethodName, Any] = {
-        MethodName.maml: MAML,
-        MethodName.fomaml: FOMAML,
-        MethodName.meta_sgd: MetaSGD,
+        MethodName.maml: meta.MAML,
+        MethodName.fomaml: meta.FOMAML,
+        MethodName.reptile: meta.Reptile,
+        MethodName.meta_sgd: meta.MetaSGD,
+        MethodName.meta_curvature: meta.MetaCurvature,
+        MethodName.imaml: meta.IMAML,
+        MethodName.learned_optimiser: meta.LearnedOptimiser,
+        MethodName.fine_tuning: meta.FineTuning,
+        MethodName.pooled: meta.Pooled,
     }
     method: Method = makers[name](penalty=penalty)
     return method

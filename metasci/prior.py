@@ -88,9 +88,11 @@ class Prior:
         """The prior's model held against a batch."""
         return Problem(self.model, batch, self.method.penalty)
 
-    def adapt(self, batch: Batch) -> Adapted:
-        """Adapt to every task of a batch at once."""
-        return self.method.adapt(self.problem(batch), self.covariates.design(batch.covariates), self.state)
+    def adapt(self, batch: Batch, device: torch.device | str = "cpu") -> Adapted:
+        """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory."""
+        design = self.covariates.design(batch.covariates).to(device)
+        state = {name: value.to(device) for name, value in self.state.items()}
+        return self.method.adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
 
     def read(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> TaskSet:
         """Tasks from a CSV file, a DataFrame, a Dataset or a TaskSet, by this prior's card, in the model's units."""
@@ -108,13 +110,17 @@ class Prior:
             return TaskSet.from_dataset(data, self.card, model=self.model)
         return TaskSet.from_frame(data, self.card, model=self.model)
 
-    def calibrate(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> Calibration:
+    def calibrate(
+        self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, *, device: torch.device | str = "cpu"
+    ) -> Calibration:
         """Calibrate the model to one new task, or to a few.
 
         Parameters
         ----------
         data : path, DataFrame, Dataset or TaskSet
             Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``.
+        device : str
+            Where to adapt: ``"cpu"``, ``"cuda"``.
 
         Returns
         -------
@@ -129,7 +135,7 @@ class Prior:
 
         tasks = self.read(data)
         batch = self.batch(tasks)
-        return Calibration(self, tasks, batch, self.adapt(batch))
+        return Calibration(self, tasks, batch, self.adapt(batch, device))
 
     def calibrate_many(
         self,
@@ -383,6 +389,7 @@ def meta_calibrate(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     progress: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Prior:
     """Learn a prior from many tasks.
 
@@ -400,6 +407,8 @@ def meta_calibrate(
     checkpoint : path, optional
         Where to keep the state of a long run; if the file exists, the run goes on from it.
     progress : bool
+    device : str
+        Where to learn: ``"cpu"``, ``"cuda"``. Equations are in double precision everywhere.
 
     Returns
     -------
@@ -419,9 +428,10 @@ def meta_calibrate(
     scaled = Covariates.learn(chosen, transforms, batch.covariates)
     began = time.perf_counter()
     state, left_out = learn(
-        method, Problem(model, batch, method.penalty), scaled.design(batch.covariates),
-        seed=seed, checkpoint=checkpoint, progress=progress,
+        method, Problem(model, batch.to(device=device), method.penalty),
+        scaled.design(batch.covariates).to(device), seed=seed, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
+    state = {name: value.cpu() for name, value in state.items()}
     if not all(
         bool(torch.isfinite(state[key]).all())
         for key in ("log_noise", "coefficients", "mean")

@@ -16,6 +16,7 @@ from metasci.meta import (
     Composition,
     Covariates,
     Descent,
+    Displacement,
     Exact,
     GradientMethod,
     Implicit,
@@ -25,7 +26,6 @@ from metasci.meta import (
     Outer,
     Problem,
     RecurrentOptimiser,
-    Reptile,
     RMSProp,
     adapt,
     initial,
@@ -446,7 +446,7 @@ def test_choices_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(InputError, match="proximal"):
         Composition(gradient=Implicit())
     with pytest.raises(InputError, match="whole way"):
-        Composition(gradient=Reptile(), trajectory=True)
+        Composition(gradient=Displacement(), trajectory=True)
     with pytest.raises(InputError, match="step_size"):
         Descent(-0.1)
     with pytest.raises(InputError, match="learned"):

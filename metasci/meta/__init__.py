@@ -9,11 +9,11 @@ noise and Laplace posteriors.
 from metasci.meta.adapted import Adapted, State
 from metasci.meta.composition import (
     Composition,
+    Displacement,
     Episode,
     Exact,
     FirstOrder,
     Implicit,
-    Reptile,
     adapt,
     initial,
     meta_gradient,
@@ -34,7 +34,7 @@ from metasci.meta.gradient import (
     MetaCurvature,
     MetaSGD,
     Pooled,
-    ReptileMethod,
+    Reptile,
 )
 from metasci.meta.inner import InnerRule, unroll
 from metasci.meta.networks import Network, NetworkEpisode, cross_entropy, squared_error
@@ -56,6 +56,7 @@ __all__ = [
     "Curvature",
     "Descent",
     "Design",
+    "Displacement",
     "Episode",
     "Exact",
     "FineTuning",
@@ -80,7 +81,6 @@ __all__ = [
     "RMSProp",
     "RecurrentOptimiser",
     "Reptile",
-    "ReptileMethod",
     "RuleFamily",
     "State",
     "Trained",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,13 @@ __all__ = ["Adapted", "NoiseMixture", "State"]
 
 State = dict[str, Tensor]
 """Everything a method has learned or carries from one iteration to the next, by name."""
+
+
+def _moved(value: Any, device: Any) -> Any:
+    """The same dataclass with every tensor in it at another place."""
+    own = {item.name: getattr(value, item.name) for item in fields(value)}
+    there = {name: item.to(device) for name, item in own.items() if isinstance(item, Tensor | NoiseMixture)}
+    return replace(value, **there)
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,11 @@ class NoiseMixture:
     weight: Tensor
     shift: Tensor
     covariance: Tensor
+
+    def to(self, device: torch.device | str) -> NoiseMixture:
+        """The same at another place."""
+        moved: NoiseMixture = _moved(self, device)
+        return moved
 
     @classmethod
     def single(cls, covariance: Tensor) -> NoiseMixture:
@@ -83,3 +96,8 @@ class Adapted:
     converged: Tensor
     finite: Tensor
     notes: tuple[str, ...] = ()
+
+    def to(self, device: torch.device | str) -> Adapted:
+        """The same at another place."""
+        moved: Adapted = _moved(self, device)
+        return moved

@@ -21,7 +21,7 @@ from metasci.meta.implicit import conjugate_gradients, implicit_gradient, neuman
 from metasci.meta.inner import Loss, Parameters, Visit, unroll
 
 __all__ = [
-    "Composition", "Episode", "Exact", "FirstOrder", "Implicit", "MetaGradient", "Reptile", "adapt",
+    "Composition", "Displacement", "Episode", "Exact", "FirstOrder", "Implicit", "MetaGradient", "adapt",
     "adapted_from", "initial", "meta_gradient", "query_loss",
 ]  # fmt: skip
 
@@ -70,8 +70,8 @@ class FirstOrder:
 
 
 @dataclass(frozen=True)
-class Reptile:
-    """Move the start towards where adaptation leads, θ + ε(θ′ − θ) (Nichol et al. 2018, arXiv 1803.02999).
+class Displacement:
+    """Reptile's: move the start towards where adaptation leads, θ + ε(θ′ − θ) (Nichol et al. 2018, arXiv 1803.02999).
 
     The "gradient" is the tasks' mean of θ − θ′, so that descent of step size ε is Reptile to the bit. Only the
     start is learned.
@@ -102,7 +102,7 @@ class Implicit:
             raise InputError(f"solver: '{self.solver}' is not known; say 'conjugate gradients' or 'neumann'.")
 
 
-MetaGradient = Exact | FirstOrder | Reptile | Implicit
+MetaGradient = Exact | FirstOrder | Displacement | Implicit
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Composition:
         The inner rule, with what is learned of it.
     steps : int
         Inner steps; with none, tasks do not adapt and learning is joint training on all of them.
-    gradient : Exact, FirstOrder, Reptile or Implicit
+    gradient : Exact, FirstOrder, Displacement or Implicit
     frozen : tuple of str
         Prefixes of parameters that are learned but not adapted (ANIL, Raghu et al. 2020, arXiv 1909.09157: all
         but the head).
@@ -153,7 +153,7 @@ class Composition:
         if self.learn_proximal and not self.proximal > 0:
             raise InputError("learn_proximal: give `proximal`, a first value above zero.")
         segmented = isinstance(self.gradient, Exact) and self.gradient.segment is not None
-        if self.trajectory and (segmented or isinstance(self.gradient, Implicit | Reptile)):
+        if self.trajectory and (segmented or isinstance(self.gradient, Implicit | Displacement)):
             raise InputError(
                 "trajectory: only an exact (in one segment) or first-order meta-gradient sees the whole way."
             )
@@ -266,8 +266,8 @@ def meta_gradient(
         Zero for what is not learned.
     """
     free = {name: value.detach().requires_grad_() for name, value in learned.items()}
-    if isinstance(composition.gradient, Reptile):
-        loss, gradient = _reptile(composition, episode, free)
+    if isinstance(composition.gradient, Displacement):
+        loss, gradient = _displacement(composition, episode, free)
     elif isinstance(composition.gradient, Implicit):
         loss, gradient = _implicit(composition, composition.gradient, episode, free)
     else:
@@ -341,7 +341,7 @@ def _in_segments(
     )  # fmt: skip
 
 
-def _reptile(
+def _displacement(
     composition: Composition, episode: Episode, learned: Parameters
 ) -> tuple[Tensor, dict[str, Tensor | None]]:
     """Mean over tasks of start less adapted, carried back to what the start is made of; the shared follow the query."""

@@ -36,6 +36,10 @@ class Design:
         """The design of some of the tasks."""
         return Design(self.values[index], self.uncertainty[index])
 
+    def to(self, device: torch.device | str) -> Design:
+        """The same at another place."""
+        return Design(self.values.to(device), self.uncertainty.to(device))
+
 
 @dataclass(frozen=True)
 class Covariates:

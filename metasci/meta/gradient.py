@@ -18,11 +18,11 @@ from metasci.errors import InputError
 from metasci.meta.adapted import Adapted, NoiseMixture, State
 from metasci.meta.composition import (
     Composition,
+    Displacement,
     Exact,
     FirstOrder,
     Implicit,
     MetaGradient,
-    Reptile,
     adapt,
     initial,
     meta_gradient,
@@ -42,7 +42,7 @@ from metasci.meta.rules import Adam, GradientDescent, Momentum, RMSProp, StepSiz
 
 __all__ = [
     "ANIL", "FOMAML", "IMAML", "MAML", "FineTuning", "FromScratch", "GradientMethod", "LearnedOptimiser",
-    "MetaCurvature", "MetaSGD", "Pooled", "ReptileMethod",
+    "MetaCurvature", "MetaSGD", "Pooled", "Reptile",
 ]  # fmt: skip
 
 _RULES: dict[str, Callable[[StepSizes], InnerRule]] = {
@@ -136,7 +136,7 @@ class GradientMethod:
         if training and self.gradient in ("joint", "none"):
             return Composition(steps=0, start_learned=self.gradient == "joint")
         gradients: dict[str, MetaGradient] = {
-            "reptile": Reptile(),
+            "reptile": Displacement(),
             "implicit": Implicit(),
             "exact": Exact(self.segment or None),
         }
@@ -252,6 +252,8 @@ class GradientMethod:
         )
         covariance = torch.linalg.pinv(after + precision, hermitian=True)
         fixed = self._fixed(problem)
+        if not self.steps:  # what never adapts is as sure of its start as can be
+            fixed = list(range(start.shape[1]))
         for matrix in (start_covariance, covariance):
             matrix[:, fixed, :], matrix[:, :, fixed] = 0.0, 0.0
         return Adapted(
@@ -283,7 +285,9 @@ class GradientMethod:
         place = torch.meshgrid(torch.tensor(free), torch.tensor(free), indexing="ij")
         inner = hessian[:, place[0], place[1]]
         exists = torch.ones(len(hessian), dtype=torch.bool, device=hessian.device)
-        if self.gradient == "implicit":
+        if not self.steps:
+            own = torch.eye(len(free), dtype=hessian.dtype, device=hessian.device).expand_as(inner)
+        elif self.gradient == "implicit":
             own = self.proximal * torch.eye(len(free), dtype=hessian.dtype, device=hessian.device)
             own = own.expand_as(inner)
         elif self._needs_jacobian:
@@ -347,7 +351,7 @@ def MetaSGD(steps: int = 5, **options: object) -> GradientMethod:
     return GradientMethod("Meta-SGD", steps, "learned", per_parameter=True, **options)  # type: ignore[arg-type]
 
 
-def ReptileMethod(steps: int = 5, step_size: float | str = "stable", **options: object) -> GradientMethod:
+def Reptile(steps: int = 5, step_size: float | str = "stable", **options: object) -> GradientMethod:
     """Reptile: the start moves towards where adaptation leads (Nichol et al. 2018, arXiv 1803.02999).
 
     Covariate effects move with it; what tasks share (the noise) follows the query's gradient.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from metasci.meta.composition import Composition, Exact, FirstOrder, Implicit, Reptile
+from metasci.meta.composition import Composition, Displacement, Exact, FirstOrder, Implicit
 from metasci.meta.families import Curvature, Descent
 from metasci.meta.recurrent import RecurrentOptimiser
 from metasci.meta.rules import Adam, Momentum, RMSProp
@@ -29,7 +29,7 @@ def fomaml(steps: int = 1, step_size: float = 0.01, *, learned: str = "nothing")
 
 def reptile(steps: int = 5, step_size: float = 0.01) -> Composition:
     """Reptile (Nichol, Achiam and Schulman 2018, arXiv 1803.02999, algorithm 2)."""
-    return Composition(Descent(step_size), steps, Reptile())
+    return Composition(Descent(step_size), steps, Displacement())
 
 
 def meta_sgd(

@@ -235,6 +235,7 @@ def meta_train(
         lambda: outer_state(outer, learned), improve, lambda state: float(state["iteration"]) >= outer.iterations,
         run=_run(composition, learned, outer, seed), checkpoint=None if checkpoint is None else Path(checkpoint),
         every=every, title="meta-training", total=outer.iterations, progress=progress,
+        device=next(iter(learned.values())).device,
     )  # fmt: skip
     final = {name: state[name] for name in names}
     return Trained(final, torch.stack(losses) if losses else torch.zeros(0), dict(left_out))

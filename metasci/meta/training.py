@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -101,7 +102,7 @@ def learn(
     state = iterate(
         lambda: method.initial(problem, design), improve, method.finished,
         run=_fingerprint(method, problem, design, seed), checkpoint=path, every=every,
-        title=method.name, total=method.iterations, progress=progress,
+        title=method.name, total=method.iterations, progress=progress, device=problem.batch.output.device,
     )  # fmt: skip
     return state, dict(left_out)
 
@@ -117,6 +118,7 @@ def iterate(
     title: str = "",
     total: int = 0,
     progress: bool = False,
+    device: torch.device | str = "cpu",
 ) -> State:
     """Improve a state until it is finished, keeping it on disk on the way and when interrupted.
 
@@ -133,12 +135,14 @@ def iterate(
         Seconds between checkpoints.
     title, total, progress
         Of the progress bar.
+    device : torch.device or str
+        Where the state belongs: a file has no device.
     """
     writes = is_writer()
     resumes = writes and checkpoint is not None and checkpoint.exists()
     first = agreed(lambda: _resume(checkpoint, run) if resumes and checkpoint is not None else initial())
     # files keep no order, and sums depend on it: one order for every process and for runs that go on
-    state = dict(sorted(first.items()))
+    state = {name: value.to(device) for name, value in sorted(first.items())}
     kept = state if resumes else None
     saved = time.monotonic()
 

@@ -16,8 +16,8 @@ from metasci.meta.networks import Network, NetworkEpisode
 __all__ = ["episode", "mean_error", "network"]
 
 
-def network(seed: int, hidden: int = 40) -> Network:
-    """The network with random weights from a seed: normal with variance 2/inputs, biases zero."""
+def network(seed: int, hidden: int = 40, device: torch.device | str = "cpu") -> Network:
+    """The network on a device, with random weights from a seed: normal with variance 2/inputs, biases zero."""
     generator = torch.Generator().manual_seed(seed)
     module = nn.Sequential(
         nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
@@ -28,7 +28,7 @@ def network(seed: int, hidden: int = 40) -> Network:
                 sd = math.sqrt(2.0 / layer.in_features)
                 layer.weight.copy_(sd * torch.randn(layer.weight.shape, generator=generator))
                 layer.bias.zero_()
-    return Network(module)
+    return Network(module.to(device))
 
 
 def episode(model: Network, tasks: int, shots: int, queries: int, seed: int) -> NetworkEpisode:
@@ -48,8 +48,10 @@ def episode(model: Network, tasks: int, shots: int, queries: int, seed: int) -> 
     size, frequency, phase = (
         uniform(low, high, tasks, 1, 1) for low, high in ((0.1, 5.0), (0.8, 1.2), (0.0, math.pi))
     )
+    device = next(model.module.parameters()).device
     x = uniform(-5.0, 5.0, tasks, shots + queries, 1)
     y = size * torch.sin(frequency * x + phase)
+    x, y = x.to(device), y.to(device)
     return NetworkEpisode(model, x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:])
 
 
