@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.gauss_newton import map_estimate
+from metasci.meta.gauss_newton import full_curvature, map_estimate
 from metasci.meta.problem import Problem
 
 _NEWTON, _FLAT = 8, 1e-9
@@ -119,13 +119,9 @@ def _mode(problem: Problem, population: Population, start: Tensor | None) -> Ten
 
 def _curvature(problem: Problem, population: Population, at: Tensor) -> tuple[Tensor, Tensor]:
     """Slope and full Hessian of the negative log posterior, without a graph."""
-    with torch.enable_grad():
-        free = at.detach().requires_grad_()
-        slope = _slope(problem, population, free)
-        rows = [
-            torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(at.shape[1])
-        ]
-    return slope.detach(), torch.stack(rows, 1)
+    precision = population.precision.expand(len(at), -1, -1)
+    ones = torch.ones_like(at[:, 0])
+    return full_curvature(problem, at, population.mean, precision, population.log_noise, ones)
 
 
 def _slope(problem: Problem, population: Population, at: Tensor) -> Tensor:

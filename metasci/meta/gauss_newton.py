@@ -1,7 +1,8 @@
 """Maximum a posteriori estimates of many tasks at once under Gaussian priors.
 
 Levenberg (1944) and Marquardt (1963): Gauss–Newton steps with a damping of its own for every task, so
-that no task waits for, or disturbs, another.
+that no task waits for, or disturbs, another. Where residuals are large these creep; a task that has not arrived
+after some of them goes on with the full curvature wherever that is positive definite.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["Estimate", "map_estimate", "normal_equations"]
+__all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
+
+_GAUSS_NEWTON = 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def map_estimate(
     converged = torch.zeros_like(finite)
     # a task that has converged rests, so that its result is the same in whatever company it is estimated
     moving, part = torch.arange(len(mean), device=mean.device), (problem, mean, precision, weight)
-    for _ in range(steps):
+    for step_number in range(steps):
         still = (finite & ~converged)[moving]
         if not bool(still.any()):
             break
@@ -93,6 +96,10 @@ def map_estimate(
         these, centre, prior, trust = part
         at, old, damped = here[moving], value[moving], damping[moving]
         gradient, hessian, _, _ = normal_equations(these, at, centre, prior, log_noise, trust)
+        if step_number >= _GAUSS_NEWTON:
+            full = full_curvature(these, at, centre, prior, log_noise, trust)[1]
+            sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
+            hessian = torch.where(sound[:, None, None], full, hessian)
         scale = hessian.diagonal(dim1=1, dim2=2)
         step = _solve(hessian + torch.diag_embed(damped[:, None] * scale), gradient)
         proposed = at - step
@@ -120,6 +127,22 @@ def _objective(
         prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
         likelihood = problem.negative_log_likelihood(at, log_noise, weight)
     return likelihood + prior + problem.penalty_cost(at).detach()
+
+
+def full_curvature(
+    problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradient and full Hessian of the negative log posterior, (task, parameter) and (task, parameter, parameter)."""
+    with torch.enable_grad():
+        free = at.detach().requires_grad_()
+        off = free - mean.detach()
+        cost = problem.negative_log_likelihood(free, log_noise.detach(), weight) + problem.penalty_cost(free)
+        cost = cost + 0.5 * torch.einsum("ti,tij,tj->t", off, precision.detach(), off)
+        (slope,) = torch.autograd.grad(cost.sum(), free, create_graph=True)
+        rows = [
+            torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(at.shape[1])
+        ]
+    return slope.detach(), torch.stack(rows, 1)
 
 
 def normal_equations(
