@@ -71,7 +71,7 @@ def calibrate_many(
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-    tasks = (_narrow(prior, read(dataset.isel(task=piece).compute())) for piece in pieces)
+    tasks = (_narrow(read(dataset.isel(task=piece).compute())) for piece in pieces)
     calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=level)
     if target is None:
         results = _shown(_mapped(calibrate, tasks, client), len(pieces), progress)
@@ -158,10 +158,8 @@ def _source(
     return data, prior.read
 
 
-def _narrow(prior: Prior, tasks: TaskSet) -> TaskSet:
+def _narrow(tasks: TaskSet) -> TaskSet:
     """Without the padding that only other pieces need."""
-    if prior.method.penalty:  # laws are judged at the padding, too
-        return tasks
     longest = max(1, width(present(tasks.dataset, tasks.card)))
     return TaskSet(tasks.dataset.isel(observation=slice(longest)), tasks.card)
 

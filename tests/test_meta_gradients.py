@@ -414,6 +414,25 @@ def test_hypergradients_of_a_penalty_a_noise_and_a_pull(gradient: str) -> None:
         assert float(slopes[name].reshape(-1)[0]) == pytest.approx(numeric, rel=1e-4)
 
 
+def test_padding_has_no_part_in_the_cost_of_broken_laws() -> None:
+    episode, _, learned = equation_episode()
+    problem = episode.seen
+    padded = Problem(saturating, problem.batch.join(problem.batch.trimmed(problem.batch.mask)), 1.0)
+    wider = dataclasses.replace(
+        padded,
+        batch=Batch(
+            {"time": torch.cat([padded.batch.inputs["time"], 50.0 + padded.batch.inputs["time"]], 1)},
+            torch.cat([padded.batch.output, padded.batch.output], 1),
+            torch.cat([padded.batch.mask, torch.zeros_like(padded.batch.mask)], 1),
+            padded.batch.covariates,
+            padded.batch.names,
+        ),
+    )
+    at = learned["mean"].expand(len(padded), -1)
+    assert float(padded.penalty_cost(at).max()) > 0
+    torch.testing.assert_close(wider.penalty_cost(at), padded.penalty_cost(at), rtol=1e-14, atol=0)
+
+
 def test_a_network_gives_each_task_the_same_as_the_module_alone() -> None:
     for kind in ("perceptron", "graph"):
         episode, start = network_episode(kind)

@@ -192,10 +192,10 @@ def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
             broken = law.violation(lambda inputs: problem.model.at(free, inputs), problem.batch.inputs)
             broken = broken / problem.model.noise.typical[0]
             (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True)
-            gradient = (
-                gradient + problem.penalty * torch.einsum("to,toi->ti", broken.detach(), slope) / points
+            gradient = gradient + problem.penalty * torch.einsum(
+                "to,toi->ti", problem.share * broken.detach(), slope
             )
-            hessian = hessian + problem.penalty * torch.einsum("toi,toj->tij", slope, slope) / points
+            hessian = hessian + problem.penalty * torch.einsum("to,toi,toj->tij", problem.share, slope, slope)
     return gradient, hessian
 
 

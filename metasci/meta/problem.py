@@ -62,6 +62,14 @@ class Problem:
         safe = torch.where(self.batch.mask, self.batch.output, torch.ones_like(self.batch.output))
         return torch.where(self.batch.mask, self.model.noise.link(safe), torch.zeros_like(safe))
 
+    @cached_property
+    def share(self) -> Tensor:
+        """Of each point in its task's mean, (task, observation): padding has none, unless nothing is measured."""
+        points = torch.where(self.batch.mask.any(1, keepdim=True), self.batch.mask, True).to(
+            self.target.dtype
+        )
+        return points / points.sum(1, keepdim=True)
+
     def with_mask(self, mask: Tensor) -> Problem:
         """The same problem on some of the measurements."""
         return replace(self, batch=self.batch.with_mask(mask))
@@ -126,7 +134,7 @@ class Problem:
         """Half the weighted squared violation of the model's laws, (task,)."""
         if not self.model.constraints or (not isinstance(self.penalty, Tensor) and not self.penalty):
             return coordinates.new_zeros(len(coordinates))
-        return 0.5 * self.penalty * self.violation(coordinates).square().mean(-1).sum(0)
+        return 0.5 * self.penalty * (self.share * self.violation(coordinates).square()).sum(-1).sum(0)
 
 
 def pooled(batch: Batch) -> Batch:
