@@ -95,11 +95,11 @@ class Batch:
             names=(*self.names, *other.names),
         )
 
-    def trimmed(self, mask: Tensor) -> Batch:
-        """Some of the measurements, moved together so that no more columns are carried than are needed."""
+    def trimmed(self, mask: Tensor, width: int | None = None) -> Batch:
+        """Some of the measurements, moved together so that no more columns are carried than are needed, or at least `width`."""
         import torch
 
-        width = max(int(mask.sum(1).max()), 1)
+        width = max(int(mask.sum(1).max()), width or 1)
         order = torch.argsort((~mask).to(torch.int8), dim=1, stable=True)[:, :width]
 
         def moved(values: Tensor) -> Tensor:

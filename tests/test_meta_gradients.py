@@ -461,6 +461,20 @@ def test_a_traced_meta_step_is_the_eager_one() -> None:
         compile_meta_gradient(named.imaml(), episode, learned)
 
 
+def test_learning_with_a_compiled_step_is_learning(monkeypatch) -> None:
+    """Tracing is tested here, without the minute that a compiler takes."""
+    monkeypatch.setattr(torch, "compile", lambda graph, backend: graph)
+    tasks, model = ms.dataset("theophylline"), ms.load("theophylline").model
+    eager, compiled = (
+        ms.meta_calibrate(model, tasks, ms.MAML(2, iterations=4, shots=(1, 3), compile=compile))
+        for compile in (False, True)
+    )
+    for name, value in eager.state.items():
+        torch.testing.assert_close(compiled.state[name], value, rtol=1e-9, atol=1e-11)
+    one, other = (prior.calibrate(tasks).adapted.coordinates for prior in (eager, compiled))
+    torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
 def test_choices_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(InputError, match="proximal"):
         Composition(gradient=Implicit())

@@ -35,7 +35,7 @@ from metasci.meta.gauss_newton import normal_equations
 from metasci.meta.gaussian import pooled_fit
 from metasci.meta.implied import adaptation_jacobian, implied_precision, precision_of_jacobian
 from metasci.meta.inner import InnerRule, Parameters
-from metasci.meta.outer import Outer, finite_meta_gradient, outer_state, outer_step
+from metasci.meta.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
 from metasci.meta.problem import Problem
 from metasci.meta.recurrent import RecurrentOptimiser
 from metasci.meta.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
@@ -92,6 +92,9 @@ class GradientMethod:
         Standard deviation of a Gaussian belief about covariate effects, in scaled coordinates.
     segment : int
         Hold so many inner steps in memory at a time; 0 for all.
+    compile : bool
+        Whether to compile the meta-gradient first (some seconds to a minute, and a C++ compiler): it pays where there
+        are thousands of iterations.
     """
 
     name: str = "MAML"
@@ -111,6 +114,7 @@ class GradientMethod:
     learning_rate: float = 0.03
     effect_spread: float = 0.3
     segment: int = 0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.rule not in (*_RULES, "curvature", "recurrent"):
@@ -202,7 +206,9 @@ class GradientMethod:
 
     def episode(self, problem: Problem, design: Design, support: Tensor) -> EquationEpisode:
         """The tasks of a problem with some of the measurements as support, the others as query."""
-        seen, judged = problem.trimmed(support), problem.trimmed(~support)
+        columns = problem.batch.mask.shape[1]
+        widths = (min(self.shots[1], columns), columns) if self.compile else (None, None)
+        seen, judged = problem.trimmed(support, widths[0]), problem.trimmed(~support, widths[1])
         return EquationEpisode(
             seen, judged, design.values, tuple(self._free(problem)), self.effect_spread, len(problem)
         )
@@ -218,14 +224,25 @@ class GradientMethod:
         episode = self.episode(problem, design, support)
         index = shard(len(problem))
         own = episode if index is None else episode.select(index)
-        loss, slopes, used = finite_meta_gradient(
-            own, self.learned(state), lambda episode, learned: meta_gradient(composition, episode, learned)
-        )
+        learned = self.learned(state)
+        loss, slopes, used = finite_meta_gradient(own, learned, self._gradient(composition, own, learned))
         _, slopes, used = reduced(loss, slopes, used, len(problem))
         new = outer_step(self.outer, state, slopes)
         if self.finished(new) and self._needs_jacobian:
             new["implied_precision"] = self._average_precision(problem, design, new)
         return new, ~used
+
+    def _gradient(self, composition: Composition, episode: EquationEpisode, learned: Parameters) -> Gradient:
+        """The meta-gradient, compiled once for all iterations if that is wanted."""
+        if not self.compile:
+            return lambda episode, learned: meta_gradient(composition, episode, learned)
+        from metasci.meta.compiled import compile_meta_gradient
+
+        kept = self.__dict__.setdefault("_compiled", [])
+        if not kept or kept[0] != composition:
+            kept[:] = [composition, compile_meta_gradient(composition, episode, learned)]
+        made: Gradient = kept[1]
+        return made
 
     def finished(self, state: State) -> bool:
         """Whether the meta-iterations are done."""

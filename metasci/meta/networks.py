@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -93,6 +94,22 @@ class Network:
         """The module's weights, without task dimension."""
         return {name: value.detach().clone() for name, value in self.module.named_parameters()}
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the module is a stack of linear layers and activations."""
+        return _is_plain(self.module)
+
+    @cached_property
+    def buffer_names(self) -> frozenset[str]:
+        """Names of what the module carries beside its weights."""
+        return frozenset(name for name, _ in self.module.named_buffers())
+
+    @cached_property
+    def looks_at_support(self) -> bool:
+        """Whether a layer takes its statistics from the task's support."""
+        layers = self.module.modules()
+        return self.statistics == "task" and any(isinstance(layer, TaskNormalisation) for layer in layers)
+
     def buffers(self) -> Parameters:
         """What the module carries beside its weights, such as running averages; counters are not among it."""
         own = self.module.named_buffers()
@@ -109,9 +126,9 @@ class Network:
         support : Tensor of bool, (task, case), optional
             Which cases batch normalisation may look at; all by default.
         """
-        if isinstance(inputs, Tensor) and support is None and _is_plain(self.module):
+        if support is None and self.is_plain and isinstance(inputs, Tensor):
             return _stacked(self.module, parameters, "", inputs)
-        own = set(dict(self.module.named_buffers()))
+        own = self.buffer_names
         weights = {name: value for name, value in parameters.items() if name not in own}
         shared = {name: value.detach() for name, value in parameters.items() if name in own}
 
@@ -160,14 +177,14 @@ class NetworkEpisode:
 
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task starts from the same weights; buffers are shared."""
-        buffers = dict(self.network.module.named_buffers())
+        buffers = self.network.buffer_names
         shared = {name: value for name, value in learned.items() if name in buffers}
         weights = {n: v.expand(len(self), *v.shape) for n, v in learned.items() if n not in buffers}
         return weights, shared
 
     def support(self, parameters: Parameters) -> Tensor:
         """Loss of each task's support, (task,)."""
-        seen = self._support_mask if self._looks_at_support else None
+        seen = self._support_mask if self.network.looks_at_support else None
         return self.loss(self.network(parameters, self.inputs, seen), self.targets, self.mask)
 
     def query(self, parameters: Parameters) -> Tensor:
@@ -176,7 +193,7 @@ class NetworkEpisode:
 
     def outputs(self, parameters: Parameters) -> Tensor:
         """What the network says at the query's inputs, (task, case, ...)."""
-        if not self._looks_at_support:
+        if not self.network.looks_at_support:
             return self.network(parameters, self.query_inputs)
         # Statistics are the support's at these weights, so the support runs along; its outputs are not used.
         if not isinstance(self.inputs, Tensor):
@@ -206,12 +223,6 @@ class NetworkEpisode:
         if self.mask is not None:
             return self.mask
         return torch.ones(self.targets.shape[:2], dtype=torch.bool, device=self.targets.device)
-
-    @property
-    def _looks_at_support(self) -> bool:
-        return self.network.statistics == "task" and any(
-            isinstance(layer, TaskNormalisation) for layer in self.network.module.modules()
-        )
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -10,7 +10,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -245,8 +246,26 @@ def _finite(slopes: Parameters) -> bool:
     return all(bool(torch.isfinite(slope).all()) for slope in slopes.values())
 
 
+def _described(part: Any) -> Any:
+    """What a composition is made of, in words that are the same in every process: no addresses of functions."""
+    if isinstance(part, partial):
+        return [_described(part.func), _described(part.args), _described(part.keywords)]
+    if is_dataclass(part) and not isinstance(part, type):
+        return [
+            type(part).__qualname__,
+            {item.name: _described(getattr(part, item.name)) for item in fields(part)},
+        ]
+    if isinstance(part, dict):
+        return {str(key): _described(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_described(item) for item in part]
+    if callable(part):
+        return f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', type(part).__qualname__)}"
+    return repr(part)
+
+
 def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int) -> str:
-    described = [repr(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
+    described = [_described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
     digest = hashlib.sha256(json.dumps(described).encode())
     for value in learned.values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

@@ -74,9 +74,9 @@ class Problem:
         """The same problem on some of the measurements."""
         return replace(self, batch=self.batch.with_mask(mask))
 
-    def trimmed(self, mask: Tensor) -> Problem:
+    def trimmed(self, mask: Tensor, width: int | None = None) -> Problem:
         """The same problem on some of the measurements, which alone are carried along."""
-        return replace(self, batch=self.batch.trimmed(self.batch.mask & mask))
+        return replace(self, batch=self.batch.trimmed(self.batch.mask & mask, width))
 
     def select(self, index: Tensor) -> Problem:
         """The same problem on some of the tasks."""

@@ -68,7 +68,7 @@ class _Prototypical(NetworkEpisode):
     def outputs(self, parameters: Parameters) -> Tensor:
         """Class scores of the query, (task, case, class)."""
         embedded = self.network(
-            parameters, self.inputs, self._support_mask if self._looks_at_support else None
+            parameters, self.inputs, self._support_mask if self.network.looks_at_support else None
         )
         centres = prototypes(embedded, self.targets, self.classes, self.mask)
         return class_scores(super().outputs(parameters), centres)
