@@ -96,7 +96,7 @@ class Batch:
         )
 
     def trimmed(self, mask: Tensor, width: int | None = None) -> Batch:
-        """Some of the measurements, moved together so that no more columns are carried than are needed, or at least `width`."""
+        """Some of the measurements, moved together: no more columns are carried than are needed, or than `width`."""
         import torch
 
         width = max(int(mask.sum(1).max()), width or 1)

@@ -326,6 +326,18 @@ def test_conjugate_gradients_and_neumann_solve_every_task() -> None:
     )
 
 
+def test_newton_steps_finish_what_descent_begins() -> None:
+    episode, start = network_episode("perceptron")
+    far = Composition(Descent(0.04), 400, Implicit(iterations=60), proximal=6.0)
+    near = Composition(Descent(0.04), 3, Implicit(iterations=60, newton=8), proximal=6.0)
+    one, other = (adapt(composition, episode, start) for composition in (far, near))
+    for name in start:
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=1e-9)
+    exact = meta_gradient(far, episode, start)[1]
+    for name, value in meta_gradient(near, episode, start)[1].items():
+        torch.testing.assert_close(value, exact[name], rtol=1e-7, atol=1e-10)
+
+
 def test_reptile_is_its_formula_to_the_bit() -> None:
     episode, start = network_episode("perceptron")
     composition, epsilon = named.reptile(5, 0.05), 0.3

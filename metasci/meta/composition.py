@@ -17,7 +17,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.meta.checkpointing import segment_length, unroll_in_segments
 from metasci.meta.families import Descent, RuleFamily
-from metasci.meta.implicit import conjugate_gradients, implicit_gradient, neumann_series
+from metasci.meta.implicit import conjugate_gradients, implicit_gradient, neumann_series, newton
 from metasci.meta.inner import Loss, Parameters, Visit, unroll
 
 __all__ = [
@@ -91,11 +91,15 @@ class Implicit:
         Hessian-vector products.
     rate : float
         η of Neumann's series: below 2 over the greatest curvature.
+    newton : int
+        Newton steps, each by as many Hessian-vector products, after those of the inner rule: where descent would
+        take very many steps to converge.
     """
 
     solver: str = "conjugate gradients"
     iterations: int = 20
     rate: float = 0.1
+    newton: int = 0
 
     def __post_init__(self) -> None:
         if self.solver not in ("conjugate gradients", "neumann"):
@@ -206,6 +210,9 @@ def adapt(
     bound = composition.rule.bind(moving, rule, composition.steps)
     objective = _inner_objective(composition, episode, moving, shared, fixed)
     adapted = unroll(objective, moving, bound, composition.steps, second_order=False, visit=see)
+    how = composition.gradient
+    if isinstance(how, Implicit) and how.newton:
+        adapted = newton(objective, adapted, how.newton, how.iterations)
     return {**shared, **{name: value.detach() for name, value in adapted.items()}}
 
 

@@ -141,7 +141,7 @@ class GradientMethod:
             return Composition(steps=0, start_learned=self.gradient == "joint")
         gradients: dict[str, MetaGradient] = {
             "reptile": Displacement(),
-            "implicit": Implicit(),
+            "implicit": Implicit(newton=10),
             "exact": Exact(self.segment or None),
         }
         return Composition(
@@ -381,10 +381,11 @@ def ANIL(frozen: tuple[str, ...], steps: int = 5, **options: object) -> Gradient
     return GradientMethod("ANIL", steps, frozen=frozen, **options)  # type: ignore[arg-type]
 
 
-def IMAML(steps: int = 50, proximal: float = 1.0, **options: object) -> GradientMethod:
+def IMAML(steps: int = 5, proximal: float = 1.0, **options: object) -> GradientMethod:
     """Implicit MAML: the start of a proximal problem, by its solution (Rajeswaran et al. 2019, arXiv 1909.04630).
 
-    Its inner problem is maximum a posteriori estimation under N(start, I/λ) in scaled coordinates.
+    Its inner problem is maximum a posteriori estimation under N(start, I/λ) in scaled coordinates, solved by some steps
+    of descent and then Newton's.
     """
     return GradientMethod("iMAML", steps, "stable", gradient="implicit", proximal=proximal, **options)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metasci.meta.inner import Loss, Parameters
 
-__all__ = ["conjugate_gradients", "implicit_gradient", "neumann_series"]
+__all__ = ["conjugate_gradients", "implicit_gradient", "neumann_series", "newton"]
 
 Operator = Callable[[Parameters], Parameters]
 """A symmetric matrix for each task, applied to a vector of each."""
@@ -86,6 +86,57 @@ def neumann_series(
         term = {name: term[name] - rate * image[name] for name in term}
         total = {name: total[name] + term[name] for name in total}
     return total
+
+
+def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20) -> Parameters:
+    """Go on to where an objective is stationary, by Newton steps (truncated: Nocedal and Wright 2006, chapter 7).
+
+    A task's step is halved until its objective falls; a task that none of ten halvings helps stays where it is.
+
+    Parameters
+    ----------
+    objective : callable
+        To (task,).
+    start : dict of Tensor, (task, ...)
+    steps : int
+    iterations : int
+        Hessian-vector products a step.
+
+    Examples
+    --------
+    >>> end = newton(lambda p: (p["x"] - 3.0).square().sum(1), {"x": torch.zeros(1, 2)}, steps=1)
+    >>> end["x"].tolist()
+    [[3.0, 3.0]]
+    """
+    here = {name: value.detach() for name, value in start.items()}
+    for _ in range(steps):
+        with torch.enable_grad():
+            at = {name: value.clone().requires_grad_() for name, value in here.items()}
+            values = list(at.values())
+            before = objective(at)
+            slopes = torch.autograd.grad(before.sum(), values, create_graph=True)
+
+            def hessian(
+                vector: Parameters, at: Parameters = at, slopes: tuple[Tensor, ...] = slopes
+            ) -> Parameters:
+                values = list(at.values())
+                image = torch.autograd.grad(
+                    slopes, values, [vector[name] for name in at], retain_graph=True, allow_unused=True
+                )
+                return {n: _or_zero(s, v) for (n, v), s in zip(at.items(), image, strict=True)}
+
+            pull = {name: -slope.detach() for name, slope in zip(at, slopes, strict=True)}
+            step = conjugate_gradients(hessian, pull, iterations)
+        before = before.detach()
+        length, settled = torch.ones_like(before), torch.zeros_like(before, dtype=torch.bool)
+        for _ in range(10):
+            with torch.no_grad():
+                settled = objective(_add(here, step, length)) <= before
+            if bool(settled.all()):
+                break
+            length = torch.where(settled, length, 0.5 * length)
+        here = _add(here, step, torch.where(settled, length, 0.0))
+    return here
 
 
 def implicit_gradient(
