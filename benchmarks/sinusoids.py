@@ -36,7 +36,7 @@ METHODS: dict[str, tuple[Composition, Composition]] = {
         "Meta-SGD, 5 steps": named.meta_sgd(5, 0.01, per_step=True),
         "MAML, 5 steps": named.maml(5, 0.01, learned="scalar"),
         "ANIL": named.anil(BODY, 1, 0.01),
-        "iMAML": named.imaml(16, 0.01, 2.0, iterations=5),
+        "iMAML": named.imaml(16, 0.01, 2.0, iterations=5, newton=0),
         "MAML with Nesterov momentum, 5 steps": named.maml_with_momentum(5, 0.003, nesterov=True),
         "MAML with Adam, 5 steps": named.maml_with_adam(5, 0.01, epsilon=1e-3),
         "Meta-Curvature": named.meta_curvature(1, 0.01),

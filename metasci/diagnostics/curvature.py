@@ -68,9 +68,9 @@ def leading_eigenpairs(
         (slope,) = torch.autograd.grad(loss(here), here, create_graph=True)
 
     def product(vector: Array) -> Array:
-        along = torch.as_tensor(vector.reshape(-1), dtype=here.dtype)
+        along = torch.as_tensor(vector.reshape(-1), dtype=here.dtype, device=here.device)
         (moved,) = torch.autograd.grad(slope, here, along, retain_graph=True)
-        made: Array = moved.double().numpy()
+        made: Array = moved.double().cpu().numpy()
         return made
 
     if count == size:
@@ -129,7 +129,10 @@ def composition_hessian(
         lambda at: losses(at).mean(), flat, min(count, flat.numel()), seed=seed
     )
     each = np.stack(
-        [_curvature_of_tasks(losses, flat, torch.as_tensor(v, dtype=flat.dtype)) for v in vectors]
+        [
+            _curvature_of_tasks(losses, flat, torch.as_tensor(v, dtype=flat.dtype, device=flat.device))
+            for v in vectors
+        ]
     )
     told = list(labels or _elements(shapes))
     result = xr.Dataset(

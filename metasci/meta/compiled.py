@@ -21,6 +21,9 @@ __all__ = ["CompiledMetaGradient", "compile_meta_gradient"]
 class _Traceable(Episode, Protocol):
     """An episode that can be taken apart into tensors and put together again."""
 
+    def fixed(self) -> tuple[Any, ...]:
+        """What is not a tensor."""
+
     def tensors(self) -> Any:
         """All tensors, nested."""
 
@@ -29,7 +32,7 @@ class _Traceable(Episode, Protocol):
 
 
 class CompiledMetaGradient:
-    """`meta_gradient` for one composition and one shape of episode; episodes of other shapes run uncompiled."""
+    """`meta_gradient` for one composition and one shape of episode; other episodes run uncompiled."""
 
     def __init__(
         self, composition: Composition, example: _Traceable, learned: Parameters, backend: str
@@ -37,7 +40,7 @@ class CompiledMetaGradient:
         from torch.fx.experimental.proxy_tensor import make_fx
         from torch.utils._pytree import tree_map
 
-        self._composition, self._names = composition, list(learned)
+        self._composition, self._names, self._fixed = composition, list(learned), example.fixed()
         self._shapes = lambda tensors: tree_map(lambda t: (tuple(t.shape), t.dtype), tensors)
 
         def step(values: list[Tensor], tensors: Any) -> tuple[Tensor, list[Tensor]]:
@@ -50,10 +53,17 @@ class CompiledMetaGradient:
         self._expected = self._shapes(tensors)
         self._run = torch.compile(make_fx(step)(values, tensors), backend=backend)
 
+    def holds_for(self, episode: _Traceable) -> bool:
+        """Whether an episode shares what was traced: network, loss, equation."""
+        pairs = zip(episode.fixed(), self._fixed, strict=True)
+        return all(
+            one is other or (isinstance(one, float | int | tuple) and one == other) for one, other in pairs
+        )
+
     def __call__(self, episode: _Traceable, learned: Parameters) -> tuple[Tensor, Parameters]:
         """Query loss of every task, and the gradient of its mean for everything learned."""
         tensors = episode.tensors()
-        if self._shapes(tensors) != self._expected:
+        if self._shapes(tensors) != self._expected or not self.holds_for(episode):
             return meta_gradient(self._composition, episode, learned)
         with torch.no_grad():
             loss, slopes = self._run([learned[name].detach() for name in self._names], tensors)

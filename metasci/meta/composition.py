@@ -63,6 +63,11 @@ class Exact:
 
     segment: int | str | None = None
 
+    def __post_init__(self) -> None:
+        whole = self.segment is None or self.segment == "auto"
+        if not whole and not (isinstance(self.segment, int) and self.segment > 0):
+            raise InputError(f"segment: {self.segment!r} is not a number of steps above zero, nor 'auto'.")
+
 
 @dataclass(frozen=True)
 class FirstOrder:
@@ -154,6 +159,18 @@ class Composition:
             raise InputError(
                 "an implicit meta-gradient needs a proximal inner problem: give `proximal` above zero."
             )
+        blind = isinstance(self.gradient, Displacement | Implicit)
+        if blind and not (isinstance(self.rule, Descent) and self.rule.learned == "nothing"):
+            raise InputError(
+                "this meta-gradient does not see how tasks get to where they end, so nothing of the inner rule can be "
+                "learned by it: give a `Descent` that learns nothing."
+            )
+        if self.learn_proximal and isinstance(self.gradient, Displacement | FirstOrder):
+            raise InputError(
+                "learn_proximal: only an exact or an implicit meta-gradient sees the pull to the start."
+            )
+        if self.trajectory and not self.steps:
+            raise InputError("trajectory: there is no way to judge without steps.")
         if self.learn_proximal and not self.proximal > 0:
             raise InputError("learn_proximal: give `proximal`, a first value above zero.")
         segmented = isinstance(self.gradient, Exact) and self.gradient.segment is not None
@@ -180,6 +197,11 @@ def initial(composition: Composition, start: Parameters, seed: int = 0) -> Param
         For rules that begin at random.
     """
     moving = {name: value for name, value in start.items() if composition.is_adapted(name)}
+    if not moving:
+        raise InputError("frozen: nothing is left to adapt; freeze less.")
+    for prefix in composition.frozen:
+        if not any(name.startswith(prefix) for name in start):
+            raise InputError(f"frozen: no parameter begins with '{prefix}'; there are {', '.join(start)}.")
     learned = {name: value.detach().clone() for name, value in start.items()}
     of_rule = composition.rule.initial(moving, composition.steps, seed)
     learned |= {_RULE + name: value for name, value in of_rule.items()}
@@ -331,16 +353,16 @@ def _in_segments(
     beside = dict(shared)
     strength = _strength(composition, learned)
     if strength is not None:  # the segments need their origin, and its strength, as tensors of their own
-        beside |= {f"origin/{name}": value for name, value in moving.items()}
-        beside["strength"] = torch.as_tensor(strength).to(next(iter(moving.values())))
+        beside |= {f"pull/{name}": value for name, value in moving.items()}
+        beside["pull/ strength"] = torch.as_tensor(strength).to(next(iter(moving.values())))
 
     def loss(parameters: Parameters) -> Tensor:
-        value = episode.support(parameters)
+        own = {name: value for name, value in parameters.items() if not name.startswith("pull/")}
         if strength is None:
-            return value
+            return episode.support(own)
         here = {name: parameters[name] for name in moving}
-        origin = {name: parameters[f"origin/{name}"] for name in moving}
-        return value + _pull(here, origin, parameters["strength"])
+        origin = {name: parameters[f"pull/{name}"] for name in moving}
+        return episode.support(own) + _pull(here, origin, parameters["pull/ strength"])
 
     return unroll_in_segments(
         loss, moving, beside, lambda tensors: composition.rule.bind(moving, tensors, composition.steps),
@@ -364,7 +386,10 @@ def _displacement(
     loss = episode.query({**{name: adapted[name] for name in moving}, **shared})
     if loss.requires_grad:
         beside = torch.autograd.grad(loss.mean(), values, allow_unused=True)
-        slopes = [extra if slope is None else slope for slope, extra in zip(slopes, beside, strict=True)]
+        slopes = [
+            one if other is None else other if one is None else one + other
+            for one, other in zip(slopes, beside, strict=True)
+        ]
     return loss.detach(), dict(zip(learned, slopes, strict=True))
 
 

@@ -114,6 +114,10 @@ class EquationEpisode:
             self, seen=self.seen.select(index), judged=self.judged.select(index), design=self.design[index]
         )
 
+    def fixed(self) -> tuple[Any, ...]:
+        """What is not a tensor: a traced program holds for episodes that share it."""
+        return (self.seen.model, self.free, self.effect_spread, self.tasks, self.seen.penalty)
+
     def tensors(self) -> dict[str, Any]:
         """All tensors that differ between episodes of the same shape."""
         parts: dict[str, Any] = {"design": self.design}

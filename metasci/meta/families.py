@@ -1,7 +1,7 @@
 """What is learned about an inner rule: step sizes, a preconditioner, a whole optimiser.
 
-A family says which tensors there are to learn (`initial`) and makes a rule of them (`bind`). With nothing to
-learn, it is just the rule.
+A family says which tensors there are to learn (`initial`) and makes a rule of them (`bind`). `Descent` makes a
+family of any rule that takes step sizes: ``Descent(0.01, rule=Adam)``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from metasci.meta.episodes import sample_support
 from metasci.meta.gauss_newton import Estimate, map_estimate
 from metasci.meta.outer import Outer, outer_state, outer_step
 from metasci.meta.problem import Problem, pooled
-from metasci.meta.refinement import most_likely, packed, predictive_cost, unpacked
+from metasci.meta.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
 from metasci.meta.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
 
 __all__ = ["GaussianPrior", "pooled_fit"]
@@ -95,6 +95,10 @@ class GaussianPrior:
             raise InputError(
                 f"objective: '{self.objective}' is not known; say 'expectation', 'marginal' or 'predictive'."
             )
+        if self.penalty and self.objective != "expectation":
+            raise InputError(
+                "penalty: the marginal and the predictive objective know no laws; leave one of them as it is."
+            )
         if self.task_noise and self.objective != "expectation":
             raise InputError(
                 "task_noise is learned by expectation-maximisation only: leave `objective` as it is."
@@ -125,7 +129,7 @@ class GaussianPrior:
     def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
         """One iteration of expectation–maximisation; returns the state and which tasks were left out of it."""
         if self._settled(state):
-            return self._refine(problem, design, state, seed), torch.zeros(len(problem), dtype=torch.bool)
+            return self._refine(problem, design, state, seed)
         x = design.with_intercept
         precision = torch.linalg.inv(state["covariance"]).expand(len(x), -1, -1)
         first = float(state["iteration"]) == 0.0
@@ -159,8 +163,16 @@ class GaussianPrior:
     def _refinements(self) -> int:
         return {"expectation": 0, "marginal": 1, "predictive": self.predictive_iterations}[self.objective]
 
-    def _refine(self, problem: Problem, design: Design, state: State, seed: int) -> State:
-        """One iteration by gradients, after expectation–maximisation."""
+    def _refine(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
+        """One iteration by gradients, after expectation–maximisation; and the tasks that turn non-finite."""
+        sound = finite_tasks(problem, design, state)
+        kept = sound.nonzero()[:, 0]
+        whole = state["coordinates"]
+        part = {**state, "coordinates": whole[kept]}
+        new = self._climb(problem.select(kept), design.select(kept), part, seed)
+        return {**new, "coordinates": whole.index_copy(0, kept, new["coordinates"])}, ~sound
+
+    def _climb(self, problem: Problem, design: Design, state: State, seed: int) -> State:
         refined = int(state["refined"])
         count = {"iteration": state["iteration"] + 1.0, "refined": state["refined"] + 1.0}
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,6 +127,30 @@ class GradientMethod:
             )
         if self.learn_penalty and not self.penalty > 0:
             raise InputError("learn_penalty: give `penalty`, a first value above zero.")
+        if self.learn_penalty and self.gradient not in ("exact", "implicit"):
+            raise InputError(
+                "learn_penalty: only an exact or an implicit meta-gradient sees the inner penalty."
+            )
+        if self.step_size not in ("learned", "stable") and (
+            isinstance(self.step_size, str) or not float(self.step_size) > 0
+        ):
+            raise InputError(
+                f"step_size: {self.step_size!r} is no number above zero, nor 'learned' or 'stable'."
+            )
+        if self.step_size == "learned" and self.gradient not in ("exact", "first-order"):
+            raise InputError(
+                f"step_size: a '{self.gradient}' meta-gradient cannot learn it; say 'stable' or a number."
+            )
+        if (self.per_parameter or self.per_step) and self.step_size != "learned":
+            raise InputError(
+                "per_parameter, per_step: there is more than one step size only where they are learned."
+            )
+        if self.support not in ("random", "first"):
+            raise InputError(f"support: '{self.support}' is not known; say 'random' or 'first'.")
+        if self.steps < 0 or not 0 <= self.shots[0] <= self.shots[1]:
+            raise InputError(
+                f"steps {self.steps}, shots {self.shots}: steps from 0 on, and least before greatest shots."
+            )
 
     def composition(self, first_step: float = 1.0, training: bool = False) -> Composition:
         """The composition that this method is, with a first step size.
@@ -197,7 +222,8 @@ class GradientMethod:
         share = self.shots[1] / measured.clamp(min=self.shots[1])
         sound = torch.isfinite(curvature).all(-1).all(-1)
         steepest = (torch.linalg.eigvalsh(curvature[sound])[:, -1] * share[sound]).max()
-        return 0.5 / (steepest + self.proximal)
+        momentum = 0.1 if self.rule in ("momentum", "nesterov") else 1.0  # 1 − μ: it adds up what it has seen
+        return 0.5 * momentum / (steepest + self.proximal)
 
     def learned(self, state: State) -> Parameters:
         """The learned tensors of a state."""
@@ -239,10 +265,14 @@ class GradientMethod:
         from metasci.meta.compiled import compile_meta_gradient
 
         kept = self.__dict__.setdefault("_compiled", [])
-        if not kept or kept[0] != composition:
+        if not kept or kept[0] != composition or not kept[1].holds_for(episode):
             kept[:] = [composition, compile_meta_gradient(composition, episode, learned)]
         made: Gradient = kept[1]
         return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled program, which belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
 
     def finished(self, state: State) -> bool:
         """Whether the meta-iterations are done."""
@@ -258,7 +288,13 @@ class GradientMethod:
         walked = adapt(self.composition(float(state["first_step"])), episode, learned)
         adapted = episode.coordinates(walked, walked).detach()
         finite = torch.isfinite(adapted).all(1)
-        adapted = torch.where(finite[:, None], adapted, start)
+        with torch.no_grad():  # steps that overshoot end where the measurements fit worse than at the start
+            begun, ended = (
+                episode.support({**walked, "coordinates": at[:, self._free(problem)], "start": at})
+                for at in (start, adapted)
+            )
+        sound = finite & (ended <= begun + 1e-9 * begun.abs())
+        adapted = torch.where(sound[:, None], adapted, start)
         nothing = start.new_zeros(*start.shape, start.shape[1])
         ones, log_noise = start.new_ones(len(start)), learned["log_noise"]
         before = normal_equations(problem, start, start, nothing, log_noise, ones)[1]
@@ -275,12 +311,21 @@ class GradientMethod:
             matrix[:, fixed, :], matrix[:, :, fixed] = 0.0, 0.0
         return Adapted(
             adapted, covariance, start, start_covariance, log_noise, NoiseMixture.single(covariance),
-            NoiseMixture.single(start_covariance), finite, finite, _lost(problem, exists),
+            NoiseMixture.single(start_covariance), sound, finite,
+            (*_astray(problem, sound), *self._lost(problem, exists)),
         )  # fmt: skip
 
     def shapes(self, size: int, covariates: int, scales: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the learned tensors that every state has, for a model of that many parameters."""
-        return {"mean": (size,), "effects": (size, covariates), "log_noise": (scales,), "first_step": ()}
+        made: dict[str, tuple[int, ...]] = {
+            "mean": (size,),
+            "effects": (size, covariates),
+            "log_noise": (scales,),
+        }
+        made |= {"first_step": ()} | ({"log_penalty": ()} if self.learn_penalty else {})
+        moving = {"coordinates": torch.zeros(size - len(self.frozen))}
+        of_rule = initial(self.composition(1.0), moving)
+        return made | {name: tuple(value.shape) for name, value in of_rule.items() if name not in moving}
 
     def _free(self, problem: Problem) -> list[int]:
         names = problem.model.parameters.names
@@ -288,6 +333,15 @@ class GradientMethod:
 
     def _fixed(self, problem: Problem) -> list[int]:
         return sorted(set(range(len(problem.model.parameters))) - set(self._free(problem)))
+
+    def _lost(self, problem: Problem, exists: Tensor) -> tuple[str, ...]:
+        count, names = _few(problem, exists)
+        if not count:
+            return ()
+        why = "a step overshoots (e ≥ 1)"
+        if self._needs_jacobian:
+            why = "the way estimates follow their start is not that of a Gaussian prior"
+        return (f"the implied prior does not exist for {count} task(s) ({names}): {why}.",)
 
     @property
     def _needs_jacobian(self) -> bool:
@@ -328,6 +382,8 @@ class GradientMethod:
     def _average_precision(self, problem: Problem, design: Design, state: State) -> Tensor:
         """The implied prior's precision, averaged over the tasks learned from where it exists; NaN where nowhere."""
         learned, free = self.learned(state), self._free(problem)
+        if "log_penalty" in learned:
+            problem = replace(problem, penalty=float(learned["log_penalty"].exp()))
         support = sample_support(problem.batch.mask, (self.shots[1], self.shots[1]), self.support, 0)
         episode = self.episode(problem, design, support)
         jacobian = adaptation_jacobian(
@@ -345,12 +401,17 @@ class GradientMethod:
         return precision[exists].mean(0)
 
 
-def _lost(problem: Problem, exists: Tensor) -> tuple[str, ...]:
-    lost = [problem.batch.names[i] for i in (~exists).nonzero()[:, 0].tolist()]
-    if not lost:
+def _few(problem: Problem, kept: Tensor) -> tuple[int, str]:
+    """How many tasks are not kept, and the names of some."""
+    lost = [problem.batch.names[i] for i in (~kept).nonzero()[:, 0].tolist()]
+    return len(lost), ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
+
+
+def _astray(problem: Problem, sound: Tensor) -> tuple[str, ...]:
+    count, names = _few(problem, sound)
+    if not count:
         return ()
-    few = ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
-    return (f"the implied prior does not exist for {len(lost)} task(s) ({few}): a step overshoots (e ≥ 1).",)
+    return (f"{count} task(s) ({names}) stay at their start: the inner steps led to a worse fit than that.",)
 
 
 def MAML(steps: int = 5, step_size: float | str = "learned", **options: object) -> GradientMethod:

@@ -9,6 +9,7 @@ the inner steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -71,7 +72,8 @@ def neumann_series(
 ) -> Parameters:
     """Solve A v = b for every task by v ≈ η Σⱼ (I − ηA)ʲ b, j = 0 … iterations − 1.
 
-    It converges where every eigenvalue of A lies in (0, 2/η), and always leans towards v = ηb.
+    It converges where every eigenvalue of A lies in (0, 2/η), and leans towards v = ηb; a task whose terms
+    grow gets NaN.
 
     Examples
     --------
@@ -80,12 +82,14 @@ def neumann_series(
     0.5
     """
     term = {name: rate * value for name, value in right.items()}
-    total = dict(term)
+    total, first = dict(term), _dot(term, term)
     for _ in range(iterations - 1):
         image = operator(term)
         term = {name: term[name] - rate * image[name] for name in term}
         total = {name: total[name] + term[name] for name in total}
-    return total
+    # where the last term is longer than the first, the series diverges, and no number is better than a wrong one
+    wrong = torch.where(_dot(term, term) > first, math.nan, 0.0)
+    return {name: value + wrong.reshape(-1, *[1] * (value.dim() - 1)) for name, value in total.items()}
 
 
 def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20) -> Parameters:

@@ -99,8 +99,14 @@ def walk(
     with torch.enable_grad():
         for step in steps:
             at = {name: _differentiable(value, second_order) for name, value in here.items()}
-            slopes = torch.autograd.grad(loss(at).sum(), list(at.values()), create_graph=second_order)
-            change, memory = rule.update(dict(zip(at, slopes, strict=True)), memory, step)
+            slopes = torch.autograd.grad(
+                loss(at).sum(), list(at.values()), create_graph=second_order, allow_unused=True
+            )
+            gradient = {
+                name: torch.zeros_like(value) if slope is None else slope
+                for (name, value), slope in zip(at.items(), slopes, strict=True)
+            }
+            change, memory = rule.update(gradient, memory, step)
             here = {name: (at if second_order else here)[name] + change[name] for name in here}
             if visit is not None:
                 visit(step + 1, here)

@@ -65,10 +65,14 @@ def imaml(
     solver: str = "conjugate gradients",
     iterations: int = 20,
     rate: float = 0.1,
+    newton: int = 5,
     learn_proximal: bool = False,
 ) -> Composition:
-    """Implicit MAML: the gradient at the solution of a proximal problem (Rajeswaran et al. 2019, arXiv 1909.04630)."""
-    how = Implicit(solver, iterations, rate)
+    """Implicit MAML: the gradient at the solution of a proximal problem (Rajeswaran et al. 2019, arXiv 1909.04630).
+
+    The gradient is that of a solution: descent that has not arrived gives a wrong one, so Newton steps finish it.
+    """
+    how = Implicit(solver, iterations, rate, newton)
     return Composition(Descent(step_size), steps, how, proximal=proximal, learn_proximal=learn_proximal)
 
 

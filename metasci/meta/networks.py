@@ -41,19 +41,27 @@ _ELEMENTWISE = (
 
 def squared_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
     """Mean squared error of each task's cases, (task,)."""
-    error = (output - target).square()
+    if output.shape != target.shape:
+        raise InputError(
+            f"outputs of shape {tuple(output.shape)} cannot be compared with targets of shape {tuple(target.shape)}."
+        )
     if mask is None:
-        return error.flatten(1).mean(1)
-    return _mean(error.flatten(2).mean(2), mask)
+        return (output - target).square().flatten(1).mean(1)
+    seen = mask.reshape(
+        *mask.shape, *[1] * (output.dim() - 2)
+    )  # what is not measured may be anything, even NaN
+    error = (torch.where(seen, output, 0.0) - torch.where(seen, target, 0.0)).square()
+    return error.flatten(1).sum(1) / (mask.sum(1).clamp(min=1) * output[0, 0].numel())
 
 
 def cross_entropy(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean cross-entropy of each task's cases, (task,); outputs are scores (task, case, class), targets numbers."""
+    """Mean cross-entropy of each task's cases, (task,); outputs are scores (task, case, class), targets numbers.
+
+    A negative number is no class: such a case does not count.
+    """
+    known = target >= 0
+    mask = known if mask is None else mask & known
     each = -torch.log_softmax(output, -1).gather(-1, target.clamp(min=0)[..., None])[..., 0]
-    return each.mean(1) if mask is None else _mean(each, mask)
-
-
-def _mean(each: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, each, 0.0).sum(1) / mask.sum(1).clamp(min=1)
 
 
@@ -88,11 +96,18 @@ class Network:
     statistics: Statistics = "task"
 
     def __post_init__(self) -> None:
+        for name, layer in self.module.named_modules():
+            if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0 and layer.training:
+                raise InputError(
+                    f"the layer '{name}' drops out at random, so that no adaptation could be repeated; "
+                    "call `module.eval()` first, or leave it out."
+                )
         object.__setattr__(self, "module", with_task_statistics(self.module, self.statistics))
 
     def start(self) -> Parameters:
-        """The module's weights, without task dimension."""
-        return {name: value.detach().clone() for name, value in self.module.named_parameters()}
+        """The module's weights, without task dimension; those that require no gradient stay the module's own."""
+        own = self.module.named_parameters()
+        return {name: value.detach().clone() for name, value in own if value.requires_grad}
 
     @cached_property
     def is_plain(self) -> bool:
@@ -205,6 +220,10 @@ class NetworkEpisode:
         none = torch.zeros(self.query_targets.shape[:2], dtype=torch.bool, device=seen.device)
         return self.network(parameters, both, torch.cat([seen, none], 1))[:, seen.shape[1] :]
 
+    def fixed(self) -> tuple[Any, ...]:
+        """What is not a tensor: a traced program holds for episodes that share it."""
+        return (self.network, self.loss)
+
     def tensors(self) -> dict[str, Any]:
         """All tensors, by field."""
         parts = ("inputs", "targets", "query_inputs", "query_targets", "mask", "query_mask")
@@ -228,8 +247,13 @@ class NetworkEpisode:
 def _is_plain(module: nn.Module) -> bool:
     """Whether a module is a stack of linear layers and activations, of exactly these classes."""
     if type(module) is nn.Sequential:
-        return all(_is_plain(layer) for layer in module)
-    return type(module) is nn.Linear or type(module) in _ELEMENTWISE
+        names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+        tied = len(names) > len(list(module.parameters()))
+        return not tied and all(_is_plain(layer) for layer in module)
+    if type(module) is nn.Linear:
+        ordinary = {"weight", "bias"} >= {name for name, _ in module.named_parameters()}
+        return ordinary and all(value.requires_grad for value in module.parameters())
+    return type(module) in _ELEMENTWISE and not getattr(module, "inplace", False)
 
 
 def _stacked(module: nn.Module, parameters: Parameters, prefix: str, inputs: Tensor) -> Tensor:
@@ -243,6 +267,13 @@ def _stacked(module: nn.Module, parameters: Parameters, prefix: str, inputs: Ten
         return output
     shape = inputs.shape
     flat = inputs if inputs.dim() == 3 else inputs.reshape(shape[0], -1, shape[-1])
+    missing = {name for name, _ in module.named_parameters() if f"{prefix}{name}" not in parameters}
+    if missing:
+        own = {
+            f"{prefix}{n}": module.get_parameter(n).expand(len(inputs), *module.get_parameter(n).shape)
+            for n in missing
+        }
+        parameters = {**parameters, **own}
     weight = parameters[f"{prefix}weight"].transpose(1, 2)
     if module.bias is None:
         made = torch.bmm(flat, weight)

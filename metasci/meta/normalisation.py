@@ -56,9 +56,11 @@ class TaskNormalisation(nn.Module):
         flat = inputs.flatten(2) if inputs.dim() > 2 else inputs[..., None]
         support = _SUPPORT[0]
         counts = flat.new_ones(len(flat)) if support is None else support.to(flat.dtype)
+        # with no support at all there is nothing to normalise by: mean zero, variance one
+        empty = counts.sum() == 0
         share = (counts / (counts.sum() * flat.shape[2]).clamp(min=1.0))[:, None, None]
         mean = (share * flat).sum((0, 2))[:, None]
-        variance = (share * (flat - mean) ** 2).sum((0, 2))[:, None]
+        variance = (share * (flat - mean) ** 2).sum((0, 2))[:, None] + empty
         normal = ((flat - mean) / (variance + self.eps).sqrt()).reshape(inputs.shape)
         if self.weight is None:
             return normal
@@ -96,11 +98,23 @@ def with_task_statistics(module: nn.Module, statistics: str) -> nn.Module:
     return module if statistics == "task" else module.eval()
 
 
-def running_statistics(module: nn.Module, learned: Parameters, inputs: Tensor) -> Parameters:
+def running_statistics(
+    module: nn.Module, learned: Parameters, inputs: Tensor, mask: Tensor | None = None
+) -> Parameters:
     """The learned tensors with running averages that have seen these supports, (task, case, ...).
 
-    To be called once a meta-iteration with supports only, at the start's weights.
+    To be called once a meta-iteration with supports only, at the start's weights; what the mask leaves out is not seen.
+
+    Raises
+    ------
+    InputError
+        If the inputs are not one tensor.
     """
+    if not isinstance(inputs, Tensor):
+        raise InputError(
+            "running statistics need inputs that are one tensor; use 'frozen' ones for nested inputs."
+        )
+    cases = inputs.flatten(0, 1) if mask is None else inputs[mask]
     buffers = {n: learned[n].clone() for n, _ in module.named_buffers() if n in learned}
     weights = {name: learned[name] for name, _ in module.named_parameters()}
     modes = {layer: layer.training for layer in module.modules()}
@@ -109,7 +123,7 @@ def running_statistics(module: nn.Module, learned: Parameters, inputs: Tensor) -
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 layer.train()
         with torch.no_grad():
-            functional_call(module, {**weights, **buffers}, (inputs.flatten(0, 1),))
+            functional_call(module, {**weights, **buffers}, (cases,))
     finally:
         for layer, mode in modes.items():
             layer.training = mode

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from metasci.errors import InputError
 from metasci.meta.adapted import State
@@ -227,6 +229,11 @@ def meta_train(
         here = {name: state[name] for name in names}
         loss, slopes, used = finite_meta_gradient(own, here, gradient)
         mean, slopes, used = reduced(loss, slopes, used, len(episode))
+        if not bool(used.any()):
+            raise InputError(
+                f"iteration {int(state['iteration'])}: no task of the episode gave finite numbers; look at its inputs "
+                "and targets, or take a smaller step size."
+            )
         left_out.update((~used).nonzero()[:, 0].tolist())
         losses.append(mean)
         new = outer_step(outer, state, slopes)
@@ -234,7 +241,8 @@ def meta_train(
 
     state = iterate(
         lambda: outer_state(outer, learned), improve, lambda state: float(state["iteration"]) >= outer.iterations,
-        run=_run(composition, learned, outer, seed), checkpoint=None if checkpoint is None else Path(checkpoint),
+        run=_run(composition, learned, outer, seed, draw(seed * 1_000_003)),
+        checkpoint=None if checkpoint is None else Path(checkpoint),
         every=every, title="meta-training", total=outer.iterations, progress=progress,
         device=next(iter(learned.values())).device,
     )  # fmt: skip
@@ -259,14 +267,27 @@ def _described(part: Any) -> Any:
         return {str(key): _described(value) for key, value in part.items()}
     if isinstance(part, list | tuple):
         return [_described(item) for item in part]
-    if callable(part):
-        return f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', type(part).__qualname__)}"
-    return repr(part)
+    if isinstance(part, Tensor):
+        return part.detach().cpu().flatten().tolist()
+    if isinstance(part, FunctionType):
+        held = [_described(cell.cell_contents) for cell in part.__closure__ or ()]
+        return [
+            part.__qualname__,
+            part.__code__.co_code.hex(),
+            _described(part.__defaults__ or ()),
+            held,
+        ]
+    if isinstance(part, str | int | float | type | None.__class__):
+        return repr(part)
+    return [type(part).__qualname__, {key: _described(value) for key, value in vars(part).items()}]
 
 
-def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int) -> str:
+def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int, first: Episode) -> str:
     described = [_described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
     digest = hashlib.sha256(json.dumps(described).encode())
-    for value in learned.values():
+    shown: list[Tensor] = []
+    if hasattr(first, "tensors"):
+        tree_map(lambda tensor: shown.append(tensor), first.tensors())
+    for value in (*learned.values(), *shown):
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -28,7 +28,7 @@ def prototypes(embedded: Tensor, labels: Tensor, classes: int, mask: Tensor | No
     ----------
     embedded : Tensor, (task, case, feature)
     labels : Tensor of int, (task, case)
-        Class numbers from 0 on; meaning may differ from task to task.
+        Class numbers from 0 on, negative where there is none; meaning may differ from task to task.
     classes : int
     mask : Tensor of bool, (task, case), optional
 
@@ -43,6 +43,7 @@ def prototypes(embedded: Tensor, labels: Tensor, classes: int, mask: Tensor | No
     [1.0, 5.0]
     """
     member = torch.nn.functional.one_hot(labels.clamp(min=0), classes).to(embedded.dtype)
+    member = member * (labels >= 0)[..., None]
     if mask is not None:
         member = member * mask[..., None]
     count = member.sum(1)

@@ -16,7 +16,7 @@ from metasci.meta.covariates import Design
 from metasci.meta.evidence import Population, log_marginal, log_predictive
 from metasci.meta.problem import Problem
 
-__all__ = ["marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
+__all__ = ["finite_tasks", "marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
 
 _LOG_SD = (-9.0, 5.0)  # a spread may vanish, or be unbounded; its logarithm stays within these
 
@@ -71,6 +71,14 @@ def predictive_cost(
     asked = judged.batch.mask.any(1)
     mean = torch.where(asked, value, 0.0).sum() / asked.sum().clamp(min=1)
     return -mean - belief(unpacked(free, correlated)) / problem.batch.mask.sum()
+
+
+def finite_tasks(problem: Problem, design: Design, state: State) -> Tensor:
+    """Which tasks have a finite marginal likelihood, (task,)."""
+    at = design.with_intercept @ state["coefficients"].T
+    cost = problem.negative_log_likelihood(at, state["log_noise"])
+    seen = torch.where(problem.batch.mask, problem.batch.output, 0.0)
+    return torch.isfinite(cost) & torch.isfinite(seen).all(1)
 
 
 def most_likely(

@@ -213,7 +213,11 @@ def _resume(path: Path, run: str) -> State:
 
 def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) -> str:
     digest = hashlib.sha256()
-    digest.update(json.dumps([repr(method), problem.model.name, problem.batch.names, seed]).encode())
+    model = problem.model
+    declared = [repr(part) for part in (model.parameters, model.noise, model.output)]
+    declared += [f"{type(law).__name__}{vars(law)}" for law in model.constraints]
+    described = [repr(method), model.name, declared, problem.batch.names, seed]
+    digest.update(json.dumps(described).encode())
     for values in (*problem.batch.inputs.values(), problem.batch.output, problem.batch.mask, design.values):
         digest.update(values.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
