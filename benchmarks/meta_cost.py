@@ -91,7 +91,7 @@ def figure(result: dict) -> None:
             for way, points in result[part].items():
                 x = [int(k) for k in points]
                 axis.plot(x, list(points.values()), marker="o", markersize=3, label=way)
-            last, end = x[-1], max(points.values())
+            last, end = x[-1], list(result[part]["exact"].values())[-1]
             axis.plot([last / 30, last], [end / 30, end], color="0.6", linewidth=0.8, linestyle="--")
             axis.annotate("in proportion", (last / 5, end / 5), color="0.4", fontsize=8, ha="right")
             axis.set(xscale="log", yscale="log", xlabel=label)

@@ -135,7 +135,11 @@ def main() -> None:
             row = measure(recipe, label, method)
             print(recipe.data, label, json.dumps(row["results"])[:400], flush=True)
             rows = json.loads(OUT.read_text()) if OUT.exists() else []
-            rows = [r for r in rows if (r["data"], r["label"]) != (recipe.data, label)] + [row]
+            known = [(r["data"], r["label"]) for r in rows]
+            if (recipe.data, label) in known:
+                rows[known.index((recipe.data, label))] = row
+            else:
+                rows.append(row)
             OUT.write_text(json.dumps(rows, indent=1) + "\n")
     print(table(json.loads(OUT.read_text())))
 
