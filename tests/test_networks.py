@@ -102,11 +102,15 @@ def test_running_averages_see_supports_only_and_frozen_ones_nothing() -> None:
     torch.testing.assert_close(updated["1.running_mean"], expected)
     assert torch.equal(updated["0.weight"], learned["0.weight"])
 
-    def after(here, episode):
-        return running_statistics(episode.network.module, here, episode.inputs)
-
-    trained = meta_train(named.maml(1, 0.05), lambda i: episode, learned, Outer(3, 0.01), after=after)
+    trained = meta_train(named.maml(1, 0.05), lambda i: episode, learned, Outer(3, 0.01))
     assert not torch.equal(trained.learned["1.running_mean"], learned["1.running_mean"])
+    with pytest.raises(InputError, match="not among what is learned"):
+        meta_train(named.maml(1, 0.05), lambda i: episode, episode.network.start(), Outer(1))
+    padded = torch.cat([episode.inputs, torch.full_like(episode.inputs[:, :2], 1e3)], 1)
+    mask = torch.ones(3, 8, dtype=torch.bool, device=DEVICE)
+    mask[:, 6:] = False
+    again = running_statistics(episode.network.module, learned, padded, mask)
+    torch.testing.assert_close(again["1.running_mean"], updated["1.running_mean"])
     frozen, own = normalised("frozen")
     trained = meta_train(named.maml(1, 0.05), lambda i: frozen, own, Outer(3, 0.01))
     assert torch.equal(trained.learned["1.running_mean"], own["1.running_mean"])

@@ -199,9 +199,14 @@ def with_steps(prior: Prior, curve: xr.Dataset, tasks: TaskSet | None = None) ->
     Raises
     ------
     InputError
-        If the curve says not to adapt, or the tasks are needed and not given.
+        If the curve says not to adapt, the method solves its inner problem whole, or the tasks are needed and not
+        given.
     """
     method = _gradient_method(prior)
+    if method.gradient == "implicit":
+        raise InputError(
+            f"the prior '{prior.name}' solves its inner problem whole: its number of steps is no choice to store."
+        )
     stop = int(curve["stop_at_steps"])
     if stop < 1:
         raise InputError(
@@ -215,7 +220,7 @@ def with_steps(prior: Prior, curve: xr.Dataset, tasks: TaskSet | None = None) ->
             )
         batch = prior.batch(tasks)
         design = prior.covariates.design(batch.covariates)
-        precision = stopped._average_precision(prior.problem(batch), design, state)
+        precision = stopped.average_precision(prior.problem(batch), design, state)
         state = {**state, "implied_precision": precision}
     at = curve.sel(step=stop)
     validation = {

@@ -7,6 +7,7 @@ noise and Laplace posteriors.
 """
 
 from metasci.meta.adapted import Adapted, State
+from metasci.meta.compiled import compile_meta_gradient
 from metasci.meta.composition import (
     Composition,
     Displacement,
@@ -40,6 +41,7 @@ from metasci.meta.inner import InnerRule, unroll
 from metasci.meta.networks import Network, NetworkEpisode, cross_entropy, squared_error
 from metasci.meta.outer import Outer, Trained, meta_train
 from metasci.meta.problem import Problem
+from metasci.meta.prototypes import prototypical_episode
 from metasci.meta.recurrent import RecurrentOptimiser
 from metasci.meta.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.training import Method, learn
@@ -85,11 +87,13 @@ __all__ = [
     "State",
     "Trained",
     "adapt",
+    "compile_meta_gradient",
     "cross_entropy",
     "initial",
     "learn",
     "meta_gradient",
     "meta_train",
+    "prototypical_episode",
     "query_loss",
     "squared_error",
     "unroll",

@@ -255,7 +255,7 @@ class GradientMethod:
         _, slopes, used = reduced(loss, slopes, used, len(problem))
         new = outer_step(self.outer, state, slopes)
         if self.finished(new) and self._needs_jacobian:
-            new["implied_precision"] = self._average_precision(problem, design, new)
+            new["implied_precision"] = self.average_precision(problem, design, new)
         return new, ~used
 
     def _gradient(self, composition: Composition, episode: EquationEpisode, learned: Parameters) -> Gradient:
@@ -379,7 +379,7 @@ class GradientMethod:
             rate = state["rule/rate/coordinates" if self.per_parameter else "rule/rate"].exp()
         return torch.diag(rate.expand(size).sqrt())
 
-    def _average_precision(self, problem: Problem, design: Design, state: State) -> Tensor:
+    def average_precision(self, problem: Problem, design: Design, state: State) -> Tensor:
         """The implied prior's precision, averaged over the tasks learned from where it exists; NaN where nowhere."""
         learned, free = self.learned(state), self._free(problem)
         if "log_penalty" in learned:

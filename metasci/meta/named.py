@@ -44,7 +44,9 @@ def meta_sgd(
     return Composition(Descent(step_size, learned, per_step, positive), steps)
 
 
-def anil(body: tuple[str, ...], steps: int = 1, step_size: float = 0.01) -> Composition:
+def anil(
+    body: tuple[str, ...], steps: int = 1, step_size: float = 0.01, *, learned: str = "nothing"
+) -> Composition:
     """Almost no inner loop: the body is learned but not adapted (Raghu et al. 2020, arXiv 1909.09157).
 
     Parameters
@@ -53,8 +55,10 @@ def anil(body: tuple[str, ...], steps: int = 1, step_size: float = 0.01) -> Comp
         Prefixes of the parameters that stay in the inner loop.
     steps : int
     step_size : float
+    learned : str
+        What is learned of the step size, as for `Descent`.
     """
-    return Composition(Descent(step_size), steps, frozen=body)
+    return Composition(Descent(step_size, learned), steps, frozen=body)
 
 
 def imaml(
@@ -77,23 +81,37 @@ def imaml(
 
 
 def maml_with_momentum(
-    steps: int = 5, step_size: float = 0.01, decay: float = 0.9, *, nesterov: bool = False
+    steps: int = 5,
+    step_size: float = 0.01,
+    decay: float = 0.9,
+    *,
+    nesterov: bool = False,
+    learned: str = "nothing",
 ) -> Composition:
     """MAML through heavy-ball or Nesterov momentum, differentiated through the velocity."""
     rule = partial(Momentum, decay=decay, nesterov=nesterov)
-    return Composition(Descent(step_size, rule=rule), steps)
+    return Composition(Descent(step_size, learned, rule=rule), steps)
 
 
 def maml_with_rmsprop(
-    steps: int = 5, step_size: float = 0.01, decay: float = 0.99, *, epsilon: float = 1e-8
+    steps: int = 5,
+    step_size: float = 0.01,
+    decay: float = 0.99,
+    *,
+    epsilon: float = 1e-8,
+    learned: str = "nothing",
 ) -> Composition:
     """MAML through RMSprop, differentiated through its running square."""
-    return Composition(Descent(step_size, rule=partial(RMSProp, decay=decay, epsilon=epsilon)), steps)
+    return Composition(
+        Descent(step_size, learned, rule=partial(RMSProp, decay=decay, epsilon=epsilon)), steps
+    )
 
 
-def maml_with_adam(steps: int = 5, step_size: float = 0.01, *, epsilon: float = 1e-8) -> Composition:
+def maml_with_adam(
+    steps: int = 5, step_size: float = 0.01, *, epsilon: float = 1e-8, learned: str = "nothing"
+) -> Composition:
     """MAML through Adam, differentiated through both of its moments."""
-    return Composition(Descent(step_size, rule=partial(Adam, epsilon=epsilon)), steps)
+    return Composition(Descent(step_size, learned, rule=partial(Adam, epsilon=epsilon)), steps)
 
 
 def meta_curvature(steps: int = 1, step_size: float = 0.01) -> Composition:

@@ -18,7 +18,13 @@ from torch.utils._pytree import tree_map
 
 from metasci.errors import InputError
 from metasci.meta.inner import Parameters
-from metasci.meta.normalisation import Statistics, TaskNormalisation, statistics_from, with_task_statistics
+from metasci.meta.normalisation import (
+    Statistics,
+    TaskNormalisation,
+    running_statistics,
+    statistics_from,
+    with_task_statistics,
+)
 
 __all__ = ["Network", "NetworkEpisode", "cross_entropy", "squared_error"]
 
@@ -219,6 +225,24 @@ class NetworkEpisode:
         seen = self._support_mask
         none = torch.zeros(self.query_targets.shape[:2], dtype=torch.bool, device=seen.device)
         return self.network(parameters, both, torch.cat([seen, none], 1))[:, seen.shape[1] :]
+
+    def refreshed(self, learned: Parameters) -> Parameters:
+        """The learned tensors with running averages that have seen this support; others are as they were.
+
+        Raises
+        ------
+        InputError
+            If running averages are wanted but are not among what is learned.
+        """
+        own = self.network.buffers()
+        if self.network.statistics != "running" or not own:
+            return learned
+        if lost := set(own) - set(learned):
+            raise InputError(
+                f"the running average '{min(lost)}' is not among what is learned: begin with "
+                "{**initial(...), **network.buffers()}."
+            )
+        return running_statistics(self.network.module, learned, self.inputs, self.mask)
 
     def fixed(self) -> tuple[Any, ...]:
         """What is not a tensor: a traced program holds for episodes that share it."""

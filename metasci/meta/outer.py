@@ -202,13 +202,14 @@ def meta_train(
     progress : bool
     after : callable, optional
         Called with the learned tensors and the iteration's episode once the step is made; gives the learned tensors to
-        go on with, such as with running averages of batch normalisation.
+        go on with. By default the episode's own ``refreshed``, if it has one: running averages of batch normalisation.
 
     Returns
     -------
     Trained
     """
     outer = outer or Outer()
+    after = _refresh if after is None else after
     left_out: Counter[int] = Counter()
     losses: list[Tensor] = []
     gradient: Gradient = lambda episode, learned: meta_gradient(composition, episode, learned)  # noqa: E731
@@ -237,7 +238,9 @@ def meta_train(
         left_out.update((~used).nonzero()[:, 0].tolist())
         losses.append(mean)
         new = outer_step(outer, state, slopes)
-        return new if after is None else {**new, **after({name: new[name] for name in names}, episode)}
+        if after is None:
+            return new
+        return {**new, **after({name: new[name] for name in names}, episode)}
 
     state = iterate(
         lambda: outer_state(outer, learned), improve, lambda state: float(state["iteration"]) >= outer.iterations,
@@ -248,6 +251,11 @@ def meta_train(
     )  # fmt: skip
     final = {name: state[name] for name in names}
     return Trained(final, torch.stack(losses) if losses else torch.zeros(0), dict(left_out))
+
+
+def _refresh(learned: Parameters, episode: Any) -> Parameters:
+    made: Parameters = episode.refreshed(learned) if hasattr(episode, "refreshed") else learned
+    return made
 
 
 def _finite(slopes: Parameters) -> bool:
