@@ -84,7 +84,8 @@ class Trained:
     ----------
     learned : dict of Tensor
     loss : Tensor, (iteration,)
-        Mean query loss of the tasks of each iteration of this run, from where it began or was resumed.
+        Mean query loss of the tasks of each iteration of this run, from where it began or was resumed; NaN where
+        no task gave finite numbers.
     left_out : dict
         Tasks, by their place in the draw, that turned non-finite, and in how many iterations.
     """
@@ -207,6 +208,11 @@ def meta_train(
     Returns
     -------
     Trained
+
+    Raises
+    ------
+    InputError
+        If in the first iteration no task gives finite numbers, or the checkpoint belongs to another run.
     """
     outer = outer or Outer()
     after = _refresh if after is None else after
@@ -230,13 +236,14 @@ def meta_train(
         here = {name: state[name] for name in names}
         loss, slopes, used = finite_meta_gradient(own, here, gradient)
         mean, slopes, used = reduced(loss, slopes, used, len(episode))
-        if not bool(used.any()):
+        none = not bool(used.any())
+        if none and not int(state["iteration"]):
             raise InputError(
-                f"iteration {int(state['iteration'])}: no task of the episode gave finite numbers; look at its inputs "
-                "and targets, or take a smaller step size."
+                "the first iteration: no task of the episode gave finite numbers; look at its inputs and targets, or "
+                "take a smaller step size."
             )
         left_out.update((~used).nonzero()[:, 0].tolist())
-        losses.append(mean)
+        losses.append(mean * math.nan if none else mean)
         new = outer_step(outer, state, slopes)
         if after is None:
             return new
