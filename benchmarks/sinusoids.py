@@ -34,6 +34,7 @@ METHODS: dict[str, tuple[Composition, Composition]] = {
         "Reptile": named.reptile(10, 0.01),
         "Meta-SGD": named.meta_sgd(1, 0.01),
         "Meta-SGD, 5 steps": named.meta_sgd(5, 0.01, per_step=True),
+        "Meta-SGD, 5 steps, positive rates": named.meta_sgd(5, 0.01, per_step=True, positive=True),
         "MAML, 5 steps": named.maml(5, 0.01, learned="scalar"),
         "ANIL": named.anil(BODY, 1, 0.01),
         "iMAML": named.imaml(16, 0.01, 2.0, iterations=5, newton=0),
@@ -43,7 +44,7 @@ METHODS: dict[str, tuple[Composition, Composition]] = {
         "Meta-Curvature, 5 steps": named.meta_curvature(5, 0.01),
     }.items()
 }
-METHODS["joint training, then 10 steps"] = (named.pooled_training(), named.fine_tuning(10, 0.01)[1])
+METHODS["joint training, then 10 steps"] = (named.pooled_training(), named.fine_tuning(10, 0.001)[1])
 METHODS["from scratch, 100 Adam steps"] = (named.pooled_training(), named.from_scratch(100, 0.01))
 OUTER = {"Reptile": Outer(60_000, 0.1, "descent", "cosine")}
 
@@ -83,7 +84,9 @@ def run(name: str, seed: int, iterations: int, tasks: int, rate: float, compile:
         test = sinusoids.episode(network, 1000, shots, 100, TEST)
         with torch.no_grad():
             losses = test.query(adapt(adapted_as, test, learned))
-        row[str(shots)], row[f"{shots} +-"] = (round(v, 4) for v in sinusoids.mean_error(losses))
+        finite = torch.isfinite(losses)
+        row[f"{shots} lost"] = int((~finite).sum())
+        row[str(shots)], row[f"{shots} +-"] = (round(v, 4) for v in sinusoids.mean_error(losses[finite]))
     return row | {"curve": curve}
 
 
@@ -95,7 +98,9 @@ def table(rows: list[dict]) -> str:
         for shots in SHOTS:
             values = [row[str(shots)] for row in own]
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}")
+            lost = sum(row.get(f"{shots} lost", 0) for row in own)
+            note = f" ({lost} of {1000 * len(own)} tasks diverged)" if lost else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}{note}")
         seconds = statistics.mean(row["seconds"] for row in own)
         lines.append(f"| {name} | {' | '.join(cells)} | {len(own)} | {seconds:.0f} |")
     return "\n".join(lines)

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from metasci.meta.inner import Loss, Parameters
 
+_FLAT = 1e-10  # of the first slope
+
 __all__ = ["conjugate_gradients", "implicit_gradient", "neumann_series", "newton"]
 
 Operator = Callable[[Parameters], Parameters]
@@ -113,6 +115,7 @@ def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20)
     [[3.0, 3.0]]
     """
     here = {name: value.detach() for name, value in start.items()}
+    first: Tensor | None = None
     for _ in range(steps):
         with torch.enable_grad():
             at = {name: value.clone().requires_grad_() for name, value in here.items()}
@@ -130,16 +133,20 @@ def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20)
                 return {n: _or_zero(s, v) for (n, v), s in zip(at.items(), image, strict=True)}
 
             pull = {name: -slope.detach() for name, slope in zip(at, slopes, strict=True)}
+            length = _dot(pull, pull)
+            first = length if first is None else first
+            if bool((length <= _FLAT**2 * first).all()):
+                break
             step = conjugate_gradients(hessian, pull, iterations)
         before = before.detach()
-        length, settled = torch.ones_like(before), torch.zeros_like(before, dtype=torch.bool)
+        share, settled = torch.ones_like(before), torch.zeros_like(before, dtype=torch.bool)
         for _ in range(10):
             with torch.no_grad():
-                settled = objective(_add(here, step, length)) <= before
+                settled = objective(_add(here, step, share)) <= before
             if bool(settled.all()):
                 break
-            length = torch.where(settled, length, 0.5 * length)
-        here = _add(here, step, torch.where(settled, length, 0.0))
+            share = torch.where(settled, share, 0.5 * share)
+        here = _add(here, step, torch.where(settled, share, 0.0))
     return here
 
 
