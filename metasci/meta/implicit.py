@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metasci.meta.inner import Loss, Parameters
 
-_FLAT = 1e-10  # of the first slope
+_GAIN = 1e-18
 
 __all__ = ["conjugate_gradients", "implicit_gradient", "neumann_series", "newton"]
 
@@ -115,7 +115,6 @@ def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20)
     [[3.0, 3.0]]
     """
     here = {name: value.detach() for name, value in start.items()}
-    first: Tensor | None = None
     for _ in range(steps):
         with torch.enable_grad():
             at = {name: value.clone().requires_grad_() for name, value in here.items()}
@@ -133,12 +132,10 @@ def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20)
                 return {n: _or_zero(s, v) for (n, v), s in zip(at.items(), image, strict=True)}
 
             pull = {name: -slope.detach() for name, slope in zip(at, slopes, strict=True)}
-            length = _dot(pull, pull)
-            first = length if first is None else first
-            if bool((length <= _FLAT**2 * first).all()):
-                break
             step = conjugate_gradients(hessian, pull, iterations)
         before = before.detach()
+        if bool((_dot(pull, step) <= _GAIN * before.abs().clamp(min=1.0)).all()):
+            break  # what there is still to gain is less than rounding
         share, settled = torch.ones_like(before), torch.zeros_like(before, dtype=torch.bool)
         for _ in range(10):
             with torch.no_grad():
