@@ -145,6 +145,15 @@ def test_what_is_learned_pays_on_tasks_not_seen() -> None:
     assert loss(FromScratch()) > loss(GaussianPrior())
 
 
+def test_what_never_adapts_says_that_it_has_no_intervals() -> None:
+    problem, design = rays()
+    method = Pooled(iterations=2)
+    adapted = method.adapt(problem, design, learn(method, problem, design)[0])
+    assert torch.equal(adapted.coordinates, adapted.start)
+    assert float(adapted.covariance.abs().max()) == 0.0
+    assert any("never adapts" in note for note in adapted.notes)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

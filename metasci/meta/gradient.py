@@ -335,6 +335,10 @@ class GradientMethod:
         return sorted(set(range(len(problem.model.parameters))) - set(self._free(problem)))
 
     def _lost(self, problem: Problem, exists: Tensor) -> tuple[str, ...]:
+        if not self.steps:
+            return (
+                f"'{self.name}' never adapts: parameters are those of all tasks, without intervals of their own.",
+            )
         count, names = _few(problem, exists)
         if not count:
             return ()
