@@ -34,6 +34,8 @@ class Batch:
         (task, covariate), NaN where unknown.
     names : tuple of str
         The tasks' labels.
+    censored : Tensor, optional
+        (task, observation), true where the true value is only known to lie below the output, a limit.
     """
 
     inputs: dict[str, Tensor]
@@ -41,6 +43,7 @@ class Batch:
     mask: Tensor
     covariates: Tensor
     names: tuple[str, ...]
+    censored: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,6 +60,7 @@ class Batch:
             mask=self.mask[here],
             covariates=self.covariates[here],
             names=tuple(self.names[at] for at in chosen.tolist()),
+            censored=None if self.censored is None else self.censored[here],
         )
 
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Batch:
@@ -67,6 +71,7 @@ class Batch:
             mask=self.mask.to(device=device),
             covariates=self.covariates.to(device=device, dtype=dtype),
             names=self.names,
+            censored=None if self.censored is None else self.censored.to(device=device),
         )
 
     def join(self, other: Batch) -> Batch:
@@ -85,6 +90,11 @@ class Batch:
                     ends.append(pad(values, (0, more)))
             return torch.cat(ends)
 
+        censored = None
+        if self.censored is not None or other.censored is not None:
+            none = (torch.zeros_like(batch.mask) for batch in (self, other))
+            own = (batch.censored for batch in (self, other))
+            censored = both(*(blank if limit is None else limit for blank, limit in zip(none, own, strict=True)))
         return Batch(
             inputs={
                 name: both(values, other.inputs[name], repeat=True) for name, values in self.inputs.items()
@@ -93,6 +103,7 @@ class Batch:
             mask=both(self.mask, other.mask),
             covariates=torch.cat([self.covariates, other.covariates]),
             names=(*self.names, *other.names),
+            censored=censored,
         )
 
     def trimmed(self, mask: Tensor, width: int | None = None) -> Batch:
@@ -112,6 +123,7 @@ class Batch:
             inputs={name: moved(values) for name, values in self.inputs.items()},
             output=moved(self.output),
             mask=moved(mask),
+            censored=None if self.censored is None else moved(self.censored),
         )
 
     def with_mask(self, mask: Tensor) -> Batch:

@@ -165,7 +165,7 @@ class Score:
     """Errors of one method at one number of shots, gathered over folds."""
 
     errors: list[np.ndarray]
-    relative: list[np.ndarray]
+    measured: list[np.ndarray]
     covered: list[np.ndarray]
     density: list[np.ndarray]
     seconds: list[float]
@@ -176,13 +176,21 @@ class Score:
         """Record one task's query, (measurement,) each."""
         off = measured - median
         self.errors.append(off.detach().numpy())
-        self.relative.append((off.abs() / measured.abs().clamp(min=1e-12)).detach().numpy())
+        self.measured.append(measured.detach().numpy())
         self.covered.append(((measured >= lower) & (measured <= upper)).double().numpy())
         self.density.append(log_density.detach().numpy())
 
     def figures(self, aggregate: str) -> dict[str, float]:
-        """RMSE, MAE, median absolute percentage error, coverage, negative log density, seconds a task."""
+        """RMSE, MAE, percentage errors, coverage, negative log density, seconds a task.
+
+        Percentages are of the measurement: ``mdape`` and ``mdpe``, medians of |p − y|/y and (p − y)/y, and ``f20`` and
+        ``f30``, the share within 20 and 30 % (Sheiner and Beal 1981); ``mdape_of_prediction`` and
+        ``mdpe_of_prediction`` are of the prediction, (y − p)/p, as anaesthetists have them (Varvel and others 1992).
+        """
         flat = np.concatenate(self.errors)
+        measured = np.concatenate(self.measured)
+        error = -flat / np.maximum(np.abs(measured), 1e-12)
+        of_prediction = flat / np.maximum(np.abs(measured - flat), 1e-12)
         squares = [np.mean(e**2) for e in self.errors]
         rmse = {
             "mean": float(np.mean(np.sqrt(squares))),
@@ -197,7 +205,12 @@ class Score:
         return {
             "rmse": rmse,
             "mae": float(mae),
-            "mdape": float(100.0 * np.median(np.concatenate(self.relative))),
+            "mdape": float(100.0 * np.median(np.abs(error))),
+            "mdpe": float(100.0 * np.median(error)),
+            "f20": float(100.0 * np.mean(np.abs(error) <= 0.2)),
+            "f30": float(100.0 * np.mean(np.abs(error) <= 0.3)),
+            "mdape_of_prediction": float(100.0 * np.median(np.abs(of_prediction))),
+            "mdpe_of_prediction": float(100.0 * np.median(of_prediction)),
             "coverage90": float(np.mean(np.concatenate(self.covered))),
             "nlpd": float(-np.mean(np.concatenate(self.density))),
             "seconds_per_task": float(np.sum(self.seconds) / len(self.errors)),

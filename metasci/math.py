@@ -14,6 +14,8 @@ import numpy as np
 
 __all__ = [
     "absolute",
+    "arccos",
+    "cos",
     "exp",
     "expm1",
     "log",
@@ -95,6 +97,16 @@ def sqrt(x: Any) -> Any:
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent."""
     return _call("tanh", x)
+
+
+def cos(x: Any) -> Any:
+    """Cosine."""
+    return _call("cos", x)
+
+
+def arccos(x: Any) -> Any:
+    """Inverse of the cosine."""
+    return _call("arccos", x)
 
 
 def absolute(x: Any) -> Any:

@@ -15,7 +15,7 @@ from metasci.errors import InputError
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
 
-__all__ = ["History", "Input", "Model", "Output", "equation", "find", "registered"]
+__all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "find", "register", "registered"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,30 @@ class Input:
 
 
 @dataclass(frozen=True)
+class EventColumn:
+    """What else is told of each amount given, such as how long it took: its unit, and its value where nothing is said."""
+
+    unit: str
+    default: float = 0.0
+
+
+@dataclass(frozen=True)
 class History:
-    """Amounts given at times, such as doses: the unit of the amount and the input that dates them."""
+    """Amounts given at times, such as doses.
+
+    Attributes
+    ----------
+    unit : str
+        Of the amount.
+    at : str
+        The input that dates the amounts.
+    columns : mapping of str to EventColumn
+        What else is told of each amount; a column ``duration`` of a history ``dose`` is called ``dose_duration``.
+    """
 
     unit: str
     at: str = "time"
+    columns: Mapping[str, EventColumn] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,8 +74,8 @@ class Model:
     function : callable
         ``function(*, inputs..., parameters...)`` on arrays that broadcast.
     inputs, histories : mapping
-        What a measurement depends on, by name. A history ``dose`` reaches the function as ``dose``
-        and ``dose_time``, with one trailing axis (event) more than the other inputs.
+        What a measurement depends on, by name. A history ``dose`` reaches the function as ``dose``, ``dose_time``
+        and one array for each of its columns, with one trailing axis (event) more than the other inputs.
     output : Output
     parameters : ParameterSpace
     noise : Noise
@@ -66,6 +85,9 @@ class Model:
         Known properties of a task that may shift its parameters: name to unit.
     transforms : mapping of str to str
         Scale on which a covariate acts: ``"sqrt"``, ``"log"`` or ``"identity"``.
+    joint : bool
+        Whether the predictions of a task are computed together, along one trajectory, such as the solution of a
+        differential equation. The parameters must then be the same for all measurements of a task.
 
     Examples
     --------
@@ -91,6 +113,7 @@ class Model:
     covariates: Mapping[str, str] = field(default_factory=dict)
     transforms: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    joint: bool = False
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
@@ -102,8 +125,17 @@ class Model:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Every array the function takes: the inputs, then each history with its times."""
-        return (*self.inputs, *(name for h in self.histories for name in (h, f"{h}_time")))
+        """Every array the function takes: the inputs, then each history with its times and other columns."""
+        return (*self.inputs, *self.event_names)
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """The arrays of histories: amounts, their times, their other columns."""
+        return tuple(
+            name
+            for key, history in self.histories.items()
+            for name in (key, f"{key}_time", *(f"{key}_{column}" for column in history.columns))
+        )
 
     def with_noise(self, noise: Noise) -> Model:
         """The same model under another noise."""
@@ -124,6 +156,7 @@ def equation(
     covariates: Mapping[str, str] | None = None,
     transforms: Mapping[str, str] | None = None,
     name: str | None = None,
+    joint: bool = False,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -154,6 +187,7 @@ def equation(
             covariates=dict(covariates or {}),
             transforms=dict(transforms or {}),
             description=inspect.cleandoc(function.__doc__ or ""),
+            joint=joint,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}
@@ -161,10 +195,15 @@ def equation(
             odd = sorted(takes ^ gives)[0]
             where = "is not declared" if odd in takes else "is declared but not an argument"
             raise InputError(f"equation '{title}': '{odd}' {where} of the function.")
-        _REGISTERED[title] = model
-        return model
+        return register(model)
 
     return make
+
+
+def register(model: Model) -> Model:
+    """Let a model be found by its name, and give it back."""
+    _REGISTERED[model.name] = model
+    return model
 
 
 def registered() -> dict[str, Model]:

@@ -6,13 +6,14 @@ says on which scale it is Gaussian (`link`) and with what variance there; everyt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from metasci import math
 from metasci.errors import InputError
 
-__all__ = ["Additive", "Combined", "LogNormal", "Noise", "Proportional", "noise_named"]
+__all__ = ["Additive", "Combined", "EarlyLogNormal", "LogNormal", "Noise", "Proportional", "Several", "noise_named"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,12 @@ class Noise:
         """The inverse of `link`."""
         return value
 
-    def variance(self, prediction: Any, log_scales: Any) -> Any:
-        """Variance on the linked scale, of the prediction's shape; `log_scales` is indexed by scale."""
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
+        """Variance on the linked scale, of the prediction's shape.
+
+        `log_scales` is indexed by scale; `inputs` are the conditions of the measurements, which matter where a model
+        has several outputs.
+        """
         raise NotImplementedError
 
 
@@ -66,7 +71,7 @@ class Additive(Noise):
     scales: ClassVar[tuple[str, ...]] = ("sd",)
     constant: ClassVar[bool] = True
 
-    def variance(self, prediction: Any, log_scales: Any) -> Any:
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         return math.exp(2.0 * log_scales[0]) + 0.0 * prediction
 
 
@@ -77,7 +82,7 @@ class Proportional(Noise):
     typical: tuple[float, ...] = (0.1,)
     scales: ClassVar[tuple[str, ...]] = ("cv",)
 
-    def variance(self, prediction: Any, log_scales: Any) -> Any:
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         return math.exp(2.0 * log_scales[0]) * prediction**2
 
 
@@ -88,7 +93,7 @@ class Combined(Noise):
     typical: tuple[float, ...] = (0.3, 0.1)
     scales: ClassVar[tuple[str, ...]] = ("sd", "cv")
 
-    def variance(self, prediction: Any, log_scales: Any) -> Any:
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         return math.exp(2.0 * log_scales[0]) + math.exp(2.0 * log_scales[1]) * prediction**2
 
 
@@ -106,8 +111,95 @@ class LogNormal(Noise):
     def unlink(self, value: Any) -> Any:
         return math.exp(value)
 
-    def variance(self, prediction: Any, log_scales: Any) -> Any:
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         return math.exp(2.0 * log_scales[0]) + 0.0 * prediction
+
+
+@dataclass(frozen=True)
+class EarlyLogNormal(LogNormal):
+    """Log-normal noise that is greater at first, ln y ~ N(ln f, σ²(1 + κ² e^(−2t/τ))).
+
+    For drugs injected into a vein: compartments mix at once, blood takes a minute or two.
+
+    Parameters
+    ----------
+    typical : tuple of float
+        σ and κ.
+    by : str
+        The input that says how long it has been.
+    over : float
+        τ, in the unit of that input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = EarlyLogNormal((0.2, 3.0), over=1.0)
+    >>> noise.variance(np.ones(2), np.log(noise.typical), {"time": np.array([0.0, 30.0])}).round(6).tolist()
+    [0.4, 0.04]
+    """
+
+    typical: tuple[float, ...] = (0.2, 2.0)
+    by: str = "time"
+    over: float = 1.0
+    scales: ClassVar[tuple[str, ...]] = ("log_sd", "early")
+    constant: ClassVar[bool] = False
+
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
+        if inputs is None:
+            raise InputError(f"noise that is greater at first needs the input '{self.by}' of every measurement.")
+        early = math.exp(2.0 * (log_scales[1] - inputs[self.by] / self.over))
+        return math.exp(2.0 * log_scales[0]) * (1.0 + early) + 0.0 * prediction
+
+
+@dataclass(frozen=True)
+class Several(Noise):
+    """Several outputs, each with a noise of its own, y ~ p_d(y | f), d being an input of the model.
+
+    Parameters
+    ----------
+    by : str
+        The input that says of each measurement which output it is: 1, 2, …
+    noises : tuple of Noise
+        In that order. They have to be Gaussian on the same scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = Several(by="output", noises=(Proportional((0.1,)), Additive((2.0,))))
+    >>> inputs = {"output": np.array([1.0, 2.0])}
+    >>> noise.variance(np.array([10.0, 10.0]), np.log(noise.typical), inputs).round(6).tolist()
+    [1.0, 4.0]
+    """
+
+    by: str = ""
+    noises: tuple[Noise, ...] = ()
+    typical: tuple[float, ...] = field(default=(), init=False)
+    scales: tuple[str, ...] = field(default=(), init=False)  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        if not self.by or len(self.noises) < 2 or any(isinstance(noise, Several) for noise in self.noises):
+            raise InputError("Several noise needs the name of an input, `by`, and two or more noises.")
+        if len({isinstance(noise, LogNormal) for noise in self.noises}) > 1:
+            raise InputError("Several noise cannot mix log-normal noise with noise on the measured scale.")
+        scales = [f"{scale}_{place}" for place, noise in enumerate(self.noises, 1) for scale in noise.scales]
+        object.__setattr__(self, "scales", tuple(scales))
+        object.__setattr__(self, "typical", tuple(value for noise in self.noises for value in noise.typical))
+
+    def link(self, value: Any) -> Any:
+        return self.noises[0].link(value)
+
+    def unlink(self, value: Any) -> Any:
+        return self.noises[0].unlink(value)
+
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
+        if inputs is None:
+            raise InputError(f"the noise of several outputs needs the input '{self.by}' of every measurement.")
+        total, first = 0.0 * prediction, 0
+        for place, noise in enumerate(self.noises, 1):
+            own = [log_scales[first + at] for at in range(len(noise.scales))]
+            total = math.where(inputs[self.by] == float(place), noise.variance(prediction, own), total)
+            first += len(noise.scales)
+        return total
 
 
 def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:

@@ -36,6 +36,9 @@ class Parameter:
         (for a positive quantity: 0.5 means by a factor of about 1.6); one unit of coordinate.
     description : str
         What it is, for tables and reports.
+    tied : str
+        Parameters of the same label are the same quantity on several occasions: in a learned Gaussian prior they have
+        mean zero in their coordinate, one spread, and no correlation with others.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Parameter:
     bounds: tuple[float, float] | None = None
     spread: float = 0.5
     description: str = ""
+    tied: str = ""
 
     def __post_init__(self) -> None:
         lower, upper = self.limits

@@ -68,15 +68,20 @@ class Predictive:
         return (self.weight[:, :, None] * torch.special.ndtr(off)).sum(0)
 
     def log_density(self) -> Tensor:
-        """Log density of each measurement in the output's unit, (task, observation); meaningless where padded."""
+        """Log density of each measurement in the output's unit, (task, observation); meaningless where padded.
+
+        Of a measurement that is only known to lie below a limit it is the log probability of that.
+        """
         off = (self.problem.target - self.centre - self.shift) / self.total_sd
         each = -0.5 * off**2 - self.total_sd.log() - 0.5 * math.log(2.0 * math.pi)
         density = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
+        censored = self.problem.batch.censored
         with torch.enable_grad():  # the link stretches the output's unit
             value = torch.where(self.problem.batch.mask, self.problem.batch.output, torch.ones_like(off[0]))
             at = value.detach().requires_grad_()
             (stretch,) = torch.autograd.grad(self.problem.model.noise.link(at).sum(), at)
-        return density + stretch.abs().log()
+        density = density + stretch.abs().log()
+        return density if censored is None else torch.where(censored, self.cumulative().log(), density)
 
 
 def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Predictive:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from metasci.batch import Batch, repeat_last
 from metasci.errors import InputError
-from metasci.io.arrays import assemble, check_dataset, present, width
+from metasci.io.arrays import assemble, below_name, check_dataset, present, width
 from metasci.io.cards import Card
 from metasci.io.tables import read_table, tidy
 from metasci.units import convert
@@ -142,12 +142,15 @@ class TaskSet:
         for name in card.histories:
             task, event = np.nonzero(~np.isnan(ds[name].values))
             given = {card.column(name).at: f"{name}_time", name: name}
+            given |= {column.name: column.name for column in card.event_columns(name) if column.name in ds}
             parts.append(
                 pd.DataFrame({"_": task, **{to: ds[key].values[task, event] for to, key in given.items()}})
             )
         task, observation = np.nonzero(present(ds, card))
         names = [*card.inputs, card.output.name]
         measured = {name: ds[name].values[task, observation] for name in names}
+        if (below := below_name(card)) in ds:
+            measured[below] = ds[below].values[task, observation]
         parts.append(pd.DataFrame({"_": task, **measured}))
         rows = pd.concat(parts, ignore_index=True).sort_values("_", kind="stable", ignore_index=True)
         task = rows.pop("_").to_numpy()
@@ -156,7 +159,8 @@ class TaskSet:
         known = {name: ds[name].values[task] for name in card.covariates}
         frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
         frame[list(rows.columns)] = rows
-        stated = {name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories)}
+        columns = [column.name for column in card.with_role("event") if column.name in ds]
+        stated = {name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories, *columns)}
         if not units:
             frame.attrs["units"] = stated
             return frame
@@ -273,18 +277,28 @@ class TaskSet:
         for name, given in model.histories.items():
             for key, unit in ((name, given.unit), (f"{name}_time", model.inputs[given.at].unit)):
                 arrays[key] = np.nan_to_num(self._values(key, unit, f"model '{model.name}'"))[:, None, :]
+            for column, told in given.columns.items():
+                key = f"{name}_{column}"
+                blank = np.full(arrays[name].shape, told.default)
+                if key in self.dataset:
+                    values = self._values(key, told.unit, f"model '{model.name}'")[:, None, :]
+                    blank = np.where(np.isnan(values), blank, values)
+                arrays[key] = blank
         output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
         known = [self._covariate(name, model) for name in covariates]
 
         def tensor(values: NDArray[Any]) -> Tensor:
             return torch.tensor(np.ascontiguousarray(values), dtype=dtype or torch.float64, device=device)
 
+        below = self.dataset.get(below_name(self.card))
+        censored = None if below is None else torch.tensor(below.values == 1.0, device=device)
         return Batch(
             inputs={name: tensor(values) for name, values in arrays.items()},
             output=tensor(np.nan_to_num(output)),
             mask=torch.tensor(~np.isnan(output), device=device),
             covariates=tensor(np.stack(known, axis=1) if known else np.empty((len(self), 0))),
             names=self.names,
+            censored=censored,
         )
 
     def _values(self, name: str, unit: str | None, asker: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
 import metasci as ms
 from metasci.errors import InputError
@@ -27,7 +28,7 @@ from metasci.meta import (
 from metasci.meta.episodes import sample_support
 from metasci.meta.gauss_newton import map_estimate
 from metasci.meta.implied import implied_precision
-from metasci.meta.problem import pooled
+from metasci.meta.pooled import pooled_estimate
 from metasci.tasks import Batch
 
 FLOAT = torch.float64
@@ -380,11 +381,22 @@ def test_a_penalty_makes_an_unlawful_model_lawful() -> None:
     assert float(Problem(rising, batch, 1.0).penalty_cost(free.coordinates)) > 0.0
 
 
-def test_pooled_batch_has_every_measurement_once() -> None:
-    batch = decays(3)
-    together = pooled(batch)
-    assert together.output.shape == (1, 24)
-    torch.testing.assert_close(together.output.ravel(), batch.output.ravel())
+def test_pooled_estimate_is_the_least_cost_of_all_tasks_together() -> None:
+    problem = Problem(decay, decays(3))
+    size = len(decay.parameters)
+    mean, log_noise = torch.zeros(1, size, dtype=FLOAT), torch.tensor([0.05, 0.1], dtype=FLOAT).log()
+    precision = torch.eye(size, dtype=FLOAT)[None]
+    found = pooled_estimate(problem, mean, precision, log_noise)
+
+    def cost(z: np.ndarray) -> float:
+        at = torch.as_tensor(z)[None].expand(3, -1)
+        return float(problem.negative_log_likelihood(at, log_noise).sum()) + 0.5 * float((z**2).sum())
+
+    best = minimize(
+        cost, np.zeros(size), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 4000}
+    )
+    assert bool(found.converged)
+    np.testing.assert_allclose(found.coordinates[0].numpy(), best.x, atol=1e-6)
 
 
 def test_unknown_covariates_widen_the_prior_and_take_their_expectation() -> None:

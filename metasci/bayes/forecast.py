@@ -59,9 +59,8 @@ def curve(posterior: Posterior, model: Model, inputs: Mapping[str, Any], task: s
     index = _position(posterior, task)
     physical = model.parameters.to_physical(posterior.draws["coordinates"][:, index, None, :])
     arrays = {name: np.asarray(values, float) for name, values in inputs.items()}
-    for history in model.histories:
-        for name in (history, f"{history}_time"):
-            arrays[name] = np.atleast_2d(arrays[name])
+    for name in model.event_names:
+        arrays[name] = np.atleast_2d(arrays[name])
     return np.asarray(model(arrays, physical))
 
 
@@ -92,7 +91,7 @@ def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int
     noise = model.noise
     centre = np.asarray(noise.link(values))
     scales = posterior.draws["log_noise"].T[..., None]
-    sd = np.sqrt(noise.variance(values, scales))
+    sd = np.sqrt(noise.variance(values, scales, rows.inputs))
     if "noise_precision" in posterior.draws:
         sd = sd / np.sqrt(posterior.draws["noise_precision"][:, index, None])
     random = np.random.default_rng(seed)

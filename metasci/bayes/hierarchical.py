@@ -35,11 +35,14 @@ class Rows:
     inputs : dict of str to array
         Each (row,); a history and its times (row, event).
     output : array, (row,)
+    censored : array of bool, (row,)
+        Where the output is a limit below which the true value lies.
     """
 
     task: np.ndarray
     inputs: dict[str, np.ndarray]
     output: np.ndarray
+    censored: np.ndarray
 
 
 def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
@@ -56,7 +59,7 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     if support is not None:
         mask &= np.asarray(support, bool)
     task, observation = np.nonzero(mask)
-    events = {name for history in model.histories for name in (history, f"{history}_time")}
+    events = set(model.event_names)
     inputs = {}
     for name in model.input_names:
         values = np.asarray(batch.inputs[name], float)
@@ -64,7 +67,8 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
             inputs[name] = values.reshape(len(values), values.shape[-1])[task]
         else:
             inputs[name] = np.broadcast_to(values, mask.shape)[task, observation]
-    return Rows(task, inputs, np.asarray(batch.output, float)[task, observation])
+    censored = np.zeros_like(mask) if batch.censored is None else np.asarray(batch.censored)
+    return Rows(task, inputs, np.asarray(batch.output, float)[task, observation], censored[task, observation])
 
 
 def hierarchical(
@@ -114,6 +118,10 @@ def hierarchical(
     Sources: Lewandowski, Kurowicka and Joe, J Multivariate Anal 100 (2009) 1989; Papaspiliopoulos, Roberts and
     Sköld, Stat Sci 22 (2007) 59, for centring.
     """
+    if model.joint:
+        raise InputError(
+            f"'{model.name}' computes the predictions of a task together and cannot be written in PyTensor."
+        )
     rows = flatten(model, batch, support)
     if not len(rows.task):
         raise InputError("a hierarchical model needs at least one measurement.")
@@ -146,18 +154,19 @@ def hierarchical(
             pm.Deterministic(name, value, dims="task")
         log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale")
         prediction = model(inputs, {name: value[row_task] for name, value in physical.items()})
-        variance = noise.variance(prediction, [log_noise[i] for i in range(len(noise.scales))])
+        variance = noise.variance(prediction, [log_noise[i] for i in range(len(noise.scales))], inputs)
         if task_noise:
             log_shape = pm.Normal("log_noise_shape", 1.0, 1.0)
             shape = pm.Deterministic("noise_shape", pt.exp(log_shape))
             variance = variance / pm.Gamma("noise_precision", shape, shape, dims="task")[row_task]
-        pm.Normal(
-            "measurement",
-            noise.link(prediction),
-            pt.sqrt(variance),
-            observed=np.asarray(noise.link(rows.output)),
-            dims="row",
-        )
+        centre, sd, observed = noise.link(prediction), pt.sqrt(variance), np.asarray(noise.link(rows.output))
+        if rows.censored.any():  # what lies below a limit counts by the probability of lying there
+            below = pm.logcdf(pm.Normal.dist(centre[rows.censored], sd[rows.censored]), observed[rows.censored])
+            pm.Potential("below_limit", below.sum())
+            seen = ~rows.censored
+            pm.Normal("measurement", centre[seen], sd[seen], observed=observed[seen])
+        else:
+            pm.Normal("measurement", centre, sd, observed=observed, dims="row")
     return built
 
 

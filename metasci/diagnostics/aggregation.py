@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
 from metasci.evaluation import per_task_least_squares
-from metasci.meta.gauss_newton import map_estimate
-from metasci.meta.problem import Problem, pooled
+from metasci.meta.pooled import pooled_estimate
+from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.prior import Prior, meta_calibrate
 from metasci.tasks import TaskSet
@@ -141,7 +141,7 @@ def task_aggregation(prior: Prior | Model, tasks: TaskSet) -> xr.Dataset:
     random = dersimonian_laird(z, variance)
     centre = torch.as_tensor(random.mean)[None]
     faint = 1e-6 * torch.eye(z.shape[1], dtype=centre.dtype)[None]
-    together = map_estimate(Problem(model, pooled(batch)), centre, faint, log_noise, steps=100)
+    together = pooled_estimate(problem, centre, faint, log_noise, steps=100)
     information = fisher_information(problem, together.coordinates.expand(len(batch), -1), log_noise)
     share = torch.linalg.solve(information.sum(0), information).diagonal(dim1=1, dim2=2).numpy()
     count = len(z)

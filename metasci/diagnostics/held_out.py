@@ -146,7 +146,7 @@ def _use_once(
 
     def measured(coordinates: torch.Tensor) -> tuple[torch.Tensor, Batch]:
         curve = problem.predict(coordinates)
-        output = noise.unlink(noise.link(curve) + noise.variance(curve, log_noise).sqrt() * white)
+        output = noise.unlink(noise.link(curve) + problem.variance(curve, log_noise).sqrt() * white)
         there = Batch(batch.inputs, output.detach(), support, batch.covariates, batch.names)
         return noise.link(curve).detach(), there
 

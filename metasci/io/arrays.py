@@ -18,7 +18,7 @@ from metasci.units import convert, same_dimension
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["assemble", "check_dataset", "present", "width"]
+__all__ = ["assemble", "below_name", "check_dataset", "present", "width"]
 
 
 def present(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
@@ -27,6 +27,11 @@ def present(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     for name in card.inputs:
         there |= ~np.isnan(dataset[name].values)
     return np.asarray(there)
+
+
+def below_name(card: Card) -> str:
+    """The variable that is 1 where a measurement is only known to lie below what stands there, its limit."""
+    return f"{card.output.name}_below"
 
 
 def width(there: NDArray[np.bool_]) -> int:
@@ -55,15 +60,19 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
     names = (*card.inputs, output)
     for name, values in zip(names, pack(observed, *names), strict=True):
         variables[name] = (("task", "observation"), values, _attrs(card, name, units))
-    events = {
-        name: pack(table[name].notna().to_numpy(), name, card.column(name).at) for name in card.histories
-    }
-    longest = max((amounts.shape[1] for amounts, _ in events.values()), default=0)
-    for name, packed in events.items():
-        at = card.column(name).at
-        for key, source, values in ((name, name, packed[0]), (f"{name}_time", at, packed[1])):
-            padded = np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=np.nan)
-            variables[key] = (("task", "event"), padded, _attrs(card, source, units))
+    below = below_name(card)
+    if below in table:
+        variables[below] = (("task", "observation"), pack(observed, below)[0], {"units": "1"})
+    events = {}
+    for name in card.histories:
+        told = [column.name for column in card.event_columns(name) if table[column.name].notna().any()]
+        keys, sources = (name, f"{name}_time", *told), (name, card.column(name).at, *told)
+        packed = pack(table[name].notna().to_numpy(), *sources)
+        events.update(zip(keys, zip(sources, packed, strict=True), strict=True))
+    longest = max((values.shape[1] for _, values in events.values()), default=0)
+    for key, (source, values) in events.items():
+        padded = np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=np.nan)
+        variables[key] = (("task", "event"), padded, _attrs(card, source, units))
     for name in card.covariates:
         values = table[name].groupby(codes).first().to_numpy()  # the first that is not NaN
         variables[name] = (("task",), values, _attrs(card, name, units))
@@ -113,6 +122,11 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
     for name in card.histories:
         dims |= {name: ("task", "event"), f"{name}_time": ("task", "event")}
         units |= {name: card.column(name).unit, f"{name}_time": card.column(card.column(name).at).unit}
+        told = [column for column in card.event_columns(name) if column.name in dataset]
+        dims |= {column.name: ("task", "event") for column in told}
+        units |= {column.name: column.unit for column in told}
+    if (below := below_name(card)) in dataset:
+        dims[below], units[below] = observed, "1"
     for name in card.covariates:
         if name not in dataset:
             dataset[name] = ("task", np.full(len(labels), np.nan), {"units": units[name]})
@@ -164,8 +178,9 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
     """The Dataset in the model's units (or its own, without a model), its values within limits."""
     units = target_units(card, model)
     if model is None:
-        units = {name: dataset[name].attrs.get("units", "1") for name in units}
+        units = {name: dataset[name].attrs.get("units", "1") for name in units if name in dataset}
     units |= {f"{name}_time": units[card.column(name).at] for name in card.histories}
+    units = {name: unit for name, unit in units.items() if name in dataset}
     converted = {}
     for name, unit in units.items():
         variable = dataset[name]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLES", "Card", "Column"]
 
-ROLES = ("task", "input", "output", "covariate", "history", "note")
+ROLES = ("task", "input", "output", "covariate", "history", "event", "note")
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ class Column:
         What it is called in the package.
     role : str
         One of `ROLES`: names the task; varies along its measurements; is measured; is constant
-        within the task; is an amount given to it; is not used.
+        within the task; is an amount given to it; is told of each such amount; is not used.
     unit : str
         ``"1"`` if dimensionless, empty if it is no quantity.
     description : str
         One line.
     at : str
-        For a history: name of the input that dates the amounts.
+        For a history: name of the input that dates the amounts. For what is told of each amount: the history,
+        with whose name its own begins, as in ``dose_duration``.
     """
 
     header: str
@@ -54,6 +55,9 @@ class Column:
 @dataclass(frozen=True)
 class Card:
     """What a table holds. The keys are those of `dataset.toml`; `task` holds headers.
+
+    With `events` the table is one of events, as NONMEM reads them; it says which header stands for which of
+    NONMEM's names.
 
     Examples
     --------
@@ -83,6 +87,7 @@ class Card:
     traps: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     protocol: Mapping[str, Any] = field(default_factory=dict)
+    events: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -127,6 +132,10 @@ class Card:
                     return column
         known = ", ".join(column.name for column in self.columns)
         raise InputError(f"the data '{self.name}' have no column '{name_or_header}'; known are {known}.")
+
+    def event_columns(self, history: str) -> tuple[Column, ...]:
+        """What is told of each amount of a history beside its time."""
+        return tuple(column for column in self.with_role("event") if column.at == history)
 
     # to and fro ----------------------------------------------------------------------------------
 
@@ -206,6 +215,8 @@ class Card:
             add(name, "covariate", unit)
         for name, history in model.histories.items():
             add(name, "history", history.unit, history.at)
+            for key, told in history.columns.items():
+                add(f"{name}_{key}", "event", told.unit, name)
         add(model.output.name, "output", model.output.unit)
         title = f"Data for {model.name}"
         return cls(model.name, title=title, task=("task",), model=model.name, columns=tuple(columns))
@@ -230,12 +241,14 @@ def _check(card: Card) -> None:
             )
         if headers.count(column.header) > 1 or names.count(column.name) > 1:
             raise InputError(f"{where} names column '{column.header}' (or '{column.name}') twice.")
-        if column.role in ("input", "output", "covariate", "history") and not column.unit:
+        if column.role in ("input", "output", "covariate", "history", "event") and not column.unit:
             raise InputError(
                 f"{where} gives column '{column.header}' no unit (write \"1\" if dimensionless)."
             )
         if column.role == "history" and column.at not in card.inputs:
             raise InputError(f"{where} has to say `at` which input column '{column.header}' is given.")
+        if column.role == "event" and not (column.at in card.histories and column.name.startswith(f"{column.at}_")):
+            raise InputError(f"{where} has to say `at` which history column '{column.header}' belongs to.")
     outputs = card.with_role("output")
     if len(outputs) != 1:
         raise InputError(f"{where} needs exactly one column with the role 'output', not {len(outputs)}.")

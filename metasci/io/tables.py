@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table", "target_units", "tidy"]
 
-_QUANTITIES = ("input", "output", "covariate", "history")
+_QUANTITIES = ("input", "output", "covariate", "history", "event")
 _WITH_UNIT = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<unit>[^\[\]]*)\]$")
 _EMPTY = {"", "na", "n/a", "nan", "<na>", "none", "null"}
 _TASK = Column("task", "task", "task")
@@ -52,7 +52,8 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a CSV file (UTF-8, commas between cells, points in numbers) by its card.
 
-    Headers are those of the card, or a name with its unit, ``time [h]``. Tasks are named by a column
+    Headers are those of the card, or a name with its unit, ``time [h]``. A measurement of which is only known that it
+    lies below a limit is written ``<0.1``. Tasks are named by a column
     ``task``, else by the card's task columns, else the whole file is one task with the file's name.
 
     Parameters
@@ -112,6 +113,7 @@ def tidy(
     fault = Faults(where, {name: column.header for name, column in given.items()}, cells, frame.index)
 
     numbers: dict[str, NDArray[np.float64]] = {}
+    below = np.zeros(len(frame), dtype=bool)
     for column in card.columns:
         if column.role not in _QUANTITIES:
             continue
@@ -119,7 +121,10 @@ def tidy(
             numbers[column.name] = np.full(len(frame), np.nan)
             continue
         found = given[column.name]
-        values = _numbers(cells[column.name], partial(fault, column.name))
+        read = cells[column.name]
+        if column.role == "output":
+            read, below = _censored(read)
+        values = _numbers(read, partial(fault, column.name))
         numbers[column.name] = convert(
             values, found.unit, units[column.name], f"{where}, column '{found.header}'"
         )
@@ -134,7 +139,8 @@ def tidy(
     check_limits(card, model, numbers, units, fault)
     check_amounts(card, numbers, fault)
     notes = {name: values for name, values in texts.items() if name != "task"}
-    table = pd.DataFrame({"task": labels, **numbers, **notes}, index=frame.index)
+    limits = {f"{card.output.name}_below": below.astype(float)} if below.any() else {}
+    table = pd.DataFrame({"task": labels, **numbers, **limits, **notes}, index=frame.index)
     check_tasks(card, model, table, kept, fault)
     table = table[kept]
     missing = [name for name in card.covariates if table[name].isna().any()]
@@ -151,6 +157,7 @@ def target_units(card: Card, model: Model | None) -> dict[str, str]:
         **model.covariates,
         **{name: item.unit for name, item in model.inputs.items()},
         **{name: item.unit for name, item in model.histories.items()},
+        **{f"{name}_{key}": told.unit for name, item in model.histories.items() for key, told in item.columns.items()},
         card.output.name: model.output.unit,
     }
     for name in units.keys() & named.keys():
@@ -251,6 +258,18 @@ def _numbers(cells: pd.Series[Any], fault: Callable[[int, str], InputError]) -> 
     for at in np.flatnonzero(np.isinf(values))[:1]:
         raise fault(int(at), f"'{cells.iloc[at]}' is not a finite number")
     return values
+
+
+def _censored(cells: pd.Series[Any]) -> tuple[pd.Series[Any], NDArray[np.bool_]]:
+    """The cells without the sign of a value below a limit, ``<0.1``, and which have it."""
+    below = np.array([isinstance(cell, str) and cell.lstrip().startswith("<") for cell in cells], dtype=bool)
+    if not below.any():
+        return cells, below
+    bare = [
+        str(cell).strip().removeprefix("<").strip() if limit else cell
+        for cell, limit in zip(cells, below, strict=True)
+    ]
+    return pd.Series(bare, index=cells.index, dtype=object), below
 
 
 def _number(cell: Any, at: int, fault: Callable[[int, str], InputError]) -> float:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.gauss_newton import full_curvature, map_estimate
+from metasci.meta.likelihood import pull_and_curvature
 from metasci.meta.problem import Problem
 
 _NEWTON, _FLAT = 8, 1e-9
@@ -136,12 +137,15 @@ def _slope_and_hessian(problem: Problem, population: Population, at: Tensor) -> 
     """Linked prediction and expected Hessian of the negative log posterior, with a graph."""
     line = problem.linearise(at, population.log_noise, create_graph=True)
     mask = problem.batch.mask
-    curve = torch.where(mask, 1.0 / line.variance, 0.0)
+    relative = None
     if not problem.model.noise.constant:
         linked = line.prediction
-        variance = problem.model.noise.variance(problem.model.noise.unlink(linked), population.log_noise)
+        variance = problem.variance(problem.model.noise.unlink(linked), population.log_noise)
         (slope,) = torch.autograd.grad(variance.sum(), linked, create_graph=True)
-        curve = curve + torch.where(mask, 0.5 * (slope / variance) ** 2, 0.0)
+        relative = slope / variance
+    residual = problem.target - line.prediction
+    _, curve = pull_and_curvature(residual, line.variance, relative, problem.batch.censored)
+    curve = torch.where(mask, curve, 0.0)
     return line.prediction, population.precision + torch.einsum(
         "toi,to,toj->tij", line.jacobian, curve, line.jacobian
     )

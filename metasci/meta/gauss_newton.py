@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metasci.meta.likelihood import pull_and_curvature, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
@@ -151,15 +152,12 @@ def normal_equations(
     """Gradient and Gauss–Newton Hessian of the negative log posterior, squared scaled residuals, linearisation."""
     line = problem.linearise(at, log_noise)
     mask = problem.batch.mask
-    trust = torch.where(mask, weight[:, None] / line.variance, torch.zeros_like(line.variance))
+    variance = line.variance / weight[:, None]
     residual = problem.target - line.prediction
-    pull = trust * residual
-    curve = trust
     slope = _variance_slope(problem, line.prediction, log_noise)
-    if slope is not None:  # the variance moves with the prediction: Fisher information of a Gaussian's scale
-        relative = torch.where(mask, slope / line.variance, torch.zeros_like(slope))
-        pull = pull - 0.5 * relative * (1.0 - trust * residual**2)
-        curve = curve + 0.5 * relative**2
+    relative = None if slope is None else slope / line.variance
+    pull, curve = pull_and_curvature(residual, variance, relative, problem.batch.censored)
+    pull, curve = (torch.where(mask, values, torch.zeros_like(values)) for values in (pull, curve))
     gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum(
         "to,toi->ti", pull, line.jacobian
     )
@@ -167,7 +165,8 @@ def normal_equations(
     if problem.penalty and problem.model.constraints:
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
-    squared = torch.where(mask, residual**2 / line.variance, torch.zeros_like(residual))
+    squared = squared_residual(residual, line.variance, problem.batch.censored)
+    squared = torch.where(mask, squared, torch.zeros_like(residual))
     return gradient, hessian, squared, line
 
 
@@ -177,12 +176,14 @@ def _variance_slope(problem: Problem, linked: Tensor, log_noise: Tensor) -> Tens
         return None
     with torch.enable_grad():
         at = linked.detach().clone().requires_grad_()
-        variance = problem.model.noise.variance(problem.model.noise.unlink(at), log_noise)
+        variance = problem.variance(problem.model.noise.unlink(at), log_noise)
         (slope,) = torch.autograd.grad(variance.sum(), at)
     return slope
 
 
 def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
+    if problem.model.joint:
+        return _curvature_of_penalty(problem, at)
     with torch.enable_grad():
         points = problem.batch.mask.shape[1]
         free = at.detach()[:, None, :].expand(-1, points, -1).clone().requires_grad_()
@@ -197,6 +198,16 @@ def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
             )
             hessian = hessian + problem.penalty * torch.einsum("to,toi,toj->tij", problem.share, slope, slope)
     return gradient, hessian
+
+
+def _curvature_of_penalty(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        free = at.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(problem.penalty_cost(free).sum(), free, create_graph=True)
+        rows = [
+            torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(at.shape[1])
+        ]
+    return slope.detach(), torch.stack(rows, 1)
 
 
 def _solve(hessian: Tensor, gradient: Tensor) -> Tensor:

@@ -20,9 +20,12 @@ from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
 from metasci.meta.gauss_newton import Estimate, map_estimate
 from metasci.meta.outer import Outer, outer_state, outer_step
-from metasci.meta.problem import Problem, pooled
+from metasci.meta.pooled import pooled_estimate
+from metasci.meta.problem import Problem
 from metasci.meta.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
 from metasci.meta.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
+from metasci.meta.ties import free_means, is_tied, tied_covariance
+from metasci.parameters import ParameterSpace
 
 __all__ = ["GaussianPrior", "pooled_fit"]
 
@@ -62,6 +65,8 @@ class GaussianPrior:
     predictive_iterations : int
     learning_rate : float
         Of Adam on the predictive objective, falling to zero along a cosine.
+    tasks_per_step : int, optional
+        Tasks drawn anew for every iteration on the predictive objective; all of them by default.
 
     Notes
     -----
@@ -87,6 +92,7 @@ class GaussianPrior:
     support: str = "random"
     predictive_iterations: int = 150
     learning_rate: float = 0.02
+    tasks_per_step: int | None = None
 
     name = "Gaussian prior"
 
@@ -106,6 +112,11 @@ class GaussianPrior:
 
     def initial(self, problem: Problem, design: Design) -> State:
         """Start from one fit to all tasks pooled."""
+        if is_tied(problem.model.parameters) and self.objective != "expectation":
+            raise InputError(
+                f"'{problem.model.name}' has parameters tied over occasions, which are learned by "
+                "expectation-maximisation only: leave `objective` as it is."
+            )
         count, size = len(problem), len(problem.model.parameters)
         factory = problem.batch.output.new_zeros
         centre, log_noise = pooled_fit(problem)
@@ -135,11 +146,11 @@ class GaussianPrior:
         first = float(state["iteration"]) == 0.0
         estimate = map_estimate(
             problem, x @ state["coefficients"].T, precision, state["log_noise"], state["noise_precision"],
-            start=state["coordinates"], steps=50 if first else 6, tolerance=1e-4,
+            start=state["coordinates"], steps=8 if first else 4, tolerance=1e-3,
         )  # fmt: skip
         used = estimate.finite
         new = dict(state)
-        new.update(self._population(estimate, x, state))
+        new.update(self._population(estimate, x, state, problem.model.parameters))
         new.update(self._noise(problem, estimate, state))
         spread = new["covariance"].diagonal().sqrt()
         moved = (new["coefficients"] - state["coefficients"]).abs() / spread[:, None]
@@ -186,8 +197,14 @@ class GaussianPrior:
             outer, packed(state)
         )
         free = {name: value.detach().requires_grad_() for name, value in packed(state).items()}
-        support = sample_support(problem.batch.mask, self.shots, self.support, seed * 1_000_003 + refined)
-        cost = predictive_cost(problem, design, free, support, belief, self.correlated)
+        drawn = seed * 1_000_003 + refined
+        part, known = problem, design
+        if self.tasks_per_step is not None and self.tasks_per_step < len(problem):
+            generator = torch.Generator().manual_seed(drawn)
+            chosen = torch.randperm(len(problem), generator=generator)[: self.tasks_per_step].sort().values
+            part, known = problem.select(chosen), design.select(chosen)
+        support = sample_support(part.batch.mask, self.shots, self.support, drawn)
+        cost = predictive_cost(part, known, free, support, belief, self.correlated, len(problem) / len(part))
         slopes = torch.autograd.grad(cost, list(free.values()))
         gradient = dict(zip(free, slopes, strict=True))
         if not all(bool(torch.isfinite(slope).all()) for slope in slopes):
@@ -209,7 +226,7 @@ class GaussianPrior:
             value = value - 0.5 * state["relevance"][0] * (effects * (precision @ effects)).sum()
         return value
 
-    def _population(self, estimate: Estimate, x: Tensor, state: State) -> State:
+    def _population(self, estimate: Estimate, x: Tensor, state: State, space: ParameterSpace) -> State:
         """Coefficients, their covariance over the design, the spread between tasks, and the relevance."""
         use = estimate.finite
         z, scatter, x = estimate.coordinates[use], estimate.covariance[use], x[use]
@@ -219,7 +236,7 @@ class GaussianPrior:
             [relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)]
         )
         design_covariance = torch.linalg.inv(x.T @ x + torch.diag(strength))
-        coefficients = z.T @ x @ design_covariance
+        coefficients = z.T @ x @ design_covariance * free_means(space, z)[:, None]
         off = z - x @ coefficients.T
         shape = self.regularisation * 0.1 * torch.eye(size, dtype=z.dtype, device=z.device)
         covariance = off.T @ off + scatter.sum(0) + shape
@@ -227,6 +244,8 @@ class GaussianPrior:
         covariance = covariance / (count + self.regularisation)
         if not self.correlated:
             covariance = torch.diag(covariance.diagonal())
+        if is_tied(space):
+            covariance = tied_covariance(covariance, space)
         if covariates:
             effects = coefficients[:, 1:]
             explained = (effects * torch.linalg.solve(covariance, effects)).sum()
@@ -298,13 +317,13 @@ def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:
     """One set of coordinates for all tasks, and the noise that leaves."""
     size = len(problem.model.parameters)
     sound = _finite_at_typical(problem)
-    together = Problem(problem.model, pooled(problem.batch.select(sound.nonzero()[:, 0])), problem.penalty)
+    together = problem.select(sound.nonzero()[:, 0])
     centre = problem.batch.output.new_zeros(1, size)
     precision = torch.eye(size, dtype=centre.dtype, device=centre.device)[None] * 0.25
     log_noise = centre.new_tensor([math.log(value) for value in problem.model.noise.typical])
     for _ in range(3):
-        estimate = map_estimate(together, centre, precision, log_noise)
-        ones = torch.ones(1, dtype=centre.dtype, device=centre.device)
+        estimate = pooled_estimate(together, centre, precision, log_noise, steps=20, tolerance=1e-3)
+        ones = torch.ones(len(together), dtype=centre.dtype, device=centre.device)
         log_noise = _noise_scales(together, estimate, together.batch.mask, ones, log_noise)
     return estimate.coordinates[0], log_noise
 
@@ -325,13 +344,13 @@ def _noise_scales(
     if len(log_noise) == 1:
         return log_noise + 0.5 * torch.log(weighted.sum() / mask.sum())
     raw = problem.model.noise.unlink(estimate.prediction)
-    squared = weighted * problem.model.noise.variance(raw, log_noise)
+    squared = weighted * problem.variance(raw, log_noise)
     free = log_noise.clone().requires_grad_()
     search = torch.optim.LBFGS([free], max_iter=25, line_search_fn="strong_wolfe")
 
     def cost() -> Tensor:
         search.zero_grad()
-        variance = problem.model.noise.variance(raw, free)
+        variance = problem.variance(raw, free)
         each = torch.where(mask, squared / variance + torch.log(variance), torch.zeros_like(squared))
         # a scale may vanish: a faint pull towards the start keeps its logarithm finite
         total = 0.5 * each.sum() + 0.01 * (free - log_noise).square().sum()

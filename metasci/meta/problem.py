@@ -1,12 +1,12 @@
 """A model held against the measurements of a batch of tasks: predictions, slopes and log-likelihoods, tasks first.
 
 An equation broadcasts, and one measurement's prediction depends on its own copy of the coordinates only. So
-one reverse pass through copies spread over the measurements gives the whole Jacobian of every task.
+one reverse pass through copies spread over the measurements gives the whole Jacobian of every task. A model whose
+predictions of a task belong together has one forward pass through copies of the tasks instead, one for each parameter.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,10 +14,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from metasci.meta.likelihood import cost
+from metasci.meta.ragged import Ragged
 from metasci.model import Model
 from metasci.tasks import Batch
 
-__all__ = ["Linearisation", "Problem", "pooled"]
+__all__ = ["Linearisation", "Problem"]
 
 
 @dataclass(frozen=True)
@@ -82,24 +84,55 @@ class Problem:
         """The same problem on some of the tasks."""
         return replace(self, batch=self.batch.select(index))
 
+    @cached_property
+    def ragged(self) -> Ragged | None:
+        """The tasks in groups of like size, where padding them all to the longest would be a waste."""
+        return Ragged.of(self.batch)
+
     def predict(self, coordinates: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
         """Predictions in the output's unit, (task, observation), from coordinates (task, parameter)."""
-        return self.model.at(coordinates[:, None, :], self.batch.inputs if inputs is None else inputs)
+        return self._at(coordinates[:, None, :], inputs)
+
+    def _at(self, spread: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Predictions from coordinates (task, 1 or observation, parameter)."""
+        if inputs is None and self.ragged is not None:
+            return self.ragged.evaluate(self.model, spread)
+        return self.model.at(spread, self.batch.inputs if inputs is None else inputs)
+
+    def variance(self, prediction: Tensor, log_noise: Tensor) -> Tensor:
+        """The noise's variance on the linked scale, from predictions in the output's unit."""
+        return self.model.noise.variance(prediction, log_noise, self.batch.inputs)
 
     def linearise(self, coordinates: Tensor, log_noise: Tensor, create_graph: bool = False) -> Linearisation:
         """Prediction on the linked scale, its Jacobian, and the noise variance."""
+        if self.model.joint:
+            return self._linearise_jointly(coordinates, log_noise, create_graph)
         with torch.enable_grad():
             spread = coordinates[:, None, :].expand(-1, self.batch.mask.shape[1], -1)
             if not create_graph:
                 spread = spread.detach().clone().requires_grad_()
             elif not spread.requires_grad:
                 spread = spread.clone().requires_grad_()
-            raw = self.model.at(spread, self.batch.inputs)
+            raw = self._at(spread)
             linked = self.model.noise.link(raw)
             (jacobian,) = torch.autograd.grad(linked.sum(), spread, create_graph=create_graph)
         if not create_graph:
             raw, linked = raw.detach(), linked.detach()
-        return Linearisation(linked, jacobian, self.model.noise.variance(raw, log_noise))
+        return Linearisation(linked, jacobian, self.variance(raw, log_noise))
+
+    def _linearise_jointly(self, coordinates: Tensor, log_noise: Tensor, create_graph: bool) -> Linearisation:
+        tasks, size = coordinates.shape
+        copies = replace(self, batch=self.batch.select(torch.arange(tasks).repeat(size)))
+        directions = torch.eye(size, dtype=coordinates.dtype, device=coordinates.device)
+        with torch.set_grad_enabled(create_graph):
+            raw, along = torch.func.jvp(
+                copies.predict, (coordinates.repeat(size, 1),), (directions.repeat_interleave(tasks, 0),)
+            )
+            # the link acts on every prediction by itself
+            linked, along = torch.func.jvp(self.model.noise.link, (raw,), (along,))
+            raw, linked = raw[:tasks], linked[:tasks]
+            jacobian = along.reshape(size, tasks, -1).movedim(0, 2)
+            return Linearisation(linked, jacobian, self.variance(raw, log_noise))
 
     def negative_log_likelihood(
         self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
@@ -112,16 +145,17 @@ class Problem:
         raw = self.predict(coordinates)
         # Where the variance is the same for every prediction, one of them is enough to say it.
         one = raw[:, :1] if self.model.noise.constant else raw
-        variance = self.model.noise.variance(one, log_noise)
+        variance = self.variance(one, log_noise)
         if precision is not None:
             variance = variance / precision[:, None]
-        squared = (self.target - self.model.noise.link(raw)) ** 2 / variance
-        each = 0.5 * (squared + torch.log(variance) + math.log(2.0 * math.pi))
+        each = cost(self.target - self.model.noise.link(raw), variance, self.batch.censored)
         return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
 
     def violation(self, coordinates: Tensor) -> Tensor:
         """Violation of the laws in units of typical noise, (law, task, point); points are the measured conditions."""
-        spread = coordinates[:, None, :].expand(-1, self.batch.mask.shape[1], -1)
+        spread = coordinates[:, None, :]
+        if not self.model.joint:
+            spread = spread.expand(-1, self.batch.mask.shape[1], -1)
         laws = [
             law.violation(lambda inputs: self.model.at(spread, inputs), self.batch.inputs)
             for law in self.model.constraints
@@ -135,23 +169,3 @@ class Problem:
         if not self.model.constraints or (not isinstance(self.penalty, Tensor) and not self.penalty):
             return coordinates.new_zeros(len(coordinates))
         return 0.5 * self.penalty * (self.share * self.violation(coordinates).square()).sum(-1).sum(0)
-
-
-def pooled(batch: Batch) -> Batch:
-    """All measurements of a batch as if they were one task's."""
-    count = batch.mask.numel()
-    width = batch.mask.shape[1]
-
-    def flat(values: Tensor) -> Tensor:
-        if values.dim() == 3:  # a history: every measurement keeps its task's events
-            return values.expand(-1, width, -1).reshape(1, count, -1)
-        return values.reshape(1, count)
-
-    return replace(
-        batch,
-        inputs={name: flat(values) for name, values in batch.inputs.items()},
-        output=flat(batch.output),
-        mask=flat(batch.mask),
-        covariates=batch.covariates[:1],
-        names=("pooled",),
-    )

@@ -64,13 +64,17 @@ def predictive_cost(
     support: Tensor,
     belief: Callable[[State], Tensor],
     correlated: bool,
+    share: float = 1.0,
 ) -> Tensor:
-    """Negative mean log predictive density of the query's measurements, less the belief's share of a measurement."""
+    """Negative mean log predictive density of the query's measurements, less the belief's share of a measurement.
+
+    `share` says how many times more tasks there are in all.
+    """
     seen, judged = problem.trimmed(support), problem.trimmed(~support)
     value, _ = log_predictive(seen, judged, _population(free, design, correlated))
     asked = judged.batch.mask.any(1)
     mean = torch.where(asked, value, 0.0).sum() / asked.sum().clamp(min=1)
-    return -mean - belief(unpacked(free, correlated)) / problem.batch.mask.sum()
+    return -mean - belief(unpacked(free, correlated)) / (share * problem.batch.mask.sum())
 
 
 def finite_tasks(problem: Problem, design: Design, state: State) -> Tensor:

@@ -5,32 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.constraints import NonNegative
-from metasci.math import absolute, exp, sum, where
+from metasci.math import exp, sum, where
 from metasci.model import History, Input, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
+from metasci.patients.superposition import exponential_difference
 
 __all__ = ["one_compartment_bolus", "one_compartment_oral"]
 
 _CONCENTRATION = Output("concentration", "mg/L", "plasma concentration")
-_COINCIDENT = 1e-3
-
-
-def exponential_difference(slow: Any, fast: Any, time: Any) -> Any:
-    """(e^(−slow·t) − e^(−fast·t)) / (fast − slow), smooth where the two rates coincide.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> round(float(exponential_difference(np.array(1.0), np.array(1.0), np.array(1.0))), 12)
-    0.367879441171
-    """
-    gap = (fast - slow) * time
-    near = absolute(gap) < _COINCIDENT
-    half_squared = 0.25 * gap**2
-    series = time * exp(-0.5 * (slow + fast) * time) * (1.0 + half_squared / 6.0 + half_squared**2 / 120.0)
-    direct = time * (exp(-slow * time) - exp(-fast * time)) / where(near, 1.0 + 0.0 * gap, gap)
-    return where(near, series, direct)
 
 
 @equation(

@@ -1,0 +1,105 @@
+"""What a regimen is to reach: a trough, a peak, an area under the curve, or a time above a concentration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metasci.errors import InputError
+
+__all__ = ["Target"]
+
+_KINDS = ("trough", "peak", "auc", "time_above")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A quantity of one dosing interval, and where it is to lie.
+
+    Parameters
+    ----------
+    kind : "trough", "peak", "auc" or "time_above"
+        The concentration at the end of the interval; the highest in it; the area under the curve, scaled to a day where
+        `per` says so; the share of the interval (0 to 1) spent above `threshold`.
+    low, high : float
+        Where it is to lie, in the output's unit; for an area times the unit of time; for a time above, from 0 to 1.
+    threshold : float, optional
+        For a time above, in the output's unit.
+    per : float, optional
+        For an area: the time it is scaled to, such as 24 (h); the interval itself by default.
+
+    Examples
+    --------
+    >>> Target("trough", low=15.0, high=30.0).holds(np.array([10.0, 20.0, 40.0])).tolist()
+    [False, True, False]
+    >>> times, flat = np.linspace(0.0, 12.0, 5), np.full((1, 5), 2.0)
+    >>> float(Target("auc", low=40.0, per=24.0).of(times, flat)[0])
+    48.0
+    """
+
+    kind: str
+    low: float = 0.0
+    high: float = float("inf")
+    threshold: float | None = None
+    per: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise InputError(f"a target is one of {', '.join(_KINDS)}, not '{self.kind}'.")
+        if not self.low < self.high:
+            raise InputError(f"a target's low ({self.low:g}) must lie below its high ({self.high:g}).")
+        if (self.kind == "time_above") != (self.threshold is not None):
+            raise InputError("a threshold belongs to the target time_above, and to no other.")
+
+    def of(self, times: NDArray[np.float64], concentration: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The quantity of each curve, (curve,).
+
+        Parameters
+        ----------
+        times : array, (point,)
+            From the beginning of the interval to just before its end.
+        concentration : array, (curve, point)
+        """
+        if self.kind == "trough":
+            return concentration[:, -1]
+        if self.kind == "peak":
+            return np.asarray(concentration.max(1))
+        length = times[-1] - times[0]
+        if self.kind == "auc":
+            area = np.trapezoid(concentration, times, axis=1)
+            return np.asarray(area * (1.0 if self.per is None else self.per / length))
+        return _share_above(times, concentration, float(self.threshold or 0.0))
+
+    def holds(self, quantity: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each lies where it is to lie."""
+        return (quantity >= self.low) & (quantity <= self.high)
+
+    def unit(self, output: str, time: str) -> str:
+        """The quantity's unit."""
+        return {"auc": f"{output}*{time}", "time_above": "1"}.get(self.kind, output)
+
+    def words(self, output: str, time: str) -> str:
+        """The target in words."""
+        name = {"auc": "area under the curve", "time_above": f"share of time above {self.threshold:g} {output}"
+                if self.threshold is not None else ""}.get(self.kind, self.kind)  # fmt: skip
+        unit = self.unit(output, time)
+        shown = "" if unit == "1" else f" {unit}"
+        if not np.isfinite(self.high):
+            return f"{name} of at least {self.low:g}{shown}"
+        return f"{name} between {self.low:g} and {self.high:g}{shown}"
+
+
+def _share_above(
+    times: NDArray[np.float64], curve: NDArray[np.float64], threshold: float
+) -> NDArray[np.float64]:
+    """Share of the time that straight lines between points lie above the threshold, (curve,)."""
+    off = curve - threshold
+    left, right = off[:, :-1], off[:, 1:]
+    change = np.where(left == right, 1.0, right - left)
+    share = np.where(left == right, (left > 0.0).astype(float), 0.0)
+    above = (np.maximum(right, 0.0) - np.maximum(left, 0.0)) / change
+    share = np.where(left == right, share, np.clip(above, 0.0, 1.0))
+    widths = np.diff(times)
+    return np.asarray((share * widths).sum(1) / widths.sum())

@@ -1,0 +1,105 @@
+"""Tasks of very different size, in groups of like size: padding them all to the longest would be most of the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metasci.model import Model
+from metasci.tasks import Batch
+
+__all__ = ["Ragged"]
+
+_WORTH_IT = 200_000  # places of the padded array
+_PLACES = 60_000  # of a group at most: what stays in a processor's cache is several times faster
+_ALIKE = 0.35  # difference of logarithms within which sizes are alike
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some tasks and their inputs, no wider than they need.
+
+    Attributes
+    ----------
+    index : Tensor, (member,)
+        Which tasks.
+    width : int
+        Observations of the longest of them.
+    inputs : dict of Tensor
+    """
+
+    index: Tensor
+    width: int
+    inputs: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """The tasks of a batch in groups, and where each is found when the groups are joined."""
+
+    groups: tuple[Group, ...]
+    place: Tensor
+    width: int
+
+    @classmethod
+    def of(cls, batch: Batch) -> Ragged | None:
+        """The groups of a batch; None where padding costs little.
+
+        Only what is measured counts towards a task's width.
+        """
+        observations = _last(batch.mask)
+        events = torch.ones_like(observations)
+        histories = [values for values in batch.inputs.values() if values.dim() == 3]
+        for values in histories:
+            events = torch.maximum(events, _last((values[:, 0] != 0.0) & torch.isfinite(values[:, 0])))
+        longest = max((values.shape[2] for values in histories), default=1)
+        padded = batch.mask.numel() * longest
+        if padded < _WORTH_IT or padded < 2 * int((observations * events).sum()):
+            return None
+        order, cuts = _sorted(observations, events)
+        groups = []
+        for index in torch.tensor_split(order, cuts):
+            wide, long = int(observations[index].max()), int(events[index].max())
+            inputs = {
+                name: values[index, :, :long] if values.dim() == 3 else values[index, :wide]
+                for name, values in batch.inputs.items()
+            }
+            groups.append(Group(index, wide, inputs))
+        return cls(tuple(groups), torch.argsort(order), batch.mask.shape[1])
+
+    def evaluate(self, model: Model, spread: Tensor) -> Tensor:
+        """Predictions (task, observation) from coordinates (task, 1 or observation, parameter).
+
+        Beyond a group's width the last prediction stands, as a constant.
+        """
+        parts = []
+        for group in self.groups:
+            own = spread[group.index]
+            value = model.at(own if own.shape[1] == 1 else own[:, : group.width], group.inputs)
+            parts.append(
+                torch.cat([value, value[:, -1:].detach().expand(-1, self.width - value.shape[1])], 1)
+            )
+        return torch.cat(parts)[self.place]
+
+
+def _last(there: Tensor) -> Tensor:
+    """One more than the last place of each row that is true, at least one, (row,)."""
+    places = torch.arange(1, there.shape[1] + 1, device=there.device)
+    return (there * places).amax(1).clamp(min=1) if there.shape[1] else torch.ones_like(there[:, 0])
+
+
+def _sorted(observations: Tensor, events: Tensor) -> tuple[Tensor, list[int]]:
+    """An order of tasks in which neighbours are alike, and where to cut it."""
+    kind = 1000 * (events.double().log() / _ALIKE).floor() + (observations.double().log() / _ALIKE).floor()
+    order = torch.argsort(kind * 1e6 + observations * 1e3, stable=True)
+    cuts, start = [], 0
+    kinds, wide, long = kind[order].tolist(), observations[order].tolist(), events[order].tolist()
+    most = [wide[0], long[0]]
+    for place in range(1, len(order)):
+        most = [max(most[0], wide[place]), max(most[1], long[place])]
+        if kinds[place] != kinds[start] or (place + 1 - start) * most[0] * most[1] > _PLACES:
+            cuts.append(place)
+            start, most = place, [wide[place], long[place]]
+    return order, cuts

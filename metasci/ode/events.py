@@ -1,0 +1,241 @@
+"""Doses, and the timeline of breaks that they and the observations make: every task has its own.
+
+A timeline depends on data only. Amounts may depend on parameters: `jumps` and `supplies` carry their gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metasci.errors import InputError
+
+__all__ = ["Doses", "Timeline", "jumps", "supplies", "timeline"]
+
+KEEP, INITIAL = -1, 0
+_COINCIDENT = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Doses:
+    """Amounts given to states of a system.
+
+    Parameters
+    ----------
+    amount : Tensor, (task, event)
+        Added to the state, in its unit; may carry gradients. An event of amount zero is none at all: padding.
+    time : Tensor, (task, event)
+        When it is given, or when its infusion starts.
+    duration : Tensor, (task, event), optional
+        The amount enters at a constant rate for so long; zero, the default, is at once.
+    interval : Tensor, (task, event), optional
+        Above zero: at this event the system is as if the dose had been given every so often since forever. It
+        replaces whatever the state was before; the dose of the event itself is still given. Zero, the default,
+        is a single dose.
+    until : Tensor, (task, event), optional
+        When the whole system goes back to its initial state and the dose no longer counts; never, by default.
+    into : int or Tensor
+        The state it enters, one for all or (task, event).
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a time is not a number, a duration or interval is not finite or below zero, or an infusion
+        is longer than the interval of its repetition.
+
+    Examples
+    --------
+    >>> Doses(torch.tensor([[100.0]]), torch.tensor([[0.0]])).duration
+    tensor([[0.]])
+    """
+
+    amount: Tensor
+    time: Tensor
+    duration: Any = None
+    interval: Any = None
+    until: Any = None
+    into: Any = 0
+
+    def __post_init__(self) -> None:
+        zero = torch.zeros_like(self.time)
+        for name, default in (("duration", zero), ("interval", zero), ("until", zero + torch.inf)):
+            given = getattr(self, name)
+            object.__setattr__(self, name, default if given is None else given.to(self.time))
+        into = torch.as_tensor(self.into, device=self.time.device)
+        object.__setattr__(self, "into", into.expand(self.time.shape).to(torch.int64))
+        for name in ("time", "duration", "interval", "until"):
+            values = getattr(self, name)
+            if values.shape != self.amount.shape:
+                raise InputError(
+                    f"doses: '{name}' of shape {tuple(values.shape)} does not fit amounts {tuple(self.amount.shape)}."
+                )
+            if bool(torch.isnan(values).any()):
+                raise InputError(f"doses: '{name}' has values that are not numbers.")
+        for name in ("duration", "interval"):
+            values = getattr(self, name)
+            if not bool(((values >= 0.0) & torch.isfinite(values)).all()):
+                raise InputError(f"doses: '{name}' must be finite and not below zero.")
+        if bool(((self.interval > 0.0) & (self.duration > self.interval) & self.counts).any()):
+            raise InputError("doses: an infusion at steady state must not be longer than its interval.")
+
+    @property
+    def counts(self) -> Tensor:
+        """Which events are not padding, (task, event)."""
+        return (self.amount.detach() != 0.0) & (self.until > self.time)
+
+    def select(self, tasks: Tensor, events: Tensor | None = None) -> Doses:
+        """The same for some of the tasks, or one event of each of them."""
+        columns = (self.amount, self.time, self.duration, self.interval, self.until, self.into)
+        if events is None:
+            return Doses(*(column[tasks] for column in columns))
+        return Doses(*(column[tasks, events][:, None] for column in columns))
+
+    @classmethod
+    def none(cls, time: Tensor) -> Doses:
+        """No event in any task."""
+        empty = time.detach().new_zeros(len(time), 0)
+        return cls(empty, empty)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Where the walk through each task's time must halt.
+
+    Attributes
+    ----------
+    breaks : Tensor, (task, break)
+        Rising; a task with fewer repeats its last.
+    count : Tensor of int, (task,)
+        How many breaks a task has.
+    observed : Tensor of int, (task, observation)
+        The break at which an observation is made.
+    reset : Tensor of int, (task, break)
+        -1: the state goes on; 0: it goes back to the initial state; k: to the k-th steady state of the task.
+    arrival : Tensor of int, (task, event)
+        The break at which an event is.
+    bolus : Tensor of bool, (task, event)
+    active : Tensor of bool, (task, break, event), or None
+        Whether an infusion runs from that break to the next; None where there are no infusions.
+    steady : Tensor of int, (task, repetition)
+        The events that start from a steady state, in the order of time; -1 where a task has fewer.
+    """
+
+    breaks: Tensor
+    count: Tensor
+    observed: Tensor
+    reset: Tensor
+    arrival: Tensor
+    bolus: Tensor
+    active: Tensor | None
+    steady: Tensor
+
+
+def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
+    """Merge start, observations (task, observation) and events into breaks.
+
+    A task starts at `start` (task,) or at its first dose, whichever is earlier; an observation before sees the
+    initial state. An observation at the time of a dose or reset is made just after it.
+
+    Raises
+    ------
+    InputError
+        If a time is not finite, or two doses at steady state fall on one time.
+    """
+    times = times.detach()
+    if not bool(torch.isfinite(times).all()):
+        raise InputError("differential equation: times of observation must be finite numbers.")
+    events, observations = doses.time.shape[1], times.shape[1]
+    counts, given = doses.counts, doses.time
+    far = torch.full_like(given, torch.inf)
+    first = torch.where(counts, given, far)
+    start = torch.cat([start[:, None], first], 1).amin(1, keepdim=True)
+    infused = counts & (doses.duration > 0.0)
+    over = counts & torch.isfinite(doses.until)
+    if not bool(torch.isfinite(torch.where(counts, given, start)).all()):
+        raise InputError("differential equation: times of doses must be finite numbers.")
+    halts = torch.cat(
+        [
+            start,
+            torch.maximum(times, start),
+            torch.where(counts, given, start),
+            torch.where(infused, torch.minimum(given + doses.duration, doses.until), start),
+            torch.where(over, doses.until, start),
+        ],
+        1,
+    )
+    latest = halts[:, : 1 + observations].amax(
+        1, keepdim=True
+    )  # what comes after the last observation is not walked
+    breaks, count, rank = _merged(torch.minimum(halts, latest))
+    observed, arrival, end, back = rank[:, 1:].split((observations, events, events, events), 1)
+    # what lies after the last observation has no break of its own
+    seen = counts & (given <= latest)
+    places = torch.arange(breaks.shape[1], device=times.device)
+    active = None
+    if bool((infused & seen).any()):
+        stop = torch.where(infused, end, breaks.shape[1])[:, None, :]
+        active = (infused & seen)[:, None, :] & (places[:, None] >= arrival[:, None, :])
+        active = active & (places[:, None] < stop)
+    reset = torch.full_like(count[:, None].expand(-1, breaks.shape[1]), KEEP)
+    returns = over & seen & (doses.until <= latest)
+    reset = torch.where(_marked(back, returns, breaks.shape[1]), INITIAL, reset)
+    repeated = seen & (doses.interval > 0.0)
+    steady = _ranked(repeated, given)
+    for position in range(steady.shape[1]):
+        event = steady[:, position : position + 1]
+        at = arrival.gather(1, event.clamp(min=0))
+        taken = _marked(at, event >= 0, breaks.shape[1])
+        if bool((taken & (reset > INITIAL)).any()):
+            raise InputError("doses: two doses at steady state are given at one time.")
+        reset = torch.where(taken, position + 1, reset)
+    return Timeline(breaks, count, observed, reset, arrival, seen & ~infused, active, steady)
+
+
+def _merged(halts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct times of each row, how many there are, and which of them each time is."""
+    order = torch.argsort(halts, dim=1, stable=True)
+    rising = halts.gather(1, order)
+    near = _COINCIDENT * torch.maximum(rising[:, -1:] - rising[:, :1], rising.abs())[:, 1:]
+    fresh = torch.cat([torch.ones_like(order[:, :1], dtype=torch.bool), rising.diff(dim=1) > near], 1)
+    index = fresh.to(torch.int64).cumsum(1) - 1
+    count = index[:, -1] + 1
+    breaks = rising[:, -1:].expand(-1, int(count.max()))
+    breaks = breaks.scatter_reduce(1, index, rising, "amin", include_self=True)
+    return breaks, count, torch.zeros_like(index).scatter(1, order, index)
+
+
+def _marked(places: Tensor, chosen: Tensor, width: int) -> Tensor:
+    """(task, width), true at those of the `places` (task, event) that are chosen."""
+    marks = torch.zeros(len(places), width, dtype=torch.int64, device=places.device)
+    return marks.scatter_add(1, places, chosen.to(torch.int64)) > 0
+
+
+def _ranked(chosen: Tensor, time: Tensor) -> Tensor:
+    """Chosen events of each task in the order of time, (task, most of any), -1 where there are fewer."""
+    width = int(chosen.sum(1).max()) if chosen.numel() else 0
+    order = torch.argsort(torch.where(chosen, time, torch.full_like(time, torch.inf)), dim=1, stable=True)
+    return torch.where(chosen.gather(1, order), order, -1)[:, :width]
+
+
+def jumps(line: Timeline, doses: Doses, states: int) -> Tensor | None:
+    """What is added to the state at each break, (task, break, state); None where nothing ever is."""
+    if not bool(line.bolus.any()):
+        return None
+    tasks, width = line.breaks.shape
+    amount = torch.where(line.bolus, doses.amount, torch.zeros_like(doses.amount))
+    empty = torch.zeros(tasks, width * states, dtype=amount.dtype, device=amount.device)
+    return empty.scatter_add(1, line.arrival * states + doses.into, amount).reshape(tasks, width, states)
+
+
+def supplies(line: Timeline, doses: Doses, states: int) -> Tensor | None:
+    """What runs into the state from each break to the next, (task, break, state); None where nothing ever does."""
+    if line.active is None:
+        return None
+    running = line.active.any(1)
+    speed = doses.amount / torch.where(running, doses.duration, torch.ones_like(doses.duration))
+    target = doses.into[..., None] == torch.arange(states, device=speed.device)
+    speed = torch.where(running, speed, torch.zeros_like(speed))[..., None] * target
+    return torch.einsum("tbe,tes->tbs", line.active.to(speed.dtype), speed)

@@ -1,0 +1,268 @@
+"""One step of an ordinary differential equation for many tasks at once, each with a step size of its own.
+
+Explicit: Dormand and Prince, J Comput Appl Math 6 (1980) 19, order 5 with an embedded 4. Stiff: Rodas5P,
+Steinebach, BIT Numer Math 63 (2023) 27, an L-stable Rosenbrock method of order 5 with an embedded 4, which
+needs the state's Jacobian but no iteration, so that a step is an explicit formula and can be differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from metasci.errors import InputError
+
+__all__ = ["METHODS", "Rate", "Step", "System", "dormand_prince", "method_named", "rodas"]
+
+Rate = Callable[[Tensor, Tensor, Mapping[str, Any]], Tensor]
+"""``rate(time, state, parameters)``: time (task,), state (task, state), parameters (task,) by name."""
+
+ORDER = 5
+"""Power of the step size with which the local error estimates of both methods fall."""
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """A rate together with its parameters.
+
+    Parameters
+    ----------
+    rate : callable
+        See `metasci.ode.solve`.
+    parameters : mapping of str to Tensor or float
+        Tensors whose first dimension is the number of tasks are one value a task.
+    tasks, states : int
+        Sizes of the state.
+    still : Tensor, (task, 1), optional
+        Zeros that move in no direction; see `with_tangents`.
+    """
+
+    rate: Rate
+    parameters: Mapping[str, Any]
+    tasks: int
+    states: int
+    still: Tensor | None = None
+
+    def with_tangents(self, *others: Tensor) -> System:
+        """The same, knowing whether one of its parameters or of the others has a forward-mode tangent.
+
+        torch multiplies what has a tangent by what has none a hundred times more slowly than two that have one.
+        So `dense` gives constants a tangent of zeros, where there are tangents at all.
+        """
+        for value in (*others, *self.parameters.values()):
+            if self._per_task(value) and forward_ad.unpack_dual(value).tangent is not None:
+                return replace(self, still=(value - value).reshape(self.tasks, -1)[:, :1])
+        return self
+
+    def dense(self, value: Tensor) -> Tensor:
+        """The same value (task, ...), with a tangent of zeros in forward mode."""
+        if self.still is None:
+            return value
+        return value + self.still.reshape(-1, *(1 for _ in value.shape[1:]))
+
+    def slope(self, time: Tensor, state: Tensor, supply: Tensor | None) -> Tensor:
+        """Time derivative of the state, (task, state); `supply` is added, an infusion for instance."""
+        slope = self.rate(time, state, self.parameters)
+        return slope if supply is None else slope + supply
+
+    def _per_task(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.dim() > 0 and len(value) == self.tasks
+
+    def identity(self, state: Tensor) -> Tensor:
+        """Identity matrices, (1, state, state) or (task, state, state)."""
+        return self.dense(torch.eye(self.states, dtype=state.dtype, device=state.device)[None])
+
+    @cached_property
+    def _copies(self) -> dict[str, Any]:
+        """The parameters once for every direction of `linearise`."""
+        count = self.states + 1
+        return {
+            name: value.repeat(count, *(1 for _ in value.shape[1:])) if self._per_task(value) else value
+            for name, value in self.parameters.items()
+        }
+
+    def select(self, index: Tensor) -> System:
+        """The same on some of the tasks."""
+        some = {name: v[index] if self._per_task(v) else v for name, v in self.parameters.items()}
+        still = None if self.still is None else self.still[index]
+        return System(self.rate, some, len(index), self.states, still)
+
+    def detach(self) -> System:
+        """The same without gradients or tangents."""
+        plain = {n: v.detach() if isinstance(v, Tensor) else v for n, v in self.parameters.items()}
+        return System(self.rate, plain, self.tasks, self.states)
+
+    def linearise(self, time: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Slope (task, state), its Jacobian by the state (task, state, state), and by time (task, state).
+
+        All directions are one forward-mode pass through copies of the tasks: it can be differentiated itself,
+        in either mode.
+        """
+        tasks, states = state.shape
+        one = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
+        moving = {name: value for name, value in self._copies.items() if isinstance(value, Tensor)}
+        slope, change = torch.func.jvp(
+            lambda t, x, values: self.rate(t, x, {**self._copies, **values}),
+            (time.repeat(states + 1), state.repeat(states + 1, 1), moving),
+            (
+                one[:, states].contiguous(),
+                one[:, :states].contiguous(),
+                # dense zeros, as `with_tangents` explains
+                {name: torch.zeros_like(value) for name, value in moving.items()},
+            ),
+        )
+        change = change.reshape(states + 1, tasks, states)
+        return slope[:tasks], change[:states].permute(1, 2, 0), change[states]
+
+
+Step = Callable[[System, Tensor, Tensor, Tensor, "Tensor | None", bool], "tuple[Tensor, Tensor | None]"]
+"""``step(system, time, state, size, supply, measured)`` gives the new state and its error where measured."""
+
+_NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
+_WEIGHTS = (
+    (),
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+)
+_RESULT = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
+_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+
+def _combined(start: Tensor, weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
+    for weight, slope in zip(weights, slopes, strict=True):
+        if weight:
+            start = torch.add(start, slope, alpha=weight)
+    return start
+
+
+def _scaled(value: Tensor, factor: float) -> Tensor:
+    """``factor·value``, quickly where `value` has a tangent (`System.with_tangents`)."""
+    return torch.add(value, value, alpha=factor - 1.0)
+
+
+def dormand_prince(
+    system: System, time: Tensor, state: Tensor, size: Tensor, supply: Tensor | None, measured: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """One explicit step of order 5; its error, the difference from the embedded order 4, has no gradient.
+
+    Examples
+    --------
+    >>> decay = System(lambda t, x, p: -x, {}, tasks=1, states=1)
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> new, error = dormand_prince(decay, 0 * one, one[:, None], 0.1 * one, None)
+    >>> abs(new.item() - 0.904837418036) < 1e-8, abs(error.item()) < 1e-7
+    (True, True)
+    """
+    width = size[:, None]
+    slopes: list[Tensor] = []
+    for node, weights in zip(_NODES, _WEIGHTS, strict=True):
+        inside = _combined(state, weights, slopes)
+        slopes.append(width * system.slope(torch.add(time, size, alpha=node), inside, supply))
+    new = _combined(state, _RESULT, slopes)
+    if not measured:
+        return new, None
+    with torch.no_grad():
+        last = width.detach() * system.slope(time + size, new, supply)
+        error = _combined(torch.zeros_like(last), _ERROR, [*slopes, last]).detach()
+    return new, error
+
+
+_GAMMA = 0.21193756319429014
+_STAGE_NODES = (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0)
+_STAGE_DRIFTS = (
+    0.21193756319429014, -0.42387512638858027, -0.3384627126235924, 1.8046452872882734, 2.325825639765069, 0.0,
+)  # fmt: skip
+_STAGES = (
+    (),
+    (3.0,),
+    (2.849394379747939, 0.45842242204463923),
+    (-6.954028509809101, 2.489845061869568, -10.358996098473584),
+    (2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641),
+    (-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946),
+)
+_COUPLINGS = (
+    (),
+    (-14.155112264123755,),
+    (-17.97296035885952, -2.859693295451294),
+    (147.12150275711716, -1.41221402718213, 71.68940251302358),
+    (165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306),
+    (24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471),
+    (
+        30.91273214028599, -3.1208243349937974, 77.79954646070892, 34.28646028294783, -19.097331116725623,
+        -28.087943162872662,
+    ),
+    (
+        37.80277123390563, -3.2571969029072276, 112.26918849496327, 66.9347231244047, -40.06618937091002,
+        -54.66780262877968, -9.48861652309627,
+    ),
+)  # fmt: skip
+
+
+def rodas(
+    system: System, time: Tensor, state: Tensor, size: Tensor, supply: Tensor | None, measured: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """One step of Rodas5P; its error is the last of eight increments, and costs nothing.
+
+    Examples
+    --------
+    >>> decay = System(lambda t, x, p: -x, {}, tasks=1, states=1)
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> new, error = rodas(decay, 0 * one, one[:, None], 0.1 * one, None)
+    >>> abs(new.item() - 0.904837418036) < 1e-8
+    True
+    """
+    width = size[:, None]
+    slope, jacobian, drift = system.linearise(time, state)
+    slope = slope if supply is None else slope + supply
+    # multiplied through by the step size, so that a step of size zero is one as well
+    matrix = system.identity(state) - _scaled(width[..., None] * jacobian, _GAMMA)
+    inverse = _scaled(torch.linalg.inv_ex(matrix).inverse, _GAMMA)
+    drift = width * width * drift
+    increments: list[Tensor] = []
+    inside = state
+    for stage, couplings in enumerate(_COUPLINGS):
+        if 0 < stage < len(_STAGES):
+            inside = _combined(state, _STAGES[stage], increments)
+            node = _STAGE_NODES[stage]
+        elif stage:  # stiffly accurate: each of the last stages corrects the one before
+            inside = inside + increments[-1]
+            node = 1.0
+        if stage:
+            slope = system.slope(torch.add(time, size, alpha=node), inside, supply)
+        right = _combined(width * slope, couplings, increments)
+        if stage < len(_STAGE_DRIFTS) - 1:
+            right = torch.add(right, drift, alpha=_STAGE_DRIFTS[stage])
+        increments.append((inverse @ right[..., None])[..., 0])
+    return inside + increments[-1], increments[-1].detach() if measured else None
+
+
+METHODS: dict[str, Step] = {"explicit": dormand_prince, "stiff": rodas}
+
+
+def method_named(name: str) -> Step:
+    """The step of that name, ``"explicit"`` or ``"stiff"``.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+
+    Examples
+    --------
+    >>> method_named("stiff").__name__
+    'rodas'
+    """
+    if name not in METHODS:
+        raise InputError(
+            f"there is no method '{name}' for differential equations; known are {', '.join(METHODS)}."
+        )
+    return METHODS[name]

@@ -1,0 +1,153 @@
+"""States that repeated doses lead to: fixed points of the map over one interval of repetition.
+
+Found by Newton's method without gradients. The derivatives come of two more Newton steps with a frozen matrix:
+at a fixed point each of them makes one more order of derivatives exact (implicit function theorem).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from metasci.ode.events import Doses, Timeline, jumps, supplies, timeline
+from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, walk
+from metasci.ode.methods import Step, System
+
+__all__ = ["Repetition", "find_repetition", "steady_state"]
+
+_PERIODS = 100
+_ENOUGH = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Repetition:
+    """One interval of a repeated dose, for the tasks that have it.
+
+    Attributes
+    ----------
+    tasks, events : Tensor of int, (chosen,)
+        Which tasks, and which of their events.
+    line, grid : Timeline, Grid
+        Of the interval, from a dose to just before the next.
+    state : Tensor, (chosen, state)
+        Just before a dose.
+    inverse : Tensor, (chosen, state, state)
+        Inverse of one minus the Jacobian of the interval's map.
+    error : Tensor, (chosen,)
+        Greatest local error in units of the tolerance.
+    converged : Tensor of bool, (chosen,)
+        Whether the state comes back to itself within the tolerance.
+    """
+
+    tasks: Tensor
+    events: Tensor
+    line: Timeline
+    grid: Grid
+    state: Tensor
+    inverse: Tensor
+    error: Tensor
+    converged: Tensor
+
+
+def _one_interval(doses: Doses, tasks: Tensor, events: Tensor) -> tuple[Timeline, Doses]:
+    """The dose before an event that has been repeated, and the timeline from it to the event."""
+    one = doses.select(tasks, events)
+    start = one.time - one.interval
+    before = replace(one, time=start, interval=None, until=None)
+    return timeline(one.time, before, start[:, 0]), before
+
+
+End = Callable[[System, Tensor], Tensor]
+
+
+def _ending(step: Step, states: int, line: Timeline, grid: Grid, doses: Doses) -> End:
+    """The map from the state before a dose to the state an interval later, along a grid."""
+    jump, supply = jumps(line, doses, states), supplies(line, doses, states)
+    node = grid.node_of(line.observed, line.breaks.shape[1])[..., None].expand(-1, -1, states)
+
+    def end(system: System, state: Tensor) -> Tensor:
+        reached, _ = walk(step, system, line, grid, Forcing(state[:, None], jump, supply))
+        return reached.gather(1, node)[:, 0]
+
+    return end
+
+
+def find_repetition(
+    step: Step,
+    system: System,
+    initial: Tensor,
+    doses: Doses,
+    events: Tensor,
+    tolerance: Tolerance,
+) -> Repetition:
+    """The periodic state under one event of each task, (task,) and -1 where there is none, without gradients.
+
+    A Newton step that does not bring the state nearer to itself is replaced by an interval lived through.
+    """
+    with torch.no_grad():
+        tasks = torch.nonzero(events >= 0)[:, 0]
+        system, chosen = system.select(tasks), events[tasks]
+        line, one = _one_interval(doses, tasks, chosen)
+        jump, supply = jumps(line, one, system.states), supplies(line, one, system.states)
+        forcing = Forcing(initial[tasks][:, None], jump, supply)
+        tolerance = replace(tolerance, absolute=_rows(tolerance.absolute, tasks))
+        best, best_off = initial[tasks], torch.full_like(one.time[:, 0], torch.inf)
+        state = lived = best
+        for _ in range(_PERIODS):
+            grid, error, _ = find_grid(step, system, line, replace(forcing, starts=state[:, None]), tolerance)
+            end = _ending(step, system.states, line, grid, one)
+            after = end(system, state)
+            off = tolerance.ratio(after - state, state, after)
+            better = off < 0.9 * best_off
+            if bool((~better & (off > _ENOUGH)).any()):  # where Newton's step was none, live on from the last
+                state = torch.where(better[:, None], state, lived)
+                grid, error, _ = find_grid(
+                    step, system, line, replace(forcing, starts=state[:, None]), tolerance
+                )
+                end = _ending(step, system.states, line, grid, one)
+                after = end(system, state)
+                off = tolerance.ratio(after - state, state, after)
+            best, best_off, lived = state, off, after
+            inverse = _newton_matrix(end, system, state)
+            moved = state + (inverse @ (after - state)[..., None])[..., 0]
+            if bool((off <= 1.0).all()):
+                break
+            sound = torch.isfinite(moved).all(1, keepdim=True)
+            state = torch.where((off <= 1.0)[:, None], state, torch.where(sound, moved, after))
+        state = torch.where(torch.isfinite(best), best, initial[tasks])
+        inverse = torch.where(torch.isfinite(inverse), inverse, torch.zeros_like(inverse))
+        return Repetition(tasks, chosen, line, grid, state, inverse, error, best_off <= _ENOUGH)
+
+
+def _rows(values: Tensor | float, tasks: Tensor) -> Tensor | float:
+    return values[tasks] if isinstance(values, Tensor) and values.dim() == 2 and len(values) > 1 else values
+
+
+def _newton_matrix(end: End, system: System, state: Tensor) -> Tensor:
+    """Inverse of one minus the Jacobian of `end` by the state, (task, state, state)."""
+    moving = {name: value for name, value in system.parameters.items() if isinstance(value, Tensor)}
+    zeros = {name: torch.zeros_like(value) for name, value in moving.items()}
+
+    def ending(here: Tensor, values: dict[str, Tensor]) -> Tensor:
+        return end(replace(system, parameters={**system.parameters, **values}).with_tangents(here), here)
+
+    identity = torch.eye(state.shape[1], dtype=state.dtype, device=state.device)
+    columns = [
+        torch.func.jvp(ending, (state, moving), (one.expand_as(state).contiguous(), zeros))[1]
+        for one in identity
+    ]
+    return torch.linalg.inv_ex(identity - torch.stack(columns, 2)).inverse
+
+
+def steady_state(step: Step, system: System, initial: Tensor, doses: Doses, repetition: Repetition) -> Tensor:
+    """The periodic state, (task, state), with first and second derivatives; the initial one where none is asked for."""
+    some = system.select(repetition.tasks)
+    _, one = _one_interval(doses, repetition.tasks, repetition.events)
+    end = _ending(step, some.states, repetition.line, repetition.grid, one)
+    state = repetition.state
+    for _ in range(2):
+        state = state + (repetition.inverse @ (end(some, state) - state)[..., None])[..., 0]
+    return initial.index_copy(0, repetition.tasks, state)

@@ -1,0 +1,268 @@
+"""Models of one, two and three compartments, put together from how a drug enters, spreads, and what the patient changes.
+
+`compartment_model` makes a `Model`: parameters as clinicians have them (clearance, volumes, intercompartmental clearances,
+absorption rate), effects of covariates on them, any doses. Where nothing changes with time predictions are sums of closed
+forms; where covariates change they follow the patient's records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from metasci.constraints import NonNegative
+from metasci.errors import InputError
+from metasci.model import Input, Model, Output, register
+from metasci.noise import Noise, Proportional
+from metasci.parameters import Parameter, ParameterSpace
+from metasci.patients.disposition import modes
+from metasci.patients.effects import Effect, factors
+from metasci.patients.regimen import Doses, doses
+from metasci.patients.superposition import absorbed, given
+
+__all__ = ["Structure", "compartment_model"]
+
+_ABSORPTION = ("none", "first-order", "zero-order")
+_DOSE = ("amount", "time", "duration", "interval", "until")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How a drug enters and spreads.
+
+    Parameters
+    ----------
+    compartments : 1, 2 or 3
+    absorption : "none", "first-order" or "zero-order"
+        None for boluses and infusions into a vein.
+    lag : bool
+        Whether absorption begins with a delay.
+    bioavailability : bool
+        Whether a fraction of the dose is absorbed. From doses by mouth alone it cannot be told from clearance and volume.
+    """
+
+    compartments: int = 1
+    absorption: str = "none"
+    lag: bool = False
+    bioavailability: bool = False
+
+    def __post_init__(self) -> None:
+        if self.compartments not in (1, 2, 3):
+            raise InputError(f"a model has 1, 2 or 3 compartments, not {self.compartments}.")
+        if self.absorption not in _ABSORPTION:
+            raise InputError(f"absorption is one of {', '.join(_ABSORPTION)}, not '{self.absorption}'.")
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Names of the volumes."""
+        return (
+            ("volume",)
+            if self.compartments == 1
+            else ("central_volume", *("peripheral_volume", "deep_volume")[: self.compartments - 1])
+        )
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """Names of the intercompartmental clearances."""
+        return ("exchange_clearance", "deep_exchange_clearance")[: self.compartments - 1]
+
+    def parameters(self, time: str, volume: str) -> tuple[Parameter, ...]:
+        """Parameters with ordinary values for an adult, in the units of time and volume."""
+        hours = {"h": 1.0, "min": 1.0 / 60.0, "day": 24.0}[time]
+        flow, rate = f"{volume}/{time}", f"1/{time}"
+        found = [Parameter("clearance", flow, 5.0 * hours, positive=True, spread=0.4)]
+        sizes = (40.0,) if self.compartments == 1 else (20.0, 40.0, 100.0)
+        for name, size in zip(self.volumes, sizes, strict=False):
+            found.append(Parameter(name, volume, size, positive=True, spread=0.4))
+        for name, size in zip(self.exchanges, (10.0, 3.0), strict=False):
+            found.append(Parameter(name, flow, size * hours, positive=True, spread=0.5))
+        if self.absorption == "first-order":
+            found.append(Parameter("absorption_rate", rate, 1.0 * hours, positive=True, spread=0.6))
+        if self.absorption == "zero-order":
+            found.append(Parameter("absorption_duration", time, 1.0 / hours, positive=True, spread=0.6))
+        if self.lag:
+            found.append(Parameter("lag", time, 0.25 / hours, positive=True, spread=0.6))
+        if self.bioavailability:
+            found.append(Parameter("bioavailability", "1", 0.7, bounds=(0.0, 1.0), spread=0.6))
+        return tuple(found)
+
+    def concentration(self, time: Any, given_doses: Doses, values: Mapping[str, Any]) -> Any:
+        """Concentration in the central compartment, by superposition.
+
+        Parameters
+        ----------
+        time : array, (..., measurement)
+        given_doses : Doses
+        values : mapping of str to array
+            Parameters, (..., measurement).
+        """
+        volume, *peripheral = (values[name] for name in self.volumes)
+        exchange = [values[name] for name in self.exchanges]
+        responses = modes(values["clearance"], volume, *zip(exchange, peripheral, strict=True))
+        lag = values["lag"] if self.lag else 0.0
+        if self.absorption == "first-order":
+            amount = absorbed(time, given_doses, responses, values["absorption_rate"], lag)
+        else:
+            if self.absorption == "zero-order":
+                lasting = (values["absorption_duration"] + 0.0 * time)[..., None]
+                given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
+            amount = given(time, given_doses, responses, lag)
+        return amount * (values["bioavailability"] if self.bioavailability else 1.0) / volume
+
+    def along(self, time: Any, given_doses: Doses, told: Any, values: Mapping[str, Any]) -> Any:
+        """The same along each patient's records, where parameters change; torch only.
+
+        Parameters
+        ----------
+        time : Tensor, (task, observation)
+        given_doses : Doses
+            (task, 1, event).
+        told : Tensor of bool, (task, event)
+        values : mapping of str to Tensor
+            Parameters, (task, event + observation) or (task, 1).
+        """
+        import torch
+
+        from metasci.patients.timeline import amounts, records
+
+        happened = records(time, given_doses, told)
+        width = given_doses.time.shape[2] + time.shape[1]
+
+        def at(name: str) -> Any:
+            return values[name].expand(-1, width).gather(1, happened.source)
+
+        flow, volumes = at("clearance"), [at(name) for name in self.volumes]
+        exchange = [at(name) for name in self.exchanges]
+        oral = self.absorption == "first-order"
+        size = self.compartments + oral
+        blank = torch.zeros_like(flow)
+        rows = [[blank] * size for _ in range(size)]
+        rows[0][0] = -(flow + sum(exchange)) / volumes[0]
+        for k, (flux, volume) in enumerate(zip(exchange, volumes[1:], strict=True), 1):
+            rows[k][0], rows[0][k], rows[k][k] = flux / volumes[0], flux / volume, -flux / volume
+        if oral:
+            speed = at("absorption_rate")
+            rows[size - 1][size - 1], rows[0][size - 1] = -speed, speed
+        system = torch.stack([torch.stack(row, -1) for row in rows], -2)
+        found = amounts(happened, system, size - 1 if oral else 0)
+        central = found[..., 0] / volumes[0]
+        fraction = at("bioavailability").gather(1, happened.observation) if self.bioavailability else 1.0
+        return fraction * central.gather(1, happened.observation)
+
+
+def compartment_model(
+    structure: Structure,
+    *,
+    name: str,
+    amount: str = "mg",
+    time: str = "h",
+    volume: str = "L",
+    output: Output | None = None,
+    effects: Mapping[str, Sequence[Effect]] | None = None,
+    changing: Sequence[str] = (),
+    typical: Mapping[str, float] | None = None,
+    spread: Mapping[str, float] | None = None,
+    noise: Noise | None = None,
+    covariates: Mapping[str, str] | None = None,
+    transforms: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Model:
+    """Make a model of a drug in the body.
+
+    Parameters
+    ----------
+    structure : Structure
+    name : str
+        Where it is found; it is registered under ``patients.NAME``.
+    amount, time, volume : str
+        Units of doses, time (h, min or day) and volumes.
+    output : Output, optional
+        Concentration in amount per volume by default.
+    effects : mapping of str to sequence of Effect, optional
+        What covariates do to each parameter.
+    changing : sequence of str
+        Covariates of the effects that change with time. A patient's predictions then follow the records, and cannot be
+        written in PyTensor.
+    typical, spread : mapping of str to float, optional
+        Instead of the ordinary ones.
+    noise : Noise, optional
+        Proportional by default.
+    covariates, transforms : mapping of str to str, optional
+        Further covariates that may shift parameters in a learned prior: name to unit, name to scale.
+    description : str
+
+    Returns
+    -------
+    Model
+
+    Examples
+    --------
+    >>> from metasci.patients.effects import Power
+    >>> model = compartment_model(Structure(2), name="example", effects={"clearance": [Power("weight", "kg", 70.0, 0.75)]})
+    >>> model.parameters.names
+    ('clearance', 'central_volume', 'peripheral_volume', 'exchange_clearance')
+    >>> list(model.inputs)
+    ['time', 'weight']
+    """
+    several = {key: tuple(value) for key, value in (effects or {}).items()}
+    needed = {effect.covariate: effect.unit for each in several.values() for effect in each}
+    if odd := sorted(set(changing) - set(needed)):
+        raise InputError(f"'{odd[0]}' changes, but no effect takes it.")
+    if changing and (structure.lag or structure.absorption == "zero-order"):
+        raise InputError("a lag and zero-order absorption are for models in which nothing changes with time.")
+    declared = [
+        replace(
+            parameter,
+            typical=(typical or {}).get(parameter.name, parameter.typical),
+            spread=(spread or {}).get(parameter.name, parameter.spread),
+        )
+        for parameter in structure.parameters(time, volume)
+    ]
+    declared += [parameter for each in several.values() for effect in each for parameter in effect.learned]
+    of_events = [f"dose_{covariate}" for covariate in changing]
+
+    def function(**values: Any) -> Any:
+        at = values.pop("time")
+        keys = ("dose", *(f"dose_{part}" for part in _DOSE[1:]))
+        what = Doses(*(values.pop(key) for key in keys))
+        known = {covariate: values.pop(covariate) for covariate in needed}
+        if not changing:
+            return structure.concentration(at, what, factors(several, values, known))
+        told, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
+        return structure.along(at, what, told, factors(several, values, everywhere))
+
+    model = Model(
+        name=f"patients.{name}",
+        function=function,
+        inputs={"time": Input(time, lower=0.0), **{key: Input(unit) for key, unit in needed.items()}},
+        output=output or Output("concentration", f"{amount}/{volume}", "concentration"),
+        parameters=ParameterSpace(tuple(declared)),
+        noise=noise or Proportional((0.2,)),
+        constraints=(NonNegative(),),
+        histories={"dose": doses(amount, time, {key: needed[key] for key in changing})},
+        covariates=dict(covariates or {}),
+        transforms=dict(transforms or {}),
+        description=description,
+        joint=bool(changing),
+    )
+    return register(model)
+
+
+def _carried(
+    what: Doses, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
+) -> tuple[Any, dict[str, Any]]:
+    """Which events tell covariates, and every covariate at events followed by observations."""
+    import torch
+
+    observed = {key: values for key, values in known.items() if key in changing}
+    width = max(values.shape[1] for values in observed.values())
+    told = torch.ones_like(what.time[:, 0], dtype=torch.bool)
+    for values in at_events.values():
+        told = told & torch.isfinite(values[:, 0])
+    everywhere = {}
+    for key, values in known.items():
+        first = values[:, :1].expand(-1, told.shape[1])
+        before = torch.where(told, at_events[f"dose_{key}"][:, 0], first) if key in changing else first
+        everywhere[key] = torch.cat([before, values.expand(-1, width)], 1)
+    return told, everywhere

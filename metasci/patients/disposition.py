@@ -1,0 +1,84 @@
+"""Linear compartments in closed form: how a unit amount in the central compartment falls, as a sum of exponentials.
+
+A mammillary model with clearance CL, volumes V₁, V₂, V₃ and intercompartmental clearances Q₂, Q₃ has the unit impulse
+response Σₖ Aₖ e^(−λₖt)/V₁ with ΣAₖ = 1. Its rates λ are the roots of the characteristic polynomial: a quadratic one, or
+a cubic one solved by Viète's cosines and polished by Newton steps.
+
+Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982), chapter 2 and appendix B; Bertrand and Mentré, Mathematical
+expressions of the pharmacokinetic and pharmacodynamic models implemented in the PFIM software (2008).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from metasci.math import arccos, cos, maximum, minimum, sqrt
+
+__all__ = ["Mode", "modes"]
+
+_NEWTON = 2
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One exponential of the response: its rate and its share of the amount."""
+
+    rate: Any
+    share: Any
+
+
+def modes(clearance: Any, volume: Any, *peripheral: tuple[Any, Any]) -> tuple[Mode, ...]:
+    """The exponentials of one central and up to two peripheral compartments.
+
+    Parameters
+    ----------
+    clearance, volume : array
+        CL and V₁.
+    *peripheral : tuple of array
+        Intercompartmental clearance and volume of each peripheral compartment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = modes(np.array(1.0), np.array(2.0), (np.array(0.5), np.array(4.0)))
+    >>> [round(float(mode.rate), 6) for mode in found], round(float(sum(mode.share for mode in found)), 12)
+    ([0.788278, 0.079285], 1.0)
+    """
+    out = clearance / volume
+    to = [exchange / volume for exchange, _ in peripheral]
+    back = [exchange / size for exchange, size in peripheral]
+    if not peripheral:
+        return (Mode(out, 1.0),)
+    if len(peripheral) == 1:
+        return _two(out, to[0], back[0])
+    return _three(out, to[0], back[0], to[1], back[1])
+
+
+def _two(out: Any, to: Any, back: Any) -> tuple[Mode, ...]:
+    gap = sqrt((out + to - back) ** 2 + 4.0 * to * back)
+    fast = 0.5 * (out + to + back + gap)
+    slow = out * back / fast
+    return Mode(fast, (fast - back) / gap), Mode(slow, (back - slow) / gap)
+
+
+def _three(out: Any, to_2: Any, back_2: Any, to_3: Any, back_3: Any) -> tuple[Mode, ...]:
+    # λ³ − a λ² + b λ − c = 0
+    a = out + to_2 + to_3 + back_2 + back_3
+    b = out * (back_2 + back_3) + to_2 * back_3 + to_3 * back_2 + back_2 * back_3
+    c = out * back_2 * back_3
+    third = a / 3.0
+    p = maximum(third**2 - b / 3.0, 1e-300)
+    q = third**3 - 0.5 * third * b + 0.5 * c
+    edge = 1.0 - 1e-15  # the arccosine has no slope at one, where two rates meet
+    angle = arccos(maximum(minimum(q / p**1.5, edge), -edge)) / 3.0
+    rates = [third + 2.0 * sqrt(p) * cos(angle - 2.0 * math.pi * k / 3.0) for k in range(3)]
+    for _ in range(_NEWTON):
+        rates = [x - (((x - a) * x + b) * x - c) / ((3.0 * x - 2.0 * a) * x + b) for x in rates]
+    found = []
+    for k, rate in enumerate(rates):
+        others = [other for place, other in enumerate(rates) if place != k]
+        share = (back_2 - rate) * (back_3 - rate) / ((others[0] - rate) * (others[1] - rate))
+        found.append(Mode(rate, share))
+    return tuple(found)

@@ -1,0 +1,152 @@
+"""Concentrations after any doses, by adding up what each dose contributes, in closed form.
+
+Every function broadcasts over measurements × doses. An exponential e^(−λt) answers a bolus, an infusion over T, or an
+amount absorbed at a rate kₐ; a dose repeated every τ since forever adds the geometric series of its forerunners. Each form
+stays exact where rates meet (kₐ = λ), where λT vanishes, and where infusions have no duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metasci.math import absolute, exp, expm1, maximum, minimum, sum, where
+from metasci.patients.disposition import Mode
+from metasci.patients.regimen import Doses
+
+__all__ = ["absorbed", "exponential_difference", "given", "mean_survival"]
+
+_COINCIDENT = 1e-3
+_SMALL = 1e-4
+
+
+def exponential_difference(slow: Any, fast: Any, time: Any) -> Any:
+    """(e^(−slow·t) − e^(−fast·t)) / (fast − slow), smooth where the two rates coincide.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(float(exponential_difference(np.array(1.0), np.array(1.0), np.array(1.0))), 12)
+    0.367879441171
+    """
+    gap = (fast - slow) * time
+    near = absolute(gap) < _COINCIDENT
+    half_squared = 0.25 * gap**2
+    series = time * exp(-0.5 * (slow + fast) * time) * (1.0 + half_squared / 6.0 + half_squared**2 / 120.0)
+    direct = time * (exp(-slow * time) - exp(-fast * time)) / where(near, 1.0 + 0.0 * gap, gap)
+    return where(near, series, direct)
+
+
+def mean_survival(x: Any) -> Any:
+    """(1 − e⁻ˣ)/x, one at zero: what is left on average of an amount that came in evenly."""
+    near = x < _SMALL
+    return where(
+        near, 1.0 - x * (0.5 - x * (1.0 / 6.0 - x / 24.0)), -expm1(-x) / where(near, 1.0 + 0.0 * x, x)
+    )
+
+
+def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) -> Any:
+    """What is left at each time of all amounts given by bolus or infusion.
+
+    Parameters
+    ----------
+    time : array, (..., measurement)
+    doses : Doses
+        Arrays (..., 1, dose).
+    responses : sequence of Mode
+        Exponentials of a unit amount; rates and shares (..., measurement).
+    lag : array or float
+        Delay of every dose.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> zero, never = np.zeros((1, 1)), np.full((1, 1), np.inf)
+    >>> infusion = Doses(zero + 10.0, zero, zero + 2.0, zero, never)
+    >>> given(np.array([2.0]), infusion, (Mode(np.array([0.5]), 1.0),)).round(6).tolist()
+    [6.321206]
+    """
+    elapsed, counts, steady = _elapsed(time, doses, lag)
+    during = minimum(elapsed, doses.duration) if _any(doses.duration > 0.0) else None
+    total = 0.0
+    for mode in responses:
+        rate = _spread(mode.rate, time)
+        if during is None:
+            left = exp(-rate * elapsed)
+        else:
+            is_bolus = doses.duration <= 0.0
+            part = where(
+                is_bolus,
+                1.0 + 0.0 * during,
+                during / where(is_bolus, 1.0 + 0.0 * doses.duration, doses.duration),
+            )
+            left = part * mean_survival(rate * during) * exp(-rate * (elapsed - during))
+        if steady is not None:
+            since = elapsed + doses.interval - doses.duration
+            before = (
+                mean_survival(rate * doses.duration)
+                * exp(-rate * since)
+                * _repeated(rate, doses.interval, steady)
+            )
+            left = left + where(steady, before, 0.0 * before)
+        total = total + mode.share * sum(doses.amount * where(counts, left, 0.0 * left))
+    return total
+
+
+def absorbed(time: Any, doses: Doses, responses: Sequence[Mode], absorption_rate: Any, lag: Any = 0.0) -> Any:
+    """What is left at each time of all amounts absorbed at a first-order rate.
+
+    Parameters
+    ----------
+    time, doses, responses, lag
+        As in `given`; durations are not used.
+    absorption_rate : array, (..., measurement)
+
+    Notes
+    -----
+    A dose repeated every τ: with w(x) = 1/(1 − e^(−xτ)) and D the `exponential_difference`,
+    Σₙ D(λ, kₐ, t + nτ) = w(λ) D(λ, kₐ, t) + w(λ) w(kₐ) e^(−kₐt) D(λ, kₐ, τ).
+    """
+    elapsed, counts, steady = _elapsed(time, doses, lag)
+    speed = _spread(absorption_rate, time)
+    total = 0.0
+    for mode in responses:
+        rate = _spread(mode.rate, time)
+        left = exponential_difference(rate, speed, elapsed)
+        if steady is not None:
+            interval = where(steady, doses.interval, 1.0 + 0.0 * doses.interval)
+            own, gut = _repeated(rate, interval, steady), _repeated(speed, interval, steady)
+            repeated = own * (
+                left + gut * exp(-speed * elapsed) * exponential_difference(rate, speed, interval)
+            )
+            left = where(steady, repeated, left)
+        total = total + mode.share * absorption_rate * sum(doses.amount * where(counts, left, 0.0 * left))
+    return total
+
+
+def _elapsed(time: Any, doses: Doses, lag: Any) -> tuple[Any, Any, Any]:
+    """Time since each dose took effect, never below zero; whether it counts; which doses are at steady state."""
+    since = time[..., None] - doses.time
+    counts = (since >= 0.0) & (time[..., None] < doses.until)
+    elapsed = since - _spread(lag, time)
+    steady = doses.interval > 0.0 if _any(doses.interval > 0.0) else None
+    if steady is not None:  # within the lag the dose before is still the last to have taken effect
+        elapsed = where(steady & (elapsed < 0.0), elapsed + doses.interval, elapsed)
+    return maximum(elapsed, 0.0 * elapsed), counts & (elapsed >= 0.0), steady
+
+
+def _repeated(rate: Any, interval: Any, steady: Any) -> Any:
+    """1/(1 − e^(−rate·interval)), the sum of what doses before leave of each other."""
+    return -1.0 / expm1(-rate * where(steady, interval, 1.0 + 0.0 * interval))
+
+
+def _spread(value: Any, time: Any) -> Any:
+    """A quantity of each measurement with an axis for doses."""
+    return (value + 0.0 * time)[..., None]
+
+
+def _any(mask: Any) -> bool:
+    """Whether anything is true; yes, where that is not known before the numbers are."""
+    return bool(mask.any()) if isinstance(mask, np.ndarray) or hasattr(mask, "numpy") else True

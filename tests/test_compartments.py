@@ -1,0 +1,291 @@
+"""Compartments in closed form and along records, against SciPy's solvers and against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from metasci.errors import InputError
+from metasci.meta.problem import Problem
+from metasci.parameters import Parameter
+from metasci.patients.compartments import Structure, compartment_model
+from metasci.patients.disposition import modes
+from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power, factors
+from metasci.patients.regimen import Doses
+from metasci.tasks import Batch
+
+FLOAT = torch.float64
+NEVER = float("inf")
+KINDS = [(n, absorption) for n in (1, 2, 3) for absorption in ("none", "first-order", "zero-order")]
+
+
+def doses(amount, time, duration=0.0, interval=0.0, until=NEVER) -> Doses:
+    rows = np.broadcast_arrays(
+        *(np.atleast_1d(np.asarray(v, float)) for v in (amount, time, duration, interval, until))
+    )
+    return Doses(*(row[None] for row in rows))
+
+
+def solved(structure: Structure, values: dict[str, float], given: Doses, at: np.ndarray) -> np.ndarray:
+    """Concentrations by SciPy, restarted at every break."""
+    amount, start, duration = given.amount[0], given.time[0] + values.get("lag", 0.0), given.duration[0]
+    if structure.absorption == "zero-order":
+        duration = np.full_like(start, values["absorption_duration"])
+    if structure.absorption == "first-order":
+        duration = np.zeros_like(start)
+    size = structure.compartments
+    volume = [values[name] for name in structure.volumes]
+    exchange = [values[name] for name in structure.exchanges]
+    oral = structure.absorption == "first-order"
+    fraction = values.get("bioavailability", 1.0)
+
+    def rate(state: np.ndarray, inflow: float) -> np.ndarray:
+        change = np.zeros_like(state)
+        change[0] = inflow - values["clearance"] / volume[0] * state[0]
+        for k in range(1, size):
+            flux = exchange[k - 1] * (state[0] / volume[0] - state[k] / volume[k])
+            change[0] -= flux
+            change[k] += flux
+        if oral:
+            change[0] += values["absorption_rate"] * state[-1]
+            change[-1] = -values["absorption_rate"] * state[-1]
+        return change
+
+    breaks = np.unique(np.concatenate([[0.0], start, start + duration, at]))
+    state, found = np.zeros(size + oral), {}
+    for here, there in zip(breaks, np.append(breaks[1:], breaks[-1]), strict=True):
+        state[-1 if oral else 0] += fraction * amount[(start == here) & (duration == 0.0)].sum()
+        found[here] = state[0] / volume[0]
+        middle = 0.5 * (here + there)
+        on = (start <= middle) & (middle < start + duration)
+        inflow = fraction * (amount[on] / duration[on]).sum() if on.any() else 0.0
+        if there > here:
+            state = solve_ivp(
+                lambda _, x, inflow=inflow: rate(x, inflow),
+                (here, there),
+                state,
+                "DOP853",
+                rtol=1e-12,
+                atol=1e-13,
+            ).y[:, -1]
+    return np.array([found[time] for time in at])
+
+
+@pytest.mark.parametrize(("compartments", "absorption"), KINDS)
+@pytest.mark.parametrize("lag", [False, True])
+def test_closed_forms_agree_with_a_solver(compartments: int, absorption: str, lag: bool) -> None:
+    random = np.random.default_rng(10 * compartments + lag)
+    structure = Structure(compartments, absorption, lag, bioavailability=lag)
+    for _ in range(3):
+        values = {p.name: float(p.to_physical(random.normal())) for p in structure.parameters("h", "L")}
+        start = np.sort(random.uniform(0, 24, 4))
+        given = doses(random.uniform(50, 200, 4), start, np.where(random.random(4) < 0.5, 0.0, 3.0))
+        at = np.sort(random.uniform(0, 40, 8))
+        expected = solved(structure, values, given, at)
+        np.testing.assert_allclose(
+            structure.concentration(at, given, values), expected, rtol=1e-8, atol=1e-8 * expected.max()
+        )
+
+
+@pytest.mark.parametrize(("compartments", "absorption"), KINDS)
+@pytest.mark.parametrize("duration", [0.0, 2.0])
+def test_steady_state_is_what_a_very_long_treatment_leads_to(
+    compartments: int, absorption: str, duration: float
+) -> None:
+    structure = Structure(compartments, absorption, lag=absorption != "none")
+    values = {p.name: p.typical for p in structure.parameters("h", "L")}
+    at = np.array([0.0, 0.1, 0.25, 1.0, 3.0, 8.0, 20.0])
+    steady = structure.concentration(at, doses(100.0, 0.0, duration, 8.0), values)
+    long = structure.concentration(at, doses(100.0, -8.0 * np.arange(3000), duration), values)
+    np.testing.assert_allclose(steady, long, rtol=1e-10)
+
+
+def test_rates_that_meet_lose_no_accuracy() -> None:
+    at, given = np.array([0.5, 2.0, 9.0]), doses(100.0, 0.0)
+    structure = Structure(1, "first-order")
+    for apart in (0.0, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3):
+        values = {"clearance": 5.0, "volume": 10.0, "absorption_rate": 0.5 * (1.0 + apart)}
+        np.testing.assert_allclose(
+            structure.concentration(at, given, values), solved(structure, values, given, at), rtol=1e-9
+        )
+    three = {"clearance": 5.0, "central_volume": 10.0, "peripheral_volume": 20.0, "deep_volume": 40.0,
+             "exchange_clearance": 2.0, "deep_exchange_clearance": 4.0}  # fmt: skip
+    for values in (three, {**three, "exchange_clearance": 1e-9}):  # equal returns; a compartment cut off
+        np.testing.assert_allclose(
+            Structure(3).concentration(at, given, values), solved(Structure(3), values, given, at), rtol=1e-8
+        )
+    fast = modes(*(np.array(v) for v in (1.0, 1.0)), (np.array(1e-14), np.array(1e-14)))
+    assert all(np.isfinite(mode.rate) and np.isfinite(mode.share) for mode in fast)
+
+
+@pytest.mark.parametrize("compartments", [1, 2, 3])
+def test_derivatives_are_those_of_finite_differences_where_rates_meet(compartments: int) -> None:
+    structure = Structure(compartments, "first-order")
+    names = [p.name for p in structure.parameters("h", "L")]
+    start = {p.name: p.typical for p in structure.parameters("h", "L")}
+    start["absorption_rate"] = float(
+        modes(start["clearance"], *(start[v] for v in structure.volumes[:1]),
+              *((start[q], start[v]) for q, v in zip(structure.exchanges, structure.volumes[1:], strict=True)))[-1].rate
+    ) if compartments > 1 else start["clearance"] / start["volume"]  # fmt: skip
+    at = torch.tensor([1.0, 6.0], dtype=FLOAT)
+    given = Doses(*(torch.as_tensor(v) for v in vars(doses(100.0, 0.0)).values()))
+
+    def total(logs: torch.Tensor) -> torch.Tensor:
+        values = {name: logs[i].exp() for i, name in enumerate(names)}
+        return structure.concentration(at, given, values).sum()
+
+    here = torch.tensor([np.log(start[name]) for name in names], dtype=FLOAT)
+    assert torch.autograd.gradcheck(total, here.clone().requires_grad_(), rtol=1e-5, atol=1e-7)
+    assert torch.autograd.gradgradcheck(total, here.clone().requires_grad_(), rtol=1e-4, atol=1e-5)
+
+
+WEIGHT = {"clearance": [Power("weight", "kg", 70.0, 0.75)]}
+
+
+def random_inputs(
+    absorption: str, tasks: int = 5, events: int = 4, observed: int = 6
+) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=FLOAT)
+
+    time, start = uniform(tasks, observed) * 40.0, uniform(tasks, 1, events) * 24.0
+    duration = torch.where(uniform(tasks, 1, events) < 0.5, 0.0, 3.0 * uniform(tasks, 1, events))
+    if absorption != "none":
+        duration = torch.zeros_like(duration)
+    interval, until = torch.zeros_like(start), torch.full_like(start, NEVER)
+    interval[0, 0, 2] = 6.0
+    until[0, 0] = torch.where(start[0, 0] < start[0, 0, 2], start[0, 0, 2], NEVER)
+    until[1, 0] = torch.where(start[1, 0] < 12.0, 12.0, NEVER)
+    return {
+        "time": time, "weight": torch.full_like(time, 50.0), "dose": 100.0 * uniform(tasks, 1, events),
+        "dose_time": start, "dose_duration": duration, "dose_interval": interval, "dose_until": until,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("compartments", [1, 2, 3])
+@pytest.mark.parametrize("absorption", ["none", "first-order"])
+def test_records_agree_with_superposition_where_nothing_changes(compartments: int, absorption: str) -> None:
+    structure, inputs = Structure(compartments, absorption), random_inputs(absorption)
+    still = compartment_model(structure, name="test_still", effects=WEIGHT)
+    moving = compartment_model(structure, name="test_moving", effects=WEIGHT, changing=("weight",))
+    z = torch.zeros(5, 1, len(still.parameters), dtype=FLOAT)
+    told = {"dose_weight": torch.full_like(inputs["dose"], 50.0)}
+    torch.testing.assert_close(moving.at(z, inputs | told), still.at(z, inputs), rtol=1e-9, atol=1e-12)
+
+
+def test_records_with_a_weight_that_changes_agree_with_a_solver() -> None:
+    model = compartment_model(
+        Structure(1, "first-order"), name="test_change", effects=WEIGHT, changing=("weight",)
+    )
+    row = {"dose": [100.0, 80.0, 0.0], "dose_time": [0.0, 6.0, 10.0], "dose_weight": [70.0, 35.0, 140.0]}
+    inputs = {key: torch.tensor([[value]], dtype=FLOAT) for key, value in row.items()}
+    blank = torch.zeros_like(inputs["dose"])
+    inputs |= {"dose_duration": blank, "dose_interval": blank, "dose_until": blank + NEVER}
+    inputs |= {"time": torch.tensor([[3.0, 8.0, 15.0]], dtype=FLOAT),
+               "weight": torch.tensor([[70.0, 35.0, 140.0]], dtype=FLOAT)}  # fmt: skip
+    found = model.at(torch.zeros(1, 1, 3, dtype=FLOAT), inputs)[0].numpy()
+    clearance, volume, speed = 5.0, 40.0, 1.0
+
+    def rate(time: float, state: np.ndarray) -> list[float]:
+        weight = 70.0 if time < 6.0 else (35.0 if time < 10.0 else 140.0)
+        out = clearance * (weight / 70.0) ** 0.75 / volume
+        return [-speed * state[0], speed * state[0] - out * state[1]]
+
+    state, expected = np.array([100.0, 0.0]), {}
+    for here, there in ((0.0, 3.0), (3.0, 6.0), (6.0, 8.0), (8.0, 10.0), (10.0, 15.0)):
+        state = solve_ivp(rate, (here, np.nextafter(there, 0)), state, "DOP853", rtol=1e-12, atol=1e-13).y[
+            :, -1
+        ]
+        expected[there] = state[1] / volume
+        if there == 6.0:
+            state = state + np.array([80.0, 0.0])
+    np.testing.assert_allclose(found, [expected[time] for time in (3.0, 8.0, 15.0)], rtol=1e-8)
+
+
+def test_slopes_of_a_model_that_follows_records_are_those_of_the_closed_form() -> None:
+    structure, inputs = Structure(2, "first-order"), random_inputs("first-order")
+    still = compartment_model(structure, name="test_still", effects=WEIGHT)
+    moving = compartment_model(structure, name="test_moving", effects=WEIGHT, changing=("weight",))
+    told = inputs | {"dose_weight": torch.full_like(inputs["dose"], 50.0)}
+    mask = torch.ones(5, 6, dtype=torch.bool)
+    z = 0.3 * torch.randn(5, len(still.parameters), generator=torch.Generator().manual_seed(2), dtype=FLOAT)
+    lines = []
+    for model, given in ((still, inputs), (moving, told)):
+        batch = Batch(given, mask.to(FLOAT), mask, torch.zeros(5, 0), tuple("abcde"))
+        lines.append(Problem(model, batch).linearise(z, torch.tensor([-1.0], dtype=FLOAT)))
+    torch.testing.assert_close(lines[1].jacobian, lines[0].jacobian, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(lines[1].variance, lines[0].variance, rtol=1e-8, atol=1e-12)
+
+
+def test_tasks_in_groups_are_predicted_as_in_one_padded_batch() -> None:
+    model = compartment_model(Structure(2), name="test_ragged")
+    tasks, events, observed = 300, 60, 20
+    generator = torch.Generator().manual_seed(3)
+    few = torch.randint(1, events + 1, (tasks,), generator=generator) ** 2 // events + 1
+    seen = torch.randint(0, observed + 1, (tasks,), generator=generator)
+    amount = torch.where(torch.arange(events) < few[:, None], 10.0, 0.0).to(FLOAT)[:, None]
+    blank = torch.zeros_like(amount)
+    inputs = {
+        "time": torch.arange(observed, dtype=FLOAT).expand(tasks, -1).clone(), "dose": amount,
+        "dose_time": torch.arange(events, dtype=FLOAT).expand(tasks, 1, -1).clone(), "dose_duration": blank + 0.3,
+        "dose_interval": blank, "dose_until": blank + NEVER,
+    }  # fmt: skip
+    mask = torch.arange(observed) < seen[:, None]
+    batch = Batch(inputs, mask.to(FLOAT), mask, torch.zeros(tasks, 0), tuple(map(str, range(tasks))))
+    problem = Problem(model, batch)
+    assert problem.ragged is not None
+    assert len(problem.ragged.groups) > 5
+    z = torch.randn(tasks, len(model.parameters), generator=generator, dtype=FLOAT)
+    whole = model.at(z[:, None, :], inputs)
+    torch.testing.assert_close(problem.predict(z)[mask], whole[mask], rtol=1e-12, atol=1e-14)
+    jacobian = problem.linearise(z, torch.zeros(1, dtype=FLOAT)).jacobian
+    few_tasks = problem.select(torch.arange(7))
+    assert few_tasks.ragged is None
+    alone = few_tasks.linearise(z[:7], torch.zeros(1, dtype=FLOAT)).jacobian
+    torch.testing.assert_close(jacobian[:7][mask[:7]], alone[mask[:7]], rtol=1e-10, atol=1e-13)
+
+
+def test_effects_are_what_their_formulas_say() -> None:
+    slope = Parameter("slope", typical=0.1)
+    effects = {
+        "clearance": [
+            Power("weight", "kg", 70.0, 0.75),
+            Maturation("age", "week", 47.7, 3.4),
+            Linear("albumin", "g/L", 40.0, slope),
+        ],
+        "volume": [Exponential("age", "week", 40.0, 0.01), Category("sex", code=2.0, times=0.8)],
+    }  # fmt: skip
+    covariates = {
+        "weight": np.array(35.0),
+        "age": np.array(60.0),
+        "albumin": np.array(45.0),
+        "sex": np.array(2.0),
+    }
+    found = factors(effects, {"clearance": 10.0, "volume": 50.0, "slope": 0.1}, covariates)
+    ripe = 60.0**3.4 / (60.0**3.4 + 47.7**3.4)
+    assert float(found["clearance"]) == pytest.approx(10.0 * 0.5**0.75 * ripe * 1.5, rel=1e-12)
+    assert float(found["volume"]) == pytest.approx(50.0 * np.exp(0.2) * 0.8, rel=1e-12)
+    with pytest.raises(InputError, match="an effect is on 'flow'"):
+        factors({"flow": effects["volume"]}, {"clearance": 1.0}, covariates)
+
+
+def test_occasions_move_a_parameter_each_on_its_own() -> None:
+    effect = Occasion(parameter="clearance", count=2)
+    learned = {"clearance_occasion_1": 0.5, "clearance_occasion_2": -0.5}
+    np.testing.assert_allclose(effect.factor(np.array([1.0, 2.0, 3.0]), learned), np.exp([0.5, -0.5, 0.0]))
+
+
+def test_a_structure_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InputError, match="1, 2 or 3 compartments, not 4"):
+        Structure(4)
+    with pytest.raises(InputError, match="absorption is one of"):
+        Structure(1, "by magic")
+    with pytest.raises(InputError, match="'height' changes, but no effect takes it"):
+        compartment_model(Structure(1), name="test_odd", changing=("height",))
+    assert dataclasses.asdict(Structure(2))["compartments"] == 2
