@@ -25,7 +25,7 @@ __all__ = ["Protocol", "Score", "Split", "evaluate", "held_out", "split_tasks", 
 
 _CHOICES = {
     "support": ("first", "random", "spread"),
-    "query": ("rest", "next"),
+    "query": ("rest", "next", "following"),
     "aggregate": ("mean", "root_mean_square", "pooled"),
 }
 
@@ -43,8 +43,8 @@ class Protocol:
         For ``"spread"``: ranks of the support's measurements, by number of shots.
     skip : tuple of int
         Ranks that are never used.
-    query : "rest" or "next"
-        Every other measurement, or the one after the support.
+    query : "rest", "next" or "following"
+        Every other measurement (the same for all numbers of shots), the one after the support, or all after it.
     query_from : int, optional
         First rank (of the order in which measurements are taken) that may be query, the same for all shots.
     aggregate : "mean", "root_mean_square" or "pooled"
@@ -171,10 +171,23 @@ class Score:
     seconds: list[float]
 
     def add(
-        self, measured: Tensor, median: Tensor, lower: Tensor, upper: Tensor, log_density: Tensor
+        self,
+        measured: Tensor,
+        median: Tensor,
+        lower: Tensor,
+        upper: Tensor,
+        log_density: Tensor,
+        censored: Tensor | None = None,
     ) -> None:
-        """Record one task's query, (measurement,) each."""
+        """Record one task's query, (measurement,) each.
+
+        Of a measurement that lies below a limit a forecast below the limit is no error, and an interval that reaches
+        below it covers.
+        """
         off = measured - median
+        if censored is not None:
+            off = torch.where(censored & (median <= measured), torch.zeros_like(off), off)
+            upper = torch.where(censored, torch.full_like(upper, torch.inf), upper)
         self.errors.append(off.detach().numpy())
         self.measured.append(measured.detach().numpy())
         self.covered.append(((measured >= lower) & (measured <= upper)).double().numpy())
@@ -362,7 +375,8 @@ def _judge(score: Score, adapt: Adapt, prior: Prior, batch: Batch, split: Split)
     density = forecast.log_density()
     for row, query in enumerate(split.query):
         columns = (chosen.output, median, lower, upper, density)
-        score.add(*(values[row, query] for values in columns))
+        limits = None if chosen.censored is None else chosen.censored[row, query]
+        score.add(*(values[row, query] for values in columns), limits)
 
 
 def _track(items: list[Any], text: str, show: bool) -> Iterator[Any]:

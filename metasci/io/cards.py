@@ -42,6 +42,10 @@ class Column:
     at : str
         For a history: name of the input that dates the amounts. For what is told of each amount: the history,
         with whose name its own begins, as in ``dose_duration``.
+    limit : float, optional
+        Of the output: values at or below it are only known to lie below it.
+    codes : mapping of str to float
+        Numbers for the texts in a column of categories.
     """
 
     header: str
@@ -50,6 +54,8 @@ class Column:
     unit: str = ""
     description: str = ""
     at: str = ""
+    limit: float | None = None
+    codes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,10 @@ class Card:
         for key in ("task", "traps", "columns"):
             if key in values:
                 values[key] = list(values[key])
+        for column in values.get("columns", ()):
+            for key in ("limit", "codes"):
+                if column[key] in (None, {}):
+                    del column[key]
         return values
 
     @classmethod

@@ -121,10 +121,13 @@ def tidy(
             numbers[column.name] = np.full(len(frame), np.nan)
             continue
         found = given[column.name]
-        read = cells[column.name]
+        read = _coded(cells[column.name], column, partial(fault, column.name))
         if column.role == "output":
             read, below = _censored(read)
         values = _numbers(read, partial(fault, column.name))
+        if column.limit is not None:
+            at_limit = values <= column.limit
+            below, values = below | at_limit, np.where(at_limit, column.limit, values)
         numbers[column.name] = convert(
             values, found.unit, units[column.name], f"{where}, column '{found.header}'"
         )
@@ -258,6 +261,17 @@ def _numbers(cells: pd.Series[Any], fault: Callable[[int, str], InputError]) -> 
     for at in np.flatnonzero(np.isinf(values))[:1]:
         raise fault(int(at), f"'{cells.iloc[at]}' is not a finite number")
     return values
+
+
+def _coded(cells: pd.Series[Any], column: Column, fault: Callable[[int, str], InputError]) -> pd.Series[Any]:
+    """The numbers that stand for a column's texts."""
+    if not column.codes:
+        return cells
+    texts = [_text(cell) for cell in cells]
+    for at, text in enumerate(texts):
+        if text and text not in column.codes:
+            raise fault(at, f"'{text}' is none of {', '.join(column.codes)}")
+    return pd.Series([column.codes.get(text, np.nan) for text in texts], index=cells.index, dtype=float)
 
 
 def _censored(cells: pd.Series[Any]) -> tuple[pd.Series[Any], NDArray[np.bool_]]:

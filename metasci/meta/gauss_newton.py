@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.likelihood import pull_and_curvature, squared_residual
+from metasci.meta.likelihood import information_share, pull_and_curvature, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
@@ -115,6 +115,8 @@ def map_estimate(
     gradient, hessian, squared, line = normal_equations(problem, here, mean, precision, log_noise, weight)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(hessian).L)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
+    residual = problem.target - line.prediction
+    spread = spread * information_share(residual, line.variance, problem.batch.censored)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
     finite = finite & torch.isfinite(covariance).all(-1).all(-1)
     return Estimate(here, covariance, squared, line.prediction, converged & finite, finite)

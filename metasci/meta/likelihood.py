@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["cost", "pull_and_curvature", "squared_residual"]
+__all__ = ["cost", "information_share", "pull_and_curvature", "squared_residual"]
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -77,6 +77,15 @@ def squared_residual(residual: Tensor, variance: Tensor, censored: Tensor | None
         return squared
     u = residual / variance.sqrt()
     return torch.where(censored, 1.0 - u * _hazard(u), squared)
+
+
+def information_share(residual: Tensor, variance: Tensor, censored: Tensor | None = None) -> Tensor:
+    """What a measurement tells of its prediction, over what it would tell uncensored: one, or h(h + u) for a limit."""
+    if censored is None:
+        return torch.ones_like(residual)
+    u = residual / variance.sqrt()
+    hazard = _hazard(u)
+    return torch.where(censored, (hazard * (hazard + u)).clamp(0.0, 1.0), torch.ones_like(u))
 
 
 def _hazard(u: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.gauss_newton import Estimate, full_curvature, normal_equations
+from metasci.meta.likelihood import information_share
 from metasci.meta.problem import Problem
 
 __all__ = ["pooled_estimate"]
@@ -74,6 +75,8 @@ def pooled_estimate(
     _, hessian, squared, line = normal_equations(problem, everywhere, everywhere, nothing, log_noise, ones)
     covariance = torch.linalg.inv(hessian.sum(0) + precision[0])
     spread = torch.einsum("toi,ij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
+    residual = problem.target - line.prediction
+    spread = spread * information_share(residual, line.variance, problem.batch.censored)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
     told = torch.tensor([converged]), torch.tensor([finite])
     return Estimate(here, covariance[None], squared, line.prediction, *told)

@@ -1,5 +1,43 @@
-"""Compartment equations of patients."""
+"""Equations of patients: compartments, absorption, covariates, doses."""
 
+from metasci.patients.compartments import Structure, compartment_model
+from metasci.patients.drugs import (
+    one_compartment,
+    one_compartment_first_order,
+    one_compartment_zero_order,
+    propofol,
+    quinidine,
+    remifentanil,
+    three_compartment,
+    three_compartment_first_order,
+    two_compartment,
+    two_compartment_first_order,
+)
+from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power
 from metasci.patients.one_compartment import one_compartment_bolus, one_compartment_oral
+from metasci.patients.regimen import Doses, doses
 
-__all__ = ["one_compartment_bolus", "one_compartment_oral"]
+__all__ = [
+    "Category",
+    "Doses",
+    "Exponential",
+    "Linear",
+    "Maturation",
+    "Occasion",
+    "Power",
+    "Structure",
+    "compartment_model",
+    "doses",
+    "one_compartment",
+    "one_compartment_bolus",
+    "one_compartment_first_order",
+    "one_compartment_oral",
+    "one_compartment_zero_order",
+    "propofol",
+    "quinidine",
+    "remifentanil",
+    "three_compartment",
+    "three_compartment_first_order",
+    "two_compartment",
+    "two_compartment_first_order",
+]
