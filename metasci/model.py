@@ -29,7 +29,9 @@ class Input:
 
 @dataclass(frozen=True)
 class EventColumn:
-    """What else is told of each amount given, such as how long it took: its unit, and its value where nothing is said."""
+    """What else is told of each amount given, such as how long it took: its unit, and its value where nothing is
+    said.
+    """
 
     unit: str
     default: float = 0.0

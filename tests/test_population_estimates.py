@@ -1,7 +1,8 @@
 """Population estimates on real data against those of R's nlme 3.1.
 
-nlme alternates between modes and a linear mixed model linearised there (Lindstrom and Bates 1990). Expectation–maximisation
-without a belief has the same fixed point; the maximum of the Laplace likelihood itself lies a little higher.
+nlme alternates between modes and a linear mixed model linearised there (Lindstrom and Bates 1990).
+Expectation–maximisation without a belief has the same fixed point; the maximum of the Laplace likelihood itself lies a
+little higher.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""From a calibrated patient to a dose: targets of exposure, and the regimen that reaches one with a given probability."""
+"""From a calibrated patient to a dose: targets of exposure, and the regimen that reaches one with a given
+probability.
+"""
 
 from metasci.dosing.recommendation import Recommendation, recommend
 from metasci.dosing.targets import Target

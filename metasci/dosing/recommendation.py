@@ -1,7 +1,7 @@
 """The regimen that most probably reaches a target, under what is known of a patient: what was measured, and the prior.
 
-Parameters are drawn from the patient's posterior, each candidate regimen is given to every draw, and the share of draws in
-which the target is reached is its probability. Research software: a recommendation is no prescription.
+Parameters are drawn from the patient's posterior, each candidate regimen is given to every draw, and the share of draws
+in which the target is reached is its probability. Research software: a recommendation is no prescription.
 
 Source: Sheiner, Rosenberg and Melmon, Comput Biomed Res 5 (1972) 441, for dosing by a Bayesian forecast; Holford and
 Buclin, Ther Drug Monit 34 (2012) 565, for targets.
@@ -22,7 +22,6 @@ from torch import Tensor
 from metasci.calibration import Calibration
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
-from metasci.meta.adapted import NoiseMixture
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -129,42 +128,53 @@ def recommend(
     if not 0.0 < probability < 1.0:
         raise InputError(f"probability: {probability:g} is not between 0 and 1.")
     begins = _last_record(calibration, history) if start is None else float(start)
+    after, before = _draws(calibration, draws, seed, False), _draws(calibration, draws, seed, True)
     rows, quantities = [], {}
     for gap in gaps:
-        times = begins + (number - 1) * gap + np.linspace(0.0, gap * (1.0 - 1e-9), _POINTS)
-        curves = _curves(
-            calibration, history, times, begins, gap, number, duration, sizes, draws, seed, False
-        )
+        course = Course(begins, gap, number, duration)
+        curves = _curves(calibration, history, course, sizes, after)
         for size, curve in zip(sizes, curves, strict=True):
-            quantity = target.of(times, curve)
+            quantity = target.of(course.judged, curve)
             quantities[size, gap] = quantity
             low, middle, high = np.quantile(quantity, (0.05, 0.5, 0.95))
             rows.append((size, gap, float(target.holds(quantity).mean()), middle, low, high))
     table = pd.DataFrame(rows, columns=["dose", "interval", "probability", "median", "lower", "upper"])
     near = table[table["probability"] >= table["probability"].max() - 0.01]
     best = table.loc[(near["dose"] / near["interval"]).idxmin()]
-    reached = bool(best["probability"] >= probability)
-    units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
     size, gap = float(best["dose"]), float(best["interval"])
+    course = Course(begins, gap, number, duration)
+    unlearned = target.of(course.judged, _curves(calibration, history, course, [size], before)[0])
+    left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
+    found = [float(best[name]) for name in ("probability", "median", "lower", "upper")]
+    reached = found[0] >= probability
+    units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
-        f"{100 * best['probability']:.0f} % (median {best['median']:.3g}, 90 % interval {best['lower']:.3g} to "
-        f"{best['upper']:.3g} {target.unit(units[2], units[1])})"
+        f"{100 * found[0]:.0f} % (median {found[1]:.3g}, 90 % interval {found[2]:.3g} to {found[3]:.3g} "
+        f"{target.unit(units[2], units[1])})"
     )
-    warnings = list(_warnings(table, best, reached, probability, sizes, calibration))
-    before = _prior_quantity(calibration, history, target, begins, gap, number, duration, size, draws, seed)
-    share = np.log(np.maximum(quantities[size, gap], 1e-300)).var() / max(
-        np.log(np.maximum(before, 1e-300)).var(), 1e-300
-    )
-    if share > _UNINFORMED:
-        warnings.append(
-            f"the measurements hardly inform this forecast: they leave {100 * min(share, 1.0):.0f} % of the variance that "
-            "other patients of these covariates have."
-        )
-    return Recommendation(
-        size, gap, float(best["probability"]), float(best["median"]), float(best["lower"]), float(best["upper"]),
-        reached, table, (*warnings, NO_DEVICE), words,
-    )  # fmt: skip
+    warnings = _warnings(calibration, size, sizes, reached, probability, left)
+    return Recommendation(size, gap, *found, reached, table, (*warnings, NO_DEVICE), words)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Doses to be given: when the first is, how far apart, how many, and how long each takes."""
+
+    begins: float
+    gap: float
+    number: int
+    duration: float
+
+    @property
+    def judged(self) -> NDArray[np.float64]:
+        """Times in the interval after the last dose, to just before the next one would be."""
+        last = self.begins + (self.number - 1) * self.gap
+        return np.asarray(last + np.linspace(0.0, self.gap * (1.0 - 1e-9), _POINTS))
+
+
+def _log_variance(quantity: NDArray[np.float64]) -> float:
+    return float(np.log(np.maximum(quantity, 1e-300)).var())
 
 
 def _dosed(calibration: Calibration) -> tuple[Any, str]:
@@ -193,8 +203,12 @@ def _last_record(calibration: Calibration, history: str) -> float:
     return float(records.max()) if len(records) else 0.0
 
 
-def _draws(centre: Tensor, mixture: NoiseMixture, draws: int, seed: int) -> Tensor:
-    """Coordinates from the posterior of one task, (draw, parameter)."""
+def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tensor:
+    """Coordinates from the posterior of the patient, or from the prior, (draw, parameter)."""
+    adapted = calibration.adapted
+    centre, mixture = (
+        (adapted.start[0], adapted.start_mixture) if prior else (adapted.coordinates[0], adapted.mixture)
+    )
     generator = torch.Generator().manual_seed(seed)
     level = torch.multinomial(mixture.weight[:, 0], draws, replacement=True, generator=generator)
     white = torch.randn(draws, centre.shape[0], generator=generator, dtype=centre.dtype)
@@ -203,82 +217,64 @@ def _draws(centre: Tensor, mixture: NoiseMixture, draws: int, seed: int) -> Tens
 
 
 def _curves(
-    calibration: Calibration, history: str, times: NDArray[np.float64], begins: float, gap: float, number: int,
-    duration: float, sizes: Sequence[float], draws: int, seed: int, prior: bool,
-) -> list[NDArray[np.float64]]:  # fmt: skip
+    calibration: Calibration, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
+) -> list[NDArray[np.float64]]:
     """Concentrations (draw, time) for every size of dose.
 
-    Where amounts add up, as in linear compartments, two sizes say what all others do.
+    Where amounts add up, as in linear compartments, two sizes say what all others do; a third one tells whether they do.
     """
-    adapted, model = calibration.adapted, calibration.prior.model
-    centre, mixture = (
-        (adapted.start[0], adapted.start_mixture) if prior else (adapted.coordinates[0], adapted.mixture)
-    )
-    drawn = _draws(centre, mixture, draws, seed)
+    model = calibration.prior.model
 
     def at(size: float) -> NDArray[np.float64]:
-        inputs = _inputs(calibration, history, times, begins, gap, number, duration, size)
+        inputs = _inputs(calibration, history, course, size)
         with torch.no_grad():
-            wide = {name: values.expand(draws, *values.shape[1:]) for name, values in inputs.items()}
+            wide = {name: values.expand(len(drawn), *values.shape[1:]) for name, values in inputs.items()}
             return np.asarray(model.at(drawn[:, None, :], wide).numpy())
 
-    low, high = at(0.0), at(max(sizes))
-    slope = (high - low) / max(sizes)
-    middle = at(0.5 * max(sizes))
-    if np.allclose(middle, low + 0.5 * max(sizes) * slope, rtol=1e-9, atol=1e-12 * np.abs(high).max()):
-        return [low + size * slope for size in sizes]
+    most = max(sizes)
+    low, middle, high = at(0.0), at(0.5 * most), at(most)
+    if np.allclose(middle, 0.5 * (low + high), rtol=1e-9, atol=1e-12 * np.abs(high).max()):
+        return [low + size / most * (high - low) for size in sizes]
     return [at(size) for size in sizes]
 
 
-def _inputs(
-    calibration: Calibration, history: str, times: NDArray[np.float64], begins: float, gap: float, number: int,
-    duration: float, size: float,
-) -> dict[str, Tensor]:  # fmt: skip
-    """The patient's inputs at new times, with the new doses after those so far, (1, point) or (1, 1, event)."""
+def _inputs(calibration: Calibration, history: str, course: Course, size: float) -> dict[str, Tensor]:
+    """The patient's inputs at the times judged, new doses after those so far, (1, point) or (1, 1, event)."""
     batch, model = calibration.batch, calibration.prior.model
-    new: dict[str, Tensor] = {}
-    like = batch.inputs["time"]
-    for name in model.inputs:
-        values = batch.inputs[name]
-        new[name] = values[:, -1:].expand(1, len(times))
-    new["time"] = torch.as_tensor(times).to(like)[None]
     columns = model.histories[history].columns
-    if duration > 0.0 and "duration" not in columns:
+    if course.duration > 0.0 and "duration" not in columns:
         raise InputError(f"'{model.name}' knows no infusions: leave `duration` at zero.")
-    told = {history: size, f"{history}_duration": duration}
-    defaults = {f"{history}_{name}": column.default for name, column in columns.items()}
+    like, points = batch.inputs["time"], torch.as_tensor(course.judged)
+    new = {name: batch.inputs[name][:, -1:].expand(1, len(points)) for name in model.inputs}
+    new["time"] = points.to(like)[None]
+    told = {f"{history}_{name}": column.default for name, column in columns.items()}
+    told |= {history: size, f"{history}_duration": course.duration}
     for name in model.event_names:
-        past = batch.inputs[name]
         if name == f"{history}_time":
-            more = begins + gap * torch.arange(number).to(like)
+            more = course.begins + course.gap * torch.arange(course.number).to(like)
         else:
-            value = told.get(name, defaults.get(name, 0.0))
-            more = torch.full((number,), value).to(like)
-        new[name] = torch.cat([past, more.expand(1, 1, -1)], 2)
+            more = torch.full((course.number,), told[name]).to(like)
+        new[name] = torch.cat([batch.inputs[name], more.expand(1, 1, -1)], 2)
     return new
 
 
-def _prior_quantity(
-    calibration: Calibration, history: str, target: Target, begins: float, gap: float, number: int, duration: float,
-    size: float, draws: int, seed: int,
-) -> NDArray[np.float64]:  # fmt: skip
-    times = begins + (number - 1) * gap + np.linspace(0.0, gap * (1.0 - 1e-9), _POINTS)
-    curves = _curves(calibration, history, times, begins, gap, number, duration, [size], draws, seed, True)
-    return target.of(times, curves[0])
-
-
 def _warnings(
-    table: pd.DataFrame, best: Any, reached: bool, probability: float, sizes: Sequence[float], calibration: Calibration
+    calibration: Calibration, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
 ) -> list[str]:  # fmt: skip
     said = []
     if not reached:
         said.append(
-            f"no candidate reaches the target with {100 * probability:.0f} %; this one comes nearest. More measurements, "
-            "other sizes, or a wider target would help."
+            f"no candidate reaches the target with {100 * probability:.0f} %; this one comes nearest. More "
+            "measurements, other sizes, or a wider target would help."
         )
-    if len(sizes) > 1 and best["dose"] in (sizes[0], sizes[-1]) and not reached:
-        edge = "smallest" if best["dose"] == sizes[0] else "largest"
-        said.append(f"it is the {edge} dose that was tried: try further sizes.")
+        if len(sizes) > 1 and size in (sizes[0], sizes[-1]):
+            edge = "smallest" if size == sizes[0] else "largest"
+            said.append(f"it is the {edge} dose that was tried: try further sizes.")
+    if left > _UNINFORMED:
+        said.append(
+            f"the measurements hardly inform this forecast: they leave {100 * min(left, 1.0):.0f} % of the variance "
+            "that other patients of these covariates have."
+        )
     if not bool(calibration.adapted.converged.all()):
         said.append("the calibration of this patient has not converged.")
     return said

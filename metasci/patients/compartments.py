@@ -1,8 +1,9 @@
-"""Models of one, two and three compartments, put together from how a drug enters, spreads, and what the patient changes.
+"""Models of one, two and three compartments, put together from how a drug enters, spreads, and what the patient
+changes.
 
-`compartment_model` makes a `Model`: parameters as clinicians have them (clearance, volumes, intercompartmental clearances,
-absorption rate), effects of covariates on them, any doses. Where nothing changes with time predictions are sums of closed
-forms; where covariates change they follow the patient's records.
+`compartment_model` makes a `Model`: parameters as clinicians have them (clearance, volumes, intercompartmental
+clearances, absorption rate), effects of covariates on them, any doses. Where nothing changes with time predictions are
+sums of closed forms; where covariates change they follow the patient's records.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Structure:
     lag : bool
         Whether absorption begins with a delay.
     bioavailability : bool
-        Whether a fraction of the dose is absorbed. From doses by mouth alone it cannot be told from clearance and volume.
+        Whether a fraction of the dose is absorbed. From doses by mouth alone it cannot be told from clearance and
+        volume.
     """
 
     compartments: int = 1
@@ -199,7 +201,8 @@ def compartment_model(
     Examples
     --------
     >>> from metasci.patients.effects import Power
-    >>> model = compartment_model(Structure(2), name="example", effects={"clearance": [Power("weight", "kg", 70.0, 0.75)]})
+    >>> by_weight = {"clearance": [Power("weight", "kg", 70.0, 0.75)]}
+    >>> model = compartment_model(Structure(2), name="example", effects=by_weight)
     >>> model.parameters.names
     ('clearance', 'central_volume', 'peripheral_volume', 'exchange_clearance')
     >>> list(model.inputs)

@@ -4,8 +4,8 @@ A mammillary model with clearance CL, volumes V₁, V₂, V₃ and intercompartm
 response Σₖ Aₖ e^(−λₖt)/V₁ with ΣAₖ = 1. Its rates λ are the roots of the characteristic polynomial: a quadratic one, or
 a cubic one solved by Viète's cosines and polished by Newton steps.
 
-Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982), chapter 2 and appendix B; Bertrand and Mentré, Mathematical
-expressions of the pharmacokinetic and pharmacodynamic models implemented in the PFIM software (2008).
+Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982), chapter 2 and appendix B; Bertrand and Mentré,
+Mathematical expressions of the pharmacokinetic and pharmacodynamic models implemented in the PFIM software (2008).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def modes(clearance: Any, volume: Any, *peripheral: tuple[Any, Any]) -> tuple[Mo
     >>> import numpy as np
     >>> found = modes(np.array(1.0), np.array(2.0), (np.array(0.5), np.array(4.0)))
     >>> [round(float(mode.rate), 6) for mode in found], round(float(sum(mode.share for mode in found)), 12)
-    ([0.788278, 0.079285], 1.0)
+    ([0.796535, 0.078465], 1.0)
     """
     out = clearance / volume
     to = [exchange / volume for exchange, _ in peripheral]

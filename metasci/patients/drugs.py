@@ -81,9 +81,12 @@ propofol = compartment_model(
     transforms={"weight": "log", "height": "log"},
     description=(
         "Propofol by boluses and infusions: three compartments with allometric weight and maturation of clearance.\n\n"
-        "Weight acts with exponents 0.75 on clearances and 1 on volumes, the typical values are those of a person of 70 "
-        "kg; what age, sex, height, opioids and the site of sampling do is learned. Samples of the first minute scatter "
-        "more, since blood has not mixed. Source: Eleveld and others, Br J Anaesth 120 (2018) 942, for the structure, the "
+        "Weight acts with exponents 0.75 on clearances and 1 on volumes, the typical values are those of a "
+        "person of 70 "
+        "kg; what age, sex, height, opioids and the site of sampling do is learned. Samples of the first "
+        "minute scatter "
+        "more, since blood has not mixed. Source: Eleveld and others, Br J Anaesth 120 (2018) 942, for the "
+        "structure, the "
         "maturation and the typical values."
     ),
 )  # fmt: skip
@@ -128,8 +131,10 @@ quinidine = compartment_model(
     noise=Proportional((0.3,)),
     description=(
         "Quinidine by mouth: one compartment, absorption of first order, covariates that change during the stay.\n\n"
-        "Clearance and volume are apparent (over bioavailability). Binding to alpha-1 acid glycoprotein lowers clearance, "
-        "as do poor kidneys and a failing heart. Source: Verme and others, Clin Pharmacokinet 22 (1992) 468; Davidian and "
+        "Clearance and volume are apparent (over bioavailability). Binding to alpha-1 acid glycoprotein "
+        "lowers clearance, "
+        "as do poor kidneys and a failing heart. Source: Verme and others, Clin Pharmacokinet 22 (1992) 468; "
+        "Davidian and "
         "Giltinan, Nonlinear Models for Repeated Measurement Data (1995), section 9.3."
     ),
 )  # fmt: skip

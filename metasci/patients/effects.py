@@ -1,7 +1,7 @@
 """How covariates change a patient's parameters: each effect is a factor, fixed or with numbers that are learned.
 
-Effects multiply: CL = CL₀ · (weight/70)^0.75 · maturation(age) · …. A number given as a `Parameter` instead of a float is
-learned with the others.
+Effects multiply: CL = CL₀ · (weight/70)^0.75 · maturation(age) · …. A number given as a `Parameter` instead of a float
+is learned with the others.
 """
 
 from __future__ import annotations

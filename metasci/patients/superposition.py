@@ -1,8 +1,8 @@
 """Concentrations after any doses, by adding up what each dose contributes, in closed form.
 
 Every function broadcasts over measurements × doses. An exponential e^(−λt) answers a bolus, an infusion over T, or an
-amount absorbed at a rate kₐ; a dose repeated every τ since forever adds the geometric series of its forerunners. Each form
-stays exact where rates meet (kₐ = λ), where λT vanishes, and where infusions have no duration.
+amount absorbed at a rate kₐ; a dose repeated every τ since forever adds the geometric series of its forerunners. Each
+form stays exact where rates meet (kₐ = λ), where λT vanishes, and where infusions have no duration.
 """
 
 from __future__ import annotations

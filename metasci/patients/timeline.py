@@ -1,10 +1,10 @@
 """Linear compartments whose parameters change with time: one patient's records in order, each interval solved exactly.
 
-Between two records the parameters stay as they were last told, so that the amounts change by a matrix exponential, with the
-rate of an infusion as one more, constant, state. All observations of a patient lie on one trajectory.
+Between two records the parameters stay as they were last told, so that the amounts change by a matrix exponential,
+with the rate of an infusion as one more, constant, state. All observations of a patient lie on one trajectory.
 
-Source: Jacquez, Compartmental Analysis in Biology and Medicine (1985); Van Loan, IEEE Trans Automat Contr 23 (1978) 395,
-for the constant state.
+Source: Jacquez, Compartmental Analysis in Biology and Medicine (1985); Van Loan, IEEE Trans Automat Contr 23 (1978)
+395, for the constant state.
 """
 
 from __future__ import annotations
