@@ -221,7 +221,7 @@ def _curves(
 ) -> list[NDArray[np.float64]]:
     """Concentrations (draw, time) for every size of dose.
 
-    Where amounts add up, as in linear compartments, two sizes say what all others do; a third one tells whether they do.
+    Where amounts add up, as in linear compartments, two sizes say what all others do; a third tells whether they do.
     """
     model = calibration.prior.model
 

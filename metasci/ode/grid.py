@@ -19,7 +19,7 @@ __all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "walk"]
 
 @dataclass(frozen=True, eq=False)
 class Tolerance:
-    """What a step may err: ``absolute + relative·|state|`` in every state; `most` attempts for a task in all."""
+    """What a step may err: ``absolute + relative·|state|`` in every state; `most` attempts from a break to the next."""
 
     relative: float
     absolute: Tensor | float
@@ -159,10 +159,10 @@ _SMALLEST = 1e-14
 
 def find_grid(
     step: Step, system: System, line: Timeline, forcing: Forcing, tolerance: Tolerance
-) -> tuple[Grid, Tensor, Tensor]:
-    """Grid, greatest local error in units of the tolerance (task,), and attempts (task,), without gradients.
+) -> tuple[Grid, Tensor]:
+    """Grid and greatest local error in units of the tolerance, (task,), without gradients.
 
-    A task that has used up its attempts, or whose steps have become too small to matter, takes the rest in one
+    A task that has used up its attempts, or whose steps have become too small to matter, goes on to the end in one
     step from break to break, whatever the error; it shows in the error.
     """
     with torch.no_grad():
@@ -200,10 +200,10 @@ def find_grid(
             place = place + arrived
             state = _landed(line, forcing, place, state, arrived)
             fresh = torch.where(accepted, arrived, fresh)
-            attempts = attempts + live
+            attempts = torch.where(arrived, 0, attempts + 1)
             live = place < line.count - 1
         records.append((place, time, torch.zeros_like(time), fresh, torch.ones_like(fresh)))
-        return _compact(records), worst, attempts
+        return _compact(records), worst
 
 
 def _landed(line: Timeline, forcing: Forcing, place: Tensor, state: Tensor, arrived: Tensor) -> Tensor:

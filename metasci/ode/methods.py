@@ -107,7 +107,7 @@ class System:
         tasks, states = state.shape
         one = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
         moving = {name: value for name, value in self._copies.items() if isinstance(value, Tensor)}
-        slope, change = torch.func.jvp(
+        both: tuple[Tensor, Tensor] = torch.func.jvp(  # type: ignore[assignment]
             lambda t, x, values: self.rate(t, x, {**self._copies, **values}),
             (time.repeat(states + 1), state.repeat(states + 1, 1), moving),
             (
@@ -117,6 +117,7 @@ class System:
                 {name: torch.zeros_like(value) for name, value in moving.items()},
             ),
         )
+        slope, change = both
         change = change.reshape(states + 1, tasks, states)
         return slope[:tasks], change[:states].permute(1, 2, 0), change[states]
 

@@ -109,7 +109,7 @@ def make_plan(
     method: str = "explicit",
     relative: float = 1e-8,
     absolute: Tensor | float = 1e-10,
-    most: int = 2000,
+    most: int = 1000,
 ) -> Plan:
     """Choose steps for `solve`, whose arguments these are.
 
@@ -134,7 +134,7 @@ def make_plan(
             starts.append(origin.index_copy(0, repetitions[-1].tasks, repetitions[-1].state))
         states = initial.shape[1]
         forcing = Forcing(torch.stack(starts, 1), jumps(line, given, states), supplies(line, given, states))
-        grid, error, _ = find_grid(step, plain, line, forcing, tolerance)
+        grid, error = find_grid(step, plain, line, forcing, tolerance)
         converged = torch.isfinite(error)
         for position, each in enumerate(repetitions):
             error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
@@ -156,7 +156,7 @@ def solve(
     method: str = "explicit",
     relative: float = 1e-8,
     absolute: Tensor | float = 1e-10,
-    most: int = 2000,
+    most: int = 1000,
     plan: Plan | None = None,
 ) -> Solution:
     """Solve d state/dt = rate(time, state, parameters) for many tasks.
@@ -185,8 +185,8 @@ def solve(
         Each step may err by ``absolute + relative·|state|`` in each state; `absolute` may be a Tensor (state,)
         or (task, state). In single precision `relative` is at least about 2e-6.
     most : int
-        Attempted steps of a task, at most; after them the rest is stepped from break to break and the
-        error reported.
+        Attempted steps between two breaks of a task (doses, their ends, observations), at most; a task that needs
+        more is stepped from break to break from there on, and the error reported.
     plan : Plan, optional
         Steps to take, from `make_plan`; the last five arguments then do not count, and the error is measured anew.
 

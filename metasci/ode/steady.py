@@ -18,7 +18,7 @@ from metasci.ode.methods import Step, System
 
 __all__ = ["Repetition", "find_repetition", "steady_state"]
 
-_PERIODS = 100
+_PERIODS = 25
 _ENOUGH = 10.0
 
 
@@ -85,41 +85,43 @@ def find_repetition(
 ) -> Repetition:
     """The periodic state under one event of each task, (task,) and -1 where there is none, without gradients.
 
-    A Newton step that does not bring the state nearer to itself is replaced by an interval lived through.
+    A Newton step that does not bring the state nearer to itself is replaced by an interval lived through. What has
+    converged is told by Newton's next step, not by how little an interval changes: where amounts pile up for
+    ever, the relative change becomes small as well.
     """
     with torch.no_grad():
         tasks = torch.nonzero(events >= 0)[:, 0]
         system, chosen = system.select(tasks), events[tasks]
         line, one = _one_interval(doses, tasks, chosen)
         jump, supply = jumps(line, one, system.states), supplies(line, one, system.states)
-        forcing = Forcing(initial[tasks][:, None], jump, supply)
         tolerance = replace(tolerance, absolute=_rows(tolerance.absolute, tasks))
-        best, best_off = initial[tasks], torch.full_like(one.time[:, 0], torch.inf)
-        state = lived = best
+        state = lived = candidate = initial[tasks]
+        off = near = torch.full_like(one.time[:, 0], torch.inf)
+        unit, inverse = None, None
         for _ in range(_PERIODS):
-            grid, error, _ = find_grid(step, system, line, replace(forcing, starts=state[:, None]), tolerance)
+            grid, error = find_grid(step, system, line, Forcing(candidate[:, None], jump, supply), tolerance)
             end = _ending(step, system.states, line, grid, one)
-            after = end(system, state)
-            off = tolerance.ratio(after - state, state, after)
-            better = off < 0.9 * best_off
-            if bool((~better & (off > _ENOUGH)).any()):  # where Newton's step was none, live on from the last
-                state = torch.where(better[:, None], state, lived)
-                grid, error, _ = find_grid(
-                    step, system, line, replace(forcing, starts=state[:, None]), tolerance
-                )
-                end = _ending(step, system.states, line, grid, one)
-                after = end(system, state)
-                off = tolerance.ratio(after - state, state, after)
-            best, best_off, lived = state, off, after
-            inverse = _newton_matrix(end, system, state)
-            moved = state + (inverse @ (after - state)[..., None])[..., 0]
-            if bool((off <= 1.0).all()):
+            after = end(system, candidate)
+            unit = after.abs() + candidate.abs() if unit is None else unit
+            change = tolerance.ratio(after - candidate, unit, unit)
+            # twice the same candidate: it is what was lived through, and is taken as it is
+            taken = (change < 0.9 * off) | (candidate == lived).all(1) | (near <= 1.0)
+            state = torch.where(taken[:, None], candidate, state)
+            lived = torch.where(taken[:, None], after, lived)
+            off = torch.where(taken, change, off)
+            inverse = _newton_matrix(end, system, candidate)
+            move = (inverse @ (after - candidate)[..., None])[..., 0]
+            reach = tolerance.ratio(move, candidate, candidate + move)
+            near = torch.where(taken, reach, near)
+            if bool((taken & (near <= 1.0)).all()):
                 break
-            sound = torch.isfinite(moved).all(1, keepdim=True)
-            state = torch.where((off <= 1.0)[:, None], state, torch.where(sound, moved, after))
-        state = torch.where(torch.isfinite(best), best, initial[tasks])
+            ahead = torch.where(torch.isfinite(reach)[:, None], candidate + move, lived)
+            candidate = torch.where(taken[:, None], ahead, lived)
+            candidate = torch.where((near <= 1.0)[:, None], state, candidate)
+        assert inverse is not None
+        state = torch.where(torch.isfinite(state), state, initial[tasks])
         inverse = torch.where(torch.isfinite(inverse), inverse, torch.zeros_like(inverse))
-        return Repetition(tasks, chosen, line, grid, state, inverse, error, best_off <= _ENOUGH)
+        return Repetition(tasks, chosen, line, grid, state, inverse, error, near <= _ENOUGH)
 
 
 def _rows(values: Tensor | float, tasks: Tensor) -> Tensor | float:

@@ -118,11 +118,11 @@ quinidine = compartment_model(
         "clearance": [
             _by_weight(0.75),
             Power("alpha_1_acid_glycoprotein", "g/L", 1.0, Parameter(
-                "glycoprotein_exponent", "1", -0.4, spread=0.1, description="of the glycoprotein's effect on clearance")),
+                "glycoprotein_exponent", "1", -0.4, spread=0.1, description="of its effect on clearance")),
             Category("creatinine_clearance", "1", 0.0, Parameter(
                 "renal_effect", "1", -0.1, spread=0.1, description="ln of the factor on clearance below 50 mL/min")),
             Category("heart_failure", "1", 2.0, Parameter(
-                "failure_effect", "1", -0.1, spread=0.1, description="ln of the factor on clearance in severe failure")),
+                "failure_effect", "1", -0.1, spread=0.1, description="ln of the factor on clearance if severe")),
         ],
         "volume": [_by_weight(1.0)],
     },
