@@ -101,7 +101,12 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
         return TaskSet.from_csv(path, card, model=model)
     folder = _folder(name_or_path)
     own = Card.from_toml(folder / _MARK["datasets"])
-    return TaskSet.from_csv(_data_file(folder, own), own, model=model)
+    path = _data_file(folder, own)
+    if own.events:
+        from metasci.model import find
+
+        return TaskSet.from_events(path, model or find(own.model), own)
+    return TaskSet.from_csv(path, own, model=model)
 
 
 def _folder(name_or_folder: str | Path) -> Path:

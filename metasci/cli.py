@@ -206,7 +206,7 @@ def evaluate(
     widths = {name: 26 if name == "method" else max(12, len(name) + 2) for name in header}
     typer.echo("".join(f"{name:>{width}}" for name, width in widths.items()))
     for row in report["results"]:
-        shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in row.items()}
+        shown = {name: f"{row[name]:.4g}" if isinstance(row[name], float) else row[name] for name in header}
         typer.echo("".join(f"{shown[name]:>{width}}" for name, width in widths.items()))
 
 

@@ -103,6 +103,8 @@ class Prior:
                 return data
             return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
         if isinstance(data, str | Path):
+            if self.model.histories and _is_event_table(Path(data), self.card):
+                return TaskSet.from_events(Path(data), self.model, self.card)
             return TaskSet.from_csv(Path(data), self.card, model=self.model)
         import xarray as xr
 
@@ -293,6 +295,19 @@ class Prior:
             card=Card.from_dict(description["data"], where=f"{path}, data"),
             training=dict(description["training"]),
         )
+
+
+def _is_event_table(path: Path, card: Card) -> bool:
+    """Whether a file's headers are NONMEM's, or those of the event table that the prior learned from."""
+    from metasci.io.events import looks_like_events
+
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            headers = [header.strip() for header in file.readline().split(",")]
+    except OSError:
+        return False
+    named = [text.partition("[")[0].strip() for name, text in card.events.items() if name in ("ID", "TIME", "AMT")]
+    return looks_like_events(headers) or bool(named) and set(named) <= set(headers)
 
 
 def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:

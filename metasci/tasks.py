@@ -85,6 +85,26 @@ class TaskSet:
         return cls(assemble(tidy(frame, card, model, where, require_output), card), card)
 
     @classmethod
+    def from_events(
+        cls, source: str | Path | pd.DataFrame, model: Model, card: Card | None = None, **options: Any
+    ) -> TaskSet:
+        """Take a table of events, doses and observations, as NONMEM reads them; see `metasci.io.events.read_events`.
+
+        Parameters
+        ----------
+        source : path or DataFrame
+        model : Model
+            Whose inputs, doses and covariates are looked for.
+        card : Card, optional
+            Of the data, if its headers are not NONMEM's: `card.events` says which is which.
+        **options
+            `columns` and `units` of `read_events`.
+        """
+        from metasci.io.event_cards import described
+
+        return cls(*described(source, model, card, options))
+
+    @classmethod
     def from_dataset(
         cls,
         dataset: xr.Dataset,

@@ -22,7 +22,8 @@ from metasci.model import find
 from metasci.prior import Prior, load, meta_calibrate
 from metasci.tasks import TaskSet
 
-FIGURES = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+FIGURES = ("rmse", "mae", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction", "coverage90",
+           "nlpd", "seconds_per_task")  # fmt: skip
 QUICK = GaussianPrior(iterations=3)
 
 
@@ -161,7 +162,7 @@ def test_cards_describe_their_protocol() -> None:
     ("given_", "reason"),
     [
         ({"support": "randm"}, "protocol's support is one of first, random, spread, not 'randm'"),
-        ({"query": "all"}, "protocol's query is one of rest, next, not 'all'"),
+        ({"query": "all"}, "protocol's query is one of rest, next, following, not 'all'"),
         ({"aggregate": "sum"}, "protocol's aggregate is one of mean, root_mean_square, pooled, not 'sum'"),
         ({"shot": [1]}, "unknown key 'shot'"),
     ],
@@ -186,8 +187,8 @@ def test_tasks_with_too_few_rows_are_named(patients: TaskSet) -> None:
 
 def test_three_ways_to_average() -> None:
     errors = [np.array([1.0, -1.0]), np.array([3.0]), np.array([0.0, 0.0, 0.0, 2.0])]
-    score = Score(errors, [np.array([0.1]), np.array([0.3]), np.array([0.2])], [np.array([1.0, 0.0])],
-                  [np.array([-1.0, -3.0])], [0.3])  # fmt: skip
+    measured = [10.0 * np.abs(each) for each in errors]
+    score = Score(errors, measured, [np.array([1.0, 0.0])], [np.array([-1.0, -3.0])], [0.3])
     rmse = {key: score.figures(key)["rmse"] for key in ("mean", "root_mean_square", "pooled")}
     assert rmse["mean"] == pytest.approx((1.0 + 3.0 + 1.0) / 3.0)
     assert rmse["root_mean_square"] == pytest.approx(np.sqrt((1.0 + 9.0 + 1.0) / 3.0))
@@ -195,7 +196,7 @@ def test_three_ways_to_average() -> None:
     figures = score.figures("mean")
     assert figures["mae"] == pytest.approx((1.0 + 3.0 + 0.5) / 3.0)
     assert score.figures("pooled")["mae"] == pytest.approx(7.0 / 7.0)
-    assert (figures["mdape"], figures["coverage90"], figures["nlpd"]) == pytest.approx((20.0, 0.5, 2.0))
+    assert (figures["mdape"], figures["coverage90"], figures["nlpd"]) == pytest.approx((10.0, 0.5, 2.0))
     assert figures["seconds_per_task"] == pytest.approx(0.1)
 
 
@@ -389,3 +390,23 @@ def test_steels_of_a_grade_are_held_out_together() -> None:
              for learned, fold in held_out(recipe, tasks, "steel")}  # fmt: skip
     assert sizes["AISI 4140"] == sizes["AISI 4340"] == (2, 25)
     assert sum(size for size, _ in sizes.values()) == 27
+
+
+def test_percentage_errors_have_the_sign_and_the_base_that_they_say() -> None:
+    score = Score([], [], [], [], [])
+    measured, median = torch.tensor([10.0, 10.0, 10.0]), torch.tensor([8.5, 12.5, 15.0])
+    score.add(measured, median, median - 1.0, median + 1.0, torch.zeros(3))
+    score.seconds.append(0.1)
+    figures = score.figures("pooled")
+    assert figures["mdpe"] == pytest.approx(25.0)
+    assert figures["mdape"] == pytest.approx(25.0)
+    assert (figures["f20"], figures["f30"]) == pytest.approx((100 / 3, 200 / 3))
+    assert figures["mdpe_of_prediction"] == pytest.approx(-20.0)
+
+
+def test_a_forecast_below_a_limit_is_no_error_where_the_truth_lies_below_it() -> None:
+    score = Score([], [], [], [], [])
+    limit, median = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 3.0])
+    score.add(limit, median, median - 0.5, median + 0.5, torch.zeros(2), torch.tensor([True, True]))
+    assert score.errors[0].tolist() == [0.0, -1.0]
+    assert score.covered[0].tolist() == [1.0, 0.0]

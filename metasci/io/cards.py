@@ -62,8 +62,8 @@ class Column:
 class Card:
     """What a table holds. The keys are those of `dataset.toml`; `task` holds headers.
 
-    With `events` the table is one of events, as NONMEM reads them; it says which header stands for which of
-    NONMEM's names.
+    With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
+    says which header stands for each, with its unit, ``"WGT [kg]"``.
 
     Examples
     --------
