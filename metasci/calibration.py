@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted
@@ -100,6 +101,22 @@ class Calibration:
                 )
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+    @cached_property
+    def local_error(self) -> NDArray[np.float64] | None:
+        """Greatest estimated local error of each task's differential equation at the estimate, (task,).
+
+        In units of the solver's tolerance: at most one where it was met. None for models in closed form.
+        """
+        from metasci.patients.nonlinear import SOLUTIONS
+
+        model = self.prior.model
+        if model.name not in SOLUTIONS:
+            return None
+        physical = model.parameters.to_physical(self.adapted.coordinates[:, None, :])
+        with torch.no_grad():
+            solution = SOLUTIONS[model.name](self.batch.inputs, physical)
+        return np.asarray(solution.error.numpy(), dtype=np.float64)
 
     @property
     def noise(self) -> dict[str, float]:
@@ -261,6 +278,12 @@ class Calibration:
             adapted.covariance.numpy(),
         )
         variables["converged"] = (("task",), adapted.converged.numpy())
+        if self.local_error is not None:
+            variables["local_error"] = (
+                ("task",),
+                self.local_error,
+                {"units": "1", "long_name": "of the tolerance"},
+            )
         coords = {
             "task": list(self.batch.names),
             "parameter": list(model.parameters.names),

@@ -14,8 +14,10 @@ from metasci.patients.drugs import (
     two_compartment_first_order,
 )
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power
+from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
 from metasci.patients.one_compartment import one_compartment_bolus, one_compartment_oral
 from metasci.patients.regimen import Doses, doses
+from metasci.patients.viral import viral_decay_biphasic, viral_load
 
 __all__ = [
     "Category",
@@ -28,6 +30,9 @@ __all__ = [
     "Structure",
     "compartment_model",
     "doses",
+    "indirect_response",
+    "michaelis_menten",
+    "michaelis_menten_oral",
     "one_compartment",
     "one_compartment_bolus",
     "one_compartment_first_order",
@@ -40,4 +45,6 @@ __all__ = [
     "three_compartment_first_order",
     "two_compartment",
     "two_compartment_first_order",
+    "viral_decay_biphasic",
+    "viral_load",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metasci.constraints import NonNegative
 from metasci.math import where
 from metasci.model import Input, Output, equation
-from metasci.noise import Proportional
+from metasci.noise import Proportional, Several
 from metasci.parameters import Parameter
 from metasci.patients.dynamics import Dynamics, events, stacked
 from metasci.patients.regimen import doses
@@ -186,7 +186,7 @@ _RESPONSE = Dynamics(
         Parameter("half_inhibition", "mg/L", 1.5, positive=True, spread=0.4, description="IC50"),
         Parameter("maximum_inhibition", "1", 0.9, bounds=(0.0, 1.0), spread=0.5, description="Imax"),
     ),
-    noise=Proportional((0.1,)),
+    noise=Several(by="output", noises=(Proportional((0.15,)), Proportional((0.1,)))),
     constraints=(NonNegative(),),
     joint=True,
 )

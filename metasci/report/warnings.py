@@ -50,7 +50,16 @@ def warnings_of(calibration: Calibration) -> list[str]:
     """
     found = [
         finding
-        for check in (_convergence, _surprises, _extrapolation, _missing, _unusual, _laws, _clipped)
+        for check in (
+            _convergence,
+            _accuracy,
+            _surprises,
+            _extrapolation,
+            _missing,
+            _unusual,
+            _laws,
+            _clipped,
+        )
         for finding in check(calibration)
     ]
     notes = list(calibration.adapted.notes)
@@ -74,6 +83,20 @@ def _convergence(calibration: Calibration) -> Iterator[Finding]:
     for index in _where(adapted.finite & ~adapted.converged):
         text = "the calibration has not converged, so its estimates and intervals are provisional"
         yield Finding(names[index], text, text)
+
+
+def _accuracy(calibration: Calibration) -> Iterator[Finding]:
+    """A differential equation that could not be solved to its tolerance."""
+    if calibration.local_error is None:
+        return
+    for index in _where(torch.as_tensor(calibration.local_error) > 1.0):
+        text = "the differential equation was not solved to its tolerance"
+        worst = number(float(calibration.local_error[index]))
+        yield Finding(
+            calibration.batch.names[index],
+            f"{text}: its local error is estimated at {worst} times that",
+            text,
+        )
 
 
 def _surprises(calibration: Calibration) -> Iterator[Finding]:

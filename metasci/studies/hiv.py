@@ -161,6 +161,7 @@ def figure(tasks: TaskSet, priors: dict[str, Prior]) -> Figure:
             panel.axhline(2.0, color="#999999", linewidth=0.8, linestyle=":")
             panel.set_title("typical patient" if patient is None else f"patient {tasks.names[patient]}")
             panel.set_xlabel("time on therapy (day)")
+        panels[0].set_ylim(0.0, 6.8)
         panels[0].set_ylabel(viral_decay_biphasic.output.label)
         panels[0].legend(fontsize=7, title="below the limit:", title_fontsize=7)
         return drawing

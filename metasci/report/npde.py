@@ -1,0 +1,304 @@
+"""Normalised prediction distribution errors: where each measurement lies among those simulated from a learned prior."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from metasci.calibration import Calibration
+from metasci.errors import InputError
+from metasci.prior import Prior
+from metasci.report.curves import Axis
+from metasci.report.marks import headline
+from metasci.report.predictive_check import along, are_simulated
+from metasci.report.residuals import running_median
+from metasci.report.simulation import Simulator, limits_of
+from metasci.report.style import BLUE, GREY, INK, RED, plain_log_axis, styled
+from metasci.report.text import enumerated, label, number
+from metasci.tasks import Batch, TaskSet
+
+__all__ = ["normalised_prediction_errors", "npde_figure"]
+
+_HELD = 8_000_000  # numbers simulated at a time: 64 megabytes
+
+
+def normalised_prediction_errors(
+    prior: Prior, tasks: TaskSet, simulations: int = 1000, seed: int = 0
+) -> xr.Dataset:
+    """Rank of each measurement among simulated ones, decorrelated within its task, as a standard normal number.
+
+    A task's measurements y and its simulated ones lose the simulated mean and are multiplied by the inverse Cholesky
+    factor of the simulated covariance, on the scale on which the noise is Gaussian; the fraction of simulations
+    below y is the prediction distribution error, and its normal quantile the NPDE. They are N(0, 1) where the prior
+    holds for the tasks: a mean off zero tells of bias, a variance above one of a prior that is too narrow.
+
+    Parameters
+    ----------
+    prior : Prior
+    tasks : TaskSet
+        Best not those that the prior was learned from: of those the variance comes out a little low.
+    simulations : int
+        At least 100; the greatest NPDE there can be is that of a fraction 1 − 1/(2 simulations).
+    seed : int
+
+    Returns
+    -------
+    xarray.Dataset
+        ``npde``, ``npd`` (without decorrelation), ``prediction`` (at the prior's mean), ``measured`` and the input
+        along which to draw, all (task, observation), NaN where nothing was measured; ``decorrelated`` (task). In
+        ``attrs`` the count, ``mean`` and ``variance`` of the NPDE, the p values ``p_mean`` (t test of mean 0),
+        ``p_variance`` (Fisher's test of variance 1), ``p_normal`` (Shapiro and Wilk) and ``p_any`` (three times the
+        least of them, at most 1), and ``not_decorrelated``, the names of tasks that have no NPDE because a simulated
+        value is not finite or the simulated covariance is singular.
+
+    Notes
+    -----
+    Below a limit of quantification, simulated values are shuffled among themselves, and a measurement takes one of
+    them. Sources: Brendel, Comets, Laffont, Laveille and Mentré, Pharm Res 23 (2006) 2036; Comets, Brendel and
+    Mentré, Comput Methods Programs Biomed 90 (2008) 154; Nguyen, Comets and Mentré, J Pharmacokinet Pharmacodyn 39
+    (2012) 499, for limits of quantification.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> errors = normalised_prediction_errors(ms.load("theophylline"), ms.dataset("theophylline"), simulations=200)
+    >>> errors.attrs["count"], errors.attrs["not_decorrelated"]
+    (132, [])
+    """
+    if simulations < 100:
+        raise InputError(f"simulations: give at least 100, not {simulations}.")
+    tasks = prior.read(tasks)
+    batch = prior.batch(tasks)
+    whole = Simulator(prior, batch, seed)
+    axis = along(Calibration(prior, tasks, batch, whole.adapted))
+    found = np.full((2, *batch.mask.shape), np.nan)
+    limits = limits_of(batch)
+    most = max(1, _HELD // (simulations * max(batch.mask.shape[1], 1)))
+    for start in range(0, len(batch), most):
+        here = np.arange(start, min(start + most, len(batch)))
+        piece = batch.select(here)
+        drawn = Simulator(prior, piece, seed).draw(simulations)
+        for place, task in enumerate(here):
+            found[:, task] = _errors_of(prior, piece, place, drawn[:, place], limits[task], seed)
+    mask = batch.mask.numpy()
+    lost = (np.isnan(found[0]) & mask).any(1)
+    unit = {"units": prior.model.output.unit}
+    at = batch.inputs[axis.name].expand(batch.mask.shape).numpy()
+    shape = ("task", "observation")
+    variables: dict[str, Any] = {
+        "npde": (shape, found[0]),
+        "npd": (shape, found[1]),
+        "prediction": (shape, np.where(mask, whole.population(), np.nan), unit),
+        "measured": (shape, np.where(mask, batch.output.numpy(), np.nan), unit),
+        axis.name: (shape, np.where(mask, at, np.nan), {"units": axis.unit}),
+        "decorrelated": ("task", ~lost),
+    }
+    attrs = {
+        "model": prior.model.name, "simulated_from": prior.name, "simulations": simulations, "seed": seed,
+        "data": tasks.card.name, "data_simulated": int(are_simulated(tasks)), "along": axis.name, "shown": axis.shown,
+        "output": prior.model.output.label or prior.model.output.name.replace("_", " "),
+        "not_decorrelated": [name for name, gone in zip(batch.names, lost, strict=True) if gone],
+    }  # fmt: skip
+    attrs |= _tests(found[0][np.isfinite(found[0])])
+    return xr.Dataset(variables, {"task": list(batch.names)}, attrs)
+
+
+def _errors_of(
+    prior: Prior, batch: Batch, task: int, drawn: NDArray[np.float64], limits: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """NPDE and NPD of one task, (2, observation), from its simulations (simulation, observation)."""
+    import zlib
+
+    made = np.full((2, drawn.shape[1]), np.nan)
+    there = batch.mask[task].numpy()
+    measured, simulated = batch.output[task].numpy()[there], drawn[:, there]
+    if not there.any():
+        return made
+    censored = np.zeros(len(measured), bool) if batch.censored is None else batch.censored[task].numpy()[there]
+    stream = np.random.default_rng([seed, zlib.crc32(batch.names[task].encode()), 1])
+    measured, simulated = _below_limit(measured, simulated, limits[there], censored, stream)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        target, values = (prior.model.noise.link(each) for each in (measured, simulated))
+    made[1, there] = _normalised(values, target)
+    if np.isfinite(values).all() and np.isfinite(target).all():
+        made[0, there] = _decorrelated(values, target)
+    return made
+
+
+def _below_limit(
+    measured: NDArray[np.float64],
+    simulated: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    censored: NDArray[np.bool_],
+    stream: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shuffle what lies below a limit; a censored measurement takes one of those values, or the least simulated one."""
+    measured, simulated = measured.copy(), simulated.copy()
+    for place in np.flatnonzero(np.isfinite(limits)):
+        below = np.flatnonzero(simulated[:, place] < limits[place])
+        simulated[below, place] = stream.permutation(simulated[below, place])
+        if censored[place]:
+            choice = simulated[below, place] if len(below) else simulated[:, place].min(keepdims=True)
+            measured[place] = stream.choice(choice)
+    return measured, simulated
+
+
+def _normalised(simulated: NDArray[np.float64], measured: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal quantile of the fraction of simulations below each measurement, ties counted half."""
+    from scipy.special import ndtri
+
+    count = len(simulated)
+    below = (simulated < measured).mean(0) + 0.5 * (simulated == measured).mean(0)
+    sound = ~np.isnan(simulated).any(0) & ~np.isnan(measured)
+    quantile: NDArray[np.float64] = ndtri(below.clip(0.5 / count, 1.0 - 0.5 / count))
+    return np.where(sound, quantile, np.nan)
+
+
+def _decorrelated(simulated: NDArray[np.float64], measured: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same after decorrelation; NaN where the covariance is singular."""
+    from scipy.linalg import solve_triangular
+
+    mean = simulated.mean(0)
+    covariance = np.atleast_2d(np.cov(simulated, rowvar=False))
+    scale = np.sqrt(covariance.diagonal())
+    if not (scale > 0.0).all():
+        return np.full_like(measured, np.nan)
+    correlation = covariance / np.outer(scale, scale)
+    if np.linalg.eigvalsh(correlation)[0] < 1e-10:
+        return np.full_like(measured, np.nan)
+    root = scale[:, None] * np.linalg.cholesky(correlation)
+    free = solve_triangular(root, (simulated - mean).T, lower=True).T
+    return _normalised(free, solve_triangular(root, measured - mean, lower=True))
+
+
+def _tests(values: NDArray[np.float64]) -> dict[str, float | int]:
+    """Mean and variance, and how probable they and the shape are for N(0, 1)."""
+    from scipy import stats
+
+    count = len(values)
+    if count < 3:
+        nothing = ("mean", "variance", "p_mean", "p_variance", "p_normal", "p_any")
+        return {"count": count, **dict.fromkeys(nothing, float("nan"))}
+    variance = float(values.var(ddof=1))
+    lower = float(stats.chi2.cdf(variance * (count - 1), count - 1))
+    found = {
+        "p_mean": float(stats.ttest_1samp(values, 0.0).pvalue),
+        "p_variance": 2.0 * min(lower, 1.0 - lower),
+        "p_normal": float(stats.shapiro(values).pvalue),
+    }
+    return {
+        "count": count,
+        "mean": float(values.mean()),
+        "variance": variance,
+        **found,
+        "p_any": min(1.0, 3.0 * min(found.values())),
+    }
+
+
+@styled
+def npde_figure(errors: xr.Dataset) -> Figure:
+    """NPDE as quantiles and as a histogram against N(0, 1), along time, and along the prediction.
+
+    Parameters
+    ----------
+    errors : xarray.Dataset
+        As `normalised_prediction_errors` gives it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> errors = normalised_prediction_errors(ms.load("theophylline"), ms.dataset("theophylline"), simulations=200)
+    >>> npde_figure(errors).axes[2].get_xlabel()
+    'time (h)'
+    """
+    figure = Figure(figsize=(6.8, 6.0), layout="constrained")
+    quantiles, histogram, over_time, over_prediction = figure.subplots(2, 2).ravel().tolist()
+    there = np.isfinite(errors["npde"].values)
+    values = errors["npde"].values[there]
+    axis = Axis(errors.attrs["along"], errors[errors.attrs["along"]].attrs["units"], errors.attrs["shown"])
+    _draw_quantiles(quantiles, values)
+    _draw_histogram(histogram, values)
+    predicted = errors["prediction"].values[there]
+    _draw_along(over_time, axis.show(errors[axis.name].values[there]), values)
+    _draw_along(over_prediction, predicted, values)
+    over_time.set_xlabel(axis.label)
+    unit = errors["prediction"].attrs["units"]
+    over_prediction.set_xlabel(label(f"population prediction, {errors.attrs['output']}", unit))
+    if len(predicted) and (predicted > 0).all() and predicted.max() > 100.0 * predicted.min():
+        plain_log_axis(over_prediction)
+    for place in (over_time, over_prediction):
+        place.set_ylabel("NPDE")
+    origin = " (simulated data)" if errors.attrs["data_simulated"] else ""
+    headline(figure, f"Normalised prediction distribution errors{origin}\n")
+    figure.text(0.012, 0.972, _said(errors), fontsize=8, color=INK, va="top")
+    figure.legend(
+        *quantiles.get_legend_handles_labels(), loc="outside lower center", ncols=4,
+    )  # fmt: skip
+    return figure
+
+
+def _said(errors: xr.Dataset) -> str:
+    attrs = errors.attrs
+    p = {name: _probability(attrs[f"p_{name}"]) for name in ("mean", "variance", "normal")}
+    said = (
+        f"{attrs['count']} errors from {attrs['simulations']} simulations of '{attrs['simulated_from']}': "
+        f"mean {number(attrs['mean'], 2)} ({p['mean']}), variance {number(attrs['variance'], 3)} ({p['variance']}), "
+        f"normal shape {p['normal']}"
+    )
+    lost = list(attrs["not_decorrelated"])
+    if lost:
+        said += f"\nnot decorrelated, so not shown: {len(lost)} of {errors.sizes['task']} tasks ({enumerated(lost)})"
+    return said
+
+
+def _probability(value: float) -> str:
+    return "p < 0.001" if value < 1e-3 else f"p = {number(value, 2)}"
+
+
+def _draw_quantiles(place: Axes, values: NDArray[np.float64]) -> None:
+    """Sorted values against normal quantiles, with the pointwise 95 % band of as many independent normal numbers."""
+    from scipy.special import ndtri
+    from scipy.stats import beta
+
+    count = len(values)
+    rank = np.arange(1, count + 1)
+    expected = ndtri((rank - 0.5) / max(count, 1))
+    ends = [ndtri(beta.ppf(tail, rank, count + 1 - rank)) for tail in (0.025, 0.975)]
+    place.fill_between(expected, *ends, color=GREY, alpha=0.25, lw=0, label="95 % of N(0, 1)")
+    place.plot(expected, expected, color=GREY, lw=1.0, label="N(0, 1)")
+    place.plot(expected, np.sort(values), "o", color=BLUE, ms=3.2, mew=0, alpha=0.75, label="measurements")
+    place.plot([], [], color=RED, label="running median")
+    place.set_xlabel("quantile of N(0, 1)")
+    place.set_ylabel("NPDE, sorted")
+
+
+def _draw_histogram(place: Axes, values: NDArray[np.float64]) -> None:
+    reach = max(3.25, float(np.abs(values).max(initial=0.0)) + 0.25)
+    edges = np.arange(-np.ceil(reach / 0.5) * 0.5, reach + 0.5, 0.5)
+    place.hist(values, edges, density=len(values) > 0, color=BLUE, alpha=0.55, ec="white", lw=0.6)
+    line = np.linspace(-reach, reach, 200)
+    place.plot(line, np.exp(-0.5 * line**2) / np.sqrt(2.0 * np.pi), color=GREY, lw=1.4)
+    place.set_xlabel("NPDE")
+    place.set_ylabel("density")
+
+
+def _draw_along(place: Axes, x: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+    """Errors with their running median, the lines at zero and those that hold 95 % of N(0, 1)."""
+    place.axhline(0.0, color=GREY, lw=1.0)
+    for end in (-1.96, 1.96):
+        place.axhline(end, color=GREY, lw=0.9, ls=(0, (4, 2.5)))
+    place.plot(x, values, "o", color=BLUE, ms=3.2, mew=0, alpha=0.75)
+    place.plot(*running_median(x, values), color=RED)
+    reach = max(3.0, 1.08 * float(np.abs(values).max(initial=0.0)))
+    place.set_ylim(-reach, reach)
+    place.xaxis.set_major_locator(MaxNLocator(6))
