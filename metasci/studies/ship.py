@@ -38,12 +38,20 @@ RECIPES = (
     Recipe("alloy_fatigue", "kinetics.crack_growth", GaussianPrior(regularisation=0.0)),
     Recipe("theophylline", "patients.one_compartment_oral"),
     Recipe("phenobarbital", "patients.one_compartment_bolus"),
+    Recipe("quinidine", "patients.quinidine", GaussianPrior(correlated=False)),
+    Recipe("remifentanil", "patients.remifentanil"),
+    # patients and studies differ in noise; learned to a hundredth of the spread, which takes minutes for 847 patients
+    Recipe(
+        "propofol",
+        "patients.propofol",
+        GaussianPrior(task_noise=True, correlated=False, iterations=40, tolerance=1e-2),
+    ),
 )
 
 
 def learn_recipe(recipe: Recipe, progress: bool = False) -> Prior:
     """Learn the prior of a recipe from all of its data."""
-    tasks = catalogue.dataset(recipe.data)
+    tasks = catalogue.dataset(recipe.data, model=find(recipe.model))
     tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     return meta_calibrate(
         find(recipe.model),
