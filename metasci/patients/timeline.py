@@ -120,26 +120,25 @@ def amounts(happened: Records, system: Tensor, entry: int) -> Tensor:
     entry : int
         The compartment that doses enter.
     """
-    tasks, count, size = system.shape[:3]
+    count, size = system.shape[1:3]
     unit = torch.nn.functional.one_hot(torch.tensor(entry), size + 1).to(system)
     whole = torch.nn.functional.pad(system, (0, 1, 0, 1))
     whole = whole + unit[:, None] * torch.nn.functional.one_hot(torch.tensor(size), size + 1).to(system)
     gaps = happened.time.diff(dim=1)
     steps = torch.linalg.matrix_exp(whole[:, :-1] * gaps[..., None, None])
-    standing = _steady_states(happened, whole, unit)
-    state = torch.zeros(tasks, size + 1, dtype=system.dtype, device=system.device)
-    keeps = (~happened.reset).to(system.dtype)
+    # a reset loses what was there before; what comes in does so afterwards
+    steps = steps * (~happened.reset[:, 1:]).to(system)[..., None, None]
     constant = torch.nn.functional.one_hot(torch.tensor(size), size + 1).to(system)
-    path = []
-    for record in range(count):
-        if record:
-            state = torch.einsum("tij,tj->ti", steps[:, record - 1], state)
-        state = state * keeps[:, record, None] + happened.bolus[:, record, None] * unit
-        state = state + happened.rate[:, record, None] * constant
-        if standing is not None:
-            state = state + standing[:, record]
+    enters = happened.bolus[..., None] * unit + happened.rate[..., None] * constant
+    standing = _steady_states(happened, whole, unit)
+    if standing is not None:
+        enters = enters + standing
+    state = enters[:, 0, :, None]
+    path = [state]
+    for record in range(1, count):
+        state = torch.baddbmm(enters[:, record, :, None], steps[:, record - 1], state)
         path.append(state)
-    return torch.stack(path, 1)[..., :size]
+    return torch.stack(path, 1)[..., :size, 0]
 
 
 def _steady_states(happened: Records, whole: Tensor, unit: Tensor) -> Tensor | None:

@@ -38,7 +38,7 @@ RECIPES = (
     Recipe("alloy_fatigue", "kinetics.crack_growth", GaussianPrior(regularisation=0.0)),
     Recipe("theophylline", "patients.one_compartment_oral"),
     Recipe("phenobarbital", "patients.one_compartment_bolus"),
-    Recipe("quinidine", "patients.quinidine", GaussianPrior(correlated=False)),
+    Recipe("quinidine", "patients.quinidine", GaussianPrior(correlated=False, iterations=60, tolerance=1e-2)),
     Recipe("remifentanil", "patients.remifentanil"),
     # patients and studies differ in noise; learned to a hundredth of the spread, which takes minutes for 847 patients
     Recipe(
