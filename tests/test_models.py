@@ -19,7 +19,7 @@ from metasci.kinetics.tempering import REFERENCE_TEMPERATURE
 from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.patients import one_compartment_bolus, one_compartment_oral
-from metasci.patients.one_compartment import exponential_difference
+from metasci.patients.superposition import exponential_difference
 
 FLOAT = torch.float64
 GAS = 8.31446261815324e-3

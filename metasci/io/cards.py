@@ -257,7 +257,9 @@ def _check(card: Card) -> None:
             )
         if column.role == "history" and column.at not in card.inputs:
             raise InputError(f"{where} has to say `at` which input column '{column.header}' is given.")
-        if column.role == "event" and not (column.at in card.histories and column.name.startswith(f"{column.at}_")):
+        if column.role == "event" and not (
+            column.at in card.histories and column.name.startswith(f"{column.at}_")
+        ):
             raise InputError(f"{where} has to say `at` which history column '{column.header}' belongs to.")
     outputs = card.with_role("output")
     if len(outputs) != 1:

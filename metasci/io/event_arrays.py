@@ -85,14 +85,18 @@ def _told(
     needed = name in model.inputs
     if name not in records.known:
         if needed:
-            raise InputError(f"{where} has no column '{name}', which model '{model.name}' needs; say which it is, columns.")
+            raise InputError(
+                f"{where} has no column '{name}', which model '{model.name}' needs; say which it is, columns."
+            )
         return None
     told = records.known[name]
     lacking = np.isnan(told) & (records.observes | (records.gives if name in wanted.carried else False))
     if needed and lacking.any():
         at = int(np.argmax(lacking))
         label = records.labels[records.codes[at]]
-        raise InputError(f"{where}: {name} of patient '{label}' is unknown at the first record that needs it; give it there.")
+        raise InputError(
+            f"{where}: {name} of patient '{label}' is unknown at the first record that needs it; give it there."
+        )
     return told
 
 
@@ -142,7 +146,10 @@ def _events(records: Records, wanted: Wanted) -> dict[str, NDArray[np.float64]]:
 def _after_samples(records: Records) -> NDArray[np.float64]:
     """When each dose is given: just after a sample of the same time that stands before it in the table."""
     frame = pd.DataFrame({"code": records.codes, "time": records.time})
-    seen = pd.Series(records.observes.astype(float)).groupby([frame["code"], frame["time"]]).cummax().to_numpy() > 0.0
+    seen = (
+        pd.Series(records.observes.astype(float)).groupby([frame["code"], frame["time"]]).cummax().to_numpy()
+        > 0.0
+    )
     later = np.where(records.time == 0.0, _FIRST, np.nextafter(records.time, np.inf))
     return np.where(seen & records.gives, later, records.time)
 
@@ -155,7 +162,11 @@ def _ends(records: Records, source: NDArray[np.intp], start: NDArray[np.float64]
     positions = np.flatnonzero(forgets)
     following = np.searchsorted(positions, source, side="right")
     has = following < len(positions)
-    which = positions[np.minimum(following, max(len(positions) - 1, 0))] if len(positions) else np.zeros_like(source)
+    which = (
+        positions[np.minimum(following, max(len(positions) - 1, 0))]
+        if len(positions)
+        else np.zeros_like(source)
+    )
     same = has & (records.codes[which] == records.codes[source])
     end[same] = at[which][same]
     return end

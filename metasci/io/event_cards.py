@@ -117,7 +117,9 @@ def _with_notes(dataset: xr.Dataset, frame: pd.DataFrame, card: Card, identity: 
         if int(said.nunique().max()) == 1:
             first = said.first()
             labels = [str(name) for name in dataset["task"].values]
-            dataset = dataset.assign_coords({column.name: ("task", first.reindex(labels).to_numpy().astype(str))})
+            dataset = dataset.assign_coords(
+                {column.name: ("task", first.reindex(labels).to_numpy().astype(str))}
+            )
     return dataset
 
 

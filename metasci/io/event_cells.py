@@ -81,7 +81,8 @@ def without_comments(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def texts(cells: pd.Series[Any]) -> list[str]:
     """The cells as texts, empty where nothing stands; 7.0 is 7."""
     found = [
-        str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip() for cell in cells
+        str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+        for cell in cells
     ]
     return ["" if text.lower() in _MISSING else text for text in found]
 
@@ -130,7 +131,9 @@ def times(fault: Faults, codes: NDArray[np.intp], has_unit: bool) -> tuple[NDArr
     stamped = name == "DATETIME" or any(_DAY.match(text) for text in written)
     clocked = not stamped and any(":" in text for text in written)
     if (stamped or clocked) and has_unit:
-        raise InputError(f"{fault.where}, column '{names[name]}': a date or clock time has no unit; leave it out.")
+        raise InputError(
+            f"{fault.where}, column '{names[name]}': a date or clock time has no unit; leave it out."
+        )
     if stamped:
         return _since_first(_stamps(written or texts(fault.cells[name]), name, fault), codes), True
     if clocked and "DATE" not in names:
@@ -144,7 +147,9 @@ def times(fault: Faults, codes: NDArray[np.intp], has_unit: bool) -> tuple[NDArr
             return values, False
         if (at := first((values < 0) | (values > 24))) is not None:
             raise fault(
-                name, at, f"beside a DATE the time is that of the day, 0 to 24 h, which {fault.shown(name, at)} is not"
+                name,
+                at,
+                f"beside a DATE the time is that of the day, 0 to 24 h, which {fault.shown(name, at)} is not",
             )
         return _since_first(_days(fault) * 86400.0 + values * 3600.0, codes), True
     seconds = np.array([_seconds(text, at, name, fault) for at, text in enumerate(written)])
@@ -167,7 +172,9 @@ def _dates(written: Sequence[str], name: str, fault: Faults) -> NDArray[np.float
         if not _DAY.fullmatch(text):
             said = f"'{text}' may be read in several ways, or is no date" if text else "the cell is empty"
             raise fault(name, at, f"{said}; write it as 2024-03-01")
-    days = pd.to_datetime(pd.Series(written), format="%Y-%m-%d", errors="coerce").to_numpy(dtype="datetime64[s]")
+    days = pd.to_datetime(pd.Series(written), format="%Y-%m-%d", errors="coerce").to_numpy(
+        dtype="datetime64[s]"
+    )
     if (at := first(np.isnat(days))) is not None:
         raise fault(name, at, f"there is no day '{written[at]}'")
     return np.asarray(days.astype("datetime64[D]").astype(np.int64), dtype=np.float64)

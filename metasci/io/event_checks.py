@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
@@ -16,7 +17,7 @@ from metasci.io.event_columns import Wanted
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["check_order", "check_records"]
+__all__ = ["check_first", "check_order", "check_records"]
 
 Array = NDArray[np.float64]
 
@@ -38,18 +39,33 @@ def check_records(values: dict[str, Array], fault: Faults, model: Model, wanted:
     _refuse(fault, "AMT", doses & ~has_amount, "a dose without an amount")
     _refuse(fault, "AMT", ~doses & has_amount, "an amount in a record that is no dose; set EVID to 1")
     _refuse(fault, "RATE", rate == -1.0, "RATE -1 asks for a rate that is estimated, which no model here has")
-    _refuse(fault, "RATE", rate == -2.0, "RATE -2 asks for a duration that is estimated; take a model of zero-order absorption")
+    _refuse(
+        fault,
+        "RATE",
+        rate == -2.0,
+        "RATE -2 asks for a duration that is estimated; see zero-order absorption",
+    )
     _refuse(fault, "RATE", rate < 0.0, "a rate cannot be below zero")
     interval, more, steady = values["II"], values["ADDL"], values["SS"]
     repeats, lasting = more > 0.0, steady > 0.0
-    _refuse(fault, "ADDL", (more < 0.0) | (np.mod(more, 1.0) > 0.0), "additional doses are a whole number, not below zero")
+    _refuse(
+        fault,
+        "ADDL",
+        (more < 0.0) | (np.mod(more, 1.0) > 0.0),
+        "additional doses are a whole number, not below zero",
+    )
     _refuse(fault, "ADDL", repeats & ~(interval > 0.0), "additional doses need the interval between them, II")
     _refuse(fault, "SS", lasting & ~(interval > 0.0), "a steady state needs the interval between doses, II")
-    _refuse(fault, "II", (interval > 0.0) & ~repeats & ~lasting, "an interval without additional doses (ADDL) or a steady state (SS)")
+    _refuse(
+        fault,
+        "II",
+        (interval > 0.0) & ~repeats & ~lasting,
+        "an interval without additional doses (ADDL) or a steady state (SS)",
+    )
     _refuse(fault, "II", (interval > 0.0) & ~doses, "an interval in a record that is no dose")
     too_long = lasting & (rate > 0.0) & (amount > rate * interval * (1.0 + 1e-9))
     _refuse(fault, "RATE", too_long, "at steady state an infusion cannot last longer than the interval")
-    _refuse(fault, "DV", (kind == 0.0) & ~measured & ~(values["MDV"] == 1.0) & _expects(fault, values),
+    _refuse(fault, "DV", (kind == 0.0) & ~measured & ~(values["MDV"] == 1.0) & ~(values["BLQ"] == 1.0) & _expects(fault, values),
             "an observation without a measurement; set MDV to 1 if there is none")  # fmt: skip
     if wanted.dose is None and doses.any():
         name = "AMT" if "AMT" in fault.headers else "EVID"
@@ -62,7 +78,9 @@ def check_records(values: dict[str, Array], fault: Faults, model: Model, wanted:
             _refuse(fault, "SS", lasting, f"model '{model.name}' knows no steady state")
         if "until" not in told:
             _refuse(fault, "EVID", kind >= 3.0, f"model '{model.name}' cannot be reset")
-    if "CMT" in fault.headers and "compartment" not in getattr(model.histories.get(wanted.dose or ""), "columns", {}):
+    if "CMT" in fault.headers and "compartment" not in getattr(
+        model.histories.get(wanted.dose or ""), "columns", {}
+    ):
         ways = np.unique(values["CMT"][doses & ~np.isnan(values["CMT"])])
         if len(ways) > 1:
             raise InputError(
@@ -79,16 +97,19 @@ def check_order(codes: NDArray[np.intp], time: Array, kind: Array, fault: Faults
         for at in starts.tolist():
             if int(codes[at]) in seen:
                 shown = fault.shown("ID", at)
-                raise fault("ID", at, f"patient '{shown}' comes back after others; put all of a patient's records together")
+                raise fault(
+                    "ID",
+                    at,
+                    f"patient '{shown}' comes back after others; put all of a patient's records together",
+                )
             seen.add(int(codes[at]))
     name = "TIME" if "TIME" in fault.headers else "DATETIME"
     same = codes[1:] == codes[:-1]
     back = np.concatenate([[False], same & (time[1:] < time[:-1]) & ~np.isin(kind[1:], (3.0, 4.0))])
     if (at := first(back)) is not None:
-        raise fault(
-            name, at, f"time goes back, from {fault.shown(name, at - 1)} to {fault.shown(name, at)}; sort the patient's "
-            "records, or mark a new start by EVID 3 or 4"
-        )  # fmt: skip
+        was, now = fault.shown(name, at - 1), fault.shown(name, at)
+        text = f"time goes back, from {was} to {now}; sort the patient's records, or mark a new start by EVID 3 or 4"
+        raise fault(name, at, text)
     if (at := first(time < 0.0)) is not None:
         raise fault(name, at, f"{fault.shown(name, at)} lies before time zero")
 
@@ -111,6 +132,18 @@ def _refuse(fault: Faults, name: str, wrong: NDArray[np.bool_], text: str) -> No
         return
     if name not in fault.headers:  # what is wrong is that the column is missing
         other = next((key for key in ("EVID", "AMT", "TIME") if key in fault.headers), "ID")
-        raise InputError(f"{fault.where}, row {fault.rows[at]}: {text} (there is no column {name}; see {other}).")
+        raise InputError(
+            f"{fault.where}, row {fault.rows[at]}: {text} (there is no column {name}; see {other})."
+        )
     shown = fault.shown(name, at)
     raise fault(name, at, f"{text} (it says '{shown}')" if shown else text)
+
+
+def check_first(
+    codes: NDArray[np.intp], gives: NDArray[np.bool_], observes: NDArray[np.bool_], fault: Faults
+) -> None:
+    """Refuse a measurement before the patient's first dose, of which a model of doses has nothing to say."""
+    given = pd.Series(gives).groupby(codes).cummax().to_numpy()
+    if (at := first(observes & ~given)) is not None:
+        name = next(key for key in ("DV", "TIME", "ID") if key in fault.headers)
+        raise fault(name, at, "a measurement before any dose; set MDV to 1 to pass it over")

@@ -1,6 +1,6 @@
 """Which column of an event table is which, and in what unit: headers in any case, with or without units.
 
-The columns that NONMEM reserves are known by its names. Everything else, covariates above all, goes by the model's names.
+The columns that NONMEM reserves are known by its names. Everything else, covariates above all, goes by the model's.
 """
 
 from __future__ import annotations
@@ -99,8 +99,12 @@ def wanted_by(model: Model, where: str) -> Wanted:
     history: History | None = model.histories[dose] if dose else None
     time = history.at if history else "time"
     if time not in model.inputs:
-        raise InputError(f"{where}: an event table needs a model with the input '{time}', which '{model.name}' lacks.")
-    told = {name: item.unit for name, item in history.columns.items() if name not in DOSING} if history else {}
+        raise InputError(
+            f"{where}: an event table needs a model with the input '{time}', which '{model.name}' lacks."
+        )
+    told = (
+        {name: item.unit for name, item in history.columns.items() if name not in DOSING} if history else {}
+    )
     quantities = {name: item.unit for name, item in model.inputs.items() if name != time}
     return Wanted(time, dose, {**model.covariates, **told, **quantities}, tuple(told))
 
@@ -157,14 +161,17 @@ def find_columns(
             )
         in_use[name] = stated.get(name, default)
     found = {
-        name: Found(place, headers[place], bare[place][0], in_use.get(name, "")) for name, place in places.items()
+        name: Found(place, headers[place], bare[place][0], in_use.get(name, ""))
+        for name, place in places.items()
     }
     for reserved, name in wanted.synonyms.items():
         if reserved in found and name not in found:
             found[name] = found[reserved]
     used = {item.position for item in found.values()}
     unused = tuple(
-        Found(place, headers[place], name, text) for place, (name, text) in enumerate(bare) if place not in used
+        Found(place, headers[place], name, text)
+        for place, (name, text) in enumerate(bare)
+        if place not in used
     )
     return Columns(found, assumed, unused)
 
@@ -199,14 +206,24 @@ def _places(
         key = _canonical(name, model, wanted)
         if key is None:
             known = ", ".join((*_RESERVED, *wanted.quantities))
-            raise InputError(f"{where}: columns names '{name}', which is neither NONMEM's nor the model's; known are {known}.")
+            raise InputError(
+                f"{where}: columns names '{name}', which is neither NONMEM's nor the model's; known are {known}."
+            )
         asked = header.strip().lower()
-        at = [place for place, (text, _) in enumerate(bare) if asked in (text.lower(), headers[place].strip().lower())]
+        at = [
+            place
+            for place, (text, _) in enumerate(bare)
+            if asked in (text.lower(), headers[place].strip().lower())
+        ]
         if len(at) != 1:
             found = "there is no such column" if not at else "several columns are called so"
-            raise InputError(f"{where}, column '{header}', given for {name}: {found}; the headers are {', '.join(headers)}.")
+            raise InputError(
+                f"{where}, column '{header}', given for {name}: {found}; the headers are {', '.join(headers)}."
+            )
         if key in places:
-            raise InputError(f"{where}, column '{header}': {name} is given twice, also by '{headers[places[key]]}'.")
+            raise InputError(
+                f"{where}, column '{header}': {name} is given twice, also by '{headers[places[key]]}'."
+            )
         places[key] = at[0]
     chosen, told = set(places.values()), set(places)
     by_name = {name.lower(): name for name in wanted.quantities}
@@ -239,13 +256,18 @@ def _stated(
     stated = {name: bare[place][1] for name, place in places.items() if bare[place][1]}
     for asked, text in units.items():
         key = _canonical(asked, model, wanted)
-        names = [name for name, place in places.items() if name == key or asked in (headers[place], bare[place][0])]
+        names = [
+            name for name, place in places.items() if name == key or asked in (headers[place], bare[place][0])
+        ]
         if not names and key is None:
-            raise InputError(f"{where}: units names '{asked}', which is no column; the headers are {', '.join(headers)}.")
+            raise InputError(
+                f"{where}: units names '{asked}', which is no column; the headers are {', '.join(headers)}."
+            )
         for name in names:
             if unit(stated.get(name, text)) != unit(text):
                 raise InputError(
-                    f"{where}, column '{headers[places[name]]}': the header says '{stated[name]}', but units says '{text}'."
+                    f"{where}, column '{headers[places[name]]}': the header says '{stated[name]}', "
+                    f"but units says '{text}'."
                 )
             stated[name] = text
     return stated

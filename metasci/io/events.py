@@ -22,7 +22,7 @@ from metasci.io.cards import Card
 from metasci.io.checks import Faults
 from metasci.io.event_arrays import arrays_of
 from metasci.io.event_cells import first, numbers, read_cells, texts, times, without_comments
-from metasci.io.event_checks import check_order, check_records
+from metasci.io.event_checks import check_first, check_order, check_records
 from metasci.io.event_columns import Columns, Wanted, find_columns, looks_like_events, wanted_by
 from metasci.io.event_records import Records, continued
 from metasci.units import convert
@@ -129,12 +129,19 @@ def _records(frame: pd.DataFrame, model: Model, wanted: Wanted, found: Columns, 
     if wanted.dose is not None:
         for name, unit in to.items():
             if name in cells:
-                values[name] = convert(values[name], found.found[name].unit, unit, f"{where}, column '{name}'")
+                values[name] = convert(
+                    values[name], found.found[name].unit, unit, f"{where}, column '{name}'"
+                )
     elif "DV" in cells:
         values["DV"] = convert(values["DV"], found.found["DV"].unit, to["DV"], f"{where}, column 'DV'")
     check_order(codes, time, values["EVID"], fault)
     known = {}
     for name, unit in wanted.quantities.items():
         if name in cells:
-            known[name] = convert(numbers(name, fault), found.found[name].unit or unit, unit, f"{where}, '{name}'")
-    return Records.of(labels.astype(str), codes, continued(codes, time), values, known, fault)
+            known[name] = convert(
+                numbers(name, fault), found.found[name].unit or unit, unit, f"{where}, '{name}'"
+            )
+    records = Records.of(labels.astype(str), codes, continued(codes, time), values, known, fault)
+    if wanted.dose is not None:
+        check_first(codes, records.gives, records.observes, fault)
+    return records

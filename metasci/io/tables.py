@@ -160,7 +160,11 @@ def target_units(card: Card, model: Model | None) -> dict[str, str]:
         **model.covariates,
         **{name: item.unit for name, item in model.inputs.items()},
         **{name: item.unit for name, item in model.histories.items()},
-        **{f"{name}_{key}": told.unit for name, item in model.histories.items() for key, told in item.columns.items()},
+        **{
+            f"{name}_{key}": told.unit
+            for name, item in model.histories.items()
+            for key, told in item.columns.items()
+        },
         card.output.name: model.output.unit,
     }
     for name in units.keys() & named.keys():

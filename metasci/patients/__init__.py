@@ -15,7 +15,7 @@ from metasci.patients.drugs import (
 )
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
-from metasci.patients.one_compartment import one_compartment_bolus, one_compartment_oral
+from metasci.patients.per_kilogram import one_compartment_bolus, one_compartment_oral
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.viral import viral_decay_biphasic, viral_load
 

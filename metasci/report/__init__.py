@@ -14,13 +14,20 @@ _WHERE = {
     "calibration_figure": "metasci.report.figures",
     "calibration_report": "metasci.report.html",
     "comparison_figure": "metasci.report.comparisons",
+    "goodness_of_fit_figure": "metasci.report.pharmacometric",
+    "individual_fits_figure": "metasci.report.individual_fits",
+    "normalised_prediction_errors": "metasci.report.npde",
+    "npde_figure": "metasci.report.npde_figures",
     "page": "metasci.report.html",
     "parameters_figure": "metasci.report.figures",
     "parity_figure": "metasci.report.comparisons",
+    "random_effects_figure": "metasci.report.pharmacometric",
     "shots_figure": "metasci.report.comparisons",
     "tempering_map": "metasci.report.maps",
     "to_png_base64": "metasci.report.style",
     "to_svg": "metasci.report.style",
+    "visual_predictive_check": "metasci.report.predictive_check",
+    "visual_predictive_check_figure": "metasci.report.predictive_check",
     "warnings_of": "metasci.report.warnings",
 }
 
@@ -30,13 +37,20 @@ __all__ = [
     "calibration_figure",
     "calibration_report",
     "comparison_figure",
+    "goodness_of_fit_figure",
+    "individual_fits_figure",
+    "normalised_prediction_errors",
+    "npde_figure",
     "page",
     "parameters_figure",
     "parity_figure",
+    "random_effects_figure",
     "shots_figure",
     "tempering_map",
     "to_png_base64",
     "to_svg",
+    "visual_predictive_check",
+    "visual_predictive_check_figure",
     "warnings_of",
 ]
 
@@ -44,7 +58,12 @@ if TYPE_CHECKING:
     from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
     from metasci.report.figures import calibration_figure, parameters_figure
     from metasci.report.html import Section, calibration_report, page
+    from metasci.report.individual_fits import individual_fits_figure
     from metasci.report.maps import tempering_map
+    from metasci.report.npde import normalised_prediction_errors
+    from metasci.report.npde_figures import npde_figure
+    from metasci.report.pharmacometric import goodness_of_fit_figure, random_effects_figure
+    from metasci.report.predictive_check import visual_predictive_check, visual_predictive_check_figure
     from metasci.report.style import to_png_base64, to_svg
     from metasci.report.warnings import warnings_of
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from metasci.calibration import Calibration
 from metasci.errors import InputError
 from metasci.prior import Prior
-from metasci.report.curves import Axis
-from metasci.report.marks import headline
 from metasci.report.predictive_check import along, are_simulated
-from metasci.report.residuals import running_median
 from metasci.report.simulation import Simulator, limits_of
-from metasci.report.style import BLUE, GREY, INK, RED, plain_log_axis, styled
-from metasci.report.text import enumerated, label, number
 from metasci.tasks import Batch, TaskSet
 
-__all__ = ["normalised_prediction_errors", "npde_figure"]
+__all__ = ["normalised_prediction_errors"]
 
 _HELD = 8_000_000  # numbers simulated at a time: 64 megabytes
 
@@ -113,14 +106,14 @@ def _errors_of(
     prior: Prior, batch: Batch, task: int, drawn: NDArray[np.float64], limits: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
     """NPDE and NPD of one task, (2, observation), from its simulations (simulation, observation)."""
-    import zlib
-
     made = np.full((2, drawn.shape[1]), np.nan)
     there = batch.mask[task].numpy()
     measured, simulated = batch.output[task].numpy()[there], drawn[:, there]
     if not there.any():
         return made
-    censored = np.zeros(len(measured), bool) if batch.censored is None else batch.censored[task].numpy()[there]
+    censored = (
+        np.zeros(len(measured), bool) if batch.censored is None else batch.censored[task].numpy()[there]
+    )
     stream = np.random.default_rng([seed, zlib.crc32(batch.names[task].encode()), 1])
     measured, simulated = _below_limit(measured, simulated, limits[there], censored, stream)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -199,106 +192,3 @@ def _tests(values: NDArray[np.float64]) -> dict[str, float | int]:
         **found,
         "p_any": min(1.0, 3.0 * min(found.values())),
     }
-
-
-@styled
-def npde_figure(errors: xr.Dataset) -> Figure:
-    """NPDE as quantiles and as a histogram against N(0, 1), along time, and along the prediction.
-
-    Parameters
-    ----------
-    errors : xarray.Dataset
-        As `normalised_prediction_errors` gives it.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> import metasci as ms
-    >>> errors = normalised_prediction_errors(ms.load("theophylline"), ms.dataset("theophylline"), simulations=200)
-    >>> npde_figure(errors).axes[2].get_xlabel()
-    'time (h)'
-    """
-    figure = Figure(figsize=(6.8, 6.0), layout="constrained")
-    quantiles, histogram, over_time, over_prediction = figure.subplots(2, 2).ravel().tolist()
-    there = np.isfinite(errors["npde"].values)
-    values = errors["npde"].values[there]
-    axis = Axis(errors.attrs["along"], errors[errors.attrs["along"]].attrs["units"], errors.attrs["shown"])
-    _draw_quantiles(quantiles, values)
-    _draw_histogram(histogram, values)
-    predicted = errors["prediction"].values[there]
-    _draw_along(over_time, axis.show(errors[axis.name].values[there]), values)
-    _draw_along(over_prediction, predicted, values)
-    over_time.set_xlabel(axis.label)
-    unit = errors["prediction"].attrs["units"]
-    over_prediction.set_xlabel(label(f"population prediction, {errors.attrs['output']}", unit))
-    if len(predicted) and (predicted > 0).all() and predicted.max() > 100.0 * predicted.min():
-        plain_log_axis(over_prediction)
-    for place in (over_time, over_prediction):
-        place.set_ylabel("NPDE")
-    origin = " (simulated data)" if errors.attrs["data_simulated"] else ""
-    headline(figure, f"Normalised prediction distribution errors{origin}\n")
-    figure.text(0.012, 0.972, _said(errors), fontsize=8, color=INK, va="top")
-    figure.legend(
-        *quantiles.get_legend_handles_labels(), loc="outside lower center", ncols=4,
-    )  # fmt: skip
-    return figure
-
-
-def _said(errors: xr.Dataset) -> str:
-    attrs = errors.attrs
-    p = {name: _probability(attrs[f"p_{name}"]) for name in ("mean", "variance", "normal")}
-    said = (
-        f"{attrs['count']} errors from {attrs['simulations']} simulations of '{attrs['simulated_from']}': "
-        f"mean {number(attrs['mean'], 2)} ({p['mean']}), variance {number(attrs['variance'], 3)} ({p['variance']}), "
-        f"normal shape {p['normal']}"
-    )
-    lost = list(attrs["not_decorrelated"])
-    if lost:
-        said += f"\nnot decorrelated, so not shown: {len(lost)} of {errors.sizes['task']} tasks ({enumerated(lost)})"
-    return said
-
-
-def _probability(value: float) -> str:
-    return "p < 0.001" if value < 1e-3 else f"p = {number(value, 2)}"
-
-
-def _draw_quantiles(place: Axes, values: NDArray[np.float64]) -> None:
-    """Sorted values against normal quantiles, with the pointwise 95 % band of as many independent normal numbers."""
-    from scipy.special import ndtri
-    from scipy.stats import beta
-
-    count = len(values)
-    rank = np.arange(1, count + 1)
-    expected = ndtri((rank - 0.5) / max(count, 1))
-    ends = [ndtri(beta.ppf(tail, rank, count + 1 - rank)) for tail in (0.025, 0.975)]
-    place.fill_between(expected, *ends, color=GREY, alpha=0.25, lw=0, label="95 % of N(0, 1)")
-    place.plot(expected, expected, color=GREY, lw=1.0, label="N(0, 1)")
-    place.plot(expected, np.sort(values), "o", color=BLUE, ms=3.2, mew=0, alpha=0.75, label="measurements")
-    place.plot([], [], color=RED, label="running median")
-    place.set_xlabel("quantile of N(0, 1)")
-    place.set_ylabel("NPDE, sorted")
-
-
-def _draw_histogram(place: Axes, values: NDArray[np.float64]) -> None:
-    reach = max(3.25, float(np.abs(values).max(initial=0.0)) + 0.25)
-    edges = np.arange(-np.ceil(reach / 0.5) * 0.5, reach + 0.5, 0.5)
-    place.hist(values, edges, density=len(values) > 0, color=BLUE, alpha=0.55, ec="white", lw=0.6)
-    line = np.linspace(-reach, reach, 200)
-    place.plot(line, np.exp(-0.5 * line**2) / np.sqrt(2.0 * np.pi), color=GREY, lw=1.4)
-    place.set_xlabel("NPDE")
-    place.set_ylabel("density")
-
-
-def _draw_along(place: Axes, x: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-    """Errors with their running median, the lines at zero and those that hold 95 % of N(0, 1)."""
-    place.axhline(0.0, color=GREY, lw=1.0)
-    for end in (-1.96, 1.96):
-        place.axhline(end, color=GREY, lw=0.9, ls=(0, (4, 2.5)))
-    place.plot(x, values, "o", color=BLUE, ms=3.2, mew=0, alpha=0.75)
-    place.plot(*running_median(x, values), color=RED)
-    reach = max(3.0, 1.08 * float(np.abs(values).max(initial=0.0)))
-    place.set_ylim(-reach, reach)
-    place.xaxis.set_major_locator(MaxNLocator(6))

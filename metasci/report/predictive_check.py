@@ -193,7 +193,9 @@ def visual_predictive_check_figure(check: xr.Dataset) -> Figure:
     axis = Axis(check.attrs["along"], check["at"].attrs["units"], check.attrs["shown"])
     limited = bool(check["censored"].any())
     figure = Figure(figsize=(6.4, 5.4 if limited else 4.2), layout="constrained")
-    rows = figure.subplots(2 if limited else 1, 1, squeeze=False, sharex=True, height_ratios=[3, 1][: 1 + limited])
+    rows = figure.subplots(
+        2 if limited else 1, 1, squeeze=False, sharex=True, height_ratios=[3, 1][: 1 + limited]
+    )
     places: list[Axes] = rows[:, 0].tolist()
     _draw_percentiles(places[0], check, axis)
     corrected = "prediction-corrected " if check.attrs["prediction_corrected"] else ""

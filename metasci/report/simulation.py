@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -87,7 +86,9 @@ class Simulator:
             yield self.draw(min(most, count - start))
 
     def _pieces(self, count: int) -> Iterator[tuple[int, int]]:
-        events = max((values.shape[-1] for values in self.batch.inputs.values() if values.dim() == 3), default=1)
+        events = max(
+            (values.shape[-1] for values in self.batch.inputs.values() if values.dim() == 3), default=1
+        )
         most = max(1, _PLACES // max(self.batch.mask.numel() * events, 1))
         return ((start, min(most, count - start)) for start in range(0, count, most))
 

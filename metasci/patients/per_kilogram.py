@@ -1,4 +1,4 @@
-"""One-compartment pharmacokinetics in closed form."""
+"""One compartment per kilogram of body weight, in closed form: a single dose by mouth, boluses into a vein."""
 
 from __future__ import annotations
 

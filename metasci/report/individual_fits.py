@@ -1,0 +1,178 @@
+"""A panel for each task of a calibration: measurements, its own curve, the population's, and when doses were given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from metasci.errors import InputError
+from metasci.report.curves import (
+    Axis,
+    coordinates,
+    curve,
+    is_simulated,
+    measurements,
+    name_of,
+    only,
+    values_of,
+)
+from metasci.report.marks import draw_band, draw_points, headline, legend_below, outer_labels, titled
+from metasci.report.predictive_check import along
+from metasci.report.style import BLUE, GREY, INK, PALETTE, styled
+from metasci.report.text import label, words
+
+if TYPE_CHECKING:
+    from metasci.calibration import Calibration
+
+__all__ = ["can_draw_individual_fits", "individual_fits_figure"]
+
+_MOST_CURVES = 4
+
+
+def can_draw_individual_fits(calibration: Calibration) -> bool:
+    """Whether each task's curve can be drawn along time: nothing else varies in it, but perhaps a few values of one."""
+    axis = along(calibration)
+    others = [name for name in coordinates(calibration) if name != axis.name]
+    return not others or (
+        len(others) == 1 and len(np.unique(values_of(calibration, others[0]))) <= _MOST_CURVES
+    )
+
+
+@styled
+def individual_fits_figure(
+    calibration: Calibration, tasks: Sequence[int | str] | None = None, most: int = 12
+) -> Figure:
+    """A panel for each task: its measurements, its own curve with the 90 % interval of a measurement, its doses.
+
+    Dashed is the population's curve, at the prior's mean with the task's covariates. Ticks along the bottom are
+    the times of doses, where the model takes a history. Where a second input takes a few values in a task, such as
+    which output is measured, each of them has a colour.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    tasks : sequence of int or str, optional
+        Positions or names; by default the first ones.
+    most : int
+        Panels at most; the title says of how many tasks.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If more varies in the tasks than curves can show; `goodness_of_fit_figure` is there for those.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> fit = ms.load("theophylline").calibrate(ms.dataset("theophylline"))
+    >>> [axes.get_title() for axes in individual_fits_figure(fit, ["2", "11"]).axes]
+    ['subject 2', 'subject 11']
+    """
+    if not can_draw_individual_fits(calibration):
+        raise InputError(
+            f"more than {_MOST_CURVES} conditions vary along the tasks of '{calibration.prior.model.name}', so no curve "
+            "can be drawn; goodness_of_fit_figure shows the predictions of each."
+        )
+    chosen = _positions(calibration, tasks)
+    axis = along(calibration)
+    others = [name for name in coordinates(calibration) if name != axis.name]
+    values = np.unique(values_of(calibration, others[0])) if others else np.array([np.nan])
+    shown = chosen[:most]
+    columns = min(4 if len(shown) > 6 else 3, len(shown))
+    rows = -(-len(shown) // columns)
+    size = (max(2.1 * columns + 0.5, 4.2), 1.75 * rows + 1.1)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=not others).ravel().tolist()
+    for unused in grid[len(shown) :]:
+        unused.remove()
+    places = grid[: len(shown)]
+    for place, index in zip(places, shown, strict=True):
+        _draw_individual(place, only(calibration, index), axis, others, values)
+        place.tick_params(labelleft=bool(others) or place.get_subplotspec().is_first_col())
+    output = calibration.prior.model.output
+    outer_labels(places, axis.label, label(output.label or words(output.name), output.unit))
+    if len(shown) < len(calibration.batch) or is_simulated(calibration):
+        said = f"{len(shown)} of {len(calibration.batch)} tasks"
+        headline(figure, titled(said, is_simulated(calibration), 90))
+    legend_below(figure, places[0], columns=3 if columns > 2 else 2)
+    return figure
+
+
+def _positions(calibration: Calibration, tasks: Sequence[int | str] | None) -> list[int]:
+    """Positions of tasks given by position or name."""
+    names = list(calibration.batch.names)
+    if tasks is None:
+        return list(range(len(names)))
+    found = []
+    for task in tasks:
+        if isinstance(task, str):
+            if task not in names:
+                raise InputError(f"there is no task '{task}' in this calibration.")
+            found.append(names.index(task))
+        elif not 0 <= task < len(names):
+            raise InputError(f"there is no task at {task}; there are {len(names)}, from 0 on.")
+        else:
+            found.append(int(task))
+    if not found:
+        raise InputError("tasks: name at least one.")
+    return found
+
+
+def _draw_individual(
+    place: Axes, one: Calibration, axis: Axis, others: list[str], values: NDArray[np.float64]
+) -> None:
+    """One task; each value of another input has a colour."""
+    x, y, censored = axis.show(values_of(one, axis.name)), measurements(one), _censored(one)
+    for value, colour in zip(values.tolist(), (BLUE, *PALETTE[1:]), strict=False):
+        fixed = {others[0]: value} if others else {}
+        here = np.isclose(values_of(one, others[0]), value) if others else np.ones(len(x), dtype=bool)
+        if others and not here.any():
+            continue
+        suffix = f", {words(others[0])} {value:g}" if others else ""
+        said = curve(one, axis, fixed)
+        population = "population curve" + suffix
+        place.plot(
+            said.x, said.prior, color=colour if others else GREY, lw=1.2, ls=(0, (4, 2.5)), label=population
+        )
+        draw_band(
+            place, said.x, said.median, said.lower, said.upper, colour, f"individual, 90 % band{suffix}"
+        )
+        draw_points(place, x[here & ~censored], y[here & ~censored])
+        if (here & censored).any():
+            draw_points(place, x[here & censored], y[here & censored], "below the limit", hollow=True)
+        place.set_xlim(said.x[0], said.x[-1])
+    _draw_doses(place, one, axis)
+    place.set_title(titled(name_of(one), False, 24))
+    place.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+
+
+def _censored(one: Calibration) -> NDArray[np.bool_]:
+    """Which of the measurements are only known to lie below a limit."""
+    batch = one.batch
+    flags = np.zeros_like(batch.mask) if batch.censored is None else batch.censored.numpy()
+    below: NDArray[np.bool_] = flags[batch.mask.numpy()].astype(bool)
+    return below
+
+
+def _draw_doses(place: Axes, one: Calibration, axis: Axis) -> None:
+    """A tick along the bottom for every amount given."""
+    for name, history in one.prior.model.histories.items():
+        amounts, times = (one.batch.inputs[key].numpy().ravel() for key in (name, f"{name}_time"))
+        given = axis.show(times[amounts != 0.0])
+        low, high = place.get_xlim()
+        given = given[(given >= low) & (given <= high)]
+        if history.at == axis.name and len(given):
+            place.plot(
+                given, np.zeros_like(given), "|", color=INK, ms=7, mew=1.1, transform=place.get_xaxis_transform(),
+                label=f"{words(name)} given", clip_on=False, zorder=6,
+            )  # fmt: skip

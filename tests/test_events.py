@@ -1,0 +1,233 @@
+"""Event tables: what they become, and what is refused with which sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metasci as ms
+from metasci.errors import InputError
+from metasci.io.events import looks_like_events, read_events
+from metasci.io.regimen import Regimen
+from metasci.patients import one_compartment as iv
+from metasci.patients import one_compartment_bolus, quinidine
+
+HEADER = ["ID", "TIME", "AMT", "RATE", "EVID", "MDV", "ADDL", "II", "SS", "DV"]
+
+
+def table(*rows: tuple, header: list[str] = HEADER) -> pd.DataFrame:
+    return pd.DataFrame([dict(zip(header, row, strict=True)) for row in rows])
+
+
+DOSE = (1, 0, 100, 0, 1, 1, 0, 0, 0, ".")
+SAMPLE = (1, 2, 0, 0, 0, 0, 0, 0, 0, 5.0)
+
+
+def test_a_dose_and_a_sample() -> None:
+    data, card = read_events(table(DOSE, SAMPLE), iv)
+    assert data["dose"].values.tolist() == [[100.0]]
+    assert data["concentration"].values.tolist() == [[5.0]]
+    assert card.output.name == "concentration"
+    assert json.loads(data.attrs["records"])["observations"] == 1
+    assert json.loads(data.attrs["assumed_units"])["TIME"] == "h"
+
+
+def test_additional_doses_are_those_written_out() -> None:
+    short, _ = read_events(table((1, 0, 100, 50, 1, 1, 3, 8, 0, "."), (1, 30, 0, 0, 0, 0, 0, 0, 0, 5.0)), iv)
+    rows = [(1, 8 * k, 100, 50, 1, 1, 0, 0, 0, ".") for k in range(4)]
+    long, _ = read_events(table(*rows, (1, 30, 0, 0, 0, 0, 0, 0, 0, 5.0)), iv)
+    for name in ("dose", "dose_time", "dose_duration", "dose_interval", "dose_until"):
+        np.testing.assert_array_equal(short[name].values, long[name].values)
+    assert short["dose_duration"].values[0, 0] == 2.0
+
+
+def test_a_steady_state_forgets_and_the_second_kind_adds() -> None:
+    rows = [DOSE, (1, 24, 100, 0, 1, 1, 0, 12, 1, "."), (1, 30, 0, 0, 0, 0, 0, 0, 0, 5.0)]
+    forgets, _ = read_events(table(*rows), iv)
+    assert forgets["dose_until"].values[0, 0] == 24.0
+    assert forgets["dose_interval"].values.tolist() == [[0.0, 12.0]]
+    rows[1] = (1, 24, 100, 0, 1, 1, 0, 12, 2, ".")
+    adds, _ = read_events(table(*rows), iv)
+    assert np.isnan(adds["dose_until"].values).all()
+
+
+def test_a_reset_ends_doses_and_may_start_time_anew() -> None:
+    rows = [DOSE, SAMPLE, (1, 0, 50, 0, 4, 1, 0, 0, 0, "."), (1, 1, 0, 0, 0, 0, 0, 0, 0, 3.0)]
+    data, _ = read_events(table(*rows), iv)
+    np.testing.assert_allclose(data["dose_time"].values, [[0.0, 2.0]])
+    assert data["dose_until"].values[0, 0] == pytest.approx(2.0)
+    assert data["time"].values.tolist() == [[2.0, 3.0]]
+
+
+def test_a_sample_before_a_dose_of_the_same_time_does_not_see_it() -> None:
+    second = (1, 12, 100, 0, 1, 1, 0, 0, 0, ".")
+    trough = (1, 12, 0, 0, 0, 0, 0, 0, 0, 1.0)
+    prior_like = dict.fromkeys(iv.parameters.names, 0.0)
+    predicted = []
+    for order in ((trough, second), (second, trough)):
+        tasks = ms.TaskSet.from_events(table(DOSE, *order), iv)
+        batch = tasks.batch(iv)
+        z = np.array([[list(prior_like.values())]])
+        import torch
+
+        predicted.append(float(iv.at(torch.as_tensor(z), batch.inputs)[0, 0]))
+    assert predicted[0] == pytest.approx(100 / 40 * np.exp(-12 * 5 / 40), rel=1e-9)
+    assert predicted[1] == pytest.approx(predicted[0] + 100 / 40, rel=1e-9)
+
+
+def test_measurements_below_the_limit_are_marked() -> None:
+    header = [*HEADER, "LLOQ", "BLQ"]
+    rows = [(*DOSE, 0.1, 0), (*SAMPLE, 0.1, 0), (1, 9, 0, 0, 0, 0, 0, 0, 0, ".", 0.1, 1)]
+    tasks = ms.TaskSet.from_events(table(*rows, header=header), iv)
+    batch = tasks.batch(iv)
+    assert batch.censored is not None
+    assert batch.censored.tolist() == [[False, True]]
+    assert batch.output.tolist() == [[5.0, 0.1]]
+    low = [(*DOSE, 0.1), (*SAMPLE[:-1], 0.02, 0.1)]
+    data, _ = read_events(table(*low, header=[*HEADER, "LLOQ"]), iv)
+    assert data["concentration_below"].values.tolist() == [[1.0]]
+    assert data["concentration"].values.tolist() == [[0.1]]
+
+
+def test_units_in_headers_are_converted_and_checked() -> None:
+    frame = pd.DataFrame(
+        {"id": [1, 1], "time [min]": [0, 120], "Amt [g]": [0.1, 0], "dv [ug/L]": [".", 5000.0]}
+    )
+    data, _ = read_events(frame, iv)
+    assert data["time"].values.tolist() == [[2.0]]
+    np.testing.assert_allclose(data["dose"].values, [[100.0]])
+    assert data["concentration"].values == pytest.approx(5.0)
+    with pytest.raises(InputError, match=r"TIME cannot be in 'mg'"):
+        read_events(frame.rename(columns={"time [min]": "TIME [mg]"}), iv)
+
+
+def test_dates_and_clocks_are_hours_since_the_first_record() -> None:
+    hours = table(DOSE, (1, 26.5, 0, 0, 0, 0, 0, 0, 0, 5.0))
+    dated = hours.assign(DATE=["2024-02-28", "2024-02-29"], TIME=["08:00", "10:30"])
+    stamped = hours.drop(columns="TIME").assign(DATETIME=["2024-02-28 08:00", "2024-02-29 10:30"])
+    for frame in (dated, stamped):
+        data, _ = read_events(frame, iv)
+        assert data["time"].values.tolist() == [[26.5]]
+    with pytest.raises(InputError, match="write it as 2024-03-01"):
+        read_events(dated.assign(DATE=["3/1/2024", "3/2/2024"]), iv)
+
+
+def test_covariates_are_carried_forward_into_records_and_events() -> None:
+    header = ["ID", "TIME", "AMT", "EVID", "DV", "weight [kg]", "alpha_1_acid_glycoprotein [g/L]",
+              "creatinine_clearance", "heart_failure"]  # fmt: skip
+    rows = [
+        (1, 0, 200, 1, ".", 70, 0.8, 1, 0),
+        (1, 3, 0, 2, ".", ".", 1.2, ".", "."),
+        (1, 6, 0, 0, 2.0, ".", ".", ".", "."),
+    ]
+    data, _ = read_events(table(*rows, header=header), quinidine)
+    assert data["dose"].values.tolist() == [[200.0, 0.0]]
+    assert data["dose_alpha_1_acid_glycoprotein"].values.tolist() == [[0.8, 1.2]]
+    assert data["alpha_1_acid_glycoprotein"].values.tolist() == [[1.2]]
+    assert data["weight"].values.tolist() == [[70.0]]
+    assert json.loads(data.attrs["records"])["neither dose nor measurement"] == 1
+
+
+def changed(row: tuple, **values: object) -> tuple:
+    return tuple(values.get(name, cell) for name, cell in zip(HEADER, row, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ((DOSE, SAMPLE, changed(SAMPLE, TIME=1)), r"row 2: time goes back, from 2 to 1"),
+        ((changed(DOSE, AMT=0), SAMPLE), r"row 0: a dose without an amount"),
+        ((DOSE, changed(SAMPLE, AMT=10)), r"row 1: an amount in a record that is no dose"),
+        ((changed(DOSE, AMT=-5), SAMPLE), r"row 0: an amount cannot be below zero"),
+        ((changed(DOSE, RATE=-1), SAMPLE), r"RATE -1 asks for a rate that is estimated"),
+        ((changed(DOSE, RATE=-2), SAMPLE), r"RATE -2 asks for a duration that is estimated"),
+        ((changed(DOSE, ADDL=2), SAMPLE), r"additional doses need the interval"),
+        ((changed(DOSE, SS=1), SAMPLE), r"a steady state needs the interval"),
+        ((changed(DOSE, II=8), SAMPLE), r"an interval without additional doses"),
+        ((changed(DOSE, SS=1, II=2, RATE=10), SAMPLE), r"cannot last longer than the interval"),
+        ((changed(DOSE, SS=3, II=2), SAMPLE), r"it is one of 0, 1, 2 \(it says '3'\)"),
+        ((changed(DOSE, EVID=7), SAMPLE), r"it is one of 0, 1, 2, 3, 4"),
+        ((DOSE, changed(SAMPLE, MDV=2)), r"it is one of 0, 1 \(it says '2'\)"),
+        ((DOSE, changed(SAMPLE, DV=".")), r"row 1: an observation without a measurement"),
+        ((DOSE, changed(SAMPLE, DV="high")), r"'high' is not a number"),
+        ((DOSE, changed(SAMPLE, TIME=".")), r"every record needs a time"),
+        (
+            (DOSE, SAMPLE, changed(DOSE, ID=2), changed(SAMPLE, ID=2), changed(SAMPLE, TIME=9)),
+            r"'1' comes back",
+        ),
+        ((DOSE, changed(SAMPLE, ID=".")), r"nobody knows whose record"),
+        ((DOSE,), r"there is no measurement"),
+        ((changed(SAMPLE, TIME=0), changed(DOSE, TIME=1)), r"before any dose"),
+    ],
+)
+def test_records_that_make_no_sense_are_refused(rows: tuple, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read_events(table(*rows), iv)
+
+
+def test_what_a_model_cannot_do_is_said() -> None:
+    frame = table(changed(DOSE, RATE=50), SAMPLE).assign(weight=70.0)
+    with pytest.raises(InputError, match="knows no infusions"):
+        read_events(frame, one_compartment_bolus, units={"weight": "kg"})
+    with pytest.raises(InputError, match="needs; say which it is"):
+        read_events(table(DOSE, SAMPLE), one_compartment_bolus)
+
+
+def test_what_is_an_event_table() -> None:
+    assert looks_like_events(["ID", "TIME", "AMT", "DV"])
+    assert not looks_like_events(["task", "time [h]", "dose [mg]", "concentration [mg/L]"])
+
+
+def test_a_regimen_becomes_the_event_table_of_the_same_doses() -> None:
+    regimen = Regimen().oral(320, "mg").every("12 h", 6)
+    frame = regimen.table(times=[2.0, "10 h"], values=[5.0, 2.0])
+    data, _ = read_events(frame, iv)
+    assert data["dose_time"].values.tolist() == [[0.0, 12.0, 24.0, 36.0, 48.0, 60.0]]
+    both = Regimen().bolus(0.5, "g") + Regimen().infusion(300, "mg", over="30 min", at="1 day").steady_state(
+        "8 h"
+    )
+    data, _ = read_events(both.table(times=[25.0], values=[1.0]), iv)
+    np.testing.assert_allclose(data["dose"].values, [[500.0, 300.0]])
+    np.testing.assert_allclose(data["dose_duration"].values, [[0.0, 0.5]])
+    assert data["dose_until"].values[0, 0] == 24.0
+    for wrong, sentence in (
+        (lambda: Regimen().every("12 h", 2), "no dose yet"),
+        (lambda: Regimen().oral(-1), "above zero"),
+        (lambda: Regimen().oral(1, "mg").every("0 h", 2), "interval must be above zero"),
+        (lambda: Regimen().infusion(1, "mg", over=0), "takes some time"),
+        (lambda: Regimen().oral(1, "mg", at="2 kg"), "at"),
+        (lambda: Regimen().table(), "at least one dose"),
+        (lambda: Regimen().oral(1).table(times=[1.0], values=[1.0, 2.0]), "2 values for 1 times"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            wrong()
+
+
+@pytest.mark.needs_data("propofol")
+def test_propofol_is_read_whole() -> None:
+    tasks = ms.dataset("propofol")
+    counts = json.loads(tasks.dataset.attrs["records"])
+    assert (len(tasks), counts["observations"], counts["doses"]) == (849, 13027, 37748)
+    amount, duration = tasks.dataset["dose"].values, tasks.dataset["dose_duration"].values
+    assert int(((amount > 0) & (duration == 0)).sum()) == 24
+    assert len(set(tasks.groups("study"))) == 24
+
+
+def test_shipped_event_tables_are_read_whole() -> None:
+    quinidine_tasks, remifentanil_tasks = ms.dataset("quinidine"), ms.dataset("remifentanil")
+    assert (len(quinidine_tasks), int(quinidine_tasks.counts.sum())) == (136, 361)
+    assert int((quinidine_tasks.dataset["dose_interval"].values > 0).sum()) == 249
+    assert (len(remifentanil_tasks), int(remifentanil_tasks.counts.sum())) == (65, 1992)
+
+
+def test_a_prior_takes_an_event_table(tmp_path) -> None:
+    path = tmp_path / "infusion.csv"
+    text = "ID,TIME,AMT,RATE,DV,weight [kg],age [year],height [cm],lean_body_mass [kg],sex\n"
+    person = "70,40,170,55,1"
+    path.write_text(f"{text}a,0,1000,100,.,{person}\na,5,0,0,20,{person}\na,15,0,0,3,{person}\n")
+    fit = ms.load("remifentanil").calibrate(path)
+    assert int(fit.batch.mask.sum()) == 2
+    assert fit.batch.inputs["dose_duration"].tolist() == [[[10.0]]]
