@@ -92,9 +92,11 @@ class Batch:
 
         censored = None
         if self.censored is not None or other.censored is not None:
-            none = (torch.zeros_like(batch.mask) for batch in (self, other))
-            own = (batch.censored for batch in (self, other))
-            censored = both(*(blank if limit is None else limit for blank, limit in zip(none, own, strict=True)))
+            first, second = (
+                torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
+                for batch in (self, other)
+            )
+            censored = both(first, second)
         return Batch(
             inputs={
                 name: both(values, other.inputs[name], repeat=True) for name, values in self.inputs.items()

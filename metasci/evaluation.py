@@ -374,9 +374,9 @@ def _judge(score: Score, adapt: Adapt, prior: Prior, batch: Batch, split: Split)
     score.seconds.append(seconds)
     density = forecast.log_density()
     for row, query in enumerate(split.query):
-        columns = (chosen.output, median, lower, upper, density)
+        of_query = [values[row, query] for values in (chosen.output, median, lower, upper, density)]
         limits = None if chosen.censored is None else chosen.censored[row, query]
-        score.add(*(values[row, query] for values in columns), limits)
+        score.add(of_query[0], of_query[1], of_query[2], of_query[3], of_query[4], limits)
 
 
 def _track(items: list[Any], text: str, show: bool) -> Iterator[Any]:

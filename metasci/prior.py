@@ -306,8 +306,10 @@ def _is_event_table(path: Path, card: Card) -> bool:
             headers = [header.strip() for header in file.readline().split(",")]
     except OSError:
         return False
-    named = [text.partition("[")[0].strip() for name, text in card.events.items() if name in ("ID", "TIME", "AMT")]
-    return looks_like_events(headers) or bool(named) and set(named) <= set(headers)
+    named = [
+        text.partition("[")[0].strip() for name, text in card.events.items() if name in ("ID", "TIME", "AMT")
+    ]
+    return looks_like_events(headers) or (bool(named) and set(named) <= set(headers))
 
 
 def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:

@@ -145,16 +145,16 @@ def recommend(
     course = Course(begins, gap, number, duration)
     unlearned = target.of(course.judged, _curves(calibration, history, course, [size], before)[0])
     left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
-    found = [float(best[name]) for name in ("probability", "median", "lower", "upper")]
-    reached = found[0] >= probability
+    chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
+    reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
-        f"{100 * found[0]:.0f} % (median {found[1]:.3g}, 90 % interval {found[2]:.3g} to {found[3]:.3g} "
+        f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to {high:.3g} "
         f"{target.unit(units[2], units[1])})"
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
-    return Recommendation(size, gap, *found, reached, table, (*warnings, NO_DEVICE), words)
+    return Recommendation(size, gap, chance, middle, low, high, reached, table, (*warnings, NO_DEVICE), words)
 
 
 @dataclass(frozen=True)

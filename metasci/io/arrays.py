@@ -63,7 +63,7 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
     below = below_name(card)
     if below in table:
         variables[below] = (("task", "observation"), pack(observed, below)[0], {"units": "1"})
-    events = {}
+    events: dict[str, tuple[str, NDArray[np.float64]]] = {}
     for name in card.histories:
         told = [column.name for column in card.event_columns(name) if table[column.name].notna().any()]
         keys, sources = (name, f"{name}_time", *told), (name, card.column(name).at, *told)
@@ -122,9 +122,9 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
     for name in card.histories:
         dims |= {name: ("task", "event"), f"{name}_time": ("task", "event")}
         units |= {name: card.column(name).unit, f"{name}_time": card.column(card.column(name).at).unit}
-        told = [column for column in card.event_columns(name) if column.name in dataset]
-        dims |= {column.name: ("task", "event") for column in told}
-        units |= {column.name: column.unit for column in told}
+        more = [column for column in card.event_columns(name) if column.name in dataset]
+        dims |= {column.name: ("task", "event") for column in more}
+        units |= {column.name: column.unit for column in more}
     if (below := below_name(card)) in dataset:
         dims[below], units[below] = observed, "1"
     for name in card.covariates:

@@ -55,7 +55,12 @@ def described(
         where=where,
     )
     dataset = _with_notes(dataset, frame, card, columns.get("ID", "ID"))
-    told = {"name": card.name, "title": card.title, "source": card.source, "licence": card.licence}
+    told: dict[str, Any] = {
+        "name": card.name,
+        "title": card.title,
+        "source": card.source,
+        "licence": card.licence,
+    }
     simulated = str(card.simulated).lower()
     dataset = dataset.assign_attrs(**told, checksum=checksum, rows=len(frame), simulated=simulated)
     own = replace(

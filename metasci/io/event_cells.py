@@ -137,8 +137,8 @@ def times(fault: Faults, codes: NDArray[np.intp], has_unit: bool) -> tuple[NDArr
     if stamped:
         return _since_first(_stamps(written or texts(fault.cells[name]), name, fault), codes), True
     if clocked and "DATE" not in names:
-        at = next(at for at, text in enumerate(written) if ":" in text)
-        raise fault(name, at, f"the clock time '{written[at]}' needs a column DATE to say the day")
+        clock = next(place for place, text in enumerate(written) if ":" in text)
+        raise fault(name, clock, f"the clock time '{written[clock]}' needs a column DATE to say the day")
     if not clocked:
         values = numbers(name, fault)
         if (at := first(np.isnan(values))) is not None:
@@ -168,10 +168,10 @@ def _days(fault: Faults) -> NDArray[np.float64]:
 
 def _dates(written: Sequence[str], name: str, fault: Faults) -> NDArray[np.float64]:
     """Days since 1970."""
-    for at, text in enumerate(written):
+    for place, text in enumerate(written):
         if not _DAY.fullmatch(text):
             said = f"'{text}' may be read in several ways, or is no date" if text else "the cell is empty"
-            raise fault(name, at, f"{said}; write it as 2024-03-01")
+            raise fault(name, place, f"{said}; write it as 2024-03-01")
     days = pd.to_datetime(pd.Series(written), format="%Y-%m-%d", errors="coerce").to_numpy(
         dtype="datetime64[s]"
     )

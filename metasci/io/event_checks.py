@@ -65,8 +65,9 @@ def check_records(values: dict[str, Array], fault: Faults, model: Model, wanted:
     _refuse(fault, "II", (interval > 0.0) & ~doses, "an interval in a record that is no dose")
     too_long = lasting & (rate > 0.0) & (amount > rate * interval * (1.0 + 1e-9))
     _refuse(fault, "RATE", too_long, "at steady state an infusion cannot last longer than the interval")
-    _refuse(fault, "DV", (kind == 0.0) & ~measured & ~(values["MDV"] == 1.0) & ~(values["BLQ"] == 1.0) & _expects(fault, values),
-            "an observation without a measurement; set MDV to 1 if there is none")  # fmt: skip
+    told = measured | (values["MDV"] == 1.0) | (values["BLQ"] == 1.0)
+    silent = (kind == 0.0) & ~told & _expects(fault, values)
+    _refuse(fault, "DV", silent, "an observation without a measurement; set MDV to 1 if there is none")
     if wanted.dose is None and doses.any():
         name = "AMT" if "AMT" in fault.headers else "EVID"
         raise fault(name, int(np.argmax(doses)), f"model '{model.name}' takes no doses")
@@ -94,15 +95,15 @@ def check_order(codes: NDArray[np.intp], time: Array, kind: Array, fault: Faults
     starts = np.flatnonzero(np.diff(codes, prepend=-1) != 0)
     if len(starts) > codes.max() + 1:
         seen: set[int] = set()
-        for at in starts.tolist():
-            if int(codes[at]) in seen:
-                shown = fault.shown("ID", at)
+        for start in starts.tolist():
+            if int(codes[start]) in seen:
+                shown = fault.shown("ID", start)
                 raise fault(
                     "ID",
-                    at,
+                    start,
                     f"patient '{shown}' comes back after others; put all of a patient's records together",
                 )
-            seen.add(int(codes[at]))
+            seen.add(int(codes[start]))
     name = "TIME" if "TIME" in fault.headers else "DATETIME"
     same = codes[1:] == codes[:-1]
     back = np.concatenate([[False], same & (time[1:] < time[:-1]) & ~np.isin(kind[1:], (3.0, 4.0))])

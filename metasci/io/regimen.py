@@ -180,6 +180,7 @@ def _hours(value: Time, asked: str) -> float:
             value = float(number) * unit(symbol.strip() or "h")
         except ValueError:
             raise InputError(f"{asked}: '{value}' is not a time with a unit, such as '12 h'.") from None
-    if hasattr(value, "magnitude"):
-        return float(convert(np.asarray(value.magnitude, float), str(value.units), "h", asked))
-    return float(value)
+    quantity: Any = value
+    if hasattr(quantity, "magnitude"):
+        return float(convert(np.asarray(quantity.magnitude, float), str(quantity.units), "h", asked))
+    return float(quantity)

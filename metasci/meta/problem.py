@@ -125,11 +125,11 @@ class Problem:
         copies = replace(self, batch=self.batch.select(torch.arange(tasks).repeat(size)))
         directions = torch.eye(size, dtype=coordinates.dtype, device=coordinates.device)
         with torch.set_grad_enabled(create_graph):
-            raw, along = torch.func.jvp(
+            raw, along = torch.func.jvp(  # type: ignore[misc]
                 copies.predict, (coordinates.repeat(size, 1),), (directions.repeat_interleave(tasks, 0),)
             )
             # the link acts on every prediction by itself
-            linked, along = torch.func.jvp(self.model.noise.link, (raw,), (along,))
+            linked, along = torch.func.jvp(self.model.noise.link, (raw,), (along,))  # type: ignore[misc]
             raw, linked = raw[:tasks], linked[:tasks]
             jacobian = along.reshape(size, tasks, -1).movedim(0, 2)
             return Linearisation(linked, jacobian, self.variance(raw, log_noise))

@@ -96,7 +96,7 @@ def _draw_quantiles(place: Axes, values: NDArray[np.float64]) -> None:
     rank = np.arange(1, count + 1)
     expected = ndtri((rank - 0.5) / max(count, 1))
     ends = [ndtri(beta.ppf(tail, rank, count + 1 - rank)) for tail in (0.025, 0.975)]
-    place.fill_between(expected, *ends, color=GREY, alpha=0.25, lw=0, label="95 % of N(0, 1)")
+    place.fill_between(expected, ends[0], ends[1], color=GREY, alpha=0.25, lw=0, label="95 % of N(0, 1)")
     place.plot(expected, expected, color=GREY, lw=1.0, label="N(0, 1)")
     place.plot(expected, np.sort(values), "o", color=BLUE, ms=3.2, mew=0, alpha=0.75, label="measurements")
     place.plot([], [], color=RED, label="running median")
@@ -107,7 +107,7 @@ def _draw_quantiles(place: Axes, values: NDArray[np.float64]) -> None:
 def _draw_histogram(place: Axes, values: NDArray[np.float64]) -> None:
     reach = max(3.25, float(np.abs(values).max(initial=0.0)) + 0.25)
     edges = np.arange(-np.ceil(reach / 0.5) * 0.5, reach + 0.5, 0.5)
-    place.hist(values, edges, density=len(values) > 0, color=BLUE, alpha=0.55, ec="white", lw=0.6)
+    place.hist(values, edges.tolist(), density=len(values) > 0, color=BLUE, alpha=0.55, ec="white", lw=0.6)
     line = np.linspace(-reach, reach, 200)
     place.plot(line, np.exp(-0.5 * line**2) / np.sqrt(2.0 * np.pi), color=GREY, lw=1.4)
     place.set_xlabel("NPDE")
