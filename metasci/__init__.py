@@ -27,8 +27,10 @@ _WHERE = {
     "GaussianPrior": "metasci.meta.gaussian",
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
+    "EarlyLogNormal": "metasci.noise",
     "LogNormal": "metasci.noise",
     "Proportional": "metasci.noise",
+    "Several": "metasci.noise",
     "Bounded": "metasci.constraints",
     "Monotone": "metasci.constraints",
     "NonNegative": "metasci.constraints",
@@ -41,6 +43,7 @@ _WHERE = {
     "ParameterSpace": "metasci.parameters",
     "InputError": "metasci.errors",
     "Card": "metasci.io.cards",
+    "Regimen": "metasci.io.regimen",
     "TaskSet": "metasci.tasks",
     "Calibration": "metasci.calibration",
     "Prior": "metasci.prior",
@@ -48,20 +51,38 @@ _WHERE = {
     "meta_calibrate": "metasci.prior",
     "evaluate": "metasci.evaluation",
     "dataset": "metasci.catalogue",
+    "Target": "metasci.dosing",
+    "recommend": "metasci.dosing",
     "unit": "metasci.units",
 }
-_MODULES = ("bayes", "constraints", "diagnostics", "kinetics", "math", "meta", "noise", "patients", "report")
+_MODULES = (
+    "bayes", "constraints", "diagnostics", "dosing", "kinetics", "math", "meta", "noise", "ode", "patients", "report",
+)  # fmt: skip
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
-    from metasci import bayes, constraints, diagnostics, kinetics, math, meta, noise, patients, report
+    from metasci import (
+        bayes,
+        constraints,
+        diagnostics,
+        dosing,
+        kinetics,
+        math,
+        meta,
+        noise,
+        ode,
+        patients,
+        report,
+    )
     from metasci.calibration import Calibration
     from metasci.catalogue import dataset
     from metasci.constraints import Bounded, Monotone, NonNegative
+    from metasci.dosing import Target, recommend
     from metasci.errors import InputError
     from metasci.evaluation import evaluate
     from metasci.io.cards import Card
+    from metasci.io.regimen import Regimen
     from metasci.meta.gaussian import GaussianPrior
     from metasci.meta.gradient import (
         ANIL,
@@ -77,7 +98,7 @@ if TYPE_CHECKING:
         Reptile,
     )
     from metasci.model import History, Input, Model, Output, equation
-    from metasci.noise import Additive, Combined, LogNormal, Proportional
+    from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Proportional, Several
     from metasci.parameters import Parameter, ParameterSpace
     from metasci.prior import Prior, load, meta_calibrate
     from metasci.tasks import TaskSet

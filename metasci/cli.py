@@ -1,4 +1,4 @@
-"""The command line: metasci list | calibrate | train | evaluate | compare."""
+"""The command line: metasci list | calibrate | train | evaluate | compare | study."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ class MethodName(StrEnum):
     learned_optimiser = "learned-optimiser"
     fine_tuning = "fine-tuning"
     pooled = "pooled"
+
+
+class StudyName(StrEnum):
+    """Documented cases that `study` runs."""
+
+    hiv = "hiv"
+    phenobarbital = "phenobarbital"
+    propofol = "propofol"
 
 
 class Support(StrEnum):
@@ -173,6 +181,7 @@ def evaluate(
     leave_out: Annotated[
         str | None, typer.Option(help="Column whose groups are held out, each in turn.")
     ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Hold groups out in so many parts.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Random choices of the support.")] = 5,
     method: Annotated[
         MethodName, typer.Option(help="How to learn, where a model is given.")
@@ -190,7 +199,7 @@ def evaluate(
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
     same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
     report = evaluation.evaluate(
-        recipe, tasks, counts, protocol=protocol, leave_out=leave_out, seeds=seeds,
+        recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
         progress=sys.stderr.isatty(),
     )  # fmt: skip
     if leave_out is None and same_data:
@@ -234,6 +243,19 @@ def compare(
             else value
         )
         typer.echo(f"{key:18} {shown:.4g}" if isinstance(shown, float) else f"{key:18} {shown}")
+
+
+@app.command()
+def study(
+    name: Annotated[StudyName, typer.Argument(help="Which case to run.")],
+    out: Annotated[Path, typer.Option(help="Folder for figures and tables.")] = Path("study"),
+) -> None:
+    """Run a documented case and print its tables."""
+    import importlib
+
+    _check_folder(out)
+    importlib.import_module(f"metasci.studies.{name.value}").main(out)
+    typer.echo(f"figures are in {out}")
 
 
 def main() -> None:

@@ -199,10 +199,10 @@ def _measurements(panel: Any, batch: Any, patient: int | None) -> None:
     )
 
 
-def main() -> None:
+def main(folder: Path | None = None) -> None:
     """Print the tables and write the figure."""
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/hiv")
+    folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/hiv"))
     folder.mkdir(parents=True, exist_ok=True)
     tasks = first_weeks(catalogue.dataset("hiv_actg315", model=viral_decay_biphasic))
     priors = learned(tasks)

@@ -165,10 +165,10 @@ def figure(found: pd.DataFrame) -> Figure:
     return draw()
 
 
-def main() -> None:
+def main(folder: Path | None = None) -> None:
     """Print the table and write the figure."""
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/propofol")
+    folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/propofol"))
     folder.mkdir(parents=True, exist_ok=True)
     tasks, _ = with_enough_rows(catalogue.dataset("propofol"), Protocol(minimum_rows=1))
     published = eleveld(tasks)
