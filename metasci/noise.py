@@ -13,7 +13,16 @@ from typing import Any, ClassVar
 from metasci import math
 from metasci.errors import InputError
 
-__all__ = ["Additive", "Combined", "EarlyLogNormal", "LogNormal", "Noise", "Proportional", "Several", "noise_named"]
+__all__ = [
+    "Additive",
+    "Combined",
+    "EarlyLogNormal",
+    "LogNormal",
+    "Noise",
+    "Proportional",
+    "Several",
+    "noise_named",
+]
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,9 @@ class EarlyLogNormal(LogNormal):
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         if inputs is None:
-            raise InputError(f"noise that is greater at first needs the input '{self.by}' of every measurement.")
+            raise InputError(
+                f"noise that is greater at first needs the input '{self.by}' of every measurement."
+            )
         early = math.exp(2.0 * (log_scales[1] - inputs[self.by] / self.over))
         return math.exp(2.0 * log_scales[0]) * (1.0 + early) + 0.0 * prediction
 
@@ -193,7 +204,9 @@ class Several(Noise):
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         if inputs is None:
-            raise InputError(f"the noise of several outputs needs the input '{self.by}' of every measurement.")
+            raise InputError(
+                f"the noise of several outputs needs the input '{self.by}' of every measurement."
+            )
         total, first = 0.0 * prediction, 0
         for place, noise in enumerate(self.noises, 1):
             own = [log_scales[first + at] for at in range(len(noise.scales))]

@@ -180,7 +180,9 @@ class TaskSet:
         frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
         frame[list(rows.columns)] = rows
         columns = [column.name for column in card.with_role("event") if column.name in ds]
-        stated = {name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories, *columns)}
+        stated = {
+            name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories, *columns)
+        }
         if not units:
             frame.attrs["units"] = stated
             return frame

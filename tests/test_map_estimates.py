@@ -68,7 +68,9 @@ def curve(design: dict[str, np.ndarray], which: int, eta: np.ndarray) -> np.ndar
         elapsed = design["time"][which][:, None] - start + before
         since = np.maximum(elapsed, 0.0)
         shape = np.exp(-rate * since) - np.exp(-speed * since)
-        total = total + (np.where(elapsed > 0.0, shape, 0.0) * amount * speed / volume / (speed - rate)).sum(1)
+        total = total + (np.where(elapsed > 0.0, shape, 0.0) * amount * speed / volume / (speed - rate)).sum(
+            1
+        )
     return total
 
 

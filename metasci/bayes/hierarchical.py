@@ -161,7 +161,9 @@ def hierarchical(
             variance = variance / pm.Gamma("noise_precision", shape, shape, dims="task")[row_task]
         centre, sd, observed = noise.link(prediction), pt.sqrt(variance), np.asarray(noise.link(rows.output))
         if rows.censored.any():  # what lies below a limit counts by the probability of lying there
-            below = pm.logcdf(pm.Normal.dist(centre[rows.censored], sd[rows.censored]), observed[rows.censored])
+            below = pm.logcdf(
+                pm.Normal.dist(centre[rows.censored], sd[rows.censored]), observed[rows.censored]
+            )
             pm.Potential("below_limit", below.sum())
             seen = ~rows.censored
             pm.Normal("measurement", centre[seen], sd[seen], observed=observed[seen])

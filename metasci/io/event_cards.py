@@ -115,7 +115,7 @@ def _with_notes(dataset: xr.Dataset, frame: pd.DataFrame, card: Card, identity: 
     if identity not in frame:
         return dataset
     names = pd.Series(texts(frame[identity]), index=frame.index)
-    for column in card.with_role("note"):
+    for column in (*card.with_role("task"), *card.with_role("note")):
         if column.header not in frame or column.name in dataset.variables:
             continue
         said = pd.Series(texts(frame[column.header]), index=frame.index).groupby(names)
@@ -133,6 +133,6 @@ def _notes(dataset: xr.Dataset, card: Card, made: Card) -> list[Any]:
     headers = {column.header for column in made.columns}
     return [
         column
-        for column in card.with_role("note")
+        for column in (*card.with_role("task"), *card.with_role("note"))
         if column.name in dataset.coords and column.name not in known and column.header not in headers
     ]

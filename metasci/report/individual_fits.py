@@ -80,8 +80,8 @@ def individual_fits_figure(
     """
     if not can_draw_individual_fits(calibration):
         raise InputError(
-            f"more than {_MOST_CURVES} conditions vary along the tasks of '{calibration.prior.model.name}', so no curve "
-            "can be drawn; goodness_of_fit_figure shows the predictions of each."
+            f"more than {_MOST_CURVES} conditions vary along the tasks of '{calibration.prior.model.name}', so no "
+            "curve can be drawn; goodness_of_fit_figure shows the predictions of each."
         )
     chosen = _positions(calibration, tasks)
     axis = along(calibration)
@@ -102,7 +102,7 @@ def individual_fits_figure(
     output = calibration.prior.model.output
     outer_labels(places, axis.label, label(output.label or words(output.name), output.unit))
     if len(shown) < len(calibration.batch) or is_simulated(calibration):
-        said = f"{len(shown)} of {len(calibration.batch)} tasks"
+        said = f"Individual fits: {len(shown)} of {len(calibration.batch)} tasks"
         headline(figure, titled(said, is_simulated(calibration), 90))
     legend_below(figure, places[0], columns=3 if columns > 2 else 2)
     return figure

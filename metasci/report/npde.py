@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metasci.calibration import Calibration
 from metasci.errors import InputError
 from metasci.prior import Prior
-from metasci.report.predictive_check import along, are_simulated
+from metasci.report.predictive_check import along, are_simulated, were_learned_from
 from metasci.report.simulation import Simulator, limits_of
 from metasci.tasks import Batch, TaskSet
 
@@ -98,6 +98,7 @@ def normalised_prediction_errors(
         "output": prior.model.output.label or prior.model.output.name.replace("_", " "),
         "not_decorrelated": [name for name, gone in zip(batch.names, lost, strict=True) if gone],
     }  # fmt: skip
+    attrs["learned_from_these"] = int(were_learned_from(prior, tasks))
     attrs |= _tests(found[0][np.isfinite(found[0])])
     return xr.Dataset(variables, {"task": list(batch.names)}, attrs)
 

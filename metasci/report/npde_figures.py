@@ -61,7 +61,7 @@ def npde_figure(errors: xr.Dataset) -> Figure:
     for place in (over_time, over_prediction):
         place.set_ylabel("NPDE")
     origin = " (simulated data)" if errors.attrs["data_simulated"] else ""
-    headline(figure, f"Normalised prediction distribution errors{origin}{_lost(errors)}")
+    headline(figure, f"Normalised prediction distribution errors{origin}{_said(errors)}")
     attrs = errors.attrs
     quantiles.set_title(
         f"mean {number(attrs['mean'], 2)} ({_probability(attrs['p_mean'])}), "

@@ -22,7 +22,13 @@ from metasci.report.style import BLUE, GREY, INK, RED, styled
 from metasci.report.text import label, words
 from metasci.tasks import Batch, TaskSet
 
-__all__ = ["along", "are_simulated", "visual_predictive_check", "visual_predictive_check_figure"]
+__all__ = [
+    "along",
+    "are_simulated",
+    "visual_predictive_check",
+    "visual_predictive_check_figure",
+    "were_learned_from",
+]
 
 _PERCENTILES = (5.0, 50.0, 95.0)
 _ENDS = (5.0, 50.0, 95.0)  # of the simulated percentiles: a 90 % band and its middle
@@ -139,7 +145,7 @@ def visual_predictive_check(
         "data": tasks.card.name, "data_simulated": int(are_simulated(tasks)), "tasks": int(inside.any(1).sum()),
         "along": axis.name, "shown": axis.shown, "output": prior.model.output.label or prior.model.output.name,
         "prediction_corrected": int(prediction_corrected), "not_corrected": correct.impossible,
-        "outside_bins": int(batch.mask.sum()) - len(at),
+        "outside_bins": int(batch.mask.sum()) - len(at), "learned_from_these": int(were_learned_from(prior, tasks)),
     }  # fmt: skip
     return xr.Dataset(variables, {"percentile": list(_PERCENTILES)}, attrs)
 
@@ -147,6 +153,12 @@ def visual_predictive_check(
 def are_simulated(tasks: TaskSet) -> bool:
     """Whether the measurements themselves are simulated."""
     return tasks.card.simulated or str(tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
+
+
+def were_learned_from(prior: Prior, tasks: TaskSet) -> bool:
+    """Whether the prior was learned from the file that these tasks are of."""
+    checksum = str(tasks.dataset.attrs.get("checksum", ""))
+    return bool(checksum) and checksum == str(prior.training.get("data_sha256", ""))
 
 
 def along(calibration: Calibration) -> Axis:
@@ -192,7 +204,7 @@ def visual_predictive_check_figure(check: xr.Dataset) -> Figure:
     """
     axis = Axis(check.attrs["along"], check["at"].attrs["units"], check.attrs["shown"])
     limited = bool(check["censored"].any())
-    figure = Figure(figsize=(6.4, 5.4 if limited else 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.6 if limited else 4.6), layout="constrained")
     rows = figure.subplots(
         2 if limited else 1, 1, squeeze=False, sharex=True, height_ratios=[3, 1][: 1 + limited]
     )
@@ -217,11 +229,13 @@ def visual_predictive_check_figure(check: xr.Dataset) -> Figure:
 def _said(check: xr.Dataset) -> str:
     attrs = check.attrs
     parts = [f"{attrs['simulations']} simulations from the prior '{attrs['simulated_from']}'"]
+    if attrs["learned_from_these"]:
+        parts[0] += ", learned from the same data"
     if attrs["not_corrected"]:
         parts.append(f"{attrs['not_corrected']} measurements where nothing is predicted are not corrected")
     if attrs["outside_bins"]:
         parts.append(f"{attrs['outside_bins']} measurements lie outside the bins")
-    return "; ".join(parts)
+    return ";\n".join(parts)
 
 
 def _shown_edges(check: xr.Dataset, axis: Axis) -> np.ndarray:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from metasci.report.curves import Axis, axis_of, coordinates, is_simulated, measurements, values_of
 from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, paragraph, table
+from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.maps import has_map, tempering_map
+from metasci.report.pharmacometric import goodness_of_fit_figure
 from metasci.report.text import enumerated, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["sections_of", "title_of"]
 
 _MOST_TASKS = 20
+_MOST_FITS = 12
 _MOST_ROWS = 200
 _SHRINKAGE = (
     "Shrinkage is the variance that is left over the variance that the prior had: near 1 the measurements say little "
@@ -59,15 +62,21 @@ def _notices(calibration: Calibration) -> str:
     parts = []
     if is_simulated(calibration):
         parts.append(notice(_SIMULATED))
-    if calibration.prior.model.name.startswith("patients."):
+    if _is_of_patients(calibration):
         parts.append(notice(_NO_DEVICE))
     warnings = calibration.warnings
     said = bullets(warnings) if warnings else paragraph("None.")
     return "".join([*parts, "<h2>Warnings</h2>", said])
 
 
+def _is_of_patients(calibration: Calibration) -> bool:
+    return calibration.prior.model.name.startswith("patients.")
+
+
 def _pictures(calibration: Calibration) -> str:
     count = len(calibration.batch)
+    if count > 1 and _is_of_patients(calibration) and can_draw_individual_fits(calibration):
+        return _individual_fits(calibration)
     first = "" if count <= 6 else f" The first six of {count} tasks are shown."
     if 1 <= len(coordinates(calibration)) <= 2:
         caption = (
@@ -86,6 +95,22 @@ def _pictures(calibration: Calibration) -> str:
         )
         pictures += figure(tempering_map(calibration), caption, "Map over time and temperature")
     return pictures
+
+
+def _individual_fits(calibration: Calibration) -> str:
+    count = len(calibration.batch)
+    first = "" if count <= _MOST_FITS else f" The first {_MOST_FITS} of {count} tasks are shown."
+    fits = (
+        "Points: measurements. Solid line and band: each task's own curve and the 90 % interval of a measurement. Dashed: "
+        "the population's curve with the task's covariates. Ticks along the bottom: amounts given." + first
+    )
+    goodness = (
+        "Above: measured against predicted values, of the population and of each task. Below: conditional weighted "
+        "residuals, which scatter like N(0, 1) where the model holds."
+    )
+    return figure(
+        individual_fits_figure(calibration, most=_MOST_FITS), fits, "Measurements and curve of each task"
+    ) + figure(goodness_of_fit_figure(calibration), goodness, "Goodness of fit")
 
 
 def _parameters(calibration: Calibration) -> str:

@@ -119,6 +119,15 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def by_first_sample(found: pd.DataFrame, tasks: TaskSet, minutes: float = 3.0) -> pd.DataFrame:
+    """The summary for patients whose first sample was drawn early, while blood mixes, and for the others."""
+    batch = tasks.batch(propofol)
+    first = dict(zip(batch.names, batch.inputs["time"][:, 0].tolist(), strict=True))
+    early = found["patient"].astype(str).map(first) < minutes
+    parts = {f"before {minutes:g} min": found[early], "later": found[~early]}
+    return pd.concat({name: summary(part) for name, part in parts.items()}, names=["first sample"])
+
+
 def figure(found: pd.DataFrame) -> Figure:
     """Median absolute error by samples known, and study by study before any and after three."""
     import matplotlib.pyplot as plt
@@ -182,6 +191,8 @@ def main(folder: Path | None = None) -> None:
     found.to_csv(folder / "forecasts.csv", index=False)
     print("\nWhole studies left out, in five parts (per cent)")
     print(summary(found).round(1).to_string())
+    print("\nBy the time of the first sample")
+    print(by_first_sample(found, tasks).round(1).to_string())
     figure(found).savefig(folder / "propofol.png", dpi=150)
 
 
