@@ -19,7 +19,7 @@ from metasci.patients.regimen import Doses
 __all__ = ["absorbed", "exponential_difference", "given", "mean_survival"]
 
 _COINCIDENT = 1e-3
-_SMALL = 1e-4
+_SMALL = 1e-5
 
 
 def exponential_difference(slow: Any, fast: Any, time: Any) -> Any:
@@ -69,29 +69,27 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
     [6.321206]
     """
     elapsed, counts, steady = _elapsed(time, doses, lag)
-    during = minimum(elapsed, doses.duration) if _any(doses.duration > 0.0) else None
+    amount = where(counts, doses.amount + 0.0 * elapsed, 0.0 * elapsed)
+    # what does not depend on the rates comes first: it is the same for every exponential
+    if _any(doses.duration > 0.0):
+        during = minimum(elapsed, doses.duration)
+        is_bolus = doses.duration <= 0.0
+        part = where(is_bolus, 1.0 + 0.0 * during, during / where(is_bolus, 1.0 + 0.0 * during, doses.duration))
+        coming, rest = amount * part, elapsed - during
+    else:
+        during, coming, rest = None, amount, elapsed
     total = 0.0
     for mode in responses:
         rate = _spread(mode.rate, time)
-        if during is None:
-            left = exp(-rate * elapsed)
-        else:
-            is_bolus = doses.duration <= 0.0
-            part = where(
-                is_bolus,
-                1.0 + 0.0 * during,
-                during / where(is_bolus, 1.0 + 0.0 * doses.duration, doses.duration),
-            )
-            left = part * mean_survival(rate * during) * exp(-rate * (elapsed - during))
+        left = coming * exp(-rate * rest)
+        if during is not None:
+            left = left * mean_survival(rate * during)
         if steady is not None:
             since = elapsed + doses.interval - doses.duration
-            before = (
-                mean_survival(rate * doses.duration)
-                * exp(-rate * since)
-                * _repeated(rate, doses.interval, steady)
-            )
+            before = mean_survival(rate * doses.duration) * exp(-rate * since)
+            before = amount * before * _repeated(rate, doses.interval, steady)
             left = left + where(steady, before, 0.0 * before)
-        total = total + mode.share * sum(doses.amount * where(counts, left, 0.0 * left))
+        total = total + mode.share * sum(left)
     return total
 
 
