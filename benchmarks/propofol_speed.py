@@ -1,4 +1,4 @@
-"""How long propofol takes: one patient, and a hundred thousand with two samples each. ``python benchmarks/propofol_speed.py``.
+"""How long propofol takes: one patient, and 100,000 with two samples each. ``python benchmarks/propofol_speed.py``.
 
 The hundred thousand are the patients of the data, with their doses up to the second sample, repeated.
 """
@@ -22,7 +22,7 @@ def two_samples(tasks: TaskSet, count: int) -> TaskSet:
     dataset = enough.dataset.isel(observation=slice(2))
     until = dataset["time"].values[:, 1]
     late = dataset["dose_time"].values > until[:, None]
-    for name in ("dose", "dose_time", "dose_duration", "dose_interval", "dose_until"):
+    for name in {"dose", "dose_time", "dose_duration", "dose_interval", "dose_until"} & set(dataset):
         dataset[name] = dataset[name].where(~late)
     width = int(np.flatnonzero(~np.isnan(dataset["dose"].values).all(0))[-1]) + 1
     index = np.arange(count) % len(enough)

@@ -1,172 +1,223 @@
-"""From checked records to labelled arrays: observations and events of every patient, padded with NaN."""
+"""From checked records to labelled arrays: additional doses written out, resets dated, values carried forward."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
-from metasci.io.cards import Card
-from metasci.io.event_columns import DOSING, Wanted
-from metasci.io.event_records import Records
+from metasci.io.event_checks import Flags, Floats, Records
 
-if TYPE_CHECKING:
-    from metasci.model import Model
+__all__ = [
+    "Events",
+    "carried_forward",
+    "clock",
+    "given_events",
+    "just_after",
+    "order_at_equal_times",
+    "packed",
+]
 
-__all__ = ["arrays_of"]
+AFTER_ZERO = 1e-300
+"""A time that is after zero, and nothing else."""
+_SAME_TIME = 1e-10
 
-_FIRST = 1e-300  # the first moment after zero
 
+@dataclass(frozen=True)
+class Events:
+    """Everything that happens to the patients, one element a dose or change, patient by patient in order of time.
 
-def arrays_of(records: Records, model: Model, wanted: Wanted, where: str) -> tuple[xr.Dataset, Card]:
-    """The Dataset and the card of checked records.
-
-    A dose that stands after a sample of the same time is given one rounding error later, so that the sample does not
-    see it.
+    Attributes
+    ----------
+    codes, row : array of int
+        The patient; the row that tells of it.
+    values : dict of str to array
+        ``amount``, ``time``, ``duration``, ``interval``, ``until``, ``compartment`` and what is carried, NaN where
+        nothing is said.
+    additional, cut_off, at_measurements : int
+        How many doses come from ADDL; how many more were due after a reset or steady state and are thus not given; how
+        many measurements are made at the very time of an additional dose.
     """
-    tasks, output = len(records.labels), model.output.name
-    observed = np.flatnonzero(records.observes)
-    if not len(observed):
-        raise InputError(f"{where}: there is no measurement.")
-    variables: dict[str, Any] = {}
 
-    def put(name: str, dims: tuple[str, ...], values: NDArray[Any], unit: str) -> None:
-        variables[name] = (dims, values, {"units": unit})
-
-    def pack(codes: NDArray[np.intp], *columns: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        place = pd.Series(codes).groupby(codes).cumcount().to_numpy() if len(codes) else codes
-        shape = (tasks, int(place.max()) + 1 if len(codes) else 0)
-        packed = [np.full(shape, np.nan) for _ in columns]
-        for array, values in zip(packed, columns, strict=True):
-            array[codes, place] = values
-        return packed
-
-    mine, seen = records.codes[observed], ("task", "observation")
-    time, values = pack(mine, records.time[observed], records.output[observed])
-    put(wanted.time, seen, time, model.inputs[wanted.time].unit)
-    put(output, seen, values, model.output.unit)
-    if records.censored[observed].any():
-        put(f"{output}_below", seen, pack(mine, records.censored[observed].astype(float))[0], "1")
-    constant = {}
-    for name, unit in wanted.quantities.items():
-        told = _told(records, name, model, wanted, where)
-        if told is None:
-            continue
-        if name not in wanted.carried and _is_constant(records, told):
-            constant[name] = unit
-            put(name, ("task",), pd.Series(told).groupby(records.codes).first().to_numpy(), unit)
-        elif name in model.inputs:
-            put(name, seen, pack(mine, told[observed])[0], unit)
-        else:  # it may shift a parameter, once and for all: its first value does
-            constant[name] = unit
-            put(name, ("task",), pd.Series(told).groupby(records.codes).first().to_numpy(), unit)
-    if wanted.dose is not None:
-        history = model.histories[wanted.dose]
-        events = _events(records, wanted)
-        codes = events.pop("code").astype(np.intp)
-        units = {"": history.unit, "_time": model.inputs[history.at].unit}
-        units |= {f"_{name}": column.unit for name, column in history.columns.items()}
-        for suffix, unit in units.items():
-            put(wanted.dose + suffix, ("task", "event"), pack(codes, events[suffix])[0], unit)
-    card = Card.from_model(model, covariates=constant)
-    coords = {"task": records.labels}
-    attrs = {"name": card.name, "output": output, "title": card.title}
-    return xr.Dataset(variables, coords, attrs), card
+    codes: NDArray[np.intp]
+    row: NDArray[np.intp]
+    values: dict[str, Floats]
+    additional: int
+    cut_off: int
+    at_measurements: int
 
 
-def _told(
-    records: Records, name: str, model: Model, wanted: Wanted, where: str
-) -> NDArray[np.float64] | None:
-    """What is known of a quantity at every record; refused where the model cannot do without."""
-    needed = name in model.inputs
-    if name not in records.known:
-        if needed:
-            raise InputError(
-                f"{where} has no column '{name}', which model '{model.name}' needs; say which it is, columns."
-            )
-        return None
-    told = records.known[name]
-    lacking = np.isnan(told) & (records.observes | (records.gives if name in wanted.carried else False))
-    if needed and lacking.any():
-        at = int(np.argmax(lacking))
-        label = records.labels[records.codes[at]]
-        raise InputError(
-            f"{where}: {name} of patient '{label}' is unknown at the first record that needs it; give it there."
-        )
-    return told
+def clock(records: Records, time: Floats) -> tuple[Floats, int]:
+    """Times that never go back: where a reset starts time anew, the patient's next part is laid behind the one before.
+
+    It begins one unit of time after the last record. Also tells how often that happens.
+    """
+    same = np.diff(records.codes, prepend=-1) == 0
+    step = np.diff(time, prepend=0.0)
+    anew = same & (step < 0) & records.resets
+    if not anew.any():
+        return time, 0
+    moved = pd.Series(np.where(anew, 1.0 - step, 0.0)).groupby(records.codes).cumsum().to_numpy()
+    return time + moved, int(anew.sum())
 
 
-def _is_constant(records: Records, told: NDArray[np.float64]) -> bool:
-    grouped = pd.Series(told).groupby(records.codes)
-    return bool((grouped.nunique() <= 1).all())
+def order_at_equal_times(records: Records, time: Floats) -> tuple[Floats, Floats]:
+    """Times of the measurements and of the doses of each row, told apart where rows have the same time.
+
+    A dose or reset that is recorded after a measurement of the same time is moved one rounding error up, so that the
+    measurement does not see it.
+    """
+    acts = records.gives | records.resets
+    steps = np.sort(np.concatenate([2 * np.flatnonzero(records.measures), 2 * np.flatnonzero(acts) + 1]))
+    row, act = steps // 2, steps % 2 == 1
+    joined = np.zeros(len(steps), dtype=bool)
+    joined[1:] = (np.diff(records.codes[row]) == 0) & (np.diff(time[row]) == 0)
+    crossed = np.cumsum(joined & act & ~np.concatenate([[True], act[:-1]]))
+    starts = np.maximum.accumulate(np.where(joined, 0, np.arange(len(steps)))) if len(steps) else crossed
+    levels = crossed - crossed[starts]
+    moved = just_after(time[row], levels)
+    measured, given = time.copy(), time.copy()
+    measured[row[~act]] = moved[~act]
+    given[row[act]] = moved[act]
+    return measured, given
 
 
-def _events(records: Records, wanted: Wanted) -> dict[str, NDArray[np.float64]]:
-    """Doses written out one by one, and changes of what is carried as doses of nothing."""
-    values, gives = records.values, records.gives.copy()
-    changes = np.zeros_like(gives)
-    for name in wanted.carried:
-        if name in records.known:
-            told = records.known[name]
-            before = np.concatenate([[np.nan], told[:-1]])
-            before[np.flatnonzero(np.diff(records.codes, prepend=-1) != 0)] = np.nan
-            changes |= (told != before) & ~np.isnan(told)
-    index = np.flatnonzero(gives | changes)
-    more = np.where(gives & (values["ADDL"] > 0.0), values["ADDL"], 0.0)[index].astype(int)
-    source = np.repeat(index, 1 + more)
-    nth = np.arange(len(source)) - np.repeat(np.cumsum(1 + more) - (1 + more), 1 + more)
-    rate = np.nan_to_num(values["RATE"])
-    amount = np.where(gives, np.nan_to_num(values["AMT"]), 0.0)
-    duration = np.where(gives & (rate > 0.0), amount / np.where(rate > 0.0, rate, 1.0), 0.0)
-    steady = gives & (values["SS"] > 0.0)
-    interval = np.where(steady, np.nan_to_num(values["II"]), 0.0)
-    start = _after_samples(records)[source] + nth * np.nan_to_num(values["II"])[source]
-    found = {
-        "code": records.codes[source].astype(float),
-        "": amount[source],
-        "_time": start,
-        "_duration": duration[source],
-        "_interval": np.where(nth == 0, interval[source], 0.0),
-        "_until": _ends(records, source, start),
+def just_after(time: Floats, levels: NDArray[np.intp]) -> Floats:
+    """Times moved up by so many rounding errors.
+
+    Examples
+    --------
+    >>> just_after(np.array([0.0, 2.0, 2.0]), np.array([1, 1, 0])).tolist()
+    [1e-300, 2.0000000000000004, 2.0]
+    """
+    moved = time
+    for level in range(int(levels.max()) if len(levels) else 0):
+        up = np.where(moved == 0.0, AFTER_ZERO, np.nextafter(moved, np.inf))
+        moved = np.where(levels > level, up, moved)
+    return moved
+
+
+def carried_forward(codes: NDArray[np.intp], values: Floats) -> Floats:
+    """The last value known of the same patient."""
+    return np.asarray(pd.Series(values).groupby(codes).ffill().to_numpy(), dtype=np.float64)
+
+
+def given_events(
+    records: Records, time: Floats, given_time: Floats, carried: Mapping[str, Floats], duration: Floats
+) -> Events:
+    """Every dose, additional ones written out, and with `carried` every change of what is carried.
+
+    Parameters
+    ----------
+    records : Records
+    time, given_time : array
+        Of every row, and of what it gives or resets.
+    carried : mapping of str to array
+        What the history is told at every event, in force from each row on.
+    duration : array
+        Of the infusion of each row; zero for a bolus.
+    """
+    doses = np.flatnonzero(records.gives)
+    repeats = records.additional[doses].astype(np.intp) + 1
+    row = np.repeat(doses, repeats)
+    rank = np.arange(len(row)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    extra = rank > 0
+    at = np.where(extra, time[row] + rank * records.interval[row], given_time[row])
+    at, tells = _among_records(records, time, at, row, extra)
+    until = _until(records, given_time)[row]
+    kept = ~extra | ~(at >= until)
+    steady = np.where(~extra & (records.steady[row] > 0), records.interval[row], 0.0)
+    named = {
+        "amount": records.amount[row],
+        "time": at,
+        "duration": duration[row],
+        "interval": steady,
+        "until": until,
+        "compartment": np.where(records.compartment[row] > 0, records.compartment[row], np.nan),
+        **{name: values[tells] for name, values in carried.items()},
     }
-    for name in wanted.carried:
-        if name in records.known:
-            found[f"_{name}"] = records.known[name][source]
-    order = np.lexsort((start, records.codes[source]))
-    missing = {f"_{name}" for name in DOSING} - set(found)
-    return {name: column[order] for name, column in found.items()} | {
-        name: np.full(len(source), np.nan) for name in missing
-    }
-
-
-def _after_samples(records: Records) -> NDArray[np.float64]:
-    """When each dose is given: just after a sample of the same time that stands before it in the table."""
-    frame = pd.DataFrame({"code": records.codes, "time": records.time})
-    seen = (
-        pd.Series(records.observes.astype(float)).groupby([frame["code"], frame["time"]]).cummax().to_numpy()
-        > 0.0
+    added = (records.codes[row[kept & extra]], at[kept & extra])
+    named = {name: values[kept] for name, values in named.items()}
+    row = row[kept]
+    if carried:
+        changes = np.flatnonzero(_changes(records, carried))
+        blank = {"amount": 0.0, "duration": 0.0, "interval": 0.0, "until": np.nan, "compartment": np.nan}
+        more = {name: np.full(len(changes), value) for name, value in blank.items()} | {"time": time[changes]}
+        more |= {name: values[changes] for name, values in carried.items()}
+        named = {name: np.concatenate([values, more[name]]) for name, values in named.items()}
+        row = np.concatenate([row, changes])
+    order = np.lexsort((row, named["time"], records.codes[row]))
+    return Events(
+        codes=records.codes[row][order],
+        row=row[order],
+        values={name: values[order] for name, values in named.items()},
+        additional=int((extra & kept).sum()),
+        cut_off=int((~kept).sum()),
+        at_measurements=int((records.measures & _pairs(records.codes, time).isin(_pairs(*added))).sum()),
     )
-    later = np.where(records.time == 0.0, _FIRST, np.nextafter(records.time, np.inf))
-    return np.where(seen & records.gives, later, records.time)
 
 
-def _ends(records: Records, source: NDArray[np.intp], start: NDArray[np.float64]) -> NDArray[np.float64]:
-    """When each dose is forgotten: at the patient's next reset or steady state after its own record; NaN for never."""
-    forgets = records.resets | (records.gives & (records.values["SS"] == 1.0))
-    at = _after_samples(records)
-    end = np.full(len(source), np.nan)
-    positions = np.flatnonzero(forgets)
-    following = np.searchsorted(positions, source, side="right")
-    has = following < len(positions)
-    which = (
-        positions[np.minimum(following, max(len(positions) - 1, 0))]
-        if len(positions)
-        else np.zeros_like(source)
-    )
-    same = has & (records.codes[which] == records.codes[source])
-    end[same] = at[which][same]
-    return end
+def _until(records: Records, given_time: Floats) -> Floats:
+    """When what a row gives is forgotten: at the next reset or steady state of the same patient, NaN if never."""
+    cuts = np.flatnonzero(records.resets | (records.gives & (records.steady == 1)))
+    until = np.full(len(given_time), np.nan)
+    if len(cuts):
+        place = np.searchsorted(cuts, np.arange(len(until)), side="right")
+        following = cuts[np.minimum(place, len(cuts) - 1)]
+        there = (place < len(cuts)) & (records.codes[following] == records.codes)
+        until[there] = given_time[following[there]]
+    return until
+
+
+def _among_records(
+    records: Records, time: Floats, at: Floats, row: NDArray[np.intp], extra: Flags
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Where additional doses fall among the records.
+
+    A time that differs from that of a record by rounding alone is made equal to it.
+
+    Returns
+    -------
+    at : array
+    tells : array of int
+        The last row by then, whose values are in force.
+    """
+    at, tells = at.copy(), row.copy()
+    added = np.flatnonzero(extra)
+    patients = records.codes[row[added]]
+    for patient in np.unique(patients):
+        begin, end = np.searchsorted(records.codes, (patient, patient + 1))
+        here = added[slice(*np.searchsorted(patients, (patient, patient + 1)))]
+        known, wanted = time[begin:end], at[here]
+        tolerance = _SAME_TIME * np.maximum(np.abs(wanted), records.interval[row[here]])
+        last = np.searchsorted(known, wanted + tolerance, side="right") - 1
+        at[here] = np.where(np.abs(known[last] - wanted) <= tolerance, known[last], wanted)
+        tells[here] = begin + last
+    return at, tells
+
+
+def _pairs(codes: NDArray[np.intp], time: Floats) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([codes, time])
+
+
+def _changes(records: Records, carried: Mapping[str, Floats]) -> Flags:
+    """Rows without a dose that record something new, or are there to record it."""
+    same = np.diff(records.codes, prepend=-1) == 0
+    changed = np.zeros(len(same), dtype=bool)
+    for values in carried.values():
+        changed |= same & (np.diff(values, prepend=np.nan) != 0)
+    other = ~records.measures & ~records.gives
+    return (changed | other) & ~records.gives
+
+
+def packed(codes: NDArray[np.intp], count: int, *columns: Floats) -> list[Floats]:
+    """Each column as (patient, place), NaN where a patient has fewer than the longest."""
+    place = pd.Series(codes).groupby(codes).cumcount().to_numpy()
+    shape = (count, int(place.max()) + 1 if len(place) else 0)
+    filled = [np.full(shape, np.nan) for _ in columns]
+    for array, values in zip(filled, columns, strict=True):
+        array[codes, place] = values
+    return filled

@@ -54,6 +54,10 @@ def described(
         units={**units, **dict(options.get("units") or {})},
         where=where,
     )
+    mine = {column.header for column in card.columns}
+    renamed = [column for column in made.with_role("note") if column.header in mine]
+    made = replace(made, columns=tuple(column for column in made.columns if column not in renamed))
+    dataset = dataset.drop_vars([column.name for column in renamed], errors="ignore")
     dataset = _with_notes(dataset, frame, card, columns.get("ID", "ID"))
     told: dict[str, Any] = {
         "name": card.name,
@@ -66,6 +70,7 @@ def described(
     own = replace(
         made, **told, description=card.description, traps=card.traps, protocol=card.protocol, events=card.events,
         model=model.name, minimum_rows=card.minimum_rows, simulated=card.simulated,
+        tasks=card.tasks, rows=card.rows, sha256=card.sha256,
         columns=(*made.columns, *_notes(dataset, card, made)),
     )  # fmt: skip
     return dataset, own
@@ -123,7 +128,13 @@ def _with_notes(dataset: xr.Dataset, frame: pd.DataFrame, card: Card, identity: 
             first = said.first()
             labels = [str(name) for name in dataset["task"].values]
             dataset = dataset.assign_coords(
-                {column.name: ("task", first.reindex(labels).to_numpy().astype(str))}
+                {
+                    column.name: (
+                        "task",
+                        first.reindex(labels).to_numpy().astype(str),
+                        {"long_name": column.description} if column.description else {},
+                    )
+                }
             )
     return dataset
 

@@ -21,6 +21,7 @@ from metasci.errors import InputError
 from metasci.io.checks import Faults
 from metasci.io.event_columns import looks_like_events
 from metasci.io.text import bytes_of, cells_of
+from metasci.units import convert
 
 __all__ = ["first", "numbers", "read_cells", "texts", "times", "without_comments"]
 
@@ -115,8 +116,23 @@ def _number(text: str, at: int, name: str, fault: Faults) -> float:
         raise fault(name, at, f"'{text}' is not a number{hint}") from None
 
 
-def times(fault: Faults, codes: NDArray[np.intp], has_unit: bool) -> tuple[NDArray[np.float64], bool]:
-    """The time of every record, and whether it is in hours since the patient's first record, from dates and clocks."""
+def times(fault: Faults, codes: NDArray[np.intp], unit: str) -> tuple[NDArray[np.float64], bool]:
+    """The time of every record: as numbers, or in hours since the patient's first record, from dates and clocks.
+
+    Parameters
+    ----------
+    fault : Faults
+    codes : array of int
+        Which patient a record is of.
+    unit : str
+        In which numbers are; hours for dates and clock times.
+
+    Returns
+    -------
+    times : array
+    is_hours : bool
+        Whether they are in hours since the first record, in whatever unit they were written.
+    """
     names = fault.headers
     if "DATETIME" in names and "TIME" in names:
         raise InputError(
@@ -130,9 +146,9 @@ def times(fault: Faults, codes: NDArray[np.intp], has_unit: bool) -> tuple[NDArr
     written = [] if is_number else texts(fault.cells[name])
     stamped = name == "DATETIME" or any(_DAY.match(text) for text in written)
     clocked = not stamped and any(":" in text for text in written)
-    if (stamped or clocked) and has_unit:
+    if (stamped or clocked) and unit != "h":
         raise InputError(
-            f"{fault.where}, column '{names[name]}': a date or clock time has no unit; leave it out."
+            f"{fault.where}, column '{names[name]}': a date or clock time is not in '{unit}'; leave the unit out."
         )
     if stamped:
         return _since_first(_stamps(written or texts(fault.cells[name]), name, fault), codes), True
@@ -145,6 +161,7 @@ def times(fault: Faults, codes: NDArray[np.intp], has_unit: bool) -> tuple[NDArr
             raise fault(name, at, "the cell is empty, but every record needs a time")
         if "DATE" not in names:
             return values, False
+        values = convert(values, unit, "h")
         if (at := first((values < 0) | (values > 24))) is not None:
             raise fault(
                 name,

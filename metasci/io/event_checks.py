@@ -1,150 +1,361 @@
-"""Whether the records of an event table make sense, one by one and in their order."""
+"""Whether the records of an event table make sense, one rule after the other, and what each record then is.
+
+`records_of` tells doses from measurements as NONMEM does: by EVID and MDV, or without EVID by the amount.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
 from metasci.io.checks import Faults
-from metasci.io.event_cells import first
-from metasci.io.event_columns import Wanted
+from metasci.io.event_cells import first, numbers, texts
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["check_first", "check_order", "check_records"]
+__all__ = ["Records", "check_doses", "check_order", "check_representable", "records_of"]
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+MOST_ADDITIONAL = 100_000
 
 
-def check_records(values: dict[str, Array], fault: Faults, model: Model, wanted: Wanted) -> None:
-    """Refuse records that contradict themselves, and write down the kind of each, ``values["EVID"]``.
+@dataclass(frozen=True)
+class Records:
+    """The rows of an event table, each array with one element for each.
 
-    Without a column EVID, records with an amount are doses, others observations.
+    Attributes
+    ----------
+    codes : array of int
+        The patient, by order of appearance.
+    value : array
+        What was measured, or the limit below which it lies.
+    below, measures, gives, resets : array of bool
+        Whether the value is a limit; whether something was measured, given, or set back to nothing. A row that measures
+        and gives does so in this order.
+    amount, rate, interval, additional, steady, compartment : array
+        Of what is given; zero where nothing is said.
+    passed_over : dict of str to int
+        How many measurements or rows were left out, by reason.
     """
-    _known(values, fault)
-    amount, rate, measured = values["AMT"], values["RATE"], ~np.isnan(values["DV"])
-    has_amount = amount > 0.0
-    if "EVID" not in fault.headers:
-        values["EVID"] = np.where(has_amount | (rate != 0.0) & ~np.isnan(rate), 1.0, 0.0)
-    kind = values["EVID"]
-    doses = np.isin(kind, (1.0, 4.0))
-    _refuse(fault, "EVID", np.isnan(kind), "the cell is empty; it is 0 for an observation and 1 for a dose")
-    _refuse(fault, "AMT", amount < 0.0, "an amount cannot be below zero")
-    _refuse(fault, "AMT", doses & ~has_amount, "a dose without an amount")
-    _refuse(fault, "AMT", ~doses & has_amount, "an amount in a record that is no dose; set EVID to 1")
-    _refuse(fault, "RATE", rate == -1.0, "RATE -1 asks for a rate that is estimated, which no model here has")
-    _refuse(
-        fault,
-        "RATE",
-        rate == -2.0,
-        "RATE -2 asks for a duration that is estimated; see zero-order absorption",
+
+    codes: NDArray[np.intp]
+    value: Floats
+    below: Flags
+    measures: Flags
+    gives: Flags
+    resets: Flags
+    amount: Floats
+    rate: Floats
+    interval: Floats
+    additional: Floats
+    steady: Floats
+    compartment: Floats
+    passed_over: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What must not be: where it is so, and what to say then; ``{}`` is the cell."""
+
+    name: str
+    broken: Flags
+    sentence: str
+
+
+def records_of(fault: Faults, codes: NDArray[np.intp], require_output: bool) -> Records:
+    """What every row is, after checks of everything that a row says by itself.
+
+    Parameters
+    ----------
+    fault : Faults
+        With the cells by reserved name.
+    codes : array of int
+        Which patient a row is of.
+    require_output : bool
+        Whether rows of measurements must hold one; else those without are places where a prediction is wanted.
+    """
+    count = len(codes)
+    given = {name: numbers(name, fault) for name in _NUMBERS if name in fault.headers}
+    if "DV" in fault.headers:
+        value, below = _limits(fault, given)
+    else:
+        value, below = np.full(count, np.nan), np.zeros(count, dtype=bool)
+
+    def filled(name: str) -> Floats:
+        return np.nan_to_num(given[name]) if name in given else np.zeros(count)
+
+    amount, mdv = filled("AMT"), given.get("MDV", np.full(count, np.nan))
+    marked, empty = mdv == 1, np.isnan(value)
+    if "EVID" in given:
+        evid = filled("EVID")
+        gives, measures = (evid == 1) | (evid == 4), evid == 0
+    else:
+        gives = amount != 0
+        silent = ~gives & empty & (mdv != 0) & require_output
+        evid = np.where(gives, 1.0, np.where(silent, 2.0, 0.0))
+        measures = (evid == 0) | (gives & ~empty & ("MDV" not in given))
+    _refuse(_row_rules(fault, given, evid, gives, value), fault)
+    if require_output and (at := first(measures & empty & ~marked)) is not None:
+        raise fault("DV", at, "the measurement is missing; write it, or mark the row with MDV 1")
+    placed = measures & (marked | empty) & (not require_output)
+    noted = ~measures & ~empty & (value != 0)
+    passed_over = {
+        "measurements marked by MDV 1": int((measures & marked & ~placed).sum()),
+        "rows without dose or measurement": int((evid == 2).sum()),
+        "values on rows of doses, resets and other events": int(noted.sum()),
+    }
+    measures = measures & (~marked | placed)
+    return Records(
+        codes=codes,
+        value=np.where(marked & placed, np.nan, value),
+        below=below & measures & ~(marked & placed),
+        measures=measures,
+        gives=gives,
+        resets=(evid == 3) | (evid == 4),
+        amount=amount,
+        rate=filled("RATE"),
+        interval=filled("II"),
+        additional=filled("ADDL"),
+        steady=filled("SS"),
+        compartment=filled("CMT"),
+        passed_over=passed_over,
     )
-    _refuse(fault, "RATE", rate < 0.0, "a rate cannot be below zero")
-    interval, more, steady = values["II"], values["ADDL"], values["SS"]
-    repeats, lasting = more > 0.0, steady > 0.0
+
+
+_NUMBERS = ("AMT", "EVID", "MDV", "CMT", "RATE", "ADDL", "II", "SS", "DVID", "OCC", "LLOQ", "BLQ")
+
+
+def _refuse(rules: list[_Rule], fault: Faults) -> None:
+    for rule in rules:
+        if rule.name in fault.headers and (at := first(rule.broken)) is not None:
+            raise fault(rule.name, at, rule.sentence.format(fault.shown(rule.name, at)))
+
+
+def _limits(fault: Faults, given: dict[str, Floats]) -> tuple[Floats, Flags]:
+    """Measurements, of those below a limit the limit, and which they are."""
+    cells = fault.cells["DV"]
+    signed = np.array([isinstance(cell, str) and cell.lstrip().startswith("<") for cell in cells], dtype=bool)
+    if signed.any():
+        bare = cells.astype(object).where(~signed, cells.astype(str).str.strip().str.removeprefix("<"))
+        plain = Faults(fault.where, fault.headers, {**fault.cells, "DV": bare}, fault.rows)
+        value = numbers("DV", plain)
+    else:
+        value = numbers("DV", fault)
+    limit, flag = given.get("LLOQ", np.full(len(value), np.nan)), given.get("BLQ", np.zeros(len(value)))
     _refuse(
-        fault,
-        "ADDL",
-        (more < 0.0) | (np.mod(more, 1.0) > 0.0),
-        "additional doses are a whole number, not below zero",
-    )
-    _refuse(fault, "ADDL", repeats & ~(interval > 0.0), "additional doses need the interval between them, II")
-    _refuse(fault, "SS", lasting & ~(interval > 0.0), "a steady state needs the interval between doses, II")
-    _refuse(
-        fault,
-        "II",
-        (interval > 0.0) & ~repeats & ~lasting,
-        "an interval without additional doses (ADDL) or a steady state (SS)",
-    )
-    _refuse(fault, "II", (interval > 0.0) & ~doses, "an interval in a record that is no dose")
-    too_long = lasting & (rate > 0.0) & (amount > rate * interval * (1.0 + 1e-9))
-    _refuse(fault, "RATE", too_long, "at steady state an infusion cannot last longer than the interval")
-    told = measured | (values["MDV"] == 1.0) | (values["BLQ"] == 1.0)
-    silent = (kind == 0.0) & ~told & _expects(fault, values)
-    _refuse(fault, "DV", silent, "an observation without a measurement; set MDV to 1 if there is none")
-    if wanted.dose is None and doses.any():
-        name = "AMT" if "AMT" in fault.headers else "EVID"
-        raise fault(name, int(np.argmax(doses)), f"model '{model.name}' takes no doses")
-    if wanted.dose is not None:
-        told = model.histories[wanted.dose].columns
-        if "duration" not in told:
-            _refuse(fault, "RATE", rate > 0.0, f"model '{model.name}' knows no infusions")
-        if "interval" not in told:
-            _refuse(fault, "SS", lasting, f"model '{model.name}' knows no steady state")
-        if "until" not in told:
-            _refuse(fault, "EVID", kind >= 3.0, f"model '{model.name}' cannot be reset")
-    if "CMT" in fault.headers and "compartment" not in getattr(
-        model.histories.get(wanted.dose or ""), "columns", {}
-    ):
-        ways = np.unique(values["CMT"][doses & ~np.isnan(values["CMT"])])
-        if len(ways) > 1:
-            raise InputError(
-                f"{fault.where}, column '{fault.headers['CMT']}': doses enter {len(ways)} compartments, but model "
-                f"'{model.name}' has one way in."
+        [
+            _Rule(
+                "BLQ",
+                ~np.isnan(flag) & (flag != 0) & (flag != 1),
+                "'{}' is neither 0 nor 1 (below the limit)",
             )
+        ],
+        fault,
+    )
+    # without a column that says so, a value below its limit is one
+    below = (flag == 1) | signed | (value < limit if "BLQ" not in given else False)
+    holds = np.where(below & ~np.isnan(limit), limit, value)
+    counts = (given.get("EVID", np.zeros(len(value))) == 0) & (given.get("MDV", np.zeros(len(value))) != 1)
+    rules = [
+        _Rule(
+            "BLQ",
+            counts & (flag == 1) & np.isnan(holds),
+            "the value is below a limit, but neither LLOQ nor DV says which",
+        ),
+        _Rule(
+            "DV",
+            counts & below & np.isnan(limit) & (value == 0),
+            "the value is marked as below a limit, but a limit is not 0; "
+            "write the limit in DV or in a column LLOQ",
+        ),
+        _Rule(
+            "DV",
+            counts & ~below & (value < limit),
+            "{} lies below the limit of quantification in LLOQ; mark it with "
+            "BLQ 1, or leave the LLOQ of this row empty",
+        ),
+    ]
+    _refuse(rules, fault)
+    return holds, below
 
 
-def check_order(codes: NDArray[np.intp], time: Array, kind: Array, fault: Faults) -> None:
-    """Refuse a patient that comes back after others, and time that goes back without a reset."""
-    starts = np.flatnonzero(np.diff(codes, prepend=-1) != 0)
-    if len(starts) > codes.max() + 1:
-        seen: set[int] = set()
-        for start in starts.tolist():
-            if int(codes[start]) in seen:
-                shown = fault.shown("ID", start)
-                raise fault(
-                    "ID",
-                    start,
-                    f"patient '{shown}' comes back after others; put all of a patient's records together",
-                )
-            seen.add(int(codes[start]))
-    name = "TIME" if "TIME" in fault.headers else "DATETIME"
-    same = codes[1:] == codes[:-1]
-    back = np.concatenate([[False], same & (time[1:] < time[:-1]) & ~np.isin(kind[1:], (3.0, 4.0))])
-    if (at := first(back)) is not None:
-        was, now = fault.shown(name, at - 1), fault.shown(name, at)
-        text = f"time goes back, from {was} to {now}; sort the patient's records, or mark a new start by EVID 3 or 4"
-        raise fault(name, at, text)
-    if (at := first(time < 0.0)) is not None:
-        raise fault(name, at, f"{fault.shown(name, at)} lies before time zero")
-
-
-def _known(values: Mapping[str, Array], fault: Faults) -> None:
-    allowed = {"EVID": (0, 1, 2, 3, 4), "MDV": (0, 1), "SS": (0, 1, 2), "BLQ": (0, 1)}
-    for name, known in allowed.items():
-        odd = ~np.isnan(values[name]) & ~np.isin(values[name], known)
-        _refuse(fault, name, odd, f"it is one of {', '.join(map(str, known))}")
-
-
-def _expects(fault: Faults, values: Mapping[str, Array]) -> NDArray[np.bool_]:
-    """Which records would be observations: without EVID and MDV one that says nothing only records covariates."""
-    explicit = "EVID" in fault.headers or "MDV" in fault.headers
-    return np.full(len(values["DV"]), explicit)
-
-
-def _refuse(fault: Faults, name: str, wrong: NDArray[np.bool_], text: str) -> None:
-    if (at := first(wrong)) is None:
-        return
-    if name not in fault.headers:  # what is wrong is that the column is missing
-        other = next((key for key in ("EVID", "AMT", "TIME") if key in fault.headers), "ID")
+def _row_rules(
+    fault: Faults, given: dict[str, Floats], evid: Floats, gives: Flags, value: Floats
+) -> list[_Rule]:
+    """What no row may say by itself."""
+    blank = np.zeros(len(evid))
+    amount, rate, interval, additional, steady, compartment = (
+        np.nan_to_num(given.get(name, blank)) for name in ("AMT", "RATE", "II", "ADDL", "SS", "CMT")
+    )
+    mdv = given.get("MDV", np.full(len(evid), np.nan))
+    told = {"RATE": rate, "ADDL": additional, "II": interval, "SS": steady}
+    no_dose = "an amount of {} stands on a row that is no dose, EVID"
+    rules = [
+        _Rule("EVID", np.isnan(given.get("EVID", blank)), "the cell is empty; EVID is 0, 1, 2, 3 or 4"),
+        _Rule("EVID", ~np.isin(evid, (0, 1, 2, 3, 4)), "EVID is 0, 1, 2, 3 or 4, not {}"),
+        _Rule("MDV", ~np.isnan(mdv) & (mdv != 0) & (mdv != 1), "MDV is 0 or 1, not {}"),
+        _Rule("AMT", amount < 0, "the amount {} is negative, which a dose cannot be"),
+        *(
+            _Rule("AMT", (evid == kind) & (amount > 0), f"{no_dose} {kind}; use EVID {to}")
+            for kind, to in ((0, 1), (2, 1), (3, 4))
+        ),
+        _Rule(
+            "RATE",
+            (rate == -1) | (rate == -2),
+            "RATE {} asks for a modelled rate or duration, which no model here has; "
+            "write the rate of the infusion, or 0 for a bolus",
+        ),
+        _Rule("RATE", rate < 0, "RATE {} is negative; write the rate of the infusion, or 0 for a bolus"),
+        _Rule(
+            "AMT",
+            gives & (amount <= 0) & (steady > 0) & (rate > 0),
+            "an endless infusion at steady state (no amount) "
+            "cannot be read; write a long infusion with its amount",
+        ),
+        _Rule("AMT", gives & (amount <= 0), "the dose has no amount"),
+        *(
+            _Rule(name, ~gives & (told[name] != 0), f"{name} {{}} stands on a row that gives no dose")
+            for name in told
+        ),
+        _Rule(
+            "MDV",
+            (evid > 0) & (mdv == 0) & ~np.isnan(value),
+            "MDV 0 says that DV was measured, but the row is a dose or other event; write the measurement in a row of "
+            "its own, or set MDV to 1",
+        ),
+        _Rule("SS", ~np.isin(steady, (0, 1, 2)), "SS is 0, 1 or 2, not {}"),
+        _Rule("ADDL", (additional < 0) | (additional % 1 != 0), "ADDL {} is no number of doses"),
+        _Rule("ADDL", additional > MOST_ADDITIONAL, f"ADDL {{}} is more than {MOST_ADDITIONAL} doses"),
+        _Rule("II", interval < 0, "the interval {} is negative"),
+        _Rule("ADDL", (additional > 0) & (interval <= 0), "ADDL {} needs II, the interval between the doses"),
+        _Rule("SS", (steady > 0) & (interval <= 0), "SS {} needs II, the interval between the doses"),
+        _Rule(
+            "II",
+            (interval > 0) & (additional <= 0) & (steady <= 0),
+            "II {} needs ADDL or SS to say what is repeated",
+        ),
+        _Rule("CMT", (compartment < 0) | (compartment % 1 != 0), "CMT {} is no number of a compartment"),
+    ]
+    if "AMT" not in given and gives.any():
         raise InputError(
-            f"{fault.where}, row {fault.rows[at]}: {text} (there is no column {name}; see {other})."
+            f"{fault.where} has doses, but no column 'AMT'; say which it is, columns={{'AMT': '...'}}."
         )
-    shown = fault.shown(name, at)
-    raise fault(name, at, f"{text} (it says '{shown}')" if shown else text)
+    return rules
 
 
-def check_first(
-    codes: NDArray[np.intp], gives: NDArray[np.bool_], observes: NDArray[np.bool_], fault: Faults
+def check_order(
+    fault: Faults,
+    records: Records,
+    time: Floats,
+    labels: list[str],
+    allow_before_dose: bool,
+    takes_doses: bool,
 ) -> None:
-    """Refuse a measurement before the patient's first dose, of which a model of doses has nothing to say."""
-    given = pd.Series(gives).groupby(codes).cummax().to_numpy()
-    if (at := first(observes & ~given)) is not None:
-        name = next(key for key in ("DV", "TIME", "ID") if key in fault.headers)
-        raise fault(name, at, "a measurement before any dose; set MDV to 1 to pass it over")
+    """Refuse patients who come back, times that go back, and measurements before anything was given."""
+    codes = records.codes
+    same = np.diff(codes, prepend=-1) == 0
+    starts = np.flatnonzero(~same)
+    if len(starts) > len(labels):
+        again = starts[first(_seen_before(codes[starts]))]
+        before = int(np.flatnonzero(codes[:again] == codes[again])[-1])
+        raise fault(
+            "ID",
+            int(again),
+            f"patient '{labels[codes[again]]}' comes back after others (the last row was "
+            f"{fault.rows[before]}); put the rows of a patient together, or give every patient a name of its own",
+        )
+    back = same & (np.diff(time, prepend=0.0) < 0) & ~records.resets
+    if (at := first(back)) is not None:
+        name = "TIME" if "TIME" in fault.headers else "DATETIME"
+        raise fault(
+            name,
+            at,
+            f"time goes back from {fault.shown(name, at - 1)} to {fault.shown(name, at)} within patient "
+            f"'{labels[codes[at]]}'; sort the rows, or mark a new start with EVID 3 or 4",
+        )
+    if allow_before_dose or not takes_doses:
+        return
+    place = np.arange(len(codes))
+    dosed = np.full(len(labels), len(codes))
+    np.minimum.at(dosed, codes[records.gives], place[records.gives])
+    early = records.measures & (place <= dosed[codes])
+    if (at := first(early)) is not None:
+        if dosed[codes[at]] == len(codes):
+            raise fault("ID", at, f"patient '{labels[codes[at]]}' is measured but was given no dose")
+        name = "DV" if "DV" in fault.headers else "ID"
+        raise fault(
+            name,
+            at,
+            f"patient '{labels[codes[at]]}' is measured before the first dose; set MDV to 1 for this row, "
+            "or allow it (allow_before_dose=True) if the model predicts what is there then",
+        )
+
+
+def _seen_before(values: NDArray[np.intp]) -> Flags:
+    seen = np.ones(len(values), dtype=bool)
+    seen[np.unique(values, return_index=True)[1]] = False
+    return seen
+
+
+def check_doses(fault: Faults, records: Records, duration: Floats) -> None:
+    """Refuse an infusion at steady state that lasts longer than its interval."""
+    long = records.gives & (records.steady > 0) & (duration > records.interval * (1 + 1e-12))
+    if (at := first(long)) is not None:
+        raise fault(
+            "II", at, f"the infusion at steady state lasts longer than the interval {fault.shown('II', at)}"
+        )
+
+
+def check_representable(fault: Faults, records: Records, model: Model) -> None:
+    """Refuse what the table tells and the model has no place for."""
+    gives = records.gives
+    history = next(iter(model.histories.values()), None)
+    if history is None:
+        if (at := first(gives)) is not None:
+            raise fault(
+                "AMT", at, f"the row is a dose, but model '{model.name}' takes no doses given at times"
+            )
+        return
+    cut = records.resets | (gives & (records.steady == 1))
+    place = np.arange(len(gives))
+    earliest = np.full(int(records.codes.max()) + 1, len(gives))
+    np.minimum.at(earliest, records.codes[gives], place[gives])
+    forgets = cut & (place > earliest[records.codes])
+    reset = "EVID" if "EVID" in fault.headers and records.resets[forgets].any() else "SS"
+    lacking = {
+        "duration": _Rule("RATE", gives & (records.rate > 0), "an infusion"),
+        "interval": _Rule("SS", gives & (records.steady > 0), "a steady state"),
+        "until": _Rule(reset, forgets & (records.resets | (reset == "SS")), "a reset of earlier doses"),
+    }
+    for column, rule in lacking.items():
+        if column not in history.columns and (at := first(rule.broken)) is not None:
+            raise fault(
+                rule.name,
+                at,
+                f"{rule.sentence} needs a model whose doses tell their {column}, which "
+                f"'{model.name}' does not",
+            )
+    outputs = {"dvid", "output"} & model.inputs.keys()
+    for name, which, takes, what in (
+        ("CMT", gives, "compartment" in history.columns, "doses go into compartment"),
+        ("CMT", records.measures, bool(outputs), "measurements are of compartment"),
+        ("DVID", records.measures, bool(outputs), "measurements are of output"),
+    ):
+        if name not in fault.headers or takes or not which.any():
+            continue
+        said = np.array(texts(fault.cells[name]))
+        usual = said[which][0]
+        if (at := first(which & (said != usual))) is not None:
+            raise fault(
+                name,
+                at,
+                f"{what} {said[at]} here and {usual} before, but model '{model.name}' knows only one; "
+                "keep one kind, or take a model with several",
+            )

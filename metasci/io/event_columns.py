@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from metasci.errors import InputError
 from metasci.units import same_dimension, unit
@@ -26,6 +28,7 @@ _RESERVED = (
 )
 _ALIASES = {"LIMIT": "LLOQ", "CENS": "BLQ"}
 _TEXTS = ("ID", "DATE", "DATETIME")
+_BY_CLOCK = re.compile(r"\d:\d|\d{4}-\d\d-\d\d")
 _BRACKET = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<unit>[^\[\]]*)\]$")
 
 
@@ -69,11 +72,24 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table by name, the units that were assumed, and the headers that nobody asked for."""
+    """The columns of a table.
+
+    Attributes
+    ----------
+    found : dict of str to Found
+        By name.
+    assumed : dict of str to str
+        Units that neither the table nor the user says, by name.
+    unused : tuple of Found
+        What nobody asked for.
+    by_clock : bool
+        Whether times are dates and clock times, and thus in hours.
+    """
 
     found: dict[str, Found]
     assumed: dict[str, str]
     unused: tuple[Found, ...]
+    by_clock: bool
 
 
 def looks_like_events(headers: Sequence[str]) -> bool:
@@ -110,7 +126,7 @@ def wanted_by(model: Model, where: str) -> Wanted:
 
 
 def find_columns(
-    headers: Sequence[str],
+    frame: pd.DataFrame,
     model: Model,
     wanted: Wanted,
     columns: Mapping[str, str],
@@ -121,8 +137,8 @@ def find_columns(
 
     Parameters
     ----------
-    headers : sequence of str
-        As they stand in the table.
+    frame : DataFrame
+        Headers as they stand in the table; units may also stand in ``frame.attrs["units"]``, by header.
     model : Model
     wanted : Wanted
     columns, units : mapping of str to str
@@ -130,16 +146,22 @@ def find_columns(
     where : str
         What errors call the table.
     """
-    bare = [_bare(header) for header in headers]
+    headers = [str(header).strip() for header in frame.columns]
+    written = frame.attrs.get("units", {})
+    bare = [(name, text or written.get(header, "")) for header in headers for name, text in [_bare(header)]]
     for position, (name, _) in enumerate(bare):
         if not name:
             raise InputError(f"{where}, column {position + 1}: the column has no header.")
     places = _places(bare, headers, model, wanted, columns, where)
     stated = _stated(places, bare, headers, model, wanted, units, where)
+    cells = frame.iloc[:, places["TIME"]] if "TIME" in places else frame.iloc[:, :0]
+    by_clock = bool({"DATE", "DATETIME"} & places.keys()) or any(
+        _BY_CLOCK.search(str(cell)) for cell in _objects(cells)
+    )
     assumed: dict[str, str] = {}
     in_use: dict[str, str] = {}
     defaults = {
-        "TIME": model.inputs[wanted.time].unit,
+        "TIME": "h" if by_clock else model.inputs[wanted.time].unit,
         "DV": model.output.unit,
         "AMT": model.histories[wanted.dose].unit if wanted.dose else "1",
     }
@@ -153,7 +175,7 @@ def find_columns(
         if name in stated:
             _check(name, stated[name], default, at, wanted)
         elif name in defaults or name in derived:
-            assumed[name] = default
+            assumed |= {} if name == "TIME" and by_clock else {name: default}
         elif default != "1" and name not in _RESERVED:
             raise InputError(
                 f"{at}: the header does not say the unit; write it as '{bare[places[name]][0]} [{default}]' "
@@ -173,7 +195,12 @@ def find_columns(
         for place, (name, text) in enumerate(bare)
         if place not in used
     )
-    return Columns(found, assumed, unused)
+    return Columns(found, assumed, unused, by_clock)
+
+
+def _objects(cells: Any) -> list[Any]:
+    """The cells of a column that holds no plain numbers."""
+    return [] if cells.ndim > 1 or pd.api.types.is_numeric_dtype(cells.dtype) else list(cells)
 
 
 def _bare(header: str) -> tuple[str, str]:

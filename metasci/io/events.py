@@ -1,38 +1,44 @@
-"""Event tables as NONMEM reads them: doses and observations of many patients, in order of time.
+"""Event tables, as NONMEM reads them: doses, measurements and changes of a patient, one record a row.
 
-Every record is checked before anything is made of it. Additional doses are written out, a steady state forgets what was
-before, covariates are carried forward, and a sample that stands before a dose of the same time does not see it.
-
-Source: Beal, Sheiner, Boeckmann and Bauer, NONMEM Users Guides, guide VI, PREDPP (1989–2018).
+`read_events` checks every record and gives labelled arrays for a model. Nothing is guessed or repaired: what does not
+fit is an `InputError` of one sentence, and what is left out is counted in the attribute ``records``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
-from metasci.io.checks import Faults
-from metasci.io.event_arrays import arrays_of
+from metasci.io.arrays import below_name
+from metasci.io.cards import Card, Column
+from metasci.io.checks import Faults, check_limits
+from metasci.io.event_arrays import Events, carried_forward, clock, given_events, order_at_equal_times, packed
 from metasci.io.event_cells import first, numbers, read_cells, texts, times, without_comments
-from metasci.io.event_checks import check_first, check_order, check_records
+from metasci.io.event_checks import (
+    Flags,
+    Floats,
+    Records,
+    check_doses,
+    check_order,
+    check_representable,
+    records_of,
+)
 from metasci.io.event_columns import Columns, Wanted, find_columns, looks_like_events, wanted_by
-from metasci.io.event_records import Records, continued
 from metasci.units import convert
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = ["looks_like_events", "read_events"]
-
-_NUMBERS = ("DV", "AMT", "EVID", "MDV", "CMT", "RATE", "ADDL", "II", "SS", "LLOQ", "BLQ")
 
 
 def read_events(
@@ -42,106 +48,339 @@ def read_events(
     columns: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     where: str | None = None,
+    allow_before_dose: bool = False,
+    require_output: bool = True,
 ) -> tuple[xr.Dataset, Card]:
-    """Read an event table for a model.
+    """Read an event table with NONMEM's columns: ID, TIME, DV, AMT, EVID, MDV, CMT, RATE, ADDL, II, SS and more.
 
     Parameters
     ----------
     source : path or DataFrame
-        A CSV file, plain or gzipped, or a frame. Columns are known by NONMEM's names (ID, TIME, DATE, DV, AMT, EVID,
-        MDV, CMT, RATE, ADDL, II, SS, DVID, OCC, LLOQ, BLQ) and by the model's names of inputs and covariates, in any
-        case; headers may hold units, ``WEIGHT [kg]``. A dot and an empty cell hold nothing.
+        A CSV file (may be gzipped), or a frame of numbers or texts. A dot and an empty cell hold nothing; lines that
+        start with ``#`` are comments.
     model : Model
+        Says which inputs, covariates and properties of doses are wanted.
     columns : mapping of str to str, optional
-        Where headers are others: NONMEM's or the model's name to the header.
+        NONMEM's or the model's name to the header in the table, where they differ: ``{"DV": "CP", "weight": "WGT"}``.
     units : mapping of str to str, optional
-        Units by name or header. Times, amounts and measurements without one are taken to be in the model's, which the
-        Dataset's attribute ``assumed_units`` says.
+        Units of columns whose headers do not say them, by name or header.
     where : str, optional
         What errors call the table.
+    allow_before_dose : bool
+        Whether measurements before a patient's first dose are taken. A model without a baseline predicts zero there.
+    require_output : bool
+        Whether every row of a measurement must hold one. Else rows without, or with MDV 1, ask for a prediction.
 
     Returns
     -------
-    Dataset, Card
-        As `metasci.tasks.TaskSet` holds them; attribute ``records`` counts what became of every record.
+    dataset : Dataset
+        As `metasci.TaskSet` has it. ``attrs["records"]`` counts, as JSON, what was read and what was passed over,
+        ``attrs["assumed_units"]`` names the units that nobody stated.
+    card : Card
 
     Raises
     ------
     InputError
-        At the first record that does not make sense.
+        At the first thing that does not fit.
+
+    Notes
+    -----
+    Headers may be in any case and carry units, ``AMT [ug]``. An event table has no units: where nobody says them, TIME,
+    AMT and DV are taken to be in the model's units (times by the clock in hours), RATE, II and LLOQ in what follows.
+    Other columns need a unit, unless it is 1.
+
+    *Kinds of records.* EVID 0 is a measurement, 1 a dose, 2 another event, 3 a reset, 4 a reset and dose. Without EVID
+    a row with an amount is a dose, any other with a value a measurement; a row with both, and no MDV, is a measurement
+    and then a dose. MDV 1 passes a measurement over. With BLQ (or CENS) 1 the true value lies below LLOQ (or LIMIT), or
+    below DV if that is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ.
+
+    *Order.* What is recorded first happens first. A dose recorded after a measurement of the same time is moved one
+    rounding error up, so that the measurement does not see it. Additional doses (ADDL) come before whatever is recorded
+    at the same time; end ADDL earlier and write such a dose in a row of its own if a sample was drawn before it.
+
+    *Resets.* After EVID 3 or 4, and at a dose with SS 1, what was given before counts no more, and additional doses
+    that were still due are not given. Time may begin anew at EVID 3 or 4: that part is then laid behind the one before,
+    one unit of time after its last record.
+
+    *Times.* Numbers, or dates and clocks: a column DATE (2024-03-01) with TIME (08:30, or hours of the day), or one
+    column DATETIME or TIME (2024-03-01 08:30). Time then runs from the patient's first record.
+
+    *Covariates* hold from the row on which they stand. Those that are the same throughout each patient become
+    (task,); other inputs (task, observation). What a history is told at every event is told at every change, by an
+    event of amount zero where there is no dose.
 
     Examples
     --------
-    >>> from metasci.patients import one_compartment
-    >>> frame = pd.DataFrame({"ID": [1, 1, 1], "TIME": [0, 2, 12], "AMT": [100, 0, 100], "DV": [".", 2.1, "."]})
-    >>> dataset, _ = read_events(frame, one_compartment)
-    >>> dataset["concentration"].values, dataset["dose_time"].values
-    (array([[2.1]]), array([[ 0., 12.]]))
+    >>> from metasci.model import find
+    >>> table = pd.DataFrame({"ID": [1, 1, 1], "TIME": [0, 2, 8], "AMT": [20, ".", "."], "DV": [".", 17.3, 16.8],
+    ...                       "EVID": [1, 0, 0], "weight [g]": 1400})
+    >>> dataset, card = read_events(table, find("patients.one_compartment_bolus"))
+    >>> dataset["concentration"].values, dataset["dose_time"].values, dataset["weight"].values
+    (array([[17.3, 16.8]]), array([[0.]]), array([1.4]))
+    >>> dataset.attrs["assumed_units"]
+    '{"TIME": "h", "DV": "mg/L", "AMT": "mg"}'
     """
-    checksum = ""
     if isinstance(source, pd.DataFrame):
-        named = where or "table"
+        where = where or "table"
         frame, comments = without_comments(source)
+        frame.attrs, checksum = source.attrs, ""
     else:
-        named = where or str(source)
+        where = where or str(source)
         frame, comments, checksum = read_cells(source)
-    if not len(frame):
-        raise InputError(f"{named} has no records.")
-    wanted = wanted_by(model, named)
-    headers = [str(header).strip() for header in frame.columns]
-    found = find_columns(headers, model, wanted, dict(columns or {}), dict(units or {}), named)
-    records = _records(frame, model, wanted, found, named)
-    dataset, card = arrays_of(records, model, wanted, named)
-    counts = {"read": len(frame) + comments, "comments": comments, **records.passed_over}
-    counts |= {
-        "observations": int((~np.isnan(dataset[model.output.name].values)).sum()),
-        "doses": 0 if wanted.dose is None else int((dataset[wanted.dose].values > 0).sum()),
-        "censored": int(records.censored[records.observes].sum()),
+    if not len(frame.columns) or not len(frame):
+        raise InputError(f"{where} has no rows.")
+    wanted = wanted_by(model, where)
+    known = find_columns(frame, model, wanted, columns or {}, units or {}, where)
+    _need(known, model, wanted, require_output, where)
+    table = _table(frame, known, model, wanted, where, allow_before_dose, require_output)
+    dataset, card = _assemble(table, known, model, wanted)
+    dataset.attrs |= {
+        "checksum": checksum,
+        "rows": len(frame),
+        "records": json.dumps({"rows": len(frame), "comments": comments, **table.counts}),
+        "assumed_units": json.dumps(known.assumed),
     }
-    unused = ", ".join(item.header for item in found.unused)
-    return dataset.assign_attrs(
-        records=json.dumps(counts), assumed_units=json.dumps(found.assumed), unused_columns=unused, checksum=checksum,
-        rows=len(frame), simulated="false",
-    ), card  # fmt: skip
+    given = {
+        "ID": known.found["ID"].bare,
+        **{key: _bare_of(known, frame, header) for key, header in (columns or {}).items()},
+    }
+    return dataset, replace(card, events=given)
 
 
-def _records(frame: pd.DataFrame, model: Model, wanted: Wanted, found: Columns, where: str) -> Records:
-    """Every record of the table, checked, in the model's units."""
-    cells = {name: frame.iloc[:, item.position] for name, item in found.found.items()}
-    fault = Faults(where, {name: item.header for name, item in found.found.items()}, cells, frame.index)
-    if "ID" not in cells:
-        raise InputError(f"{where} has no column 'ID'; say which it is, columns={{'ID': '...'}}.")
+@dataclass(frozen=True)
+class _Table:
+    """A checked table: what each row is, measurement times, events, and quantities by the model's names."""
+
+    labels: list[str]
+    records: Records
+    observed: Floats
+    events: Events
+    quantities: dict[str, Floats]
+    constant: dict[str, bool]
+    notes: dict[str, NDArray[Any]]
+    counts: dict[str, Any]
+    dropped: list[str]
+
+
+def _need(known: Columns, model: Model, wanted: Wanted, require_output: bool, where: str) -> None:
+    """Refuse a table that lacks a column."""
+    names = [
+        "ID",
+        *(["DV"] if require_output else []),
+        *(name for name in wanted.quantities if name in model.inputs),
+    ]
+    names += [name for name in wanted.carried if name not in names]
+    for name in names:
+        if name not in known.found:
+            others = ", ".join(item.header for item in known.unused)
+            raise InputError(
+                f"{where} has no column '{name}', which is needed; if it is called otherwise, say "
+                f"columns={{'{name}': '...'}}" + (f" (columns not in use: {others})." if others else ".")
+            )
+
+
+def _table(
+    frame: pd.DataFrame,
+    known: Columns,
+    model: Model,
+    wanted: Wanted,
+    where: str,
+    allow_before_dose: bool,
+    require_output: bool,
+) -> _Table:
+    """Read, check and convert everything."""
+    found = known.found
+    cells = {name: frame.iloc[:, item.position] for name, item in found.items()}
+    fault = Faults(where, {name: item.header for name, item in found.items()}, cells, frame.index)
     names = np.array(texts(cells["ID"]), dtype=object)
     if (at := first(names == "")) is not None:
-        raise fault("ID", at, "the cell is empty, so that nobody knows whose record it is")
+        raise fault("ID", at, "the cell is empty, so nobody knows whose record it is")
     codes, labels = pd.factorize(names)
-    time_unit = found.found["TIME"].unit if "TIME" in found.found else ""
-    stated = "TIME" in found.found and "TIME" not in found.assumed
-    time, in_hours = times(fault, codes, stated)
-    own = model.inputs[wanted.time].unit
-    time = convert(time, "h" if in_hours else time_unit or own, own, f"{where}, time")
-    nothing = np.full(len(frame), np.nan)
-    values = {name: numbers(name, fault) if name in cells else nothing.copy() for name in _NUMBERS}
-    amount_unit = model.histories[wanted.dose].unit if wanted.dose else "1"
-    to = {"DV": model.output.unit, "LLOQ": model.output.unit, "AMT": amount_unit, "II": own,
-          "RATE": f"({amount_unit})/({own})"}  # fmt: skip
-    check_records(values, fault, model, wanted)
-    if wanted.dose is not None:
-        for name, unit in to.items():
-            if name in cells:
-                values[name] = convert(
-                    values[name], found.found[name].unit, unit, f"{where}, column '{name}'"
-                )
-    elif "DV" in cells:
-        values["DV"] = convert(values["DV"], found.found["DV"].unit, to["DV"], f"{where}, column 'DV'")
-    check_order(codes, time, values["EVID"], fault)
-    known = {}
+    time, is_hours = times(fault, codes, found["TIME"].unit if "TIME" in found else "h")
+    records = records_of(fault, codes, require_output)
+    if require_output and not records.measures.any():
+        raise InputError(f"{where}, column '{fault.headers['DV']}': there is no measurement.")
+    check_order(
+        fault, records, time, [str(label) for label in labels], allow_before_dose, wanted.dose is not None
+    )
+    check_representable(fault, records, model)
+
+    time_unit = model.inputs[wanted.time].unit
+
+    def converted(values: Floats, name: str, to: str) -> Floats:
+        unit = found[name].unit if name in found else to
+        return convert(values, unit, to, f"{where}, column '{fault.headers.get(name, name)}'")
+
+    time = convert(time, "h", time_unit) if is_hours else converted(time, "TIME", time_unit)
+    amount_unit = (
+        model.histories[wanted.dose].unit if wanted.dose else found["AMT"].unit if "AMT" in found else "1"
+    )
+    limited = (
+        records.below & ~np.isnan(numbers("LLOQ", fault)) if "LLOQ" in found else np.zeros_like(records.below)
+    )
+    values = converted(records.value, "DV", model.output.unit)
+    records = replace(
+        records,
+        value=np.where(limited, converted(records.value, "LLOQ", model.output.unit), values),
+        amount=converted(records.amount, "AMT", amount_unit) if wanted.dose else records.amount,
+        rate=converted(records.rate, "RATE", f"({amount_unit})/({time_unit})")
+        if wanted.dose
+        else records.rate,
+        interval=converted(records.interval, "II", time_unit),
+    )
+    infused = records.rate > 0
+    duration = np.where(infused, records.amount / np.where(infused, records.rate, 1.0), 0.0)
+    check_doses(fault, records, duration)
+    quantities, constant = _quantities(fault, known, model, wanted, codes, labels)
+    _check_limits(fault, model, wanted, time, records.measures, quantities)
+    time, restarts = clock(records, time)
+    observed, given_time = order_at_equal_times(records, time)
+    events = given_events(
+        records, time, given_time, {name: quantities[name] for name in wanted.carried}, duration
+    )
+    told = {item.header: np.array(texts(frame.iloc[:, item.position]), dtype=object) for item in known.unused}
+    starts = np.searchsorted(codes, np.arange(len(labels)))
+    notes = {
+        header: values[starts] for header, values in told.items() if (values == values[starts][codes]).all()
+    }
+    counts = {
+        "patients": len(labels),
+        "measurements": int((records.measures & ~np.isnan(records.value)).sum()),
+        "below_limit": int(records.below.sum()),
+        "doses": int(records.gives.sum()) + events.additional,
+        "additional_doses": events.additional,
+        "steady_states": int((records.gives & (records.steady > 0)).sum()),
+        "resets": int(records.resets.sum()),
+        "starts_of_time_anew": restarts,
+        "measurements_at_additional_doses": events.at_measurements,
+        "passed_over": {**records.passed_over, "additional doses due after a reset": events.cut_off},
+    }
+    dropped = [header for header in told if header not in notes]
+    return _Table(
+        [str(label) for label in labels],
+        records,
+        observed,
+        events,
+        quantities,
+        constant,
+        notes,
+        counts,
+        dropped,
+    )
+
+
+def _quantities(
+    fault: Faults, known: Columns, model: Model, wanted: Wanted, codes: NDArray[np.intp], labels: Any
+) -> tuple[dict[str, Floats], dict[str, bool]]:
+    """What the model is told beside time and doses, carried forward, and what of it a patient keeps throughout."""
+    quantities, constant = {}, {}
+    starts = np.searchsorted(codes, np.arange(len(labels)))
     for name, unit in wanted.quantities.items():
-        if name in cells:
-            known[name] = convert(
-                numbers(name, fault), found.found[name].unit or unit, unit, f"{where}, '{name}'"
+        if name not in known.found:
+            continue
+        raw = numbers(name, fault)
+        item = known.found[name]
+        filled = carried_forward(
+            codes, convert(raw, item.unit, unit, f"{fault.where}, column '{item.header}'")
+        )
+        unknown = np.isnan(filled)
+        nothing = np.ones(len(labels), dtype=bool)
+        nothing[codes[~unknown]] = False
+        needed = name in model.inputs or name in wanted.carried
+        if (at := first(unknown & (needed | ~nothing[codes]))) is not None:
+            raise fault(name, at, f"{name} is missing at the first record of patient '{labels[codes[at]]}'")
+        changed = ~unknown & (filled != filled[starts][codes])
+        if name in model.covariates and (at := first(changed)) is not None:
+            raise fault(
+                name,
+                at,
+                f"{name} of patient '{labels[codes[at]]}' changes from {fault.shown(name, int(starts[codes[at]]))} to "
+                f"{fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one "
+                "value, or take a model in which it changes",
             )
-    records = Records.of(labels.astype(str), codes, continued(codes, time), values, known, fault)
-    if wanted.dose is not None:
-        check_first(codes, records.gives, records.observes, fault)
-    return records
+        quantities[name] = filled
+        constant[name] = name in model.covariates or (name not in wanted.carried and not changed.any())
+    return quantities, constant
+
+
+def _check_limits(
+    fault: Faults,
+    model: Model,
+    wanted: Wanted,
+    time: Floats,
+    measures: Flags,
+    quantities: Mapping[str, Floats],
+) -> None:
+    """Refuse inputs outside of the model's limits where something is measured."""
+    by_clock = "TIME" not in fault.headers
+    source = {wanted.time: "DATETIME" if by_clock else "TIME", **{name: name for name in quantities}}
+    known = Faults(
+        fault.where,
+        {name: fault.headers[key] for name, key in source.items()},
+        {name: fault.cells[key] for name, key in source.items()},
+        fault.rows,
+    )
+    values = {wanted.time: np.where(measures, time, np.nan), **quantities}
+    units = {name: item.unit for name, item in model.inputs.items()} | wanted.quantities
+    check_limits(Card.from_model(model), model, values, units, known)
+
+
+def _assemble(table: _Table, known: Columns, model: Model, wanted: Wanted) -> tuple[xr.Dataset, Card]:
+    """The Dataset and its card."""
+    count, records = len(table.labels), table.records
+    fixed = {name: wanted.quantities[name] for name, same in table.constant.items() if same}
+    card = Card.from_model(model, fixed)
+    taken = {column.name for column in card.columns} | {"observation", "event"}
+    free = [item for item in known.unused if item.header in table.notes and item.bare not in taken]
+    columns = tuple(Column(item.header, item.bare, "note") for item in free)
+    card = replace(card, columns=(*card.columns, *columns))
+    rows = np.flatnonzero(records.measures)
+    codes = records.codes[rows]
+    varying = [name for name in card.inputs if name != wanted.time]
+    here = [table.observed[rows], records.value[rows], records.below[rows].astype(float)]
+    arrays = packed(codes, count, *here, *(table.quantities[name][rows] for name in varying))
+    below = below_name(card)
+    observed = dict(zip((wanted.time, card.output.name, below, *varying), arrays, strict=True))
+    if not records.below.any():
+        del observed[below]
+    units = {column.name: column.unit for column in card.columns} | {below: "1"}
+    variables: dict[str, Any] = {
+        name: (("task", "observation"), values, {"units": units[name]}) for name, values in observed.items()
+    }
+    if wanted.dose:
+        keys = {wanted.dose: "amount", f"{wanted.dose}_time": "time"}
+        keys |= {f"{wanted.dose}_{name}": name for name in model.histories[wanted.dose].columns}
+        units |= {f"{wanted.dose}_time": units[wanted.time]}
+        told = packed(table.events.codes, count, *(table.events.values[key] for key in keys.values()))
+        variables |= {
+            name: (("task", "event"), values, {"units": units[name]})
+            for name, values in zip(keys, told, strict=True)
+            if name in (wanted.dose, f"{wanted.dose}_time") or not np.isnan(values).all()
+        }
+    starts = np.searchsorted(records.codes, np.arange(count))
+    for name in card.covariates:
+        values = table.quantities[name][starts] if name in table.quantities else np.full(count, np.nan)
+        variables[name] = (("task",), values, {"units": units[name]})
+    coords: dict[str, Any] = {"task": np.array(table.labels).astype(str)}
+    coords |= {item.bare: ("task", table.notes[item.header].astype(str)) for item in free}
+    missing = [name for name in card.covariates if np.isnan(variables[name][1]).any()]
+    attrs = {
+        "name": card.name,
+        "output": card.output.name,
+        "title": card.title,
+        "source": card.source,
+        "licence": card.licence,
+        "simulated": str(card.simulated).lower(),
+        "missing_covariates": ", ".join(missing),
+        "dropped": ", ".join(item.header for item in known.unused if item not in free),
+    }
+    return xr.Dataset(variables, coords, attrs), card
+
+
+def _bare_of(known: Columns, frame: pd.DataFrame, header: str) -> str:
+    """The header that the user meant, without its unit."""
+    asked = header.strip().lower()
+    return next(
+        (item.bare for item in known.found.values() if asked in (item.bare.lower(), item.header.lower())),
+        header,
+    )

@@ -74,7 +74,9 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
     if _any(doses.duration > 0.0):
         during = minimum(elapsed, doses.duration)
         is_bolus = doses.duration <= 0.0
-        part = where(is_bolus, 1.0 + 0.0 * during, during / where(is_bolus, 1.0 + 0.0 * during, doses.duration))
+        part = where(
+            is_bolus, 1.0 + 0.0 * during, during / where(is_bolus, 1.0 + 0.0 * during, doses.duration)
+        )
         coming, rest = amount * part, elapsed - during
     else:
         during, coming, rest = None, amount, elapsed

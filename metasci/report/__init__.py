@@ -23,6 +23,7 @@ _WHERE = {
     "parity_figure": "metasci.report.comparisons",
     "random_effects_figure": "metasci.report.pharmacometric",
     "shots_figure": "metasci.report.comparisons",
+    "simulated_like": "metasci.report.simulation",
     "tempering_map": "metasci.report.maps",
     "to_png_base64": "metasci.report.style",
     "to_svg": "metasci.report.style",
@@ -46,6 +47,7 @@ __all__ = [
     "parity_figure",
     "random_effects_figure",
     "shots_figure",
+    "simulated_like",
     "tempering_map",
     "to_png_base64",
     "to_svg",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from metasci.report.npde_figures import npde_figure
     from metasci.report.pharmacometric import goodness_of_fit_figure, random_effects_figure
     from metasci.report.predictive_check import visual_predictive_check, visual_predictive_check_figure
+    from metasci.report.simulation import simulated_like
     from metasci.report.style import to_png_base64, to_svg
     from metasci.report.warnings import warnings_of
 

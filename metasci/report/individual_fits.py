@@ -75,7 +75,7 @@ def individual_fits_figure(
     --------
     >>> import metasci as ms
     >>> fit = ms.load("theophylline").calibrate(ms.dataset("theophylline"))
-    >>> [axes.get_title() for axes in individual_fits_figure(fit, ["2", "11"]).axes]
+    >>> [axes.get_title(loc="left") for axes in individual_fits_figure(fit, ["2", "11"]).axes]
     ['subject 2', 'subject 11']
     """
     if not can_draw_individual_fits(calibration):

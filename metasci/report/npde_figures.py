@@ -73,14 +73,14 @@ def npde_figure(errors: xr.Dataset) -> Figure:
     return figure
 
 
-def _lost(errors: xr.Dataset) -> str:
-    """How many tasks are not shown, and which."""
-    lost = list(errors.attrs["not_decorrelated"])
-    if not lost:
-        return ""
-    return (
-        f"\nnot decorrelated and not shown: {len(lost)} of {errors.sizes['task']} tasks ({enumerated(lost)})"
-    )
+def _said(errors: xr.Dataset) -> str:
+    """From which prior they are, and how many tasks are not shown, and which."""
+    said = f"\n{errors.attrs['simulations']} simulations from the prior '{errors.attrs['simulated_from']}'"
+    if errors.attrs["learned_from_these"]:
+        said += ", learned from the same data"
+    if lost := list(errors.attrs["not_decorrelated"]):
+        said += f"\nnot decorrelated and not shown: {len(lost)} of {errors.sizes['task']} tasks ({enumerated(lost)})"
+    return said
 
 
 def _probability(value: float) -> str:

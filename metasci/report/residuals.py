@@ -70,7 +70,7 @@ def running_median(
     --------
     >>> x, middle = running_median(np.arange(8.0), np.array([0, 0, 9, 0, 0, 1, 1, 1.0]))
     >>> middle.tolist()
-    [0.0, 0.0, 0.0, 1.0]
+    [0.0, 0.0, 1.0, 1.0]
     """
     sound = np.isfinite(x) & np.isfinite(y)
     order = np.argsort(x[sound], kind="stable")

@@ -51,6 +51,7 @@ def sections_of(calibration: Calibration) -> list[Section]:
     return [
         Section("", _notices(calibration)),
         Section("Measurements and prediction", _pictures(calibration)),
+        *_population(calibration),
         Section("Parameters", _parameters(calibration)),
         Section("Noise and physical laws", _noise(calibration) + _laws(calibration)),
         Section("Measured and predicted values", _predictions(calibration)),
@@ -75,8 +76,6 @@ def _is_of_patients(calibration: Calibration) -> bool:
 
 def _pictures(calibration: Calibration) -> str:
     count = len(calibration.batch)
-    if count > 1 and _is_of_patients(calibration) and can_draw_individual_fits(calibration):
-        return _individual_fits(calibration)
     first = "" if count <= 6 else f" The first six of {count} tasks are shown."
     if 1 <= len(coordinates(calibration)) <= 2:
         caption = (
@@ -97,20 +96,28 @@ def _pictures(calibration: Calibration) -> str:
     return pictures
 
 
-def _individual_fits(calibration: Calibration) -> str:
+def _population(calibration: Calibration) -> list[Section]:
+    """Of several patients: each one's fit, and how good they are together."""
     count = len(calibration.batch)
-    first = "" if count <= _MOST_FITS else f" The first {_MOST_FITS} of {count} tasks are shown."
-    fits = (
-        "Points: measurements. Solid line and band: each task's own curve and the 90 % interval of a measurement. Dashed: "
-        "the population's curve with the task's covariates. Ticks along the bottom: amounts given." + first
-    )
-    goodness = (
+    if count == 1 or not _is_of_patients(calibration):
+        return []
+    made = ""
+    if can_draw_individual_fits(calibration):
+        caption = (
+            "Points: measurements. Solid line and band: each task's own curve and the 90 % interval of a measurement. "
+            "Dashed: the population's curve with the task's covariates. Ticks along the bottom: amounts given."
+        )
+        first = "" if count <= _MOST_FITS else f" The first {_MOST_FITS} of {count} tasks are shown."
+        fits = individual_fits_figure(calibration, most=_MOST_FITS)
+        made = figure(fits, caption + first, "Measurements and curve of each task")
+    caption = (
         "Above: measured against predicted values, of the population and of each task. Below: conditional weighted "
         "residuals, which scatter like N(0, 1) where the model holds."
     )
-    return figure(
-        individual_fits_figure(calibration, most=_MOST_FITS), fits, "Measurements and curve of each task"
-    ) + figure(goodness_of_fit_figure(calibration), goodness, "Goodness of fit")
+    goodness = figure(
+        goodness_of_fit_figure(calibration), caption, "Measured against predicted values, and residuals"
+    )
+    return [Section("Individual fits and goodness of fit", made + goodness)]
 
 
 def _parameters(calibration: Calibration) -> str:

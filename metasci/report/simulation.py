@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from metasci.batch import Batch
 from metasci.errors import InputError
+from metasci.io.arrays import below_name
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 from metasci.prior import Prior
+from metasci.tasks import TaskSet
 
-__all__ = ["Simulator", "limits_of", "lower_limit", "unmeasured"]
+__all__ = ["Simulator", "limits_of", "lower_limit", "simulated_like", "unmeasured"]
 
 _PLACES = 250_000  # predictions, or doses times predictions, worked out at a time: some tens of megabytes
 _HELD = 4_000_000  # numbers held at a time: 32 megabytes
@@ -155,3 +158,29 @@ def lower_limit(prior: Prior) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = [0.0] if not np.isfinite(model.noise.link(np.float64(0.0))) else []
     return max([*ends, *(float(law.limits[0]) for law in model.constraints)], default=-np.inf)
+
+
+def simulated_like(prior: Prior, tasks: TaskSet, seed: int = 0) -> TaskSet:
+    """The same tasks with measurements drawn from a prior in place of their own; its card says that it is simulated.
+
+    A value below the limit of quantification that would have held for it becomes that limit.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> made = simulated_like(ms.load("theophylline"), ms.dataset("theophylline"))
+    >>> made, made.card.simulated
+    (TaskSet('theophylline': 12 tasks, 132 measurements), True)
+    """
+    tasks = prior.read(tasks)
+    batch = prior.batch(tasks)
+    values, limits = Simulator(prior, batch, seed).draw(1)[0], limits_of(batch)
+    output = tasks.card.output.name
+    variables = {output: (("task", "observation"), np.fmax(values, limits), tasks.dataset[output].attrs)}
+    variables[output][1][np.isnan(values)] = np.nan
+    if (name := below_name(tasks.card)) in tasks.dataset:
+        below = np.where(np.isnan(values), np.nan, values < limits)
+        variables[name] = (("task", "observation"), below, tasks.dataset[name].attrs)
+    dataset = tasks.dataset.assign(variables).assign_attrs(simulated="true")
+    dataset.attrs.pop("checksum", None)
+    return TaskSet(dataset, replace(tasks.card, simulated=True, sha256=""))
