@@ -85,6 +85,7 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     >>> dataset("theophylline")
     TaskSet('theophylline': 12 tasks, 132 measurements)
     """
+    from metasci.io.events import headers_of, tells_events
     from metasci.tasks import TaskSet
 
     path = Path(name_or_path)
@@ -98,6 +99,8 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
             raise InputError(
                 f"'{path}' needs a card that says what its columns mean: give one, or a folder with a dataset.toml."
             )
+        if model is not None and model.histories and tells_events(headers_of(path), card):
+            return TaskSet.from_events(path, model, card)
         return TaskSet.from_csv(path, card, model=model)
     folder = _folder(name_or_path)
     own = Card.from_toml(folder / _MARK["datasets"])

@@ -59,6 +59,14 @@ class Support(StrEnum):
     random = "random"
 
 
+class Query(StrEnum):
+    """What `evaluate` judges by."""
+
+    rest = "rest"
+    next = "next"
+    following = "following"
+
+
 PriorArgument = Annotated[
     str, typer.Argument(metavar="PRIOR", help="A prior that ships, or the folder of one.")
 ]
@@ -178,6 +186,12 @@ def evaluate(
     support: Annotated[
         Support | None, typer.Option(help="Which measurements; the data's card decides by default.")
     ] = None,
+    query: Annotated[
+        Query | None,
+        typer.Option(
+            help="What to judge by: all others, the next one, or all that follow; the card by default."
+        ),
+    ] = None,
     leave_out: Annotated[
         str | None, typer.Option(help="Column whose groups are held out, each in turn.")
     ] = None,
@@ -194,7 +208,7 @@ def evaluate(
     counts = _shots(shots)
     recipe, tasks, trained = _recipe_and_tasks(prior, data, method)
     protocol = evaluation.Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
-    protocol = protocol.with_support(support.value if support else None)
+    protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
     same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")

@@ -85,9 +85,10 @@ class Protocol:
             table["positions"] = {int(k): tuple(v) for k, v in table["positions"].items()}
         return cls(**table, minimum_rows=card.minimum_rows or 0)
 
-    def with_support(self, support: str | None) -> Protocol:
-        """The same with another choice of support."""
-        return self if support in (None, self.support) else replace(self, support=str(support))
+    def choosing(self, support: str | None = None, query: str | None = None) -> Protocol:
+        """The same with another choice of support or query; one that comes next follows the first measurements."""
+        support = support or ("first" if query in ("next", "following") else self.support)
+        return replace(self, support=support, query=query or self.query)
 
 
 @dataclass(frozen=True)

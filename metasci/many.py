@@ -63,6 +63,7 @@ def calibrate_many(
     ({'task': 12, 'parameter': 3, 'parameter_other': 3}, True)
     """
     target = None if out is None else _target(Path(out))
+    prior = prior.for_data(data)
     dataset, read = _source(prior, data)
     count = int(dataset.sizes["task"])
     if not count:

@@ -90,6 +90,9 @@ class Model:
     joint : bool
         Whether the predictions of a task are computed together, along one trajectory, such as the solution of a
         differential equation. The parameters must then be the same for all measurements of a task.
+    after_doses : str
+        Name of the model of the same parameters that takes any doses at their times, if this one does not: event
+        tables are read for that one.
 
     Examples
     --------
@@ -116,6 +119,7 @@ class Model:
     transforms: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     joint: bool = False
+    after_doses: str = ""
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
@@ -159,6 +163,7 @@ def equation(
     transforms: Mapping[str, str] | None = None,
     name: str | None = None,
     joint: bool = False,
+    after_doses: str = "",
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -190,6 +195,7 @@ def equation(
             transforms=dict(transforms or {}),
             description=inspect.cleandoc(function.__doc__ or ""),
             joint=joint,
+            after_doses=after_doses,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}

@@ -17,6 +17,7 @@ import torch
 
 from metasci.errors import InputError
 from metasci.io.cards import Card
+from metasci.io.events import headers_of, tells_events
 from metasci.meta.adapted import Adapted, State
 from metasci.meta.covariates import Covariates
 from metasci.meta.gaussian import GaussianPrior
@@ -102,15 +103,22 @@ class Prior:
             if data.card is self.card and data.is_in_units_of(self.model):  # this prior has read them itself
                 return data
             return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
-        if isinstance(data, str | Path):
-            if self.model.histories and _is_event_table(Path(data), self.card):
-                return TaskSet.from_events(Path(data), self.model, self.card)
-            return TaskSet.from_csv(Path(data), self.card, model=self.model)
         import xarray as xr
+
+        if not isinstance(data, xr.Dataset) and self.model.histories and _tells_events(data, self.card):
+            return TaskSet.from_events(data, self.model, self.card)
+        if isinstance(data, str | Path):
+            return TaskSet.from_csv(Path(data), self.card, model=self.model)
 
         if isinstance(data, xr.Dataset):
             return TaskSet.from_dataset(data, self.card, model=self.model)
         return TaskSet.from_frame(data, self.card, model=self.model)
+
+    def for_data(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> Prior:
+        """The same prior; where data tell of doses at times, with the model of its parameters that takes them."""
+        if not self.model.after_doses or not _tells_events(data, self.card):
+            return self
+        return replace(self, model=find(self.model.after_doses).with_noise(self.model.noise))
 
     def calibrate(
         self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, *, device: torch.device | str = "cpu"
@@ -120,7 +128,8 @@ class Prior:
         Parameters
         ----------
         data : path, DataFrame, Dataset or TaskSet
-            Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``.
+            Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``. Of
+            patients also an event table with NONMEM's columns; one without measurements gives the typical patient.
         device : str
             Where to adapt: ``"cpu"``, ``"cuda"``.
 
@@ -135,9 +144,10 @@ class Prior:
         """
         from metasci.calibration import Calibration
 
-        tasks = self.read(data)
-        batch = self.batch(tasks)
-        return Calibration(self, tasks, batch, self.adapt(batch, device))
+        prior = self.for_data(data)
+        tasks = prior.read(data)
+        batch = prior.batch(tasks)
+        return Calibration(prior, tasks, batch, prior.adapt(batch, device))
 
     def calibrate_many(
         self,
@@ -297,19 +307,13 @@ class Prior:
         )
 
 
-def _is_event_table(path: Path, card: Card) -> bool:
-    """Whether a file's headers are NONMEM's, or those of the event table that the prior learned from."""
-    from metasci.io.events import looks_like_events
+def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, card: Card) -> bool:
+    """Whether data tell of doses at times: a table with NONMEM's columns or the card's, or arrays of events."""
+    if isinstance(data, TaskSet):
+        return bool(data.card.histories)
+    import xarray as xr
 
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            headers = [header.strip() for header in file.readline().split(",")]
-    except OSError:
-        return False
-    named = [
-        text.partition("[")[0].strip() for name, text in card.events.items() if name in ("ID", "TIME", "AMT")
-    ]
-    return looks_like_events(headers) or (bool(named) and set(named) <= set(headers))
+    return "event" in data.dims if isinstance(data, xr.Dataset) else tells_events(headers_of(data), card)
 
 
 def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:

@@ -154,8 +154,9 @@ def test_cards_describe_their_protocol() -> None:
         17,
     )
     assert Protocol.from_card(catalogue.card("indomethacin")) == Protocol()
-    assert spread.with_support("first").support == "first"
-    assert spread.with_support(None) == spread
+    assert spread.choosing("first").support == "first"
+    assert spread.choosing() == spread
+    assert spread.choosing(query="next") == replace(spread, support="first", query="next")
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,6 @@ def changed(row: tuple, **values: object) -> tuple:
             r"'1' comes back",
         ),
         ((DOSE, changed(SAMPLE, ID=".")), r"nobody knows whose record"),
-        ((DOSE,), r"there is no measurement"),
         ((changed(SAMPLE, TIME=0), changed(DOSE, TIME=1)), r"measured before the first dose"),
     ],
 )
@@ -235,3 +234,45 @@ def test_a_prior_takes_an_event_table(tmp_path) -> None:
     fit = ms.load("remifentanil").calibrate(path)
     assert int(fit.batch.mask.sum()) == 2
     assert fit.batch.inputs["dose_duration"].tolist() == [[[10.0]]]
+
+
+def test_a_prior_of_a_single_dose_takes_repeated_ones_from_an_event_table() -> None:
+    prior = ms.load("theophylline")
+    once = Regimen().oral(320, "mg").table([1.0, 9.0], [7.0, 4.0], value_unit="mg/L", weight="65 kg")
+    plain = pd.DataFrame(
+        {"subject": 1, "weight [kg]": 65.0, "dose [mg/kg]": 320 / 65, "time [h]": [1.0, 9.0],
+         "concentration [mg/L]": [7.0, 4.0]}
+    )  # fmt: skip
+    fits = prior.calibrate(once), prior.calibrate(plain)
+    np.testing.assert_allclose(*(fit.table()["estimate"] for fit in fits), rtol=1e-7)
+    np.testing.assert_allclose(*(fit.table()["lower"] for fit in fits), rtol=1e-7)
+    twice = Regimen().oral(320, "mg").every("12 h", 2)
+    fit = prior.calibrate(twice.table([25.0], [8.0], weight="65 kg"))
+    values = {row["name"]: row["estimate"] for row in fit.table().to_dict("records")}
+    single = prior.model({"time": np.array([25.0, 13.0]), "dose": 320 / 65}, values)
+    predicted = fit.predict(time=25.0)["median"].item()
+    assert predicted == pytest.approx(single.sum(), rel=1e-9)
+
+
+def test_infusions_steady_states_and_resets_reach_a_prior_of_boluses() -> None:
+    prior = ms.load("phenobarbital")
+    table = Regimen().infusion(30, "mg", over="1 h").steady_state("12 h").table(weight="1.5 kg")
+    fit = prior.calibrate(table)
+    values = {row["name"]: row["estimate"] for row in fit.table().to_dict("records")}
+    rate, volume = values["clearance"] / values["volume"], 1.5 * values["volume"]
+    peak = 30 / (rate * volume) * (1 - np.exp(-rate)) / (1 - np.exp(-12 * rate))
+    assert fit.predict(time=1.0)["median"].item() == pytest.approx(peak, rel=1e-9)
+
+
+def test_a_patient_without_measurements_is_the_typical_one_of_these_covariates() -> None:
+    infused = Regimen().infusion(2500, "ug", over="10 min")
+    about = {"weight": "64 kg", "age": "58 year", "height": "166 cm", "lean_body_mass": "46.5 kg", "sex": 2}
+    fit = ms.load("remifentanil").calibrate(infused.table(**about))
+    table = fit.table()
+    np.testing.assert_array_equal(table["estimate"], table["prior"])
+    np.testing.assert_allclose(table["shrinkage"], 1.0)
+    assert fit.summary().count("warning") == 1
+    assert "nothing was measured" in fit.summary()
+    assert np.isfinite(fit.predict(time=[6.0, 600.0])["median"].values).all()
+    with pytest.raises(InputError, match="not a number with a unit, such as '64 kg'"):
+        infused.table(weight="sixty-four kg")

@@ -16,9 +16,10 @@ from metasci.errors import InputError
 from metasci.units import same_dimension, unit
 
 if TYPE_CHECKING:
+    from metasci.io.cards import Card
     from metasci.model import History, Model
 
-__all__ = ["Columns", "Found", "Wanted", "find_columns", "looks_like_events", "wanted_by"]
+__all__ = ["Columns", "Found", "Wanted", "find_columns", "looks_like_events", "tells_events", "wanted_by"]
 
 DOSING = ("duration", "interval", "until", "compartment")
 """Columns of a history that say how a dose was given; any other one is told at every event."""
@@ -102,6 +103,14 @@ def looks_like_events(headers: Sequence[str]) -> bool:
     """
     names = {_bare(header)[0].upper().lstrip("#").strip() for header in headers}
     return "ID" in names and bool(names & {"TIME", "DATETIME"}) and bool(names & {"AMT", "EVID"})
+
+
+def tells_events(headers: Sequence[str], card: Card | None = None) -> bool:
+    """Whether a table has NONMEM's columns, or those that a card of events names."""
+    bare = {_bare(header)[0] for header in headers}
+    events = {} if card is None else card.events
+    named = {_bare(text)[0] for name, text in events.items() if name in ("ID", "TIME", "AMT")}
+    return looks_like_events(headers) or (bool(named) and named <= bare)
 
 
 def wanted_by(model: Model, where: str) -> Wanted:

@@ -6,6 +6,7 @@ fit is an `InputError` of one sentence, and what is left out is counted in the a
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,13 +33,25 @@ from metasci.io.event_checks import (
     check_representable,
     records_of,
 )
-from metasci.io.event_columns import Columns, Wanted, find_columns, looks_like_events, wanted_by
+from metasci.io.event_columns import Columns, Wanted, find_columns, looks_like_events, tells_events, wanted_by
 from metasci.units import convert
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["looks_like_events", "read_events"]
+__all__ = ["headers_of", "looks_like_events", "read_events", "tells_events"]
+
+
+def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
+    """The headers of a table; none where a file cannot be read, which whoever reads it will say."""
+    if isinstance(source, pd.DataFrame):
+        return [str(column) for column in source.columns]
+    opened = gzip.open if Path(source).suffix == ".gz" else open
+    try:
+        with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
+            return [header.strip().strip('"') for header in file.readline().split(",")]
+    except (OSError, EOFError):
+        return []
 
 
 def read_events(
@@ -198,8 +211,6 @@ def _table(
     codes, labels = pd.factorize(names)
     time, is_hours = times(fault, codes, found["TIME"].unit if "TIME" in found else "h")
     records = records_of(fault, codes, require_output)
-    if require_output and not records.measures.any():
-        raise InputError(f"{where}, column '{fault.headers['DV']}': there is no measurement.")
     check_order(
         fault, records, time, [str(label) for label in labels], allow_before_dose, wanted.dose is not None
     )
@@ -334,10 +345,11 @@ def _assemble(table: _Table, known: Columns, model: Model, wanted: Wanted) -> tu
     free = [item for item in known.unused if item.header in table.notes and item.bare not in taken]
     columns = tuple(Column(item.header, item.bare, "note") for item in free)
     card = replace(card, columns=(*card.columns, *columns))
-    rows = np.flatnonzero(records.measures)
+    rows = _places(records)
     codes = records.codes[rows]
     varying = [name for name in card.inputs if name != wanted.time]
-    here = [table.observed[rows], records.value[rows], records.below[rows].astype(float)]
+    value = np.where(records.measures, records.value, np.nan)
+    here = [_times(table, rows), value[rows], records.below[rows].astype(float)]
     arrays = packed(codes, count, *here, *(table.quantities[name][rows] for name in varying))
     below = below_name(card)
     observed = dict(zip((wanted.time, card.output.name, below, *varying), arrays, strict=True))
@@ -375,6 +387,22 @@ def _assemble(table: _Table, known: Columns, model: Model, wanted: Wanted) -> tu
         "dropped": ", ".join(item.header for item in known.unused if item not in free),
     }
     return xr.Dataset(variables, coords, attrs), card
+
+
+def _places(records: Records) -> NDArray[np.intp]:
+    """Rows of measurements, and the last row of a patient without any: a place to predict at."""
+    measured = np.zeros(int(records.codes.max()) + 1, dtype=bool)
+    measured[records.codes[records.measures]] = True
+    last = np.diff(records.codes, append=-1) != 0
+    return np.flatnonzero(records.measures | (last & ~measured[records.codes]))
+
+
+def _times(table: _Table, rows: NDArray[np.intp]) -> Floats:
+    """When measurements were made; where nothing was measured, one unit of time after the last record or dose."""
+    last = np.zeros(len(table.labels))
+    np.maximum.at(last, table.records.codes, table.observed)
+    np.maximum.at(last, table.events.codes, table.events.values["time"])
+    return np.where(table.records.measures[rows], table.observed[rows], last[table.records.codes[rows]] + 1.0)
 
 
 def _bare_of(known: Columns, frame: pd.DataFrame, header: str) -> str:

@@ -102,7 +102,7 @@ class Regimen:
         *,
         id: str = "patient",
         value_unit: str = "",
-        **covariates: float,
+        **covariates: float | str | Any,
     ) -> pd.DataFrame:
         """The event table of these doses and of some measurements, ready for `Prior.calibrate`.
 
@@ -116,8 +116,8 @@ class Regimen:
             The patient's name.
         value_unit : str
             Of the measurements; the model's by default.
-        **covariates : float
-            In the model's units.
+        **covariates : float, str or quantity
+            With their units, ``weight="64 kg"``; a number alone has the unit 1.
 
         Raises
         ------
@@ -150,7 +150,8 @@ class Regimen:
             rows[header] = np.nan
         rows.insert(0, "ID", id)
         for name, value in covariates.items():
-            rows[name] = value
+            number, symbol = _stated(value, name)
+            rows[f"{name} [{symbol}]" if symbol else name] = number
         order = ["ID", "TIME [h]", f"AMT [{amount}]", f"RATE [{amount}/h]"]
         return rows[order + [column for column in rows.columns if column not in order]]
 
@@ -170,6 +171,20 @@ class Regimen:
         if gap <= 0.0:
             raise InputError(f"{asked}: the interval must be above zero, not {gap:g} h.")
         return Regimen((*self.doses[:-1], replace(self.doses[-1], interval=gap, **changes)))
+
+
+def _stated(value: Any, asked: str) -> tuple[float, str]:
+    """A number and its unit, from a number, a text such as ``"64 kg"``, or a quantity."""
+    if isinstance(value, str):
+        number, _, symbol = value.strip().partition(" ")
+        try:
+            unit(symbol.strip() or "1")
+            return float(number), symbol.strip()
+        except ValueError:
+            raise InputError(f"{asked}: '{value}' is not a number with a unit, such as '64 kg'.") from None
+    if hasattr(value, "magnitude"):
+        return float(value.magnitude), str(value.units)
+    return float(value), ""
 
 
 def _hours(value: Time, asked: str) -> float:

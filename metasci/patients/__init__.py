@@ -15,7 +15,12 @@ from metasci.patients.drugs import (
 )
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
-from metasci.patients.per_kilogram import one_compartment_bolus, one_compartment_oral
+from metasci.patients.per_kilogram import (
+    one_compartment_bolus,
+    one_compartment_oral,
+    one_compartment_oral_per_kilogram,
+    one_compartment_per_kilogram,
+)
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.viral import viral_decay_biphasic, viral_load
 
@@ -37,6 +42,8 @@ __all__ = [
     "one_compartment_bolus",
     "one_compartment_first_order",
     "one_compartment_oral",
+    "one_compartment_oral_per_kilogram",
+    "one_compartment_per_kilogram",
     "one_compartment_zero_order",
     "propofol",
     "quinidine",

@@ -51,6 +51,7 @@ def warnings_of(calibration: Calibration) -> list[str]:
     found = [
         finding
         for check in (
+            _unmeasured,
             _convergence,
             _accuracy,
             _surprises,
@@ -73,6 +74,12 @@ def warnings_of(calibration: Calibration) -> list[str]:
         f"{len(tasks)} of {count} tasks ({enumerated(tasks, most=3)}): {shared}."
         for shared, tasks in together.items()
     ] + notes
+
+
+def _unmeasured(calibration: Calibration) -> Iterator[Finding]:
+    says = "nothing was measured, so that this is what the prior says of its covariates"
+    for index in _where(~calibration.batch.mask.any(1)):
+        yield Finding(calibration.batch.names[index], says, says)
 
 
 def _convergence(calibration: Calibration) -> Iterator[Finding]:
