@@ -51,6 +51,8 @@ class Protocol:
         RMSE as the mean of the tasks' RMSE, the root of their mean square, or over all measurements.
     leave_out : str, optional
         Column whose groups are held out.
+    folds : int, optional
+        In so many parts, where learning anew without each group would take too long.
     minimum_rows : int
     """
 
@@ -62,6 +64,7 @@ class Protocol:
     query_from: int | None = None
     aggregate: str = "mean"
     leave_out: str | None = None
+    folds: int | None = None
     minimum_rows: int = 0
 
     def __post_init__(self) -> None:
@@ -281,7 +284,7 @@ def evaluate(
     leave_out : str, optional
         A column of the data; each of its groups is held out in turn.
     folds : int, optional
-        Hold groups out in so many parts, instead of one by one.
+        Hold groups out in so many parts, instead of one by one; the protocol's by default.
     seeds : int
         Random choices of the support for every task.
 
@@ -302,6 +305,7 @@ def evaluate(
         raise InputError(
             f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs."
         )
+    folds = folds or protocol.folds
     scores: dict[tuple[str, int], Score] = {}
     for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
         batch = fold_prior.batch(fold_tasks)

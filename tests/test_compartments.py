@@ -208,6 +208,18 @@ def test_records_with_a_weight_that_changes_agree_with_a_solver() -> None:
     np.testing.assert_allclose(found, [expected[time] for time in (3.0, 8.0, 15.0)], rtol=1e-8)
 
 
+def test_a_steady_state_without_elimination_is_lost_alone() -> None:
+    structure, inputs = Structure(1, "first-order"), random_inputs("first-order")
+    moving = compartment_model(structure, name="test_moving", effects=WEIGHT, changing=("weight",))
+    inputs |= {"dose_weight": torch.full_like(inputs["dose"], 50.0)}
+    z = torch.zeros(5, 1, 3, dtype=FLOAT)
+    usual = moving.at(z, inputs)
+    z[0, 0, 0] = -300.0  # of a clearance that is nothing; this task has a steady state
+    found = moving.at(z, inputs)
+    assert not bool(torch.isfinite(found[0]).all())
+    torch.testing.assert_close(found[1:], usual[1:], rtol=0.0, atol=0.0)
+
+
 def test_slopes_of_a_model_that_follows_records_are_those_of_the_closed_form() -> None:
     structure, inputs = Structure(2, "first-order"), random_inputs("first-order")
     still = compartment_model(structure, name="test_still", effects=WEIGHT)

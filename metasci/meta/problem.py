@@ -87,7 +87,7 @@ class Problem:
     @cached_property
     def ragged(self) -> Ragged | None:
         """The tasks in groups of like size, where padding them all to the longest would be a waste."""
-        return Ragged.of(self.batch)
+        return Ragged.of(self.batch, self.model.joint)
 
     def predict(self, coordinates: Tensor, inputs: Mapping[str, Tensor] | None = None) -> Tensor:
         """Predictions in the output's unit, (task, observation), from coordinates (task, parameter)."""

@@ -15,6 +15,7 @@ __all__ = ["Ragged"]
 _WORTH_IT = 200_000  # places of the padded array
 _PLACES = 60_000  # of a group at most: what stays in a processor's cache is several times faster
 _ALIKE = 0.35  # difference of logarithms within which sizes are alike
+_ALIKE_JOINTLY = 1.0  # where each group costs one pass along all of its records, fewer groups are better
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Ragged:
     width: int
 
     @classmethod
-    def of(cls, batch: Batch) -> Ragged | None:
-        """The groups of a batch; None where padding costs little.
+    def of(cls, batch: Batch, joint: bool = False) -> Ragged | None:
+        """The groups of a batch, for a model that predicts a task's points `joint` or one by one; None where padding
+        costs little.
 
         Only what is measured counts towards a task's width.
         """
@@ -58,7 +60,7 @@ class Ragged:
         padded = batch.mask.numel() * longest
         if padded < _WORTH_IT or padded < 2 * int((observations * events).sum()):
             return None
-        order, cuts = _sorted(observations, events)
+        order, cuts = _sorted(observations, events, _ALIKE_JOINTLY if joint else _ALIKE)
         groups = []
         for index in torch.tensor_split(order, cuts):
             wide, long = int(observations[index].max()), int(events[index].max())
@@ -90,9 +92,11 @@ def _last(there: Tensor) -> Tensor:
     return (there * places).amax(1).clamp(min=1) if there.shape[1] else torch.ones_like(there[:, 0])
 
 
-def _sorted(observations: Tensor, events: Tensor) -> tuple[Tensor, list[int]]:
+def _sorted(observations: Tensor, events: Tensor, alike: float) -> tuple[Tensor, list[int]]:
     """An order of tasks in which neighbours are alike, and where to cut it."""
-    kind = 1000 * (events.double().log() / _ALIKE).floor() + (observations.double().log() / _ALIKE).floor()
+    sizes = (values.double().log() for values in (events, observations))
+    long_kind, wide_kind = ((size / alike).floor() for size in sizes)
+    kind = 1000 * long_kind + wide_kind
     order = torch.argsort(kind * 1e6 + observations * 1e3, stable=True)
     cuts, start = [], 0
     kinds, wide, long = kind[order].tolist(), observations[order].tolist(), events[order].tolist()

@@ -136,7 +136,7 @@ def amounts(happened: Records, system: Tensor, entry: int) -> Tensor:
     state = enters[:, 0, :, None]
     path = [state]
     for record in range(1, count):
-        state = torch.baddbmm(enters[:, record, :, None], steps[:, record - 1], state)
+        state = enters[:, record, :, None] + torch.bmm(steps[:, record - 1], state)
         path.append(state)
     return torch.stack(path, 1)[..., :size, 0]
 
@@ -163,6 +163,7 @@ def _steady_states(happened: Records, whole: Tensor, unit: Tensor) -> Tensor | N
     left = torch.einsum("nij,nj->ni", after[:, :size, :size], inside)
     cycle = torch.linalg.matrix_exp(matrix[:, :size, :size] * interval[:, None, None])
     identity = torch.eye(size, dtype=whole.dtype, device=whole.device)
-    found = torch.linalg.solve(identity - cycle, left[..., None])[..., 0]
+    # without elimination there is no steady state: what comes out is not finite, and its task alone is lost
+    found = torch.linalg.solve_ex(identity - cycle, left[..., None])[0][..., 0]
     blank = torch.zeros(*happened.time.shape, size + 1, dtype=whole.dtype, device=whole.device)
     return blank.index_put(at, torch.nn.functional.pad(found, (0, 1)))
