@@ -105,7 +105,11 @@ class Prior:
             return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
         import xarray as xr
 
-        if not isinstance(data, xr.Dataset) and self.model.histories and _tells_events(data, self.card):
+        if (
+            not isinstance(data, xr.Dataset)
+            and self.model.histories
+            and tells_events(headers_of(data), self.card)
+        ):
             return TaskSet.from_events(data, self.model, self.card)
         if isinstance(data, str | Path):
             return TaskSet.from_csv(Path(data), self.card, model=self.model)
@@ -116,7 +120,7 @@ class Prior:
 
     def for_data(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> Prior:
         """The same prior; where data tell of doses at times, with the model of its parameters that takes them."""
-        if not self.model.after_doses or not _tells_events(data, self.card):
+        if not self.model.after_doses or not _tells_events(data, self.model, self.card):
             return self
         return replace(self, model=find(self.model.after_doses).with_noise(self.model.noise))
 
@@ -307,13 +311,14 @@ class Prior:
         )
 
 
-def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, card: Card) -> bool:
-    """Whether data tell of doses at times: a table with NONMEM's columns or the card's, or arrays of events."""
-    if isinstance(data, TaskSet):
-        return bool(data.card.histories)
+def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, model: Model, card: Card) -> bool:
+    """Whether data tell of doses at times: a table with columns of NONMEM or the card, or arrays that a model lacks."""
     import xarray as xr
 
-    return "event" in data.dims if isinstance(data, xr.Dataset) else tells_events(headers_of(data), card)
+    if not isinstance(data, TaskSet | xr.Dataset):
+        return tells_events(headers_of(data), card)
+    dataset = data.dataset if isinstance(data, TaskSet) else data
+    return bool({name for name in dataset.data_vars if "event" in dataset[name].dims} - set(model.event_names))
 
 
 def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_derivatives_are_those_of_finite_differences_where_rates_meet(compartmen
               *((start[q], start[v]) for q, v in zip(structure.exchanges, structure.volumes[1:], strict=True)))[-1].rate
     ) if compartments > 1 else start["clearance"] / start["volume"]  # fmt: skip
     at = torch.tensor([1.0, 6.0], dtype=FLOAT)
-    given = Doses(*(torch.as_tensor(v) for v in vars(doses(100.0, 0.0)).values()))
+    given = Doses(*(torch.as_tensor(v) for v in vars(doses(100.0, 0.0)).values() if v is not None))
 
     def total(logs: torch.Tensor) -> torch.Tensor:
         values = {name: logs[i].exp() for i, name in enumerate(names)}
@@ -206,6 +207,43 @@ def test_records_with_a_weight_that_changes_agree_with_a_solver() -> None:
         if there == 6.0:
             state = state + np.array([80.0, 0.0])
     np.testing.assert_allclose(found, [expected[time] for time in (3.0, 8.0, 15.0)], rtol=1e-8)
+
+
+@pytest.mark.parametrize("compartments", [1, 2, 3])
+def test_doses_by_mouth_and_into_a_vein_of_one_patient_agree_with_a_solver(compartments: int) -> None:
+    structure = Structure(compartments, "first-order", lag=True, bioavailability=True)
+    model = compartment_model(structure, name="test_routes")
+    rows = {"dose": [50.0, 100.0, 80.0], "dose_time": [0.0, 4.0, 9.0], "dose_duration": [0.0, 0.0, 2.0],
+            "dose_compartment": [2.0, 1.0, 2.0], "dose_interval": [0.0] * 3, "dose_until": [NEVER] * 3}  # fmt: skip
+    inputs = {name: np.array([values]) for name, values in rows.items()}
+    values = {parameter.name: parameter.typical for parameter in model.parameters}
+    at = np.array([1.0, 4.2, 6.0, 10.0, 14.0])
+    exchange = [
+        (values[q], values[v]) for q, v in zip(structure.exchanges, structure.volumes[1:], strict=True)
+    ]
+    centre = values[structure.volumes[0]]
+
+    def rate(time: float, state: np.ndarray) -> np.ndarray:
+        gut, central, *others = state
+        entering = 40.0 if 9.0 <= time < 11.0 else 0.0
+        slopes = [-values["absorption_rate"] * gut,
+                  values["absorption_rate"] * gut - values["clearance"] / centre * central + entering]  # fmt: skip
+        for (flow, volume), amount in zip(exchange, others, strict=True):
+            net = flow * (central / centre - amount / volume)
+            slopes[1] -= net
+            slopes.append(net)
+        return np.array(slopes)
+
+    stops = sorted({0.0, 4.25, 9.0, 11.0, *at})
+    state, expected = np.zeros(compartments + 1), {}
+    for here, there in pairwise(stops):
+        state[1] += 50.0 * (here == 0.0)
+        state[0] += values["bioavailability"] * 100.0 * (here == 4.25)
+        span = (here, np.nextafter(there, 0.0))
+        state = solve_ivp(rate, span, state, "DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
+        expected[there] = state[1] / centre
+    found = model({"time": at, **inputs}, values)
+    np.testing.assert_allclose(found, [expected[time] for time in at], rtol=1e-8)
 
 
 def test_a_steady_state_without_elimination_is_lost_alone() -> None:

@@ -179,6 +179,25 @@ def test_what_a_model_cannot_do_is_said() -> None:
         read_events(table(DOSE, SAMPLE), one_compartment_bolus)
 
 
+def test_ways_in_are_told_by_compartments() -> None:
+    oral = ms.patients.two_compartment_first_order
+    header = [*HEADER, "CMT"]
+    vein = (1, 0, 100, 50, 1, 1, 0, 0, 0, ".", 2)
+    mouth = (1, 12, 200, 0, 1, 1, 0, 0, 0, ".", 1)
+    seen = (1, 14, 0, 0, 0, 0, 0, 0, 0, 5.0, 2)
+    data, _ = read_events(table(vein, mouth, seen, header=header), oral)
+    assert data["dose_compartment"].values.tolist() == [[2.0, 1.0]]
+    assert data["dose_duration"].values.tolist() == [[2.0, 0.0]]
+    with pytest.raises(InputError, match="row 0: an infusion that is to be absorbed is not modelled"):
+        read_events(table(vein[:-1], mouth[:-1], seen[:-1]), oral)
+    with pytest.raises(InputError, match="row 1: CMT 3 is no way in"):
+        read_events(table(vein, (*mouth[:-1], 3), seen, header=header), oral)
+    with pytest.raises(InputError, match="doses go into compartment 1 here and 2 before"):
+        read_events(table(vein, mouth, seen, header=header), iv)
+    with pytest.raises(InputError, match="an infusion needs a model whose doses tell their duration"):
+        read_events(table(vein, seen, header=header), ms.patients.one_compartment_zero_order)
+
+
 def test_what_is_an_event_table() -> None:
     assert looks_like_events(["ID", "TIME", "AMT", "DV"])
     assert not looks_like_events(["task", "time [h]", "dose [mg]", "concentration [mg/L]"])

@@ -249,6 +249,8 @@ def _inputs(calibration: Calibration, history: str, course: Course, size: float)
     new["time"] = points.to(like)[None]
     told = {f"{history}_{name}": column.default for name, column in columns.items()}
     told |= {history: size, f"{history}_duration": course.duration}
+    if course.duration > 0.0 and "compartment" in columns:  # what is infused goes into a vein
+        told[f"{history}_compartment"] = 2.0
     for name in model.event_names:
         if name == f"{history}_time":
             more = course.begins + course.gap * torch.arange(course.number).to(like)

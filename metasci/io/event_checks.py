@@ -342,6 +342,8 @@ def check_representable(fault: Faults, records: Records, model: Model) -> None:
                 f"{rule.sentence} needs a model whose doses tell their {column}, which "
                 f"'{model.name}' does not",
             )
+    if "compartment" in history.columns:
+        _refuse(_routes(records), fault)
     outputs = {"dvid", "output"} & model.inputs.keys()
     for name, which, takes, what in (
         ("CMT", gives, "compartment" in history.columns, "doses go into compartment"),
@@ -359,3 +361,19 @@ def check_representable(fault: Faults, records: Records, model: Model) -> None:
                 f"{what} {said[at]} here and {usual} before, but model '{model.name}' knows only one; "
                 "keep one kind, or take a model with several",
             )
+
+
+def _routes(records: Records) -> list[_Rule]:
+    """What a model of two ways in cannot be told: another way, or an infusion that is to be absorbed."""
+    way, infused = records.compartment, records.gives & (records.rate > 0)
+    return [
+        _Rule(
+            "CMT", records.gives & (way > 2), "CMT {} is no way in; it is 1 to be absorbed, 2 into the centre"
+        ),
+        _Rule(
+            "RATE",
+            infused & (way != 2),
+            "an infusion that is to be absorbed is not modelled; for one into a vein write CMT 2, for a dose by mouth "
+            "RATE 0",
+        ),
+    ]

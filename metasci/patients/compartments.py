@@ -14,18 +14,18 @@ from typing import Any
 
 from metasci.constraints import NonNegative
 from metasci.errors import InputError
+from metasci.math import where
 from metasci.model import Input, Model, Output, register
 from metasci.noise import Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Effect, factors
 from metasci.patients.regimen import Doses, doses
-from metasci.patients.superposition import absorbed, given
+from metasci.patients.superposition import absorbed, any_of, given
 
 __all__ = ["Structure", "compartment_model"]
 
 _ABSORPTION = ("none", "first-order", "zero-order")
-_DOSE = ("amount", "time", "duration", "interval", "until")
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,18 @@ class Structure:
         exchange = [values[name] for name in self.exchanges]
         responses = modes(values["clearance"], volume, *zip(exchange, peripheral, strict=True))
         lag = values["lag"] if self.lag else 0.0
+        fraction = values["bioavailability"] if self.bioavailability else 1.0
         if self.absorption == "first-order":
-            amount = absorbed(time, given_doses, responses, values["absorption_rate"], lag)
+            swallowed, injected = _by_route(given_doses)
+            amount = fraction * absorbed(time, swallowed, responses, values["absorption_rate"], lag)
+            if injected is not None:
+                amount = amount + given(time, injected, responses)
         else:
             if self.absorption == "zero-order":
                 lasting = (values["absorption_duration"] + 0.0 * time)[..., None]
                 given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
-            amount = given(time, given_doses, responses, lag)
-        return amount * (values["bioavailability"] if self.bioavailability else 1.0) / volume
+            amount = fraction * given(time, given_doses, responses, lag)
+        return amount / volume
 
     def along(self, time: Any, given_doses: Doses, told: Any, values: Mapping[str, Any]) -> Any:
         """The same along each patient's records, where parameters change; torch only.
@@ -224,16 +228,24 @@ def compartment_model(
     ]
     declared += [parameter for each in several.values() for effect in each for parameter in effect.learned]
     of_events = [f"dose_{covariate}" for covariate in changing]
+    history = doses(
+        amount,
+        time,
+        {key: needed[key] for key in changing},
+        infusions=structure.absorption != "zero-order",
+        routes=structure.absorption == "first-order" and not changing,
+    )
+    columns = [column for column in history.columns if column not in changing]
 
     def function(**values: Any) -> Any:
         at = values.pop("time")
-        keys = ("dose", *(f"dose_{part}" for part in _DOSE[1:]))
-        what = Doses(*(values.pop(key) for key in keys))
+        told = {column: values.pop(f"dose_{column}") for column in columns if f"dose_{column}" in values}
+        what = Doses.of(values.pop("dose"), values.pop("dose_time"), **told)
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
             return structure.concentration(at, what, factors(several, values, known))
-        told, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
-        return structure.along(at, what, told, factors(several, values, everywhere))
+        known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
+        return structure.along(at, what, known_at, factors(several, values, everywhere))
 
     model = Model(
         name=f"patients.{name}",
@@ -243,13 +255,23 @@ def compartment_model(
         parameters=ParameterSpace(tuple(declared)),
         noise=noise or Proportional((0.2,)),
         constraints=(NonNegative(),),
-        histories={"dose": doses(amount, time, {key: needed[key] for key in changing})},
+        histories={"dose": history},
         covariates=dict(covariates or {}),
         transforms=dict(transforms or {}),
         description=description,
         joint=bool(changing),
     )
     return register(model)
+
+
+def _by_route(what: Doses) -> tuple[Doses, Doses | None]:
+    """Doses to be absorbed, and those into the central compartment if there are any."""
+    if what.compartment is None or not any_of(what.compartment == 2.0):
+        return what, None
+    central = what.compartment == 2.0
+    nothing = 0.0 * what.amount
+    swallowed = replace(what, amount=where(central, nothing, what.amount))
+    return swallowed, replace(what, amount=where(central, what.amount, nothing))
 
 
 def _carried(

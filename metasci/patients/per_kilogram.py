@@ -83,7 +83,7 @@ def one_compartment_bolus(
 
 @equation(
     inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0)},
-    histories={"dose": doses()},
+    histories={"dose": doses(infusions=False)},
     output=_CONCENTRATION,
     parameters=_ORAL,
     noise=Additive((0.7,)),
@@ -92,7 +92,7 @@ def one_compartment_bolus(
     transforms={"weight": "log"},
 )
 def one_compartment_oral_per_kilogram(
-    time: Any, weight: Any, dose: Any, dose_time: Any, dose_duration: Any, dose_interval: Any, dose_until: Any,
+    time: Any, weight: Any, dose: Any, dose_time: Any, dose_interval: Any, dose_until: Any,
     *, absorption_rate: Any, clearance: Any, volume: Any,
 ) -> Any:  # fmt: skip
     """Concentration after any doses by mouth, with parameters per kilogram of body weight.
@@ -100,7 +100,7 @@ def one_compartment_oral_per_kilogram(
     `one_compartment_oral` for one dose at time zero. Source: superposition, Gibaldi and Perrier, Pharmacokinetics, 2nd
     ed. (1982).
     """
-    what = Doses(dose, dose_time, dose_duration, dose_interval, dose_until)
+    what = Doses.of(dose, dose_time, interval=dose_interval, until=dose_until)
     return absorbed(time, what, modes(clearance, volume), absorption_rate) / (volume * weight)
 
 

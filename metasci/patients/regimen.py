@@ -11,7 +11,14 @@ from metasci.model import EventColumn, History
 __all__ = ["Doses", "doses"]
 
 
-def doses(amount: str = "mg", time: str = "h", carried: Mapping[str, str] | None = None) -> History:
+def doses(
+    amount: str = "mg",
+    time: str = "h",
+    carried: Mapping[str, str] | None = None,
+    *,
+    infusions: bool = True,
+    routes: bool = False,
+) -> History:
     """The history of a model that takes boluses, infusions, steady states and resets.
 
     Parameters
@@ -20,17 +27,24 @@ def doses(amount: str = "mg", time: str = "h", carried: Mapping[str, str] | None
         Units.
     carried : mapping of str to str
         Properties of the patient that may change with time and are told at every event: name to unit.
+    infusions : bool
+        Whether doses may last; else they are given at once.
+    routes : bool
+        Whether doses enter by two ways, told by a column ``compartment``: 1 (where nothing is said) to be absorbed, 2
+        into the central compartment.
 
     Examples
     --------
     >>> list(doses("mg", "min").columns)
     ['duration', 'interval', 'until']
     """
-    columns = {
-        "duration": EventColumn(time, 0.0),
+    columns = {"duration": EventColumn(time, 0.0)} if infusions else {}
+    columns |= {
         "interval": EventColumn(time, 0.0),
         "until": EventColumn(time, float("inf")),
     }
+    if routes:
+        columns["compartment"] = EventColumn("1", 1.0)
     told = {name: EventColumn(unit, float("nan")) for name, unit in (carried or {}).items()}
     return History(amount, at="time", columns={**columns, **told})
 
@@ -51,6 +65,8 @@ class Doses:
         Where above zero, the dose has been given every so long since forever, last at `time`.
     until : array
         When the patient was reset, from which time on the dose counts no more; infinite if never.
+    compartment : array, optional
+        2 for doses into the central compartment of a drug that is else absorbed.
     """
 
     amount: Any
@@ -58,3 +74,19 @@ class Doses:
     duration: Any
     interval: Any
     until: Any
+    compartment: Any = None
+
+    @classmethod
+    def of(
+        cls,
+        amount: Any,
+        time: Any,
+        *,
+        interval: Any,
+        until: Any,
+        duration: Any = None,
+        compartment: Any = None,
+    ) -> Doses:
+        """Doses as a model's history tells them; without durations all are given at once."""
+        lasting = 0.0 * time if duration is None else duration
+        return cls(amount, time, lasting, interval, until, compartment)

@@ -16,7 +16,7 @@ from metasci.math import absolute, exp, expm1, maximum, minimum, sum, where
 from metasci.patients.disposition import Mode
 from metasci.patients.regimen import Doses
 
-__all__ = ["absorbed", "exponential_difference", "given", "mean_survival"]
+__all__ = ["absorbed", "any_of", "exponential_difference", "given", "mean_survival"]
 
 _COINCIDENT = 1e-3
 _SMALL = 1e-5
@@ -71,7 +71,7 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
     elapsed, counts, steady = _elapsed(time, doses, lag)
     amount = where(counts, doses.amount + 0.0 * elapsed, 0.0 * elapsed)
     # what does not depend on the rates comes first: it is the same for every exponential
-    if _any(doses.duration > 0.0):
+    if any_of(doses.duration > 0.0):
         during = minimum(elapsed, doses.duration)
         is_bolus = doses.duration <= 0.0
         part = where(
@@ -131,7 +131,7 @@ def _elapsed(time: Any, doses: Doses, lag: Any) -> tuple[Any, Any, Any]:
     since = time[..., None] - doses.time
     counts = (since >= 0.0) & (time[..., None] < doses.until)
     elapsed = since - _spread(lag, time)
-    steady = doses.interval > 0.0 if _any(doses.interval > 0.0) else None
+    steady = doses.interval > 0.0 if any_of(doses.interval > 0.0) else None
     if steady is not None:  # within the lag the dose before is still the last to have taken effect
         elapsed = where(steady & (elapsed < 0.0), elapsed + doses.interval, elapsed)
     return maximum(elapsed, 0.0 * elapsed), counts & (elapsed >= 0.0), steady
@@ -147,6 +147,6 @@ def _spread(value: Any, time: Any) -> Any:
     return (value + 0.0 * time)[..., None]
 
 
-def _any(mask: Any) -> bool:
+def any_of(mask: Any) -> bool:
     """Whether anything is true; yes, where that is not known before the numbers are."""
     return bool(mask.any()) if isinstance(mask, np.ndarray) or hasattr(mask, "numpy") else True
