@@ -18,6 +18,7 @@ __all__ = [
     "cos",
     "exp",
     "expm1",
+    "floor",
     "log",
     "log1p",
     "maximum",
@@ -77,6 +78,11 @@ def exp(x: Any) -> Any:
 def expm1(x: Any) -> Any:
     """Exponential minus one, accurate near zero."""
     return _call("expm1", x)
+
+
+def floor(x: Any) -> Any:
+    """Greatest whole number that is not above."""
+    return _call("floor", x)
 
 
 def log(x: Any) -> Any:

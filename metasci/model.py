@@ -20,11 +20,16 @@ __all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "fi
 
 @dataclass(frozen=True)
 class Input:
-    """A condition under which a measurement is made: its unit, and the range in which it makes sense."""
+    """A condition under which a measurement is made: its unit, and the range in which it makes sense.
+
+    One that is `constant` is to be the same for all measurements of a task: a weight that changed would change what
+    earlier doses have left.
+    """
 
     unit: str
     lower: float = -float("inf")
     upper: float = float("inf")
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,17 @@ class History:
         The input that dates the amounts.
     columns : mapping of str to EventColumn
         What else is told of each amount; a column ``duration`` of a history ``dose`` is called ``dose_duration``.
+    lasts : str
+        The parameter that says how long an amount takes to enter, if one does (NONMEM's RATE -2).
+    baseline : bool
+        Whether there is something to measure before the first amount.
     """
 
     unit: str
     at: str = "time"
     columns: Mapping[str, EventColumn] = field(default_factory=dict)
+    lasts: str = ""
+    baseline: bool = False
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,9 @@ def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, model:
     if not isinstance(data, TaskSet | xr.Dataset):
         return tells_events(headers_of(data), card)
     dataset = data.dataset if isinstance(data, TaskSet) else data
-    return bool({name for name in dataset.data_vars if "event" in dataset[name].dims} - set(model.event_names))
+    return bool(
+        {name for name in dataset.data_vars if "event" in dataset[name].dims} - set(model.event_names)
+    )
 
 
 def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:

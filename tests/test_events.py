@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import metasci as ms
 from metasci.errors import InputError
 from metasci.io.events import looks_like_events, read_events
 from metasci.io.regimen import Regimen
+from metasci.patients import Occasion, Power, Structure, compartment_model, one_compartment_bolus, quinidine
 from metasci.patients import one_compartment as iv
-from metasci.patients import one_compartment_bolus, quinidine
 
 HEADER = ["ID", "TIME", "AMT", "RATE", "EVID", "MDV", "ADDL", "II", "SS", "DV"]
 
@@ -72,8 +73,6 @@ def test_a_sample_before_a_dose_of_the_same_time_does_not_see_it() -> None:
         tasks = ms.TaskSet.from_events(table(DOSE, *order), iv)
         batch = tasks.batch(iv)
         z = np.array([[list(prior_like.values())]])
-        import torch
-
         predicted.append(float(iv.at(torch.as_tensor(z), batch.inputs)[0, 0]))
     assert predicted[0] == pytest.approx(100 / 40 * np.exp(-12 * 5 / 40), rel=1e-9)
     assert predicted[1] == pytest.approx(predicted[0] + 100 / 40, rel=1e-9)
@@ -146,8 +145,8 @@ def changed(row: tuple, **values: object) -> tuple:
             r"row 1: an amount of 10 stands on a row that is no dose",
         ),
         ((changed(DOSE, AMT=-5), SAMPLE), r"row 0: the amount -5 is negative"),
-        ((changed(DOSE, RATE=-1), SAMPLE), r"RATE -1 asks for a modelled rate"),
-        ((changed(DOSE, RATE=-2), SAMPLE), r"RATE -2 asks for a modelled rate or duration"),
+        ((changed(DOSE, RATE=-1), SAMPLE), r"RATE -1 asks for a rate or duration that is estimated"),
+        ((changed(DOSE, RATE=-2), SAMPLE), r"RATE -2 asks for a rate or duration that is estimated"),
         ((changed(DOSE, ADDL=2), SAMPLE), r"ADDL 2 needs II"),
         ((changed(DOSE, SS=1), SAMPLE), r"SS 1 needs II"),
         ((changed(DOSE, II=8), SAMPLE), r"II 8 needs ADDL or SS"),
@@ -295,3 +294,101 @@ def test_a_patient_without_measurements_is_the_typical_one_of_these_covariates()
     assert np.isfinite(fit.predict(time=[6.0, 600.0])["median"].values).all()
     with pytest.raises(InputError, match="not a number with a unit, such as '64 kg'"):
         infused.table(weight="sixty-four kg")
+
+
+def predicted(model: ms.Model, frame: pd.DataFrame, **values: float) -> np.ndarray:
+    """What a model says at the measurements of the first patient, with typical values but for some."""
+    inputs = ms.TaskSet.from_events(frame, model).batch(model).inputs
+    parameters = {one.name: values.get(one.name, one.typical) for one in model.parameters}
+    return model(
+        inputs, {name: torch.full((1, 1), value, dtype=torch.float64) for name, value in parameters.items()}
+    )[0].numpy()
+
+
+def test_a_change_recorded_after_a_sample_of_the_same_time_is_kept() -> None:
+    model = compartment_model(
+        Structure(1), name="test_carried", effects={"clearance": [Power("weight", "kg", 70.0, 0.75)]},
+        changing=("weight",),
+    )  # fmt: skip
+    header = ["ID", "TIME", "EVID", "AMT", "DV", "weight [kg]"]
+
+    def at(change: float) -> pd.DataFrame:
+        rows = [
+            (1, 0, 1, 100, ".", 70),
+            (1, 6, 0, 0, 1.0, 70),
+            (1, change, 2, 0, ".", 35),
+            (1, 24, 0, 0, 1.0, 35),
+        ]
+        return table(*rows, header=header)
+
+    np.testing.assert_allclose(predicted(model, at(6.0)), predicted(model, at(6.0 + 1e-12)), rtol=1e-9)
+    still = compartment_model(
+        Structure(1), name="test_still", effects={"clearance": [Power("weight", "kg", 70.0, 0.75)]}
+    )
+    with pytest.raises(InputError, match="weight of patient '1' changes from 70 to 35, but model"):
+        read_events(at(6.0), still)
+
+
+def test_occasions_change_clearance_from_then_on() -> None:
+    effects = {"clearance": [Occasion(parameter="clearance", count=2)]}
+    model = compartment_model(Structure(1), name="test_occasions", effects=effects)
+    rows = [(1, 0, 1, 100, ".", "."), (1, 12, 1, 100, ".", 2), (1, 14, 0, 0, 1.0, 2)]
+    frame = table(*rows, header=["ID", "TIME", "EVID", "AMT", "DV", "OCC"])
+    frame.loc[0, "OCC"] = 1
+    k1, k2 = 5 / 40 * np.exp(0.5), 5 / 40 * np.exp(-0.5)
+    found = predicted(model, frame, clearance_occasion_1=0.5, clearance_occasion_2=-0.5)
+    np.testing.assert_allclose(found, 100 / 40 * (np.exp(-12 * k1) + 1) * np.exp(-2 * k2), rtol=1e-9)
+    with pytest.raises(InputError, match="occasion"):
+        read_events(frame.assign(OCC=[1, 7, 7]), model)
+    with pytest.raises(InputError, match=r"OCC 1\.5 is no whole number"):
+        read_events(frame.assign(OCC=[1, 1.5, 1.5]), model)
+    with pytest.raises(InputError, match="from one occasion to the next"):
+        compartment_model(Structure(1, "first-order", lag=True), name="test_lagged", effects=effects)
+
+
+def test_bioavailability_is_that_of_the_occasion_of_the_dose() -> None:
+    effects = {"bioavailability": [Occasion(parameter="bioavailability", count=2)]}
+    model = compartment_model(Structure(1, bioavailability=True), name="test_fractions", effects=effects)
+    rows = [(1, 0, 1, 100, ".", 1), (1, 12, 1, 100, ".", 2), (1, 20, 0, 0, 1.0, 2)]
+    frame = table(*rows, header=["ID", "TIME", "EVID", "AMT", "DV", "OCC"])
+    found = predicted(model, frame, bioavailability_occasion_1=0.3, bioavailability_occasion_2=-0.5)
+    each = 0.7 * 100 / 40 * np.exp([0.3 - 20 / 8, -0.5 - 8 / 8])
+    np.testing.assert_allclose(found, each.sum(), rtol=1e-9)
+
+
+def test_a_dose_given_with_a_reset_is_lost_whatever_the_model() -> None:
+    effects = {"clearance": [Power("weight", "kg", 70.0, 0.75)]}
+    rows = [(1, 0, 1, 100, ".", 70), (1, 6, 1, 100, ".", 70), (1, 6, 4, 50, ".", 70), (1, 24, 0, 0, 1.0, 70)]
+    frame = table(*rows, header=["ID", "TIME", "EVID", "AMT", "DV", "weight [kg]"])
+    for changing in ((), ("weight",)):
+        model = compartment_model(Structure(1), name="test_resets", effects=effects, changing=changing)
+        np.testing.assert_allclose(predicted(model, frame), 50 / 40 * np.exp(-18 / 8), rtol=1e-9)
+
+
+def test_two_outputs_are_told_by_their_measurements() -> None:
+    model = ms.patients.indirect_response
+    header = ["ID", "TIME", "EVID", "AMT", "DV", "DVID"]
+    rows = [(1, 0, 0, 0, 95.0, 2), (1, 0, 1, 100, ".", "."), (1, 6, 0, 0, 8.0, 1), (1, 24, 0, 0, 60.0, 2)]
+    data, _ = read_events(table(*rows, header=header), model)
+    assert data["output"].values.tolist() == [[2.0, 1.0, 2.0]]
+    assert data["dose_time"].values.tolist() == [[1e-300]]  # after what was measured before it
+    rows[2] = (1, 6, 0, 0, 8.0, ".")
+    with pytest.raises(InputError, match="every measurement needs to say which output"):
+        read_events(table(*rows, header=header), model)
+    rows[2] = (1, 6, 0, 0, 8.0, 3)
+    with pytest.raises(InputError, match="row 2"):
+        read_events(table(*rows, header=header), model)
+
+
+def test_a_duration_that_the_model_estimates_is_rate_minus_two() -> None:
+    rows = (changed(DOSE, RATE=-2), SAMPLE)
+    data, _ = read_events(table(*rows), ms.patients.one_compartment_zero_order)
+    assert data["dose"].values.tolist() == [[100.0]]
+    with pytest.raises(InputError, match="zero-order absorption takes RATE -2"):
+        read_events(table(*rows), iv)
+
+
+def test_a_value_above_the_limit_is_not_below_it() -> None:
+    header = [*HEADER, "LLOQ", "BLQ"]
+    with pytest.raises(InputError, match="lies above the limit of quantification in LLOQ, but BLQ 1"):
+        read_events(table((*DOSE, 0.5, 0), (*SAMPLE, 0.5, 1), header=header), iv)

@@ -67,10 +67,10 @@ def clock(records: Records, time: Floats) -> tuple[Floats, int]:
 def order_at_equal_times(records: Records, time: Floats) -> tuple[Floats, Floats]:
     """Times of the measurements and of the doses of each row, told apart where rows have the same time.
 
-    A dose or reset that is recorded after a measurement of the same time is moved one rounding error up, so that the
-    measurement does not see it.
+    A dose, reset or change that is recorded after a measurement of the same time is moved one rounding error up, so
+    that the measurement does not see it.
     """
-    acts = records.gives | records.resets
+    acts = ~records.measures | records.gives | records.resets  # a row that only tells of a change acts, too
     steps = np.sort(np.concatenate([2 * np.flatnonzero(records.measures), 2 * np.flatnonzero(acts) + 1]))
     row, act = steps // 2, steps % 2 == 1
     joined = np.zeros(len(steps), dtype=bool)
@@ -145,7 +145,9 @@ def given_events(
     if carried:
         changes = np.flatnonzero(_changes(records, carried))
         blank = {"amount": 0.0, "duration": 0.0, "interval": 0.0, "until": np.nan, "compartment": np.nan}
-        more = {name: np.full(len(changes), value) for name, value in blank.items()} | {"time": time[changes]}
+        more = {name: np.full(len(changes), value) for name, value in blank.items()} | {
+            "time": given_time[changes]
+        }
         more |= {name: values[changes] for name, values in carried.items()}
         named = {name: np.concatenate([values, more[name]]) for name, values in named.items()}
         row = np.concatenate([row, changes])

@@ -69,7 +69,7 @@ class _Rule:
     sentence: str
 
 
-def records_of(fault: Faults, codes: NDArray[np.intp], require_output: bool) -> Records:
+def records_of(fault: Faults, codes: NDArray[np.intp], require_output: bool, lasts: str = "") -> Records:
     """What every row is, after checks of everything that a row says by itself.
 
     Parameters
@@ -80,9 +80,13 @@ def records_of(fault: Faults, codes: NDArray[np.intp], require_output: bool) -> 
         Which patient a row is of.
     require_output : bool
         Whether rows of measurements must hold one; else those without are places where a prediction is wanted.
+    lasts : str
+        The parameter that says how long a dose takes to enter, which RATE -2 asks for.
     """
     count = len(codes)
     given = {name: numbers(name, fault) for name in _NUMBERS if name in fault.headers}
+    if lasts and "RATE" in given:  # the model says so of every dose
+        given["RATE"] = np.where(given["RATE"] == -2, 0.0, given["RATE"])
     if "DV" in fault.headers:
         value, below = _limits(fault, given)
     else:
@@ -171,6 +175,11 @@ def _limits(fault: Faults, given: dict[str, Floats]) -> tuple[Floats, Flags]:
         ),
         _Rule(
             "DV",
+            counts & (flag == 1) & (value > limit),
+            "{} lies above the limit of quantification in LLOQ, but BLQ 1 says that it is below",
+        ),
+        _Rule(
+            "DV",
             counts & below & np.isnan(limit) & (value == 0),
             "the value is marked as below a limit, but a limit is not 0; "
             "write the limit in DV or in a column LLOQ",
@@ -209,8 +218,8 @@ def _row_rules(
         _Rule(
             "RATE",
             (rate == -1) | (rate == -2),
-            "RATE {} asks for a modelled rate or duration, which no model here has; "
-            "write the rate of the infusion, or 0 for a bolus",
+            "RATE {} asks for a rate or duration that is estimated, which this model does not have; "
+            "write the rate of the infusion, or 0 for a bolus (zero-order absorption takes RATE -2)",
         ),
         _Rule("RATE", rate < 0, "RATE {} is negative; write the rate of the infusion, or 0 for a bolus"),
         _Rule(
@@ -242,6 +251,10 @@ def _row_rules(
             "II {} needs ADDL or SS to say what is repeated",
         ),
         _Rule("CMT", (compartment < 0) | (compartment % 1 != 0), "CMT {} is no number of a compartment"),
+        *(
+            _Rule(name, given.get(name, blank) % 1 > 0, f"{name} {{}} is no whole number")
+            for name in ("DVID", "OCC")
+        ),
     ]
     if "AMT" not in given and gives.any():
         raise InputError(

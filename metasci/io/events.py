@@ -80,7 +80,8 @@ def read_events(
     where : str, optional
         What errors call the table.
     allow_before_dose : bool
-        Whether measurements before a patient's first dose are taken. A model without a baseline predicts zero there.
+        Whether measurements before a patient's first dose are taken, as they are if the model has a baseline. One
+        without predicts zero there.
     require_output : bool
         Whether every row of a measurement must hold one. Else rows without, or with MDV 1, ask for a prediction.
 
@@ -210,9 +211,15 @@ def _table(
         raise fault("ID", at, "the cell is empty, so nobody knows whose record it is")
     codes, labels = pd.factorize(names)
     time, is_hours = times(fault, codes, found["TIME"].unit if "TIME" in found else "h")
-    records = records_of(fault, codes, require_output)
+    history = model.histories[wanted.dose] if wanted.dose else None
+    records = records_of(fault, codes, require_output, history.lasts if history else "")
     check_order(
-        fault, records, time, [str(label) for label in labels], allow_before_dose, wanted.dose is not None
+        fault,
+        records,
+        time,
+        [str(label) for label in labels],
+        allow_before_dose or (history is not None and history.baseline),
+        wanted.dose is not None,
     )
     check_representable(fault, records, model)
 
@@ -242,7 +249,7 @@ def _table(
     infused = records.rate > 0
     duration = np.where(infused, records.amount / np.where(infused, records.rate, 1.0), 0.0)
     check_doses(fault, records, duration)
-    quantities, constant = _quantities(fault, known, model, wanted, codes, labels)
+    quantities, constant = _quantities(fault, known, model, wanted, records, labels)
     _check_limits(fault, model, wanted, time, records.measures, quantities)
     time, restarts = clock(records, time)
     observed, given_time = order_at_equal_times(records, time)
@@ -281,37 +288,53 @@ def _table(
 
 
 def _quantities(
-    fault: Faults, known: Columns, model: Model, wanted: Wanted, codes: NDArray[np.intp], labels: Any
+    fault: Faults, known: Columns, model: Model, wanted: Wanted, records: Records, labels: Any
 ) -> tuple[dict[str, Floats], dict[str, bool]]:
     """What the model is told beside time and doses, carried forward, and what of it a patient keeps throughout."""
     quantities, constant = {}, {}
+    codes = records.codes
     starts = np.searchsorted(codes, np.arange(len(labels)))
     for name, unit in wanted.quantities.items():
         if name not in known.found:
             continue
         raw = numbers(name, fault)
         item = known.found[name]
-        filled = carried_forward(
-            codes, convert(raw, item.unit, unit, f"{fault.where}, column '{item.header}'")
-        )
-        unknown = np.isnan(filled)
-        nothing = np.ones(len(labels), dtype=bool)
-        nothing[codes[~unknown]] = False
-        needed = name in model.inputs or name in wanted.carried
-        if (at := first(unknown & (needed | ~nothing[codes]))) is not None:
-            raise fault(name, at, f"{name} is missing at the first record of patient '{labels[codes[at]]}'")
-        changed = ~unknown & (filled != filled[starts][codes])
-        if name in model.covariates and (at := first(changed)) is not None:
+        converted = convert(raw, item.unit, unit, f"{fault.where}, column '{item.header}'")
+        if name == wanted.synonyms.get("DVID"):  # which output a measurement is of says nothing of other rows
+            if (at := first(records.measures & np.isnan(converted))) is not None:
+                raise fault(
+                    name, at, "the cell is empty, but every measurement needs to say which output it is"
+                )
+            quantities[name], constant[name] = np.where(records.measures, converted, np.nan), False
+            continue
+        filled = carried_forward(codes, converted)
+        if name == wanted.synonyms.get("OCC"):  # the first occasion begins before it is named
+            filled = carried_forward(codes[::-1], filled[::-1])[::-1]
+        _check_known(fault, name, filled, codes, labels, name in model.inputs or name in wanted.carried)
+        changed = ~np.isnan(filled) & (filled != filled[starts][codes])
+        fixed = name in model.covariates or model.inputs[name].constant
+        if fixed and (at := first(changed)) is not None:
             raise fault(
                 name,
                 at,
                 f"{name} of patient '{labels[codes[at]]}' changes from {fault.shown(name, int(starts[codes[at]]))} to "
-                f"{fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one "
-                "value, or take a model in which it changes",
+                f"{fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one value, or take a "
+                "model in which it changes",
             )
         quantities[name] = filled
         constant[name] = name in model.covariates or (name not in wanted.carried and not changed.any())
     return quantities, constant
+
+
+def _check_known(
+    fault: Faults, name: str, filled: Floats, codes: NDArray[np.intp], labels: Any, needed: bool
+) -> None:
+    """Refuse what is known from some record of a patient on only, or not at all where the model needs it."""
+    unknown = np.isnan(filled)
+    nothing = np.ones(len(labels), dtype=bool)
+    nothing[codes[~unknown]] = False
+    if (at := first(unknown & (needed | ~nothing[codes]))) is not None:
+        raise fault(name, at, f"{name} is missing at the first record of patient '{labels[codes[at]]}'")
 
 
 def _check_limits(

@@ -70,15 +70,15 @@ class Regimen:
     def __add__(self, other: Regimen) -> Regimen:
         return Regimen(self.doses + other.doses)
 
-    def oral(self, amount: float, unit: str = "mg", at: Time = 0.0) -> Regimen:
-        """A dose by mouth."""
+    def oral(self, amount: float | str, unit: str = "mg", at: Time = 0.0) -> Regimen:
+        """A dose by mouth, such as ``oral(320, "mg")`` or ``oral("320 mg")``."""
         return self._with(amount, unit, at, 0.0)
 
-    def bolus(self, amount: float, unit: str = "mg", at: Time = 0.0) -> Regimen:
+    def bolus(self, amount: float | str, unit: str = "mg", at: Time = 0.0) -> Regimen:
         """A dose at once, into a vein."""
         return self._with(amount, unit, at, 0.0)
 
-    def infusion(self, amount: float, unit: str = "mg", *, over: Time, at: Time = 0.0) -> Regimen:
+    def infusion(self, amount: float | str, unit: str = "mg", *, over: Time, at: Time = 0.0) -> Regimen:
         """A dose that goes into a vein evenly."""
         duration = _hours(over, "over")
         if duration <= 0.0:
@@ -106,6 +106,8 @@ class Regimen:
     ) -> pd.DataFrame:
         """The event table of these doses and of some measurements, ready for `Prior.calibrate`.
 
+        A sample at the very time of a dose stands before it.
+
         Parameters
         ----------
         times : sequence
@@ -130,16 +132,7 @@ class Regimen:
         measured = [np.nan] * len(times) if values is None else list(values)
         if len(measured) != len(times):
             raise InputError(f"there are {len(measured)} values for {len(times)} times.")
-        given = pd.DataFrame([
-            {
-                "TIME [h]": dose.at,
-                f"AMT [{amount}]": float(convert(np.asarray(dose.amount), dose.unit, amount, "dose")),
-                f"RATE [{amount}/h]": float(convert(np.asarray(dose.amount), dose.unit, amount, "dose"))
-                / dose.duration if dose.duration else 0.0,
-                "EVID": 1, "MDV": 1, "ADDL": dose.count - 1, "II [h]": dose.interval, "SS": int(dose.steady),
-            }
-            for dose in self.doses
-        ])  # fmt: skip
+        given = pd.DataFrame([row for dose in self.doses for row in _rows(dose, amount)])
         header = f"DV [{value_unit}]" if value_unit else "DV"
         seen = pd.DataFrame({"TIME [h]": [_hours(at, "times") for at in times], header: measured})
         seen["EVID"], seen["MDV"] = 0, [int(np.isnan(value)) for value in measured]
@@ -155,7 +148,9 @@ class Regimen:
         order = ["ID", "TIME [h]", f"AMT [{amount}]", f"RATE [{amount}/h]"]
         return rows[order + [column for column in rows.columns if column not in order]]
 
-    def _with(self, amount: float, symbol: str, at: Time, duration: float) -> Regimen:
+    def _with(self, amount: float | str, symbol: str, at: Time, duration: float) -> Regimen:
+        if isinstance(amount, str):
+            amount, symbol = _stated(amount, "dose")
         unit(symbol)
         if not (np.isfinite(amount) and amount > 0.0):
             raise InputError(f"a dose must be above zero, not {amount:g} {symbol}.")
@@ -167,10 +162,26 @@ class Regimen:
     def _repeated(self, interval: Time, asked: str, **changes: Any) -> Regimen:
         if not self.doses:
             raise InputError(f"{asked}: there is no dose yet to repeat.")
-        gap = _hours(interval, asked)
+        gap, now = _hours(interval, asked), self.doses[-1].interval
         if gap <= 0.0:
             raise InputError(f"{asked}: the interval must be above zero, not {gap:g} h.")
+        if now and gap != now:
+            raise InputError(f"{asked}: the dose is given every {now:g} h already, and not every {gap:g} h.")
         return Regimen((*self.doses[:-1], replace(self.doses[-1], interval=gap, **changes)))
+
+
+def _rows(dose: Dose, unit: str) -> list[dict[str, float]]:
+    """One row for each dose; of what is at steady state the first one says so."""
+    amount = float(convert(np.asarray(dose.amount), dose.unit, unit, "dose"))
+    rate = amount / dose.duration if dose.duration else 0.0
+    return [
+        {
+            "TIME [h]": dose.at + place * dose.interval, f"AMT [{unit}]": amount, f"RATE [{unit}/h]": rate, "EVID": 1,
+            "MDV": 1, "II [h]": dose.interval if dose.steady and not place else 0.0,
+            "SS": int(dose.steady and not place),
+        }
+        for place in range(dose.count)
+    ]  # fmt: skip
 
 
 def _stated(value: Any, asked: str) -> tuple[float, str]:

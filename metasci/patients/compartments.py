@@ -19,7 +19,7 @@ from metasci.model import Input, Model, Output, register
 from metasci.noise import Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
-from metasci.patients.effects import Effect, factors
+from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
 
@@ -132,6 +132,9 @@ class Structure:
 
         from metasci.patients.timeline import amounts, records
 
+        if self.bioavailability:  # the fraction in force when the dose is given
+            fraction = values["bioavailability"][:, None, : given_doses.time.shape[2]]
+            given_doses = replace(given_doses, amount=given_doses.amount * fraction)
         happened = records(time, given_doses, told)
         width = given_doses.time.shape[2] + time.shape[1]
 
@@ -153,8 +156,7 @@ class Structure:
         system = torch.stack([torch.stack(row, -1) for row in rows], -2)
         found = amounts(happened, system, size - 1 if oral else 0)
         central = found[..., 0] / volumes[0]
-        fraction = at("bioavailability").gather(1, happened.observation) if self.bioavailability else 1.0
-        return fraction * central.gather(1, happened.observation)
+        return central.gather(1, happened.observation)
 
 
 def compartment_model(
@@ -188,8 +190,8 @@ def compartment_model(
     effects : mapping of str to sequence of Effect, optional
         What covariates do to each parameter.
     changing : sequence of str
-        Covariates of the effects that change with time. A patient's predictions then follow the records, and cannot be
-        written in PyTensor.
+        Covariates of the effects that change with time, as occasions always do. A patient's predictions then follow
+        the records, and cannot be written in PyTensor. Any other is to be the same for all records of a patient.
     typical, spread : mapping of str to float, optional
         Instead of the ordinary ones.
     noise : Noise, optional
@@ -214,10 +216,17 @@ def compartment_model(
     """
     several = {key: tuple(value) for key, value in (effects or {}).items()}
     needed = {effect.covariate: effect.unit for each in several.values() for effect in each}
+    occasions = {
+        effect.covariate for each in several.values() for effect in each if isinstance(effect, Occasion)
+    }
+    changing = tuple(dict.fromkeys((*changing, *sorted(occasions))))
     if odd := sorted(set(changing) - set(needed)):
         raise InputError(f"'{odd[0]}' changes, but no effect takes it.")
     if changing and (structure.lag or structure.absorption == "zero-order"):
-        raise InputError("a lag and zero-order absorption are for models in which nothing changes with time.")
+        raise InputError(
+            "a lag and zero-order absorption are for models in which nothing changes with time, from one occasion to "
+            "the next either."
+        )
     declared = [
         replace(
             parameter,
@@ -234,8 +243,15 @@ def compartment_model(
         {key: needed[key] for key in changing},
         infusions=structure.absorption != "zero-order",
         routes=structure.absorption == "first-order" and not changing,
+        lasts="absorption_duration" if structure.absorption == "zero-order" else "",
     )
     columns = [column for column in history.columns if column not in changing]
+
+    limits = {
+        effect.covariate: Input(effect.unit, *effect.limits, constant=effect.covariate not in changing)
+        for each in several.values()
+        for effect in each
+    }
 
     def function(**values: Any) -> Any:
         at = values.pop("time")
@@ -250,7 +266,7 @@ def compartment_model(
     model = Model(
         name=f"patients.{name}",
         function=function,
-        inputs={"time": Input(time, lower=0.0), **{key: Input(unit) for key, unit in needed.items()}},
+        inputs={"time": Input(time, lower=0.0), **limits},
         output=output or Output("concentration", f"{amount}/{volume}", "concentration"),
         parameters=ParameterSpace(tuple(declared)),
         noise=noise or Proportional((0.2,)),

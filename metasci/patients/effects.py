@@ -16,6 +16,8 @@ from metasci.parameters import Parameter
 
 __all__ = ["Category", "Effect", "Exponential", "Linear", "Maturation", "Occasion", "Power", "factors"]
 
+_ABOVE_ZERO = 1e-9
+
 Number = float | Parameter
 """A fixed number, or one that is learned."""
 
@@ -39,6 +41,11 @@ class Effect:
     def learned(self) -> tuple[Parameter, ...]:
         """The numbers that are learned."""
         return tuple(value for value in vars(self).values() if isinstance(value, Parameter))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and greatest value of the covariate that make sense."""
+        return -float("inf"), float("inf")
 
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         """By what the parameter is multiplied, from the covariate and the learned numbers."""
@@ -64,6 +71,10 @@ class Power(Effect):
     reference: float = 1.0
     exponent: Number = 1.0
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        return _ABOVE_ZERO, float("inf")
+
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         return exp(self._number(self.exponent, learned) * log(value / self.reference))
 
@@ -83,6 +94,10 @@ class Maturation(Effect):
 
     half: Number = 50.0
     steepness: Number = 3.4
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return _ABOVE_ZERO, float("inf")
 
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         steepness = self._number(self.steepness, learned)
@@ -161,6 +176,10 @@ class Occasion(Effect):
     parameter: str = ""
     count: int = 2
     spread: float = 0.2
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return 1.0, float(self.count)
 
     @property
     def learned(self) -> tuple[Parameter, ...]:

@@ -173,7 +173,7 @@ _RESPONSE = Dynamics(
 
 @equation(
     inputs={**_TIME, "output": Input("1", lower=1.0, upper=2.0)},
-    histories={"dose": doses()},
+    histories={"dose": doses(baseline=True)},
     output=Output("value", "1", "concentration (mg/L) or response"),
     parameters=(
         Parameter("absorption_rate", "1/h", 1.0, positive=True, spread=0.5),

@@ -55,7 +55,7 @@ def one_compartment_oral(time: Any, dose: Any, *, absorption_rate: Any, clearanc
 
 
 @equation(
-    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0)},
+    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0, constant=True)},
     histories={"dose": History("mg", at="time")},
     output=_CONCENTRATION,
     parameters=_VEIN,
@@ -82,7 +82,7 @@ def one_compartment_bolus(
 
 
 @equation(
-    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0)},
+    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0, constant=True)},
     histories={"dose": doses(infusions=False)},
     output=_CONCENTRATION,
     parameters=_ORAL,
@@ -105,7 +105,7 @@ def one_compartment_oral_per_kilogram(
 
 
 @equation(
-    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0)},
+    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0, constant=True)},
     histories={"dose": doses()},
     output=_CONCENTRATION,
     parameters=_VEIN,

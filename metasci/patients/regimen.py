@@ -18,6 +18,8 @@ def doses(
     *,
     infusions: bool = True,
     routes: bool = False,
+    lasts: str = "",
+    baseline: bool = False,
 ) -> History:
     """The history of a model that takes boluses, infusions, steady states and resets.
 
@@ -32,6 +34,10 @@ def doses(
     routes : bool
         Whether doses enter by two ways, told by a column ``compartment``: 1 (where nothing is said) to be absorbed, 2
         into the central compartment.
+    lasts : str
+        The parameter that says how long a dose takes to enter.
+    baseline : bool
+        Whether there is something to measure before any dose.
 
     Examples
     --------
@@ -46,7 +52,7 @@ def doses(
     if routes:
         columns["compartment"] = EventColumn("1", 1.0)
     told = {name: EventColumn(unit, float("nan")) for name, unit in (carried or {}).items()}
-    return History(amount, at="time", columns={**columns, **told})
+    return History(amount, at="time", columns={**columns, **told}, lasts=lasts, baseline=baseline)
 
 
 @dataclass(frozen=True)

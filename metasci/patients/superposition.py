@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metasci.math import absolute, exp, expm1, maximum, minimum, sum, where
+from metasci.math import absolute, exp, expm1, floor, maximum, minimum, sum, where
 from metasci.patients.disposition import Mode
 from metasci.patients.regimen import Doses
 
@@ -87,7 +87,7 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
         if during is not None:
             left = left * mean_survival(rate * during)
         if steady is not None:
-            since = elapsed + doses.interval - doses.duration
+            since = where(steady, elapsed + doses.interval - doses.duration, 0.0 * elapsed)
             before = mean_survival(rate * doses.duration) * exp(-rate * since)
             before = amount * before * _repeated(rate, doses.interval, steady)
             left = left + where(steady, before, 0.0 * before)
@@ -133,7 +133,9 @@ def _elapsed(time: Any, doses: Doses, lag: Any) -> tuple[Any, Any, Any]:
     elapsed = since - _spread(lag, time)
     steady = doses.interval > 0.0 if any_of(doses.interval > 0.0) else None
     if steady is not None:  # within the lag the dose before is still the last to have taken effect
-        elapsed = where(steady & (elapsed < 0.0), elapsed + doses.interval, elapsed)
+        interval = where(steady, doses.interval, 1.0 + 0.0 * doses.interval)
+        late = steady & (elapsed < 0.0)
+        elapsed = where(late, elapsed - interval * floor(elapsed / interval), elapsed)
     return maximum(elapsed, 0.0 * elapsed), counts & (elapsed >= 0.0), steady
 
 

@@ -66,6 +66,9 @@ def records(time: Tensor, doses: Doses, told: Tensor) -> Records:
     amount, start, duration, interval, until = (
         values[:, 0] for values in (doses.amount, doses.time, doses.duration, doses.interval, doses.until)
     )
+    # what is given at the very time of a later reset is lost in it
+    amount = torch.where(until <= start, torch.zeros_like(amount), amount)
+    interval = torch.where(until <= start, torch.zeros_like(interval), interval)
     events, observed = start.shape[1], time.shape[1]
     blank = torch.zeros_like(start)
     infused = duration > 0.0
