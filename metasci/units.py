@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
 
-__all__ = ["convert", "registry", "same_dimension", "unit"]
+__all__ = ["convert", "magnitude", "registry", "same_dimension", "stated", "unit"]
 
 
 def _registry() -> pint.UnitRegistry[Any]:
@@ -116,3 +116,38 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
         raise InputError(f"{opening}'{from_unit}' cannot be converted to '{to_unit}'.")
     converted = registry.Quantity(numbers, source).to(target).magnitude
     return np.asarray(converted, dtype=np.float64)
+
+
+def stated(value: Any, asked: str) -> tuple[float, str]:
+    """A number and its unit, from a number, a text such as ``"64 kg"``, or a quantity; no unit where none is said.
+
+    Examples
+    --------
+    >>> stated("64 kg", "weight"), stated(3, "sex")
+    ((64.0, 'kg'), (3.0, ''))
+    """
+    if isinstance(value, str):
+        number, _, symbol = value.strip().partition(" ")
+        try:
+            unit(symbol.strip() or "1")
+            return float(number), symbol.strip()
+        except ValueError:
+            raise InputError(f"{asked}: '{value}' is not a number with a unit, such as '64 kg'.") from None
+    if hasattr(value, "magnitude"):
+        return float(value.magnitude), str(value.units)
+    try:
+        return float(value), ""
+    except (TypeError, ValueError):
+        raise InputError(f"{asked}: {value!r} is not a number.") from None
+
+
+def magnitude(value: Any, to_unit: str, asked: str) -> float:
+    """A number in a unit, from a number that is in it already, a text with a unit, or a quantity.
+
+    Examples
+    --------
+    >>> magnitude("30 min", "h", "over"), magnitude(0.5, "h", "over")
+    (0.5, 0.5)
+    """
+    number, symbol = stated(value, asked)
+    return float(convert(number, symbol, to_unit, asked)) if symbol else number

@@ -68,6 +68,47 @@ def test_a_target_out_of_reach_is_said_to_be(infant: ms.Calibration) -> None:
     assert not advice.reached
     assert any("comes nearest" in warning for warning in advice.warnings)
     assert "probability of 0 %" in str(advice)
+    assert advice.dose == 2.0  # the least drug would be the farthest from it
+    below = recommend(infant, Target("trough", 0.001, 0.002), doses=[1.0, 2.0], intervals=[24.0])
+    assert below.dose == 1.0
+
+
+def given(times: list[float], start: float | None, dose: float = 3.0) -> ms.dosing.Recommendation:
+    regimen = ms.Regimen()
+    for time in times:
+        regimen = regimen.bolus(20.0, at=time)
+    fit = ms.load("phenobarbital").calibrate(regimen.table([40.0], [30.0], weight="1.5 kg"))
+    return recommend(
+        fit, Target("trough", 10.0), doses=[dose], intervals=["12 h"], number=1, start=start, draws=50
+    )
+
+
+def test_the_next_dose_is_given_when_it_is_due() -> None:
+    assert given([0.0, 12.0, 24.0, 36.0], None).median == given([0.0, 12.0, 24.0, 36.0], 48.0).median
+    late = given([0.0, 12.0, 24.0, 36.0, 60.0], 48.0)
+    assert late.median == pytest.approx(given([0.0, 12.0, 24.0, 36.0], 48.0).median, rel=1e-12)
+    assert late.warnings[0].startswith("1 dose(s) of the record at or after 48 h are left out")
+
+
+def test_areas_of_fast_drugs_and_peaks_of_infusions_are_exact() -> None:
+    about = {"weight": "64 kg", "age": "58 year", "height": "166 cm", "lean_body_mass": "46.5 kg", "sex": 2}
+    fit = ms.load("remifentanil").calibrate(ms.Regimen().bolus(1.0, "ug").table(**about))
+    values = fit.parameters.set_index("name")["estimate"]
+    advice = recommend(
+        fit, Target("auc"), doses=["1 mg"], intervals=["1 day"], number=1, start=10.0, draws=2000
+    )
+    assert advice.median == pytest.approx(1000.0 / values["clearance"], rel=0.02)
+    options = {
+        "doses": [100.0],
+        "intervals": [60.0],
+        "number": 1,
+        "start": 5000.0,
+        "duration": 7.3,
+        "draws": 50,
+    }
+    peak = recommend(fit, Target("peak"), **options).median
+    finer = fit.predict(time=5000.0 + 7.3)  # of the bolus alone
+    assert peak > finer["median"].item()
 
 
 def test_share_of_time_above_a_threshold_is_exact_on_straight_lines() -> None:
@@ -88,6 +129,22 @@ def test_nonsense_is_refused(infant: ms.Calibration) -> None:
         recommend(patient, target, doses=[1.0], intervals=[12.0])
     with pytest.raises(InputError, match="knows no infusions"):
         recommend(infant, target, doses=[1.0], intervals=[12.0], duration=1.0)
+    for wrong, sentence in (
+        ({"number": 1.5}, "number: 1.5 is not a whole number"),
+        ({"draws": 0}, "draws: 0 is not a whole number"),
+        ({"start": -5.0}, "start: -5 lies before time zero"),
+        ({"duration": 13.0}, "an infusion lasts from 0 to the interval, 12"),
+        ({"doses": ["3 m"]}, "'m' cannot be converted to 'mg'"),
+        ({"intervals": ["often"]}, "not a number with a unit"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            recommend(infant, target, **{"doses": [1.0], "intervals": [12.0], **wrong})
+    with pytest.raises(InputError, match="from 0 to 1, and not 50"):
+        Target("time_above", low=50, threshold=1.0)
+    with pytest.raises(InputError, match="a threshold is a concentration"):
+        Target("time_above", low=0.5, threshold=-1.0)
+    with pytest.raises(InputError, match="are numbers"):
+        Target("trough", low="15 mg/L")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="must lie below"):
         Target("trough", 3.0, 2.0)
     with pytest.raises(InputError, match="a threshold belongs"):

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.calibration import Calibration
+from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
+from metasci.units import magnitude
 
 __all__ = ["Recommendation", "recommend"]
 
-_POINTS = 97
+_ALIKE = 0.01
 _UNINFORMED = 0.8
 NO_DEVICE = "This is research software and no medical device: a clinician decides the dose."
 
@@ -72,11 +74,11 @@ def recommend(
     calibration: Calibration,
     target: Target,
     *,
-    doses: Sequence[float],
-    intervals: Sequence[float],
+    doses: Sequence[float | str],
+    intervals: Sequence[float | str],
     number: int = 10,
-    start: float | None = None,
-    duration: float = 0.0,
+    start: float | str | None = None,
+    duration: float | str = 0.0,
     probability: float = 0.8,
     draws: int = 1000,
     seed: int = 0,
@@ -89,15 +91,16 @@ def recommend(
         Of one patient, whose doses so far go on to act.
     target : Target
         Judged in the interval after the last of the new doses.
-    doses : sequence of float
-        Sizes that can be given, in the model's unit: tablets, half tablets, syringes.
-    intervals : sequence of float
-        Between doses, in the model's unit of time.
+    doses : sequence of float or str
+        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``.
+    intervals : sequence of float or str
+        Between doses.
     number : int
         Doses to be given; ten come near a steady state of most drugs given once in a half-life.
-    start : float, optional
-        When the first is given; by default when the last record of the patient was made.
-    duration : float
+    start : float or str, optional
+        When the first is given; by default when it is due, the usual interval after the patient's last dose, but not
+        before the last record. Doses of the record from then on are left out.
+    duration : float or str
         Of each infusion; zero for a bolus or a dose by mouth.
     probability : float
         With which the target is to be reached.
@@ -108,12 +111,13 @@ def recommend(
     Returns
     -------
     Recommendation
-        The candidate that reaches the target most probably; of several within a hundredth, the one with the least drug.
+        The candidate that reaches the target most probably; of several within a hundredth, the one with the least
+        drug; where none reaches it, the one whose median lies nearest.
 
     Raises
     ------
     InputError
-        If the calibration has several patients, the model takes no doses, or sizes or intervals are not above zero.
+        If the calibration has several patients, the model takes no doses, or a number makes no sense.
 
     Examples
     --------
@@ -124,53 +128,75 @@ def recommend(
     12.0
     """
     model, history = _dosed(calibration)
-    sizes, gaps = _positive(doses, "doses"), _positive(intervals, "intervals")
-    if not 0.0 < probability < 1.0:
-        raise InputError(f"probability: {probability:g} is not between 0 and 1.")
-    begins = _last_record(calibration, history) if start is None else float(start)
+    time_unit = model.inputs["time"].unit
+    sizes = _positive(doses, model.histories[history].unit, "doses")
+    gaps = _positive(intervals, time_unit, "intervals")
+    lasting = magnitude(duration, time_unit, "duration")
+    begins = None if start is None else magnitude(start, time_unit, "start")
+    _check(number, begins, lasting, min(gaps), probability, draws)
     after, before = _draws(calibration, draws, seed, False), _draws(calibration, draws, seed, True)
+
+    def course_of(gap: float) -> Course:
+        first = next_due(calibration, history, gap) if begins is None else begins
+        return Course(first, gap, int(number), lasting)
+
     rows, quantities = [], {}
     for gap in gaps:
-        course = Course(begins, gap, number, duration)
-        curves = _curves(calibration, history, course, sizes, after)
+        course = course_of(gap)
+        curves = concentrations(calibration, history, course, sizes, after)
         for size, curve in zip(sizes, curves, strict=True):
             quantity = target.of(course.judged, curve)
             quantities[size, gap] = quantity
             low, middle, high = np.quantile(quantity, (0.05, 0.5, 0.95))
             rows.append((size, gap, float(target.holds(quantity).mean()), middle, low, high))
     table = pd.DataFrame(rows, columns=["dose", "interval", "probability", "median", "lower", "upper"])
-    near = table[table["probability"] >= table["probability"].max() - 0.01]
-    best = table.loc[(near["dose"] / near["interval"]).idxmin()]
+    best = _best(table, target)
     size, gap = float(best["dose"]), float(best["interval"])
-    course = Course(begins, gap, number, duration)
-    unlearned = target.of(course.judged, _curves(calibration, history, course, [size], before)[0])
+    course = course_of(gap)
+    unlearned = target.of(course.judged, concentrations(calibration, history, course, [size], before)[0])
     left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
-        f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to {high:.3g} "
-        f"{target.unit(units[2], units[1])})"
+        f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
+        f"{f'{high:.3g} {target.unit(units[2], units[1])}'.strip()})"
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
+    if late := doses_left_out(calibration, history, course):
+        warnings.insert(0, f"{late} dose(s) of the record at or after {course.begins:g} {units[1]} are left out: the "
+                        "new ones take their place.")  # fmt: skip
     return Recommendation(size, gap, chance, middle, low, high, reached, table, (*warnings, NO_DEVICE), words)
 
 
-@dataclass(frozen=True)
-class Course:
-    """Doses to be given: when the first is, how far apart, how many, and how long each takes."""
+def _best(table: pd.DataFrame, target: Target) -> pd.Series:
+    """The row that reaches the target most probably with least drug, or whose median lies nearest to it."""
+    most = table["probability"].max()
+    if most > _ALIKE:
+        near = table[table["probability"] >= most - _ALIKE]
+        return table.loc[(near["dose"] / near["interval"]).idxmin()]
+    median = table["median"].clip(lower=1e-300)
+    below = np.log(max(target.low, 1e-300)) - np.log(median)
+    above = np.log(median) - np.log(target.high)
+    return table.loc[np.maximum(below, above).idxmin()]
 
-    begins: float
-    gap: float
-    number: int
-    duration: float
 
-    @property
-    def judged(self) -> NDArray[np.float64]:
-        """Times in the interval after the last dose, to just before the next one would be."""
-        last = self.begins + (self.number - 1) * self.gap
-        return np.asarray(last + np.linspace(0.0, self.gap * (1.0 - 1e-9), _POINTS))
+def _check(
+    number: int, start: float | None, duration: float, gap: float, probability: float, draws: int
+) -> None:
+    """Refuse numbers that make no sense."""
+    if not 0.0 < probability < 1.0:
+        raise InputError(f"probability: {probability:g} is not between 0 and 1.")
+    for what, count in (("number", number), ("draws", draws)):
+        if count != int(count) or count < 1:
+            raise InputError(f"{what}: {count:g} is not a whole number above zero.")
+    if start is not None and start < 0.0:
+        raise InputError(f"start: {start:g} lies before time zero.")
+    if not 0.0 <= duration <= gap:
+        raise InputError(
+            f"duration: an infusion lasts from 0 to the interval, {gap:g}, and not {duration:g}."
+        )
 
 
 def _log_variance(quantity: NDArray[np.float64]) -> float:
@@ -184,23 +210,16 @@ def _dosed(calibration: Calibration) -> tuple[Any, str]:
             f"a dose is recommended to one patient, not to {len(calibration.batch)}; select one."
         )
     if len(model.histories) != 1:
-        raise InputError(f"'{model.name}' takes no doses at times, so that none can be recommended.")
+        hint = "; calibrate from an event table or a Regimen" if model.after_doses else ""
+        raise InputError(f"'{model.name}' takes no doses at times, so that none can be recommended{hint}.")
     return model, next(iter(model.histories))
 
 
-def _positive(values: Sequence[float], what: str) -> list[float]:
-    found = sorted({float(value) for value in values})
+def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:
+    found = sorted({magnitude(value, unit, what) for value in values})
     if not found or found[0] <= 0.0 or not np.isfinite(found).all():
         raise InputError(f"{what}: give one or more numbers above zero.")
     return found
-
-
-def _last_record(calibration: Calibration, history: str) -> float:
-    inputs, mask = calibration.batch.inputs, calibration.batch.mask
-    given = inputs[f"{history}_time"][inputs[history] > 0.0]
-    seen = inputs["time"].expand(mask.shape)[mask]
-    records = torch.cat([given.ravel(), seen.ravel()])
-    return float(records.max()) if len(records) else 0.0
 
 
 def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tensor:
@@ -214,50 +233,6 @@ def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tens
     white = torch.randn(draws, centre.shape[0], generator=generator, dtype=centre.dtype)
     root = torch.linalg.cholesky_ex(mixture.covariance[:, 0]).L
     return centre + mixture.shift[level, 0] + torch.einsum("dij,dj->di", root[level], white)
-
-
-def _curves(
-    calibration: Calibration, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
-) -> list[NDArray[np.float64]]:
-    """Concentrations (draw, time) for every size of dose.
-
-    Where amounts add up, as in linear compartments, two sizes say what all others do; a third tells whether they do.
-    """
-    model = calibration.prior.model
-
-    def at(size: float) -> NDArray[np.float64]:
-        inputs = _inputs(calibration, history, course, size)
-        with torch.no_grad():
-            wide = {name: values.expand(len(drawn), *values.shape[1:]) for name, values in inputs.items()}
-            return np.asarray(model.at(drawn[:, None, :], wide).numpy())
-
-    most = max(sizes)
-    low, middle, high = at(0.0), at(0.5 * most), at(most)
-    if np.allclose(middle, 0.5 * (low + high), rtol=1e-9, atol=1e-12 * np.abs(high).max()):
-        return [low + size / most * (high - low) for size in sizes]
-    return [at(size) for size in sizes]
-
-
-def _inputs(calibration: Calibration, history: str, course: Course, size: float) -> dict[str, Tensor]:
-    """The patient's inputs at the times judged, new doses after those so far, (1, point) or (1, 1, event)."""
-    batch, model = calibration.batch, calibration.prior.model
-    columns = model.histories[history].columns
-    if course.duration > 0.0 and "duration" not in columns:
-        raise InputError(f"'{model.name}' knows no infusions: leave `duration` at zero.")
-    like, points = batch.inputs["time"], torch.as_tensor(course.judged)
-    new = {name: batch.inputs[name][:, -1:].expand(1, len(points)) for name in model.inputs}
-    new["time"] = points.to(like)[None]
-    told = {f"{history}_{name}": column.default for name, column in columns.items()}
-    told |= {history: size, f"{history}_duration": course.duration}
-    if course.duration > 0.0 and "compartment" in columns:  # what is infused goes into a vein
-        told[f"{history}_compartment"] = 2.0
-    for name in model.event_names:
-        if name == f"{history}_time":
-            more = course.begins + course.gap * torch.arange(course.number).to(like)
-        else:
-            more = torch.full((course.number,), told[name]).to(like)
-        new[name] = torch.cat([batch.inputs[name], more.expand(1, 1, -1)], 2)
-    return new
 
 
 def _warnings(

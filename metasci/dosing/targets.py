@@ -48,10 +48,19 @@ class Target:
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise InputError(f"a target is one of {', '.join(_KINDS)}, not '{self.kind}'.")
+        numbers = (self.low, self.high, self.threshold or 0.0, 1.0 if self.per is None else self.per)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise InputError(
+                "a target's low, high, threshold and per are numbers, in the units of the output and of time."
+            )
         if not self.low < self.high:
             raise InputError(f"a target's low ({self.low:g}) must lie below its high ({self.high:g}).")
         if (self.kind == "time_above") != (self.threshold is not None):
             raise InputError("a threshold belongs to the target time_above, and to no other.")
+        if self.threshold is not None and self.threshold < 0.0:
+            raise InputError(f"a threshold is a concentration, which {self.threshold:g} cannot be.")
+        if self.kind == "time_above" and not 0.0 <= self.low <= 1.0:
+            raise InputError(f"time_above is a share of the interval, from 0 to 1, and not {self.low:g}.")
 
     def of(self, times: NDArray[np.float64], concentration: NDArray[np.float64]) -> NDArray[np.float64]:
         """The quantity of each curve, (curve,).
@@ -77,15 +86,15 @@ class Target:
         return (quantity >= self.low) & (quantity <= self.high)
 
     def unit(self, output: str, time: str) -> str:
-        """The quantity's unit."""
-        return {"auc": f"{output}*{time}", "time_above": "1"}.get(self.kind, output)
+        """The quantity's unit; empty for a share."""
+        return {"auc": f"{output}*{time}", "time_above": ""}.get(self.kind, output)
 
     def words(self, output: str, time: str) -> str:
         """The target in words."""
         name = {"auc": "area under the curve", "time_above": f"share of time above {self.threshold:g} {output}"
                 if self.threshold is not None else ""}.get(self.kind, self.kind)  # fmt: skip
         unit = self.unit(output, time)
-        shown = "" if unit == "1" else f" {unit}"
+        shown = f" {unit}" if unit else ""
         if not np.isfinite(self.high):
             return f"{name} of at least {self.low:g}{shown}"
         return f"{name} between {self.low:g} and {self.high:g}{shown}"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from metasci.errors import InputError
-from metasci.units import convert, unit
+from metasci.units import convert, magnitude, stated, unit
 
 __all__ = ["Dose", "Regimen"]
 
@@ -56,9 +56,9 @@ class Regimen:
 
     Examples
     --------
-    >>> loading = Regimen().infusion(1000, "mg", over="30 min").every("8 h", 3)
-    >>> loading.table(times=[7.9], values=[12.5]).iloc[:, :4].values.tolist()
-    [['patient', 0.0, 1000.0, 2000.0], ['patient', 7.9, nan, nan]]
+    >>> loading = Regimen().infusion(1000, "mg", over="30 min").every("8 h", 2)
+    >>> loading.table(times=["8 h"], values=[12.5]).iloc[:, 1:4].values.tolist()
+    [[0.0, 1000.0, 2000.0], [8.0, nan, nan], [8.0, 1000.0, 2000.0]]
     """
 
     doses: tuple[Dose, ...] = ()
@@ -143,14 +143,14 @@ class Regimen:
             rows[header] = np.nan
         rows.insert(0, "ID", id)
         for name, value in covariates.items():
-            number, symbol = _stated(value, name)
+            number, symbol = stated(value, name)
             rows[f"{name} [{symbol}]" if symbol else name] = number
         order = ["ID", "TIME [h]", f"AMT [{amount}]", f"RATE [{amount}/h]"]
         return rows[order + [column for column in rows.columns if column not in order]]
 
     def _with(self, amount: float | str, symbol: str, at: Time, duration: float) -> Regimen:
         if isinstance(amount, str):
-            amount, symbol = _stated(amount, "dose")
+            amount, symbol = stated(amount, "dose")
         unit(symbol)
         if not (np.isfinite(amount) and amount > 0.0):
             raise InputError(f"a dose must be above zero, not {amount:g} {symbol}.")
@@ -184,29 +184,6 @@ def _rows(dose: Dose, unit: str) -> list[dict[str, float]]:
     ]  # fmt: skip
 
 
-def _stated(value: Any, asked: str) -> tuple[float, str]:
-    """A number and its unit, from a number, a text such as ``"64 kg"``, or a quantity."""
-    if isinstance(value, str):
-        number, _, symbol = value.strip().partition(" ")
-        try:
-            unit(symbol.strip() or "1")
-            return float(number), symbol.strip()
-        except ValueError:
-            raise InputError(f"{asked}: '{value}' is not a number with a unit, such as '64 kg'.") from None
-    if hasattr(value, "magnitude"):
-        return float(value.magnitude), str(value.units)
-    return float(value), ""
-
-
 def _hours(value: Time, asked: str) -> float:
     """Hours, from a number of them, a text with a unit, or a quantity."""
-    if isinstance(value, str):
-        number, _, symbol = value.strip().partition(" ")
-        try:
-            value = float(number) * unit(symbol.strip() or "h")
-        except ValueError:
-            raise InputError(f"{asked}: '{value}' is not a time with a unit, such as '12 h'.") from None
-    quantity: Any = value
-    if hasattr(quantity, "magnitude"):
-        return float(convert(np.asarray(quantity.magnitude, float), str(quantity.units), "h", asked))
-    return float(quantity)
+    return magnitude(value, "h", asked)

@@ -1,0 +1,117 @@
+"""A course of further doses of one patient, and the concentrations that follow from draws of the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metasci.calibration import Calibration
+from metasci.errors import InputError
+
+__all__ = ["Course", "concentrations", "doses_left_out", "next_due"]
+
+_POINTS, _EARLY = 97, 128
+
+
+@dataclass(frozen=True)
+class Course:
+    """Doses to be given: when the first is, how far apart, how many, and how long each takes."""
+
+    begins: float
+    gap: float
+    number: int
+    duration: float
+
+    @property
+    def judged(self) -> NDArray[np.float64]:
+        """Times in the interval after the last dose, to just before the next one would be; closer after a dose."""
+        last = self.begins + (self.number - 1) * self.gap
+        shares = [np.linspace(0.0, 1.0, _POINTS), np.geomspace(1e-4, 1.0, _EARLY)]
+        if self.duration > 0.0:  # the peak of an infusion is at its end
+            end = self.duration / self.gap
+            shares.append(
+                np.append(
+                    end * np.linspace(0.0, 1.0, 17), end + (1.0 - end) * np.geomspace(1e-4, 1.0, _EARLY)
+                )
+            )
+        within = np.unique(np.concatenate(shares))
+        return np.asarray(last + self.gap * np.minimum(within, 1.0 - 1e-9))
+
+
+def next_due(calibration: Calibration, history: str, gap: float) -> float:
+    """When the next dose is due: an interval after the last one, but not before the last record.
+
+    The interval is that of the patient's last two doses, or `gap` if there was one only.
+    """
+    inputs, mask = calibration.batch.inputs, calibration.batch.mask
+    amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
+    given = np.unique(at[amount > 0.0].round(9))
+    seen = inputs["time"].expand(mask.shape)[mask].numpy()
+    latest = float(seen.max()) if len(seen) else 0.0
+    if not len(given):
+        return latest
+    usual = float(given[-1] - given[-2]) if len(given) > 1 else 0.0
+    if not usual and f"{history}_interval" in inputs:
+        usual = float(
+            inputs[f"{history}_interval"].ravel()[int(np.argmax(np.where(amount > 0.0, at, -np.inf)))]
+        )
+    return max(latest, float(given[-1]) + (usual or gap))
+
+
+def doses_left_out(calibration: Calibration, history: str, course: Course) -> int:
+    """How many doses of the record are due when the course begins or later: the course takes their place."""
+    inputs = calibration.batch.inputs
+    return int(((inputs[history] > 0.0) & (inputs[f"{history}_time"] >= course.begins)).sum())
+
+
+def concentrations(
+    calibration: Calibration, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
+) -> list[NDArray[np.float64]]:
+    """Concentrations (draw, time) for every size of dose.
+
+    Where amounts add up, as in linear compartments, two sizes say what all others do; a third tells whether they do.
+    """
+    model = calibration.prior.model
+
+    def at(size: float) -> NDArray[np.float64]:
+        inputs = _inputs(calibration, history, course, size)
+        with torch.no_grad():
+            wide = {name: values.expand(len(drawn), *values.shape[1:]) for name, values in inputs.items()}
+            return np.asarray(model.at(drawn[:, None, :], wide).numpy())
+
+    most = max(sizes)
+    low, middle, high = at(0.0), at(0.5 * most), at(most)
+    if np.allclose(middle, 0.5 * (low + high), rtol=1e-9, atol=1e-12 * np.abs(high).max()):
+        return [low + size / most * (high - low) for size in sizes]
+    return [at(size) for size in sizes]
+
+
+def _inputs(calibration: Calibration, history: str, course: Course, size: float) -> dict[str, Tensor]:
+    """The patient's inputs at the times judged, new doses after those so far, (1, point) or (1, 1, event)."""
+    batch, model = calibration.batch, calibration.prior.model
+    columns = model.histories[history].columns
+    if course.duration > 0.0 and "duration" not in columns:
+        raise InputError(f"'{model.name}' knows no infusions: leave `duration` at zero.")
+    like, points = batch.inputs["time"], torch.as_tensor(course.judged)
+    new = {name: batch.inputs[name][:, -1:].expand(1, len(points)) for name in model.inputs}
+    new["time"] = points.to(like)[None]
+    told = {f"{history}_{name}": column.default for name, column in columns.items()}
+    told |= {history: size, f"{history}_duration": course.duration}
+    if course.duration > 0.0 and "compartment" in columns:  # what is infused goes into a vein
+        told[f"{history}_compartment"] = 2.0
+    before = batch.inputs[f"{history}_time"] < course.begins
+    for name in model.event_names:
+        so_far = batch.inputs[name]
+        if name == f"{history}_time":
+            more = course.begins + course.gap * torch.arange(course.number).to(like)
+        else:
+            more = torch.full((course.number,), told[name]).to(like)
+        if name == history:
+            so_far = torch.where(before, so_far, torch.zeros_like(so_far))
+        new[name] = torch.cat([so_far, more.expand(1, 1, -1)], 2)
+    return new
