@@ -28,6 +28,7 @@ from metasci.model import Model, find, registered
 from metasci.noise import Additive, Combined, LogNormal, Proportional
 from metasci.parameters import Parameter
 from metasci.tasks import Batch, TaskSet
+from metasci.units import convert, stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,6 +153,39 @@ class Prior:
         tasks = prior.read(data)
         batch = prior.batch(tasks)
         return Calibration(prior, tasks, batch, prior.adapt(batch, device))
+
+    def typical(self, **covariates: Any) -> Calibration:
+        """What is expected of a task of which nothing is measured, only covariates are known.
+
+        Parameters
+        ----------
+        **covariates : number, str or quantity
+            With their units, ``weight="1.5 kg"``; a number alone has the unit 1.
+
+        Raises
+        ------
+        InputError
+            If the prior knows no such covariate, or its model needs one that is not given.
+
+        Examples
+        --------
+        >>> fit = load("phenobarbital").typical(weight="1.5 kg")
+        >>> fit.parameters["estimate"].round(4).tolist() == fit.parameters["prior"].round(4).tolist()
+        True
+        """
+        told = {name: stated(value, name) for name, value in covariates.items()}
+        known = {**self.model.covariates, **{name: one.unit for name, one in self.model.inputs.items()}}
+        for name in told:
+            if name not in known:
+                raise InputError(
+                    f"the prior '{self.name}' knows no covariate '{name}'; known are {', '.join(known)}."
+                )
+        if self.model.histories or self.model.after_doses:
+            import pandas as pd
+
+            row = {f"{name} [{symbol or 1}]": value for name, (value, symbol) in told.items()}
+            return self.calibrate(pd.DataFrame([{"ID": "typical", "TIME": 0.0, "EVID": 2, "DV": "", **row}]))
+        return self.calibrate(_unmeasured(self, told))
 
     def calibrate_many(
         self,
@@ -309,6 +343,30 @@ class Prior:
             card=Card.from_dict(description["data"], where=f"{path}, data"),
             training=dict(description["training"]),
         )
+
+
+def _unmeasured(prior: Prior, told: Mapping[str, tuple[float, str]]) -> TaskSet:
+    """One task without a measurement, under conditions in the middle of those that the prior was learned from."""
+    import xarray as xr
+
+    model, card = prior.model, prior.card
+    ranges = prior.training.get("ranges", {})
+    variables: dict[str, Any] = {
+        model.output.name: (("task", "observation"), [[np.nan]], {"units": model.output.unit})
+    }
+    for name, one in model.inputs.items():
+        middle = float(np.mean(ranges[name])) if name in ranges else 1.0
+        value = convert(*told[name], one.unit, name) if name in told else middle
+        variables[name] = (("task", "observation"), np.full((1, 1), value), {"units": one.unit})
+    for name, unit in model.covariates.items():
+        if name in card.covariates:
+            value, symbol = told.get(name, (np.nan, ""))
+            variables[name] = (
+                ("task",),
+                [float(convert(value, symbol or unit, unit, name))],
+                {"units": unit},
+            )
+    return TaskSet.from_dataset(xr.Dataset(variables, {"task": ["typical"]}), card, "the typical task", model)
 
 
 def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, model: Model, card: Card) -> bool:

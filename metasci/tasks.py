@@ -298,12 +298,13 @@ class TaskSet:
                 arrays[name] = repeat_last(values, there)
         for name, given in model.histories.items():
             for key, unit in ((name, given.unit), (f"{name}_time", model.inputs[given.at].unit)):
-                arrays[key] = np.nan_to_num(self._values(key, unit, f"model '{model.name}'"))[:, None, :]
+                told_events = _one_or_more(self._values(key, unit, f"model '{model.name}'"))
+                arrays[key] = np.nan_to_num(told_events)[:, None, :]
             for column, told in given.columns.items():
                 key = f"{name}_{column}"
                 blank = np.full(arrays[name].shape, told.default)
                 if key in self.dataset:
-                    values = self._values(key, told.unit, f"model '{model.name}'")[:, None, :]
+                    values = _one_or_more(self._values(key, told.unit, f"model '{model.name}'"))[:, None, :]
                     blank = np.where(np.isnan(values), blank, values)
                 arrays[key] = blank
         output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
@@ -336,3 +337,8 @@ class TaskSet:
         if name in model.covariates and name not in self.dataset:
             return np.full(len(self), np.nan)
         return self._values(name, model.covariates.get(name), "the covariates")
+
+
+def _one_or_more(events: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Events (task, event), with one that is blank where nobody has any."""
+    return events if events.shape[1] else np.full((len(events), 1), np.nan)

@@ -105,6 +105,26 @@ def test_steady_state_is_what_a_very_long_treatment_leads_to(
     np.testing.assert_allclose(steady, long, rtol=1e-10)
 
 
+def test_a_long_infusion_beside_a_steady_state_stays_finite() -> None:
+    zero = np.zeros((2, 1, 1))
+    amount, lasting, interval = (
+        np.array(pair)[:, None, None] for pair in ((100.0, 20000.0), (0.0, 2000.0), (12.0, 0.0))
+    )
+    given_doses = Doses(amount, zero, lasting, interval, zero + NEVER)
+    values = {"clearance": np.full((2, 1), 40.0), "volume": np.full((2, 1), 40.0)}
+    found = Structure(1).concentration(np.full((2, 1), 10.0), given_doses, values)
+    np.testing.assert_allclose(found[1], 10.0 / 40.0 * (1.0 - np.exp(-10.0)), rtol=1e-12)
+
+
+def test_a_lag_of_more_than_an_interval_at_steady_state_moves_the_curve() -> None:
+    structure, zero = Structure(1, lag=True), np.zeros((1, 1))
+    given_doses = Doses(zero + 100.0, zero, zero, zero + 4.0, zero + NEVER)
+    at = np.array([0.5, 1.5, 3.9])
+    values = {"clearance": 5.0, "volume": 40.0, "lag": 9.0}
+    short = structure.concentration(at, given_doses, {**values, "lag": 1.0})
+    np.testing.assert_allclose(structure.concentration(at, given_doses, values), short, rtol=1e-12)
+
+
 def test_rates_that_meet_lose_no_accuracy() -> None:
     at, given = np.array([0.5, 2.0, 9.0]), doses(100.0, 0.0)
     structure = Structure(1, "first-order")

@@ -496,3 +496,21 @@ def test_a_real_steel_from_three_readings() -> None:
     )
     off = ahead["median"].values[0] - rows["hardness [HRC]"].to_numpy()
     assert np.sqrt(np.mean(off**2)) < 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "covariates"),
+    [
+        ("phenobarbital", {"weight": "1500 g", "apgar": 7}),
+        ("remifentanil", {"weight": "70 kg", "age": "40 year"}),
+        ("alloy_fatigue", {}),
+    ],
+)
+def test_the_typical_task_is_the_prior_s_start(name: str, covariates: dict[str, object]) -> None:
+    fit = ms.load(name).typical(**covariates)
+    table = fit.parameters
+    np.testing.assert_array_equal(table["estimate"], table["prior"])
+    known = [list(fit.prior.covariates.names).index(key) for key in covariates]
+    assert not bool(torch.isnan(fit.batch.covariates[0, known]).any())
+    with pytest.raises(InputError, match="knows no covariate 'length'"):
+        ms.load(name).typical(length=3)

@@ -34,11 +34,7 @@ class Course:
         shares = [np.linspace(0.0, 1.0, _POINTS), np.geomspace(1e-4, 1.0, _EARLY)]
         if self.duration > 0.0:  # the peak of an infusion is at its end
             end = self.duration / self.gap
-            shares.append(
-                np.append(
-                    end * np.linspace(0.0, 1.0, 17), end + (1.0 - end) * np.geomspace(1e-4, 1.0, _EARLY)
-                )
-            )
+            shares += [end * np.linspace(0.0, 1.0, 17), end + (1.0 - end) * np.geomspace(1e-4, 1.0, _EARLY)]
         within = np.unique(np.concatenate(shares))
         return np.asarray(last + self.gap * np.minimum(within, 1.0 - 1e-9))
 

@@ -50,9 +50,7 @@ class Target:
             raise InputError(f"a target is one of {', '.join(_KINDS)}, not '{self.kind}'.")
         numbers = (self.low, self.high, self.threshold or 0.0, 1.0 if self.per is None else self.per)
         if not all(isinstance(number, int | float) for number in numbers):
-            raise InputError(
-                "a target's low, high, threshold and per are numbers, in the units of the output and of time."
-            )
+            raise InputError("a target's low, high, threshold and per are numbers, in the model's units.")
         if not self.low < self.high:
             raise InputError(f"a target's low ({self.low:g}) must lie below its high ({self.high:g}).")
         if (self.kind == "time_above") != (self.threshold is not None):
