@@ -9,31 +9,23 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.io.arrays import below_name
-from metasci.io.cards import Card, Column
-from metasci.io.checks import Faults, check_limits
-from metasci.io.event_arrays import Events, carried_forward, clock, given_events, order_at_equal_times, packed
+from metasci.io.cards import Card
+from metasci.io.checks import Faults
+from metasci.io.event_arrays import clock, given_events, order_at_equal_times
 from metasci.io.event_cells import first, numbers, read_cells, texts, times, without_comments
-from metasci.io.event_checks import (
-    Flags,
-    Floats,
-    Records,
-    check_doses,
-    check_order,
-    check_representable,
-    records_of,
-)
+from metasci.io.event_checks import Floats, check_doses, check_order, check_representable, records_of
 from metasci.io.event_columns import Columns, Wanted, find_columns, looks_like_events, tells_events, wanted_by
+from metasci.io.event_dataset import Table, assemble_events
+from metasci.io.event_quantities import check_quantities, quantities_of
 from metasci.units import convert
 
 if TYPE_CHECKING:
@@ -147,7 +139,7 @@ def read_events(
     known = find_columns(frame, model, wanted, columns or {}, units or {}, where)
     _need(known, model, wanted, require_output, where)
     table = _table(frame, known, model, wanted, where, allow_before_dose, require_output)
-    dataset, card = _assemble(table, known, model, wanted)
+    dataset, card = assemble_events(table, known, model, wanted)
     dataset.attrs |= {
         "checksum": checksum,
         "rows": len(frame),
@@ -159,21 +151,6 @@ def read_events(
         **{key: _bare_of(known, frame, header) for key, header in (columns or {}).items()},
     }
     return dataset, replace(card, events=given)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A checked table: what each row is, measurement times, events, and quantities by the model's names."""
-
-    labels: list[str]
-    records: Records
-    observed: Floats
-    events: Events
-    quantities: dict[str, Floats]
-    constant: dict[str, bool]
-    notes: dict[str, NDArray[Any]]
-    counts: dict[str, Any]
-    dropped: list[str]
 
 
 def _need(known: Columns, model: Model, wanted: Wanted, require_output: bool, where: str) -> None:
@@ -201,7 +178,7 @@ def _table(
     where: str,
     allow_before_dose: bool,
     require_output: bool,
-) -> _Table:
+) -> Table:
     """Read, check and convert everything."""
     found = known.found
     cells = {name: frame.iloc[:, item.position] for name, item in found.items()}
@@ -249,8 +226,8 @@ def _table(
     infused = records.rate > 0
     duration = np.where(infused, records.amount / np.where(infused, records.rate, 1.0), 0.0)
     check_doses(fault, records, duration)
-    quantities, constant = _quantities(fault, known, model, wanted, records, labels)
-    _check_limits(fault, model, wanted, time, records.measures, quantities)
+    quantities, constant = quantities_of(fault, known, model, wanted, records, labels)
+    check_quantities(fault, model, wanted, time, records.measures, quantities)
     time, restarts = clock(records, time)
     observed, given_time = order_at_equal_times(records, time)
     events = given_events(
@@ -274,7 +251,7 @@ def _table(
         "passed_over": {**records.passed_over, "additional doses due after a reset": events.cut_off},
     }
     dropped = [header for header in told if header not in notes]
-    return _Table(
+    return Table(
         [str(label) for label in labels],
         records,
         observed,
@@ -285,147 +262,6 @@ def _table(
         counts,
         dropped,
     )
-
-
-def _quantities(
-    fault: Faults, known: Columns, model: Model, wanted: Wanted, records: Records, labels: Any
-) -> tuple[dict[str, Floats], dict[str, bool]]:
-    """What the model is told beside time and doses, carried forward, and what of it a patient keeps throughout."""
-    quantities, constant = {}, {}
-    codes = records.codes
-    starts = np.searchsorted(codes, np.arange(len(labels)))
-    for name, unit in wanted.quantities.items():
-        if name not in known.found:
-            continue
-        raw = numbers(name, fault)
-        item = known.found[name]
-        converted = convert(raw, item.unit, unit, f"{fault.where}, column '{item.header}'")
-        if name == wanted.synonyms.get("DVID"):  # which output a measurement is of says nothing of other rows
-            if (at := first(records.measures & np.isnan(converted))) is not None:
-                raise fault(
-                    name, at, "the cell is empty, but every measurement needs to say which output it is"
-                )
-            quantities[name], constant[name] = np.where(records.measures, converted, np.nan), False
-            continue
-        filled = carried_forward(codes, converted)
-        if name == wanted.synonyms.get("OCC"):  # the first occasion begins before it is named
-            filled = carried_forward(codes[::-1], filled[::-1])[::-1]
-        _check_known(fault, name, filled, codes, labels, name in model.inputs or name in wanted.carried)
-        changed = ~np.isnan(filled) & (filled != filled[starts][codes])
-        fixed = name in model.covariates or model.inputs[name].constant
-        if fixed and (at := first(changed)) is not None:
-            raise fault(
-                name,
-                at,
-                f"{name} of patient '{labels[codes[at]]}' changes from {fault.shown(name, int(starts[codes[at]]))} to "
-                f"{fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one value, or take a "
-                "model in which it changes",
-            )
-        quantities[name] = filled
-        constant[name] = name in model.covariates or (name not in wanted.carried and not changed.any())
-    return quantities, constant
-
-
-def _check_known(
-    fault: Faults, name: str, filled: Floats, codes: NDArray[np.intp], labels: Any, needed: bool
-) -> None:
-    """Refuse what is known from some record of a patient on only, or not at all where the model needs it."""
-    unknown = np.isnan(filled)
-    nothing = np.ones(len(labels), dtype=bool)
-    nothing[codes[~unknown]] = False
-    if (at := first(unknown & (needed | ~nothing[codes]))) is not None:
-        raise fault(name, at, f"{name} is missing at the first record of patient '{labels[codes[at]]}'")
-
-
-def _check_limits(
-    fault: Faults,
-    model: Model,
-    wanted: Wanted,
-    time: Floats,
-    measures: Flags,
-    quantities: Mapping[str, Floats],
-) -> None:
-    """Refuse inputs outside of the model's limits where something is measured."""
-    by_clock = "TIME" not in fault.headers
-    source = {wanted.time: "DATETIME" if by_clock else "TIME", **{name: name for name in quantities}}
-    known = Faults(
-        fault.where,
-        {name: fault.headers[key] for name, key in source.items()},
-        {name: fault.cells[key] for name, key in source.items()},
-        fault.rows,
-    )
-    values = {wanted.time: np.where(measures, time, np.nan), **quantities}
-    units = {name: item.unit for name, item in model.inputs.items()} | wanted.quantities
-    check_limits(Card.from_model(model), model, values, units, known)
-
-
-def _assemble(table: _Table, known: Columns, model: Model, wanted: Wanted) -> tuple[xr.Dataset, Card]:
-    """The Dataset and its card."""
-    count, records = len(table.labels), table.records
-    fixed = {name: wanted.quantities[name] for name, same in table.constant.items() if same}
-    card = Card.from_model(model, fixed)
-    taken = {column.name for column in card.columns} | {"observation", "event"}
-    free = [item for item in known.unused if item.header in table.notes and item.bare not in taken]
-    columns = tuple(Column(item.header, item.bare, "note") for item in free)
-    card = replace(card, columns=(*card.columns, *columns))
-    rows = _places(records)
-    codes = records.codes[rows]
-    varying = [name for name in card.inputs if name != wanted.time]
-    value = np.where(records.measures, records.value, np.nan)
-    here = [_times(table, rows), value[rows], records.below[rows].astype(float)]
-    arrays = packed(codes, count, *here, *(table.quantities[name][rows] for name in varying))
-    below = below_name(card)
-    observed = dict(zip((wanted.time, card.output.name, below, *varying), arrays, strict=True))
-    if not records.below.any():
-        del observed[below]
-    units = {column.name: column.unit for column in card.columns} | {below: "1"}
-    variables: dict[str, Any] = {
-        name: (("task", "observation"), values, {"units": units[name]}) for name, values in observed.items()
-    }
-    if wanted.dose:
-        keys = {wanted.dose: "amount", f"{wanted.dose}_time": "time"}
-        keys |= {f"{wanted.dose}_{name}": name for name in model.histories[wanted.dose].columns}
-        units |= {f"{wanted.dose}_time": units[wanted.time]}
-        told = packed(table.events.codes, count, *(table.events.values[key] for key in keys.values()))
-        variables |= {
-            name: (("task", "event"), values, {"units": units[name]})
-            for name, values in zip(keys, told, strict=True)
-            if name in (wanted.dose, f"{wanted.dose}_time") or not np.isnan(values).all()
-        }
-    starts = np.searchsorted(records.codes, np.arange(count))
-    for name in card.covariates:
-        values = table.quantities[name][starts] if name in table.quantities else np.full(count, np.nan)
-        variables[name] = (("task",), values, {"units": units[name]})
-    coords: dict[str, Any] = {"task": np.array(table.labels).astype(str)}
-    coords |= {item.bare: ("task", table.notes[item.header].astype(str)) for item in free}
-    missing = [name for name in card.covariates if np.isnan(variables[name][1]).any()]
-    attrs = {
-        "name": card.name,
-        "output": card.output.name,
-        "title": card.title,
-        "source": card.source,
-        "licence": card.licence,
-        "simulated": str(card.simulated).lower(),
-        "missing_covariates": ", ".join(missing),
-        "dropped": ", ".join(item.header for item in known.unused if item not in free),
-    }
-    return xr.Dataset(variables, coords, attrs), card
-
-
-def _places(records: Records) -> NDArray[np.intp]:
-    """Rows of measurements, and the last row of a patient without any: a place to predict at."""
-    measured = np.zeros(int(records.codes.max()) + 1, dtype=bool)
-    measured[records.codes[records.measures]] = True
-    last = np.diff(records.codes, append=-1) != 0
-    return np.flatnonzero(records.measures | (last & ~measured[records.codes]))
-
-
-def _times(table: _Table, rows: NDArray[np.intp]) -> Floats:
-    """When measurements were made; where nothing was measured, one unit of time after the last record or dose."""
-    last = np.zeros(len(table.labels))
-    np.maximum.at(last, table.records.codes, table.observed)
-    np.maximum.at(last, table.events.codes, table.events.values["time"])
-    return np.where(table.records.measures[rows], table.observed[rows], last[table.records.codes[rows]] + 1.0)
 
 
 def _bare_of(known: Columns, frame: pd.DataFrame, header: str) -> str:
