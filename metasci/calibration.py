@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from metasci.constraints.verdicts import rounding, verdicts
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
@@ -24,6 +25,7 @@ from metasci.tasks import Batch, TaskSet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from metasci.constraints import Collocation
     from metasci.prior import Prior
 
 __all__ = ["Calibration"]
@@ -243,15 +245,30 @@ class Calibration:
 
         return warnings_of(self)
 
-    def laws(self) -> pd.DataFrame:
-        """Each physical law: whether every task keeps it at its measured conditions, and by how much not."""
-        broken = self.problem.violation(self.adapted.coordinates).detach() * self.prior.model.noise.typical[0]
-        rows = []
-        for law, values in zip(self.prior.model.constraints, broken, strict=True):
-            worst = values.max(1).values
-            for name, value in zip(self.batch.names, worst.tolist(), strict=True):
-                rows.append({"task": name, "law": law.law, "satisfied": value <= 1e-9, "violation": value})
-        return pd.DataFrame(rows, columns=["task", "law", "satisfied", "violation"])
+    def laws(self, collocation: Collocation | None = None) -> pd.DataFrame:
+        """Each physical law: whether every task keeps it, where it is broken most, and by how much.
+
+        Parameters
+        ----------
+        collocation : metasci.constraints.Grid or QuasiRandom, optional
+            Where to look beside the measured conditions; by default where the model says.
+
+        Returns
+        -------
+        DataFrame
+            A row for each law and task: task, law, satisfied, violation (the greatest, in the output's unit), points
+            (that were looked at), broken (share of them), and each input's value at the greatest violation, in the
+            model's unit; missing where the law is satisfied.
+        """
+        model = self.prior.model
+        problem = self.problem
+        if collocation is not None:
+            problem = replace(problem, model=replace(model, collocation=collocation))
+        inputs, mask = problem.checked
+        at = self.adapted.coordinates[:, None, :]
+        negligible = rounding(model.at(at, inputs).expand(mask.shape), mask, model.noise.typical[0])
+        shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
+        return verdicts(model.constraints, problem.broken(at), shown, mask, self.batch.names, negligible)
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
         """Everything as a labelled Dataset (task, parameter[, observation])."""
@@ -312,7 +329,7 @@ class Calibration:
         return data
 
     def to_json(self, level: float = 0.9) -> dict[str, Any]:
-        """Parameters, noise and warnings as plain numbers and text."""
+        """Parameters, noise, physical laws and warnings as plain numbers and text."""
         rows = self.table(level).replace({np.nan: None}).to_dict("records")
         if len(self.tasks) == 1:
             rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
@@ -322,6 +339,7 @@ class Calibration:
             "tasks": list(self.batch.names),
             "parameters": rows,
             "noise": self.noise,
+            "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
             "warnings": self.warnings,
         }
 

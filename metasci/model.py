@@ -9,11 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
+
+if TYPE_CHECKING:
+    from metasci.constraints import Collocation
 
 __all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "find", "register", "registered"]
 
@@ -83,6 +86,8 @@ class Model:
     noise : Noise
     constraints : tuple
         Physical laws (`metasci.constraints`) that hold, or are to hold, for the output.
+    collocation : metasci.constraints.Grid or QuasiRandom, optional
+        Where the laws are checked and penalised beside the measured points.
     covariates : mapping of str to str
         Known properties of a task that may shift its parameters: name to unit.
     transforms : mapping of str to str
@@ -116,6 +121,7 @@ class Model:
     transforms: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     joint: bool = False
+    collocation: Collocation | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
@@ -159,6 +165,7 @@ def equation(
     transforms: Mapping[str, str] | None = None,
     name: str | None = None,
     joint: bool = False,
+    collocation: Collocation | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -190,6 +197,7 @@ def equation(
             transforms=dict(transforms or {}),
             description=inspect.cleandoc(function.__doc__ or ""),
             joint=joint,
+            collocation=collocation,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}

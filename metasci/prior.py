@@ -284,7 +284,8 @@ class Prior:
         transforms = tuple(covariate["transform"] for covariate in description["covariates"])
         if odd := set(transforms) - {"identity", "log", "sqrt"}:
             raise InputError(f"{path}: the transform '{min(odd)}' is not known to this version of metasci.")
-        _check_state(state, method, len(model.parameters), len(names), len(model.noise.scales), path)
+        sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
+        _check_state(state, method, sizes, path)
         moved = [state.pop(f"covariates/{name}") for name in ("centre", "scale", "correlation")]
         return cls(
             name=str(description["name"]),
@@ -336,8 +337,11 @@ def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model
     return model.with_noise(_NOISES[kind](typical) if typical else _NOISES[kind]())
 
 
-def _check_state(state: State, method: Method, size: int, covariates: int, scales: int, path: Path) -> None:
-    """Refuse tensors that are missing, of another shape, or not finite."""
+def _check_state(state: State, method: Method, sizes: tuple[int, int, int, int], path: Path) -> None:
+    """Refuse tensors that are missing, of another shape, or not finite; sizes are of parameters, covariates, noise
+    scales and laws.
+    """
+    size, covariates, scales, laws = sizes
     shapes: dict[str, tuple[int, ...]] = {
         "covariates/centre": (covariates,),
         "covariates/scale": (covariates,),
@@ -349,7 +353,7 @@ def _check_state(state: State, method: Method, size: int, covariates: int, scale
         shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
         shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
     elif isinstance(method, GradientMethod):
-        shapes |= method.shapes(size, covariates, scales)
+        shapes |= method.shapes(size, covariates, scales, laws)
     for name, shape in shapes.items():
         value = state.get(name)
         if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):
