@@ -43,6 +43,7 @@ from metasci.meta import (
     NetworkEpisode,
     Outer,
     adapt,
+    compile_meta_gradient,
     initial,
     law_weights,
     meta_gradient,
@@ -238,7 +239,7 @@ LAWS = (
     Even("x", weight=0.5),
     Convex("x", weight=0.01),
     Limit("x", 0.5, 0.7),
-    Integral("x", 0.0, 1.0, 0.9),
+    Integral("x", 0.0, 1.0, 0.9, nodes=4),
     Residual("dy/dx = 0", lambda at, y, d: d("x"), scale="x", weight=0.1),
 )
 COLLOCATION = QuasiRandom({"x": (-1.0, 3.0)}, count=7)
@@ -526,6 +527,30 @@ def test_meta_gradient_of_a_network_under_laws_against_central_differences() -> 
             numeric = (values[0] - values[1]) / 2e-6
             assert float(slopes[name].reshape(-1)[k]) == pytest.approx(numeric, rel=1e-5, abs=1e-7)
     assert float(slopes["log_penalty"].abs().min()) > 0.0
+
+
+def test_laws_can_be_traced(monkeypatch) -> None:
+    """Tracing is tested here, without the minutes that a compiler takes."""
+    monkeypatch.setattr(torch, "compile", lambda graph, backend: graph)
+    network = perceptron()
+    method, equation, of_equation = equation_episode()
+    laws = NETWORK_LAWS[:3]
+    of_network = initial(named.maml(1), network.start()) | law_weights(laws, 0.3, network.start())
+    lawful = network_episode(network, laws=laws, collocation=POINTS)
+    for composition, episode, learned in (
+        (dataclasses.replace(method.composition(0.002), steps=1), equation, of_equation),
+        (named.maml(1), lawful, of_network),
+    ):
+        quick = compile_meta_gradient(composition, episode, learned)
+        assert quick.holds_for(episode)
+        loss, slopes = quick(episode, learned)
+        expected, gradient = meta_gradient(composition, episode, learned)
+        torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+        for name, slope in gradient.items():
+            torch.testing.assert_close(slopes[name], slope, rtol=1e-8, atol=1e-12)
+    same = network_episode(network, laws=laws, collocation=QuasiRandom(POINTS.ranges, 6))
+    assert quick.holds_for(same)
+    assert not quick.holds_for(dataclasses.replace(lawful, outer=2.0))
 
 
 def test_a_network_learns_to_be_lawful_and_weights_of_laws_are_learned_beside() -> None:

@@ -185,7 +185,8 @@ class LawfulEpisode:
 
     def fixed(self) -> tuple[Any, ...]:
         """What is not a tensor: a traced program holds for episodes that share it."""
-        return (*self.episode.fixed(), self.laws, self.features, self.collocation, self.inner, self.outer)
+        told = (self.laws, self.features, self.collocation)
+        return (*self.episode.fixed(), told, self.inner, self.outer)
 
     def tensors(self) -> dict[str, Any]:
         """All tensors, by field."""
