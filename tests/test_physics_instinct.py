@@ -36,8 +36,10 @@ def test_laws_in_meta_training_reach_the_side_that_nobody_measured() -> None:
     table = comparison.table.set_index("way")
     assert list(table.index) == [way.name for way in WAYS]
     without, taught = table.loc["no penalty"], table.loc["penalty in meta-training"]
-    assert taught["uneven, mean"] < 0.3 * without["uneven, mean"]
-    assert taught["error, x in -3..0"] < without["error, x in -3..0"]
+    assert taught["uneven"] < 0.3 * without["uneven"]
+    assert taught["error left"] < without["error left"]
+    assert table.loc["laws by construction", "uneven"] == 0.0
+    assert table.loc["laws by construction", "negative"] == 0.0
     assert (comparison.weights.filter(like="learned") > 0.0).all(axis=None)
     assert "±" in summary(comparison.table).iloc[0, 0]
     with torch.no_grad():

@@ -5,14 +5,13 @@
 Simulated tasks f(x) = (a + b·cos ωx)² on |x| ≤ 4.5 share two laws: they are even and never below zero. A small network
 learns from old tasks, then makes one inner step on five noisy measurements of a new one. Four ways to tell it the laws
 are compared: not at all, by a penalty in the step of the new task only, by a penalty on what the step leads to in
-meta-training, and by a penalty in both, with weights inside the step that are learned. Ten steps show what a penalty at
-test time can do with more time. Either the old tasks were measured on both sides, so that they show the laws
-themselves, or on the side x > 0 only.
+meta-training, and by a penalty in both, with weights inside the step that are learned. Beside them stand a network
+that cannot break the laws, and ten steps, to show what a penalty at test time can do with more time. Either the old
+tasks were measured on both sides, so that they show the laws themselves, or on the side x > 0 only.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metasci.constraints import Even, Grid, NonNegative, QuasiRandom
 from metasci.meta import (
@@ -35,6 +34,7 @@ from metasci.meta import (
     named,
 )
 from metasci.meta.inner import Parameters
+from metasci.studies.even_functions import INSIDE, NOISE, OUTSIDE, Tasks, network, simulated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,6 @@ __all__ = [
 
 SIDES = ("both", "right")
 LAWS = (Even("x"), NonNegative())
-INSIDE, OUTSIDE, NOISE = 3.0, 4.5, 0.1
 _EVERYWHERE = QuasiRandom({"x": (-OUTSIDE, OUTSIDE)}, count=32)
 _CHECKED = Grid({"x": tuple(torch.linspace(-OUTSIDE, OUTSIDE, 91, dtype=torch.float64).tolist())})
 _METHOD = named.meta_sgd(steps=1, step_size=0.01)
@@ -66,7 +65,7 @@ class Way:
     """How a network is told the laws.
 
     By their weight in what meta-training judges, by learned weights inside the step, by a weight in the new task's
-    steps.
+    steps, or by a network that cannot break them.
     """
 
     name: str
@@ -74,6 +73,7 @@ class Way:
     learned: bool = False
     at_test_time: bool = False
     steps: int = 1
+    constructed: bool = False
 
 
 WAYS = (
@@ -82,6 +82,7 @@ WAYS = (
     Way("penalty in meta-training", judged=1.0),
     Way("ten times that penalty", judged=10.0),
     Way("penalty in both", judged=1.0, learned=True),
+    Way("laws by construction", constructed=True),
     Way("no penalty, 10 steps", steps=10),
     Way("at test time, 10 steps", at_test_time=True, steps=10),
 )
@@ -97,63 +98,6 @@ class Setting:
     new: int = 400
     shots: int = 5
     hidden: int = 40
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """Simulated tasks: their coefficients (task, 1), and noisy measurements (task, measurement)."""
-
-    coefficients: Tensor
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def truth(self, x: Tensor) -> Tensor:
-        """The functions without noise, (task, point)."""
-        a, b, frequency = self.coefficients
-        return (a + b * torch.cos(frequency * x)).square()
-
-    def episode(self, network: Network, shots: int, index: Tensor | None = None) -> NetworkEpisode:
-        """The first measurements as support, the others as query."""
-        x, y = (values if index is None else values[index] for values in (self.x, self.y))
-        x, y = x[..., None], y[..., None]
-        return NetworkEpisode(network, x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:])
-
-
-def simulated(count: int, measured: int, sides: str, seed: int) -> Tasks:
-    """Simulated tasks, measured with noise of 0.1 at random places with |x| ≤ 3, on both sides or on the right.
-
-    Examples
-    --------
-    >>> tasks = simulated(2, 5, "right", seed=0)
-    >>> tasks.x.shape, bool((tasks.x >= 0).all())
-    (torch.Size([2, 5]), True)
-    """
-    generator = torch.Generator().manual_seed(seed)
-    a, b, frequency = torch.rand(3, count, 1, generator=generator)
-    coefficients = torch.stack([2.0 * a - 1.0, 0.5 + b, 0.8 + 0.4 * frequency])
-    x = INSIDE * (2.0 * torch.rand(count, measured, generator=generator) - 1.0)
-    x = x.abs() if sides == "right" else x
-    tasks = Tasks(coefficients, x, x)
-    return replace(tasks, y=tasks.truth(x) + NOISE * torch.randn(x.shape, generator=generator))
-
-
-def network(hidden: int, seed: int) -> Network:
-    """Two hidden layers with tanh, of random weights from a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    module = nn.Sequential(
-        nn.Linear(1, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1)
-    )
-    with torch.no_grad():
-        for layer in module:
-            if isinstance(layer, nn.Linear):
-                layer.weight.copy_(
-                    torch.randn(layer.weight.shape, generator=generator) / math.sqrt(layer.in_features)
-                )
-                layer.bias.copy_(torch.randn(layer.bias.shape, generator=generator))
-    return Network(module)
 
 
 def lawful(episode: NetworkEpisode, inner: float = 0.0, outer: float = 0.0) -> LawfulEpisode:
@@ -190,28 +134,30 @@ def inner_weight(way: Way, model: Network, state: Parameters, known: Tasks, sett
 
 
 def judged(episode: LawfulEpisode, adapted: Parameters, new: Tasks) -> dict[str, float]:
-    """How often and by how much the laws are broken, and how large the errors are, after the step."""
+    """How often and by how much the laws are broken, and how large the errors are, after the step.
+
+    At 91 places in |x| ≤ 4.5: the share where evenness is off by more than the noise, and by how much in the mean; the
+    share that lies below zero by more than the noise, and how far the lowest in a task, in the mean; root mean square
+    errors to the truth right and left of the middle, and beyond |x| = 3.
+    """
     looked = replace(episode, collocation=_CHECKED)
-    inputs, mask = looked.points()
-    inputs, mask = {name: values[:, -91:] for name, values in inputs.items()}, mask[:, -91:]
-    x = inputs["x"]
-    said = episode.episode.network(
-        {k: v for k, v in adapted.items() if k in episode.episode.network.start()}, x[..., None]
-    )
+    model, places = episode.episode.network, len(_CHECKED.points["x"])
+    x, mask = (values[:, -places:] for values in (looked.points()[0]["x"], looked.points()[1]))
+    said = model({name: adapted[name] for name in model.start()}, x[..., None])
     error = said[..., 0] - new.truth(x)
-    uneven, negative = looked.violations(adapted, inputs, mask)
+    uneven, negative = looked.violations(adapted, {"x": x}, mask)
 
     def size(part: Tensor) -> float:
         return float(error[part].square().mean().sqrt())
 
     return {
-        "uneven, % of points": 100.0 * float((uneven > NOISE).float().mean()),
-        "uneven, mean": float(uneven.mean()),
-        "negative, % of points": 100.0 * float((negative > NOISE).float().mean()),
-        "negative, worst in a task": float(negative.amax(1).mean()),
-        "error, x in 0..3": size((x >= 0) & (x <= INSIDE)),
-        "error, x in -3..0": size((x < 0) & (x >= -INSIDE)),
-        "error, |x| in 3..4.5": size(x.abs() > INSIDE),
+        "uneven %": 100.0 * float((uneven > NOISE).float().mean()),
+        "uneven": float(uneven.mean()),
+        "negative %": 100.0 * float((negative > NOISE).float().mean()),
+        "negative": float(negative.amax(1).mean()),
+        "error right": size((x >= 0) & (x <= INSIDE)),
+        "error left": size((x < 0) & (x >= -INSIDE)),
+        "error beyond": size(x.abs() > INSIDE),
     }
 
 
@@ -224,21 +170,26 @@ class Comparison:
     weights: pd.DataFrame
 
 
-def compared(setting: Setting | None = None, sides: tuple[str, ...] = SIDES) -> Comparison:
-    """Learn and judge by every way, for every seed."""
+def compared(
+    setting: Setting | None = None, sides: tuple[str, ...] = SIDES, ways: tuple[Way, ...] = WAYS
+) -> Comparison:
+    """Learn and judge by every way, for every seed.
+
+    The figures of a way do not depend on which others are asked for.
+    """
     setting = setting or Setting()
     rows, first, weights = [], {}, []
     for side in sides:
         for seed in range(setting.seeds):
-            model = network(setting.hidden, seed)
             old, known, new = (
                 simulated(count, 20, side, 1000 * seed + number)
                 for number, count in enumerate((setting.old, 100, setting.new))
             )
-            states: dict[tuple[float, bool], Parameters] = {}
+            states: dict[tuple[float, bool, bool], Parameters] = {}
             used: dict[str, object] = {"measured": side, "seed": seed}
-            for way in WAYS:
-                told = (way.judged, way.learned)
+            for way in ways:
+                told = (way.judged, way.learned, way.constructed)
+                model = network(setting.hidden, seed, way.constructed)
                 if told not in states:
                     states[told] = learned(way, model, old, setting, seed)
                 inner = inner_weight(way, model, states[told], known, setting)
@@ -321,7 +272,8 @@ def main(folder: Path | None = None) -> None:
     table = summary(comparison.table)
     for side in SIDES:
         print(f"\nold and new tasks measured on {'both sides' if side == 'both' else 'the right side only'}")
-        print(table.loc[side].T.to_string())
+        own = table[table.index.get_level_values("measured") == side].droplevel("measured")
+        print(own.to_string(index_names=False))
     print("\nWeights of the laws in the step")
     print(comparison.weights.round(3).to_string(index=False))
     with torch.no_grad():
