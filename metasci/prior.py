@@ -225,6 +225,7 @@ class Prior:
                 "scales": list(self.model.noise.scales),
                 "typical": list(self.model.noise.typical),
             },
+            "laws": [law.law for law in self.model.constraints],
             "covariates": [
                 {"name": name, "unit": self.model.covariates.get(name, "1"), "transform": transform}
                 for name, transform in zip(self.covariates.names, self.covariates.transforms, strict=True)
@@ -284,6 +285,11 @@ class Prior:
         transforms = tuple(covariate["transform"] for covariate in description["covariates"])
         if odd := set(transforms) - {"identity", "log", "sqrt"}:
             raise InputError(f"{path}: the transform '{min(odd)}' is not known to this version of metasci.")
+        laws = [law.law for law in model.constraints]
+        if "log_penalty" in state and laws != description.get("laws", laws):
+            raise InputError(
+                f"{path}: weights were learned for the laws {description['laws']}, but the model states {laws}."
+            )
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
         _check_state(state, method, sizes, path)
         moved = [state.pop(f"covariates/{name}") for name in ("centre", "scale", "correlation")]

@@ -437,8 +437,9 @@ def test_learned_weights_of_laws_come_back_from_a_file(tmp_path) -> None:
     assert torch.equal(again.state["log_penalty"], prior.state["log_penalty"])
     one, two = (p.calibrate(hump_tasks()).parameters["estimate"] for p in (prior, again))
     np.testing.assert_array_equal(one, two)
-    with pytest.raises(InputError, match="log_penalty"):
-        ms.Prior.load(tmp_path / "prior", dataclasses.replace(model, constraints=(NonNegative(),)))
+    for others in ((NonNegative(),), (NonNegative(), Odd("x"))):
+        with pytest.raises(InputError, match="weights were learned for the laws"):
+            ms.Prior.load(tmp_path / "prior", dataclasses.replace(model, constraints=others))
     with pytest.raises(InputError, match="states no physical law"):
         ms.meta_calibrate(dataclasses.replace(model, constraints=()), hump_tasks(), method)
 

@@ -59,7 +59,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Within(Constraint):
-    """Another law, held to within a margin in the output's unit.
+    """Another law, held to within a margin in the output's unit. Its weight is its own; the other law's does not count.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class Within(Constraint):
 
 @dataclass(frozen=True)
 class OfOutput(Constraint):
-    """Another law, about one of several outputs.
+    """Another law, about one of several outputs. Its weight is its own; the other law's does not count.
 
     Examples
     --------
