@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.constraints.verdicts import rounding, verdicts
+from metasci.constraints.verdicts import greatest, rounding, verdicts
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
@@ -260,18 +260,23 @@ class Calibration:
             (that were looked at), broken (share of them), and each input's value at the greatest violation, in the
             model's unit; missing where the law is satisfied.
         """
-        model = self.prior.model
-        problem = self.problem
+        model, problem = self.prior.model, self.problem
         if collocation is not None:
             problem = replace(problem, model=replace(model, collocation=collocation))
         inputs, mask = problem.checked
-        at = self.adapted.coordinates[:, None, :]
-        negligible = rounding(model.at(at, inputs).expand(mask.shape), mask, model.noise.typical[0])
         shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
-        return verdicts(model.constraints, problem.broken(at), shown, mask, self.batch.names, negligible)
+        return verdicts(model.constraints, *self._broken(problem), shown, mask, self.batch.names)
+
+    def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""
+        inputs, mask = problem.checked
+        at, model = self.adapted.coordinates[:, None, :], self.prior.model
+        with torch.no_grad():
+            prediction = model.at(at, inputs).expand(mask.shape)
+        return problem.broken(at), rounding(prediction, mask, model.noise.typical[0])
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
-        """Everything as a labelled Dataset (task, parameter[, observation])."""
+        """Everything as a labelled Dataset (task, parameter[, observation][, law]); laws by their greatest violation."""
         model, adapted = self.prior.model, self.adapted
         quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
         variables: dict[str, Any] = {}
@@ -295,6 +300,11 @@ class Calibration:
             adapted.covariance.numpy(),
         )
         variables["converged"] = (("task",), adapted.converged.numpy())
+        if model.constraints:
+            violations, negligible = self._broken(self.problem)
+            worst = greatest(violations, self.problem.checked[1], negligible)
+            told = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
+            variables["law_violation"] = (("task", "law"), worst.numpy(), told)
         if self.local_error is not None:
             variables["local_error"] = (
                 ("task",),
@@ -306,6 +316,8 @@ class Calibration:
             "parameter": list(model.parameters.names),
             "unit": ("parameter", [parameter.unit for parameter in model.parameters]),
         }
+        if model.constraints:
+            coords["law"] = [law.law for law in model.constraints]
         data = xr.Dataset(variables, coords, {"model": model.name, "prior": self.prior.name, "level": level})
         if predictions:
             forecast = predictive(self.problem, adapted)

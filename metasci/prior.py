@@ -173,7 +173,8 @@ class Prior:
         -------
         xarray.Dataset
             ``estimate``, ``lower``, ``upper``, ``prior``, ``prior_lower``, ``prior_upper`` and ``shrinkage``, in the
-            parameters' units, ``coordinates``, all (task, parameter); ``coordinate_covariance``; and ``converged``
+            parameters' units, ``coordinates``, all (task, parameter); ``coordinate_covariance``; ``law_violation``, the
+            greatest violation of each law (task, law), zero where it is kept; and ``converged``
             (task): false for a task that did not converge or turned non-finite, which has its prior's values then.
             In memory, or with `out` opened without being read (see `metasci.many.open_store`).
 

@@ -425,6 +425,11 @@ def test_every_calibration_says_which_laws_are_broken_where_and_by_how_much(tmp_
     page = calibration_report(fit)
     assert "at the measured and 2 further conditions" in page
     assert f"x {broken['x']:g} mm" in page
+    stored = fit.to_xarray()["law_violation"].sel(law="not below zero").values
+    np.testing.assert_array_equal(stored > 0.0, ~laws.loc["not below zero"]["satisfied"].values.astype(bool))
+    assert stored[2] == pytest.approx(broken["violation"])
+    many = prior.calibrate_many(tasks, chunk=4)["law_violation"].sel(law="not below zero")
+    np.testing.assert_allclose(many.values, stored, rtol=1e-9)
     nowhere = fit.laws(Grid({"x": (100.0,)})).set_index(["law", "task"])
     assert nowhere.loc[("not below zero", "specimen 2")]["points"] == 10
 

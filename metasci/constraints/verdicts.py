@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-__all__ = ["rounding", "verdicts"]
+__all__ = ["greatest", "rounding", "verdicts"]
 
 
 def rounding(prediction: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -25,13 +25,21 @@ def rounding(prediction: Tensor, mask: Tensor, scale: float) -> Tensor:
     return float(torch.finfo(size.dtype).eps ** (2.0 / 3.0)) * size
 
 
+def greatest(violations: Sequence[Tensor], mask: Tensor, negligible: Tensor) -> Tensor:
+    """The greatest violation of each law, (task, law), in the output's unit; zero where it is satisfied."""
+    import torch
+
+    worst = torch.stack([torch.where(mask, values.detach(), 0.0).amax(1) for values in violations], 1)
+    return torch.where(worst <= negligible[:, None], 0.0, worst)
+
+
 def verdicts(
     constraints: Sequence[Constraint],
     violations: Sequence[Tensor],
+    negligible: Tensor,
     inputs: Mapping[str, Tensor],
     mask: Tensor,
     names: Sequence[str],
-    negligible: Tensor,
 ) -> pd.DataFrame:
     """One row for each law and task.
 
@@ -40,13 +48,13 @@ def verdicts(
     constraints : sequence of Constraint
     violations : sequence of Tensor, (task, point)
         Of each law, in the output's unit.
+    negligible : Tensor, (task,)
+        Up to which a violation is rounding.
     inputs : mapping of Tensor, (task, point)
     mask : Tensor of bool, (task, point)
         Where the laws are checked.
     names : sequence of str
         Of the tasks.
-    negligible : Tensor, (task,)
-        Up to which a violation is rounding.
 
     Returns
     -------

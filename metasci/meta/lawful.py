@@ -173,7 +173,7 @@ class LawfulEpisode:
         ]
         said = said.abs().flatten(2).amax(2) if said.dim() > 2 else said
         names = names or tuple(str(number) for number in range(len(self)))
-        return verdicts(self.laws, violations, inputs, mask, names, rounding(said, mask, 0.0))
+        return verdicts(self.laws, violations, rounding(said, mask, 0.0), inputs, mask, names)
 
     def select(self, index: Tensor) -> LawfulEpisode:
         """Some of the tasks, by position."""
