@@ -276,7 +276,7 @@ class Calibration:
         return problem.broken(at), rounding(prediction, mask, model.noise.typical[0])
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
-        """Everything as a labelled Dataset (task, parameter[, observation][, law]); laws by their greatest violation."""
+        """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""
         model, adapted = self.prior.model, self.adapted
         quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
         variables: dict[str, Any] = {}
