@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from metasci.constraints.verdicts import greatest, rounding, verdicts
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
@@ -24,6 +25,7 @@ from metasci.tasks import Batch, TaskSet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from metasci.constraints import Collocation
     from metasci.prior import Prior
 
 __all__ = ["Calibration"]
@@ -243,18 +245,38 @@ class Calibration:
 
         return warnings_of(self)
 
-    def laws(self) -> pd.DataFrame:
-        """Each physical law: whether every task keeps it at its measured conditions, and by how much not."""
-        broken = self.problem.violation(self.adapted.coordinates).detach() * self.prior.model.noise.typical[0]
-        rows = []
-        for law, values in zip(self.prior.model.constraints, broken, strict=True):
-            worst = values.max(1).values
-            for name, value in zip(self.batch.names, worst.tolist(), strict=True):
-                rows.append({"task": name, "law": law.law, "satisfied": value <= 1e-9, "violation": value})
-        return pd.DataFrame(rows, columns=["task", "law", "satisfied", "violation"])
+    def laws(self, collocation: Collocation | None = None) -> pd.DataFrame:
+        """Each physical law: whether every task keeps it, where it is broken most, and by how much.
+
+        Parameters
+        ----------
+        collocation : metasci.constraints.Grid or QuasiRandom, optional
+            Where to look beside the measured conditions; by default where the model says.
+
+        Returns
+        -------
+        DataFrame
+            A row for each law and task: task, law, satisfied, violation (the greatest, in the output's unit), points
+            (that were looked at), broken (share of them), and each input's value at the greatest violation, in the
+            model's unit; missing where the law is satisfied.
+        """
+        model, problem = self.prior.model, self.problem
+        if collocation is not None:
+            problem = replace(problem, model=replace(model, collocation=collocation))
+        inputs, mask = problem.checked
+        shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
+        return verdicts(model.constraints, *self._broken(problem), shown, mask, self.batch.names)
+
+    def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""
+        inputs, mask = problem.checked
+        at, model = self.adapted.coordinates[:, None, :], self.prior.model
+        with torch.no_grad():
+            prediction = model.at(at, inputs).expand(mask.shape)
+        return problem.broken(at), rounding(prediction, mask, model.noise.typical[0])
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
-        """Everything as a labelled Dataset (task, parameter[, observation])."""
+        """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""
         model, adapted = self.prior.model, self.adapted
         quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
         variables: dict[str, Any] = {}
@@ -278,6 +300,11 @@ class Calibration:
             adapted.covariance.numpy(),
         )
         variables["converged"] = (("task",), adapted.converged.numpy())
+        if model.constraints:
+            violations, negligible = self._broken(self.problem)
+            worst = greatest(violations, self.problem.checked[1], negligible)
+            told = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
+            variables["law_violation"] = (("task", "law"), worst.numpy(), told)
         if self.local_error is not None:
             variables["local_error"] = (
                 ("task",),
@@ -289,6 +316,8 @@ class Calibration:
             "parameter": list(model.parameters.names),
             "unit": ("parameter", [parameter.unit for parameter in model.parameters]),
         }
+        if model.constraints:
+            coords["law"] = [law.law for law in model.constraints]
         data = xr.Dataset(variables, coords, {"model": model.name, "prior": self.prior.name, "level": level})
         if predictions:
             forecast = predictive(self.problem, adapted)
@@ -312,7 +341,7 @@ class Calibration:
         return data
 
     def to_json(self, level: float = 0.9) -> dict[str, Any]:
-        """Parameters, noise and warnings as plain numbers and text."""
+        """Parameters, noise, physical laws and warnings as plain numbers and text."""
         rows = self.table(level).replace({np.nan: None}).to_dict("records")
         if len(self.tasks) == 1:
             rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
@@ -322,6 +351,7 @@ class Calibration:
             "tasks": list(self.batch.names),
             "parameters": rows,
             "noise": self.noise,
+            "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
             "warnings": self.warnings,
         }
 

@@ -49,6 +49,7 @@ class StudyName(StrEnum):
 
     hiv = "hiv"
     phenobarbital = "phenobarbital"
+    physics_instinct = "physics-instinct"
     propofol = "propofol"
 
 
@@ -268,7 +269,7 @@ def study(
     import importlib
 
     _check_folder(out)
-    importlib.import_module(f"metasci.studies.{name.value}").main(out)
+    importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
 
 

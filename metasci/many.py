@@ -60,7 +60,7 @@ def calibrate_many(
     >>> import metasci as ms
     >>> result = calibrate_many(ms.load("theophylline"), ms.dataset("theophylline"), chunk=5)
     >>> dict(result.sizes), bool(result["converged"].all())
-    ({'task': 12, 'parameter': 3, 'parameter_other': 3}, True)
+    ({'task': 12, 'parameter': 3, 'parameter_other': 3, 'law': 1}, True)
     """
     target = None if out is None else _target(Path(out))
     prior = prior.for_data(data)
@@ -123,7 +123,8 @@ def piece_size(prior: Prior, dataset: xr.Dataset) -> int:
     """How many tasks to calibrate at a time, so that a piece takes some tens of megabytes."""
     model, sizes = prior.model, dataset.sizes
     parameters = len(model.parameters)
-    points = int(sizes.get("observation", 1)) * max(1, int(sizes.get("event", 1)))
+    further = 0 if model.collocation is None else len(next(iter(model.collocation.points.values())))
+    points = (int(sizes.get("observation", 1)) + further) * max(1, int(sizes.get("event", 1)))
     numbers = points * (10 + len(model.inputs) + 4 * parameters) + 40 * parameters**2
     return int(np.clip(_MEMORY // (8 * numbers), 1, _MOST))
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
+
+if TYPE_CHECKING:
+    from metasci.constraints import Collocation
 
 __all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "find", "register", "registered"]
 
@@ -94,6 +97,8 @@ class Model:
     noise : Noise
     constraints : tuple
         Physical laws (`metasci.constraints`) that hold, or are to hold, for the output.
+    collocation : metasci.constraints.Grid or QuasiRandom, optional
+        Where the laws are checked and penalised beside the measured points.
     covariates : mapping of str to str
         Known properties of a task that may shift its parameters: name to unit.
     transforms : mapping of str to str
@@ -131,6 +136,7 @@ class Model:
     description: str = ""
     joint: bool = False
     after_doses: str = ""
+    collocation: Collocation | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
@@ -175,6 +181,7 @@ def equation(
     name: str | None = None,
     joint: bool = False,
     after_doses: str = "",
+    collocation: Collocation | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -207,6 +214,7 @@ def equation(
             description=inspect.cleandoc(function.__doc__ or ""),
             joint=joint,
             after_doses=after_doses,
+            collocation=collocation,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}

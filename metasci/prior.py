@@ -221,7 +221,8 @@ class Prior:
         -------
         xarray.Dataset
             ``estimate``, ``lower``, ``upper``, ``prior``, ``prior_lower``, ``prior_upper`` and ``shrinkage``, in the
-            parameters' units, ``coordinates``, all (task, parameter); ``coordinate_covariance``; and ``converged``
+            parameters' units, ``coordinates``, all (task, parameter); ``coordinate_covariance``; ``law_violation``, the
+            greatest violation of each law (task, law), zero where it is kept; and ``converged``
             (task): false for a task that did not converge or turned non-finite, which has its prior's values then.
             In memory, or with `out` opened without being read (see `metasci.many.open_store`).
 
@@ -273,6 +274,7 @@ class Prior:
                 "scales": list(self.model.noise.scales),
                 "typical": list(self.model.noise.typical),
             },
+            "laws": [law.law for law in self.model.constraints],
             "covariates": [
                 {"name": name, "unit": self.model.covariates.get(name, "1"), "transform": transform}
                 for name, transform in zip(self.covariates.names, self.covariates.transforms, strict=True)
@@ -332,7 +334,13 @@ class Prior:
         transforms = tuple(covariate["transform"] for covariate in description["covariates"])
         if odd := set(transforms) - {"identity", "log", "sqrt"}:
             raise InputError(f"{path}: the transform '{min(odd)}' is not known to this version of metasci.")
-        _check_state(state, method, len(model.parameters), len(names), len(model.noise.scales), path)
+        laws = [law.law for law in model.constraints]
+        if "log_penalty" in state and laws != description.get("laws", laws):
+            raise InputError(
+                f"{path}: weights were learned for the laws {description['laws']}, but the model states {laws}."
+            )
+        sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
+        _check_state(state, method, sizes, path)
         moved = [state.pop(f"covariates/{name}") for name in ("centre", "scale", "correlation")]
         return cls(
             name=str(description["name"]),
@@ -405,8 +413,11 @@ def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model
     return model.with_noise(_NOISES[kind](typical) if typical else _NOISES[kind]())
 
 
-def _check_state(state: State, method: Method, size: int, covariates: int, scales: int, path: Path) -> None:
-    """Refuse tensors that are missing, of another shape, or not finite."""
+def _check_state(state: State, method: Method, sizes: tuple[int, int, int, int], path: Path) -> None:
+    """Refuse tensors that are missing, of another shape, or not finite; sizes are of parameters, covariates, noise
+    scales and laws.
+    """
+    size, covariates, scales, laws = sizes
     shapes: dict[str, tuple[int, ...]] = {
         "covariates/centre": (covariates,),
         "covariates/scale": (covariates,),
@@ -418,7 +429,7 @@ def _check_state(state: State, method: Method, size: int, covariates: int, scale
         shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
         shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
     elif isinstance(method, GradientMethod):
-        shapes |= method.shapes(size, covariates, scales)
+        shapes |= method.shapes(size, covariates, scales, laws)
     for name, shape in shapes.items():
         value = state.get(name)
         if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):

@@ -417,13 +417,11 @@ def test_hypergradients_of_a_penalty_a_noise_and_a_pull(gradient: str) -> None:
     for name in ("log_penalty", "log_noise", "rule/log_proximal"):
         values = []
         for shift in (1e-4, -1e-4):
-            moved = learned[name].clone().reshape(-1)
-            moved[0] += shift
-            changed = {**learned, name: moved.reshape(learned[name].shape)}
+            changed = {**learned, name: learned[name] + shift}
             values.append(float(query_loss(unrolled, episode, changed).mean().detach()))
         numeric = (values[0] - values[1]) / 2e-4
         assert abs(numeric) > 1e-6
-        assert float(slopes[name].reshape(-1)[0]) == pytest.approx(numeric, rel=1e-4)
+        assert float(slopes[name].sum()) == pytest.approx(numeric, rel=1e-4)
 
 
 def test_padding_has_no_part_in_the_cost_of_broken_laws() -> None:

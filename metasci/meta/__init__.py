@@ -38,6 +38,7 @@ from metasci.meta.gradient import (
     Reptile,
 )
 from metasci.meta.inner import InnerRule, unroll
+from metasci.meta.lawful import LawfulEpisode, law_weights
 from metasci.meta.networks import Network, NetworkEpisode, cross_entropy, squared_error
 from metasci.meta.outer import Outer, Trained, meta_train
 from metasci.meta.problem import Problem
@@ -69,6 +70,7 @@ __all__ = [
     "GradientMethod",
     "Implicit",
     "InnerRule",
+    "LawfulEpisode",
     "LearnedOptimiser",
     "MetaCurvature",
     "MetaSGD",
@@ -90,6 +92,7 @@ __all__ = [
     "compile_meta_gradient",
     "cross_entropy",
     "initial",
+    "law_weights",
     "learn",
     "meta_gradient",
     "meta_train",

@@ -164,7 +164,7 @@ def normal_equations(
         "to,toi->ti", pull, line.jacobian
     )
     hessian = precision + torch.einsum("toi,to,toj->tij", line.jacobian, curve, line.jacobian)
-    if problem.penalty and problem.model.constraints:
+    if problem.penalised:
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
     squared = squared_residual(residual, line.variance, problem.batch.censored)
@@ -187,18 +187,18 @@ def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
     if problem.model.joint:
         return _curvature_of_penalty(problem, at)
     with torch.enable_grad():
-        points = problem.batch.mask.shape[1]
+        points = problem.share.shape[1]
         free = at.detach()[:, None, :].expand(-1, points, -1).clone().requires_grad_()
         gradient = torch.zeros_like(at)
         hessian = torch.zeros(*at.shape, at.shape[1], dtype=at.dtype, device=at.device)
-        for law in problem.model.constraints:
-            broken = law.violation(lambda inputs: problem.model.at(free, inputs), problem.batch.inputs)
+        for weight, broken in zip(problem.law_weights, problem.broken(free), strict=True):
             broken = broken / problem.model.noise.typical[0]
-            (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True)
-            gradient = gradient + problem.penalty * torch.einsum(
-                "to,toi->ti", problem.share * broken.detach(), slope
-            )
-            hessian = hessian + problem.penalty * torch.einsum("to,toi,toj->tij", problem.share, slope, slope)
+            if not broken.requires_grad:  # the law does not depend on any parameter
+                continue
+            (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True, materialize_grads=True)
+            share = weight.detach() * problem.share
+            gradient = gradient + torch.einsum("to,toi->ti", share * broken.detach(), slope)
+            hessian = hessian + torch.einsum("to,toi,toj->tij", share, slope, slope)
     return gradient, hessian
 
 

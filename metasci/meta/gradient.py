@@ -80,7 +80,7 @@ class GradientMethod:
     penalty : float
         Weight of the model's physical laws, in the inner and in the outer loss.
     learn_penalty : bool
-        Whether the inner weight is learned; the outer one stays.
+        Whether the inner weights are learned, one for each law; the outer one stays.
     shots : tuple of int
         Least and greatest size of the support in meta-training, drawn uniformly.
     support : "random" or "first"
@@ -206,7 +206,10 @@ class GradientMethod:
         learned: State = {"mean": mean, "effects": mean.new_zeros(len(mean), design.values.shape[1])}
         learned["log_noise"] = log_noise
         if self.learn_penalty:
-            learned["log_penalty"] = mean.new_tensor(math.log(self.penalty))
+            laws = len(problem.model.constraints)
+            if not laws:
+                raise InputError(f"learn_penalty: '{problem.model.name}' states no physical law to weigh.")
+            learned["log_penalty"] = mean.new_full((laws,), math.log(self.penalty))
         moving = {"coordinates": mean[self._free(problem)]}
         of_rule = initial(self.composition(float(step)), moving)
         learned |= {name: value for name, value in of_rule.items() if name not in moving}
@@ -282,7 +285,7 @@ class GradientMethod:
         """Calibrate every task of the batch, with the Laplace posterior under the implied prior."""
         learned = self.learned(state)
         if "log_penalty" in learned:
-            problem = replace(problem, penalty=float(learned["log_penalty"].exp()))
+            problem = replace(problem, penalty=learned["log_penalty"].exp())
         episode = self.episode(problem, design, problem.batch.mask)
         start = episode.coordinates(*episode.start(learned))
         walked = adapt(self.composition(float(state["first_step"])), episode, learned)
@@ -315,14 +318,14 @@ class GradientMethod:
             (*_astray(problem, sound), *self._lost(problem, exists)),
         )  # fmt: skip
 
-    def shapes(self, size: int, covariates: int, scales: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of the learned tensors that every state has, for a model of that many parameters."""
+    def shapes(self, size: int, covariates: int, scales: int, laws: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the learned tensors that every state has, for a model of that many parameters and laws."""
         made: dict[str, tuple[int, ...]] = {
             "mean": (size,),
             "effects": (size, covariates),
             "log_noise": (scales,),
         }
-        made |= {"first_step": ()} | ({"log_penalty": ()} if self.learn_penalty else {})
+        made |= {"first_step": ()} | ({"log_penalty": (laws,)} if self.learn_penalty else {})
         moving = {"coordinates": torch.zeros(size - len(self.frozen))}
         of_rule = initial(self.composition(1.0), moving)
         return made | {name: tuple(value.shape) for name, value in of_rule.items() if name not in moving}
@@ -387,7 +390,7 @@ class GradientMethod:
         """The implied prior's precision, averaged over the tasks learned from where it exists; NaN where nowhere."""
         learned, free = self.learned(state), self._free(problem)
         if "log_penalty" in learned:
-            problem = replace(problem, penalty=float(learned["log_penalty"].exp()))
+            problem = replace(problem, penalty=learned["log_penalty"].exp())
         support = sample_support(problem.batch.mask, (self.shots[1], self.shots[1]), self.support, 0)
         episode = self.episode(problem, design, support)
         jacobian = adaptation_jacobian(

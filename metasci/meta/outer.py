@@ -10,10 +10,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from torch.utils._pytree import tree_map
 from metasci.errors import InputError
 from metasci.meta.adapted import State
 from metasci.meta.composition import Composition, Episode, meta_gradient
+from metasci.meta.described import described
 from metasci.meta.distributed import reduced, shard
 from metasci.meta.inner import InnerRule, Parameters
 from metasci.meta.rules import Adam, GradientDescent
@@ -269,37 +268,9 @@ def _finite(slopes: Parameters) -> bool:
     return all(bool(torch.isfinite(slope).all()) for slope in slopes.values())
 
 
-def _described(part: Any) -> Any:
-    """What a composition is made of, in words that are the same in every process: no addresses of functions."""
-    if isinstance(part, partial):
-        return [_described(part.func), _described(part.args), _described(part.keywords)]
-    if is_dataclass(part) and not isinstance(part, type):
-        return [
-            type(part).__qualname__,
-            {item.name: _described(getattr(part, item.name)) for item in fields(part)},
-        ]
-    if isinstance(part, dict):
-        return {str(key): _described(value) for key, value in part.items()}
-    if isinstance(part, list | tuple):
-        return [_described(item) for item in part]
-    if isinstance(part, Tensor):
-        return part.detach().cpu().flatten().tolist()
-    if isinstance(part, FunctionType):
-        held = [_described(cell.cell_contents) for cell in part.__closure__ or ()]
-        return [
-            part.__qualname__,
-            part.__code__.co_code.hex(),
-            _described(part.__defaults__ or ()),
-            held,
-        ]
-    if isinstance(part, str | int | float | type | None.__class__):
-        return repr(part)
-    return [type(part).__qualname__, {key: _described(value) for key, value in vars(part).items()}]
-
-
 def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int, first: Episode) -> str:
-    described = [_described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
-    digest = hashlib.sha256(json.dumps(described).encode())
+    told = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
+    digest = hashlib.sha256(json.dumps(told).encode())
     shown: list[Tensor] = []
     if hasattr(first, "tensors"):
         tree_map(lambda tensor: shown.append(tensor), first.tensors())

@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from metasci.constraints.collocation import with_measured
 from metasci.meta.likelihood import cost
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
@@ -48,7 +49,8 @@ class Problem:
     model : Model
     batch : Batch
     penalty : float or Tensor
-        Weight of the squared violation of each law, in units of the typical noise; zero leaves them out.
+        Weight of the squared violation of the laws, in units of the typical noise: one for all, or one for each,
+        (law,). Zero leaves them out. A law's own weight multiplies it.
     """
 
     model: Model
@@ -65,12 +67,27 @@ class Problem:
         return torch.where(self.batch.mask, self.model.noise.link(safe), torch.zeros_like(safe))
 
     @cached_property
+    def checked(self) -> tuple[Mapping[str, Tensor], Tensor]:
+        """Inputs of the points where the laws are checked, measured ones first, and which of them count."""
+        model = self.model
+        return with_measured(self.batch.inputs, self.batch.mask, model.collocation, model.event_names)
+
+    @cached_property
     def share(self) -> Tensor:
-        """Of each point in its task's mean, (task, observation): padding has none, unless nothing is measured."""
-        points = torch.where(self.batch.mask.any(1, keepdim=True), self.batch.mask, True).to(
-            self.target.dtype
-        )
+        """Of each checked point in its task's mean, (task, point): padding has none, unless there is nothing else."""
+        mask = self.checked[1]
+        points = torch.where(mask.any(1, keepdim=True), mask, True).to(self.target.dtype)
         return points / points.sum(1, keepdim=True)
+
+    @property
+    def penalised(self) -> bool:
+        """Whether broken laws cost anything."""
+        return bool(self.model.constraints) and (isinstance(self.penalty, Tensor) or self.penalty > 0)
+
+    @cached_property
+    def law_weights(self) -> Tensor:
+        """What the squared violation of each law costs, (law,)."""
+        return self.penalty * self.target.new_tensor([law.weight for law in self.model.constraints])
 
     def with_mask(self, mask: Tensor) -> Problem:
         """The same problem on some of the measurements."""
@@ -151,21 +168,29 @@ class Problem:
         each = cost(self.target - self.model.noise.link(raw), variance, self.batch.censored)
         return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
 
+    def broken(self, spread: Tensor) -> list[Tensor]:
+        """By how much each law is broken at each checked point, (task, point), in the output's unit.
+
+        Coordinates are (task, 1 or point, parameter).
+        """
+        inputs, mask = self.checked
+        laws = self.model.constraints
+        each = [law.violation(lambda here: self.model.at(spread, here), inputs) for law in laws]
+        return [values.expand(mask.shape) for values in each]
+
     def violation(self, coordinates: Tensor) -> Tensor:
-        """Violation of the laws in units of typical noise, (law, task, point); points are the measured conditions."""
+        """Violation of the laws in units of typical noise, (law, task, point), at every checked point."""
         spread = coordinates[:, None, :]
         if not self.model.joint:
-            spread = spread.expand(-1, self.batch.mask.shape[1], -1)
-        laws = [
-            law.violation(lambda inputs: self.model.at(spread, inputs), self.batch.inputs)
-            for law in self.model.constraints
-        ]
+            spread = spread.expand(-1, self.checked[1].shape[1], -1)
+        laws = self.broken(spread)
         if not laws:
-            return coordinates.new_zeros(0, *self.batch.mask.shape)
+            return coordinates.new_zeros(0, *self.checked[1].shape)
         return torch.stack(laws) / self.model.noise.typical[0]
 
     def penalty_cost(self, coordinates: Tensor) -> Tensor:
-        """Half the weighted squared violation of the model's laws, (task,)."""
-        if not self.model.constraints or (not isinstance(self.penalty, Tensor) and not self.penalty):
+        """Half the weighted mean squared violation of the model's laws, (task,)."""
+        if not self.penalised:
             return coordinates.new_zeros(len(coordinates))
-        return 0.5 * self.penalty * (self.share * self.violation(coordinates).square()).sum(-1).sum(0)
+        squared = (self.share * self.violation(coordinates).square()).sum(-1)
+        return 0.5 * (self.law_weights[:, None] * squared).sum(0)

@@ -20,6 +20,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted, State
 from metasci.meta.covariates import Design
+from metasci.meta.described import described
 from metasci.meta.distributed import agreed, is_writer
 from metasci.meta.problem import Problem
 
@@ -215,9 +216,9 @@ def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) ->
     digest = hashlib.sha256()
     model = problem.model
     declared = [repr(part) for part in (model.parameters, model.noise, model.output)]
-    declared += [f"{type(law).__name__}{vars(law)}" for law in model.constraints]
-    described = [repr(method), model.name, declared, problem.batch.names, seed]
-    digest.update(json.dumps(described).encode())
+    laws = described((model.constraints, model.collocation))
+    told = [repr(method), model.name, declared, laws, problem.batch.names, seed]
+    digest.update(json.dumps(told).encode())
     for values in (*problem.batch.inputs.values(), problem.batch.output, problem.batch.mask, design.values):
         digest.update(values.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

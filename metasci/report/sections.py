@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from metasci.report.curves import Axis, axis_of, coordinates, is_simulated, measurements, values_of
 from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, paragraph, table
@@ -177,20 +179,31 @@ def _noise(calibration: Calibration) -> str:
 def _laws(calibration: Calibration) -> str:
     if not calibration.prior.model.constraints:
         return paragraph("The model states no physical law.")
-    laws, unit, rows = calibration.laws(), pretty_unit(calibration.prior.model.output.unit), []
+    model, laws, rows = calibration.prior.model, calibration.laws(), []
+    axes = {name: axis_of(calibration, name) for name in model.inputs}
     for law, group in laws.groupby("law", sort=False):
         broken = group[~group["satisfied"].astype(bool)]
-        tasks = enumerated([str(task) for task in broken["task"]], most=3)
-        verdict = (
-            "satisfied"
-            if broken.empty
-            else f"broken by up to {number(broken['violation'].max())} {unit}".rstrip()
-        )
-        rows.append([f"{calibration.prior.model.output.name} {law}".replace("_", " "), verdict, tasks])
-    header = ["physical law, at the measured conditions", "verdict", "broken by"]
-    if not any(row[2] for row in rows):
+        tasks, verdict, where = enumerated([str(task) for task in broken["task"]], most=3), "satisfied", ""
+        if not broken.empty:
+            worst = broken.to_dict("records")[int(np.argmax(broken["violation"].fillna(np.inf)))]
+            verdict = (
+                f"broken by up to {number(worst['violation'])} {pretty_unit(model.output.unit)}".rstrip()
+            )
+            at = {name: worst[name] for name in axes if np.isfinite(worst[name])}
+            where = ", ".join(f"{words(name)} {axes[name].text(value)}" for name, value in at.items())
+        rows.append([f"{model.output.name} {law}".replace("_", " "), verdict, where, tasks])
+    header = [f"physical law, at {_looked_at(calibration)}", "verdict", "most at", "broken by"]
+    if not any(row[3] for row in rows):
         header, rows = header[:2], [row[:2] for row in rows]
     return table(header, rows)
+
+
+def _looked_at(calibration: Calibration) -> str:
+    """Where laws are checked, in words."""
+    collocation = calibration.prior.model.collocation
+    if collocation is None:
+        return "the measured conditions"
+    return f"the measured and {len(next(iter(collocation.points.values())))} further conditions"
 
 
 def _predictions(calibration: Calibration) -> str:

@@ -181,11 +181,20 @@ def _unusual(calibration: Calibration) -> Iterator[Finding]:
 def _laws(calibration: Calibration) -> Iterator[Finding]:
     if not calibration.prior.model.constraints:
         return
-    unit = calibration.prior.model.output.unit
+    model = calibration.prior.model
     laws = calibration.laws()
     for row in laws[~laws["satisfied"].astype(bool)].to_dict("records"):
         breaks = f"the calibrated curve breaks the law '{row['law']}'"
-        yield Finding(row["task"], f"{breaks} by up to {_quantity(row['violation'], unit)}", breaks)
+        size = f"{number(row['violation'])} {pretty_unit(model.output.unit)}".strip()
+        at = [
+            f"{words(name)} {_quantity(row[name], given.unit)}"
+            for name, given in model.inputs.items()
+            if np.isfinite(row[name])
+        ]
+        where = f" (at {', '.join(at)})" if at else ""
+        count = round(row["broken"] * row["points"])
+        often = f"at {count} of {row['points']} points, by up to {size}{where}"
+        yield Finding(row["task"], f"{breaks} {often}", breaks)
 
 
 def _clipped(calibration: Calibration) -> Iterator[Finding]:
