@@ -1,12 +1,12 @@
 """What one sample of propofol can tell: ways to forecast better, and bounds.
 
 ``python benchmarks/propofol_first_sample.py``: the shipped recipe learns from 19 studies. Every patient's log
-concentrations are then made linear about the prior's mean, which turns learning into a linear mixed model that is fitted
-in seconds, so that many ways can be tried. Each is learned on the 19 studies and judged on the five that are left out
-(3, 4, 8, 29 and 30); the held-out errors of the others play no part.
+concentrations are then made linear about the prior's mean, which turns learning into a linear mixed model that is
+fitted in seconds, so that many ways can be tried. Each is learned on the 19 studies and judged on the five that are
+left out (3, 4, 8, 29 and 30); the held-out errors of the others play no part.
 
-``python benchmarks/propofol_first_sample.py FOLDER/forecasts.csv``, from ``metasci study propofol --out FOLDER``: bounds
-on what the first sample could bring, chosen with the answers at hand.
+``python benchmarks/propofol_first_sample.py FOLDER/forecasts.csv``, from ``metasci study propofol --out FOLDER``:
+bounds on what the first sample could bring, chosen with the answers at hand.
 """
 
 from __future__ import annotations
