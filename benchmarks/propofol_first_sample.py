@@ -345,7 +345,7 @@ def bounds(prior: Prior, tasks: TaskSet, parts: int = 5) -> pd.DataFrame:
         kept = data.select(out.nonzero()[:, 0])
         before[out], after[out] = mixed.left(kept, 0), mixed.left(kept, 1)
     asked, first, time = torch.isfinite(after), before[:, :1].expand_as(before), data.time
-    begun = time[:, :1].expand_as(time)
+    begun = time[:, :1].expand_as(time).contiguous()
     edges = (
         torch.tensor([1.0, 2.0, 3.0, 6.0, 10.0, 15.0, 30.0]),
         torch.tensor([2.0, 3, 5, 8, 15, 30, 60, 120, 300]),
