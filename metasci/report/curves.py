@@ -223,6 +223,14 @@ def _last_given(calibration: Calibration, name: str) -> float:
     return last
 
 
+def _after_each(given: np.ndarray, high: float) -> np.ndarray:
+    """Points that are dense after each dose and sparser until the next, so that no peak is cut off."""
+    begin = np.unique(given)
+    gaps = np.diff(begin, append=max(high, float(begin[-1]))) if len(begin) else begin
+    parts = np.geomspace(1e-3, 0.9, 12 if len(begin) <= 40 else 4)
+    return (begin[:, None] + gaps[:, None] * parts).ravel()
+
+
 def curve(calibration: Calibration, axis: Axis, fixed: Mapping[str, float] | None = None) -> Curve:
     """Calibration and prior of a single task along one input, at fixed values of the others (in the model's units)."""
     low, high = span(calibration, axis.name)
@@ -233,7 +241,7 @@ def curve(calibration: Calibration, axis: Axis, fixed: Mapping[str, float] | Non
     for name, history in calibration.prior.model.histories.items():
         if history.at == axis.name:  # a dose makes a step: just before, and at
             given = calibration.batch.inputs[f"{name}_time"].numpy().ravel()
-            grid += [given, given - 1e-6 * (high - low)]
+            grid += [given, given - 1e-6 * (high - low), _after_each(given, high)]
     points = np.unique(np.concatenate(grid))
     points = points[(points >= low) & (points <= high)]
     conditions: dict[str, Any] = {axis.name: points, **(fixed or {})}

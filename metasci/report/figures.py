@@ -148,7 +148,7 @@ def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
             draw_given(place, *given, words(name))
         limits.append(_wide_limits(said, y) if logarithmic else _limits(said, y))
     _finish(axes, axis, panels[0].calibration, limits, logarithmic)
-    legend_below(figure, axes)
+    legend_below(figure, axes, columns=5 if len(panels) > 2 else 3)
     return figure
 
 
@@ -211,7 +211,7 @@ def _limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
         [said.lower, said.upper, said.prior_lower, said.prior_upper, said.median, measured]
     )
     bands = bands[np.isfinite(bands)]
-    room = 1.2 * (high - low) or 1.0
+    room = 1.6 * (high - low) or 1.0
     return max(float(bands.min()), low - room), min(float(bands.max()), high + room)
 
 

@@ -35,9 +35,9 @@ from metasci.report.marks import (
     outer_labels,
     titled,
 )
-from metasci.report.predictive_check import along
 from metasci.report.style import BLUE, GREY, PALETTE, plain_log_axis, styled
 from metasci.report.text import label, words
+from metasci.report.time_axis import along
 
 if TYPE_CHECKING:
     from metasci.calibration import Calibration
@@ -123,7 +123,7 @@ def individual_fits_figure(
     if len(shown) < len(calibration.batch) or is_simulated(calibration):
         said = f"Individual fits: {len(shown)} of {len(calibration.batch)} tasks"
         headline(figure, titled(said, is_simulated(calibration), 90))
-    legend_below(figure, places, columns=3 if columns > 2 else 2)
+    legend_below(figure, places, columns=5 if columns > 2 else 2)
     return figure
 
 

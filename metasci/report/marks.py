@@ -94,10 +94,19 @@ def draw_given(axes: Axes, begin: np.ndarray, end: np.ndarray, what: str) -> Non
             label=f"{what} given", clip_on=False, zorder=6,
         )  # fmt: skip
     if lasting.any():
+        starts, ends = _joined(begin[lasting].clip(low), end[lasting].clip(max=high))
         axes.hlines(
-            np.zeros(int(lasting.sum())), begin[lasting].clip(low), end[lasting].clip(max=high), colors=INK, lw=4.5,
-            transform=along_bottom, label=f"{what} infused", clip_on=False, zorder=6,
+            np.zeros_like(starts), starts, ends, colors=INK, lw=4.5, transform=along_bottom,
+            label=f"{what} infused", clip_on=False, zorder=6,
         )  # fmt: skip
+
+
+def _joined(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spans without overlap: such as follow upon one another, to a thousandth of the whole, become one."""
+    order = np.argsort(begin, kind="stable")
+    begin, reached = begin[order], np.maximum.accumulate(end[order])
+    parted = begin[1:] > reached[:-1] + 1e-3 * (reached[-1] - begin[0])
+    return begin[np.r_[True, parted]], reached[np.r_[parted, True]]
 
 
 def draw_shaded(axes: Axes, x: np.ndarray, y: np.ndarray, colours: Sequence[Any]) -> None:
@@ -177,4 +186,5 @@ def legend_below(figure: Figure, axes: Axes | Sequence[Axes], columns: int = 3) 
     handles: list[Any] = [
         tuple(sorted(entries[name], key=lambda part: part.get_zorder())) for name in ordered
     ]
+    columns = 2 if len(ordered) == 4 and columns == 3 else columns  # two rows of two, not three and a rest
     figure.legend(handles, ordered, loc="outside lower center", ncols=columns)

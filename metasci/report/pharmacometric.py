@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from metasci.conditions import followed, last_known
 from metasci.errors import InputError
 from metasci.predictive import predictive
-from metasci.report.curves import below_limit, is_logarithmic, is_simulated, measurements, values_of
+from metasci.report.curves import below_limit, is_logarithmic, is_simulated, measurements
 from metasci.report.marks import draw_limits, headline, legend_below, titled
 from metasci.report.npde_figures import scatter_along
-from metasci.report.predictive_check import along
 from metasci.report.residuals import conditional_weighted_residuals
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
 from metasci.report.text import label, number, words
+from metasci.report.time_axis import abscissa, spread_out
 
 if TYPE_CHECKING:
     from metasci.calibration import Calibration
@@ -72,9 +72,11 @@ def goodness_of_fit_figure(calibration: Calibration) -> Figure:
         _draw_agreement(place, predicted, measured, below, logarithmic)
         place.set_xlabel(label(name, output.unit))
         place.set_ylabel(label(quantity, output.unit))
-    axis = along(calibration)
+    axis, everywhere = abscissa(calibration)
     there = np.isfinite(residuals)
-    scatter_along(over_time, axis.show(values_of(calibration, axis.name))[there], residuals[there])
+    at = axis.show(everywhere[mask.numpy()])[there]
+    scatter_along(over_time, at, residuals[there])
+    spread_out(over_time, at)
     scatter_along(over_prediction, population[there], residuals[there])
     if logarithmic:
         plain_log_axis(over_prediction)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from metasci.conditions import followed
 from metasci.report.curves import (
     Axis,
@@ -22,6 +24,7 @@ from metasci.report.html import Section, bullets, definitions, figure, notice, p
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.maps import has_map, tempering_map
 from metasci.report.pharmacometric import goodness_of_fit_figure
+from metasci.report.reading import what_was_read
 from metasci.report.text import enumerated, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ def sections_of(calibration: Calibration) -> list[Section]:
         Section("Parameters", _parameters(calibration)),
         Section("Noise and physical laws", _noise(calibration) + _laws(calibration)),
         Section("Measured and predicted values", _predictions(calibration)),
+        *what_was_read(calibration),
         Section("Where it comes from", _provenance(calibration)),
     ]
 
@@ -200,11 +204,13 @@ def _laws(calibration: Calibration) -> str:
     for law, group in laws.groupby("law", sort=False):
         broken = group[~group["satisfied"].astype(bool)]
         tasks = enumerated([str(task) for task in broken["task"]], most=3)
-        verdict = (
-            "satisfied"
-            if broken.empty
-            else f"broken by up to {number(broken['violation'].max())} {unit}".rstrip()
-        )
+        worst = broken["violation"].to_numpy(dtype=float)
+        if broken.empty:
+            verdict = "satisfied"
+        elif np.isfinite(worst).all():
+            verdict = f"broken by up to {number(worst.max())} {unit}".rstrip()
+        else:
+            verdict = "not satisfied: the curve is not a finite number"
         rows.append([f"{calibration.prior.model.output.name} {law}".replace("_", " "), verdict, tasks])
     header = ["physical law, at the measured conditions", "verdict", "broken by"]
     if not any(row[2] for row in rows):
