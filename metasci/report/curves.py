@@ -174,6 +174,8 @@ def given_along(calibration: Calibration, axis: Axis) -> dict[str, tuple[np.ndar
         amounts, begin = (inputs[key].cpu().numpy().ravel() for key in (name, f"{name}_time"))
         lasting = inputs.get(f"{name}_duration")
         end = begin if lasting is None else begin + lasting.cpu().numpy().ravel()
+        if (until := inputs.get(f"{name}_until")) is not None:  # a reset ends an infusion
+            end = np.maximum(begin, np.minimum(end, until.cpu().numpy().ravel()))
         found[name] = (axis.show(begin[amounts != 0.0]), axis.show(end[amounts != 0.0]))
     return found
 

@@ -189,7 +189,8 @@ def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | 
         for column, name in enumerate(names):
             place = grid[row, column]
             _draw_effects(place, calibration, name, eta)
-            place.set_title(f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %")
+            said = f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %"
+            place.set_title(titled(said, False, 36))
             if column == 0:
                 place.set_ylabel("η (prior SD)")
             if row == rows - 1:
@@ -234,4 +235,5 @@ def _draw_effects(place: Axes, calibration: Calibration, name: str, eta: NDArray
     if logarithmic:
         plain_log_axis(place)
     else:
-        place.xaxis.set_major_locator(MaxNLocator(5))
+        codes = bool((x[known] == x[known].round()).all()) and float(np.ptp(x[known])) <= 5.0
+        place.xaxis.set_major_locator(MaxNLocator(5, integer=codes))

@@ -120,10 +120,13 @@ def _at_fault(calibration: Calibration, index: int, faults: Tensor) -> str:
         when = f"{words('time')} {_quantity(time, model.inputs['time'].unit)}, "
     value = f"{words(model.output.name)} {_measured(calibration, index, place)}"
     predicted = float(calibration.problem.predict(calibration.adapted.start)[index, place])
-    said = "is not a number" if not np.isfinite(predicted) else _quantity(predicted, model.output.unit)
-    cause = f"where the prediction is {said}" if np.isfinite(predicted) else f"where the prediction {said}"
+    cause = "where the prediction is not a number"
+    if np.isfinite(predicted):
+        cause = f"where {_quantity(predicted, model.output.unit)} is predicted"
     if predicted == 0.0:
-        cause += " and its noise leaves no room for another value (leave it out if it is from before a dose)"
+        cause += (
+            " and the noise is in proportion to it (leave out what was drawn before the drug can be there)"
+        )
     others = int(faults.sum()) - 1
     more = f" and {others} other{'s' * (others > 1)}" if others else ""
     return f" at measurement {rank} ({when}{value}){more}, {cause}"
@@ -162,6 +165,8 @@ def _surprises(calibration: Calibration) -> Iterator[Finding]:
     if batch.censored is not None:
         rarity = torch.where(batch.censored, below, rarity)
     far = (rarity < _FAR) & batch.mask
+    if not bool(calibration.adapted.finite.all()):
+        far &= ~_without_likelihood(calibration)  # already said
     for index in _where(far.any(1)):
         which = _where(far[index])
         order = {place: rank + 1 for rank, place in enumerate(_where(batch.mask[index]))}
