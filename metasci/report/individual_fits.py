@@ -115,7 +115,9 @@ def individual_fits_figure(
         _draw_individual(place, one, axis, others, values)
         place.tick_params(labelleft=bool(others) or place.get_subplotspec().is_first_col())
     if is_wide(tasks_shown) and not others:
-        places[0].set_ylim(0.5 * min(float(measurements(one).min(initial=np.inf)) for one in tasks_shown))
+        measured = np.concatenate([measurements(one) for one in tasks_shown])
+        highest = min(places[0].get_ylim()[1], 10.0 * float(measured.max()))  # bands may run away
+        places[0].set_ylim(0.5 * float(measured.min()), highest)
         for place in places:
             plain_log_axis(place, "y")
     output = calibration.prior.model.output
