@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metasci.calibration import Calibration
 
 __all__ = [
+    "WIDE",
     "Axis",
     "Curve",
     "axis_of",
@@ -39,7 +40,7 @@ __all__ = [
 
 _FOR_PEOPLE = {"K": "degC"}
 _POINTS = 160
-_WIDE = 30.0
+WIDE = 30.0
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def is_logarithmic(calibration: Calibration, values: np.ndarray) -> bool:
 def is_wide(shown: Sequence[Calibration]) -> bool:
     """Whether measurements lie so far apart, and noise is such, that a logarithmic axis is needed to see them."""
     values = np.concatenate([measurements(one) for one in shown])
-    return is_logarithmic(shown[0], values) and float(values.max()) > _WIDE * float(values.min())
+    return is_logarithmic(shown[0], values) and float(values.max()) > WIDE * float(values.min())
 
 
 def given_along(calibration: Calibration, axis: Axis) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -15,10 +15,10 @@ from metasci.errors import InputError
 from metasci.noise import Several
 from metasci.prior import Prior
 from metasci.report.bins import Correction, edges_of, order_statistics, percentiles_in
-from metasci.report.curves import Axis
+from metasci.report.curves import WIDE, Axis, is_logarithmic
 from metasci.report.marks import draw_limits, headline, legend_below
 from metasci.report.simulation import Simulator, limits_of, lower_limit
-from metasci.report.style import BLUE, GREY, INK, RED, styled
+from metasci.report.style import BLUE, GREY, INK, RED, plain_log_axis, styled
 from metasci.report.text import label, words
 from metasci.report.time_axis import abscissa, spread_out
 from metasci.tasks import Batch, TaskSet
@@ -98,7 +98,8 @@ def visual_predictive_check(
     if not bool(batch.mask.any()):
         raise InputError("a visual predictive check needs measurements, and there are none.")
     simulator = Simulator(prior, batch, seed)
-    axis, everywhere = abscissa(Calibration(prior, tasks, batch, simulator.adapted), over)
+    whole = Calibration(prior, tasks, batch, simulator.adapted)
+    axis, everywhere = abscissa(whole, over)
     placed = batch.mask.numpy() & np.isfinite(everywhere)
     if not placed.any():
         raise InputError("over: every measurement was made before the first dose.")
@@ -150,6 +151,7 @@ def visual_predictive_check(
         "data": tasks.card.name, "data_simulated": int(are_simulated(tasks)), "tasks": int(inside.any(1).sum()),
         "along": axis.name, "shown": axis.shown, "output": prior.model.output.label or prior.model.output.name,
         "prediction_corrected": int(prediction_corrected), "not_corrected": correct.impossible,
+        "logarithmic": int(is_logarithmic(whole, values)),
         "outside_bins": int(batch.mask.sum()) - len(at), "learned_from_these": int(were_learned_from(prior, tasks)),
     }  # fmt: skip
     return xr.Dataset(variables, {"percentile": list(_PERCENTILES)}, attrs)
@@ -183,7 +185,8 @@ def _of_output(prior: Prior, batch: Batch, output: int) -> Batch:
 def visual_predictive_check_figure(check: xr.Dataset) -> Figure:
     """Observed percentiles over the simulated bands, with the measurements behind them.
 
-    Where measurements lie below a limit of quantification, a second panel has their fraction.
+    Where measurements lie below a limit of quantification, which open triangles mark, a second panel has their
+    fraction. Axes are logarithmic where the measurements could not be seen otherwise.
 
     Parameters
     ----------
@@ -249,7 +252,11 @@ def _draw_percentiles(place: Axes, check: xr.Dataset, axis: Axis) -> None:
     draw_limits(
         place, axis.show(check["at"].values)[~quantified], check["value"].values[~quantified], colour=GREY
     )
-    low = min(float(value.min(initial=np.inf)), 0.0) if len(value) else 0.0
+    drawn = value[np.isfinite(value)]
+    low = min(float(drawn.min(initial=np.inf)), 0.0) if len(drawn) else 0.0
+    wide = check.attrs["logarithmic"] and len(drawn) and 0.0 < WIDE * drawn.min() < drawn.max()
+    if wide:
+        low = 0.5 * float(drawn.min())
     for rows, colour, name in (([0, 2], BLUE, "5th and 95th percentile"), ([1], RED, "median")):
         bands = [[np.maximum(check[side].values[row], low) for side in ("lower", "upper")] for row in rows]
         _draw_steps(place, edges, bands, colour, f"{name}: simulated, 90 % band")
@@ -260,7 +267,9 @@ def _draw_percentiles(place: Axes, check: xr.Dataset, axis: Axis) -> None:
                 middle, seen, ls=dashes, marker="o", ms=3.5, mec="white", mew=0.5, color=colour, lw=1.5,
                 zorder=5, label=f"{name}: observed",
             )  # fmt: skip
-    place.set_ylim(low if low == 0.0 else None, None)
+    place.set_ylim(low if wide or low == 0.0 else None, None)
+    if wide:
+        plain_log_axis(place, "y")
     logarithmic = spread_out(place, axis.show(check["at"].values))
     place.set_xlim(edges[0] if logarithmic else min(0.0, edges[0]), edges[-1])
 
