@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,8 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from metasci.conditions import asked_for, batch_at, followed
 from metasci.constraints.verdicts import greatest, rounding, verdicts
-from metasci.errors import InputError
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 from metasci.meta.training import write_atomically
@@ -151,40 +150,34 @@ class Calibration:
         **conditions
             One for each input of the model: a number or array in the model's unit, a string such as
             ``"2 h"``, or a quantity such as ``[200, 400] * ms.unit("degC")``; they broadcast together. An
-            input that is constant for a task (a dose) may be left out: the task's own value is used.
+            input that is constant for a task (a dose) may be left out: the task's own value is used. So may a
+            covariate that changes with time, which is told at doses, too: it is carried forward from the task's
+            records, the last value told by then, or the first one before any.
 
         Returns
         -------
         xarray.Dataset
             ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
-            curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...).
+            curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). A covariate that was
+            carried forward is a coordinate.
         """
         model = self.prior.model
-        points = self._points(conditions)
-        shape = np.broadcast_shapes(*(values.shape for values in points.values()))
+        points = asked_for(model, self.batch, conditions)
+        batch, shape = batch_at(model, self.batch, points)
         size = int(np.prod(shape))
-        inputs = dict(self.batch.inputs)
-        for name in model.inputs:
-            if name in points:
-                flat = torch.as_tensor(np.broadcast_to(points[name], shape).reshape(1, size).copy())
-                inputs[name] = flat.to(self.batch.output).expand(len(self.batch), size)
-            else:
-                inputs[name] = inputs[name][:, :1].expand(-1, size)
-        mask = torch.ones(len(self.batch), size, dtype=torch.bool)
-        batch = replace(
-            self.batch, inputs=inputs, output=torch.ones(mask.shape, dtype=self.batch.output.dtype), mask=mask
-        )
-        problem = Problem(model, batch, 0.0)
         dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
         full = (len(self.batch), *(shape or (1,)))
         variables = {
-            name: (("task", *dims), values.detach().numpy().reshape(full), {"units": model.output.unit})
-            for name, values in self._curves(problem, level).items()
+            name: (("task", *dims), values[:, :size].numpy().reshape(full), {"units": model.output.unit})
+            for name, values in self._curves(Problem(model, batch, 0.0), level).items()
         }
         coords: dict[str, Any] = {"task": list(self.batch.names)}
-        for name, values in points.items():
-            spread = np.broadcast_to(values, shape or (1,))
-            coords[name] = (dims, np.asarray(spread), {"units": model.inputs[name].unit})
+        for name in (*points, *(name for name in followed(model) if name not in points)):
+            if name in points:
+                spread = dims, np.broadcast_to(points[name], shape or (1,)).copy()
+            else:
+                spread = ("task", *dims), batch.inputs[name][:, :size].numpy().reshape(full)
+            coords[name] = (*spread, {"units": model.inputs[name].unit})
         return xr.Dataset(variables, coords, {"level": level, "model": model.name, "prior": self.prior.name})
 
     def _curves(self, problem: Problem, level: float) -> dict[str, torch.Tensor]:
@@ -197,46 +190,6 @@ class Calibration:
             "curve_lower": curve_lower, "curve_upper": curve_upper,
             "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
         }  # fmt: skip
-
-    def _points(self, conditions: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        from metasci.units import convert, unit
-
-        model = self.prior.model
-        unknown = sorted(set(conditions) - set(model.inputs))
-        if unknown:
-            raise InputError(
-                f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
-            )
-        points = {}
-        for name, given in model.inputs.items():
-            if name not in conditions:
-                if not self._is_constant(name):
-                    raise InputError(f"say at which {name} ({given.unit}) to predict.")
-                continue
-            value = conditions[name]
-            if isinstance(value, str):
-                number, _, symbol = value.strip().partition(" ")
-                try:
-                    value = float(number) * unit(symbol.strip() or "1")
-                except ValueError as error:
-                    raise InputError(
-                        f"{name}: '{value}' is not a number with a unit, such as '2 h'."
-                    ) from error
-            if hasattr(value, "magnitude"):
-                value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
-            try:
-                points[name] = np.asarray(value, dtype=float)
-            except (TypeError, ValueError):
-                raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
-            if not np.isfinite(points[name]).all() or (points[name] < given.lower).any():
-                raise InputError(f"{name} must be finite and at least {given.lower:g} {given.unit}.")
-            if (points[name] > given.upper).any():
-                raise InputError(f"{name} must be at most {given.upper:g} {given.unit}.")
-        return points
-
-    def _is_constant(self, name: str) -> bool:
-        values = self.batch.inputs[name]
-        return bool((values == values[:, :1]).all()) and name not in ("time", "cycles")
 
     @cached_property
     def warnings(self) -> list[str]:

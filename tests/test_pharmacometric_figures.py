@@ -117,8 +117,8 @@ def shifted(prior: ms.Prior, by: float) -> ms.Prior:
     return replace(prior, state={**prior.state, "coefficients": moved})
 
 
-def points(axes: Any) -> int:
-    return sum(len(line.get_xdata()) for line in axes.get_lines() if line.get_marker() == "o")
+def points(axes: Any, marker: str = "o") -> int:
+    return sum(len(line.get_xdata()) for line in axes.get_lines() if line.get_marker() == marker)
 
 
 def labels(figure: Any) -> list[tuple[str, str]]:
@@ -382,6 +382,7 @@ def test_values_below_a_limit_count_as_the_lowest(decay: ms.Prior) -> None:
     figure = visual_predictive_check_figure(check)
     assert figure.axes[1].get_ylabel() == "fraction below\nthe limit"
     assert points(figure.axes[0]) == (~check["censored"].values).sum() + 4 * 3
+    assert points(figure.axes[0], "v") == check["censored"].values.sum() > 0
     limits = limits_of(decay.batch(tasks))
     assert np.isin(limits[decay.batch(tasks).mask.numpy()], [3.0]).all()
 
@@ -435,8 +436,8 @@ def test_goodness_of_fit_of_censored_readings_and_logarithmic_noise(decay: ms.Pr
     figure = goodness_of_fit_figure(fit)
     lost = int((fit.batch.censored & fit.batch.mask).sum())  # type: ignore[operator]
     assert [axes.get_xscale() for axes in figure.axes] == ["log", "log", "linear", "log"]
-    assert points(figure.axes[0]) == fit.batch.mask.sum()
-    assert points(figure.axes[2]) == fit.batch.mask.sum() - lost > 0
+    assert points(figure.axes[0]) == points(figure.axes[2]) == fit.batch.mask.sum() - lost > 0
+    assert points(figure.axes[0], "v") == points(figure.axes[1], "v") == lost
     assert f"{lost} without residual (simulated)" in figure.get_suptitle()
     assert "below the limit" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(individual_fits_figure(fit, most=4).axes) == 4

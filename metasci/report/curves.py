@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from metasci.conditions import followed
 from metasci.meta.adapted import NoiseMixture
+from metasci.noise import LogNormal, Several
 from metasci.report.text import duration, label, number, pretty_unit, words
 from metasci.units import convert
 
@@ -17,12 +19,18 @@ if TYPE_CHECKING:
     from metasci.calibration import Calibration
 
 __all__ = [
+    "WIDE",
     "Axis",
     "Curve",
     "axis_of",
+    "below_limit",
     "coordinates",
     "curve",
+    "given_along",
+    "is_logarithmic",
+    "is_of_patients",
     "is_simulated",
+    "is_wide",
     "measurements",
     "name_of",
     "only",
@@ -32,6 +40,7 @@ __all__ = [
 
 _FOR_PEOPLE = {"K": "degC"}
 _POINTS = 160
+WIDE = 30.0
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,17 @@ def is_simulated(calibration: Calibration) -> bool:
     return str(calibration.tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
 
 
+def is_of_patients(calibration: Calibration) -> bool:
+    """Whether the tasks are patients, of whom a report has to be read with more care."""
+    return calibration.prior.model.name.startswith("patients.")
+
+
 def name_of(one: Calibration) -> str:
     """The name of a single task; a bare number is told what it is, ``subject 5``."""
     name, columns = one.batch.names[0], one.tasks.card.task
     if len(columns) == 1 and name.replace(".", "").isdigit():
-        return f"{words(one.tasks.card.column(columns[0]).name)} {name}"
+        what = words(one.tasks.card.column(columns[0]).name)
+        return f"{'patient' if what == 'task' and is_of_patients(one) else what} {name}"
     return name
 
 
@@ -106,10 +121,12 @@ def only(calibration: Calibration, index: int) -> Calibration:
 def coordinates(calibration: Calibration) -> list[str]:
     """The inputs that vary along a task's measurements, the one to draw along first.
 
-    An input that is constant for a task by its nature, such as a dose per weight, is none of them.
+    An input that is constant for a task by its nature, such as a dose per weight, is none of them, nor is a covariate
+    that the model follows along the task's records.
     """
     data, model = calibration.tasks.dataset, calibration.prior.model
     found = [name for name in model.inputs if name not in data or "observation" in data[name].dims]
+    found = [name for name in found if name not in followed(model)]
     distinct = {name: len(np.unique(values_of(calibration, name))) for name in found}
     return sorted(found, key=lambda name: (name != "temperature", -distinct[name]))
 
@@ -127,6 +144,43 @@ def measurements(calibration: Calibration) -> np.ndarray:
     return values
 
 
+def below_limit(calibration: Calibration) -> np.ndarray:
+    """Which of the measurements are only known to lie below a limit, in the order of `values_of`."""
+    batch = calibration.batch
+    flags = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
+    below: np.ndarray = flags[batch.mask].cpu().numpy()
+    return below
+
+
+def is_logarithmic(calibration: Calibration, values: np.ndarray) -> bool:
+    """Whether noise is on the logarithm and all values, some of them finite, can be drawn on it."""
+    noise = calibration.prior.model.noise
+    first = noise.noises[0] if isinstance(noise, Several) else noise
+    return isinstance(first, LogNormal) and len(values) > 0 and bool((values > 0).all())
+
+
+def is_wide(shown: Sequence[Calibration]) -> bool:
+    """Whether measurements lie so far apart, and noise is such, that a logarithmic axis is needed to see them."""
+    values = np.concatenate([measurements(one) for one in shown])
+    return is_logarithmic(shown[0], values) and float(values.max()) > WIDE * float(values.min())
+
+
+def given_along(calibration: Calibration, axis: Axis) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """From when to when every amount of a single task was given along an axis, in the units shown, by history."""
+    found = {}
+    for name, history in calibration.prior.model.histories.items():
+        if history.at != axis.name:
+            continue
+        inputs = calibration.batch.inputs
+        amounts, begin = (inputs[key].cpu().numpy().ravel() for key in (name, f"{name}_time"))
+        lasting = inputs.get(f"{name}_duration")
+        end = begin if lasting is None else begin + lasting.cpu().numpy().ravel()
+        if (until := inputs.get(f"{name}_until")) is not None:  # a reset ends an infusion
+            end = np.maximum(begin, np.minimum(end, until.cpu().numpy().ravel()))
+        found[name] = (axis.show(begin[amounts != 0.0]), axis.show(end[amounts != 0.0]))
+    return found
+
+
 def axis_of(calibration: Calibration, name: str) -> Axis:
     """The axis of an input; seconds become minutes or hours by how many there are."""
     unit = calibration.prior.model.inputs[name].unit
@@ -140,8 +194,8 @@ def axis_of(calibration: Calibration, name: str) -> Axis:
 def span(calibration: Calibration, name: str) -> tuple[float, float]:
     """From where to where to draw along an input, in the model's unit.
 
-    Time and cycles run from zero to beyond the last measurement, as far as the prior knows (but not endlessly
-    far); any other input over the measurements and what the prior has seen.
+    Time and cycles run from zero to beyond the last measurement and the last dose, as far as the prior knows (but not
+    endlessly far); any other input over the measurements and what the prior has seen.
     """
     given = calibration.prior.model.inputs[name]
     known = calibration.prior.training.get("ranges", {}).get(name)
@@ -150,15 +204,34 @@ def span(calibration: Calibration, name: str) -> tuple[float, float]:
     if name in ("time", "cycles"):
         reach = 1.4 if calibration.prior.model.histories else 4.0
         far = float(known[1]) if known else 0.0
-        if high <= 0.0:
+        last = _last_given(calibration, name)
+        if max(high, last) <= 0.0:
             return 0.0, far or 1.0
-        return 0.0, max(1.05 * high, min(far, reach * high))
+        return 0.0, max(1.05 * high, 1.15 * last, min(far, reach * max(high, last)))
     if known:
         low, high = min(low, float(known[0])), max(high, float(known[1]))
     if not np.isfinite(low):
         low, high = max(given.lower, 0.0), min(given.upper, 1.0)
     margin = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
     return max(low - margin, given.lower), min(high + margin, given.upper)
+
+
+def _last_given(calibration: Calibration, name: str) -> float:
+    """When the last amount began that is dated by an input; zero if there is none."""
+    last = 0.0
+    for key, history in calibration.prior.model.histories.items():
+        if history.at == name:
+            times, amounts = calibration.batch.inputs[f"{key}_time"], calibration.batch.inputs[key]
+            last = max(last, float(times.where(amounts != 0.0, torch.zeros_like(times)).max()))
+    return last
+
+
+def _after_each(given: np.ndarray, high: float) -> np.ndarray:
+    """Points that are dense after each dose and sparser until the next, so that no peak is cut off."""
+    begin = np.unique(given)
+    gaps = np.diff(begin, append=max(high, float(begin[-1]))) if len(begin) else begin
+    parts = np.geomspace(1e-3, 0.9, 12 if len(begin) <= 40 else 4)
+    return (begin[:, None] + gaps[:, None] * parts).ravel()
 
 
 def curve(calibration: Calibration, axis: Axis, fixed: Mapping[str, float] | None = None) -> Curve:
@@ -171,7 +244,7 @@ def curve(calibration: Calibration, axis: Axis, fixed: Mapping[str, float] | Non
     for name, history in calibration.prior.model.histories.items():
         if history.at == axis.name:  # a dose makes a step: just before, and at
             given = calibration.batch.inputs[f"{name}_time"].numpy().ravel()
-            grid += [given, given - 1e-6 * (high - low)]
+            grid += [given, given - 1e-6 * (high - low), _after_each(given, high)]
     points = np.unique(np.concatenate(grid))
     points = points[(points >= low) & (points <= high)]
     conditions: dict[str, Any] = {axis.name: points, **(fixed or {})}

@@ -18,9 +18,12 @@ from metasci.report.curves import (
     Axis,
     Curve,
     axis_of,
+    below_limit,
     coordinates,
     curve,
+    given_along,
     is_simulated,
+    is_wide,
     measurements,
     name_of,
     only,
@@ -29,6 +32,8 @@ from metasci.report.curves import (
 from metasci.report.intervals import parameters_figure
 from metasci.report.marks import (
     draw_band,
+    draw_given,
+    draw_limits,
     draw_parity,
     draw_points,
     draw_shaded,
@@ -37,7 +42,7 @@ from metasci.report.marks import (
     outer_labels,
     titled,
 )
-from metasci.report.style import BLUE, GREY, shades, styled
+from metasci.report.style import BLUE, GREY, plain_log_axis, shades, styled
 from metasci.report.text import label, words
 
 if TYPE_CHECKING:
@@ -56,7 +61,9 @@ def calibration_figure(calibration: Calibration, tasks: Sequence[int] | None = N
 
     One panel for each task. Where two inputs vary, a single task has a panel for each value of the second
     (a tempering time), and several tasks have a colour for each. Where more than two vary, measured values
-    are drawn against predicted ones.
+    are drawn against predicted ones. Amounts given are marked along the bottom; a limit below which a measurement
+    lies is an open triangle. The axis of the output is logarithmic where noise is and the measurements of what is
+    shown lie more than a factor of thirty apart.
 
     Parameters
     ----------
@@ -122,22 +129,35 @@ def _grid(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
 def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
     """Each with the calibrated curve over the prior's, both with their bands, and the measurements on top."""
     figure, axes = _grid(len(panels))
+    logarithmic = is_wide([panel.calibration for panel in panels])
     limits = []
     for place, panel in zip(axes, panels, strict=True):
         one, here = panel.calibration, panel.here()
         said = curve(one, axis, panel.fixed)
         x, y = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
+        below = below_limit(one)[here]
         prior = (said.prior, said.prior_lower, said.prior_upper)
         banded = "prior alone, 90 % band" if np.isfinite(said.prior_lower).any() else "prior alone"
         draw_band(place, said.x, *prior, GREY, banded, dashed=True)
         draw_band(place, said.x, said.median, said.lower, said.upper, BLUE, "calibrated, 90 % band")
-        draw_points(place, x, y)
+        draw_points(place, x[~below], y[~below])
+        draw_limits(place, x[below], y[below])
         place.set_title(panel.title)
         place.set_xlim(said.x[0], said.x[-1])
-        limits.append(_limits(said, y))
-    _finish(axes, axis, panels[0].calibration, limits)
-    legend_below(figure, axes[0])
+        for name, given in given_along(one, axis).items():
+            draw_given(place, *given, words(name))
+        limits.append(_wide_limits(said, y) if logarithmic else _limits(said, y))
+    _finish(axes, axis, panels[0].calibration, limits, logarithmic)
+    legend_below(figure, axes, columns=5 if len(panels) > 2 else 3)
     return figure
+
+
+def _wide_limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
+    """Range worth showing on a logarithmic axis: a curve may start from or fall to nothing."""
+    if not len(measured):
+        measured = said.median[said.median > 0.01 * said.median.max()]
+    high = np.concatenate([measured, said.median, said.upper[said.upper < 10.0 * measured.max()]])
+    return 0.5 * float(measured.min()), 1.2 * float(high[np.isfinite(high)].max())
 
 
 def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration]) -> Figure:
@@ -172,7 +192,7 @@ def _parities(shown: Sequence[Calibration]) -> Figure:
     for place, one in zip(axes, shown, strict=True):
         forecast, mask = one.forecast(), one.batch.mask
         both = [values[mask].numpy() for values in (forecast.median, *forecast.interval(0.9))]
-        draw_parity(place, measurements(one), both[0], both[1], both[2], BLUE)
+        draw_parity(place, measurements(one), both[0], both[1], both[2], BLUE, below=below_limit(one))
         place.set_title(_title(one, len(shown)))
     outer_labels(
         axes, label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit)
@@ -184,22 +204,30 @@ def _limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
     """Range worth showing: all of data and bands, unless a band runs away from them."""
     finite = [values[np.isfinite(values)] for values in (measured, said.median, said.prior)]
     core = [finite[0], *(np.quantile(values, (0.2, 0.8)) for values in finite[1:] if len(values))]
+    if not any(map(len, core)):
+        return 0.0, 1.0
     low, high = float(np.concatenate(core).min()), float(np.concatenate(core).max())
     bands = np.concatenate(
         [said.lower, said.upper, said.prior_lower, said.prior_upper, said.median, measured]
     )
     bands = bands[np.isfinite(bands)]
-    room = 1.2 * (high - low) or 1.0
+    room = 1.6 * (high - low) or 1.0
     return max(float(bands.min()), low - room), min(float(bands.max()), high + room)
 
 
 def _finish(
-    axes: Sequence[Axes], axis: Axis, calibration: Calibration, limits: Sequence[tuple[float, float]]
+    axes: Sequence[Axes],
+    axis: Axis,
+    calibration: Calibration,
+    limits: Sequence[tuple[float, float]],
+    logarithmic: bool = False,
 ) -> None:
     """Labels, limits and ticks."""
     low, high = min(pair[0] for pair in limits), max(pair[1] for pair in limits)
-    margin = 0.04 * (high - low)
+    margin = 0.0 if logarithmic else 0.04 * (high - low)
     axes[0].set_ylim(low if low == 0.0 else low - margin, high + margin)
+    for place in axes if logarithmic else ():
+        plain_log_axis(place, "y")
     output = calibration.prior.model.output
     outer_labels(axes, axis.label, label(output.label or words(output.name), output.unit))
     for place in axes:

@@ -28,10 +28,12 @@ p { margin: .5rem 0; }
 .notice { border-left: 4px solid #D55E00; background: #fdf3ec; padding: .55rem .9rem; margin: 1rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th { text-align: left; font-weight: 600; border-bottom: 1.5px solid #1a1a1a; white-space: nowrap; }
+th { text-align: left; font-weight: 600; border-bottom: 1.5px solid #1a1a1a; }
 td { border-bottom: 1px solid #e6e6e6; }
 th, td { padding: .28rem 1rem .28rem 0; vertical-align: top; }
-th.number, td.number { text-align: right; white-space: nowrap; }
+th { vertical-align: bottom; }
+th.number, td.number { text-align: right; }
+td.number { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .22rem 1.2rem; margin: .6rem 0; font-size: .9rem; }
 dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; display: block; }

@@ -14,18 +14,30 @@ from numpy.typing import NDArray
 from metasci.errors import InputError
 from metasci.report.curves import (
     Axis,
+    below_limit,
     coordinates,
     curve,
+    given_along,
     is_simulated,
+    is_wide,
     measurements,
     name_of,
     only,
     values_of,
 )
-from metasci.report.marks import draw_band, draw_points, headline, legend_below, outer_labels, titled
-from metasci.report.predictive_check import along
-from metasci.report.style import BLUE, GREY, INK, PALETTE, styled
+from metasci.report.marks import (
+    draw_band,
+    draw_given,
+    draw_limits,
+    draw_points,
+    headline,
+    legend_below,
+    outer_labels,
+    titled,
+)
+from metasci.report.style import BLUE, GREY, PALETTE, plain_log_axis, styled
 from metasci.report.text import label, words
+from metasci.report.time_axis import along
 
 if TYPE_CHECKING:
     from metasci.calibration import Calibration
@@ -51,8 +63,10 @@ def individual_fits_figure(
     """A panel for each task: its measurements, its own curve with the 90 % interval of a measurement, its doses.
 
     Dashed is the population's curve, at the prior's mean with the task's covariates. Ticks along the bottom are
-    the times of doses, where the model takes a history. Where a second input takes a few values in a task, such as
-    which output is measured, each of them has a colour.
+    the times of doses, and bars those of infusions, where the model takes a history. A limit below which a measurement
+    lies is an open triangle. Covariates that change with time are as they were last told. Where a second input takes a
+    few values in a task, such as which output is measured, each of them has a colour. The axis of the output is
+    logarithmic where noise is and the measurements shown lie more than a factor of thirty apart.
 
     Parameters
     ----------
@@ -96,15 +110,22 @@ def individual_fits_figure(
     for unused in grid[len(shown) :]:
         unused.remove()
     places = grid[: len(shown)]
-    for place, index in zip(places, shown, strict=True):
-        _draw_individual(place, only(calibration, index), axis, others, values)
+    tasks_shown = [only(calibration, index) for index in shown]
+    for place, one in zip(places, tasks_shown, strict=True):
+        _draw_individual(place, one, axis, others, values)
         place.tick_params(labelleft=bool(others) or place.get_subplotspec().is_first_col())
+    if is_wide(tasks_shown) and not others:
+        measured = np.concatenate([measurements(one) for one in tasks_shown])
+        highest = min(places[0].get_ylim()[1], 10.0 * float(measured.max()))  # bands may run away
+        places[0].set_ylim(0.5 * float(measured.min()), highest)
+        for place in places:
+            plain_log_axis(place, "y")
     output = calibration.prior.model.output
     outer_labels(places, axis.label, label(output.label or words(output.name), output.unit))
     if len(shown) < len(calibration.batch) or is_simulated(calibration):
         said = f"Individual fits: {len(shown)} of {len(calibration.batch)} tasks"
         headline(figure, titled(said, is_simulated(calibration), 90))
-    legend_below(figure, places[0], columns=3 if columns > 2 else 2)
+    legend_below(figure, places, columns=5 if columns > 2 else 2)
     return figure
 
 
@@ -132,7 +153,7 @@ def _draw_individual(
     place: Axes, one: Calibration, axis: Axis, others: list[str], values: NDArray[np.float64]
 ) -> None:
     """One task; each value of another input has a colour."""
-    x, y, censored = axis.show(values_of(one, axis.name)), measurements(one), _censored(one)
+    x, y, below = axis.show(values_of(one, axis.name)), measurements(one), below_limit(one)
     for value, colour in zip(values.tolist(), (BLUE, *PALETTE[1:]), strict=False):
         fixed = {others[0]: value} if others else {}
         here = np.isclose(values_of(one, others[0]), value) if others else np.ones(len(x), dtype=bool)
@@ -147,32 +168,10 @@ def _draw_individual(
         draw_band(
             place, said.x, said.median, said.lower, said.upper, colour, f"individual, 90 % band{suffix}"
         )
-        draw_points(place, x[here & ~censored], y[here & ~censored])
-        if (here & censored).any():
-            draw_points(place, x[here & censored], y[here & censored], "below the limit", hollow=True)
+        draw_points(place, x[here & ~below], y[here & ~below])
+        draw_limits(place, x[here & below], y[here & below])
         place.set_xlim(said.x[0], said.x[-1])
-    _draw_doses(place, one, axis)
+    for name, given in given_along(one, axis).items():
+        draw_given(place, *given, words(name))
     place.set_title(titled(name_of(one), False, 24))
     place.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-
-
-def _censored(one: Calibration) -> NDArray[np.bool_]:
-    """Which of the measurements are only known to lie below a limit."""
-    batch = one.batch
-    flags = np.zeros_like(batch.mask) if batch.censored is None else batch.censored.numpy()
-    below: NDArray[np.bool_] = flags[batch.mask.numpy()].astype(bool)
-    return below
-
-
-def _draw_doses(place: Axes, one: Calibration, axis: Axis) -> None:
-    """A tick along the bottom for every amount given."""
-    for name, history in one.prior.model.histories.items():
-        amounts, times = (one.batch.inputs[key].numpy().ravel() for key in (name, f"{name}_time"))
-        given = axis.show(times[amounts != 0.0])
-        low, high = place.get_xlim()
-        given = given[(given >= low) & (given <= high)]
-        if history.at == axis.name and len(given):
-            place.plot(
-                given, np.zeros_like(given), "|", color=INK, ms=7, mew=1.1, transform=place.get_xaxis_transform(),
-                label=f"{words(name)} given", clip_on=False, zorder=6,
-            )  # fmt: skip

@@ -15,6 +15,8 @@ from metasci.report.style import GREY, INK
 
 __all__ = [
     "draw_band",
+    "draw_given",
+    "draw_limits",
     "draw_parity",
     "draw_points",
     "draw_shaded",
@@ -62,6 +64,51 @@ def draw_points(
     )  # fmt: skip
 
 
+def draw_limits(axes: Axes, x: np.ndarray, y: np.ndarray, marker: str = "v", colour: str = INK) -> None:
+    """Limits below which measurements lie: open triangles that point to where they are."""
+    if len(x):
+        axes.plot(
+            x,
+            y,
+            marker,
+            color="white",
+            ms=5.2,
+            mec=colour,
+            mew=1.0,
+            zorder=5,
+            label="below the limit",
+            clip_on=False,
+        )
+
+
+def draw_given(axes: Axes, begin: np.ndarray, end: np.ndarray, what: str) -> None:
+    """Amounts given, along the bottom: a tick for each that is given at once, a bar for one that lasts."""
+    low, high = axes.get_xlim()
+    shown = (end >= low) & (begin <= high)
+    lasting = shown & (end > begin)
+    at_once = begin[shown & ~lasting]
+    along_bottom = axes.get_xaxis_transform()
+    if len(at_once):
+        axes.plot(
+            at_once, np.zeros_like(at_once), "|", color=INK, ms=7, mew=1.1, transform=along_bottom,
+            label=f"{what} given", clip_on=False, zorder=6,
+        )  # fmt: skip
+    if lasting.any():
+        starts, ends = _joined(begin[lasting].clip(low), end[lasting].clip(max=high))
+        axes.hlines(
+            np.zeros_like(starts), starts, ends, colors=INK, lw=4.5, transform=along_bottom,
+            label=f"{what} infused", clip_on=False, zorder=6,
+        )  # fmt: skip
+
+
+def _joined(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spans without overlap: such as follow upon one another, to a thousandth of the whole, become one."""
+    order = np.argsort(begin, kind="stable")
+    begin, reached = begin[order], np.maximum.accumulate(end[order])
+    parted = begin[1:] > reached[:-1] + 1e-3 * (reached[-1] - begin[0])
+    return begin[np.r_[True, parted]], reached[np.r_[parted, True]]
+
+
 def draw_shaded(axes: Axes, x: np.ndarray, y: np.ndarray, colours: Sequence[Any]) -> None:
     """Measurements in the colour of the value at which they were made."""
     axes.scatter(x, y, s=20, c=colours, edgecolors="white", linewidths=0.6, zorder=5)
@@ -92,29 +139,52 @@ def draw_parity(
     upper: np.ndarray,
     colour: str,
     name: str = "",
+    below: np.ndarray | None = None,
 ) -> None:
-    """Predicted against measured values with intervals, on equal scales with the line of agreement."""
+    """Predicted against measured values with intervals, on equal scales with the line of agreement.
+
+    Where `below` says so the measured value is a limit, and the true one lies to the left of it.
+    """
     ends = np.concatenate([measured, predicted])
-    low, high = float(ends.min()), float(ends.max())
+    ends = ends[np.isfinite(ends)]
+    low, high = float(ends.min(initial=np.inf)), float(ends.max(initial=-np.inf))
+    low, high = (low, high) if len(ends) else (0.0, 1.0)
     margin = 0.08 * (high - low) or 1.0
     line = [low - margin, high + margin]
     axes.plot(line, line, color=GREY, lw=0.9, zorder=1)
     axes.vlines(measured, lower, upper, color=colour, lw=1.0, alpha=0.35)
+    known = np.ones(len(measured), dtype=bool) if below is None else ~below
     axes.plot(
-        measured, predicted, "o", color=colour, ms=4.2, mec="white", mew=0.6, label=name or None, zorder=4
+        measured[known],
+        predicted[known],
+        "o",
+        color=colour,
+        ms=4.2,
+        mec="white",
+        mew=0.6,
+        label=name or None,
+        zorder=4,
     )
+    draw_limits(axes, measured[~known], predicted[~known], "<", colour)
     axes.set_xlim(*line)
     axes.set_ylim(*line)
     axes.set_aspect("equal")
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
-    """One legend for the whole figure, below it and outside of the data; a line and its band are one entry."""
+def legend_below(figure: Figure, axes: Axes | Sequence[Axes], columns: int = 3) -> None:
+    """One legend for the whole figure, below it and outside of the data; a line and its band are one entry.
+
+    Of several panels, each name is taken from the first that has it.
+    """
     entries: dict[str, list[Artist]] = {}
-    for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-        entries.setdefault(name, []).append(handle)
+    for place in [axes] if isinstance(axes, Axes) else axes:
+        own: dict[str, list[Artist]] = {}
+        for handle, name in zip(*place.get_legend_handles_labels(), strict=True):
+            own.setdefault(name, []).append(handle)
+        entries |= {name: handles for name, handles in own.items() if name not in entries}
     ordered = sorted(entries, key=lambda name: name.startswith("prior alone"))
     handles: list[Any] = [
         tuple(sorted(entries[name], key=lambda part: part.get_zorder())) for name in ordered
     ]
+    columns = 2 if len(ordered) == 4 and columns == 3 else columns  # two rows of two, not three and a rest
     figure.legend(handles, ordered, loc="outside lower center", ncols=columns)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from metasci.calibration import Calibration
 from metasci.errors import InputError
 from metasci.prior import Prior
-from metasci.report.predictive_check import along, are_simulated, were_learned_from
+from metasci.report.predictive_check import are_simulated, were_learned_from
 from metasci.report.simulation import Simulator, limits_of
+from metasci.report.time_axis import abscissa
 from metasci.tasks import Batch, TaskSet
 
 __all__ = ["normalised_prediction_errors"]
@@ -22,7 +23,7 @@ _HELD = 8_000_000  # numbers simulated at a time: 64 megabytes
 
 
 def normalised_prediction_errors(
-    prior: Prior, tasks: TaskSet, simulations: int = 1000, seed: int = 0
+    prior: Prior, tasks: TaskSet, simulations: int = 1000, seed: int = 0, over: str | None = None
 ) -> xr.Dataset:
     """Rank of each measurement among simulated ones, decorrelated within its task, as a standard normal number.
 
@@ -39,6 +40,8 @@ def normalised_prediction_errors(
     simulations : int
         At least 100; the greatest NPDE there can be is that of a fraction 1 − 1/(2 simulations).
     seed : int
+    over : "time" or "time after last dose", optional
+        Along which to draw; see `metasci.report.time_axis.abscissa` for the default.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def normalised_prediction_errors(
     tasks = prior.read(tasks)
     batch = prior.batch(tasks)
     whole = Simulator(prior, batch, seed)
-    axis = along(Calibration(prior, tasks, batch, whole.adapted))
+    axis, at = abscissa(Calibration(prior, tasks, batch, whole.adapted), over)
     found = np.full((2, *batch.mask.shape), np.nan)
     limits = limits_of(batch)
     most = max(1, _HELD // (simulations * max(batch.mask.shape[1], 1)))
@@ -82,7 +85,6 @@ def normalised_prediction_errors(
     mask = batch.mask.numpy()
     lost = (np.isnan(found[0]) & mask).any(1)
     unit = {"units": prior.model.output.unit}
-    at = batch.inputs[axis.name].expand(batch.mask.shape).numpy()
     shape = ("task", "observation")
     variables: dict[str, Any] = {
         "npde": (shape, found[0]),

@@ -16,6 +16,7 @@ from metasci.report.marks import headline
 from metasci.report.residuals import running_median
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
 from metasci.report.text import enumerated, label, number
+from metasci.report.time_axis import spread_out
 
 __all__ = ["npde_figure", "scatter_along"]
 
@@ -51,7 +52,9 @@ def npde_figure(errors: xr.Dataset) -> Figure:
     _draw_quantiles(quantiles, values)
     _draw_histogram(histogram, values)
     predicted = errors["prediction"].values[there]
-    scatter_along(over_time, axis.show(errors[axis.name].values[there]), values)
+    at = axis.show(errors[axis.name].values[there])
+    scatter_along(over_time, at, values)
+    spread_out(over_time, at)
     scatter_along(over_prediction, predicted, values)
     over_time.set_xlabel(axis.label)
     unit = errors["prediction"].attrs["units"]

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from metasci.conditions import followed, last_known
 from metasci.errors import InputError
-from metasci.noise import LogNormal, Several
 from metasci.predictive import predictive
-from metasci.report.curves import is_simulated, measurements, values_of
-from metasci.report.marks import headline, legend_below, titled
+from metasci.report.curves import below_limit, is_logarithmic, is_simulated, measurements
+from metasci.report.marks import draw_limits, headline, legend_below, titled
 from metasci.report.npde_figures import scatter_along
-from metasci.report.predictive_check import along
 from metasci.report.residuals import conditional_weighted_residuals
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
 from metasci.report.text import label, number, words
+from metasci.report.time_axis import abscissa, spread_out
 
 if TYPE_CHECKING:
     from metasci.calibration import Calibration
@@ -36,7 +37,7 @@ def goodness_of_fit_figure(calibration: Calibration) -> Figure:
     that at the task's estimate. Residuals are conditional weighted residuals (CWRES), of the model linearised at
     the estimate and decorrelated within the task, on the scale on which the noise is Gaussian: see
     `metasci.report.residuals.conditional_weighted_residuals`. A measurement below a limit of quantification is
-    drawn hollow at the limit, and has no residual.
+    drawn as an open triangle at the limit, and has no residual.
 
     Parameters
     ----------
@@ -61,19 +62,21 @@ def goodness_of_fit_figure(calibration: Calibration) -> Figure:
         for prior in (True, False)
     )
     residuals = conditional_weighted_residuals(calibration)[mask.numpy()]
-    censored = _censored(calibration)
-    logarithmic = _is_logarithmic(calibration, np.concatenate([measured, population, individual]))
+    below = below_limit(calibration)
+    logarithmic = is_logarithmic(calibration, np.concatenate([measured, population, individual]))
     quantity = f"measured {output.label or words(output.name)}"
     for place, predicted, name in (
         (by_population, population, "population prediction"),
         (by_individual, individual, "individual prediction"),
     ):
-        _draw_agreement(place, predicted, measured, censored, logarithmic)
+        _draw_agreement(place, predicted, measured, below, logarithmic)
         place.set_xlabel(label(name, output.unit))
         place.set_ylabel(label(quantity, output.unit))
-    axis = along(calibration)
+    axis, everywhere = abscissa(calibration)
     there = np.isfinite(residuals)
-    scatter_along(over_time, axis.show(values_of(calibration, axis.name))[there], residuals[there])
+    at = axis.show(everywhere[mask.numpy()])[there]
+    scatter_along(over_time, at, residuals[there])
+    spread_out(over_time, at)
     scatter_along(over_prediction, population[there], residuals[there])
     if logarithmic:
         plain_log_axis(over_prediction)
@@ -90,41 +93,32 @@ def goodness_of_fit_figure(calibration: Calibration) -> Figure:
     return figure
 
 
-def _censored(calibration: Calibration) -> NDArray[np.bool_]:
-    """Which measurements are only known to lie below a limit."""
-    batch = calibration.batch
-    if batch.censored is None:
-        return np.zeros(int(batch.mask.sum()), dtype=bool)
-    flags: NDArray[np.bool_] = batch.censored[batch.mask].numpy()
-    return flags
-
-
-def _is_logarithmic(calibration: Calibration, values: NDArray[np.float64]) -> bool:
-    """Whether the noise is on the logarithm and everything to be drawn is above zero."""
-    noise = calibration.prior.model.noise
-    first = noise.noises[0] if isinstance(noise, Several) else noise
-    return isinstance(first, LogNormal) and bool((values > 0).all())
-
-
 def _draw_agreement(
     place: Axes,
     predicted: NDArray[np.float64],
     measured: NDArray[np.float64],
-    censored: NDArray[np.bool_],
+    below: NDArray[np.bool_],
     logarithmic: bool,
 ) -> None:
     """Measured over predicted values on equal scales, with the line on which they agree."""
     ends = np.concatenate([measured, predicted])
-    low, high = float(ends.min()), float(ends.max())
+    ends = ends[np.isfinite(ends)]
+    low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 1.0)
     margin = 0.05 * (high - low) or 1.0
     line = [low / 1.2, high * 1.2] if logarithmic else [low - margin, high + margin]
     place.plot(line, line, color=GREY, lw=1.0, zorder=1, label="identity")
-    for chosen, name, face in ((~censored, "measured", BLUE), (censored, "below the limit", "white")):
-        if chosen.any():
-            place.plot(
-                predicted[chosen], measured[chosen], "o", color=face, ms=3.8, mec=BLUE if face == "white" else face,
-                mew=0.9 if face == "white" else 0.0, alpha=0.75, label=name, clip_on=False,
-            )  # fmt: skip
+    place.plot(
+        predicted[~below],
+        measured[~below],
+        "o",
+        color=BLUE,
+        ms=3.8,
+        mew=0,
+        alpha=0.75,
+        label="measured",
+        clip_on=False,
+    )
+    draw_limits(place, predicted[below], measured[below], colour=BLUE)
     place.set_xlim(*line)
     place.set_ylim(*line)
     if logarithmic:
@@ -151,7 +145,8 @@ def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | 
     calibration : Calibration
         Of three tasks or more.
     covariates : sequence of str, optional
-        By default all that the data have, known to the prior or not.
+        By default all that the data have, known to the prior or not, and those that the model follows along the
+        patient's records, of which the first value counts.
 
     Returns
     -------
@@ -174,8 +169,8 @@ def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | 
     >>> random_effects_figure(fit, ["weight"]).axes[0].get_title(loc="left")
     'absorption rate: η-shrinkage 5.9 %'
     """
-    known = calibration.tasks.covariate_names
-    names = list(known if covariates is None else covariates)
+    known = (*calibration.tasks.covariate_names, *followed(calibration.prior.model))
+    names = list(dict.fromkeys(known) if covariates is None else covariates)
     if missing := [name for name in names if name not in known]:
         raise InputError(f"the data '{calibration.tasks.card.name}' have no covariate '{missing[0]}'.")
     if not names:
@@ -194,21 +189,32 @@ def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | 
         for column, name in enumerate(names):
             place = grid[row, column]
             _draw_effects(place, calibration, name, eta)
-            place.set_title(f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %")
+            said = f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %"
+            place.set_title(titled(said, False, 36))
             if column == 0:
                 place.set_ylabel("η (prior SD)")
             if row == rows - 1:
-                unit = str(calibration.tasks.dataset[name].attrs["units"])
-                place.set_xlabel(label(words(name), unit))
+                when = "first " if name in followed(calibration.prior.model) else ""
+                place.set_xlabel(label(when + words(name), _covariate(calibration, name)[1]))
     if is_simulated(calibration):
         headline(figure, "Random effects (simulated data)")
     legend_below(figure, grid[0, 0], columns=4)
     return figure
 
 
+def _covariate(calibration: Calibration, name: str) -> tuple[NDArray[np.float64], str]:
+    """A covariate of every task, the first value of one that changes, and its unit."""
+    model, batch = calibration.prior.model, calibration.batch
+    if name in followed(model):
+        first = last_known(model, batch, name, batch.output.new_full((len(batch), 1), -torch.inf))
+        return first[:, 0].cpu().numpy(), model.inputs[name].unit
+    stored = calibration.tasks.dataset[name]
+    return np.asarray(stored.values, dtype=float), str(stored.attrs["units"])
+
+
 def _draw_effects(place: Axes, calibration: Calibration, name: str, eta: NDArray[np.float64]) -> None:
     """One parameter's effects along one covariate, on the scale on which the model has it act."""
-    x = np.asarray(calibration.tasks.dataset[name].values, dtype=float)
+    x, _ = _covariate(calibration, name)
     known = np.isfinite(x) & np.isfinite(eta)
     logarithmic = calibration.prior.model.transforms.get(name) == "log" and bool((x[known] > 0).all())
     place.axhline(0.0, color=GREY, lw=1.0)
@@ -229,4 +235,5 @@ def _draw_effects(place: Axes, calibration: Calibration, name: str, eta: NDArray
     if logarithmic:
         plain_log_axis(place)
     else:
-        place.xaxis.set_major_locator(MaxNLocator(5))
+        codes = bool((x[known] == x[known].round()).all()) and float(np.ptp(x[known])) <= 5.0
+        place.xaxis.set_major_locator(MaxNLocator(5, integer=codes))

@@ -15,15 +15,15 @@ from metasci.errors import InputError
 from metasci.noise import Several
 from metasci.prior import Prior
 from metasci.report.bins import Correction, edges_of, order_statistics, percentiles_in
-from metasci.report.curves import Axis, axis_of, coordinates
-from metasci.report.marks import headline, legend_below
+from metasci.report.curves import WIDE, Axis, is_logarithmic
+from metasci.report.marks import draw_limits, headline, legend_below
 from metasci.report.simulation import Simulator, limits_of, lower_limit
-from metasci.report.style import BLUE, GREY, INK, RED, styled
+from metasci.report.style import BLUE, GREY, INK, RED, plain_log_axis, styled
 from metasci.report.text import label, words
+from metasci.report.time_axis import abscissa, spread_out
 from metasci.tasks import Batch, TaskSet
 
 __all__ = [
-    "along",
     "are_simulated",
     "visual_predictive_check",
     "visual_predictive_check_figure",
@@ -42,6 +42,7 @@ def visual_predictive_check(
     bins: int | Sequence[float] | None = None,
     prediction_corrected: bool = True,
     output: int = 1,
+    over: str | None = None,
 ) -> xr.Dataset:
     """The 5th, 50th and 95th percentile of the measurements in every bin of time, observed and simulated.
 
@@ -66,6 +67,8 @@ def visual_predictive_check(
     prediction_corrected : bool
     output : int
         Which output to check, of a model that has several.
+    over : "time" or "time after last dose", optional
+        Along which to bin; see `metasci.report.time_axis.abscissa` for the default.
 
     Returns
     -------
@@ -95,11 +98,14 @@ def visual_predictive_check(
     if not bool(batch.mask.any()):
         raise InputError("a visual predictive check needs measurements, and there are none.")
     simulator = Simulator(prior, batch, seed)
-    axis = along(Calibration(prior, tasks, batch, simulator.adapted))
-    everywhere = batch.inputs[axis.name].expand(batch.mask.shape).numpy()
-    edges = edges_of(everywhere[batch.mask.numpy()], bins)
+    whole = Calibration(prior, tasks, batch, simulator.adapted)
+    axis, everywhere = abscissa(whole, over)
+    placed = batch.mask.numpy() & np.isfinite(everywhere)
+    if not placed.any():
+        raise InputError("over: every measurement was made before the first dose.")
+    edges = edges_of(everywhere[placed], bins)
     count = len(edges) - 1
-    inside = batch.mask.numpy() & (everywhere >= edges[0]) & (everywhere < edges[-1])
+    inside = placed & (everywhere >= edges[0]) & (everywhere < edges[-1])
     if not inside.any():
         raise InputError(f"no measurement lies in the bins, {edges[0]:g} to {edges[-1]:g} {axis.unit}.")
     at = everywhere[inside]
@@ -145,6 +151,7 @@ def visual_predictive_check(
         "data": tasks.card.name, "data_simulated": int(are_simulated(tasks)), "tasks": int(inside.any(1).sum()),
         "along": axis.name, "shown": axis.shown, "output": prior.model.output.label or prior.model.output.name,
         "prediction_corrected": int(prediction_corrected), "not_corrected": correct.impossible,
+        "logarithmic": int(is_logarithmic(whole, values)),
         "outside_bins": int(batch.mask.sum()) - len(at), "learned_from_these": int(were_learned_from(prior, tasks)),
     }  # fmt: skip
     return xr.Dataset(variables, {"percentile": list(_PERCENTILES)}, attrs)
@@ -160,13 +167,6 @@ def were_learned_from(prior: Prior, tasks: TaskSet) -> bool:
     checksum = str(tasks.dataset.attrs.get("checksum", ""))
     whole = prior.training.get("tasks") == prior.card.tasks
     return bool(checksum) and whole and checksum == str(prior.training.get("data_sha256", ""))
-
-
-def along(calibration: Calibration) -> Axis:
-    """The axis of time or, where a model has none, of the input that varies most."""
-    names = coordinates(calibration)
-    inputs = calibration.prior.model.inputs
-    return axis_of(calibration, "time" if "time" in inputs else names[0] if names else next(iter(inputs)))
 
 
 def _of_output(prior: Prior, batch: Batch, output: int) -> Batch:
@@ -185,7 +185,8 @@ def _of_output(prior: Prior, batch: Batch, output: int) -> Batch:
 def visual_predictive_check_figure(check: xr.Dataset) -> Figure:
     """Observed percentiles over the simulated bands, with the measurements behind them.
 
-    Where measurements lie below a limit of quantification, a second panel has their fraction.
+    Where measurements lie below a limit of quantification, which open triangles mark, a second panel has their
+    fraction. Axes are logarithmic where the measurements could not be seen otherwise.
 
     Parameters
     ----------
@@ -248,7 +249,14 @@ def _draw_percentiles(place: Axes, check: xr.Dataset, axis: Axis) -> None:
     quantified = ~check["censored"].values
     at, value = axis.show(check["at"].values)[quantified], check["value"].values[quantified]
     place.plot(at, value, "o", color=GREY, ms=3.2, mew=0, alpha=0.65, label="measured", clip_on=False)
-    low = min(float(value.min(initial=np.inf)), 0.0) if len(value) else 0.0
+    draw_limits(
+        place, axis.show(check["at"].values)[~quantified], check["value"].values[~quantified], colour=GREY
+    )
+    drawn = value[np.isfinite(value)]
+    low = min(float(drawn.min(initial=np.inf)), 0.0) if len(drawn) else 0.0
+    wide = check.attrs["logarithmic"] and len(drawn) and 0.0 < WIDE * drawn.min() < drawn.max()
+    if wide:
+        low = 0.5 * float(drawn.min())
     for rows, colour, name in (([0, 2], BLUE, "5th and 95th percentile"), ([1], RED, "median")):
         bands = [[np.maximum(check[side].values[row], low) for side in ("lower", "upper")] for row in rows]
         _draw_steps(place, edges, bands, colour, f"{name}: simulated, 90 % band")
@@ -259,8 +267,11 @@ def _draw_percentiles(place: Axes, check: xr.Dataset, axis: Axis) -> None:
                 middle, seen, ls=dashes, marker="o", ms=3.5, mec="white", mew=0.5, color=colour, lw=1.5,
                 zorder=5, label=f"{name}: observed",
             )  # fmt: skip
-    place.set_ylim(low if low == 0.0 else None, None)
-    place.set_xlim(min(0.0, edges[0]), edges[-1])
+    place.set_ylim(low if wide or low == 0.0 else None, None)
+    if wide:
+        plain_log_axis(place, "y")
+    logarithmic = spread_out(place, axis.show(check["at"].values))
+    place.set_xlim(edges[0] if logarithmic else min(0.0, edges[0]), edges[-1])
 
 
 def _draw_steps(place: Axes, edges: np.ndarray, bands: Sequence[Any], colour: str, name: str) -> None:

@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metasci.report.curves import Axis, axis_of, coordinates, is_simulated, measurements, values_of
+from metasci.conditions import followed
+from metasci.report.curves import (
+    Axis,
+    axis_of,
+    below_limit,
+    coordinates,
+    is_of_patients,
+    is_simulated,
+    measurements,
+    name_of,
+    values_of,
+)
 from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, paragraph, table
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.maps import has_map, tempering_map
 from metasci.report.pharmacometric import goodness_of_fit_figure
+from metasci.report.reading import what_was_read
 from metasci.report.text import enumerated, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
@@ -38,7 +50,7 @@ def title_of(calibration: Calibration) -> tuple[str, str]:
     """Title and the sentence under it."""
     model, batch = calibration.prior.model, calibration.batch
     what = model.output.label or words(model.output.name)
-    who = batch.names[0] if len(batch) == 1 else f"{len(batch)} tasks"
+    who = name_of(calibration) if len(batch) == 1 else f"{len(batch)} tasks"
     count = int(batch.mask.sum())
     title = f"{what[:1].upper()}{what[1:]}: {who}" + (" (simulated)" if is_simulated(calibration) else "")
     measured = f"{count} measurement{'s' * (count != 1)}"
@@ -57,6 +69,7 @@ def sections_of(calibration: Calibration) -> list[Section]:
         Section("Parameters", _parameters(calibration)),
         Section("Noise and physical laws", _noise(calibration) + _laws(calibration)),
         Section("Measured and predicted values", _predictions(calibration)),
+        *what_was_read(calibration),
         Section("Where it comes from", _provenance(calibration)),
     ]
 
@@ -65,15 +78,11 @@ def _notices(calibration: Calibration) -> str:
     parts = []
     if is_simulated(calibration):
         parts.append(notice(_SIMULATED))
-    if _is_of_patients(calibration):
+    if is_of_patients(calibration):
         parts.append(notice(_NO_DEVICE))
     warnings = calibration.warnings
     said = bullets(warnings) if warnings else paragraph("None.")
     return "".join([*parts, "<h2>Warnings</h2>", said])
-
-
-def _is_of_patients(calibration: Calibration) -> bool:
-    return calibration.prior.model.name.startswith("patients.")
 
 
 def _pictures(calibration: Calibration) -> str:
@@ -82,7 +91,7 @@ def _pictures(calibration: Calibration) -> str:
     if 1 <= len(coordinates(calibration)) <= 2:
         caption = (
             "Points: measurements. Solid line and band: calibrated median and 90 % interval of a measurement. "
-            "Dashed: what the prior alone would have said." + first
+            "Dashed: what the prior alone would have said." + _marks(calibration) + first
         )
     else:
         caption = "Predicted against measured values, with 90 % intervals; on the line they agree." + first
@@ -98,16 +107,28 @@ def _pictures(calibration: Calibration) -> str:
     return pictures
 
 
+def _marks(calibration: Calibration) -> str:
+    """What further marks a figure along time may have."""
+    said = ""
+    if calibration.prior.model.histories:
+        said += " Marks along the bottom: amounts given."
+    if followed(calibration.prior.model):
+        said += " Covariates are as they were last told."
+    if below_limit(calibration).any():
+        said += " Open triangles: limits, below which the true values lie."
+    return said
+
+
 def _population(calibration: Calibration) -> list[Section]:
     """Of several patients: each one's fit, and how good they are together."""
     count = len(calibration.batch)
-    if count == 1 or not _is_of_patients(calibration):
+    if count == 1 or not is_of_patients(calibration):
         return []
     made = ""
     if can_draw_individual_fits(calibration):
         caption = (
             "Points: measurements. Solid line and band: each task's own curve and the 90 % interval of a measurement. "
-            "Dashed: the population's curve with the task's covariates. Ticks along the bottom: amounts given."
+            "Dashed: the population's curve with the task's covariates." + _marks(calibration)
         )
         first = "" if count <= _MOST_FITS else f" The first {_MOST_FITS} of {count} tasks are shown."
         fits = individual_fits_figure(calibration, most=_MOST_FITS)
@@ -186,9 +207,10 @@ def _laws(calibration: Calibration) -> str:
         tasks, verdict, where = enumerated([str(task) for task in broken["task"]], most=3), "satisfied", ""
         if not broken.empty:
             worst = broken.to_dict("records")[int(np.argmax(broken["violation"].fillna(np.inf)))]
-            verdict = (
-                f"broken by up to {number(worst['violation'])} {pretty_unit(model.output.unit)}".rstrip()
-            )
+            verdict = "not satisfied: the curve is not a finite number"
+            if np.isfinite(worst["violation"]):
+                size = f"{number(worst['violation'])} {pretty_unit(model.output.unit)}"
+                verdict = f"broken by up to {size}".rstrip()
             at = {name: worst[name] for name in axes if np.isfinite(worst[name])}
             where = ", ".join(f"{words(name)} {axes[name].text(value)}" for name, value in at.items())
         rows.append([f"{model.output.name} {law}".replace("_", " "), verdict, where, tasks])
@@ -210,7 +232,7 @@ def _predictions(calibration: Calibration) -> str:
     frame, model = calibration.at_measurements(), calibration.prior.model
     axes = {name: axis_of(calibration, name) for name in model.inputs}
     given = {name: values_of(calibration, name) for name in model.inputs}
-    measured = measurements(calibration)
+    measured, below = measurements(calibration), below_limit(calibration)
     rows = []
     for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
         at = [_condition(axis, float(given[name][place])) for name, axis in axes.items()]
@@ -218,7 +240,8 @@ def _predictions(calibration: Calibration) -> str:
             f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")
         ]
-        rows.append([row["task"], *at, number(measured[place], 4), *said])
+        value = f"{'<' if below[place] else ''}{number(measured[place], 4)}"
+        rows.append([row["task"], *at, value, *said])
     conditions = [words(name) if axis.unit == "s" else axis.label for name, axis in axes.items()]
     header = ["task", *conditions, label("measured", model.output.unit)]
     header += ["predicted (90 % interval)", "prior alone (90 % interval)"]

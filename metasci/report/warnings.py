@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from metasci.meta.gaussian import GaussianPrior
+from metasci.meta.likelihood import cost
 from metasci.predictive import predictive
+from metasci.report.reading import warnings_of_reading
 from metasci.report.text import duration, enumerated, number, pretty_unit, words
 from metasci.units import convert
 
@@ -63,7 +65,7 @@ def warnings_of(calibration: Calibration) -> list[str]:
         )
         for finding in check(calibration)
     ]
-    notes = list(calibration.adapted.notes)
+    notes = [*calibration.adapted.notes, *warnings_of_reading(calibration)]
     if len(calibration.batch) <= _ONE_BY_ONE:
         return [f"task {finding.task}: {finding.says}." for finding in found] + notes
     together: dict[str, list[str]] = {}
@@ -84,12 +86,58 @@ def _unmeasured(calibration: Calibration) -> Iterator[Finding]:
 
 def _convergence(calibration: Calibration) -> Iterator[Finding]:
     names, adapted = calibration.batch.names, calibration.adapted
+    faults = _without_likelihood(calibration) if not bool(adapted.finite.all()) else None
     for index in _where(~adapted.finite):
-        text = "the calculation gave no finite numbers, so the prior stands in for the calibration"
-        yield Finding(names[index], text, text)
+        text, stands_in = (
+            "the calculation gave no finite numbers",
+            "so the prior stands in for the calibration",
+        )
+        at = "" if faults is None else _at_fault(calibration, index, faults[index])
+        yield Finding(names[index], f"{text}{at}, {stands_in}", f"{text}, {stands_in}")
     for index in _where(adapted.finite & ~adapted.converged):
         text = "the calibration has not converged, so its estimates and intervals are provisional"
         yield Finding(names[index], text, text)
+
+
+def _without_likelihood(calibration: Calibration) -> Tensor:
+    """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
+    problem, adapted = calibration.problem, calibration.adapted
+    line = problem.linearise(adapted.start, adapted.log_noise)
+    each = cost(problem.target - line.prediction, line.variance, problem.batch.censored)
+    return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
+
+
+def _at_fault(calibration: Calibration, index: int, faults: Tensor) -> str:
+    """The first measurement of a task at which they are not finite, and what is predicted there."""
+    if not bool(faults.any()):
+        return ""
+    batch, model = calibration.batch, calibration.prior.model
+    place = _where(faults)[0]
+    rank = int(batch.mask[index, : place + 1].sum())
+    when = ""
+    if "time" in model.inputs:
+        time = float(batch.inputs["time"].expand(batch.mask.shape)[index, place])
+        when = f"{words('time')} {_quantity(time, model.inputs['time'].unit)}, "
+    value = f"{words(model.output.name)} {_measured(calibration, index, place)}"
+    predicted = float(calibration.problem.predict(calibration.adapted.start)[index, place])
+    cause = "where the prediction is not a number"
+    if np.isfinite(predicted):
+        cause = f"where {_quantity(predicted, model.output.unit)} is predicted"
+    if predicted == 0.0:
+        cause += (
+            " and the noise is in proportion to it (leave out what was drawn before the drug can be there)"
+        )
+    others = int(faults.sum()) - 1
+    more = f" and {others} other{'s' * (others > 1)}" if others else ""
+    return f" at measurement {rank} ({when}{value}){more}, {cause}"
+
+
+def _measured(calibration: Calibration, index: int, place: int) -> str:
+    """A measurement with its unit; ``<0.2 mg/L`` where it is a limit."""
+    batch = calibration.batch
+    limit = batch.censored is not None and bool(batch.censored[index, place])
+    value = _quantity(float(batch.output[index, place]), calibration.prior.model.output.unit)
+    return f"<{value}" if limit else value
 
 
 def _accuracy(calibration: Calibration) -> Iterator[Finding]:
@@ -107,16 +155,25 @@ def _accuracy(calibration: Calibration) -> Iterator[Finding]:
 
 
 def _surprises(calibration: Calibration) -> Iterator[Finding]:
-    """Measurements that the prior holds to be next to impossible: most often a wrong unit or a slip of the pen."""
+    """Measurements that the prior holds to be next to impossible: most often a wrong unit or a slip of the pen.
+
+    Of one that is only known to lie below a limit it counts how probable that is.
+    """
     output, batch = calibration.prior.model.output, calibration.batch
     below = predictive(calibration.problem, calibration.adapted, prior=True).cumulative()
-    far = (torch.minimum(below, 1.0 - below) < _FAR) & batch.mask
+    rarity = torch.minimum(below, 1.0 - below)
+    if batch.censored is not None:
+        rarity = torch.where(batch.censored, below, rarity)
+    far = (rarity < _FAR) & batch.mask
+    if not bool(calibration.adapted.finite.all()):
+        far &= ~_without_likelihood(calibration)  # already said
     for index in _where(far.any(1)):
         which = _where(far[index])
         order = {place: rank + 1 for rank, place in enumerate(_where(batch.mask[index]))}
         ranks = enumerated([str(order[place]) for place in which], most=5)
-        values = enumerated([number(float(batch.output[index, place])) for place in which], most=5)
-        unit = pretty_unit(output.unit)
+        limits = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
+        texts = [("<" if limits[index, at] else "") + number(float(batch.output[index, at])) for at in which]
+        values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
         stands = "is far outside what the prior expects; check its unit"
         many = len(which) > 1
         yield Finding(
@@ -185,6 +242,12 @@ def _laws(calibration: Calibration) -> Iterator[Finding]:
     laws = calibration.laws()
     for row in laws[~laws["satisfied"].astype(bool)].to_dict("records"):
         breaks = f"the calibrated curve breaks the law '{row['law']}'"
+        if not np.isfinite(row["violation"]):
+            breaks = (
+                f"the calibrated curve is not a finite number everywhere, as the law '{row['law']}' demands"
+            )
+            yield Finding(row["task"], breaks, breaks)
+            continue
         size = f"{number(row['violation'])} {pretty_unit(model.output.unit)}".strip()
         at = [
             f"{words(name)} {_quantity(row[name], given.unit)}"
