@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.ode.events import Doses, Timeline, jumps, supplies, timeline
-from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, walk
+from metasci.ode.events import Doses, Timeline, timeline
+from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
 from metasci.ode.steady import Repetition, find_repetition, steady_state
+from metasci.ode.trajectory import Trajectory
 
 __all__ = ["Plan", "Solution", "make_plan", "solve"]
 
@@ -32,6 +33,8 @@ class Plan:
     tolerance : Tolerance
     line : Timeline
     grid : Grid
+    nodes : Tensor, (task, node, state)
+        The states along the grid.
     repetitions : tuple of Repetition
         The intervals of doses at steady state.
     error : Tensor, (task,)
@@ -43,6 +46,7 @@ class Plan:
     tolerance: Tolerance
     line: Timeline
     grid: Grid
+    nodes: Tensor
     repetitions: tuple[Repetition, ...]
     error: Tensor
     converged: Tensor
@@ -128,21 +132,20 @@ def make_plan(
         origin, given = initial.detach(), replace(doses, amount=doses.amount.detach())
         line = timeline(times, given, begin)
         tolerance = Tolerance(relative, absolute, most)
-        repetitions, starts = [], [origin]
-        for events in line.steady.unbind(1):
-            repetitions.append(find_repetition(step, plain, origin, given, events, tolerance))
-            starts.append(origin.index_copy(0, repetitions[-1].tasks, repetitions[-1].state))
-        states = initial.shape[1]
-        forcing = Forcing(torch.stack(starts, 1), jumps(line, given, states), supplies(line, given, states))
-        grid, error = find_grid(step, plain, line, forcing, tolerance)
+        repetitions = [
+            find_repetition(step, plain, origin, given, events, tolerance) for events in line.steady.unbind(1)
+        ]
+        steady = [origin.index_copy(0, each.tasks, each.state) for each in repetitions]
+        grid, nodes, error = find_grid(step, plain, line, forced(line, origin, steady, given), tolerance)
         converged = torch.isfinite(error)
-        for position, each in enumerate(repetitions):
+        for each in repetitions:
             error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
             converged = converged.index_copy(0, each.tasks, converged[each.tasks] & each.converged)
-            repetitions[position] = replace(each, grid=each.grid.stopped(torch.isinf(each.error)))
         # what cannot be followed stands still, so that it spoils no gradient of another task
-        grid = grid.stopped(torch.isinf(error))
-        return Plan(step, tolerance, line, grid, tuple(repetitions), error, converged & (error <= 1.0))
+        lost = torch.isinf(error)
+        nodes = torch.where(lost[:, None, None], origin[:, None], nodes)
+        sound = converged & (error <= 1.0)
+        return Plan(step, tolerance, line, grid.stopped(lost), nodes, tuple(repetitions), error, sound)
 
 
 def solve(
@@ -162,8 +165,9 @@ def solve(
     """Solve d state/dt = rate(time, state, parameters) for many tasks.
 
     Derivatives of the states by whatever enters `initial`, `parameters` and the doses' amounts are those of the
-    walk along a fixed grid: reverse mode, forward mode (`torch.func.jvp`) and either through the other.
-    By the times of observation there is the first derivative, in reverse mode. Times of doses have none.
+    walk along a fixed grid: reverse mode, forward mode (`torch.func.jvp`) and either through the other, to the third
+    order, and to the second where there are steady states. By the times of observation there is the first derivative,
+    in reverse mode. Times of doses have none.
 
     Parameters
     ----------
@@ -220,19 +224,26 @@ def solve(
     line, grid, states = plan.line, plan.grid, initial.shape[1]
     if line.observed.shape != times.shape or line.arrival.shape != doses.time.shape:
         raise InputError("differential equation: the plan was made for other times or doses.")
-    repeated = [steady_state(plan.step, system, initial, doses, each) for each in plan.repetitions]
-    forcing = Forcing(
-        torch.stack([initial, *repeated], 1), jumps(line, doses, states), supplies(line, doses, states)
-    )
-    found, error = walk(plan.step, system, line, grid, forcing, plan.tolerance if ready else None)
+    error, converged = plan.error, plan.converged
+    differentiated = torch.is_grad_enabled() or system.still is not None
+    anew = plan.tolerance if ready else None
+    repeated = [
+        steady_state(plan.step, system, initial, doses, each, anew)
+        if ready or differentiated
+        else initial.index_copy(0, each.tasks, each.state)
+        for each in plan.repetitions
+    ]
+    forcing, found = forced(line, initial, repeated, doses), plan.nodes
+    if ready:
+        plain = forcing.detach()
+        found, error = walk(plan.step, system.detach(), grid, plain, plan.tolerance)
+        converged = (error <= 1.0) & _steady_still(plan, system, repeated, doses)
+    if differentiated:
+        found = Trajectory(plan.step, grid, found).states(system, forcing)
     node = grid.node_of(line.observed, line.breaks.shape[1])
     observed = found.gather(1, node[..., None].expand(-1, -1, states))
     if times.requires_grad:
         observed = observed + _moved(system, line, forcing, times, observed)
-    if error is None:
-        error, converged = plan.error, plan.converged
-    else:
-        converged = (error <= 1.0) & _steady_still(plan, system, forcing, doses)
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
@@ -243,23 +254,23 @@ def _moved(system: System, line: Timeline, forcing: Forcing, times: Tensor, obse
     tasks, width, states = observed.shape
     every = torch.arange(tasks, device=times.device).repeat_interleave(width)
     supply = None
-    if forcing.supplies is not None:
+    if forcing.supply is not None:
         index = line.observed[..., None].expand(-1, -1, states)
-        supply = forcing.supplies.gather(1, index).reshape(-1, states)
+        supply = forcing.supply.gather(1, index).reshape(-1, states)
     slope = system.select(every).slope(times.detach().reshape(-1), observed.reshape(-1, states), supply)
     begun = times.detach() >= line.breaks[:, :1]
     shift = torch.where(begun, times - times.detach(), torch.zeros_like(times))
     return slope.reshape(observed.shape) * shift[..., None]
 
 
-def _steady_still(plan: Plan, system: System, forcing: Forcing, doses: Doses) -> Tensor:
+def _steady_still(plan: Plan, system: System, repeated: list[Tensor], doses: Doses) -> Tensor:
     """Whether the steady states of a ready-made plan come back to themselves, (task,)."""
     sound = torch.ones(system.tasks, dtype=torch.bool, device=doses.time.device)
     with torch.no_grad():
-        for position, each in enumerate(plan.repetitions):
-            here = forcing.starts[:, 1 + position].detach()
+        for each, state in zip(plan.repetitions, repeated, strict=True):
+            here = state.detach()
             once = replace(each, state=here[each.tasks])
-            again = steady_state(plan.step, system.detach(), here, doses, once)
+            again = steady_state(plan.step, system.detach(), here, doses, once, plan.tolerance)
             close = plan.tolerance.ratio(again - here, here, again) <= 10.0
             sound = sound & close
     return sound
