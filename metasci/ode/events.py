@@ -1,4 +1,4 @@
-"""Doses, and the timeline of breaks that they and the observations make: every task has its own.
+"""Doses, and the timeline of breaks that they make: every task has its own.
 
 A timeline depends on data only. Amounts may depend on parameters: `jumps` and `supplies` carry their gradients.
 """
@@ -109,8 +109,6 @@ class Timeline:
         Rising; a task with fewer repeats its last.
     count : Tensor of int, (task,)
         How many breaks a task has.
-    observed : Tensor of int, (task, observation)
-        The break at which an observation is made.
     reset : Tensor of int, (task, break)
         -1: the state goes on; 0: it goes back to the initial state; k: to the k-th steady state of the task.
     arrival : Tensor of int, (task, event)
@@ -126,7 +124,6 @@ class Timeline:
 
     breaks: Tensor
     count: Tensor
-    observed: Tensor
     reset: Tensor
     arrival: Tensor
     bolus: Tensor
@@ -136,11 +133,9 @@ class Timeline:
 
 
 def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
-    """Merge start, observations (task, observation) and events into breaks.
+    """Merge start, events and the last of the observations (task, observation) into breaks.
 
-    A task starts at `start` (task,) or at its first dose, whichever is earlier; an observation before sees the
-    initial state. An observation at the time of a dose or reset is made just after it, and one that is earlier by
-    a rounding error before it.
+    A task starts at `start` (task,) or at its first dose, whichever is earlier.
 
     Raises
     ------
@@ -150,7 +145,6 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     times = times.detach()
     if not bool(torch.isfinite(times).all()):
         raise InputError("differential equation: times of observation must be finite numbers.")
-    events, observations = doses.time.shape[1], times.shape[1]
     counts, given = doses.counts, doses.time
     far = torch.full_like(given, torch.inf)
     first = torch.where(counts, given, far)
@@ -159,21 +153,20 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     over = counts & torch.isfinite(doses.until)
     if not bool(torch.isfinite(torch.where(counts, given, start)).all()):
         raise InputError("differential equation: times of doses must be finite numbers.")
+    latest = torch.maximum(times.amax(1, keepdim=True), start) if times.shape[1] else start
     halts = torch.cat(
         [
             start,
-            torch.maximum(times, start),
+            latest,
             torch.where(counts, given, start),
             torch.where(infused, torch.minimum(given + doses.duration, doses.until), start),
             torch.where(over, doses.until, start),
         ],
         1,
     )
-    latest = halts[:, : 1 + observations].amax(
-        1, keepdim=True
-    )  # what comes after the last observation is not walked
+    # what comes after the last observation is not walked
     breaks, count, rank = _merged(torch.minimum(halts, latest))
-    observed, arrival, end, back = rank[:, 1:].split((observations, events, events, events), 1)
+    arrival, end, back = rank[:, 2:].split(3 * [given.shape[1]], 1)
     # what lies after the last observation has no break of its own
     seen = counts & (given <= latest)
     places = torch.arange(breaks.shape[1], device=times.device)
@@ -198,7 +191,7 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
         now = given.gather(1, event.clamp(min=0))
         lasting = (seen & (given < now) & (doses.until > now)).any(1, keepdim=True)
         added = added | (taken & lasting)
-    return Timeline(breaks, count, observed, reset, arrival, seen & ~infused, active, added, steady)
+    return Timeline(breaks, count, reset, arrival, seen & ~infused, active, added, steady)
 
 
 def _merged(halts: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metasci.ode.events import INITIAL, KEEP, Doses, Timeline, jumps, supplies
-from metasci.ode.methods import ORDER, Step, System
+from metasci.ode.methods import Step, System
 
 __all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "forced", "walk"]
 
@@ -95,13 +95,9 @@ class Grid:
     size: Tensor
     first: Tensor
 
-    def node_of(self, places: Tensor, breaks: int) -> Tensor:
-        """The node at each of the given breaks."""
-        number = torch.arange(self.place.shape[1], device=self.place.device).expand_as(self.place)
-        empty = torch.zeros(len(self.place), breaks, dtype=torch.int64, device=self.place.device)
-        # exactly one node of a task is first at each of its breaks
-        nodes = empty.scatter_add(1, self.place, torch.where(self.first, number, 0))
-        return nodes.gather(1, places)
+    def before(self, times: Tensor) -> Tensor:
+        """The last node not after each of some times, (task, time)."""
+        return (torch.searchsorted(self.time, times.detach().contiguous(), right=True) - 1).clamp(min=0)
 
     def halved(self) -> Grid:
         """The same with two steps in the place of each."""
@@ -179,7 +175,7 @@ def find_grid(
             accepted = live & ((ratio <= 1.0) | given_up)
             records.append((place, time, chosen, fresh, state, accepted))
             worst = torch.where(accepted, torch.maximum(worst, ratio), worst)
-            factor = (_SAFETY * ratio.clamp(min=1e-30) ** (-1.0 / ORDER)).clamp(_SHRINK, _GROW)
+            factor = (_SAFETY * ratio.clamp(min=1e-30) ** (-1.0 / step.order)).clamp(_SHRINK, _GROW)
             next_size = chosen * factor
             # a step cut short by a break says nothing against the longer one that was planned
             next_size = torch.where(accepted & (factor >= 1.0), torch.maximum(size, next_size), next_size)

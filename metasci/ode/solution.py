@@ -28,8 +28,8 @@ class Plan:
 
     Attributes
     ----------
-    step : callable
-        The method's step (`metasci.ode.methods`).
+    step : Step
+        The method's (`metasci.ode.methods`).
     tolerance : Tolerance
     line : Timeline
     grid : Grid
@@ -176,7 +176,8 @@ def solve(
         all that differs from task to task must come through `parameters`.
     initial : Tensor, (task, state)
     times : Tensor, (task, observation)
-        In any order, repeated or not. An observation at the time of a dose is made just after it.
+        In any order, repeated or not. An observation at the time of a dose or reset is made just after it, and one
+        that is earlier, be it by a rounding error, before it.
     parameters : mapping of str to Tensor or float
         A tensor whose first dimension is the number of tasks has one value a task.
     doses : Doses, optional
@@ -184,12 +185,12 @@ def solve(
         When the state is the initial one; a task whose first dose is earlier starts at that. Observations before
         see the initial state.
     method : {"explicit", "stiff"}
-        Dormand and Prince 1980, or Rodas5P (Steinebach 2023) for rates that differ by orders of magnitude.
+        Prince and Dormand 1981, of order 8, or Rodas5P (Steinebach 2023) for rates that differ by orders of magnitude.
     relative, absolute : float
         Each step may err by ``absolute + relative·|state|`` in each state; `absolute` may be a Tensor (state,)
         or (task, state). In single precision `relative` is at least about 2e-6.
     most : int
-        Attempted steps between two breaks of a task (doses, their ends, observations), at most; a task that needs
+        Attempted steps between two breaks of a task (doses, their ends, resets), at most; a task that needs
         more is stepped from break to break from there on, and the error reported.
     plan : Plan, optional
         Steps to take, from `make_plan`; the last five arguments then do not count, and the error is measured anew.
@@ -221,8 +222,9 @@ def solve(
         )  # fmt: skip
     doses, _ = _checked(initial, times, doses, start)
     system = System(rate, parameters, *initial.shape).with_tangents(initial, doses.amount)
-    line, grid, states = plan.line, plan.grid, initial.shape[1]
-    if line.observed.shape != times.shape or line.arrival.shape != doses.time.shape:
+    line, grid = plan.line, plan.grid
+    latest = torch.maximum(times.detach().amax(1), grid.time[:, 0]) if times.shape[1] else grid.time[:, 0]
+    if not torch.equal(latest, line.breaks[:, -1]) or line.arrival.shape != doses.time.shape:
         raise InputError("differential equation: the plan was made for other times or doses.")
     error, converged = plan.error, plan.converged
     differentiated = torch.is_grad_enabled() or system.still is not None
@@ -240,27 +242,35 @@ def solve(
         converged = (error <= 1.0) & _steady_still(plan, system, repeated, doses)
     if differentiated:
         found = Trajectory(plan.step, grid, found).states(system, forcing)
-    node = grid.node_of(line.observed, line.breaks.shape[1])
-    observed = found.gather(1, node[..., None].expand(-1, -1, states))
-    if times.requires_grad:
-        observed = observed + _moved(system, line, forcing, times, observed)
+    observed = _observed(plan.step, system, grid, forcing, found, times)
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
 
 
-def _moved(system: System, line: Timeline, forcing: Forcing, times: Tensor, observed: Tensor) -> Tensor:
-    """Zero, with the slope of the states as its derivative by the times of observation."""
-    tasks, width, states = observed.shape
+def _observed(
+    step: Step, system: System, grid: Grid, forcing: Forcing, nodes: Tensor, times: Tensor
+) -> Tensor:
+    """The states at any times, (task, time, state): one shorter step from the node before, all side by side."""
+    tasks, width = times.shape
+    states = nodes.shape[2]
+    node = grid.before(times)
     every = torch.arange(tasks, device=times.device).repeat_interleave(width)
-    supply = None
-    if forcing.supply is not None:
-        index = line.observed[..., None].expand(-1, -1, states)
-        supply = forcing.supply.gather(1, index).reshape(-1, states)
-    slope = system.select(every).slope(times.detach().reshape(-1), observed.reshape(-1, states), supply)
-    begun = times.detach() >= line.breaks[:, :1]
-    shift = torch.where(begun, times - times.detach(), torch.zeros_like(times))
-    return slope.reshape(observed.shape) * shift[..., None]
+    many = system.select(every)
+
+    def there(values: Tensor, place: Tensor) -> Tensor:
+        return values.gather(1, place[..., None].expand(-1, -1, states)).reshape(-1, states)
+
+    begun = times.detach() >= grid.time[:, :1]
+    time = grid.time.gather(1, node)
+    size = torch.where(begun, times.detach() - time, 0.0).reshape(-1)
+    supply = None if forcing.supply is None else many.dense(there(forcing.supply, grid.place.gather(1, node)))
+    at, before = many.dense(time.reshape(-1)), there(nodes, node)
+    found, _ = step(many, at, before, many.dense(size), supply, False)
+    if times.requires_grad:
+        slope = many.slope(times.detach().reshape(-1), found, supply)
+        found = found + slope * (times - times.detach()).reshape(-1, 1)
+    return torch.where(begun[..., None], found.reshape(tasks, width, states), forcing.initial[:, None])
 
 
 def _steady_still(plan: Plan, system: System, repeated: list[Tensor], doses: Doses) -> Tensor:

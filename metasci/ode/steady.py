@@ -63,12 +63,6 @@ def _one_interval(doses: Doses, tasks: Tensor, events: Tensor) -> tuple[Timeline
     return timeline(one.time, before, start[:, 0]), before
 
 
-def _last(line: Timeline, grid: Grid, nodes: Tensor) -> Tensor:
-    """Of values at the nodes (task, node, ...) those at the interval's end."""
-    end = grid.node_of(line.observed, line.breaks.shape[1])[:, 0]
-    return nodes[torch.arange(len(end), device=end.device), end]
-
-
 def find_repetition(
     step: Step,
     system: System,
@@ -94,7 +88,7 @@ def find_repetition(
         for _ in range(_PERIODS):
             forcing = forced(line, candidate, [], one)
             grid, nodes, error = find_grid(step, system, line, forcing, tolerance)
-            after = _last(line, grid, nodes)
+            after = nodes[:, -1]
             unit = after.abs() + candidate.abs() if unit is None else unit
             change = tolerance.ratio(after - candidate, unit, unit)
             # twice the same candidate: it is what was lived through, and is taken as it is
@@ -102,7 +96,7 @@ def find_repetition(
             state = torch.where(taken[:, None], candidate, state)
             lived = torch.where(taken[:, None], after, lived)
             off = torch.where(taken, change, off)
-            inverse = _newton_matrix(Trajectory(step, grid, nodes), system, line, forcing)
+            inverse = _newton_matrix(Trajectory(step, grid, nodes), system, forcing)
             move = (inverse @ (after - candidate)[..., None])[..., 0]
             reach = tolerance.ratio(move, candidate, candidate + move)
             near = torch.where(taken, reach, near)
@@ -125,14 +119,14 @@ def _rows(values: Tensor | float, tasks: Tensor) -> Tensor | float:
     return values[tasks] if isinstance(values, Tensor) and values.dim() == 2 and len(values) > 1 else values
 
 
-def _newton_matrix(path: Trajectory, system: System, line: Timeline, forcing: Forcing) -> Tensor:
+def _newton_matrix(path: Trajectory, system: System, forcing: Forcing) -> Tensor:
     """Inverse of one minus the Jacobian of an interval's end by its beginning, (task, state, state)."""
     tasks, nodes, states = path.nodes.shape
     identity = torch.eye(states, dtype=path.nodes.dtype, device=path.nodes.device)
     change = torch.cat(
         [identity.expand(tasks, 1, -1, -1), identity.new_zeros(tasks, nodes - 1, states, states)], 1
     )
-    end = _last(line, path.grid, carried(path.windows(system, forcing), change))
+    end = carried(path.windows(system, forcing), change)[:, -1]
     return torch.linalg.inv_ex(identity - end).inverse
 
 
@@ -155,6 +149,6 @@ def steady_state(
         forcing = forced(line, state, [], one)
         if tolerance is not None:
             nodes, _ = walk(step, some.detach(), grid, forcing.detach(), tolerance)
-        end = _last(line, grid, Trajectory(step, grid, nodes).states(some, forcing))
+        end = Trajectory(step, grid, nodes).states(some, forcing)[:, -1]
         state = state + (repetition.inverse @ (end - state)[..., None])[..., 0]
     return initial.index_copy(0, repetition.tasks, state)
