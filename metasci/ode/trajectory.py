@@ -22,7 +22,7 @@ from metasci.ode.methods import Step, System
 __all__ = ["Trajectory"]
 
 ORDERS = 3
-"""Derivatives are exact up to this order."""
+"""Derivatives are exact up to this order; up to the second where only forward mode is on."""
 
 
 class Trajectory:
@@ -76,7 +76,7 @@ class Trajectory:
         push = torch.where(first, system.dense(forcing.push).gather(1, index), 0.0)
         start = system.dense(forcing.initial)[:, None]
         found = system.dense(self.nodes)
-        for _ in range(ORDERS):
+        for _ in range(ORDERS if torch.is_grad_enabled() else 2):
             before = found[:, :-1]
             reached = start
             if windows:
