@@ -25,7 +25,7 @@ from metasci.meta.gradient import GradientMethod
 from metasci.meta.problem import Problem
 from metasci.meta.training import Method, learn, read_tensors, write_atomically, write_tensors
 from metasci.model import Model, find, registered
-from metasci.noise import Additive, Combined, LogNormal, Proportional
+from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
 from metasci.parameters import Parameter
 from metasci.tasks import Batch, TaskSet
 from metasci.units import convert, stated
@@ -269,11 +269,7 @@ class Prior:
             "model": self.model.name,
             "method": {"kind": type(self.method).__name__, "name": self.method.name, **_options(self.method)},
             "parameters": [dataclasses.asdict(parameter) for parameter in self.model.parameters],
-            "noise": {
-                "kind": type(self.model.noise).__name__,
-                "scales": list(self.model.noise.scales),
-                "typical": list(self.model.noise.typical),
-            },
+            "noise": _described_noise(self.model.noise),
             "laws": [law.law for law in self.model.constraints],
             "covariates": [
                 {"name": name, "unit": self.model.covariates.get(name, "1"), "transform": transform}
@@ -405,12 +401,36 @@ def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model
                 f"{path}: the model '{model.name}' declares the parameter '{now.name}' otherwise than when the prior "
                 "was learned; learn the prior anew."
             )
-    kind, typical = description["noise"]["kind"], tuple(description["noise"].get("typical", ()))
-    if kind == type(model.noise).__name__ and typical in ((), model.noise.typical):
+    own = _described_noise(model.noise)
+    if all(own.get(key) == value for key, value in description["noise"].items() if value != []):
         return model
+    return model.with_noise(_noise_of(description["noise"], path))
+
+
+def _described_noise(noise: Noise) -> dict[str, Any]:
+    """A noise model as plain text and numbers; of several outputs, each one's too."""
+    described = {
+        "kind": type(noise).__name__,
+        "scales": list(noise.scales),
+        "typical": list(noise.typical),
+    }
+    if isinstance(noise, Several):
+        return {**described, "by": noise.by, "noises": [_described_noise(each) for each in noise.noises]}
+    if isinstance(noise, EarlyLogNormal):
+        return {**described, "by": noise.by, "over": noise.over}
+    return described
+
+
+def _noise_of(described: Mapping[str, Any], path: Path) -> Noise:
+    """The noise model of what `_described_noise` says."""
+    kind, typical = described["kind"], tuple(described.get("typical", ()))
+    if kind == Several.__name__ and "noises" in described:
+        return Several(described["by"], tuple(_noise_of(each, path) for each in described["noises"]))
+    if kind == EarlyLogNormal.__name__ and "over" in described:
+        return EarlyLogNormal(typical, described["by"], float(described["over"]))
     if kind not in _NOISES:
         raise InputError(f"{path}: the noise '{kind}' is not known to this version of metasci.")
-    return model.with_noise(_NOISES[kind](typical) if typical else _NOISES[kind]())
+    return _NOISES[kind](typical) if typical else _NOISES[kind]()
 
 
 def _check_state(state: State, method: Method, sizes: tuple[int, int, int, int], path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import metasci as ms
 from metasci.meta import GaussianPrior
+from metasci.meta.covariates import Covariates
 from metasci.meta.gauss_newton import full_curvature, normal_equations
 from metasci.meta.problem import Problem
+from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Several
 from metasci.patients.nonlinear import indirect_response, michaelis_menten
 from metasci.tasks import Batch
 
@@ -59,6 +63,29 @@ def test_noise_of_two_outputs_is_each_their_own() -> None:
     prediction = problem.predict(truth)
     relative = problem.variance(prediction, log_noise).sqrt() / prediction
     torch.testing.assert_close(relative[0], torch.tensor([0.5, 0.01, 0.5, 0.01, 0.5], dtype=FLOAT))
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        indirect_response.noise,
+        Several("output", (Combined((0.2, 0.1)), Additive((3.0,)))),
+        Several("output", (LogNormal((0.15,)), LogNormal((0.1,)))),  # of the model's own typical values
+        EarlyLogNormal((0.2, 3.0), over=0.5),
+    ],
+    ids=["as declared", "of two kinds", "log-normal", "early"],
+)
+def test_a_prior_is_saved_and_loaded_with_its_noise(noise: Noise, tmp_path: Path) -> None:
+    size = len(indirect_response.parameters)
+    state = {
+        "coefficients": torch.zeros(size, 1, dtype=FLOAT), "covariance": torch.eye(size, dtype=FLOAT),
+        "design_covariance": torch.zeros(1, 1, dtype=FLOAT), "noise_shape": torch.tensor(1e8, dtype=FLOAT),
+        "log_noise": torch.tensor(noise.typical, dtype=FLOAT).log(),
+    }  # fmt: skip
+    nothing = Covariates.learn((), (), torch.zeros(2, 0, dtype=FLOAT))
+    card = ms.Card.from_model(indirect_response)
+    prior = ms.Prior("simulated", indirect_response.with_noise(noise), GaussianPrior(), state, nothing, card)
+    assert ms.load(prior.save(tmp_path / "prior")).model.noise == noise
 
 
 def test_a_saturable_drug_is_learned_and_calibrated_with_its_local_error() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+import metasci as ms
 from metasci.errors import InputError
 from metasci.model import Model
 from metasci.patients.nonlinear import (
@@ -245,6 +247,113 @@ def test_steady_state_column_starts_from_the_periodic_state() -> None:
     given["time"] = np.array([12.0 - 1e-9, 0.0, 6.0])
     found = michaelis_menten(given, typical(michaelis_menten))
     assert found[1] - found[0] == pytest.approx(150.0 / 45.0, rel=1e-6)
+
+
+def response_slope(p: dict[str, float]) -> Any:
+    def slope(_: float, x: np.ndarray) -> list[float]:
+        gut, blood, response = x
+        inhibited = p["maximum_inhibition"] * blood / (p["half_inhibition"] + blood)
+        return [
+            -p["absorption_rate"] * gut,
+            (p["absorption_rate"] * gut - p["clearance"] * blood) / p["volume"],
+            p["production_rate"] * (1.0 - inhibited) - p["loss_rate"] * response,
+        ]
+
+    return slope
+
+
+def after(slope: Any, state: list[float] | np.ndarray, hours: float) -> np.ndarray:
+    solved = solve_ivp(slope, (0.0, hours), state, method="DOP853", rtol=1e-12, atol=1e-13)
+    return np.asarray(solved.y[:, -1])
+
+
+def predicted(model: Model, rows: list[dict[str, float]]) -> np.ndarray:
+    """At the measurements of one patient's event table."""
+    blank = {"ID": 1, "EVID": 1, "AMT": 0.0, "DV": 0.0, "SS": 0, "II": 0.0, "DVID": 1}
+    frame = pd.DataFrame([blank | row for row in rows])
+    frame = frame if "output" in model.inputs else frame.drop(columns="DVID")
+    tasks = ms.TaskSet.from_events(frame, model, allow_before_dose=True)
+    inputs = tasks.batch(model).inputs
+    return model.at(torch.zeros(1, 1, len(model.parameters), dtype=FLOAT), inputs)[0].numpy()
+
+
+@pytest.mark.parametrize("model", JOINT[:3], ids=lambda model: model.name)
+def test_a_trough_before_a_dose_of_the_same_time_does_not_see_it(model: Model) -> None:
+    """Nor a first sample the first dose; and slopes are those of differences across steps of a rounding error."""
+    output = 2 if "output" in model.inputs else 1
+    sample = {"EVID": 0, "DVID": output, "DV": 1.0}
+    rows = [
+        {"TIME": 0.0, **sample}, {"TIME": 0.0, "AMT": 300.0}, {"TIME": 12.0, **sample},
+        {"TIME": 12.0, "AMT": 300.0}, {"TIME": 12.0, **sample}, {"TIME": 20.0, **sample},
+    ]  # fmt: skip
+    p = typical(model)
+    if model is indirect_response:
+        slope, first, given, seen = response_slope(p), [0.0, 0.0, 100.0], np.array([300.0, 0.0, 0.0]), 2
+    elif model is michaelis_menten:
+        first, given, seen = [0.0], np.array([300.0 / 45.0]), 0
+
+        def slope(_: float, x: np.ndarray) -> list[float]:
+            return [-17.0 * x[0] / (45.0 * (4.0 + x[0]))]
+    else:
+        first, given, seen = [0.0, 0.0], np.array([300.0, 0.0]), 1
+
+        def slope(_: float, x: np.ndarray) -> list[float]:
+            absorbed = p["absorption_rate"] * x[0]
+            return [-absorbed, absorbed / 45.0 - 17.0 * x[1] / (45.0 * (4.0 + x[1]))]
+
+    trough = after(slope, np.array(first) + given, 12.0)
+    peak = trough + given
+    late = after(slope, peak, 8.0)
+    expected = np.array([first, trough, peak, late])[:, seen]
+    np.testing.assert_allclose(predicted(model, rows), expected, rtol=3e-7, atol=1e-8)
+    if model is michaelis_menten:
+        np.testing.assert_allclose(expected[1:3], [4.089, 10.755], atol=1e-3)
+
+
+def test_slopes_at_troughs_are_those_of_differences() -> None:
+    sample = {"EVID": 0, "DV": 1.0}
+    table = pd.DataFrame(
+        [{"ID": 1, "TIME": time, **row} for time in (0.0, 12.0, 24.0)
+         for row in ({**sample, "AMT": 0.0}, {"EVID": 1, "AMT": 300.0, "DV": 0.0})]
+    )  # fmt: skip
+    tasks = ms.TaskSet.from_events(table, michaelis_menten, allow_before_dose=True)
+    inputs = tasks.batch(michaelis_menten).inputs
+
+    def troughs(at: torch.Tensor) -> torch.Tensor:
+        return michaelis_menten.at(at, inputs)[0]
+
+    at = torch.zeros(1, 1, 3, dtype=FLOAT)
+    found = torch.autograd.functional.jacobian(troughs, at)[:, 0, 0]
+    for parameter in range(3):
+        step = torch.zeros_like(at)
+        step[..., parameter] = 1e-4
+        difference = (troughs(at + step) - troughs(at - step)) / 2e-4
+        torch.testing.assert_close(found[:, parameter], difference, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [michaelis_menten, indirect_response], ids=lambda model: model.name)
+def test_a_second_steady_state_is_added_to_what_is_there_and_a_first_takes_its_place(model: Model) -> None:
+    """The response's own rest is there once: what is added is what differs from it."""
+    p = typical(model)
+    if model is michaelis_menten:
+        rest, given, seen = np.zeros(1), np.array([1.0 / 45.0]), 0
+
+        def slope(_: float, x: np.ndarray) -> list[float]:
+            return [-17.0 * x[0] / (45.0 * (4.0 + x[0]))]
+    else:
+        rest, given, seen = np.array([0.0, 0.0, 100.0]), np.array([1.0, 0.0, 0.0]), 2
+        slope = response_slope(p)
+    steady = rest
+    for _ in range(100):
+        steady = after(slope, steady + 100.0 * given, 12.0)
+    carried = after(slope, rest + 300.0 * given, 12.0)
+    sample = {"TIME": 16.0, "EVID": 0, "DV": 1.0, "DVID": 1 + (seen == 2)}
+    for kind, before in ((1, steady), (2, carried + steady - rest)):
+        rows = [{"TIME": 0.0, "AMT": 300.0}, {"TIME": 12.0, "AMT": 100.0, "SS": kind, "II": 12.0}, sample]
+        expected = after(slope, before + 100.0 * given, 4.0)[seen]
+        np.testing.assert_allclose(predicted(model, rows), expected, rtol=1e-6)
+        if model is michaelis_menten:
+            assert expected == pytest.approx((4.2517, 8.1201)[kind - 1], abs=1e-4)
 
 
 def test_parameters_that_differ_between_times_are_refused() -> None:

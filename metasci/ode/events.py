@@ -1,4 +1,4 @@
-"""Doses, and the timeline of breaks that they and the observations make: every task has its own.
+"""Doses, and the timeline of breaks that they make: every task has its own.
 
 A timeline depends on data only. Amounts may depend on parameters: `jumps` and `supplies` carry their gradients.
 """
@@ -16,7 +16,6 @@ from metasci.errors import InputError
 __all__ = ["Doses", "Timeline", "jumps", "supplies", "timeline"]
 
 KEEP, INITIAL = -1, 0
-_COINCIDENT = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +31,9 @@ class Doses:
     duration : Tensor, (task, event), optional
         The amount enters at a constant rate for so long; zero, the default, is at once.
     interval : Tensor, (task, event), optional
-        Above zero: at this event the system is as if the dose had been given every so often since forever. It
-        replaces whatever the state was before; the dose of the event itself is still given. Zero, the default,
-        is a single dose.
+        Above zero: at this event the system is as if the dose had been given every so often since forever; the dose
+        of the event itself is still given. What earlier doses have left of themselves is added, as far as the state
+        differs from the initial one, unless `until` has ended them all. Zero, the default, is a single dose.
     until : Tensor, (task, event), optional
         When the whole system goes back to its initial state and the dose no longer counts; never, by default.
     into : int or Tensor
@@ -110,8 +109,6 @@ class Timeline:
         Rising; a task with fewer repeats its last.
     count : Tensor of int, (task,)
         How many breaks a task has.
-    observed : Tensor of int, (task, observation)
-        The break at which an observation is made.
     reset : Tensor of int, (task, break)
         -1: the state goes on; 0: it goes back to the initial state; k: to the k-th steady state of the task.
     arrival : Tensor of int, (task, event)
@@ -119,25 +116,26 @@ class Timeline:
     bolus : Tensor of bool, (task, event)
     active : Tensor of bool, (task, break, event), or None
         Whether an infusion runs from that break to the next; None where there are no infusions.
+    added : Tensor of bool, (task, break)
+        Whether that steady state, less the initial one, is added to the state and does not take its place.
     steady : Tensor of int, (task, repetition)
         The events that start from a steady state, in the order of time; -1 where a task has fewer.
     """
 
     breaks: Tensor
     count: Tensor
-    observed: Tensor
     reset: Tensor
     arrival: Tensor
     bolus: Tensor
     active: Tensor | None
+    added: Tensor
     steady: Tensor
 
 
 def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
-    """Merge start, observations (task, observation) and events into breaks.
+    """Merge start, events and the last of the observations (task, observation) into breaks.
 
-    A task starts at `start` (task,) or at its first dose, whichever is earlier; an observation before sees the
-    initial state. An observation at the time of a dose or reset is made just after it.
+    A task starts at `start` (task,) or at its first dose, whichever is earlier.
 
     Raises
     ------
@@ -147,7 +145,6 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     times = times.detach()
     if not bool(torch.isfinite(times).all()):
         raise InputError("differential equation: times of observation must be finite numbers.")
-    events, observations = doses.time.shape[1], times.shape[1]
     counts, given = doses.counts, doses.time
     far = torch.full_like(given, torch.inf)
     first = torch.where(counts, given, far)
@@ -156,21 +153,20 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     over = counts & torch.isfinite(doses.until)
     if not bool(torch.isfinite(torch.where(counts, given, start)).all()):
         raise InputError("differential equation: times of doses must be finite numbers.")
+    latest = torch.maximum(times.amax(1, keepdim=True), start) if times.shape[1] else start
     halts = torch.cat(
         [
             start,
-            torch.maximum(times, start),
+            latest,
             torch.where(counts, given, start),
             torch.where(infused, torch.minimum(given + doses.duration, doses.until), start),
             torch.where(over, doses.until, start),
         ],
         1,
     )
-    latest = halts[:, : 1 + observations].amax(
-        1, keepdim=True
-    )  # what comes after the last observation is not walked
+    # what comes after the last observation is not walked
     breaks, count, rank = _merged(torch.minimum(halts, latest))
-    observed, arrival, end, back = rank[:, 1:].split((observations, events, events, events), 1)
+    arrival, end, back = rank[:, 2:].split(3 * [given.shape[1]], 1)
     # what lies after the last observation has no break of its own
     seen = counts & (given <= latest)
     places = torch.arange(breaks.shape[1], device=times.device)
@@ -184,6 +180,7 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     reset = torch.where(_marked(back, returns, breaks.shape[1]), INITIAL, reset)
     repeated = seen & (doses.interval > 0.0)
     steady = _ranked(repeated, given)
+    added = torch.zeros_like(reset, dtype=torch.bool)
     for position in range(steady.shape[1]):
         event = steady[:, position : position + 1]
         at = arrival.gather(1, event.clamp(min=0))
@@ -191,15 +188,18 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
         if bool((taken & (reset > INITIAL)).any()):
             raise InputError("doses: two doses at steady state are given at one time.")
         reset = torch.where(taken, position + 1, reset)
-    return Timeline(breaks, count, observed, reset, arrival, seen & ~infused, active, steady)
+        now = given.gather(1, event.clamp(min=0))
+        lasting = (seen & (given < now) & (doses.until > now)).any(1, keepdim=True)
+        added = added | (taken & lasting)
+    return Timeline(breaks, count, reset, arrival, seen & ~infused, active, added, steady)
 
 
 def _merged(halts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Distinct times of each row, how many there are, and which of them each time is."""
     order = torch.argsort(halts, dim=1, stable=True)
     rising = halts.gather(1, order)
-    near = _COINCIDENT * torch.maximum(rising[:, -1:] - rising[:, :1], rising.abs())[:, 1:]
-    fresh = torch.cat([torch.ones_like(order[:, :1], dtype=torch.bool), rising.diff(dim=1) > near], 1)
+    # nothing is merged that is not equal: a rounding error is all that tells a trough from the dose after it
+    fresh = torch.cat([torch.ones_like(order[:, :1], dtype=torch.bool), rising.diff(dim=1) > 0.0], 1)
     index = fresh.to(torch.int64).cumsum(1) - 1
     count = index[:, -1] + 1
     breaks = rising[:, -1:].expand(-1, int(count.max()))

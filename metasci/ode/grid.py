@@ -1,8 +1,4 @@
-"""A grid of steps for every task, and the walk along it.
-
-The grid is found by step-size control without gradients; the walk along a given grid is a fixed smooth map of
-initial state, parameters and amounts, whose derivatives of any order and mode are those of that map.
-"""
+"""A grid of steps for every task, and the walk along it, without gradients (`metasci.ode.trajectory` has them)."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from metasci.ode.events import KEEP, Timeline
-from metasci.ode.methods import ORDER, Step, System
+from metasci.ode.events import INITIAL, KEEP, Doses, Timeline, jumps, supplies
+from metasci.ode.methods import Step, System
 
-__all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "walk"]
+__all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "forced", "walk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,22 +36,44 @@ class Forcing:
 
     Attributes
     ----------
-    starts : Tensor, (task, 1 + repetition, state)
-        The initial state and the steady states to which a reset leads.
-    jumps, supplies : Tensor, (task, break, state), or None
-        What is added at a break, and what runs in until the next.
+    initial : Tensor, (task, state)
+    kept : Tensor of bool, (task, break)
+        Whether the state goes on at a break, or is lost.
+    push : Tensor, (task, break, state)
+        What is added to it then.
+    supply : Tensor, (task, break, state), or None
+        What runs in until the next break.
     """
 
-    starts: Tensor
-    jumps: Tensor | None
-    supplies: Tensor | None
+    initial: Tensor
+    kept: Tensor
+    push: Tensor
+    supply: Tensor | None
 
     def detach(self) -> Forcing:
         """The same without gradients or tangents."""
-        parts = (self.starts, self.jumps, self.supplies)
-        starts, *rest = (part if part is None else part.detach() for part in parts)
-        assert starts is not None
-        return Forcing(starts, *rest)
+        supply = None if self.supply is None else self.supply.detach()
+        return Forcing(self.initial.detach(), self.kept, self.push.detach(), supply)
+
+    def arrived(self, place: Tensor, state: Tensor) -> Tensor:
+        """The state just after each task's break `place` (task,)."""
+        kept = self.kept.gather(1, place[:, None])
+        return torch.where(kept, state, 0.0) + _at(self.push, place)
+
+
+def forced(line: Timeline, initial: Tensor, steady: list[Tensor], doses: Doses) -> Forcing:
+    """What doses do to a system that starts at `initial`, and whose repeated doses lead to the `steady` states."""
+    states = initial.shape[1]
+    push = jumps(line, doses, states)
+    if push is None:
+        push = torch.zeros_like(initial)[:, None].expand(-1, line.reset.shape[1], -1)
+    kept = line.reset == KEEP
+    if not bool(kept.all()):
+        onto = torch.stack([initial, *steady], 1)
+        onto = onto.gather(1, line.reset.clamp(min=INITIAL)[..., None].expand(-1, -1, states))
+        push = push + torch.where(kept[..., None], 0.0, onto)
+        push = torch.where(line.added[..., None], push - initial[:, None], push)
+    return Forcing(initial, kept | line.added, push, supplies(line, doses, states))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +95,9 @@ class Grid:
     size: Tensor
     first: Tensor
 
-    def node_of(self, places: Tensor, breaks: int) -> Tensor:
-        """The node at each of the given breaks."""
-        number = torch.arange(self.place.shape[1], device=self.place.device).expand_as(self.place)
-        empty = torch.zeros(len(self.place), breaks, dtype=torch.int64, device=self.place.device)
-        # exactly one node of a task is first at each of its breaks
-        nodes = empty.scatter_add(1, self.place, torch.where(self.first, number, 0))
-        return nodes.gather(1, places)
+    def before(self, times: Tensor) -> Tensor:
+        """The last node not after each of some times, (task, time)."""
+        return (torch.searchsorted(self.time, times.detach().contiguous(), right=True) - 1).clamp(min=0)
 
     def halved(self) -> Grid:
         """The same with two steps in the place of each."""
@@ -99,14 +113,6 @@ class Grid:
         return replace(self, size=torch.where(tasks[:, None], torch.zeros_like(self.size), self.size))
 
 
-def _arrive(state: Tensor, reset: Tensor | None, starts: Tensor, jump: Tensor | None) -> Tensor:
-    """The state just after a break."""
-    if reset is not None:
-        index = reset.clamp(min=0)[:, None, None].expand(-1, 1, state.shape[1])
-        state = torch.where((reset > KEEP)[:, None], starts.gather(1, index)[:, 0], state)
-    return state if jump is None else state + jump
-
-
 def _at(values: Tensor, place: Tensor) -> Tensor:
     """Of (task, break, state) those at one break of each task, or at (task, node) many."""
     index = place[..., None] if place.dim() == 2 else place[:, None, None]
@@ -115,42 +121,23 @@ def _at(values: Tensor, place: Tensor) -> Tensor:
 
 
 def walk(
-    step: Step,
-    system: System,
-    line: Timeline,
-    grid: Grid,
-    forcing: Forcing,
-    tolerance: Tolerance | None = None,
-) -> tuple[Tensor, Tensor | None]:
-    """States at the nodes, (task, node, state), and with a tolerance the greatest local error in its units, (task,)."""
-    nodes = grid.place.shape[1]
-    reset = torch.where(grid.first, line.reset.gather(1, grid.place), KEEP)
-    resets: list[Tensor | None] = list(reset.unbind(1))
-    resets = [r if any_ else None for r, any_ in zip(resets, (reset > KEEP).any(0).tolist(), strict=True)]
-    added: list[Tensor | None] = [None] * nodes
-    if forcing.jumps is not None:
-        jump = torch.where(grid.first[..., None], _at(system.dense(forcing.jumps), grid.place), 0.0)
-        any_jump = (jump.detach() != 0.0).any(2).any(0).tolist()
-        added = [j if some else None for j, some in zip(jump.unbind(1), any_jump, strict=True)]
-    running: list[Tensor | None] = [None] * nodes
-    if forcing.supplies is not None:
-        supply = _at(system.dense(forcing.supplies), grid.place)
-        any_supply = (supply.detach() != 0.0).any(2).any(0).tolist()
-        running = [s if some else None for s, some in zip(supply.unbind(1), any_supply, strict=True)]
-    times, sizes = system.dense(grid.time).unbind(1), system.dense(grid.size).unbind(1)
-    state = forcing.starts[:, 0]
-    worst = None if tolerance is None else torch.zeros_like(times[0])
-    states = []
-    for node in range(nodes):
-        state = _arrive(state, resets[node], forcing.starts, added[node])
-        states.append(state)
-        if node == nodes - 1:
-            break
-        after, error = step(system, times[node], state, sizes[node], running[node], worst is not None)
-        if tolerance is not None and worst is not None and error is not None:
-            worst = torch.maximum(worst, tolerance.ratio(error, state.detach(), after.detach()))
-        state = after
-    return torch.stack(states, 1), worst
+    step: Step, system: System, grid: Grid, forcing: Forcing, tolerance: Tolerance
+) -> tuple[Tensor, Tensor]:
+    """States at the nodes, (task, node, state), and the greatest local error in units of the tolerance, (task,)."""
+    with torch.no_grad():
+        state = forcing.initial
+        worst = torch.zeros_like(state[:, 0])
+        states = []
+        for node in range(grid.place.shape[1]):
+            place = grid.place[:, node]
+            state = torch.where(grid.first[:, node, None], forcing.arrived(place, state), state)
+            states.append(state)
+            supply = None if forcing.supply is None else _at(forcing.supply, place)
+            after, error = step(system, grid.time[:, node], state, grid.size[:, node], supply, True)
+            assert error is not None
+            worst = torch.maximum(worst, tolerance.ratio(error, state, after))
+            state = after
+        return torch.stack(states, 1), worst
 
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 5.0
@@ -159,18 +146,17 @@ _SMALLEST = 1e-14
 
 def find_grid(
     step: Step, system: System, line: Timeline, forcing: Forcing, tolerance: Tolerance
-) -> tuple[Grid, Tensor]:
-    """Grid and greatest local error in units of the tolerance, (task,), without gradients.
+) -> tuple[Grid, Tensor, Tensor]:
+    """Grid, states at its nodes (task, node, state), and greatest local error in units of the tolerance, (task,).
 
     A task that has used up its attempts, or whose steps have become too small to matter, goes on to the end in one
     step from break to break, whatever the error; it shows in the error.
     """
     with torch.no_grad():
-        state = forcing.starts[:, 0]
         place = torch.zeros_like(line.count)
         time = line.breaks[:, 0]
         span = line.breaks[:, -1] - time
-        state = _landed(line, forcing, place, state, torch.ones_like(place, dtype=torch.bool))
+        state = forcing.arrived(place, forcing.initial)
         size = _first_size(system, time, state, span, forcing, tolerance)
         worst, attempts, given_up = torch.zeros_like(time), torch.zeros_like(place), span < 0.0
         fresh = ~given_up
@@ -182,14 +168,14 @@ def find_grid(
             given_up = given_up | (attempts >= tolerance.most) | (size < _SMALLEST * span)
             chosen = torch.where(size < left, torch.minimum(size, 0.5 * left), left)
             chosen = torch.where(live, torch.where(given_up, left, chosen), torch.zeros_like(left))
-            supply = None if forcing.supplies is None else _at(forcing.supplies, place)
+            supply = None if forcing.supply is None else _at(forcing.supply, place)
             after, error = step(system, time, state, chosen, supply, True)
             assert error is not None
             ratio = tolerance.ratio(error, state, after)
             accepted = live & ((ratio <= 1.0) | given_up)
-            records.append((place, time, chosen, fresh, accepted))
+            records.append((place, time, chosen, fresh, state, accepted))
             worst = torch.where(accepted, torch.maximum(worst, ratio), worst)
-            factor = (_SAFETY * ratio.clamp(min=1e-30) ** (-1.0 / ORDER)).clamp(_SHRINK, _GROW)
+            factor = (_SAFETY * ratio.clamp(min=1e-30) ** (-1.0 / step.order)).clamp(_SHRINK, _GROW)
             next_size = chosen * factor
             # a step cut short by a break says nothing against the longer one that was planned
             next_size = torch.where(accepted & (factor >= 1.0), torch.maximum(size, next_size), next_size)
@@ -198,28 +184,19 @@ def find_grid(
             time = torch.where(arrived, end, torch.where(accepted, time + chosen, time))
             state = torch.where(accepted[:, None], after, state)
             place = place + arrived
-            state = _landed(line, forcing, place, state, arrived)
+            state = torch.where(arrived[:, None], forcing.arrived(place, state), state)
             fresh = torch.where(accepted, arrived, fresh)
             attempts = torch.where(arrived, 0, attempts + 1)
             live = place < line.count - 1
-        records.append((place, time, torch.zeros_like(time), fresh, torch.ones_like(fresh)))
-        return _compact(records), worst
-
-
-def _landed(line: Timeline, forcing: Forcing, place: Tensor, state: Tensor, arrived: Tensor) -> Tensor:
-    """The state with the actions of the break at which a task has arrived."""
-    if not bool(arrived.any()):
-        return state
-    reset = torch.where(arrived, line.reset.gather(1, place[:, None])[:, 0], KEEP)
-    jump = None if forcing.jumps is None else torch.where(arrived[:, None], _at(forcing.jumps, place), 0.0)
-    return _arrive(state, reset, forcing.starts, jump)
+        records.append((place, time, torch.zeros_like(time), fresh, state, torch.ones_like(fresh)))
+        return *_compact(records), worst
 
 
 def _first_size(
     system: System, time: Tensor, state: Tensor, span: Tensor, forcing: Forcing, tolerance: Tolerance
 ) -> Tensor:
     """A careful first step: one that changes no state by more than a hundredth (Hairer, Nørsett and Wanner, II.4)."""
-    supply = None if forcing.supplies is None else forcing.supplies[:, 0]
+    supply = None if forcing.supply is None else forcing.supply[:, 0]
     slope = system.slope(time, state, supply)
     scale = tolerance.absolute + tolerance.relative * state.abs()
     height, speed = (state.abs() / scale).amax(1), (slope.abs() / scale).amax(1)
@@ -227,15 +204,18 @@ def _first_size(
     return torch.where(torch.isfinite(guess), torch.minimum(guess, span), 1e-6 * span)
 
 
-def _compact(records: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]) -> Grid:
-    """The accepted steps of each task, moved together."""
-    place, time, size, first, accepted = (torch.stack(column, 1) for column in zip(*records, strict=True))
+def _compact(records: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]]) -> tuple[Grid, Tensor]:
+    """The accepted steps of each task, moved together, and the states from which they set out."""
+    place, time, size, first, state, accepted = (
+        torch.stack(column, 1) for column in zip(*records, strict=True)
+    )
     width = int(accepted.sum(1).max())
     order = torch.argsort((~accepted).to(torch.int8), dim=1, stable=True)[:, :width]
     kept = accepted.gather(1, order)
-    return Grid(
+    grid = Grid(
         torch.where(kept, place.gather(1, order), place[:, -1:]),
         torch.where(kept, time.gather(1, order), time[:, -1:]),
         torch.where(kept, size.gather(1, order), 0.0),
         kept & first.gather(1, order),
     )
+    return grid, torch.where(kept[..., None], _at(state, order), state[:, -1:])

@@ -1,6 +1,6 @@
 """One step of an ordinary differential equation for many tasks at once, each with a step size of its own.
 
-Explicit: Dormand and Prince, J Comput Appl Math 6 (1980) 19, order 5 with an embedded 4. Stiff: Rodas5P,
+Explicit: Prince and Dormand, J Comput Appl Math 7 (1981) 67, order 8 (`metasci.ode.order_eight`). Stiff: Rodas5P,
 Steinebach, BIT Numer Math 63 (2023) 27, an L-stable Rosenbrock method of order 5 with an embedded 4, which
 needs the state's Jacobian but no iteration, so that a step is an explicit formula and can be differentiated.
 """
@@ -17,14 +17,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from metasci.errors import InputError
+from metasci.ode.order_eight import ERROR_3, ERROR_5, NODES, RESULT, WEIGHTS
 
-__all__ = ["METHODS", "Rate", "Step", "System", "dormand_prince", "method_named", "rodas"]
+__all__ = ["METHODS", "Rate", "Step", "System", "method_named", "prince_dormand", "rodas"]
 
 Rate = Callable[[Tensor, Tensor, Mapping[str, Any]], Tensor]
 """``rate(time, state, parameters)``: time (task,), state (task, state), parameters (task,) by name."""
-
-ORDER = 5
-"""Power of the step size with which the local error estimates of both methods fall."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,20 +120,24 @@ class System:
         return slope[:tasks], change[:states].permute(1, 2, 0), change[states]
 
 
-Step = Callable[[System, Tensor, Tensor, Tensor, "Tensor | None", bool], "tuple[Tensor, Tensor | None]"]
-"""``step(system, time, state, size, supply, measured)`` gives the new state and its error where measured."""
+@dataclass(frozen=True)
+class Step:
+    """A method: ``step(system, time, state, size, supply, measured)`` gives the new state and its error where measured.
 
-_NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
-_WEIGHTS = (
-    (),
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-)
-_RESULT = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
-_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+    Attributes
+    ----------
+    take : callable
+    order : int
+        Power of the step size with which its estimate of the local error falls.
+    """
+
+    take: Callable[[System, Tensor, Tensor, Tensor, Tensor | None, bool], tuple[Tensor, Tensor | None]]
+    order: int
+
+    def __call__(
+        self, system: System, time: Tensor, state: Tensor, size: Tensor, supply: Tensor | None, measured: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        return self.take(system, time, state, size, supply, measured)
 
 
 def _combined(start: Tensor, weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:
@@ -150,31 +152,32 @@ def _scaled(value: Tensor, factor: float) -> Tensor:
     return torch.add(value, value, alpha=factor - 1.0)
 
 
-def dormand_prince(
+def prince_dormand(
     system: System, time: Tensor, state: Tensor, size: Tensor, supply: Tensor | None, measured: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """One explicit step of order 5; its error, the difference from the embedded order 4, has no gradient.
+    """One explicit step of order 8; its error, from embedded orders 5 and 3, has no gradient.
 
     Examples
     --------
     >>> decay = System(lambda t, x, p: -x, {}, tasks=1, states=1)
     >>> one = torch.ones(1, dtype=torch.float64)
-    >>> new, error = dormand_prince(decay, 0 * one, one[:, None], 0.1 * one, None)
-    >>> abs(new.item() - 0.904837418036) < 1e-8, abs(error.item()) < 1e-7
+    >>> new, error = prince_dormand(decay, 0 * one, one[:, None], 0.1 * one, None)
+    >>> abs(new.item() - 0.904837418035959573) < 1e-15, abs(error.item()) < 1e-12
     (True, True)
     """
     width = size[:, None]
     slopes: list[Tensor] = []
-    for node, weights in zip(_NODES, _WEIGHTS, strict=True):
+    for node, weights in zip(NODES, WEIGHTS, strict=True):
         inside = _combined(state, weights, slopes)
         slopes.append(width * system.slope(torch.add(time, size, alpha=node), inside, supply))
-    new = _combined(state, _RESULT, slopes)
+    new = _combined(state, RESULT, slopes)
     if not measured:
         return new, None
     with torch.no_grad():
-        last = width.detach() * system.slope(time + size, new, supply)
-        error = _combined(torch.zeros_like(last), _ERROR, [*slopes, last]).detach()
-    return new, error
+        blank = torch.zeros_like(new)
+        five, three = _combined(blank, ERROR_5, slopes), _combined(blank, ERROR_3, slopes)
+        beside = torch.hypot(five, 0.1 * three)
+        return new, torch.where(beside > 0.0, five * (five / beside).abs(), beside).detach()
 
 
 _GAMMA = 0.21193756319429014
@@ -246,7 +249,7 @@ def rodas(
     return inside + increments[-1], increments[-1].detach() if measured else None
 
 
-METHODS: dict[str, Step] = {"explicit": dormand_prince, "stiff": rodas}
+METHODS = {"explicit": Step(prince_dormand, order=8), "stiff": Step(rodas, order=5)}
 
 
 def method_named(name: str) -> Step:
@@ -259,8 +262,8 @@ def method_named(name: str) -> Step:
 
     Examples
     --------
-    >>> method_named("stiff").__name__
-    'rodas'
+    >>> method_named("stiff").order
+    5
     """
     if name not in METHODS:
         raise InputError(

@@ -6,6 +6,7 @@ for every task alone, and then walked by a map that is smooth in all that carrie
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.ode.events import Doses, Timeline, jumps, supplies, timeline
-from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, walk
+from metasci.ode.events import Doses, Timeline, timeline
+from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
 from metasci.ode.steady import Repetition, find_repetition, steady_state
+from metasci.ode.trajectory import Trajectory
 
 __all__ = ["Plan", "Solution", "make_plan", "solve"]
 
@@ -27,11 +29,13 @@ class Plan:
 
     Attributes
     ----------
-    step : callable
-        The method's step (`metasci.ode.methods`).
+    step : Step
+        The method's (`metasci.ode.methods`).
     tolerance : Tolerance
     line : Timeline
     grid : Grid
+    nodes : Tensor, (task, node, state)
+        The states along the grid.
     repetitions : tuple of Repetition
         The intervals of doses at steady state.
     error : Tensor, (task,)
@@ -43,6 +47,7 @@ class Plan:
     tolerance: Tolerance
     line: Timeline
     grid: Grid
+    nodes: Tensor
     repetitions: tuple[Repetition, ...]
     error: Tensor
     converged: Tensor
@@ -128,21 +133,20 @@ def make_plan(
         origin, given = initial.detach(), replace(doses, amount=doses.amount.detach())
         line = timeline(times, given, begin)
         tolerance = Tolerance(relative, absolute, most)
-        repetitions, starts = [], [origin]
-        for events in line.steady.unbind(1):
-            repetitions.append(find_repetition(step, plain, origin, given, events, tolerance))
-            starts.append(origin.index_copy(0, repetitions[-1].tasks, repetitions[-1].state))
-        states = initial.shape[1]
-        forcing = Forcing(torch.stack(starts, 1), jumps(line, given, states), supplies(line, given, states))
-        grid, error = find_grid(step, plain, line, forcing, tolerance)
+        repetitions = [
+            find_repetition(step, plain, origin, given, events, tolerance) for events in line.steady.unbind(1)
+        ]
+        steady = [origin.index_copy(0, each.tasks, each.state) for each in repetitions]
+        grid, nodes, error = find_grid(step, plain, line, forced(line, origin, steady, given), tolerance)
         converged = torch.isfinite(error)
-        for position, each in enumerate(repetitions):
+        for each in repetitions:
             error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
             converged = converged.index_copy(0, each.tasks, converged[each.tasks] & each.converged)
-            repetitions[position] = replace(each, grid=each.grid.stopped(torch.isinf(each.error)))
         # what cannot be followed stands still, so that it spoils no gradient of another task
-        grid = grid.stopped(torch.isinf(error))
-        return Plan(step, tolerance, line, grid, tuple(repetitions), error, converged & (error <= 1.0))
+        lost = torch.isinf(error)
+        nodes = torch.where(lost[:, None, None], origin[:, None], nodes)
+        sound = converged & (error <= 1.0)
+        return Plan(step, tolerance, line, grid.stopped(lost), nodes, tuple(repetitions), error, sound)
 
 
 def solve(
@@ -162,8 +166,9 @@ def solve(
     """Solve d state/dt = rate(time, state, parameters) for many tasks.
 
     Derivatives of the states by whatever enters `initial`, `parameters` and the doses' amounts are those of the
-    walk along a fixed grid: reverse mode, forward mode (`torch.func.jvp`) and either through the other.
-    By the times of observation there is the first derivative, in reverse mode. Times of doses have none.
+    walk along a fixed grid: reverse mode, forward mode (`torch.func.jvp`) and either through the other, to the third
+    order, and to the second where there are steady states. By the times of observation there is the first derivative,
+    in reverse mode. Times of doses have none.
 
     Parameters
     ----------
@@ -172,7 +177,8 @@ def solve(
         all that differs from task to task must come through `parameters`.
     initial : Tensor, (task, state)
     times : Tensor, (task, observation)
-        In any order, repeated or not. An observation at the time of a dose is made just after it.
+        In any order, repeated or not. An observation at the time of a dose or reset is made just after it, and one
+        that is earlier, be it by a rounding error, before it.
     parameters : mapping of str to Tensor or float
         A tensor whose first dimension is the number of tasks has one value a task.
     doses : Doses, optional
@@ -180,12 +186,12 @@ def solve(
         When the state is the initial one; a task whose first dose is earlier starts at that. Observations before
         see the initial state.
     method : {"explicit", "stiff"}
-        Dormand and Prince 1980, or Rodas5P (Steinebach 2023) for rates that differ by orders of magnitude.
+        Prince and Dormand 1981, of order 8, or Rodas5P (Steinebach 2023) for rates that differ by orders of magnitude.
     relative, absolute : float
         Each step may err by ``absolute + relative·|state|`` in each state; `absolute` may be a Tensor (state,)
         or (task, state). In single precision `relative` is at least about 2e-6.
     most : int
-        Attempted steps between two breaks of a task (doses, their ends, observations), at most; a task that needs
+        Attempted steps between two breaks of a task (doses, their ends, resets), at most; a task that needs
         more is stepped from break to break from there on, and the error reported.
     plan : Plan, optional
         Steps to take, from `make_plan`; the last five arguments then do not count, and the error is measured anew.
@@ -210,56 +216,113 @@ def solve(
     True
     """
     ready = plan is not None
-    if plan is None:
-        plan = make_plan(
-            rate, initial, times, parameters, doses,
-            start=start, method=method, relative=relative, absolute=absolute, most=most,
-        )  # fmt: skip
     doses, _ = _checked(initial, times, doses, start)
+    if plan is None:
+        given = doses
+
+        def planned(initial: Tensor, amount: Tensor, times: Tensor, values: dict[str, Tensor]) -> Plan:
+            return make_plan(
+                rate, initial, times, {**parameters, **values}, replace(given, amount=amount),
+                start=start, method=method, relative=relative, absolute=absolute, most=most,
+            )  # fmt: skip
+
+        plan = _outside(planned, initial, doses.amount, times, parameters)
     system = System(rate, parameters, *initial.shape).with_tangents(initial, doses.amount)
-    line, grid, states = plan.line, plan.grid, initial.shape[1]
-    if line.observed.shape != times.shape or line.arrival.shape != doses.time.shape:
+    line, grid = plan.line, plan.grid
+    latest = torch.maximum(times.detach().amax(1), grid.time[:, 0]) if times.shape[1] else grid.time[:, 0]
+    if not torch.equal(latest, line.breaks[:, -1]) or line.arrival.shape != doses.time.shape:
         raise InputError("differential equation: the plan was made for other times or doses.")
-    repeated = [steady_state(plan.step, system, initial, doses, each) for each in plan.repetitions]
-    forcing = Forcing(
-        torch.stack([initial, *repeated], 1), jumps(line, doses, states), supplies(line, doses, states)
-    )
-    found, error = walk(plan.step, system, line, grid, forcing, plan.tolerance if ready else None)
-    node = grid.node_of(line.observed, line.breaks.shape[1])
-    observed = found.gather(1, node[..., None].expand(-1, -1, states))
-    if times.requires_grad:
-        observed = observed + _moved(system, line, forcing, times, observed)
-    if error is None:
-        error, converged = plan.error, plan.converged
-    else:
-        converged = (error <= 1.0) & _steady_still(plan, system, forcing, doses)
+    error, converged = plan.error, plan.converged
+    differentiated = torch.is_grad_enabled() or system.still is not None
+    anew = plan.tolerance if ready else None
+    repeated = [
+        steady_state(plan.step, system, initial, doses, each, anew)
+        if ready or differentiated
+        else initial.index_copy(0, each.tasks, each.state)
+        for each in plan.repetitions
+    ]
+    forcing, found = forced(line, initial, repeated, doses), plan.nodes
+    if ready:
+        plain = forcing.detach()
+        found, error = walk(plan.step, system.detach(), grid, plain, plan.tolerance)
+        converged = (error <= 1.0) & _steady_still(plan, system, repeated, doses)
+    if differentiated:
+        found = Trajectory(plan.step, grid, found).states(system, forcing)
+    observed = _observed(plan.step, system, grid, forcing, found, times)
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
 
 
-def _moved(system: System, line: Timeline, forcing: Forcing, times: Tensor, observed: Tensor) -> Tensor:
-    """Zero, with the slope of the states as its derivative by the times of observation."""
-    tasks, width, states = observed.shape
+class _Plainly(torch.autograd.Function):
+    """Works with tensors as they are beneath `torch.func.jvp`, which makes every operation twice as slow."""
+
+    @staticmethod
+    def forward(work: Callable[..., None], *values: Tensor) -> Tensor:
+        work(*values)
+        return values[0].new_zeros(0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> None:
+        return None
+
+
+def _outside(
+    planned: Callable[[Tensor, Tensor, Tensor, dict[str, Tensor]], Plan],
+    initial: Tensor,
+    amount: Tensor,
+    times: Tensor,
+    parameters: Mapping[str, Any],
+) -> Plan:
+    """The plan of values without gradients or tangents."""
+    names = [name for name, value in parameters.items() if isinstance(value, Tensor)]
+    plans: list[Plan] = []
+
+    def work(initial: Tensor, amount: Tensor, times: Tensor, *values: Tensor) -> None:
+        plans.append(planned(initial, amount, times, dict(zip(names, values, strict=True))))
+
+    moving = (initial, amount, times, *(parameters[name] for name in names))
+    _Plainly.apply(work, *(value.detach() for value in moving))
+    return plans[0]
+
+
+def _observed(
+    step: Step, system: System, grid: Grid, forcing: Forcing, nodes: Tensor, times: Tensor
+) -> Tensor:
+    """The states at any times, (task, time, state): one shorter step from the node before, all side by side."""
+    tasks, width = times.shape
+    states = nodes.shape[2]
+    node = grid.before(times)
     every = torch.arange(tasks, device=times.device).repeat_interleave(width)
-    supply = None
-    if forcing.supplies is not None:
-        index = line.observed[..., None].expand(-1, -1, states)
-        supply = forcing.supplies.gather(1, index).reshape(-1, states)
-    slope = system.select(every).slope(times.detach().reshape(-1), observed.reshape(-1, states), supply)
-    begun = times.detach() >= line.breaks[:, :1]
-    shift = torch.where(begun, times - times.detach(), torch.zeros_like(times))
-    return slope.reshape(observed.shape) * shift[..., None]
+    many = system.select(every)
+
+    def there(values: Tensor, place: Tensor) -> Tensor:
+        return values.gather(1, place[..., None].expand(-1, -1, states)).reshape(-1, states)
+
+    begun = times.detach() >= grid.time[:, :1]
+    time = grid.time.gather(1, node)
+    size = torch.where(begun, times.detach() - time, 0.0).reshape(-1)
+    supply = None if forcing.supply is None else many.dense(there(forcing.supply, grid.place.gather(1, node)))
+    at, before = many.dense(time.reshape(-1)), there(nodes, node)
+    found, _ = step(many, at, before, many.dense(size), supply, False)
+    if times.requires_grad:
+        slope = many.slope(times.detach().reshape(-1), found, supply)
+        found = found + slope * (times - times.detach()).reshape(-1, 1)
+    return torch.where(begun[..., None], found.reshape(tasks, width, states), forcing.initial[:, None])
 
 
-def _steady_still(plan: Plan, system: System, forcing: Forcing, doses: Doses) -> Tensor:
+def _steady_still(plan: Plan, system: System, repeated: list[Tensor], doses: Doses) -> Tensor:
     """Whether the steady states of a ready-made plan come back to themselves, (task,)."""
     sound = torch.ones(system.tasks, dtype=torch.bool, device=doses.time.device)
     with torch.no_grad():
-        for position, each in enumerate(plan.repetitions):
-            here = forcing.starts[:, 1 + position].detach()
+        for each, state in zip(plan.repetitions, repeated, strict=True):
+            here = state.detach()
             once = replace(each, state=here[each.tasks])
-            again = steady_state(plan.step, system.detach(), here, doses, once)
+            again = steady_state(plan.step, system.detach(), here, doses, once, plan.tolerance)
             close = plan.tolerance.ratio(again - here, here, again) <= 10.0
             sound = sound & close
     return sound

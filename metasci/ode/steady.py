@@ -6,15 +6,15 @@ at a fixed point each of them makes one more order of derivatives exact (implici
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from metasci.ode.events import Doses, Timeline, jumps, supplies, timeline
-from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, walk
+from metasci.ode.events import Doses, Timeline, timeline
+from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, forced, walk
 from metasci.ode.methods import Step, System
+from metasci.ode.trajectory import Trajectory, carried
 
 __all__ = ["Repetition", "find_repetition", "steady_state"]
 
@@ -34,6 +34,8 @@ class Repetition:
         Of the interval, from a dose to just before the next.
     state : Tensor, (chosen, state)
         Just before a dose.
+    nodes : Tensor, (chosen, node, state)
+        The states along the grid.
     inverse : Tensor, (chosen, state, state)
         Inverse of one minus the Jacobian of the interval's map.
     error : Tensor, (chosen,)
@@ -47,6 +49,7 @@ class Repetition:
     line: Timeline
     grid: Grid
     state: Tensor
+    nodes: Tensor
     inverse: Tensor
     error: Tensor
     converged: Tensor
@@ -58,21 +61,6 @@ def _one_interval(doses: Doses, tasks: Tensor, events: Tensor) -> tuple[Timeline
     start = one.time - one.interval
     before = replace(one, time=start, interval=None, until=None)
     return timeline(one.time, before, start[:, 0]), before
-
-
-End = Callable[[System, Tensor], Tensor]
-
-
-def _ending(step: Step, states: int, line: Timeline, grid: Grid, doses: Doses) -> End:
-    """The map from the state before a dose to the state an interval later, along a grid."""
-    jump, supply = jumps(line, doses, states), supplies(line, doses, states)
-    node = grid.node_of(line.observed, line.breaks.shape[1])[..., None].expand(-1, -1, states)
-
-    def end(system: System, state: Tensor) -> Tensor:
-        reached, _ = walk(step, system, line, grid, Forcing(state[:, None], jump, supply))
-        return reached.gather(1, node)[:, 0]
-
-    return end
 
 
 def find_repetition(
@@ -93,15 +81,14 @@ def find_repetition(
         tasks = torch.nonzero(events >= 0)[:, 0]
         system, chosen = system.select(tasks), events[tasks]
         line, one = _one_interval(doses, tasks, chosen)
-        jump, supply = jumps(line, one, system.states), supplies(line, one, system.states)
         tolerance = replace(tolerance, absolute=_rows(tolerance.absolute, tasks))
         state = lived = candidate = initial[tasks]
         off = near = torch.full_like(one.time[:, 0], torch.inf)
         unit, inverse = None, None
         for _ in range(_PERIODS):
-            grid, error = find_grid(step, system, line, Forcing(candidate[:, None], jump, supply), tolerance)
-            end = _ending(step, system.states, line, grid, one)
-            after = end(system, candidate)
+            forcing = forced(line, candidate, [], one)
+            grid, nodes, error = find_grid(step, system, line, forcing, tolerance)
+            after = nodes[:, -1]
             unit = after.abs() + candidate.abs() if unit is None else unit
             change = tolerance.ratio(after - candidate, unit, unit)
             # twice the same candidate: it is what was lived through, and is taken as it is
@@ -109,7 +96,7 @@ def find_repetition(
             state = torch.where(taken[:, None], candidate, state)
             lived = torch.where(taken[:, None], after, lived)
             off = torch.where(taken, change, off)
-            inverse = _newton_matrix(end, system, candidate)
+            inverse = _newton_matrix(Trajectory(step, grid, nodes), system, forcing)
             move = (inverse @ (after - candidate)[..., None])[..., 0]
             reach = tolerance.ratio(move, candidate, candidate + move)
             near = torch.where(taken, reach, near)
@@ -121,35 +108,47 @@ def find_repetition(
         assert inverse is not None
         state = torch.where(torch.isfinite(state), state, initial[tasks])
         inverse = torch.where(torch.isfinite(inverse), inverse, torch.zeros_like(inverse))
-        return Repetition(tasks, chosen, line, grid, state, inverse, error, near <= _ENOUGH)
+        lost = torch.isinf(error)
+        nodes = torch.where(lost[:, None, None], state[:, None], nodes)
+        return Repetition(
+            tasks, chosen, line, grid.stopped(lost), state, nodes, inverse, error, near <= _ENOUGH
+        )
 
 
 def _rows(values: Tensor | float, tasks: Tensor) -> Tensor | float:
     return values[tasks] if isinstance(values, Tensor) and values.dim() == 2 and len(values) > 1 else values
 
 
-def _newton_matrix(end: End, system: System, state: Tensor) -> Tensor:
-    """Inverse of one minus the Jacobian of `end` by the state, (task, state, state)."""
-    moving = {name: value for name, value in system.parameters.items() if isinstance(value, Tensor)}
-    zeros = {name: torch.zeros_like(value) for name, value in moving.items()}
-
-    def ending(here: Tensor, values: dict[str, Tensor]) -> Tensor:
-        return end(replace(system, parameters={**system.parameters, **values}).with_tangents(here), here)
-
-    identity = torch.eye(state.shape[1], dtype=state.dtype, device=state.device)
-    columns = [
-        torch.func.jvp(ending, (state, moving), (one.expand_as(state).contiguous(), zeros))[1]
-        for one in identity
-    ]
-    return torch.linalg.inv_ex(identity - torch.stack(columns, 2)).inverse
+def _newton_matrix(path: Trajectory, system: System, forcing: Forcing) -> Tensor:
+    """Inverse of one minus the Jacobian of an interval's end by its beginning, (task, state, state)."""
+    tasks, nodes, states = path.nodes.shape
+    identity = torch.eye(states, dtype=path.nodes.dtype, device=path.nodes.device)
+    change = torch.cat(
+        [identity.expand(tasks, 1, -1, -1), identity.new_zeros(tasks, nodes - 1, states, states)], 1
+    )
+    end = carried(path.windows(system, forcing), change)[:, -1]
+    return torch.linalg.inv_ex(identity - end).inverse
 
 
-def steady_state(step: Step, system: System, initial: Tensor, doses: Doses, repetition: Repetition) -> Tensor:
-    """The periodic state, (task, state), with first and second derivatives; the initial one where none is asked for."""
-    some = system.select(repetition.tasks)
+def steady_state(
+    step: Step,
+    system: System,
+    initial: Tensor,
+    doses: Doses,
+    repetition: Repetition,
+    tolerance: Tolerance | None = None,
+) -> Tensor:
+    """The periodic state, (task, state), with first and second derivatives; the initial one where none is asked for.
+
+    With a tolerance the repetition is that of other parameters, and its nodes are reached anew.
+    """
+    some, line, grid = system.select(repetition.tasks), repetition.line, repetition.grid
     _, one = _one_interval(doses, repetition.tasks, repetition.events)
-    end = _ending(step, some.states, repetition.line, repetition.grid, one)
-    state = repetition.state
+    state, nodes = repetition.state, repetition.nodes
     for _ in range(2):
-        state = state + (repetition.inverse @ (end(some, state) - state)[..., None])[..., 0]
+        forcing = forced(line, state, [], one)
+        if tolerance is not None:
+            nodes, _ = walk(step, some.detach(), grid, forcing.detach(), tolerance)
+        end = Trajectory(step, grid, nodes).states(some, forcing)[:, -1]
+        state = state + (repetition.inverse @ (end - state)[..., None])[..., 0]
     return initial.index_copy(0, repetition.tasks, state)

@@ -194,6 +194,9 @@ def _noise(calibration: Calibration) -> str:
         "log_sd": "on the logarithm",
     }
     pairs = {f"Noise, {names.get(name, name)}": number(value) for name, value in calibration.noise.items()}
+    if calibration.local_error is not None:
+        worst = number(float(calibration.local_error.max()))
+        pairs["Differential equation, greatest local error"] = f"{worst} of what the tolerance allows a step"
     return definitions(pairs)
 
 
