@@ -117,7 +117,7 @@ def _at_fault(calibration: Calibration, index: int, faults: Tensor) -> str:
     when = ""
     if "time" in model.inputs:
         time = float(batch.inputs["time"].expand(batch.mask.shape)[index, place])
-        when = f"{words('time')} {_quantity(time, model.inputs['time'].unit)}, "
+        when = f"time {_quantity(time, model.inputs['time'].unit)}, "
     value = f"{words(model.output.name)} {_measured(calibration, index, place)}"
     predicted = float(calibration.problem.predict(calibration.adapted.start)[index, place])
     cause = "where the prediction is not a number"
