@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.likelihood import information_share, pull_and_curvature, squared_residual
+from metasci.meta.likelihood import cost, information_share, pull_and_curvature, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
@@ -31,15 +31,15 @@ class Estimate:
         Laplace: the inverse of the Gauss–Newton Hessian of the negative log posterior.
     squared : Tensor, (task, observation)
         Squared residual expected under the posterior, over the noise's variance; zero where not measured.
-    prediction : Tensor, (task, observation)
-        On the noise's linked scale.
+    line : Linearisation
+        At the estimates.
     converged, finite : Tensor of bool, (task,)
     """
 
     coordinates: Tensor
     covariance: Tensor
     squared: Tensor
-    prediction: Tensor
+    line: Linearisation
     converged: Tensor
     finite: Tensor
 
@@ -81,9 +81,9 @@ def map_estimate(
         else noise_precision
     )
     here = (mean if start is None else start).detach().clone()
-    value = _objective(problem, here, mean, precision, log_noise, weight)
-    finite = torch.isfinite(value)
-    damping = torch.full_like(value, 1e-3)
+    seen = _look(problem, here, mean, precision, log_noise, weight)
+    finite = torch.isfinite(seen.value)
+    damping = torch.full_like(seen.value, 1e-3)
     converged = torch.zeros_like(finite)
     # a task that has converged rests, so that its result is the same in whatever company it is estimated
     moving, part = torch.arange(len(mean), device=mean.device), (problem, mean, precision, weight)
@@ -95,41 +95,64 @@ def map_estimate(
             moving, still = moving[still], still[still]
             part = problem.select(moving), mean[moving], precision[moving], weight[moving]
         these, centre, prior, trust = part
-        at, old, damped = here[moving], value[moving], damping[moving]
-        gradient, hessian, _, _ = normal_equations(these, at, centre, prior, log_noise, trust)
+        at, damped, old = here[moving], damping[moving], seen.value[moving]
+        hessian = seen.hessian[moving]
         if step_number >= _GAUSS_NEWTON:
             full = full_curvature(these, at, centre, prior, log_noise, trust)[1]
             sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
             hessian = torch.where(sound[:, None, None], full, hessian)
         scale = hessian.diagonal(dim1=1, dim2=2)
-        step = _solve(hessian + torch.diag_embed(damped[:, None] * scale), gradient)
+        step = _solve(hessian + torch.diag_embed(damped[:, None] * scale), seen.gradient[moving])
         proposed = at - step
-        new = _objective(these, proposed, centre, prior, log_noise, trust)
-        better = (new <= old + 1e-12 * old.abs()) & torch.isfinite(new)
+        new = _look(these, proposed, centre, prior, log_noise, trust)
+        better = (new.value <= old + 1e-12 * old.abs()) & torch.isfinite(new.value)
         damped = torch.where(better, damped * 0.1, damped * 10.0).clamp(1e-9, 1e12)
         short = (step.square() * scale).sum(1).sqrt() < tolerance
-        here[moving] = torch.where((better & still)[:, None], proposed, at)
-        value[moving] = torch.where(better & still, new, old)
+        taken = (better & still).nonzero()[:, 0]
+        here[moving[taken]] = proposed[taken]
+        seen.replace_rows(moving[taken], new, taken)
         damping[moving] = damped
         converged[moving] |= still & (short | (damped > 1e10))
-    gradient, hessian, squared, line = normal_equations(problem, here, mean, precision, log_noise, weight)
-    covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(hessian).L)
+    line = Linearisation(seen.prediction, seen.jacobian, seen.variance)
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(seen.hessian).L)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
     residual = problem.target - line.prediction
     spread = spread * information_share(residual, line.variance, problem.batch.censored)
-    squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
+    squared = torch.where(problem.batch.mask, seen.squared + spread, torch.zeros_like(seen.squared))
     finite = finite & torch.isfinite(covariance).all(-1).all(-1)
-    return Estimate(here, covariance, squared, line.prediction, converged & finite, finite)
+    return Estimate(here, covariance, squared, line, converged & finite, finite)
 
 
-def _objective(
+@dataclass(frozen=True)
+class _Look:
+    """Where some tasks stand: negative log posterior (task,), its slope and curvature, and the linearised model."""
+
+    value: Tensor
+    gradient: Tensor
+    hessian: Tensor
+    squared: Tensor
+    prediction: Tensor
+    jacobian: Tensor
+    variance: Tensor
+
+    def replace_rows(self, rows: Tensor, other: _Look, of_other: Tensor) -> None:
+        """Take some tasks from another look, in place."""
+        for name, mine in vars(self).items():
+            mine[rows] = getattr(other, name)[of_other]
+
+
+def _look(
     problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
-) -> Tensor:
-    with torch.no_grad():
-        off = at - mean
-        prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
-        likelihood = problem.negative_log_likelihood(at, log_noise, weight)
-    return likelihood + prior + problem.penalty_cost(at).detach()
+) -> _Look:
+    """One linearisation tells the objective and what the next step needs."""
+    gradient, hessian, squared, line = normal_equations(problem, at, mean, precision, log_noise, weight)
+    off = at - mean
+    prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
+    each = cost(problem.target - line.prediction, line.variance / weight[:, None], problem.batch.censored)
+    likelihood = torch.where(problem.batch.mask, each, torch.zeros_like(each)).sum(1)
+    value = likelihood + prior + problem.penalty_cost(at).detach()
+    variance = line.variance.expand_as(line.prediction).clone()
+    return _Look(value, gradient, hessian, squared, line.prediction, line.jacobian, variance)
 
 
 def full_curvature(
@@ -149,10 +172,19 @@ def full_curvature(
 
 
 def normal_equations(
-    problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
+    problem: Problem,
+    at: Tensor,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    weight: Tensor,
+    line: Linearisation | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Linearisation]:
-    """Gradient and Gauss–Newton Hessian of the negative log posterior, squared scaled residuals, linearisation."""
-    line = problem.linearise(at, log_noise)
+    """Gradient and Gauss–Newton Hessian of the negative log posterior, squared scaled residuals, linearisation.
+
+    The linearisation at these coordinates may be given, if it is known.
+    """
+    line = problem.linearise(at, log_noise) if line is None else line
     mask = problem.batch.mask
     variance = line.variance / weight[:, None]
     residual = problem.target - line.prediction

@@ -343,7 +343,7 @@ def _noise_scales(
     weighted = torch.where(mask, precision[:, None] * estimate.squared, torch.zeros_like(estimate.squared))
     if len(log_noise) == 1:
         return log_noise + 0.5 * torch.log(weighted.sum() / mask.sum())
-    raw = problem.model.noise.unlink(estimate.prediction)
+    raw = problem.model.noise.unlink(estimate.line.prediction)
     squared = weighted * problem.variance(raw, log_noise)
     free = log_noise.clone().requires_grad_()
     search = torch.optim.LBFGS([free], max_iter=25, line_search_fn="strong_wolfe")

@@ -79,4 +79,4 @@ def pooled_estimate(
     spread = spread * information_share(residual, line.variance, problem.batch.censored)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
     told = torch.tensor([converged]), torch.tensor([finite])
-    return Estimate(here, covariance[None], squared, line.prediction, *told)
+    return Estimate(here, covariance[None], squared, line, *told)

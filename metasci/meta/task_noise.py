@@ -65,7 +65,7 @@ def level_posteriors(
     """
     at, (factor, probability) = estimate.coordinates, levels
     nothing, one = torch.zeros_like(precision), torch.ones_like(at[:, 0])
-    slope, curvature, squared, _ = normal_equations(problem, at, at, nothing, log_noise, one)
+    slope, curvature, squared, _ = normal_equations(problem, at, at, nothing, log_noise, one, estimate.line)
     pull = torch.einsum("tij,tj->ti", precision, at - mean)
     w = factor[:, None, None]
     hessian = precision + w[..., None] * curvature
