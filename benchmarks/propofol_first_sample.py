@@ -25,7 +25,7 @@ from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.parameters import Parameter
 from metasci.patients.compartments import Structure, compartment_model
-from metasci.patients.disposition import Mode, modes
+from metasci.patients.disposition import Modes, modes
 from metasci.patients.drugs import propofol
 from metasci.patients.effects import Maturation, Power
 from metasci.patients.regimen import Doses
@@ -197,11 +197,11 @@ class _Transit(Structure):
         volume, rate = values["central_volume"], values["mixing_rate"] + 0.0 * time
         pairs = [(values["exchange_clearance"], values["peripheral_volume"]),
                  (values["deep_exchange_clearance"], values["deep_volume"])]  # fmt: skip
-        after = [
-            Mode(mode.rate, mode.share * rate / (rate - mode.rate))
-            for mode in modes(values["clearance"], volume, *pairs)
-        ]
-        after.append(Mode(rate, -sum(mode.share for mode in after)))
+        before = modes(values["clearance"], volume, *pairs)
+        entering = rate[..., None]
+        share = before.share * entering / (entering - before.rate)
+        together = (before.rate, entering), (share, -share.sum(-1, keepdim=True))
+        after = Modes(*(torch.cat(pair, -1) for pair in together))
         return math.maximum(given(time, given_doses, after) / volume, 1e-9)
 
 

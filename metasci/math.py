@@ -7,6 +7,7 @@ evaluated by NumPy for plots, and compiled natively inside a PyMC model.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "minimum",
     "softplus",
     "sqrt",
+    "stack",
     "sum",
     "tanh",
     "where",
@@ -142,6 +144,12 @@ def maximum(x: Any, y: Any) -> Any:
 def minimum(x: Any, y: Any) -> Any:
     """Elementwise minimum."""
     return _call("minimum", x, y)
+
+
+def stack(values: Sequence[Any]) -> Any:
+    """Arrays of one shape along a new last axis."""
+    library, module = _library(*values)
+    return module.stack(values, -1) if library == "torch" else module.stack(values, axis=-1)
 
 
 def sum(x: Any, axis: int = -1) -> Any:

@@ -14,23 +14,23 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from metasci.math import arccos, cos, maximum, minimum, sqrt
+from metasci.math import arccos, cos, maximum, minimum, sqrt, stack
 
-__all__ = ["Mode", "modes"]
+__all__ = ["Modes", "modes"]
 
 _NEWTON = 2
 
 
 @dataclass(frozen=True)
-class Mode:
-    """One exponential of the response: its rate and its share of the amount."""
+class Modes:
+    """The exponentials of a response, (..., mode): their rates, and their shares of the amount."""
 
     rate: Any
     share: Any
 
 
-def modes(clearance: Any, volume: Any, *peripheral: tuple[Any, Any]) -> tuple[Mode, ...]:
-    """The exponentials of one central and up to two peripheral compartments.
+def modes(clearance: Any, volume: Any, *peripheral: tuple[Any, Any]) -> Modes:
+    """The exponentials of one central and up to two peripheral compartments, the fastest first.
 
     Parameters
     ----------
@@ -43,27 +43,28 @@ def modes(clearance: Any, volume: Any, *peripheral: tuple[Any, Any]) -> tuple[Mo
     --------
     >>> import numpy as np
     >>> found = modes(np.array(1.0), np.array(2.0), (np.array(0.5), np.array(4.0)))
-    >>> [round(float(mode.rate), 6) for mode in found], round(float(sum(mode.share for mode in found)), 12)
+    >>> found.rate.round(6).tolist(), round(float(found.share.sum()), 12)
     ([0.796535, 0.078465], 1.0)
     """
     out = clearance / volume
     to = [exchange / volume for exchange, _ in peripheral]
     back = [exchange / size for exchange, size in peripheral]
     if not peripheral:
-        return (Mode(out, 1.0),)
+        rate = stack([out])
+        return Modes(rate, 1.0 + 0.0 * rate)
     if len(peripheral) == 1:
         return _two(out, to[0], back[0])
     return _three(out, to[0], back[0], to[1], back[1])
 
 
-def _two(out: Any, to: Any, back: Any) -> tuple[Mode, ...]:
+def _two(out: Any, to: Any, back: Any) -> Modes:
     gap = sqrt((out + to - back) ** 2 + 4.0 * to * back)
     fast = 0.5 * (out + to + back + gap)
     slow = out * back / fast
-    return Mode(fast, (fast - back) / gap), Mode(slow, (back - slow) / gap)
+    return Modes(stack([fast, slow]), stack([(fast - back) / gap, (back - slow) / gap]))
 
 
-def _three(out: Any, to_2: Any, back_2: Any, to_3: Any, back_3: Any) -> tuple[Mode, ...]:
+def _three(out: Any, to_2: Any, back_2: Any, to_3: Any, back_3: Any) -> Modes:
     # λ³ − a λ² + b λ − c = 0
     a = out + to_2 + to_3 + back_2 + back_3
     b = out * (back_2 + back_3) + to_2 * back_3 + to_3 * back_2 + back_2 * back_3
@@ -73,12 +74,12 @@ def _three(out: Any, to_2: Any, back_2: Any, to_3: Any, back_3: Any) -> tuple[Mo
     q = third**3 - 0.5 * third * b + 0.5 * c
     edge = 1.0 - 1e-15  # the arccosine has no slope at one, where two rates meet
     angle = arccos(maximum(minimum(q / p**1.5, edge), -edge)) / 3.0
-    rates = [third + 2.0 * sqrt(p) * cos(angle - 2.0 * math.pi * k / 3.0) for k in range(3)]
+    cosines = stack([cos(angle), cos(angle - 2.0 * math.pi / 3.0), cos(angle - 4.0 * math.pi / 3.0)])
+    a, b, c, back_2, back_3, third, p = (stack([value]) for value in (a, b, c, back_2, back_3, third, p))
+    rate = third + 2.0 * sqrt(p) * cosines
     for _ in range(_NEWTON):
-        rates = [x - (((x - a) * x + b) * x - c) / ((3.0 * x - 2.0 * a) * x + b) for x in rates]
-    found = []
-    for k, rate in enumerate(rates):
-        others = [other for place, other in enumerate(rates) if place != k]
-        share = (back_2 - rate) * (back_3 - rate) / ((others[0] - rate) * (others[1] - rate))
-        found.append(Mode(rate, share))
-    return tuple(found)
+        rate = rate - (((rate - a) * rate + b) * rate - c) / ((3.0 * rate - 2.0 * a) * rate + b)
+    first, second, last = rate[..., 0], rate[..., 1], rate[..., 2]
+    early, whole, late = second - first, last - first, last - second
+    apart = stack([early * whole, -early * late, whole * late])
+    return Modes(rate, (back_2 - rate) * (back_3 - rate) / apart)

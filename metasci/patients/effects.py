@@ -76,7 +76,7 @@ class Power(Effect):
         return _ABOVE_ZERO, float("inf")
 
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
-        return exp(self._number(self.exponent, learned) * log(value / self.reference))
+        return (value / self.reference) ** self._number(self.exponent, learned)
 
 
 @dataclass(frozen=True)

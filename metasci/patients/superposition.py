@@ -7,13 +7,12 @@ form stays exact where rates meet (kₐ = λ), where λT vanishes, and where inf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from metasci.math import absolute, exp, expm1, floor, maximum, minimum, sum, where
-from metasci.patients.disposition import Mode
+from metasci.patients.disposition import Modes
 from metasci.patients.regimen import Doses
 
 __all__ = ["absorbed", "any_of", "exponential_difference", "given", "mean_survival"]
@@ -47,7 +46,7 @@ def mean_survival(x: Any) -> Any:
     )
 
 
-def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) -> Any:
+def given(time: Any, doses: Doses, responses: Modes, lag: Any = 0.0) -> Any:
     """What is left at each time of all amounts given by bolus or infusion.
 
     Parameters
@@ -55,8 +54,8 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
     time : array, (..., measurement)
     doses : Doses
         Arrays (..., 1, dose).
-    responses : sequence of Mode
-        Exponentials of a unit amount; rates and shares (..., measurement).
+    responses : Modes
+        Exponentials of a unit amount; rates and shares (..., measurement, mode).
     lag : array or float
         Delay of every dose.
 
@@ -65,7 +64,7 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
     >>> import numpy as np
     >>> zero, never = np.zeros((1, 1)), np.full((1, 1), np.inf)
     >>> infusion = Doses(zero + 10.0, zero, zero + 2.0, zero, never)
-    >>> given(np.array([2.0]), infusion, (Mode(np.array([0.5]), 1.0),)).round(6).tolist()
+    >>> given(np.array([2.0]), infusion, Modes(np.array([[0.5]]), 1.0)).round(6).tolist()
     [6.321206]
     """
     elapsed, counts, steady = _elapsed(time, doses, lag)
@@ -80,22 +79,19 @@ def given(time: Any, doses: Doses, responses: Sequence[Mode], lag: Any = 0.0) ->
         coming, rest = amount * part, elapsed - during
     else:
         during, coming, rest = None, amount, elapsed
-    total = 0.0
-    for mode in responses:
-        rate = _spread(mode.rate, time)
-        left = coming * exp(-rate * rest)
-        if during is not None:
-            left = left * mean_survival(rate * during)
-        if steady is not None:
-            since = where(steady, elapsed + doses.interval - doses.duration, 0.0 * elapsed)
-            before = mean_survival(rate * doses.duration) * exp(-rate * since)
-            before = amount * before * _repeated(rate, doses.interval, steady)
-            left = left + where(steady, before, 0.0 * before)
-        total = total + mode.share * sum(left)
-    return total
+    rate = _spread(responses.rate, time)
+    left = coming[..., None] * exp(-rate * rest[..., None])
+    if during is not None:
+        left = left * mean_survival(rate * during[..., None])
+    if steady is not None:
+        since = where(steady, elapsed + doses.interval - doses.duration, 0.0 * elapsed)
+        before = mean_survival(rate * doses.duration[..., None]) * exp(-rate * since[..., None])
+        before = amount[..., None] * before * _repeated(rate, doses.interval[..., None], steady[..., None])
+        left = left + where(steady[..., None], before, 0.0 * before)
+    return sum(responses.share * sum(left, -2))
 
 
-def absorbed(time: Any, doses: Doses, responses: Sequence[Mode], absorption_rate: Any, lag: Any = 0.0) -> Any:
+def absorbed(time: Any, doses: Doses, responses: Modes, absorption_rate: Any, lag: Any = 0.0) -> Any:
     """What is left at each time of all amounts absorbed at a first-order rate.
 
     Parameters
@@ -110,27 +106,25 @@ def absorbed(time: Any, doses: Doses, responses: Sequence[Mode], absorption_rate
     Σₙ D(λ, kₐ, t + nτ) = w(λ) D(λ, kₐ, t) + w(λ) w(kₐ) e^(−kₐt) D(λ, kₐ, τ).
     """
     elapsed, counts, steady = _elapsed(time, doses, lag)
-    speed = _spread(absorption_rate, time)
-    total = 0.0
-    for mode in responses:
-        rate = _spread(mode.rate, time)
-        left = exponential_difference(rate, speed, elapsed)
-        if steady is not None:
-            interval = where(steady, doses.interval, 1.0 + 0.0 * doses.interval)
-            own, gut = _repeated(rate, interval, steady), _repeated(speed, interval, steady)
-            repeated = own * (
-                left + gut * exp(-speed * elapsed) * exponential_difference(rate, speed, interval)
-            )
-            left = where(steady, repeated, left)
-        total = total + mode.share * absorption_rate * sum(doses.amount * where(counts, left, 0.0 * left))
-    return total
+    amount = where(counts, doses.amount + 0.0 * elapsed, 0.0 * elapsed)[..., None]
+    elapsed = elapsed[..., None]
+    speed = (absorption_rate + 0.0 * time)[..., None, None]
+    rate = _spread(responses.rate, time)
+    left = exponential_difference(rate, speed, elapsed)
+    if steady is not None:
+        steady = steady[..., None]
+        interval = where(steady, doses.interval[..., None], 1.0 + 0.0 * doses.interval[..., None])
+        own, gut = _repeated(rate, interval, steady), _repeated(speed, interval, steady)
+        repeated = own * (left + gut * exp(-speed * elapsed) * exponential_difference(rate, speed, interval))
+        left = where(steady, repeated, left)
+    return absorption_rate * sum(responses.share * sum(amount * left, -2))
 
 
 def _elapsed(time: Any, doses: Doses, lag: Any) -> tuple[Any, Any, Any]:
     """Time since each dose took effect, never below zero; whether it counts; which doses are at steady state."""
     since = time[..., None] - doses.time
     counts = (since >= 0.0) & (time[..., None] < doses.until)
-    elapsed = since - _spread(lag, time)
+    elapsed = since - (lag + 0.0 * time)[..., None]
     steady = doses.interval > 0.0 if any_of(doses.interval > 0.0) else None
     if steady is not None:  # within the lag the dose before is still the last to have taken effect
         interval = where(steady, doses.interval, 1.0 + 0.0 * doses.interval)
@@ -145,8 +139,8 @@ def _repeated(rate: Any, interval: Any, steady: Any) -> Any:
 
 
 def _spread(value: Any, time: Any) -> Any:
-    """A quantity of each measurement with an axis for doses."""
-    return (value + 0.0 * time)[..., None]
+    """A quantity of each measurement and mode with an axis for doses between."""
+    return (value + 0.0 * time[..., None])[..., None, :]
 
 
 def any_of(mask: Any) -> bool:
