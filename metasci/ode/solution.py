@@ -35,7 +35,7 @@ class Plan:
     line : Timeline
     grid : Grid
     nodes : Tensor, (task, node, state)
-        The states along the grid.
+        The states along the grid as it was found.
     repetitions : tuple of Repetition
         The intervals of doses at steady state.
     error : Tensor, (task,)
@@ -220,13 +220,16 @@ def solve(
     if plan is None:
         given = doses
 
-        def planned(initial: Tensor, amount: Tensor, times: Tensor, values: dict[str, Tensor]) -> Plan:
+        def planned(
+            initial: Tensor, amount: Tensor, times: Tensor, absolute: Tensor, values: dict[str, Tensor]
+        ) -> Plan:
             return make_plan(
                 rate, initial, times, {**parameters, **values}, replace(given, amount=amount),
                 start=start, method=method, relative=relative, absolute=absolute, most=most,
             )  # fmt: skip
 
-        plan = _outside(planned, initial, doses.amount, times, parameters)
+        allowed = torch.as_tensor(absolute, dtype=initial.dtype, device=initial.device)
+        plan = _outside(planned, (initial, doses.amount, times, allowed), parameters)
     system = System(rate, parameters, *initial.shape).with_tangents(initial, doses.amount)
     line, grid = plan.line, plan.grid
     latest = torch.maximum(times.detach().amax(1), grid.time[:, 0]) if times.shape[1] else grid.time[:, 0]
@@ -271,22 +274,16 @@ class _Plainly(torch.autograd.Function):
         return None
 
 
-def _outside(
-    planned: Callable[[Tensor, Tensor, Tensor, dict[str, Tensor]], Plan],
-    initial: Tensor,
-    amount: Tensor,
-    times: Tensor,
-    parameters: Mapping[str, Any],
-) -> Plan:
+def _outside(planned: Callable[..., Plan], given: tuple[Tensor, ...], parameters: Mapping[str, Any]) -> Plan:
     """The plan of values without gradients or tangents."""
-    names = [name for name, value in parameters.items() if isinstance(value, Tensor)]
+    moving = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
     plans: list[Plan] = []
 
-    def work(initial: Tensor, amount: Tensor, times: Tensor, *values: Tensor) -> None:
-        plans.append(planned(initial, amount, times, dict(zip(names, values, strict=True))))
+    def work(*values: Tensor) -> None:
+        first, rest = values[: len(given)], values[len(given) :]
+        plans.append(planned(*first, dict(zip(moving, rest, strict=True))))
 
-    moving = (initial, amount, times, *(parameters[name] for name in names))
-    _Plainly.apply(work, *(value.detach() for value in moving))
+    _Plainly.apply(work, *(value.detach() for value in (*given, *moving.values())))
     return plans[0]
 
 
