@@ -360,7 +360,10 @@ def test_halving_steps_divides_the_error_by_two_to_the_order(method: str, order:
 def test_jacobian_of_the_rate_is_that_of_autograd() -> None:
     p = {"absorption": THETA[:, 0], "half": THETA[:, 1], "most": THETA[:, 2]}
     state = numbers([3.0, 2.0], [1.0, 5.0])
-    slope, jacobian, drift = System(saturable, p, 2, 2).linearise(torch.zeros(2, dtype=FLOAT), state)
+    system, time = System(saturable, p, 2, 2), torch.zeros(2, dtype=FLOAT)
+    slope, jacobian, drift = system.linearise(time, state)
+    backward = System(saturable, p, 2, 2, plain=True).linearise(time, state)
+    torch.testing.assert_close(backward, (slope, jacobian, drift))
     torch.testing.assert_close(slope, saturable(torch.zeros(2), state, p))
     absorption, half, most = THETA.unbind(1)
     torch.testing.assert_close(jacobian[:, 1, 0], absorption)

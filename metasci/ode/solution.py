@@ -6,7 +6,7 @@ for every task alone, and then walked by a map that is smooth in all that carrie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ class Plan:
     line : Timeline
     grid : Grid
     nodes : Tensor, (task, node, state)
-        The states along the grid.
+        The states along the grid as it was found.
     repetitions : tuple of Repetition
         The intervals of doses at steady state.
     error : Tensor, (task,)
@@ -128,25 +128,57 @@ def make_plan(
     """
     step = method_named(method)
     doses, begin = _checked(initial, times, doses, start)
-    with torch.no_grad():
-        plain = System(rate, parameters, *initial.shape).detach()
-        origin, given = initial.detach(), replace(doses, amount=doses.amount.detach())
-        line = timeline(times, given, begin)
-        tolerance = Tolerance(relative, absolute, most)
-        repetitions = [
-            find_repetition(step, plain, origin, given, events, tolerance) for events in line.steady.unbind(1)
-        ]
-        steady = [origin.index_copy(0, each.tasks, each.state) for each in repetitions]
-        grid, nodes, error = find_grid(step, plain, line, forced(line, origin, steady, given), tolerance)
-        converged = torch.isfinite(error)
-        for each in repetitions:
-            error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
-            converged = converged.index_copy(0, each.tasks, converged[each.tasks] & each.converged)
-        # what cannot be followed stands still, so that it spoils no gradient of another task
-        lost = torch.isinf(error)
-        nodes = torch.where(lost[:, None, None], origin[:, None], nodes)
-        sound = converged & (error <= 1.0)
-        return Plan(step, tolerance, line, grid.stopped(lost), nodes, tuple(repetitions), error, sound)
+    allowed = torch.as_tensor(absolute, dtype=initial.dtype, device=initial.device)
+    moving = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
+    plans: list[Plan] = []
+
+    def work(initial: Tensor, amount: Tensor, times: Tensor, allowed: Tensor, *values: Tensor) -> None:
+        known = {**parameters, **dict(zip(moving, values, strict=True))}
+        plain = System(rate, known, len(initial), initial.shape[1], plain=True)
+        given = replace(doses, amount=amount)
+        line, tolerance = timeline(times, given, begin), Tolerance(relative, allowed, most)
+        plans.append(_planned(step, plain, line, initial, given, tolerance))
+
+    values = (initial, doses.amount, times, allowed, *moving.values())
+    _Plainly.apply(work, *(value.detach() for value in values))
+    return plans[0]
+
+
+class _Plainly(torch.autograd.Function):
+    """Works with tensors as they are beneath `torch.func.jvp`, which makes every operation twice as slow."""
+
+    @staticmethod
+    def forward(work: Callable[..., None], *values: Tensor) -> Tensor:
+        work(*values)
+        return values[0].new_zeros(0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> None:
+        return None
+
+
+def _planned(
+    step: Step, system: System, line: Timeline, initial: Tensor, doses: Doses, tolerance: Tolerance
+) -> Plan:
+    """The plan of values without gradients or tangents."""
+    repetitions = [
+        find_repetition(step, system, initial, doses, events, tolerance) for events in line.steady.unbind(1)
+    ]
+    steady = [initial.index_copy(0, each.tasks, each.state) for each in repetitions]
+    grid, nodes, error = find_grid(step, system, line, forced(line, initial, steady, doses), tolerance)
+    converged = torch.isfinite(error)
+    for each in repetitions:
+        error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
+        converged = converged.index_copy(0, each.tasks, converged[each.tasks] & each.converged)
+    # what cannot be followed stands still, so that it spoils no gradient of another task
+    lost = torch.isinf(error)
+    nodes = torch.where(lost[:, None, None], initial[:, None], nodes)
+    sound = converged & (error <= 1.0)
+    return Plan(step, tolerance, line, grid.stopped(lost), nodes, tuple(repetitions), error, sound)
 
 
 def solve(
@@ -218,15 +250,10 @@ def solve(
     ready = plan is not None
     doses, _ = _checked(initial, times, doses, start)
     if plan is None:
-        given = doses
-
-        def planned(initial: Tensor, amount: Tensor, times: Tensor, values: dict[str, Tensor]) -> Plan:
-            return make_plan(
-                rate, initial, times, {**parameters, **values}, replace(given, amount=amount),
-                start=start, method=method, relative=relative, absolute=absolute, most=most,
-            )  # fmt: skip
-
-        plan = _outside(planned, initial, doses.amount, times, parameters)
+        plan = make_plan(
+            rate, initial, times, parameters, doses,
+            start=start, method=method, relative=relative, absolute=absolute, most=most,
+        )  # fmt: skip
     system = System(rate, parameters, *initial.shape).with_tangents(initial, doses.amount)
     line, grid = plan.line, plan.grid
     latest = torch.maximum(times.detach().amax(1), grid.time[:, 0]) if times.shape[1] else grid.time[:, 0]
@@ -252,42 +279,6 @@ def solve(
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
-
-
-class _Plainly(torch.autograd.Function):
-    """Works with tensors as they are beneath `torch.func.jvp`, which makes every operation twice as slow."""
-
-    @staticmethod
-    def forward(work: Callable[..., None], *values: Tensor) -> Tensor:
-        work(*values)
-        return values[0].new_zeros(0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> None:
-        return None
-
-
-def _outside(
-    planned: Callable[[Tensor, Tensor, Tensor, dict[str, Tensor]], Plan],
-    initial: Tensor,
-    amount: Tensor,
-    times: Tensor,
-    parameters: Mapping[str, Any],
-) -> Plan:
-    """The plan of values without gradients or tangents."""
-    names = [name for name, value in parameters.items() if isinstance(value, Tensor)]
-    plans: list[Plan] = []
-
-    def work(initial: Tensor, amount: Tensor, times: Tensor, *values: Tensor) -> None:
-        plans.append(planned(initial, amount, times, dict(zip(names, values, strict=True))))
-
-    moving = (initial, amount, times, *(parameters[name] for name in names))
-    _Plainly.apply(work, *(value.detach() for value in moving))
-    return plans[0]
 
 
 def _observed(
