@@ -20,6 +20,7 @@ __all__ = [
     "exp",
     "expm1",
     "floor",
+    "like",
     "log",
     "log1p",
     "maximum",
@@ -85,6 +86,12 @@ def expm1(x: Any) -> Any:
 def floor(x: Any) -> Any:
     """Greatest whole number that is not above."""
     return _call("floor", x)
+
+
+def like(constant: np.ndarray, x: Any) -> Any:
+    """A constant array for calculations with `x`: a tensor of its type where that is one."""
+    library, module = _library(x)
+    return module.as_tensor(constant, dtype=x.dtype, device=x.device) if library == "torch" else constant
 
 
 def log(x: Any) -> Any:

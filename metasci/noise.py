@@ -38,7 +38,9 @@ class Noise:
     typical: tuple[float, ...]
     scales: ClassVar[tuple[str, ...]] = ()
     constant: ClassVar[bool] = False
-    """Whether the variance on the linked scale is the same for every prediction."""
+    """Whether the variance on the linked scale is the same for every measurement."""
+    follows_prediction: ClassVar[bool] = True
+    """Whether the variance on the linked scale moves with the prediction."""
 
     def __post_init__(self) -> None:
         sound = isinstance(self.typical, tuple) and len(self.typical) == len(self.scales)
@@ -79,6 +81,7 @@ class Additive(Noise):
     typical: tuple[float, ...] = (1.0,)
     scales: ClassVar[tuple[str, ...]] = ("sd",)
     constant: ClassVar[bool] = True
+    follows_prediction: ClassVar[bool] = False
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         return math.exp(2.0 * log_scales[0]) + 0.0 * prediction
@@ -113,6 +116,7 @@ class LogNormal(Noise):
     typical: tuple[float, ...] = (0.1,)
     scales: ClassVar[tuple[str, ...]] = ("log_sd",)
     constant: ClassVar[bool] = True
+    follows_prediction: ClassVar[bool] = False
 
     def link(self, value: Any) -> Any:
         return math.log(value)

@@ -139,7 +139,24 @@ class ParameterSpace:
 
     def to_physical(self, coordinates: Any) -> dict[str, Any]:
         """Physical values by name, from coordinates of shape (..., parameter)."""
-        return {p.name: p.to_physical(coordinates[..., i]) for i, p in enumerate(self.parameters)}
+        if not self._all_positive:
+            return {p.name: p.to_physical(coordinates[..., i]) for i, p in enumerate(self.parameters)}
+        values = math.exp(
+            math.like(self._origins, coordinates) + math.like(self._spreads, coordinates) * coordinates
+        )
+        return {name: values[..., i] for i, name in enumerate(self.names)}
+
+    @cached_property
+    def _all_positive(self) -> bool:
+        return all(p.positive and p.bounds is None for p in self.parameters) and len(self.parameters) > 1
+
+    @cached_property
+    def _origins(self) -> np.ndarray:
+        return np.array([p._origin for p in self.parameters])
+
+    @cached_property
+    def _spreads(self) -> np.ndarray:
+        return np.array([p.spread for p in self.parameters])
 
     def to_coordinates(self, values: Mapping[str, Any]) -> np.ndarray:
         """Coordinates of shape (..., parameter), from physical values by name (NumPy)."""

@@ -206,7 +206,7 @@ def normal_equations(
 
 def _variance_slope(problem: Problem, linked: Tensor, log_noise: Tensor) -> Tensor | None:
     """d variance / d prediction on the linked scale, or None where the variance is constant."""
-    if problem.model.noise.constant:
+    if not problem.model.noise.follows_prediction:
         return None
     with torch.enable_grad():
         at = linked.detach().clone().requires_grad_()
