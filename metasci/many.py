@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["calibrate_many", "open_store", "piece_size"]
 
 _STORES = (".nc", ".zarr")
-_MEMORY = 64 * 2**20  # bytes that a piece may take
+_MEMORY = 256 * 2**20  # bytes that a piece may take
 _MOST = 50_000
 # numbers are taken as they stand: units such as 'h' are ours and no time codes; an index of all tasks is not built
 _AS_STORED: dict[str, Any] = {

@@ -165,7 +165,8 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
         for name, coord in dataset.coords.items()
         if coord.dims == ("task",)
     }
-    dataset = dataset.assign({name: dataset[name].astype(np.float64) for name in dims}).assign_coords(told)
+    other = {name: dataset[name].astype(np.float64) for name in dims if dataset[name].dtype != np.float64}
+    dataset = (dataset.assign(other) if other else dataset).assign_coords(told)
     return _in_units_of(dataset, card, where, model)
 
 

@@ -18,6 +18,7 @@ from metasci.meta.problem import Linearisation, Problem
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
 
 _GAUSS_NEWTON = 8
+_FEW = 50
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,12 @@ def full_curvature(
         cost = problem.negative_log_likelihood(free, log_noise.detach(), weight) + problem.penalty_cost(free)
         cost = cost + 0.5 * torch.einsum("ti,tij,tj->t", off, precision.detach(), off)
         (slope,) = torch.autograd.grad(cost.sum(), free, create_graph=True)
-        rows = [
-            torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(at.shape[1])
-        ]
+        count, size = at.shape
+        if count <= _FEW and not problem.model.joint:  # one pass for all rows costs less than a pass for each
+            along = torch.eye(size, dtype=at.dtype, device=at.device)[:, None, :].expand(-1, count, -1)
+            (hessian,) = torch.autograd.grad(slope, free, along, is_grads_batched=True)
+            return slope.detach(), hessian.movedim(0, 1)
+        rows = [torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(size)]
     return slope.detach(), torch.stack(rows, 1)
 
 
