@@ -49,11 +49,15 @@ class History:
         The input that dates the amounts.
     columns : mapping of str to EventColumn
         What else is told of each amount; a column ``duration`` of a history ``dose`` is called ``dose_duration``.
+    course : str
+        The input, and the column of the amounts, that numbers several courses of one task, such as the furnace cycles
+        of several specimens. Amounts are then put in order of time, and no measurement may be of a course without.
     """
 
     unit: str
     at: str = "time"
     columns: Mapping[str, EventColumn] = field(default_factory=dict)
+    course: str = ""
 
 
 @dataclass(frozen=True)
