@@ -1,4 +1,4 @@
-"""Kinetic laws against quadrature, differential equations and published numbers, at one temperature and along cycles."""
+"""Kinetic laws against quadrature, differential equations and published numbers, isothermal and along cycles."""
 
 from __future__ import annotations
 

@@ -53,5 +53,6 @@ def put_in_order(
     known = (asked[:, :, None] == course[:, None, :]).any(2)
     for task, place in np.argwhere(there & ~known)[:1]:
         raise InputError(
-            f"task '{tasks[task]}': a measurement is of {history.course} {asked[task, place]:g}, of which no {name} is told."
+            f"task '{tasks[task]}': a measurement is of {history.course} {asked[task, place]:g}, of which no "
+            f"{name} is told."
         )

@@ -49,6 +49,4 @@ def power(base: Any, exponent: Any) -> Any:
     [0.0, 0.0, 2.0]
     """
     begun = base > _FAINTEST
-    return where(
-        begun, exp(minimum(exponent * log(where(begun, base, 1.0 + 0.0 * base)), _LARGEST)), 0.0 * base
-    )
+    return where(begun, exp(minimum(exponent * log(where(begun, base, 1.0 + 0.0 * base)), _LARGEST)), 0.0)
