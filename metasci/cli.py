@@ -47,9 +47,13 @@ class MethodName(StrEnum):
 class StudyName(StrEnum):
     """Documented cases that `study` runs."""
 
+    alloy_fatigue = "alloy-fatigue"
+    avrami = "avrami"
+    high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
     phenobarbital = "phenobarbital"
     propofol = "propofol"
+    steel_tempering = "steel-tempering"
 
 
 class Support(StrEnum):
@@ -254,7 +258,7 @@ def study(
     import importlib
 
     _check_folder(out)
-    importlib.import_module(f"metasci.studies.{name.value}").main(out)
+    importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
 
 

@@ -19,6 +19,7 @@ from metasci.kinetics.parametric import (
     larson_miller,
     larson_miller_time,
 )
+from metasci.kinetics.strength import yield_strength
 from metasci.kinetics.tempering import tempering, tempering_rockwell, tempering_to_limit
 from metasci.kinetics.transformation import (
     avrami,
@@ -55,4 +56,5 @@ __all__ = [
     "tempering_to_limit",
     "time_to_fraction",
     "undercooled_transformation",
+    "yield_strength",
 ]
