@@ -252,7 +252,7 @@ def test_next_test_is_the_best_of_the_grid(steel: Calibration) -> None:
     )
     assert found.sizes["candidate"] == 4
     assert float(found["expected_target_sd"].min()) < float(found["target_sd"].max())
-    assert "next measurement" in found.attrs["verdict"]
+    assert "for the setting asked about one of" in found.attrs["advice"]
     assert next_test(steel).sizes["candidate"] == 63
 
 

@@ -183,9 +183,11 @@ def furnace_time(
 
 def _best(inside: Array, good: NDArray[np.int64], two_sided: bool) -> int:
     """Position of the time to recommend, of probabilities along the grid."""
-    if two_sided or not len(good):
-        most = np.flatnonzero(inside >= inside.max() - _SAME)
+    most = np.flatnonzero(inside >= inside.max() - _SAME)
+    if two_sided and inside.max() > 0.0:
         return int(most[len(most) // 2])
+    if not len(good):
+        return int(most[-1] if inside[-1] >= inside[0] else most[0])
     return int(good[-1] if good[0] == 0 else good[0])
 
 
