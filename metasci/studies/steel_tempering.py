@@ -141,7 +141,9 @@ def figure(found: pd.DataFrame) -> Figure:
     kept = found[found["method"] != "linear regression"]
     kept = kept.assign(method=kept["method"] + np.where(kept["composition"], ", composition", ""))
     shown = kept[~kept["method"].isin(["Meta-SGD", "Meta-SGD, composition"])]
-    return shots_figure({"results": shown.to_dict("records"), "unit": "HRC"}, title="Grades left out")
+    drawing = shots_figure({"results": shown.to_dict("records"), "unit": "HRC"}, title="Grades left out")
+    drawing.set_size_inches(7.2, 4.2)  # the names are long
+    return drawing
 
 
 def main(folder: Path | None = None) -> None:
