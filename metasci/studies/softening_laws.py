@@ -325,7 +325,7 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
         axes.set_ylabel("hardness after 1 h (HRC)")
         axes.set_ylim(0.0, None)
         axes.legend(fontsize=7)
-        axes.set_title(f"{steel}: three readings below the line")
+        axes.set_title(steel)
         return drawing
 
     return draw()
