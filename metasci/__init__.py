@@ -56,7 +56,8 @@ _WHERE = {
     "unit": "metasci.units",
 }
 _MODULES = (
-    "bayes", "constraints", "diagnostics", "dosing", "kinetics", "math", "meta", "noise", "ode", "patients", "report",
+    "bayes", "constraints", "diagnostics", "dosing", "heat_treatment", "kinetics", "math", "meta", "noise", "ode",
+    "patients", "report",
 )  # fmt: skip
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         constraints,
         diagnostics,
         dosing,
+        heat_treatment,
         kinetics,
         math,
         meta,

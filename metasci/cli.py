@@ -47,10 +47,14 @@ class MethodName(StrEnum):
 class StudyName(StrEnum):
     """Documented cases that `study` runs."""
 
+    alloy_fatigue = "alloy-fatigue"
+    avrami = "avrami"
+    high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
     propofol = "propofol"
+    steel_tempering = "steel-tempering"
 
 
 class Support(StrEnum):

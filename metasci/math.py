@@ -16,6 +16,7 @@ import numpy as np
 __all__ = [
     "absolute",
     "arccos",
+    "constant",
     "cos",
     "exp",
     "expm1",
@@ -127,6 +128,22 @@ def arccos(x: Any) -> Any:
 def absolute(x: Any) -> Any:
     """Absolute value."""
     return _call("absolute", x)
+
+
+def constant(numbers: Any, *like: Any) -> Any:
+    """Numbers as an array of the library that the first value belongs to which is not NumPy's.
+
+    Examples
+    --------
+    >>> constant([1.0, 2.0], np.zeros(3)).tolist()
+    [1.0, 2.0]
+    """
+    library, module = _library(*like)
+    if library == "torch":
+        torch: Any = module
+        reference = next(value for value in like if isinstance(value, torch.Tensor))
+        return torch.as_tensor(numbers, dtype=reference.dtype, device=reference.device)
+    return np.asarray(numbers, dtype=float)
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:

@@ -61,6 +61,9 @@ class History:
         The parameter that says how long an amount takes to enter, if one does (NONMEM's RATE -2).
     baseline : bool
         Whether there is something to measure before the first amount.
+    course : str
+        The input, and the column of the amounts, that numbers several courses of one task, such as the furnace cycles
+        of several specimens. Amounts are then put in order of time, and no measurement may be of a course without.
     """
 
     unit: str
@@ -68,6 +71,7 @@ class History:
     columns: Mapping[str, EventColumn] = field(default_factory=dict)
     lasts: str = ""
     baseline: bool = False
+    course: str = ""
 
 
 @dataclass(frozen=True)

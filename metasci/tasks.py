@@ -23,6 +23,7 @@ from metasci.batch import Batch, repeat_last
 from metasci.errors import InputError
 from metasci.io.arrays import assemble, below_name, check_dataset, present, width
 from metasci.io.cards import Card
+from metasci.io.courses import put_in_order
 from metasci.io.tables import read_table, tidy
 from metasci.units import convert
 
@@ -307,6 +308,8 @@ class TaskSet:
                     values = _one_or_more(self._values(key, told.unit, f"model '{model.name}'"))[:, None, :]
                     blank = np.where(np.isnan(values), blank, values)
                 arrays[key] = blank
+            if given.course:
+                put_in_order(arrays, name, given, there, self.names)
         output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
         known = [self._covariate(name, model) for name in covariates]
 

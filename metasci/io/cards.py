@@ -62,6 +62,7 @@ class Column:
 class Card:
     """What a table holds. The keys are those of `dataset.toml`; `task` holds headers.
 
+    Of a `compilation`, rows without an output are skipped, and a task's rows may lie apart: neither is then a mistake.
     With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
     says which header stands for each, with its unit, ``"WGT [kg]"``.
 
@@ -90,6 +91,7 @@ class Card:
     model: str = ""
     minimum_rows: int | None = None
     simulated: bool = False
+    compilation: bool = False
     traps: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     protocol: Mapping[str, Any] = field(default_factory=dict)

@@ -56,7 +56,8 @@ def check_rows(
     """Which rows to keep: those that measure something or give something, with every input known.
 
     With histories, a row that does neither is passed over if it records a quantity that changes
-    within the task (a note with a unit); otherwise it is an error.
+    within the task (a note with a unit); otherwise it is an error. So is a row without a measurement in a table without
+    histories, unless the card says that the table is a compilation.
     """
     output = card.output.name
     measured = ~np.isnan(numbers[output])
@@ -74,6 +75,8 @@ def check_rows(
             lacking = f"the row has neither {output} nor {' nor '.join(card.histories)}"
         else:
             lacking = "the cell is empty or not a number"
+            if card.compilation:
+                kept = measured.copy()
         at = _first(empty & kept)
         if at is not None:
             raise fault(output, at, lacking)
@@ -162,7 +165,7 @@ def check_tasks(
                 f"{fault.rows[at]}: two tasks share one name, or a value is wrong."
             )
     block = np.cumsum(np.diff(codes, prepend=-1) != 0)
-    if block[-1] == len(labels):  # no task comes back
+    if block[-1] == len(labels) or card.compilation:  # no task comes back, or that is no mistake
         return
     rows = pd.DataFrame({f"input_{name}": table[name].to_numpy() for name in card.inputs})
     rows["task"] = codes

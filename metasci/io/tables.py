@@ -131,6 +131,12 @@ def tidy(
         numbers[column.name] = convert(
             values, found.unit, units[column.name], f"{where}, column '{found.header}'"
         )
+    for column in card.with_role(
+        "event"
+    ):  # an input's column may also tell it of the amounts: one for a cycle's number
+        told = column.name.removeprefix(f"{column.at}_")
+        if column.name not in given and told in card.inputs:
+            numbers[column.name] = numbers[told]
     texts = {
         name: np.array([_text(cell) for cell in cells[name]], dtype=object)
         for name, column in given.items()

@@ -1,7 +1,60 @@
-"""Kinetic equations of alloys."""
+"""Kinetic equations of alloys.
 
-from metasci.kinetics.crack_growth import crack_growth
-from metasci.kinetics.tempering import tempering, tempering_rockwell
-from metasci.kinetics.transformation import avrami
+A law is written once, in time at a reference temperature (`kinetic_law`); it is a model of time and temperature, and
+with `along` one of time along any measured temperature history.
+"""
 
-__all__ = ["avrami", "crack_growth", "tempering", "tempering_rockwell"]
+from metasci.kinetics.ageing import age_hardening
+from metasci.kinetics.calorimetry import heat_flow
+from metasci.kinetics.clocks import Arrhenius, Undercooled
+from metasci.kinetics.crack_growth import crack_growth, paris_crack_length, paris_growth_rate
+from metasci.kinetics.creep import creep_strain, larson_miller_rupture, minimum_creep_rate
+from metasci.kinetics.grains import grain_growth, recrystallisation
+from metasci.kinetics.laws import along, kinetic_law
+from metasci.kinetics.oxidation import parabolic_oxidation
+from metasci.kinetics.parametric import (
+    hollomon_jaffe,
+    hollomon_jaffe_time,
+    kissinger,
+    larson_miller,
+    larson_miller_time,
+)
+from metasci.kinetics.strength import yield_strength
+from metasci.kinetics.tempering import tempering, tempering_rockwell, tempering_to_limit
+from metasci.kinetics.transformation import (
+    avrami,
+    avrami_incubation,
+    time_to_fraction,
+    undercooled_transformation,
+)
+
+__all__ = [
+    "Arrhenius",
+    "Undercooled",
+    "age_hardening",
+    "along",
+    "avrami",
+    "avrami_incubation",
+    "crack_growth",
+    "creep_strain",
+    "grain_growth",
+    "heat_flow",
+    "hollomon_jaffe",
+    "hollomon_jaffe_time",
+    "kinetic_law",
+    "kissinger",
+    "larson_miller",
+    "larson_miller_rupture",
+    "larson_miller_time",
+    "minimum_creep_rate",
+    "parabolic_oxidation",
+    "paris_crack_length",
+    "paris_growth_rate",
+    "recrystallisation",
+    "tempering",
+    "tempering_rockwell",
+    "tempering_to_limit",
+    "time_to_fraction",
+    "undercooled_transformation",
+    "yield_strength",
+]

@@ -1,33 +1,106 @@
-"""Isothermal phase transformation."""
+"""Phase transformation: at one temperature, along a cycle, after an incubation, and on cooling below equilibrium."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from metasci.constraints import Bounded, Monotone
-from metasci.kinetics.arrhenius import stretched_progress
+from metasci.errors import InputError
+from metasci.kinetics.arrhenius import power
+from metasci.kinetics.clocks import Arrhenius, Undercooled
+from metasci.kinetics.laws import kinetic_law
 from metasci.math import expm1
-from metasci.model import Input, Output, equation
+from metasci.model import Output
 from metasci.noise import Additive
 from metasci.parameters import Parameter
 
-__all__ = ["avrami"]
+__all__ = ["avrami", "avrami_incubation", "time_to_fraction", "undercooled_transformation"]
+
+_RATE = Parameter("rate", "1/s", 1e-3, positive=True, spread=1.0, description="at 873 K")
+_ENERGY = Parameter("activation_energy", "kJ/mol", 250.0, bounds=(50.0, 600.0), spread=0.4)
+_EXPONENT = Parameter("exponent", "1", 2.0, bounds=(0.5, 4.0), spread=0.5, description="Avrami exponent")
+_FRACTION: dict[str, Any] = {
+    "output": Output("fraction", "1", "transformed fraction"),
+    "noise": Additive((0.02,)),
+    "constraints": (Monotone("time", increasing=True), Bounded(0.0, 1.0)),
+}
 
 
-@equation(
-    inputs={"time": Input("s", lower=0.0), "temperature": Input("K", lower=0.0)},
-    output=Output("fraction", "1", "transformed fraction"),
-    parameters=(
-        Parameter("rate", "1/s", 1e-3, positive=True, spread=1.0, description="at 873 K"),
-        Parameter("activation_energy", "kJ/mol", 250.0, bounds=(50.0, 600.0), spread=0.4),
-        Parameter("exponent", "1", 2.0, bounds=(0.5, 4.0), spread=0.5, description="Avrami exponent"),
-    ),
-    noise=Additive((0.02,)),
-    constraints=(Monotone("time", increasing=True), Bounded(0.0, 1.0)),
-)
-def avrami(time: Any, temperature: Any, *, rate: Any, activation_energy: Any, exponent: Any) -> Any:
+@kinetic_law(Arrhenius(873.15), parameters=(_RATE, _ENERGY, _EXPONENT), **_FRACTION)
+def avrami(equivalent_time: Any, *, rate: Any, exponent: Any) -> Any:
     """Transformed fraction X = 1 − exp(−(k t)ⁿ), with an Arrhenius rate k(T) stated at 873.15 K.
 
     Sources: Johnson and Mehl, Trans AIME 135 (1939) 416; Avrami, J Chem Phys 7 (1939) 1103.
     """
-    return -expm1(-stretched_progress(time, temperature, rate, activation_energy, exponent, 873.15))
+    return -expm1(-power(rate * equivalent_time, exponent))
+
+
+@kinetic_law(
+    Arrhenius(873.15),
+    parameters=(
+        _RATE,
+        _ENERGY,
+        _EXPONENT,
+        Parameter("incubation", "s", 100.0, positive=True, spread=1.0, description="at 873 K"),
+    ),
+    **_FRACTION,
+)
+def avrami_incubation(equivalent_time: Any, *, rate: Any, exponent: Any, incubation: Any) -> Any:
+    """Transformed fraction X = 1 − exp(−(k (t − t₀))ⁿ) after an incubation t₀, both by one activation energy.
+
+    Along a history the incubation is used up by additivity, ∫ dt/t₀(T) = 1. Sources: as of `avrami`; Scheil, Arch
+    Eisenhüttenwes 8 (1935) 565, for the incubation.
+    """
+    return -expm1(-power(rate * (equivalent_time - incubation), exponent))
+
+
+@kinetic_law(
+    Undercooled(reference=900.0, power=3.0),
+    parameters=(
+        Parameter(
+            "rate", "1/s", 5e-2, positive=True, spread=1.0, description="at 900 K, undercooled by 100 K"
+        ),
+        Parameter("activation_energy", "kJ/mol", 150.0, bounds=(30.0, 400.0), spread=0.5, description="of growth"),
+        Parameter(
+            "equilibrium_temperature", "K", 1000.0, bounds=(700.0, 1300.0), spread=0.15,
+            description="above which nothing transforms",
+        ),
+        _EXPONENT,
+    ),
+    **_FRACTION,
+)  # fmt: skip
+def undercooled_transformation(equivalent_time: Any, *, rate: Any, exponent: Any) -> Any:
+    """Transformed fraction X = 1 − exp(−(k t)ⁿ) below an equilibrium temperature, fastest at the nose of a C-curve.
+
+    k(T) = rate · ((T_e − T)/100 K)³ · exp(−Q/R (1/T − 1/900 K)). Sources: as of `avrami`; Kirkaldy and Venugopalan, in
+    Phase Transformations in Ferrous Alloys (1984) 125, for the rate.
+    """
+    return -expm1(-power(rate * equivalent_time, exponent))
+
+
+def time_to_fraction(fraction: Any, speed: Any, rate: Any, exponent: Any, incubation: Any = 0.0) -> Any:
+    """Time at one temperature until a fraction has transformed, t = (t₀ + (−ln(1 − X))^(1/n)/k)/s(T).
+
+    Start and finish of a time–temperature–transformation diagram are those of 1 and 99 %.
+
+    Parameters
+    ----------
+    fraction : array
+        Between 0 and 1.
+    speed : array
+        Of the clock at the temperature.
+    rate, exponent, incubation : array
+        Of the law; rate and incubation at the reference temperature.
+
+    Examples
+    --------
+    >>> time_to_fraction(np.array([0.01, 0.5, 0.99]), 1.0, 1e-3, 2.0).round(1).tolist()
+    [100.3, 832.6, 2146.0]
+    """
+    share = np.asarray(fraction, dtype=float)
+    if not ((share > 0.0) & (share < 1.0)).all():
+        raise InputError("a fraction must lie between 0 and 1, both excluded.")
+    with np.errstate(divide="ignore"):  # where nothing moves it takes forever
+        return (incubation + (-np.log1p(-share)) ** (1.0 / exponent) / rate) / speed

@@ -14,6 +14,7 @@ _WHERE = {
     "calibration_figure": "metasci.report.figures",
     "calibration_report": "metasci.report.html",
     "comparison_figure": "metasci.report.comparisons",
+    "furnace_figure": "metasci.report.heat_treatment",
     "goodness_of_fit_figure": "metasci.report.pharmacometric",
     "individual_fits_figure": "metasci.report.individual_fits",
     "normalised_prediction_errors": "metasci.report.npde",
@@ -25,6 +26,7 @@ _WHERE = {
     "shots_figure": "metasci.report.comparisons",
     "simulated_like": "metasci.report.simulation",
     "tempering_map": "metasci.report.maps",
+    "transformation_figure": "metasci.report.heat_treatment",
     "to_png_base64": "metasci.report.style",
     "to_svg": "metasci.report.style",
     "visual_predictive_check": "metasci.report.predictive_check",
@@ -38,6 +40,7 @@ __all__ = [
     "calibration_figure",
     "calibration_report",
     "comparison_figure",
+    "furnace_figure",
     "goodness_of_fit_figure",
     "individual_fits_figure",
     "normalised_prediction_errors",
@@ -51,6 +54,7 @@ __all__ = [
     "tempering_map",
     "to_png_base64",
     "to_svg",
+    "transformation_figure",
     "visual_predictive_check",
     "visual_predictive_check_figure",
     "warnings_of",
@@ -59,6 +63,7 @@ __all__ = [
 if TYPE_CHECKING:
     from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
     from metasci.report.figures import calibration_figure, parameters_figure
+    from metasci.report.heat_treatment import furnace_figure, transformation_figure
     from metasci.report.html import Section, calibration_report, page
     from metasci.report.individual_fits import individual_fits_figure
     from metasci.report.maps import tempering_map

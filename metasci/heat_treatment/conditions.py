@@ -1,0 +1,114 @@
+"""What is asked of an alloy: single numbers and ranges in the model's units, and the alloy itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metasci.diagnostics.designs import read_conditions
+from metasci.errors import InputError
+
+if TYPE_CHECKING:
+    from metasci.calibration import Calibration
+    from metasci.model import Model
+
+__all__ = ["constant_inputs", "curves", "in_output_unit", "one_alloy", "range_of", "values"]
+
+_AT_ONCE = 400_000  # numbers of one evaluation
+
+
+def one_alloy(calibration: Calibration) -> Model:
+    """The model of a calibration that has one task and depends on time and temperature.
+
+    Raises
+    ------
+    InputError
+        If it has several tasks, or other inputs.
+    """
+    model = calibration.prior.model
+    if len(calibration.batch) != 1:
+        raise InputError(
+            f"one alloy is asked about, not {len(calibration.batch)}; calibrate one, or select it."
+        )
+    if not {"time", "temperature"} <= set(model.inputs):
+        raise InputError(f"'{model.name}' is not a model of time and temperature.")
+    return model
+
+
+def values(model: Model, name: str, value: Any) -> NDArray[np.float64]:
+    """One or more values of an input in its unit: numbers, quantities, or a text such as ``"2 h"``."""
+    return read_conditions(model, {name: value}, ())[name]
+
+
+def in_output_unit(model: Model, value: Any, what: str) -> float:
+    """One value of the output in its unit.
+
+    Raises
+    ------
+    InputError
+        If it is no finite number of that unit.
+    """
+    from metasci.units import convert
+
+    unit = model.output.unit
+    if hasattr(value, "magnitude"):
+        value = convert(float(value.magnitude), str(value.units), unit, where=what)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: {value!r} is not a number in {unit}.") from None
+    if not np.isfinite(number):
+        raise InputError(f"{what} must be finite, not {number:g}.")
+    return number
+
+
+def range_of(calibration: Calibration, name: str) -> tuple[float, float]:
+    """Between which values of an input the prior has been learned, and this alloy measured."""
+    low, high = calibration.prior.training.get("ranges", {}).get(name, (np.inf, -np.inf))
+    seen = calibration.batch.inputs[name].expand(calibration.batch.mask.shape)[calibration.batch.mask]
+    if len(seen):
+        low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+    if not low <= high:
+        raise InputError(f"say between which {name} to look: the prior names no range.")
+    return low, high
+
+
+def constant_inputs(calibration: Calibration, conditions: dict[str, Any]) -> dict[str, Tensor]:
+    """The inputs beside time and temperature, one number each: as said, or as the alloy was measured."""
+    model, found = calibration.prior.model, {}
+    for name in model.inputs:
+        if name in ("time", "temperature"):
+            continue
+        if name in conditions:
+            found[name] = torch.as_tensor(values(model, name, conditions[name]))
+        else:
+            own = calibration.batch.inputs[name][0]
+            if not bool((own == own[0]).all()):
+                raise InputError(f"say at which {name} ({model.inputs[name].unit}).")
+            found[name] = own[:1]
+        if len(found[name]) != 1:
+            raise InputError(f"{name}: give one number.")
+    unknown = sorted(set(conditions) - set(found))
+    if unknown:
+        raise InputError(f"'{unknown[0]}' is no input of {model.name} beside time and temperature.")
+    return found
+
+
+def curves(
+    model: Model, coordinates: Tensor, time: Tensor, temperature: Tensor, others: dict[str, Tensor]
+) -> Tensor:
+    """The output for every draw, (draw, point), at (1 or draw, point) of time and temperature."""
+    found, step = [], max(1, _AT_ONCE // max(time.shape[-1], 1))
+    with torch.no_grad():
+        for first in range(0, len(coordinates), step):
+            part = slice(first, first + step)
+            own = {
+                "time": time[part] if len(time) > 1 else time,
+                "temperature": temperature[part] if len(temperature) > 1 else temperature,
+            }
+            found.append(model.at(coordinates[part][:, None, :], {**own, **others}))
+    return torch.cat(found)

@@ -1,0 +1,73 @@
+"""Which test to do next: the time and temperature that tell most, about everything or about one furnace setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from metasci.calibration import Calibration
+from metasci.diagnostics.next_point import next_measurement
+from metasci.heat_treatment.conditions import one_alloy, range_of, values
+from metasci.model import Model
+from metasci.report.text import duration, number, words
+
+__all__ = ["next_test"]
+
+_TIMES, _TEMPERATURES = 7, 9
+
+
+def next_test(
+    calibration: Calibration,
+    *,
+    target: Mapping[str, Any] | None = None,
+    times: Any = None,
+    temperatures: Any = None,
+) -> xr.Dataset:
+    """What a test at each of some times and temperatures would tell; see `metasci.diagnostics.next_measurement`.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of one alloy.
+    target : mapping, optional
+        The furnace setting that matters, such as ``{"time": "2 h", "temperature": "550 degC"}``.
+    times, temperatures : array or quantity, optional
+        That the laboratory can do; by default between those that the prior has seen.
+
+    Returns
+    -------
+    xarray.Dataset
+        Every time at every temperature; ``attrs["advice"]`` says in a sentence which to do.
+    """
+    model = one_alloy(calibration)
+    if times is None:
+        low, high = range_of(calibration, "time")
+        times = np.geomspace(max(low, 1e-4 * high), high, _TIMES)
+    if temperatures is None:
+        temperatures = np.linspace(*range_of(calibration, "temperature"), _TEMPERATURES)
+    time, temperature = np.meshgrid(values(model, "time", times), values(model, "temperature", temperatures))
+    found = next_measurement(calibration, {"time": time.ravel(), "temperature": temperature.ravel()}, target)
+    return found.assign_attrs(advice=_advice(model, found))
+
+
+def _advice(model: Model, found: xr.Dataset) -> str:
+    def place(candidate: int) -> str:
+        time, kelvin = (float(found[name][candidate]) for name in ("time", "temperature"))
+        unit = model.inputs["time"].unit
+        length = duration(time) if unit == "s" else f"{number(time)} {unit}"
+        return f"{length} at {kelvin - 273.15:.0f} degC"
+
+    best = int(found["best"][0])
+    share = (found["expected_sd"][0, best] / found["sd"][0]).values
+    most = int(np.nanargmin(share))
+    name = words(str(found["parameter"].values[most]))
+    text = f"A test of {place(best)} tells most of the parameters ({name}: {100 * share[most]:.0f} % of its "
+    text += "standard deviation would be left)"
+    if "target_sd" in found:
+        aim = int(found["best_for_target"][0])
+        left = 100 * float(found["expected_target_sd"][0, aim] / found["target_sd"][0])
+        text += f"; for the setting asked about one of {place(aim)} is best ({left:.0f} % left)"
+    return text + "."

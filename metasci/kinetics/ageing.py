@@ -1,0 +1,49 @@
+"""Age hardening: strength rises as precipitates form, and falls as they coarsen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metasci.constraints import NonNegative
+from metasci.kinetics.arrhenius import power
+from metasci.kinetics.clocks import Arrhenius
+from metasci.kinetics.laws import kinetic_law
+from metasci.math import expm1
+from metasci.model import Output
+from metasci.noise import Additive
+from metasci.parameters import Parameter
+
+__all__ = ["age_hardening"]
+
+# where the shape below has its greatest value, and that value
+_PEAK_AT, _PEAK = 1.3241312689, 0.4696786740
+
+
+def _shape(progress: Any) -> Any:
+    """Strength from precipitates that are cut (∝ P^(1/6)) or passed (∝ P^(−1/3)), times √ of the fraction formed."""
+    formed = power(-expm1(-2.0 * progress), 0.5)
+    return formed * power(progress, 1.0 / 6.0) / (1.0 + power(progress, 0.5))
+
+
+@kinetic_law(
+    Arrhenius(448.15),
+    output=Output("yield_strength", "MPa", "yield strength"),
+    parameters=(
+        Parameter("base_strength", "MPa", 80.0, positive=True, spread=0.4, description="without precipitates"),
+        Parameter("hardening", "MPa", 200.0, positive=True, spread=0.4, description="by precipitates at the peak"),
+        Parameter("peak_time", "h", 8.0, positive=True, spread=1.0, description="at 448 K (175 degC)"),
+        Parameter("activation_energy", "kJ/mol", 130.0, bounds=(50.0, 300.0), spread=0.3),
+    ),
+    time="h",
+    noise=Additive((8.0,)),
+    constraints=(NonNegative(),),
+)  # fmt: skip
+def age_hardening(equivalent_time: Any, *, base_strength: Any, hardening: Any, peak_time: Any) -> Any:
+    """Yield strength σ = σ₀ + Δσ·g(t/t_peak), which rises to a peak and falls when the alloy is overaged.
+
+    Precipitates are cut while small (∝ P^(1/6)) and passed when coarse (∝ P^(−1/3)), the weaker of the two by the
+    harmonic mean, times the root of the fraction formed; P is time at temperature by Arrhenius. The fraction's time is
+    tied to that of the peak, and the solvus is not in it: the peak's height does not depend on temperature.
+    Source: Shercliff and Ashby, Acta Metall Mater 38 (1990) 1789.
+    """
+    return base_strength + hardening / _PEAK * _shape(_PEAK_AT * equivalent_time / peak_time)

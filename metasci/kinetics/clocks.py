@@ -1,0 +1,79 @@
+"""How fast a process runs at a temperature, relative to the temperature at which its rate is stated.
+
+A law of kinetics says what comes about after a time at that reference temperature; a clock turns time at any other
+temperature, or along a history of temperatures, into that time. A clock is named parameters and a speed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from metasci.kinetics.arrhenius import arrhenius_factor, power
+
+__all__ = ["Arrhenius", "Clock", "Undercooled"]
+
+
+class Clock(Protocol):
+    """What a law needs of a clock."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that the speed depends on."""
+        ...
+
+    def speed(self, temperature: Any, **parameters: Any) -> Any:
+        """Time at the reference temperature that passes in a unit of time at this temperature (K)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Arrhenius:
+    """One activation energy, s(T) = exp(−Q/R · (1/T − 1/T_ref)); the parameter is ``activation_energy`` in kJ/mol.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Arrhenius(900.0).speed(np.array([900.0, 950.0]), activation_energy=200.0).round(2).tolist()
+    [1.0, 4.08]
+    """
+
+    reference: float
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return ("activation_energy",)
+
+    def speed(self, temperature: Any, **parameters: Any) -> Any:
+        return arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
+
+
+@dataclass(frozen=True)
+class Undercooled:
+    """A transformation on cooling: driven by undercooling, slowed by diffusion, so that it is fastest at a nose.
+
+    s(T) = ((T_e − T)/100 K)^p · exp(−Q/R · (1/T − 1/T_ref)) below the equilibrium temperature, nothing above it.
+    Parameters are ``activation_energy`` (kJ/mol) and ``equilibrium_temperature`` (K).
+
+    Source: Zener, Trans AIME 167 (1946) 550; with p from 2 to 3, Kirkaldy and Venugopalan, in Phase Transformations in
+    Ferrous Alloys (1984) 125.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clock = Undercooled(reference=900.0, power=2.0)
+    >>> said = dict(activation_energy=200.0, equilibrium_temperature=1000.0)
+    >>> clock.speed(np.array([800.0, 900.0, 1000.0]), **said).round(3).tolist()
+    [0.142, 1.0, 0.0]
+    """
+
+    reference: float
+    power: float = 3.0
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return ("activation_energy", "equilibrium_temperature")
+
+    def speed(self, temperature: Any, **parameters: Any) -> Any:
+        drive = power(0.01 * (parameters["equilibrium_temperature"] - temperature), self.power)
+        return drive * arrhenius_factor(temperature, parameters["activation_energy"], self.reference)

@@ -1,0 +1,151 @@
+"""From one equation in time at a reference temperature to two models: at one temperature, and along a history."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from metasci.errors import InputError
+from metasci.kinetics.clocks import Clock
+from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
+from metasci.model import Input, Model, Output, equation, find, registered
+from metasci.parameters import Parameter
+
+__all__ = ["along", "kinetic_law"]
+
+_POINTS = ("temperature", "temperature_time", "temperature_cycle")
+
+
+def kinetic_law(
+    clock: Clock,
+    *,
+    output: Output | tuple[str, str],
+    parameters: Sequence[Parameter],
+    inputs: Mapping[str, str | Input] | None = None,
+    time: str = "s",
+    name: str | None = None,
+    **declared: Any,
+) -> Callable[[Callable[..., Any]], Model]:
+    """Make a model of a law that is written in time at the clock's reference temperature.
+
+    The function takes ``equivalent_time``, the other inputs, and the parameters that are not the clock's. What comes
+    back is the model of time and temperature; `along` gives the one of time and a temperature history.
+
+    Parameters
+    ----------
+    clock : Clock
+        Turns time at a temperature into time at the reference temperature.
+    output : Output or tuple
+    parameters : sequence of Parameter
+        Of the law and of the clock.
+    inputs : mapping, optional
+        Beside time and temperature.
+    time : str
+        Unit of time.
+    name : str, optional
+        As of `metasci.equation`: that of the function by default.
+    **declared
+        Constraints, noise, covariates, transforms, as `metasci.equation` takes them.
+
+    Examples
+    --------
+    >>> from metasci.kinetics.clocks import Arrhenius
+    >>> from metasci.math import exp
+    >>> @kinetic_law(Arrhenius(400.0), output=("moisture", "1"), time="h", parameters=[
+    ...     Parameter("rate", "1/h", 1.0, positive=True),
+    ...     Parameter("activation_energy", "kJ/mol", 40.0, positive=True)])
+    ... def drying(equivalent_time, *, rate):
+    ...     "Drying of the first order."
+    ...     return exp(-rate * equivalent_time)
+    >>> tuple(drying.inputs), tuple(along(drying).inputs), tuple(along(drying).histories)
+    (('time', 'temperature'), ('time', 'cycle'), ('temperature',))
+    """
+    extra = dict(inputs or {})
+
+    def make(law: Callable[..., Any]) -> Model:
+        title = name or f"{law.__module__.removeprefix('metasci.').partition('.')[0]}.{law.__name__}"
+        names = [parameter.name for parameter in parameters]
+        _check(law, title, clock, names, extra)
+        own = [each for each in names if each in inspect.signature(law).parameters]
+
+        def isothermal(**values: Any) -> Any:
+            speed = clock.speed(values["temperature"], **{key: values[key] for key in clock.parameters})
+            return _result(values["time"] * speed, values)
+
+        def history(**values: Any) -> Any:
+            told = {key: values[key] for key in ("time", "cycle", *_POINTS, *clock.parameters)}
+            return _result(equivalent_time(clock, **told), values)
+
+        def _result(passed: Any, values: Mapping[str, Any]) -> Any:
+            return law(passed, **{key: values[key] for key in (*extra, *own)})
+
+        constraints = tuple(declared.get("constraints", ()))
+        with_history = [c for c in constraints if getattr(c, "input", "time") != "temperature"]
+        clocked = Input(time, lower=0.0)
+        equation(
+            inputs={"time": clocked, "cycle": Input("1"), **extra}, output=output, parameters=parameters,
+            histories={"temperature": TEMPERATURE_HISTORY}, name=f"{title}_along",
+            **{**declared, "constraints": with_history},
+        )(_signed(history, law, ["time", "cycle", *_POINTS, *extra, *names]))  # fmt: skip
+        return equation(
+            inputs={"time": clocked, "temperature": Input("K", lower=0.0), **extra}, output=output,
+            parameters=parameters, name=title, **declared,
+        )(_signed(isothermal, law, ["time", "temperature", *extra, *names]))  # fmt: skip
+
+    return make
+
+
+def along(model: Model) -> Model:
+    """The same law along a history of temperatures, with the same parameters and noise.
+
+    A table then has a column ``cycle``, rows of ``time`` and ``temperature`` (the thermocouple's), and rows with the
+    measured output.
+
+    Raises
+    ------
+    InputError
+        If the model was not made by `kinetic_law`.
+
+    Examples
+    --------
+    >>> from metasci.kinetics import tempering
+    >>> along(tempering).name
+    'kinetics.tempering_along'
+    """
+    title = f"{model.name}_along"
+    if title not in registered():
+        raise InputError(f"'{model.name}' is not known along a temperature history.")
+    return replace(find(title), noise=model.noise)
+
+
+def _signed(
+    function: Callable[..., Any], law: Callable[..., Any], names: Sequence[str]
+) -> Callable[..., Any]:
+    """The function under the law's name, with its documentation and these arguments."""
+    function.__name__, function.__doc__, function.__module__ = law.__name__, law.__doc__, law.__module__
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    function.__signature__ = inspect.Signature([inspect.Parameter(name, keyword) for name in names])  # type: ignore[attr-defined]
+    return function
+
+
+def _check(
+    law: Callable[..., Any], title: str, clock: Clock, names: Sequence[str], inputs: Mapping[str, Any]
+) -> None:
+    """Refuse a law whose arguments and declared parameters do not fit."""
+    for needed in clock.parameters:
+        if needed not in names:
+            raise InputError(
+                f"law '{title}': its clock needs the parameter '{needed}', which is not declared."
+            )
+    takes = list(inspect.signature(law).parameters)
+    if "equivalent_time" not in takes:
+        raise InputError(f"law '{title}': its function has to take 'equivalent_time'.")
+    allowed = {"equivalent_time", *inputs, *names}
+    for name in takes:
+        if name not in allowed:
+            raise InputError(f"law '{title}': '{name}' is not declared of the function.")
+    for name in (*inputs, *names):
+        if name not in takes and name not in clock.parameters:
+            raise InputError(f"law '{title}': '{name}' is declared but not an argument of the function.")
