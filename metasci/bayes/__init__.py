@@ -8,6 +8,8 @@ warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
 from metasci.bayes.comparison import Joint, compare, joint_posterior  # noqa: E402
 from metasci.bayes.forecast import Forecast, curve, predictive  # noqa: E402
 from metasci.bayes.hierarchical import hierarchical, initial_point  # noqa: E402
+from metasci.bayes.implied import empirical_prior, implied_prior  # noqa: E402
+from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
 
 __all__ = [
@@ -16,9 +18,13 @@ __all__ = [
     "Posterior",
     "compare",
     "curve",
+    "empirical_prior",
+    "gaussian_distances",
     "hierarchical",
+    "implied_prior",
     "initial_point",
     "joint_posterior",
     "predictive",
     "sample",
+    "start_against_mean",
 ]
