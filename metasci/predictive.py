@@ -62,6 +62,19 @@ class Predictive:
             lower, upper = lower.clamp(low, high), upper.clamp(low, high)
         return lower, upper
 
+    def sample(self, draws: int, seed: int = 0) -> Tensor:
+        """Draws of a measurement, (draw, task, observation), in the output's unit, kept inside the model's limits."""
+        generator = torch.Generator().manual_seed(seed)
+        tasks = self.centre.shape[0]
+        level = torch.multinomial(self.weight.T, draws, replacement=True, generator=generator).T
+        task = torch.arange(tasks).expand(draws, -1)
+        normal = torch.randn(draws, *self.centre.shape, generator=generator, dtype=self.centre.dtype)
+        off = self.shift[level, task] + self.total_sd[level, task] * normal
+        value = self.problem.model.noise.unlink(self.centre + off)
+        for law in self.problem.model.constraints:
+            value = value.clamp(*law.limits)
+        return value
+
     def cumulative(self) -> Tensor:
         """Probability of a value below each measurement, (task, observation)."""
         off = (self.problem.target - self.centre - self.shift) / self.total_sd

@@ -14,6 +14,8 @@ _WHERE = {
     "calibration_figure": "metasci.report.figures",
     "calibration_report": "metasci.report.html",
     "comparison_figure": "metasci.report.comparisons",
+    "comparison_report": "metasci.report.bayes_report",
+    "comparison_table": "metasci.report.bayes_report",
     "goodness_of_fit_figure": "metasci.report.pharmacometric",
     "individual_fits_figure": "metasci.report.individual_fits",
     "normalised_prediction_errors": "metasci.report.npde",
@@ -21,6 +23,7 @@ _WHERE = {
     "page": "metasci.report.html",
     "parameters_figure": "metasci.report.figures",
     "parity_figure": "metasci.report.comparisons",
+    "save_comparison": "metasci.report.bayes_report",
     "random_effects_figure": "metasci.report.pharmacometric",
     "shots_figure": "metasci.report.comparisons",
     "simulated_like": "metasci.report.simulation",
@@ -38,6 +41,8 @@ __all__ = [
     "calibration_figure",
     "calibration_report",
     "comparison_figure",
+    "comparison_report",
+    "comparison_table",
     "goodness_of_fit_figure",
     "individual_fits_figure",
     "normalised_prediction_errors",
@@ -46,6 +51,7 @@ __all__ = [
     "parameters_figure",
     "parity_figure",
     "random_effects_figure",
+    "save_comparison",
     "shots_figure",
     "simulated_like",
     "tempering_map",
@@ -57,6 +63,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from metasci.report.bayes_report import comparison_report, comparison_table, save_comparison
     from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
     from metasci.report.figures import calibration_figure, parameters_figure
     from metasci.report.html import Section, calibration_report, page
