@@ -12,11 +12,13 @@ from metasci.bayes.implied import empirical_prior, implied_prior  # noqa: E402
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task  # noqa: E402
 from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
+from metasci.bayes.traced import TracedModel, sample_traced, traced  # noqa: E402
 
 __all__ = [
     "Forecast",
     "Joint",
     "Posterior",
+    "TracedModel",
     "compare",
     "curve",
     "empirical_prior",
@@ -28,6 +30,8 @@ __all__ = [
     "posterior_of_new_task",
     "predictive",
     "sample",
+    "sample_traced",
     "start_against_mean",
     "summary",
+    "traced",
 ]
