@@ -13,9 +13,11 @@ pytest.importorskip("pymc")
 from pytensor.compile.mode import Mode
 
 import metasci as ms
+from metasci.batch import Batch
 from metasci.bayes import hierarchical, initial_point
 from metasci.bayes.sampling import derive
 from metasci.bayes.traced import _expanded, sample_traced, traced
+from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
 from metasci.meta.covariates import Design
 from metasci.model import find
