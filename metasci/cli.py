@@ -48,6 +48,7 @@ class StudyName(StrEnum):
     """Documented cases that `study` runs."""
 
     hiv = "hiv"
+    learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     propofol = "propofol"
 
@@ -271,7 +272,7 @@ def study(
     import importlib
 
     _check_folder(out)
-    importlib.import_module(f"metasci.studies.{name.value}").main(out)
+    importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
 
 

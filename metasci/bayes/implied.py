@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from metasci.batch import Batch
     from metasci.prior import Prior
 
-__all__ = ["empirical_prior", "implied_prior"]
+__all__ = ["empirical_prior", "implied_prior", "simulated_like"]
 
 
 def implied_prior(prior: Prior, batch: Batch) -> xr.Dataset:
@@ -103,7 +103,7 @@ def empirical_prior(
     noise = torch.randn(draws, *batch.mask.shape, generator=generator, dtype=start.dtype)
     results = []
     for sign in (1.0, -1.0):
-        simulated = _simulated(prior, batch, start + off, sign * noise)
+        simulated = simulated_like(prior, batch, start + off, sign * noise)
         results.append(prior.adapt(simulated).coordinates.reshape(draws, count, size) - start)
     moved = 0.5 * (results[0] + results[1])
     operator = torch.linalg.lstsq(off.transpose(0, 1), moved.transpose(0, 1)).solution.transpose(1, 2)
@@ -152,7 +152,7 @@ def _step_shares(prior: Prior, batch: Batch, start: Tensor) -> np.ndarray:
     return shares
 
 
-def _simulated(prior: Prior, batch: Batch, truth: Tensor, noise: Tensor) -> Batch:
+def simulated_like(prior: Prior, batch: Batch, truth: Tensor, noise: Tensor) -> Batch:
     """The batch once for every draw of the truth, (draw, task, parameter), with measurements made of it."""
     draws, count, size = truth.shape
     many = batch.select(torch.arange(count).repeat(draws))

@@ -30,6 +30,12 @@ def _in_units(comparison: xr.Dataset, name: str, values: np.ndarray) -> np.ndarr
     return np.interp(values, comparison["axis"].values, table.values)
 
 
+def _ranges_far(comparison: xr.Dataset, name: str) -> bool:
+    """Whether a parameter goes over decades within what is ordinary for it, and belongs on a logarithmic axis."""
+    low, high = _in_units(comparison, name, np.array([-1.0, 1.0]))
+    return bool(low > 0.0 and high > 8.0 * low)
+
+
 def _axis_label(comparison: xr.Dataset, name: str) -> str:
     return label(words(name), str(comparison["unit"].sel(parameter=name).values))
 
@@ -94,6 +100,11 @@ def ellipses(comparison: xr.Dataset, fold: int = 0) -> Figure:
         axes.set_ylim(low[1] - 0.05 * (high - low)[1], high[1] + 0.05 * (high - low)[1])
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
+        for at, which in ((i, "x"), (j, "y")):
+            if _ranges_far(comparison, names[at]):
+                side = ("x", "y").index(which)
+                (axes.set_xlim if which == "x" else axes.set_ylim)(low[side] / 1.3, high[side] * 1.3)
+                plain_log_axis(axes, which)
     handles = [
         Line2D([], [], color=BLUE, lw=2.2, marker="o", ms=5, label="learned prior"),
         Line2D([], [], color=RED, lw=1.0, label="PyMC, draws of the population"),
@@ -160,6 +171,8 @@ def shrinkage(comparison: xr.Dataset) -> Figure:
         )
         axes.set_xlabel(_axis_label(comparison, name))
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        if _ranges_far(comparison, name):
+            plain_log_axis(axes)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     places[0].set_ylabel(f"{tasks} held-out tasks, by PyMC's mean")
@@ -190,7 +203,10 @@ def forecasts(comparison: xr.Dataset) -> Figure:
         name = max(inputs, key=lambda key: len(np.unique(part[key].values)))
         x = part[name].values
         logarithmic = bool((x > 0).all() and x.max() > 50.0 * x.min())
-        gap = 0.006 * (np.ptp(x) or 1.0)
+        alone = float(np.ptp(x)) == 0.0
+        gap = 0.03 * abs(x[0]) if alone else 0.006 * np.ptp(x)
+        if alone:
+            axes.set_xlim(x[0] - 12.0 * gap, x[0] + 12.0 * gap)
         for place, colour in enumerate(_COLOURS[:2]):
             one = part.isel(forecaster=place)
             shift = x * (1.0 + 0.03 * (place - 0.5)) if logarithmic else x + gap * (place - 0.5) * 2.0
@@ -201,7 +217,11 @@ def forecasts(comparison: xr.Dataset) -> Figure:
             plain_log_axis(axes)
         axes.set_xlabel(label(words(name), str(comparison[name].attrs.get("units", "1"))))
         axes.set_ylabel(label(str(comparison.attrs["output"]), str(comparison.attrs["output_unit"])))
-        axes.set_title(titled(f"task {names[at]}", bool(comparison.attrs["simulated"])))
+        axes.set_title(
+            titled(
+                f"task {names[at]}" if len(names[at]) < 20 else names[at], bool(comparison.attrs["simulated"])
+            )
+        )
     for axes in places.ravel()[len(wanted) :]:
         axes.set_visible(False)
     handles = [
