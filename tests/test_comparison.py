@@ -282,3 +282,21 @@ def test_few_tasks_widen_the_prior_as_students_t_does() -> None:
         inside[uncertain] = 2.0 * count / repeats
     assert inside[False] < 0.82
     assert inside[True] == pytest.approx(0.89, abs=0.02)
+
+
+def test_the_command_prints_the_figures_and_writes_the_report(compared, monkeypatch, tmp_path) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from metasci.cli import app
+
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: compared)
+    arguments = ["compare", "theophylline", "theophylline", "--json", "--out", str(tmp_path / "out")]
+    printed = CliRunner().invoke(app, arguments)
+    assert printed.exit_code == 0, printed.output
+    found = json.loads(printed.stdout)
+    wanted = {"rmse_ratio", "nlpd_difference", "coverage90", "seconds_per_task", "verdict"}
+    assert wanted <= set(found)
+    assert set(found["coverage90"]) == set(found["seconds_per_task"]) == {"prior", "pymc"}
+    assert (tmp_path / "out" / "report.html").exists()
