@@ -51,6 +51,7 @@ class StudyName(StrEnum):
     avrami = "avrami"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
+    learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
     propofol = "propofol"
@@ -244,14 +245,31 @@ def compare(
     data: DataArgument,
     shots: Annotated[int | None, typer.Option(help="Measurements that calibrate each held-out task.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of tasks held out together.")] = 3,
+    draws: Annotated[int, typer.Option(min=100, help="Of each chain, and as many to tune it.")] = 1000,
+    out: Annotated[Path | None, typer.Option(help="Folder for the Dataset (NetCDF) and the report.")] = None,
     as_json: Json = False,
 ) -> None:
     """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
     from metasci.bayes.comparison import compare as run
+    from metasci.bayes.comparison import summary
     from metasci.prior import load
 
+    _check_folder(out)
     recipe = load(prior)
-    result = run(recipe, _tasks(data, recipe), shots=shots, folds=folds, progress=sys.stderr.isatty())
+    dataset = run(
+        recipe,
+        _tasks(data, recipe),
+        shots=shots,
+        folds=folds,
+        draws=draws,
+        tune=draws,
+        progress=sys.stderr.isatty(),
+    )
+    result = summary(dataset)
+    if out is not None:
+        from metasci.report.bayes_report import save_comparison
+
+        save_comparison(dataset, out)
     if as_json:
         _print_json(result)
         return

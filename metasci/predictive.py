@@ -11,7 +11,7 @@ from torch import Tensor
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 
-__all__ = ["Predictive", "predictive"]
+__all__ = ["Predictive", "predictive", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,19 @@ class Predictive:
             lower, upper = lower.clamp(low, high), upper.clamp(low, high)
         return lower, upper
 
+    def sample(self, draws: int, seed: int = 0) -> Tensor:
+        """Draws of a measurement, (draw, task, observation), in the output's unit, kept inside the model's limits."""
+        generator = torch.Generator().manual_seed(seed)
+        tasks = self.centre.shape[0]
+        level = torch.multinomial(self.weight.T, draws, replacement=True, generator=generator).T
+        task = torch.arange(tasks).expand(draws, -1)
+        normal = torch.randn(draws, *self.centre.shape, generator=generator, dtype=self.centre.dtype)
+        off = self.shift[level, task] + self.total_sd[level, task] * normal
+        value = self.problem.model.noise.unlink(self.centre + off)
+        for law in self.problem.model.constraints:
+            value = value.clamp(*law.limits)
+        return value
+
     def cumulative(self) -> Tensor:
         """Probability of a value below each measurement, (task, observation)."""
         off = (self.problem.target - self.centre - self.shift) / self.total_sd
@@ -105,6 +118,47 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Predi
     )
     noise = (line.variance * mixture.factor[:, :, None]).sqrt()
     return Predictive(problem, line.prediction, shift, spread.sqrt(), noise, mixture.weight)
+
+
+def sampled(
+    problem: Problem, adapted: Adapted, draws: int = 400, *, prior: bool = False, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Predict every measurement by sampling the Laplace posterior instead of linearising the model about its centre.
+
+    Slower than `predictive`, and right where the model bends within the posterior.
+
+    Parameters
+    ----------
+    problem : Problem
+    adapted : Adapted
+    draws : int
+    prior : bool
+        Whether to predict from the prior instead.
+    seed : int
+
+    Returns
+    -------
+    curve, measurement : Tensor, (draw, task, observation)
+        In the output's unit.
+    """
+    centre, mixture = (
+        (adapted.start, adapted.start_mixture) if prior else (adapted.coordinates, adapted.mixture)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    tasks, size = centre.shape
+    level = torch.multinomial(mixture.weight.T, draws, replacement=True, generator=generator).T
+    task = torch.arange(tasks).expand(draws, -1)
+    values, vectors = torch.linalg.eigh(mixture.covariance)
+    root = vectors * values.clamp(min=0.0).sqrt()[..., None, :]
+    normal = torch.randn(draws, tasks, size, generator=generator, dtype=centre.dtype)
+    drawn = centre + mixture.shift[level, task] + torch.einsum("dtij,dtj->dti", root[level, task], normal)
+    with torch.no_grad():
+        curve = torch.stack([problem.predict(coordinates) for coordinates in drawn])
+        variance = torch.stack([problem.variance(one, adapted.log_noise) for one in curve])
+        sd = (variance * mixture.factor[level, task][..., None]).sqrt()
+        noise = torch.randn(curve.shape, generator=generator, dtype=centre.dtype)
+        link, unlink = problem.model.noise.link, problem.model.noise.unlink
+        return curve, unlink(link(curve) + sd * noise)
 
 
 def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import log_ndtr, ndtr
 
 from metasci.bayes.hierarchical import flatten
 from metasci.errors import InputError
@@ -30,18 +31,39 @@ class Forecast:
         The equation's values.
     measurement : array, (draw, row)
         The equation's values with noise on them.
-    lower, median, upper : array, (row,)
-        5 % and 95 % quantiles of the measurements and the median of the curve, kept inside the model's limits.
+    median : array, (row,)
+        Of the curve, kept inside the model's limits.
     log_density : array, (row,)
-        Of what was measured, in the output's unit: the logarithm of the density's mean over the draws.
+        Of what was measured, in the output's unit: the logarithm of the density's mean over the draws; of a
+        measurement that is only known to lie below a limit the log probability of that.
+    cumulative : array, (row,)
+        Probability of a value below what was measured.
+    limits : tuple of float
+        Of the model's output.
     """
 
     curve: np.ndarray
     measurement: np.ndarray
-    lower: np.ndarray
     median: np.ndarray
-    upper: np.ndarray
     log_density: np.ndarray
+    cumulative: np.ndarray
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of a measurement, kept inside the model's limits."""
+        tail = 0.5 * (1.0 - level)
+        lower, upper = np.quantile(self.measurement, (tail, 1.0 - tail), axis=0)
+        return np.clip(lower, *self.limits), np.clip(upper, *self.limits)
+
+    @property
+    def lower(self) -> np.ndarray:
+        """5 % quantile of the measurements, (row,)."""
+        return self.interval()[0]
+
+    @property
+    def upper(self) -> np.ndarray:
+        """95 % quantile of the measurements, (row,)."""
+        return self.interval()[1]
 
 
 def curve(posterior: Posterior, model: Model, inputs: Mapping[str, Any], task: str | int) -> np.ndarray:
@@ -96,17 +118,22 @@ def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int
         sd = sd / np.sqrt(posterior.draws["noise_precision"][:, index, None])
     random = np.random.default_rng(seed)
     measurement = np.asarray(noise.unlink(centre + sd * random.standard_normal(centre.shape)))
-    lower, upper = np.quantile(measurement, (0.05, 0.95), axis=0)
-    median = np.median(values, axis=0)
-    for law in model.constraints:
-        lower, median, upper = (np.clip(value, *law.limits) for value in (lower, median, upper))
-    each = (
-        -0.5 * ((np.asarray(noise.link(rows.output)) - centre) / sd) ** 2
-        - np.log(sd)
-        - 0.5 * math.log(2.0 * math.pi)
+    limits = (
+        max([-math.inf, *(law.limits[0] for law in model.constraints)]),
+        min([math.inf, *(law.limits[1] for law in model.constraints)]),
     )
-    density = np.logaddexp.reduce(each, axis=0) - math.log(len(each))
-    return Forecast(values, measurement, lower, median, upper, density + _log_stretch(model, rows.output))
+    off = (np.asarray(noise.link(rows.output)) - centre) / sd
+    below = ndtr(off)
+    density = _log_mean(-0.5 * off**2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi))
+    density = np.where(rows.censored, _log_mean(log_ndtr(off)), density + _log_stretch(model, rows.output))
+    return Forecast(
+        values, measurement, np.clip(np.median(values, axis=0), *limits), density, below.mean(0), limits
+    )
+
+
+def _log_mean(logs: np.ndarray) -> np.ndarray:
+    """Logarithm of the mean over the draws."""
+    return np.asarray(np.logaddexp.reduce(logs, axis=0) - math.log(len(logs)))
 
 
 def _position(posterior: Posterior, task: str | int) -> int:

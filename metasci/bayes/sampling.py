@@ -130,7 +130,11 @@ def derive(built: pm.Model, sampled: Mapping[str, np.ndarray]) -> dict[str, np.n
         on_unused_input="ignore",
     )
     values = evaluate(*(sampled[v.name] for v in stacked))
-    named = dict(zip((v.name for v in wanted), values, strict=True))
+    many = next(iter(sampled.values())).shape[:2]
+    named = {
+        v.name: value if value.ndim > v.ndim else np.broadcast_to(value, (*many, *value.shape))  # a constant
+        for v, value in zip(wanted, values, strict=True)
+    }
     return {**{v.name: sampled[v.name] for v in stacked if v.name in built.named_vars}, **named}
 
 

@@ -54,6 +54,8 @@ class GaussianPrior:
         maximum likelihood.
     correlated : bool
         Whether parameters may vary together between tasks.
+    spread_uncertainty : bool
+        Whether a new task's prior is widened by how uncertain the spread itself is, which matters where tasks are few.
     objective : "expectation", "marginal" or "predictive"
         Whether learning ends with expectation–maximisation, or goes on from there by gradients to the greatest marginal
         likelihood of all measurements (Laplace's approximation), or to the greatest predictive density of
@@ -76,9 +78,14 @@ class GaussianPrior:
     With T tasks, estimates ẑ and Laplace covariances S of each, design X (ones and covariates):
     B = (ẐᵀX + B₀Λ)V with V = (XᵀX + Λ)⁻¹, and Σ = [Σₜ(dₜdₜᵀ + Sₜ) + (B−B₀)Λ(B−B₀)ᵀ + ν·S₀]/(T + ν),
     d = ẑ − B x. A new task's prior is N(B x, (1 + xᵀV x)·Σ): wider for a task unlike those seen.
+    Seen as variational Bayes, the spread's posterior is inverse Wishart with ν' = T + ν degrees of freedom, of which
+    Σ is the inverse of the expected precision. With `spread_uncertainty` it is integrated over: a new task's
+    coordinates are then Student's t, and the prior has its covariance, Σ·ν'/(ν' − p − 1) for p parameters (p = 1 if
+    uncorrelated), or Σ·ν' where tasks are too few for that to exist.
     Sources: Lindstrom and Bates, Biometrics 46 (1990) 673, for the linearisation; Dempster, Laird and Rubin,
-    JRSS B 39 (1977) 1; MacKay, Neural Comput 4 (1992) 415, for the learned strength Λ; Grant et al. 2018
-    (arXiv 1801.08930) for adaptation as maximum a posteriori estimation.
+    JRSS B 39 (1977) 1; Gelman et al., Bayesian Data Analysis (2013), section 3.6, for the spread; MacKay, Neural
+    Comput 4 (1992) 415, for the learned strength Λ; Grant et al. 2018 (arXiv 1801.08930) for adaptation as maximum a
+    posteriori estimation.
     """
 
     iterations: int = 200
@@ -87,6 +94,7 @@ class GaussianPrior:
     penalty: float = 0.0
     regularisation: float = 2.0
     correlated: bool = True
+    spread_uncertainty: bool = False
     objective: str = "expectation"
     shots: tuple[int, int] = (1, 10)
     support: str = "random"
@@ -127,6 +135,7 @@ class GaussianPrior:
             "coefficients": coefficients,
             "design_covariance": torch.zeros_like(factory(1 + covariates, 1 + covariates)),
             "covariance": torch.eye(size, dtype=centre.dtype, device=centre.device),
+            "widening": torch.ones_like(factory(())),
             "relevance": torch.ones_like(factory(max(covariates, 1))),
             "log_noise": log_noise,
             "noise_shape": factory(()) + (2.0 if self.task_noise else _NO_TASK_NOISE),
@@ -255,8 +264,16 @@ class GaussianPrior:
             "coefficients": coefficients,
             "design_covariance": design_covariance,
             "covariance": covariance,
+            "widening": torch.ones_like(relevance[0]) * self._widening(count, size),
             "relevance": relevance,
         }
+
+    def _widening(self, tasks: int, size: int) -> float:
+        """On the variance of a new task's prior, for not knowing the spread: that of Student's t."""
+        if not self.spread_uncertainty:
+            return 1.0
+        freedom = tasks + self.regularisation
+        return freedom / max(freedom - (size if self.correlated else 1) - 1.0, 1.0)
 
     def _noise(self, problem: Problem, estimate: Estimate, state: State) -> State:
         mask = problem.batch.mask & estimate.finite[:, None]
@@ -275,6 +292,7 @@ class GaussianPrior:
         """Mean (task, parameter) and covariance (task, parameter, parameter) of the prior of new tasks."""
         x, effects = design.with_intercept, state["coefficients"][:, 1:]
         widening = 1.0 + torch.einsum("ti,ij,tj->t", x, state["design_covariance"], x)
+        widening = widening * state.get("widening", torch.ones_like(widening[:1]))
         unknown = torch.einsum("pi,tij,qj->tpq", effects, design.uncertainty, effects)
         return x @ state["coefficients"].T, widening[:, None, None] * state["covariance"] + unknown
 

@@ -351,8 +351,12 @@ class GradientMethod:
         return (f"the implied prior does not exist for {count} task(s) ({names}): {why}.",)
 
     @property
+    def has_closed_form(self) -> bool:
+        """Whether the implied prior has a closed form."""
+        return not self._needs_jacobian
+
+    @property
     def _needs_jacobian(self) -> bool:
-        """Whether the implied prior has no closed form."""
         return self.gradient != "implicit" and (
             self.rule not in ("descent", "curvature") or self.per_step or self.proximal > 0
         )
@@ -373,12 +377,12 @@ class GradientMethod:
             exists = torch.isfinite(own).all(-1).all(-1)
             own = torch.nan_to_num(own)
         else:
-            own, exists = implied_precision(inner, self._step_factor(state, len(free)), self.steps)
+            own, exists = implied_precision(inner, self.step_factor(state, len(free)), self.steps)
         precision[:, place[0], place[1]] = own
         return precision, exists
 
-    def _step_factor(self, state: State, size: int) -> Tensor:
-        """L of the step matrix A = LLᵀ."""
+    def step_factor(self, state: State, size: int) -> Tensor:
+        """L of the step matrix A = LLᵀ, (parameter, parameter), of the `size` parameters that are adapted."""
         if self.rule == "curvature":
             return (0.5 * state["rule/rate"]).exp() * state["rule/factor/coordinates/0"]
         rate = state["first_step"]

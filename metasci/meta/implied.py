@@ -13,7 +13,7 @@ from torch import Tensor
 from metasci.meta.composition import Composition, Episode, adapted_from
 from metasci.meta.inner import Parameters
 
-__all__ = ["adaptation_jacobian", "implied_precision", "precision_of_jacobian"]
+__all__ = ["adaptation_jacobian", "implied_precision", "precision_of_jacobian", "step_eigenvalues"]
 
 
 def implied_precision(hessian: Tensor, step_size: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -43,10 +43,7 @@ def implied_precision(hessian: Tensor, step_size: Tensor, steps: int) -> tuple[T
     >>> round(float(1 / precision), 6), bool(exists)
     (0.5, True)
     """
-    size = hessian.shape[-1]
-    factor = step_size if step_size.dim() == 2 else torch.diag(step_size.expand(size).sqrt())
-    shrunk, vectors = torch.linalg.eigh(factor.T @ hessian @ factor)
-    shrunk = shrunk.clamp(min=0.0)
+    shrunk, vectors, factor = step_eigenvalues(hessian, step_size)
     exists = (shrunk < 1.0).all(-1)
     left = (1.0 - shrunk).clamp(min=0.0)
     # e/((1−e)⁻ᵏ−1) = 1/Σⱼ(1−e)⁻ʲ for j = 1…k: no cancellation at small e
@@ -54,6 +51,23 @@ def implied_precision(hessian: Tensor, step_size: Tensor, steps: int) -> tuple[T
     weight = left**steps / powers
     scaled = torch.linalg.solve(factor.T.expand_as(vectors), vectors)
     return (scaled * weight[:, None, :]) @ scaled.transpose(-1, -2), exists
+
+
+def step_eigenvalues(hessian: Tensor, step_size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues e (task, parameter) and eigenvectors of Lᵀ H L, and L itself.
+
+    e is the share of the way to a task's own best fit that one step goes, in each direction.
+
+    Parameters
+    ----------
+    hessian : Tensor, (task, parameter, parameter)
+    step_size : Tensor, (), (parameter,) or (parameter, parameter)
+        Diagonal of A, or its factor L.
+    """
+    size = hessian.shape[-1]
+    factor = step_size if step_size.dim() == 2 else torch.diag(step_size.expand(size).sqrt())
+    shares, vectors = torch.linalg.eigh(factor.T @ hessian @ factor)
+    return shares.clamp(min=0.0), vectors, factor
 
 
 def adaptation_jacobian(composition: Composition, episode: Episode, learned: Parameters, name: str) -> Tensor:

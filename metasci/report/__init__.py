@@ -15,6 +15,8 @@ _WHERE = {
     "calibration_report": "metasci.report.html",
     "comparison_figure": "metasci.report.comparisons",
     "furnace_figure": "metasci.report.heat_treatment",
+    "comparison_report": "metasci.report.bayes_report",
+    "comparison_table": "metasci.report.bayes_report",
     "goodness_of_fit_figure": "metasci.report.pharmacometric",
     "individual_fits_figure": "metasci.report.individual_fits",
     "normalised_prediction_errors": "metasci.report.npde",
@@ -22,6 +24,7 @@ _WHERE = {
     "page": "metasci.report.html",
     "parameters_figure": "metasci.report.figures",
     "parity_figure": "metasci.report.comparisons",
+    "save_comparison": "metasci.report.bayes_report",
     "random_effects_figure": "metasci.report.pharmacometric",
     "shots_figure": "metasci.report.comparisons",
     "simulated_like": "metasci.report.simulation",
@@ -40,6 +43,8 @@ __all__ = [
     "calibration_figure",
     "calibration_report",
     "comparison_figure",
+    "comparison_report",
+    "comparison_table",
     "furnace_figure",
     "goodness_of_fit_figure",
     "individual_fits_figure",
@@ -49,6 +54,7 @@ __all__ = [
     "parameters_figure",
     "parity_figure",
     "random_effects_figure",
+    "save_comparison",
     "shots_figure",
     "simulated_like",
     "tempering_map",
@@ -61,6 +67,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from metasci.report.bayes_report import comparison_report, comparison_table, save_comparison
     from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
     from metasci.report.figures import calibration_figure, parameters_figure
     from metasci.report.heat_treatment import furnace_figure, transformation_figure

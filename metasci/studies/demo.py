@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.bayes.comparison import Joint, joint_posterior
+from metasci.bayes.joint import Joint, joint_posterior
 from metasci.calibration import Calibration
 from metasci.errors import InputError
 from metasci.evaluation import Protocol, with_enough_rows

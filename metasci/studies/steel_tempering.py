@@ -121,10 +121,10 @@ def sklearn_part(name: str) -> Any:
 
 def against_pymc(tasks: TaskSet, shots: int = 3, draws: int = 400) -> dict[str, Any]:
     """The learned Gaussian prior beside PyMC's hierarchical posterior, grades left out in three parts."""
-    from metasci.bayes import compare
+    from metasci.bayes.comparison import compare, summary
 
     prior = meta_calibrate(tempering_rockwell, tasks, methods()["Gaussian prior"])
-    return compare(prior, tasks, shots=shots, folds=3, draws=draws, tune=draws)
+    return summary(compare(prior, tasks, shots=shots, folds=3, draws=draws, tune=draws))
 
 
 def pivot(found: pd.DataFrame, quantity: str) -> pd.DataFrame:

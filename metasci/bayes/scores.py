@@ -1,0 +1,83 @@
+"""How good a forecast of held-out measurements is: error, log density, CRPS, coverage, and where they fall in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["LEVELS", "HeldOut", "ensemble_crps"]
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+"""Probabilities of the intervals whose coverage is counted."""
+
+Array = NDArray[np.float64]
+
+
+def ensemble_crps(draws: ArrayLike, measured: ArrayLike) -> Array:
+    """Continuous ranked probability score of forecasts given as draws, fair to their number; less is better.
+
+    Parameters
+    ----------
+    draws : array, (draw, measurement)
+    measured : array, (measurement,)
+
+    Notes
+    -----
+    E|X − y| − ½ E|X − X′| with the second mean over pairs of different draws (Ferro, QJR Meteorol Soc 140 (2014) 1917).
+
+    Examples
+    --------
+    >>> draws = np.random.default_rng(0).standard_normal((20_000, 1))
+    >>> round(float(ensemble_crps(draws, [0.0])[0]), 2)  # of N(0, 1) at its centre: √(2/π) − 1/√π
+    0.23
+    """
+    sample = np.sort(np.asarray(draws, float), axis=0)
+    count = len(sample)
+    away = np.abs(sample - np.asarray(measured, float)).mean(0)
+    rank = 2.0 * np.arange(1, count + 1) - count - 1.0
+    return np.asarray(away - (rank[:, None] * sample).sum(0) / (count * (count - 1.0)))
+
+
+@dataclass
+class HeldOut:
+    """Forecasts of held-out measurements by one method, gathered task by task.
+
+    Attributes
+    ----------
+    columns : dict of str to list of array
+        ``median``, ``lower``, ``upper`` (of 90 %), ``log_density``, ``crps``, ``pit``, ``covered``, for each task.
+    seconds : list of float
+    """
+
+    columns: dict[str, list[Array]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    def add(
+        self, measured: Array, median: Array, interval: Callable[[float], tuple[Array, Array]], draws: Array,
+        log_density: Array, pit: Array, censored: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        """Record one task's forecasts, (measurement,) each.
+
+        `interval` gives the bounds of a central interval; of a measurement below a limit an interval that reaches
+        below it covers.
+        """
+        lower, upper = interval(0.9)
+        covered = []
+        for level in LEVELS:
+            low, high = interval(level)
+            if censored is not None:
+                high = np.where(censored, np.inf, high)
+            covered.append((measured >= low) & (measured <= high))
+        row = {
+            "median": median, "lower": lower, "upper": upper, "log_density": log_density,
+            "crps": ensemble_crps(draws, measured), "pit": pit, "covered": np.stack(covered, -1).astype(float),
+        }  # fmt: skip
+        for name, values in row.items():
+            self.columns.setdefault(name, []).append(np.asarray(values, float))
+
+    def stacked(self) -> dict[str, Array]:
+        """Every column over all measurements, (measurement,); ``covered`` (measurement, level)."""
+        return {name: np.concatenate(parts) for name, parts in self.columns.items()}

@@ -1,0 +1,324 @@
+"""The same hierarchical model for what cannot be written in PyTensor: networks, solutions of differential equations.
+
+The log density is a torch function of one vector, recorded once (traced) and handed to nutpie. Priors, names and
+shapes are those of `metasci.bayes.hierarchical`; tasks' coordinates are standardised offsets.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metasci.bayes import versions
+from metasci.bayes.sampling import Posterior
+from metasci.errors import InputError
+from metasci.meta.problem import Problem
+
+if TYPE_CHECKING:
+    from metasci.batch import Batch
+    from metasci.meta.covariates import Design
+    from metasci.model import Model
+
+__all__ = ["TracedModel", "sample_traced", "traced"]
+
+_CONCENTRATION = 2.0  # of LKJ
+
+
+@dataclass(frozen=True)
+class TracedModel:
+    """A hierarchical model as a function of one unconstrained vector.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple of int
+        Blocks of the vector, in order.
+    log_density : callable
+        (size,) → (), in torch.
+    model, problem, design : Model, Problem, Tensor (task, covariate)
+    recorded : bool
+        Whether the function could be traced; else it runs step by step, many times slower.
+    covariates : tuple of str
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    log_density: Callable[[Tensor], Tensor]
+    problem: Problem
+    design: Tensor
+    recorded: bool
+    covariates: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def value_and_slope(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log density and its gradient."""
+        at = torch.tensor(
+            point, dtype=torch.float64, requires_grad=True
+        )  # a copy: the sampler reuses its array
+        value = self.log_density(at)
+        (slope,) = torch.autograd.grad(value, at)
+        return float(value.detach()), slope.numpy().copy()
+
+    def gradient_error(self, seed: int = 0, step: float = 1e-5) -> float:
+        """Greatest relative difference of directional slopes from finite differences, near the start."""
+        random = np.random.default_rng(seed)
+        worst = 0.0
+        for _ in range(3):
+            point = 0.1 * random.standard_normal(self.size)
+            direction = random.standard_normal(self.size)
+            ahead, behind = (self.value_and_slope(point + s * direction)[0] for s in (step, -step))
+            numeric = (ahead - behind) / (2.0 * step)
+            found = float(self.value_and_slope(point)[1] @ direction)
+            worst = max(worst, abs(found - numeric) / (abs(numeric) + 1.0))
+        return worst
+
+
+def traced(
+    model: Model, batch: Batch, design: Design | None = None, *, covariates: tuple[str, ...] | None = None
+) -> TracedModel:
+    """Build the hierarchical model of a batch of tasks in torch.
+
+    Parameters
+    ----------
+    model : Model
+        Any, also one whose predictions of a task are computed together.
+    batch : Batch
+    design : Design, optional
+        Standardised covariates of the same tasks.
+    covariates : tuple of str, optional
+        Their names; numbered by default.
+    """
+    problem = Problem(model, batch)
+    values = batch.output.new_zeros(len(batch), 0) if design is None else design.values
+    shapes = _shapes(model, len(batch), values.shape[1])
+
+    def density(vector: Tensor) -> Tensor:
+        return _log_density(_blocks(vector, shapes), problem, values)
+
+    size = sum(math.prod(shape) for shape in shapes.values())
+    names = covariates or tuple(f"covariate {place + 1}" for place in range(values.shape[1]))
+    recorded = _recorded(density, size)
+    return TracedModel(shapes, recorded or density, problem, values, recorded is not None, names)
+
+
+def _recorded(density: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor], Tensor] | None:
+    """The traced function, or None where it does not give what the function itself gives at other points."""
+    points = 0.2 * torch.randn(3, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of branches taken while tracing: that they do not matter is checked here
+        try:
+            found = torch.jit.trace(density, points[0].requires_grad_(), check_trace=False)
+            for point in points[1:].detach():
+                if not torch.allclose(found(point), density(point), rtol=1e-9, atol=1e-9):
+                    return None
+        except RuntimeError:
+            return None
+    function: Callable[[Tensor], Tensor] = found
+    return function
+
+
+def _shapes(model: Model, tasks: int, covariates: int) -> dict[str, tuple[int, ...]]:
+    size = len(model.parameters)
+    shapes: dict[str, tuple[int, ...]] = {"coordinate_mean": (size,), "log_coordinate_sd": (size,)}
+    if size > 1:
+        shapes["partial"] = (size * (size - 1) // 2,)
+    if covariates:
+        shapes |= {"log_effect_scale": (), "effect_offset": (size, covariates)}
+    return shapes | {"log_noise": (len(model.noise.scales),), "coordinate_offset": (tasks, size)}
+
+
+def _blocks(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()], dim=-1)
+    lead = vector.shape[:-1]
+    return {
+        name: part.reshape((*lead, *shape)) for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def _correlation_factor(partial: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Cholesky factor of the correlations, and the log density of its partial correlations (LKJ, a C-vine)."""
+    later, earlier = np.tril_indices(size, -1)
+    shape = torch.as_tensor(_CONCENTRATION + 0.5 * (size - 2 - earlier), dtype=partial.dtype)
+    # r = tanh(u/2): Beta(β, β) of (1 + r)/2, with the slope of the map
+    half, other = torch.nn.functional.logsigmoid(partial), torch.nn.functional.logsigmoid(-partial)
+    density = (shape * (half + other) + torch.lgamma(2.0 * shape) - 2.0 * torch.lgamma(shape)).sum(-1)
+    r = torch.tanh(0.5 * partial)
+    rows: list[Tensor] = []
+    for i in range(size):
+        left = torch.ones_like(partial[..., 0])
+        row = []
+        for j in range(i):
+            at = r[..., int(np.nonzero((later == i) & (earlier == j))[0][0])]
+            row.append(at * left)
+            left = left * (1.0 - at**2).sqrt()
+        rows.append(torch.stack([*row, left, *[torch.zeros_like(left)] * (size - i - 1)], -1))
+    return torch.stack(rows, -2), density
+
+
+def _coordinates(blocks: Mapping[str, Tensor], design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every task, (..., task, parameter); the correlations' factor; and the log density of what makes it."""
+    mean, log_sd = blocks["coordinate_mean"], blocks["log_coordinate_sd"]
+    size = mean.shape[-1]
+    sd = log_sd.exp()
+    half_normal = math.log(2.0) - 0.5 * math.log(2.0 * math.pi)
+    density = _normal(mean, 2.0).sum(-1) + (half_normal - 0.5 * sd**2 + log_sd).sum(-1)
+    factor = torch.ones(*mean.shape, 1, dtype=mean.dtype)
+    if "partial" in blocks:
+        factor, of_correlations = _correlation_factor(blocks["partial"], size)
+        density = density + of_correlations
+    offset = blocks["coordinate_offset"]
+    density = density + _normal(offset, 1.0).sum((-1, -2))
+    centre = mean[..., None, :]
+    if "effect_offset" in blocks:
+        scale = blocks["log_effect_scale"].exp()
+        raw = blocks["effect_offset"]
+        density = density + half_normal - math.log(0.5) - 2.0 * scale**2 + blocks["log_effect_scale"]
+        density = density + _normal(raw, 1.0).sum((-1, -2))
+        centre = centre + design @ (scale[..., None, None] * raw).transpose(-1, -2)
+    moved = offset @ factor.transpose(-1, -2)
+    return centre + sd[..., None, :] * moved, factor, density
+
+
+def _normal(value: Tensor, sd: float) -> Tensor:
+    return -0.5 * (value / sd) ** 2 - math.log(sd) - 0.5 * math.log(2.0 * math.pi)
+
+
+def _log_density(blocks: Mapping[str, Tensor], problem: Problem, design: Tensor) -> Tensor:
+    coordinates, _, density = _coordinates(blocks, design)
+    log_noise = blocks["log_noise"]
+    typical = torch.tensor(np.log(problem.model.noise.typical), dtype=log_noise.dtype)
+    density = density + _normal(log_noise - typical, 1.0).sum(-1)
+    return density - problem.negative_log_likelihood(coordinates, log_noise).sum()
+
+
+def sample_traced(
+    built: TracedModel,
+    *,
+    draws: int = 500,
+    tune: int = 500,
+    chains: int = 2,
+    seed: int = 0,
+    initial: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    target_accept: float = 0.9,
+    cores: int = 2,
+) -> Posterior:
+    """Sample with nutpie; the results are those that `metasci.bayes.sample` gives.
+
+    Parameters
+    ----------
+    built : TracedModel
+    draws, tune, chains, seed, progress, target_accept, cores
+        See `metasci.bayes.sample`.
+    initial : mapping of str to array, optional
+        As `initial_point` gives it.
+
+    Raises
+    ------
+    InputError
+        If the gradient is not that of finite differences: the model is not differentiable, or not in double precision.
+    """
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    began = time.perf_counter()
+    error = built.gradient_error()
+    if not error < 1e-4:
+        raise InputError(
+            f"the gradient of '{built.problem.model.name}' is not that of finite differences (off by {error:.2g}): "
+            "the model must be differentiable, and in double precision."
+        )
+    start = _vector(built, initial or {})
+    expanded = _expanded(built, torch.zeros(1, built.size, dtype=torch.float64))
+    names = built.problem.model.parameters.names
+    coords: dict[str, Any] = {
+        "task": list(built.problem.batch.names), "parameter": list(names), "parameter_2": list(names),
+        "scale": list(built.problem.model.noise.scales),
+    }  # fmt: skip
+    dims = {
+        "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
+        "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
+        "log_noise": ("scale",),
+    }  # fmt: skip
+    if built.design.shape[1]:
+        coords["covariate"] = list(built.covariates)
+        dims["covariate_effect"] = ("parameter", "covariate")
+
+    def expand(*_: Any) -> Callable[..., dict[str, np.ndarray]]:
+        def one(point: np.ndarray) -> dict[str, np.ndarray]:
+            values = _expanded(built, torch.tensor(point, dtype=torch.float64)[None])
+            return {name: value[0].numpy() for name, value in values.items()}
+
+        return one
+
+    compiled = from_pyfunc(
+        built.size,
+        lambda: built.value_and_slope,
+        expand,
+        [np.dtype("float64")] * len(expanded),
+        [tuple(value.shape[1:]) for value in expanded.values()],
+        list(expanded),
+        coords=coords,
+        dims={name: dims[name] for name in expanded},
+        make_initial_point_fn=lambda s: start + 0.05 * np.random.default_rng(s).standard_normal(built.size),
+    )
+    compiled_at = time.perf_counter()
+    data = nutpie.sample(
+        compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
+        progress_bar=progress, save_warmup=False, low_rank_modified_mass_matrix=True, target_accept=target_accept,
+    )  # fmt: skip
+    found = versions.draws(data)
+    for place, parameter in enumerate(built.problem.model.parameters):
+        found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
+    rhat, size = versions.worst(data, [name for name in expanded if name != "coordinate_correlation"])
+    return Posterior(
+        draws=found, tasks=tuple(built.problem.batch.names), data=data, seconds=time.perf_counter() - compiled_at,
+        compile_seconds=compiled_at - began, rhat=rhat, effective_size=size,
+        divergences=int(np.asarray(data["sample_stats"]["diverging"]).sum()),
+    )  # fmt: skip
+
+
+def _expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
+    """Every variable by its name, (draw, ...), from vectors (draw, size)."""
+    blocks = _blocks(vectors, built.shapes)
+    with torch.no_grad():
+        coordinates, factor, _ = _coordinates(blocks, built.design)
+    found = {
+        "coordinate_mean": blocks["coordinate_mean"],
+        "coordinate_sd": blocks["log_coordinate_sd"].exp(),
+        "coordinate_correlation": factor @ factor.transpose(-1, -2),
+        "coordinates": coordinates,
+        "log_noise": blocks["log_noise"],
+    }
+    if "effect_offset" in blocks:
+        found["covariate_effect"] = (
+            blocks["log_effect_scale"].exp()[..., None, None] * blocks["effect_offset"]
+        )
+    return found
+
+
+def _vector(built: TracedModel, initial: Mapping[str, Any]) -> np.ndarray:
+    """The vector of an initial point, zero where it says nothing."""
+    given = dict(initial)
+    if "coordinate_sd" in given:
+        given["log_coordinate_sd"] = np.log(given["coordinate_sd"])
+    if "log_noise" not in given:
+        given["log_noise"] = np.log(built.problem.model.noise.typical)
+    return np.concatenate(
+        [
+            np.ravel(np.broadcast_to(np.asarray(given.get(name, 0.0), float), shape))
+            for name, shape in built.shapes.items()
+        ]
+    )

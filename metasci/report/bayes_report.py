@@ -1,0 +1,185 @@
+"""The report of a comparison with hierarchical Bayes: one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from metasci.meta.training import write_atomically
+from metasci.report import bayes_figures as figures
+from metasci.report.html import Section, definitions, figure, page, paragraph, table
+from metasci.report.text import number, words
+
+__all__ = ["comparison_report", "comparison_table", "save_comparison"]
+
+
+def comparison_table(comparison: xr.Dataset) -> list[tuple[str, ...]]:
+    """Every forecaster's figures, a row each, under the header that is the first row."""
+    levels = comparison["level"].values
+    rows: list[tuple[str, ...]] = [
+        (
+            "",
+            "RMSE",
+            "−log density",
+            "CRPS",
+            *(f"{100 * level:.0f} % covers" for level in levels),
+            "seconds a task",
+        )
+    ]
+    for place, name in enumerate(comparison["forecaster"].values):
+        one = comparison.isel(forecaster=place)
+        rows.append(
+            (
+                str(name),
+                f"{float(one['rmse']):.4g}",
+                f"{float(one['nlpd']):.3f}",
+                f"{float(one['mean_crps']):.4g}",
+                *(f"{100 * float(value):.0f} %" for value in one["coverage"].values),
+                f"{float(one['seconds']):.3g}",
+            )
+        )
+    return rows
+
+
+def comparison_report(comparison: xr.Dataset) -> str:
+    """The page, from the Dataset that `metasci.bayes.compare` gives.
+
+    Returns
+    -------
+    str
+        Everything inside: style, figures as vector graphics; no script, no link.
+    """
+    attrs = comparison.attrs
+    header, *rows = comparison_table(comparison)
+    simulated = " (simulated data)" if attrs["simulated"] else ""
+    sections = [
+        Section("", paragraph(str(attrs["verdict"]))),
+        Section(
+            "Forecasts of what was kept back",
+            paragraph(
+                f"{comparison.sizes['measurement']} measurements of {comparison.sizes['task']} tasks, each forecast "
+                f"from {attrs['shots']} of its own; RMSE and CRPS in {attrs['output_unit']}, log density in nats each."
+            )
+            + table(header, rows, range(1, len(header)))
+            + figure(figures.forecasts(comparison), "A few tasks, from the best forecast to the worst.")
+            + figure(figures.calibration_of_forecasts(comparison), "Whether the forecasts are honest.")
+            + figure(
+                figures.seconds(comparison),
+                "Accuracy against time. PyMC's joint fit is needed anew for every task.",
+            ),
+        ),
+        Section("The population", _population(comparison)),
+        Section(
+            "Every held-out task",
+            figure(
+                figures.shrinkage(comparison),
+                "Estimates under the learned prior beside the means of the joint fit, from the same measurements.",
+            )
+            + _tasks(comparison),
+        ),
+        Section("How it was made", _provenance(comparison)),
+    ]
+    return page(
+        f"Learned prior against posterior: {attrs['data']}{simulated}",
+        sections,
+        f"{attrs['model']}, {attrs['method']}",
+    )
+
+
+def _population(comparison: xr.Dataset) -> str:
+    rows = []
+    for name in comparison["parameter"].values:
+        for fold in comparison["fold"].values:
+            one = comparison.sel(parameter=name, fold=fold)
+            physical = one["population_mean_physical"].values
+            rows.append(
+                (
+                    words(str(name)), str(fold), number(float(one["start_physical"])),
+                    number(float(np.median(physical))),
+                    str(comparison["unit"].sel(parameter=name).values), f"{float(one['start_z']):+.2f}",
+                    f"{float(one['implied_sd']):.2f}", f"{float(one['population_sd']):.2f}",
+                )
+            )  # fmt: skip
+    header = ("parameter", "fold", "start", "PyMC's mean", "unit", "z", "implied SD", "PyMC's SD")
+    distances = [
+        (
+            str(fold), f"{float(one['mahalanobis']):.2f}", f"{float(one['tail']):.2g}",
+            *(_interval(one[key].values) for key in ("kl_forward", "kl_backward", "wasserstein")),
+        )
+        for fold in comparison["fold"].values
+        for one in [comparison.sel(fold=fold)]
+    ]  # fmt: skip
+    return (
+        paragraph(
+            "Both have learned from the same old tasks. z is the start's distance from PyMC's population mean in "
+            "posterior standard deviations; SDs between tasks are in the scaled unconstrained coordinates."
+        )
+        + table(header, rows, (2, 3, 5, 6, 7))
+        + figure(
+            figures.ellipses(comparison), "The prior's ellipse over draws of PyMC's population, first fold."
+        )
+        + paragraph("Distances of all parameters together: median and 90 % over draws of the population.")
+        + table(
+            ("fold", "Mahalanobis", "χ² tail", "KL(prior ‖ PyMC)", "KL(PyMC ‖ prior)", "Wasserstein-2"),
+            distances,
+            range(1, 6),
+        )
+    )
+
+
+def _interval(values: np.ndarray) -> str:
+    if not np.isfinite(values).all():
+        return "none"
+    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _tasks(comparison: xr.Dataset) -> str:
+    rows = []
+    for name in comparison["parameter"].values:
+        one = comparison.sel(parameter=name, parameter_other=name)
+        away = np.abs(one["estimate_z"].values)
+        values = (
+            np.median(away), away.max(), *(float(one[key].median()) for key in (
+                "operator_learned", "operator_pymc", "contraction_learned", "contraction_pymc",
+            )),
+        )  # fmt: skip
+        rows.append((words(str(name)), *(f"{value:.2f}" for value in values)))
+    return paragraph(
+        "|z|: how far the estimate lies from the posterior mean, in posterior standard deviations. Shrinkage: the "
+        "share of the way from the start to the measurements' own value, (H + Σ⁻¹)⁻¹H on its diagonal. "
+        "Contraction: the share of the variance that the measurements took away. Medians over tasks."
+    ) + table(
+        ("parameter", "|z|", "greatest |z|", "shrinkage", "PyMC's", "contraction", "PyMC's"),
+        rows,
+        range(1, 7),
+    )
+
+
+def _provenance(comparison: xr.Dataset) -> str:
+    attrs = comparison.attrs
+    return definitions(
+        {
+            "prior": str(attrs["prior"]),
+            "learned by": str(attrs["method"]),
+            "folds": str(comparison.sizes["fold"]),
+            "worst R-hat": f"{float(comparison['rhat'].max()):.3f}",
+            "lowest effective sample size": f"{float(comparison['effective_size'].min()):.0f}",
+            "divergences": f"{int(comparison['divergences'].sum())}",
+            "sampling": f"NUTS, {attrs['draws']} draws a chain asked for",
+        }
+    )
+
+
+def save_comparison(comparison: xr.Dataset, folder: str | Path) -> Path:
+    """Write ``comparison.nc`` and ``report.html`` into a folder, each atomically."""
+    folder = Path(folder)
+    text = comparison_report(comparison)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / ".comparison.nc.partial"
+    comparison.to_netcdf(partial, engine="h5netcdf")
+    partial.replace(folder / "comparison.nc")
+    write_atomically(folder / "report.html", text.encode())
+    return folder

@@ -1,0 +1,302 @@
+"""The comparison with hierarchical Bayes, where the posterior is known: straight lines from a known population."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy import stats
+
+pytest.importorskip("pymc")
+
+import metasci as ms
+from metasci.batch import Batch
+from metasci.bayes import comparison, joint
+from metasci.bayes.joint import Joint, posterior_of_new_task
+from metasci.bayes.sampling import Posterior
+from metasci.bayes.scores import LEVELS, HeldOut, ensemble_crps
+from metasci.diagnostics.simulated import simulated_tasks
+from metasci.errors import InputError
+from metasci.meta.gaussian import GaussianPrior
+
+MEAN, SD, CORRELATION, NOISE = np.array([0.5, -0.3]), np.array([0.8, 0.5]), 0.4, 0.3
+COVARIANCE = np.outer(SD, SD) * np.array([[1.0, CORRELATION], [CORRELATION, 1.0]])
+DRAWS = 4000
+
+
+@ms.equation(
+    inputs={"x": "h"},
+    output=("height", "cm"),
+    parameters=[ms.Parameter("level", "cm", spread=1.0), ms.Parameter("slope", "cm/h", spread=1.0)],
+    noise=ms.Additive((NOISE,)),
+    name="test.compared_line",
+)
+def line(x, *, level, slope):
+    """Straight line."""
+    return level + slope * x
+
+
+def _known(batch: Batch, support: torch.Tensor) -> Posterior:
+    """Draws of the exact posterior of every task, given the population."""
+    random = np.random.default_rng(0)
+    coordinates = np.stack(
+        [random.multivariate_normal(*_posterior(batch, t, support[t]), DRAWS) for t in range(len(batch))], 1
+    )
+    jitter = 0.05 * random.standard_normal((DRAWS, 2))
+    return Posterior(
+        draws={
+            "coordinates": coordinates,
+            "coordinate_mean": MEAN + jitter - jitter.mean(0),
+            "coordinate_sd": np.broadcast_to(SD, (DRAWS, 2)),
+            "coordinate_correlation": np.broadcast_to(
+                np.array([[1.0, CORRELATION], [CORRELATION, 1.0]]), (DRAWS, 2, 2)
+            ),
+            "log_noise": np.full((DRAWS, 1), math.log(NOISE)),
+        },
+        tasks=batch.names, data=None, seconds=20.0, compile_seconds=5.0, rhat=1.0, effective_size=4000.0, divergences=0,
+    )  # fmt: skip
+
+
+def _posterior(batch: Batch, task: int, support: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    seen = (batch.mask[task] & support).numpy()
+    x, y = batch.inputs["x"][task].expand(len(seen)).numpy()[seen], batch.output[task].numpy()[seen]
+    design = np.stack([np.ones_like(x), x], -1)
+    precision = np.linalg.inv(COVARIANCE)
+    spread = np.linalg.inv(precision + design.T @ design / NOISE**2)
+    return spread @ (precision @ MEAN + design.T @ y / NOISE**2), spread
+
+
+@pytest.fixture(scope="module")
+def setting() -> tuple[ms.Prior, ms.TaskSet]:
+    """Simulated lines, and a prior that is told their population."""
+    random = np.random.default_rng(1)
+    z = random.multivariate_normal(MEAN, COVARIANCE, 40)
+    x = np.sort(random.uniform(0.0, 3.0, (40, 8)), 1)
+    tasks = simulated_tasks(line, {"level": z[:, 0], "slope": z[:, 1]}, {"x": x}, seed=2)
+    prior = ms.meta_calibrate(line, tasks, GaussianPrior(iterations=1), name="lines")
+    state = {
+        **prior.state,
+        "coefficients": torch.tensor(MEAN)[:, None],
+        "covariance": torch.tensor(COVARIANCE),
+        "design_covariance": torch.zeros(1, 1, dtype=torch.float64),
+        "log_noise": torch.tensor([math.log(NOISE)], dtype=torch.float64),
+    }
+    return replace(prior, state=state, training={**prior.training, "data_sha256": "of other tasks"}), tasks
+
+
+@pytest.fixture(scope="module")
+def compared(setting) -> Iterator[xr.Dataset]:
+    """The comparison, with exact draws in the place of PyMC's."""
+    prior, tasks = setting
+
+    def known(prior, old, new=None, support=None, **_) -> Joint:
+        batch = old
+        if new is not None:
+            batch = old.join(new.with_mask(new.mask & support))
+        return Joint(_known(batch, batch.mask), batch, len(old))
+
+    def parts(*_) -> list:
+        return [(prior, prior.batch(tasks.select(range(10))), prior.batch(tasks.select(range(10, 40))))]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "joint_posterior", known)
+        patch.setattr(comparison, "_folds", parts)
+        yield comparison.compare(prior, tasks, shots=3)
+
+
+def test_estimates_and_operators_are_the_conjugate_ones(setting, compared) -> None:
+    prior, tasks = setting
+    batch = prior.batch(tasks.select(range(10, 40)))
+    split = ms.evaluation.split_tasks(batch.mask, 3, ms.evaluation.Protocol(shots=(0, 1, 3, 5)), 1)
+    for task in range(30):
+        mean, covariance = _posterior(batch, task, split.support[task])
+        one = compared.isel(task=task)
+        np.testing.assert_allclose(one["estimate"], mean, atol=1e-8)
+        np.testing.assert_allclose(one["estimate_sd"], np.sqrt(np.diag(covariance)), atol=1e-8)
+        np.testing.assert_allclose(one["contraction_learned"], 1.0 - np.diag(covariance) / SD**2, atol=1e-8)
+        expected = np.eye(2) - covariance @ np.linalg.inv(COVARIANCE)
+        np.testing.assert_allclose(one["operator_learned"], expected, atol=1e-8)
+        np.testing.assert_allclose(one["operator_pymc"], expected, atol=1e-8)
+        assert np.abs(one["estimate_z"]).max() < 0.1  # of draws
+        np.testing.assert_allclose(one["contraction_pymc"], one["contraction_learned"], atol=0.03)
+        held = compared.isel(measurement=np.nonzero(compared["measured_task"].values == batch.names[task])[0])
+        design = np.stack([np.ones(held.sizes["measurement"]), held["x"].values], -1)
+        forecast = stats.norm(design @ mean, np.sqrt(((design @ covariance) * design).sum(1) + NOISE**2))
+        learned = held.isel(forecaster=0)
+        np.testing.assert_allclose(learned["log_density"], forecast.logpdf(held["measured"]), atol=1e-8)
+        np.testing.assert_allclose(learned["pit"], forecast.cdf(held["measured"]), atol=1e-8)
+        np.testing.assert_allclose(learned["lower"], forecast.ppf(0.05), atol=1e-8)
+        common = forecast.logpdf(held["measured"]) > -2.0  # draws are few in the tails
+        for place in (1, 2):
+            theirs = held["log_density"].isel(forecaster=place).values
+            np.testing.assert_allclose(theirs[common], forecast.logpdf(held["measured"])[common], atol=0.1)
+
+
+def test_populations_that_are_one_agree(compared) -> None:
+    np.testing.assert_allclose(compared["start_z"], 0.0, atol=1e-8)
+    np.testing.assert_allclose(compared["tail"], 1.0, atol=1e-8)
+    np.testing.assert_allclose(compared["implied_sd"], compared["population_sd"], atol=1e-8)
+    assert float(compared["wasserstein"].max()) < 0.25
+    np.testing.assert_allclose(
+        compared["kl_forward"], compared["kl_backward"], atol=1e-8
+    )  # the same covariances
+    figures = ms.bayes.summary(compared)
+    assert figures["rmse_ratio"] == pytest.approx(1.0, abs=0.01)
+    assert figures["nlpd_difference"] == pytest.approx(0.0, abs=0.01)
+    assert figures["seconds_per_task"]["pymc"] == 25.0
+    assert figures["spread_ratio"] == pytest.approx({"level": 1.0, "slope": 1.0})
+    assert "agrees with PyMC's population mean" in figures["verdict"]
+    assert "as accurate as PyMC's" in figures["verdict"]
+    assert figures["verdict"].endswith("the learned prior can stand in for it.")
+    assert float(compared["coverage"].sel(forecaster="learned prior", level=0.9)) == pytest.approx(
+        0.9, abs=0.07
+    )
+
+
+def test_a_prior_that_is_wrong_is_told_from_the_posterior(setting, compared) -> None:
+    from metasci.bayes.verdict import verdict
+
+    wrong = compared.copy(deep=True)
+    wrong["rmse"][0] *= 1.5
+    wrong["nlpd"][0] += 0.3
+    wrong["start_z"][:, 1], wrong["tail"][:] = 8.0, 1e-9
+    said = verdict(wrong)
+    assert "differs from PyMC's population mean, most in slope" in said
+    assert "less accurate than PyMC's" in said
+    assert said.endswith("where it matters, trust PyMC.")
+
+
+def test_a_new_task_with_the_population_as_its_prior_is_conjugate(setting) -> None:
+    prior, tasks = setting
+    batch = prior.batch(tasks)
+    population = _known(batch, batch.mask)
+    population.draws["coordinate_mean"] = np.broadcast_to(MEAN, (DRAWS, 2))
+    one = batch.select([5])
+    found = posterior_of_new_task(population, prior, one, draws=DRAWS)
+    mean, covariance = _posterior(batch, 5, batch.mask[5])
+    assert found.effective_size > 0.7 * DRAWS  # the proposals' tails are heavier, nothing else
+    np.testing.assert_allclose(
+        found.draws["coordinates"][:, 0].mean(0), mean, atol=0.05 * np.sqrt(covariance.max())
+    )
+    np.testing.assert_allclose(np.cov(found.draws["coordinates"][:, 0].T), covariance, rtol=0.12)
+    assert found.tasks == one.names
+
+
+def test_chains_that_have_not_converged_are_refused(setting, monkeypatch) -> None:
+    prior, tasks = setting
+
+    def bad(prior, old, new=None, support=None, **_) -> Joint:
+        return Joint(replace(_known(old, old.mask), rhat=1.4), old, len(old))
+
+    monkeypatch.setattr(comparison, "joint_posterior", bad)
+    monkeypatch.setattr(comparison, "_folds", lambda *_: [(prior, prior.batch(tasks), prior.batch(tasks))])
+    with pytest.raises(InputError, match=r"have not converged in fold 1 of 1 .*R-hat 1\.400.*more draws"):
+        comparison.compare(prior, tasks, shots=3)
+
+
+def test_chains_get_a_second_chance(setting, monkeypatch) -> None:
+    prior, tasks = setting
+    batch = prior.batch(tasks.select(range(4)))
+    tried = []
+
+    def sampled(built, *, draws, target_accept, **_) -> Posterior:
+        tried.append((draws, target_accept, "coordinate_offset" in built.named_vars))
+        return replace(_known(batch, batch.mask), divergences=400 if len(tried) == 1 else 0)
+
+    monkeypatch.setattr(joint, "sample", sampled)
+    assert joint.joint_posterior(prior, batch, draws=100).posterior.converged
+    assert [draws for draws, _, _ in tried] == [100, 200]
+    assert tried[1][1] > tried[0][1]
+    assert tried[0][2] != tried[1][2]  # centred first, or offsets first
+
+
+def test_scores_are_those_of_a_gaussian_forecast() -> None:
+    random = np.random.default_rng(3)
+    measured = random.standard_normal(4000)
+    draws = 2.0 * random.standard_normal((1000, 4000))  # forecasts that are twice too wide
+    held = HeldOut()
+    forecast = stats.norm(0.0, 2.0)
+
+    def interval(level: float) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(np.full(4000, forecast.ppf(0.5 + sign * level / 2)) for sign in (-1, 1))
+
+    held.add(
+        measured, np.zeros(4000), interval, draws, forecast.logpdf(measured), forecast.cdf(measured),
+    )  # fmt: skip
+    table = held.stacked()
+    u = measured / 2.0
+    expected = 2.0 * (
+        u * (2.0 * stats.norm.cdf(u) - 1.0) + 2.0 * stats.norm.pdf(u) - 1.0 / math.sqrt(math.pi)
+    )
+    assert table["crps"].mean() == pytest.approx(expected.mean(), rel=0.01)
+    for place, level in enumerate(LEVELS):
+        inside = 2.0 * stats.norm.cdf(forecast.ppf(0.5 + level / 2)) - 1.0
+        assert table["covered"][:, place].mean() == pytest.approx(inside, abs=0.02)
+    assert stats.kstest(table["pit"], "uniform").pvalue < 1e-10
+    assert ensemble_crps(np.ones((5, 1)), [3.0])[0] == 2.0
+
+
+def test_the_report_and_the_file_hold_it_all(compared, tmp_path) -> None:
+    folder = ms.report.save_comparison(compared, tmp_path / "compared")
+    assert sorted(path.name for path in folder.iterdir()) == ["comparison.nc", "report.html"]
+    with xr.open_dataset(folder / "comparison.nc", engine="h5netcdf") as back:
+        assert ms.bayes.summary(back.load()) == ms.bayes.summary(compared)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert text.count("<figure>") == 5
+    assert "simulated" in text
+    assert compared.attrs["verdict"].split(";")[0].replace("'", "&#x27;") in text
+
+
+def test_few_tasks_widen_the_prior_as_students_t_does() -> None:
+    """A new task falls inside as often as said, over many populations that were learned from eight tasks."""
+    from metasci.meta.gauss_newton import Estimate
+
+    random = torch.Generator().manual_seed(0)
+    tasks, repeats, size = 8, 2000, 2
+    space = line.parameters
+    inside = {}
+    for uncertain in (False, True):
+        method = GaussianPrior(spread_uncertainty=uncertain, regularisation=0.0)
+        count = 0
+        for _ in range(repeats // 20):
+            z = torch.randn(tasks + 10, size, generator=random, dtype=torch.float64)
+            nothing = torch.zeros(tasks, size, size, dtype=torch.float64)
+            sure = torch.ones(tasks, dtype=torch.bool)
+            estimate = Estimate(z[:tasks], nothing, z[:tasks], z[:tasks], sure, sure)
+            ones = torch.ones(tasks, 1, dtype=torch.float64)
+            found = method._population(
+                estimate, ones, {"relevance": torch.ones(1, dtype=torch.float64)}, space
+            )
+            design = ms.meta.Design(
+                torch.zeros(10, 0, dtype=torch.float64), torch.zeros(10, 0, 0, dtype=torch.float64)
+            )
+            mean, covariance = method.start(found, design)
+            off = z[tasks:] - mean
+            squared = torch.einsum("ti,tij,tj->t", off, torch.linalg.inv(covariance), off)
+            count += int((squared < stats.chi2(size).ppf(0.9)).sum())
+        inside[uncertain] = 2.0 * count / repeats
+    assert inside[False] < 0.82
+    assert inside[True] == pytest.approx(0.89, abs=0.02)
+
+
+def test_the_command_prints_the_figures_and_writes_the_report(compared, monkeypatch, tmp_path) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from metasci.cli import app
+
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: compared)
+    arguments = ["compare", "theophylline", "theophylline", "--json", "--out", str(tmp_path / "out")]
+    printed = CliRunner().invoke(app, arguments)
+    assert printed.exit_code == 0, printed.output
+    found = json.loads(printed.stdout)
+    wanted = {"rmse_ratio", "nlpd_difference", "coverage90", "seconds_per_task", "verdict"}
+    assert wanted <= set(found)
+    assert set(found["coverage90"]) == set(found["seconds_per_task"]) == {"prior", "pymc"}
+    assert (tmp_path / "out" / "report.html").exists()
