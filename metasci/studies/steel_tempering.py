@@ -169,6 +169,8 @@ def main(folder: Path | None = None) -> None:
         said = against_pymc(tasks)
     except ImportError:
         print("skipped: PyMC is not installed (metasci[bayes])")
+    except InputError as error:
+        print(f"no comparison: {error}")
     else:
         print(f"RMSE {said['rmse']['prior']:.2f} HRC (prior), {said['rmse']['pymc']:.2f} HRC (PyMC)")
         print(
