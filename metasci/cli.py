@@ -129,7 +129,7 @@ def calibrate(
     else:
         typer.echo(fit.summary())
         if out is not None:
-            typer.echo(f"written to {out}: calibration.nc, parameters.csv, predictions.csv, report.html")
+            typer.echo(f"written to {out}: {', '.join(fit.files)}")
 
 
 @app.command()
