@@ -11,7 +11,7 @@ import numpy as np
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
-__all__ = ["DESCRIPTORS", "canonical", "features"]
+__all__ = ["DESCRIPTORS", "canonical", "features", "molecule_of"]
 
 DESCRIPTORS = (
     "MolWt", "HeavyAtomCount", "TPSA", "MolLogP", "MolMR", "LabuteASA", "Chi0v", "Chi1v", "Chi2v", "Chi3v",
@@ -37,7 +37,7 @@ def canonical(text: str) -> str:
     metasci.errors.InputError: 'C1CC' is not a SMILES that can be read.
     """
     chem = needs("rdkit.Chem")
-    molecule = _molecule(text)
+    molecule = molecule_of(text)
     if len(chem.GetMolFrags(molecule)) > 1:
         raise InputError(f"'{text}' is of several molecules; give one.")
     return str(chem.MolToSmiles(molecule))
@@ -59,7 +59,7 @@ def features(texts: Sequence[str]) -> Features:
     counts = np.zeros((len(texts), _PARTS))
     whole = np.zeros((len(texts), len(DESCRIPTORS) + len(_LOGARITHMS)))
     for row, text in enumerate(texts):
-        molecule = _molecule(text)
+        molecule = molecule_of(text)
         for part, count in generator.GetCountFingerprint(molecule).GetNonzeroElements().items():
             counts[row, part] = count
         values = {name: float(known[name](molecule)) for name in DESCRIPTORS}
@@ -68,7 +68,7 @@ def features(texts: Sequence[str]) -> Features:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _molecule(text: str) -> Any:
+def molecule_of(text: str) -> Any:
     """The molecule of a SMILES; rdkit's own complaints are not printed."""
     chem, log = needs("rdkit.Chem"), needs("rdkit.RDLogger")
     log.DisableLog("rdApp.*")

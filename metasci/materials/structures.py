@@ -48,7 +48,7 @@ def canonical(kind: str, text: str) -> str:
     Examples
     --------
     >>> canonical("formula", "Ni Ti")
-    'Ni0.5Ti0.5'
+    'NiTi'
     """
     checked: str = _module(kind).canonical(text)
     return checked

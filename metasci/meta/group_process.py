@@ -1,13 +1,13 @@
 """A Gaussian process over groups: what all groups share, and what each has of its own; learned by leaving groups out.
 
 y = g(x) + d(x) + e for a member x of a group. The function g is one for all groups, d is drawn anew for each, and e is
-noise. With Gaussian processes for g and d everything is closed form: a new group's prior is the posterior of g given the
-known groups, plus the spread of d; calibration conditions it on the group's few measurements, exactly.
+noise. With Gaussian processes for g and d everything is closed form: a new group's prior is the posterior of g given
+the known groups, plus the spread of d; calibration conditions it on the group's few measurements, exactly.
 
-What is learned are the covariance functions: amplitudes, and a length for every descriptor. The objective is the density of
-each whole group given all others, ln p(y_f | y_others), which factorises into predictions of each member after 0, 1, 2, …
-members of its group: the very thing that calibration is to be good at. All groups' densities come from one inverse, by the
-group version of leave-one-out (Sundararajan and Keerthi, Neural Comput 13 (2001) 1103).
+What is learned are the covariance functions: amplitudes, and a length for every descriptor. The objective is the
+density of each whole group given all others, ln p(y_f | y_others), which factorises into predictions of each member
+after 0, 1, 2, … members of its group: the very thing that calibration is to be good at. All groups' densities come from
+one inverse, by the group version of leave-one-out (Sundararajan and Keerthi, Neural Comput 13 (2001) 1103).
 
 Many known members are condensed into some that stand for all: each group is exact within itself, and knows the others
 through these (the partially independent conditional of Snelson and Ghahramani, AISTATS 2007).
