@@ -47,6 +47,7 @@ class MethodName(StrEnum):
 class StudyName(StrEnum):
     """Documented cases that `study` runs."""
 
+    families = "families"
     hiv = "hiv"
     phenobarbital = "phenobarbital"
     propofol = "propofol"
@@ -243,9 +244,11 @@ def compare(
 ) -> None:
     """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
     from metasci.bayes.comparison import compare as run
-    from metasci.prior import load
+    from metasci.prior import Prior, load
 
     recipe = load(prior)
+    if not isinstance(recipe, Prior):
+        raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
     result = run(recipe, _tasks(data, recipe), shots=shots, folds=folds, progress=sys.stderr.isatty())
     if as_json:
         _print_json(result)
