@@ -6,7 +6,7 @@ import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from metasci.meta.problem import Problem
 from metasci.predictive import predictive
 from metasci.prior import Prior
 from metasci.tasks import Batch, TaskSet
+
+if TYPE_CHECKING:
+    from metasci.structure_prior import StructurePrior
 
 __all__ = ["Protocol", "Score", "Split", "evaluate", "held_out", "split_tasks", "with_enough_rows"]
 
@@ -106,6 +109,7 @@ class Forecast(typing.Protocol):
         """Log density of what was measured."""
 
 
+AnyPrior = typing.TypeVar("AnyPrior", "Prior", "StructurePrior")
 Forecaster = Callable[[Batch, Tensor, Tensor], Forecast]
 """Of a batch, its support and its query, (task, observation), to forecasts; only the support is looked at."""
 
@@ -253,19 +257,19 @@ class Score:
         }
 
     def _spread(self, aggregate: str) -> float:
-        """Standard deviation of the MAE between random choices of the support; NaN where there was one."""
+        """Standard deviation of the MAE between random choices of the support; zero where there was one."""
         each = []
         for seed in sorted(set(self.seeds)):
             errors = [np.abs(e) for e, drawn in zip(self.errors, self.seeds, strict=True) if drawn == seed]
             each.append(
                 np.mean(np.concatenate(errors) if aggregate == "pooled" else [e.mean() for e in errors])
             )
-        return float(np.std(each, ddof=1)) if len(each) > 1 else float("nan")
+        return float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
 
 
 def held_out(
-    prior: Prior, tasks: TaskSet, group: str | None, folds: int | None = None, progress: bool = False
-) -> Iterator[tuple[Prior, TaskSet]]:
+    prior: AnyPrior, tasks: TaskSet, group: str | None, folds: int | None = None, progress: bool = False
+) -> Iterator[tuple[AnyPrior, TaskSet]]:
     """Each fold's prior, learned without some groups, and their tasks; the prior itself without a column to group by.
 
     Every group is a fold of its own, or shares one of `folds` with others.
@@ -289,7 +293,7 @@ def held_out(
 
 
 def evaluate(
-    prior: Prior,
+    prior: AnyPrior,
     tasks: TaskSet,
     shots: Sequence[int] | None = None,
     *,
@@ -303,7 +307,7 @@ def evaluate(
 
     Parameters
     ----------
-    prior : Prior
+    prior : Prior or StructurePrior
         Used as it is, or (with `leave_out`) as the recipe that is learned anew without each group.
     tasks : TaskSet
     shots : sequence of int, optional
