@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from metasci.errors import InputError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StructureCalibration"]
 
-_SURPRISE = 3.3  # standard deviations: one in a thousand
+_SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,7 +145,7 @@ class StructureCalibration:
         structure = next(column.name for column in self.tasks.card.with_role("input") if column.kind)
         at = 0
         for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True):
-            far = ((values - before.mean).abs() > _SURPRISE * before.sd) & seen
+            far = ((values - before.mean).abs() > before.reach(_SURPRISE) * before.scale) & seen
             for row in far.nonzero()[:, 0].tolist():
                 member = tables.iloc[at + row]
                 known = f"{member['prior_lower']:.4g} to {member['prior_upper']:.4g} {model.output.unit}"
@@ -219,10 +218,10 @@ def _number(value: float) -> str:
 
 def _forecast(after: Outlook, before: Outlook, prior: StructurePrior, level: float) -> pd.DataFrame:
     """Median and interval of each member, after and before, in the output's unit."""
-    reach = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
     columns = {}
     for label, outlook in (("predicted", after), ("prior", before)):
+        reach = outlook.reach(level)
         ends = ("lower", "upper") if label == "predicted" else ("prior_lower", "prior_upper")
         for name, shift in ((label, 0.0), (ends[0], -reach), (ends[1], reach)):
-            columns[name] = prior.model.noise.unlink(outlook.mean + shift * outlook.sd).numpy()
+            columns[name] = prior.model.noise.unlink(outlook.mean + shift * outlook.scale).numpy()
     return pd.DataFrame(columns)

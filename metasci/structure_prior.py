@@ -36,26 +36,29 @@ if TYPE_CHECKING:
 
     from metasci.structure_calibration import StructureCalibration
 
-__all__ = ["FORMAT", "NormalForecast", "StructurePrior", "learn_structures"]
+__all__ = ["FORMAT", "StructurePrior", "StudentForecast", "learn_structures"]
 
 FORMAT = "metasci-structure-prior-1"
 
 
 @dataclass(frozen=True)
-class NormalForecast:
-    """Normal distributions of measurements on the noise's linked scale, (row, observation).
+class StudentForecast:
+    """Student distributions of measurements on the noise's linked scale, (row, observation).
 
     Attributes
     ----------
-    mean, sd, measured : Tensor
+    mean, scale, measured : Tensor
         The last in the output's unit.
+    freedom : Tensor, (row, 1)
+        Degrees of freedom; infinite for Gaussians.
     noise : Noise
-        Says the scale.
+        Says the scale on which they are.
     """
 
     mean: Tensor
-    sd: Tensor
+    scale: Tensor
     measured: Tensor
+    freedom: Tensor
     noise: Noise
 
     @property
@@ -65,8 +68,11 @@ class NormalForecast:
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """Central interval of a measurement."""
-        reach = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
-        return self.noise.unlink(self.mean - reach * self.sd), self.noise.unlink(self.mean + reach * self.sd)
+        from scipy.special import stdtrit
+
+        many = self.freedom.clamp(max=1e9).numpy()
+        reach = torch.as_tensor(stdtrit(many, 0.5 * (1.0 + level))) * self.scale
+        return self.noise.unlink(self.mean - reach), self.noise.unlink(self.mean + reach)
 
     def log_density(self) -> Tensor:
         """Log density of what was measured, in the output's unit."""
@@ -74,11 +80,12 @@ class NormalForecast:
             at = self.measured.detach().requires_grad_()
             linked = self.noise.link(at)
             (stretch,) = torch.autograd.grad(linked.sum(), at)
-        normal = torch.distributions.Normal(self.mean, self.sd, validate_args=False)
-        return normal.log_prob(linked.detach()) + stretch.abs().log()
+        many = self.freedom.clamp(max=1e9)
+        law = torch.distributions.StudentT(many, self.mean, self.scale, validate_args=False)
+        return law.log_prob(linked.detach()) + stretch.abs().log()
 
 
-Forecaster = Callable[[Batch, Tensor, Tensor], NormalForecast]
+Forecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,14 +183,15 @@ class StructurePrior:
         outlooks, noise = self.outlooks(tasks), self.model.noise
         there = there_of(tasks)
 
-        def by_prior(batch: Batch, support: Tensor, query: Tensor) -> NormalForecast:
-            mean, sd = torch.zeros_like(batch.output), torch.ones_like(batch.output)
+        def by_prior(batch: Batch, support: Tensor, query: Tensor) -> StudentForecast:
+            mean, scale = torch.zeros_like(batch.output), torch.ones_like(batch.output)
+            freedom = torch.ones_like(batch.output[:, :1])
             for row, name in enumerate(batch.names):
                 at = there[place[name]]
                 values = _linked(noise, batch.output[row, at], support[row, at])
                 after = outlooks[place[name]].given(support[row, at], values)
-                mean[row, at], sd[row, at] = after.mean, after.sd
-            return NormalForecast(mean, sd, _safe(batch.output, query), noise)
+                mean[row, at], scale[row, at], freedom[row] = after.mean, after.scale, after.freedom
+            return StudentForecast(mean, scale, _safe(batch.output, query), freedom, noise)
 
         made: dict[str, Forecaster] = {"prior": by_prior}
         if self.known is None:
@@ -194,7 +202,7 @@ class StructurePrior:
 
             def by_baseline(
                 batch: Batch, support: Tensor, query: Tensor, baseline: Any = baseline
-            ) -> NormalForecast:
+            ) -> StudentForecast:
                 mean, sd = torch.zeros_like(batch.output), torch.ones_like(batch.output)
                 for row, name in enumerate(batch.names):
                     at = there[place[name]]
@@ -202,7 +210,8 @@ class StructurePrior:
                     described = table[place[name]][at.numpy()]
                     centre, spread = baseline(described, values.numpy(), support[row, at].numpy())
                     mean[row, at], sd[row, at] = torch.as_tensor(centre), torch.as_tensor(spread)
-                return NormalForecast(mean, sd, _safe(batch.output, query), noise)
+                gaussian = torch.full_like(mean[:, :1], torch.inf)
+                return StudentForecast(mean, sd, _safe(batch.output, query), gaussian, noise)
 
             made[title] = by_baseline
         return made
@@ -345,6 +354,7 @@ def _check_state(state: State, path: Path) -> None:
         "descriptor_centre",
         "target_centre",
         "log/lengths",
+        "log/freedom",
     }
     for name in needed:
         if name not in state or not bool(torch.isfinite(state[name]).all()):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 import metasci as ms
 from metasci.errors import InputError
@@ -88,6 +89,29 @@ def test_density_of_a_left_out_group_is_the_conditional_gaussian() -> None:
     assert float(left_out_cost(covariance, target, groups)) == pytest.approx(expected, rel=1e-10)
 
 
+def test_students_density_of_a_left_out_group() -> None:
+    scale, target = torch.tensor([[2.0, 0.5], [0.5, 1.0]]).double(), torch.tensor([0.3, -1.2]).double()
+    whole = torch.eye(3).double()
+    whole[:2, :2] = scale  # the third point says nothing about the others
+    groups = [torch.tensor([0, 1]), torch.tensor([2])]
+    values = torch.cat([target, torch.zeros(1).double()])
+    said = 2 * left_out_cost(whole, values, groups, torch.tensor(5.0).double())
+    pair = stats.multivariate_t(np.zeros(2), scale.numpy(), df=5).logpdf(target.numpy())
+    assert float(said) == pytest.approx(-pair / 2 - stats.t(5).logpdf(0.0), rel=1e-10)
+    many = left_out_cost(whole, values, groups, torch.tensor(1e7).double())
+    assert float(many) == pytest.approx(float(left_out_cost(whole, values, groups)), rel=1e-5)
+
+
+def test_intervals_widen_where_a_family_surprises() -> None:
+    outlook = Outlook(torch.zeros(3).double(), torch.eye(3).double() + 0.2, 0.1, freedom=5.0)
+    seen = torch.tensor([True, True, False])
+    calm, wild = (outlook.given(seen, torch.tensor([v, -v, 0.0]).double()) for v in (0.3, 4.0))
+    assert float(calm.scale[2]) < float(outlook.scale[2]) < float(wild.scale[2])
+    assert calm.freedom == 7.0
+    assert outlook.reach(0.9) == pytest.approx(stats.t(5).ppf(0.95))
+    assert Outlook(outlook.mean, outlook.covariance, 0.1).reach(0.9) == pytest.approx(1.6449, abs=1e-4)
+
+
 def test_overlap_is_shared_over_united_parts() -> None:
     one = Points(torch.tensor([[2.0, 1.0, 0.0]]), torch.zeros(1, 0))
     other = Points(torch.tensor([[1.0, 1.0, 2.0]]), torch.zeros(1, 0))
@@ -151,7 +175,8 @@ def test_learning_repeats_to_the_bit_and_improves_the_objective() -> None:
         shared, own = _covariance(scaled, scaled, free, overlap(scaled, scaled))
         whole = shared + own * (group[:, None] == group[None]) + (2 * free["noise"]).exp() * torch.eye(20)
         target = (values - state["target_centre"]) / state["target_scale"]
-        return float(left_out_cost(whole, target, [(group == label).nonzero()[:, 0] for label in range(4)]))
+        parts = [(group == label).nonzero()[:, 0] for label in range(4)]
+        return float(left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp()))
 
     start, more = (GroupProcess(members=5, iterations=n).learn(points, values, group) for n in (1, 40))
     assert cost(more) < cost(start) - 0.1
@@ -257,7 +282,7 @@ def test_the_query_reaches_no_forecast(small: StructurePrior, families: ms.TaskS
     for name, forecaster in small.forecasters(families.select([1])).items():
         one, two = (forecaster(these, support, ~support) for these in (batch, moved))
         torch.testing.assert_close(one.mean, two.mean, msg=name)
-        torch.testing.assert_close(one.sd, two.sd, msg=name)
+        torch.testing.assert_close(one.scale, two.scale, msg=name)
 
 
 def test_evaluation_leaves_families_out_beside_baselines(small: StructurePrior, families: ms.TaskSet) -> None:

@@ -12,25 +12,28 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 
+from metasci import catalogue
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, evaluate
+from metasci.evaluation import Protocol, evaluate, with_enough_rows
 from metasci.io.cards import Card, Column
-from metasci.materials.properties import alloy_strength, phonon_peak
+from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
 from metasci.meta.group_process import GroupProcess
+from metasci.model import Model
 from metasci.structure_prior import StructurePrior, learn_structures
 from metasci.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["alloys", "crystals", "learn_alloys", "scores"]
+__all__ = ["ALLOYS", "CRYSTALS", "alloys", "crystals", "learn_alloys", "learn_boiling_points", "scores"]
 
-METHOD = GroupProcess(members=8, iterations=40)
+ALLOYS = GroupProcess(members=8, iterations=40)  # 150 systems, most of them small
+CRYSTALS = GroupProcess(members=40, iterations=40)  # 16 anions, all of them large
 _PROTOCOL = Protocol(support="random", shots=(0, 1, 3, 5, 10), query="rest", query_from=10, aggregate="mean")
 _ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C", "Si", "H")
 
@@ -116,9 +119,16 @@ def crystals() -> TaskSet:
     return TaskSet.from_frame(frame.sort_values("anion", kind="stable"), _CRYSTALS, model=phonon_peak)
 
 
-def learn_alloys(tasks: TaskSet) -> StructurePrior:
+def learn_alloys() -> StructurePrior:
     """The prior of yield strengths that ships."""
-    return learn_structures(alloy_strength, tasks, METHOD, name="alloy_strength")
+    return learn_structures(alloy_strength, alloys(), ALLOYS, name="alloy_strength")
+
+
+def learn_boiling_points() -> StructurePrior:
+    """The prior of boiling points that ships, from families with enough members."""
+    tasks = catalogue.dataset("boiling_points", model=boiling_point)
+    tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
+    return learn_structures(boiling_point, tasks, name="boiling_point")
 
 
 def scores(recipe: StructurePrior, tasks: TaskSet, folds: int, seeds: int = 5) -> pd.DataFrame:
@@ -185,13 +195,13 @@ def main(folder: Path | None = None) -> None:
     folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/families"))
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, tuple[pd.DataFrame, str]] = {}
-    cases: list[tuple[str, Any, TaskSet, int]] = [
-        ("Alloys, element systems left out", alloy_strength, alloys(), 5),
-        ("Crystals, anions left out", phonon_peak, crystals(), 5),
+    cases: list[tuple[str, Model, GroupProcess, TaskSet]] = [
+        ("Alloys, element systems left out", alloy_strength, ALLOYS, alloys()),
+        ("Crystals, anions left out", phonon_peak, CRYSTALS, crystals()),
     ]
-    for title, model, tasks, folds in cases:
-        recipe = StructurePrior("recipe", model, METHOD, {}, tasks.card)
-        table = scores(recipe, tasks, folds)
+    for title, model, method, tasks in cases:
+        recipe = StructurePrior("recipe", model, method, {}, tasks.card)
+        table = scores(recipe, tasks, folds=5)
         made[title] = (table, model.output.unit)
         judged = int((tasks.counts > 10).sum())
         print(f"{title}: {int(tasks.counts.sum())} members of {len(tasks)} families, {judged} of them judged")
