@@ -44,7 +44,7 @@ setup: $(VENV)/.installed  ## the environment in .venv
 $(VENV)/.installed: pyproject.toml $(filter-out /dev/null,$(CONSTRAINTS))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH_ARGS) torch
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[bayes,dev,docs,scale]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[bayes,dev,docs,materials,scale]"
 	@touch $@
 
 demo: setup  ## the main job: calibrate an alloy and a patient from a few measurements

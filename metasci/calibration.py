@@ -48,6 +48,9 @@ class Calibration:
     batch: Batch
     adapted: Adapted
 
+    files = ("calibration.nc", "parameters.csv", "predictions.csv", "report.html")
+    """What `save` writes."""
+
     def __repr__(self) -> str:
         return f"Calibration({len(self.tasks)} task(s) with the prior '{self.prior.name}')"
 

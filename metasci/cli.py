@@ -49,6 +49,7 @@ class StudyName(StrEnum):
 
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
+    families = "families"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
     learned_prior_against_posterior = "learned-prior-against-posterior"
@@ -135,7 +136,7 @@ def calibrate(
     else:
         typer.echo(fit.summary())
         if out is not None:
-            typer.echo(f"written to {out}: calibration.nc, parameters.csv, predictions.csv, report.html")
+            typer.echo(f"written to {out}: {', '.join(fit.files)}")
 
 
 @app.command()
@@ -252,10 +253,12 @@ def compare(
     """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
     from metasci.bayes.comparison import compare as run
     from metasci.bayes.comparison import summary
-    from metasci.prior import load
+    from metasci.prior import Prior, load
 
     _check_folder(out)
     recipe = load(prior)
+    if not isinstance(recipe, Prior):
+        raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
     dataset = run(
         recipe,
         _tasks(data, recipe),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+import typing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from metasci.meta.problem import Problem
 from metasci.predictive import predictive
 from metasci.prior import Prior
 from metasci.tasks import Batch, TaskSet
+
+if TYPE_CHECKING:
+    from metasci.structure_prior import StructurePrior
 
 __all__ = ["Protocol", "Score", "Split", "evaluate", "held_out", "split_tasks", "with_enough_rows"]
 
@@ -94,13 +98,33 @@ class Protocol:
         return replace(self, support=support, query=query or self.query)
 
 
+class Forecast(typing.Protocol):
+    """Predictive distributions of measurements, (task, observation)."""
+
+    @property
+    def median(self) -> Tensor:
+        """In the output's unit."""
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """Central interval of a measurement."""
+
+    def log_density(self) -> Tensor:
+        """Log density of what was measured."""
+
+
+AnyPrior = typing.TypeVar("AnyPrior", "Prior", "StructurePrior")
+Forecaster = Callable[[Batch, Tensor, Tensor], Forecast]
+"""Of a batch, its support and its query, (task, observation), to forecasts; only the support is looked at."""
+
+
 @dataclass(frozen=True)
 class Split:
-    """One division of some tasks: which task each row is, its support and its query, (row, observation)."""
+    """One division of some tasks: which task each row is, its support and query, (row, observation), and its draw."""
 
     task: Tensor
     support: Tensor
     query: Tensor
+    seed: tuple[int, ...] = ()
 
 
 def with_enough_rows(tasks: TaskSet, protocol: Protocol) -> tuple[TaskSet, list[str]]:
@@ -116,7 +140,7 @@ def split_tasks(mask: Tensor, shots: int, protocol: Protocol, seeds: int) -> Spl
     """
     repeats = seeds if protocol.support == "random" else 1
     longest = max(protocol.shots)
-    rows: list[tuple[int, Tensor, Tensor]] = []
+    rows: list[tuple[int, Tensor, Tensor, int]] = []
     for seed in range(repeats):
         for task in range(len(mask)):
             measured = mask[task].nonzero()[:, 0]
@@ -137,12 +161,12 @@ def split_tasks(mask: Tensor, shots: int, protocol: Protocol, seeds: int) -> Spl
             if rest and len(chosen) == shots:
                 support, query = torch.zeros_like(mask[task]), torch.zeros_like(mask[task])
                 support[chosen], query[rest] = True, True
-                rows.append((task, support, query))
+                rows.append((task, support, query, seed))
     if not rows:
         empty = mask[:0]
         return Split(torch.zeros(0, dtype=torch.long), empty, empty)
-    index, supports, queries = zip(*rows, strict=True)
-    return Split(torch.tensor(index), torch.stack(supports), torch.stack(queries))
+    index, supports, queries, drawn = zip(*rows, strict=True)
+    return Split(torch.tensor(index), torch.stack(supports), torch.stack(queries), drawn)
 
 
 def _skipped(protocol: Protocol) -> int:
@@ -173,6 +197,7 @@ class Score:
     covered: list[np.ndarray]
     density: list[np.ndarray]
     seconds: list[float]
+    seeds: list[int] = field(default_factory=list)
 
     def add(
         self,
@@ -222,6 +247,7 @@ class Score:
         return {
             "rmse": rmse,
             "mae": float(mae),
+            "mae_sd_over_seeds": self._spread(aggregate),
             "mdape": float(100.0 * np.median(np.abs(error))),
             "mdpe": float(100.0 * np.median(error)),
             "f20": float(100.0 * np.mean(np.abs(error) <= 0.2)),
@@ -233,10 +259,20 @@ class Score:
             "seconds_per_task": float(np.sum(self.seconds) / len(self.errors)),
         }
 
+    def _spread(self, aggregate: str) -> float:
+        """Standard deviation of the MAE between random choices of the support; zero where there was one."""
+        each = []
+        for seed in sorted(set(self.seeds)):
+            errors = [np.abs(e) for e, drawn in zip(self.errors, self.seeds, strict=True) if drawn == seed]
+            each.append(
+                np.mean(np.concatenate(errors) if aggregate == "pooled" else [e.mean() for e in errors])
+            )
+        return float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
+
 
 def held_out(
-    prior: Prior, tasks: TaskSet, group: str | None, folds: int | None = None, progress: bool = False
-) -> Iterator[tuple[Prior, TaskSet]]:
+    prior: AnyPrior, tasks: TaskSet, group: str | None, folds: int | None = None, progress: bool = False
+) -> Iterator[tuple[AnyPrior, TaskSet]]:
     """Each fold's prior, learned without some groups, and their tasks; the prior itself without a column to group by.
 
     Every group is a fold of its own, or shares one of `folds` with others.
@@ -260,7 +296,7 @@ def held_out(
 
 
 def evaluate(
-    prior: Prior,
+    prior: AnyPrior,
     tasks: TaskSet,
     shots: Sequence[int] | None = None,
     *,
@@ -274,7 +310,7 @@ def evaluate(
 
     Parameters
     ----------
-    prior : Prior
+    prior : Prior or StructurePrior
         Used as it is, or (with `leave_out`) as the recipe that is learned anew without each group.
     tasks : TaskSet
     shots : sequence of int, optional
@@ -308,12 +344,12 @@ def evaluate(
     folds = folds or protocol.folds
     scores: dict[tuple[str, int], Score] = {}
     for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
-        batch = fold_prior.batch(fold_tasks)
+        batch, forecasters = fold_prior.batch(fold_tasks), fold_prior.forecasters(fold_tasks)
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)
-            for name, method in _methods(fold_prior):
+            for name, forecaster in forecasters.items():
                 score = scores.setdefault((name, k), Score([], [], [], [], []))
-                _judge(score, method, fold_prior, batch, split)
+                _judge(score, forecaster, batch, split)
     results = [
         {"method": name, "shots": k, **scores[name, k].figures(protocol.aggregate)}
         for name in dict.fromkeys(name for name, _ in scores)
@@ -340,17 +376,24 @@ def evaluate(
     }
 
 
-Adapt = Callable[[Batch], Adapted]
+def equation_forecasters(prior: Prior) -> dict[str, Forecaster]:
+    """Ways to forecast tasks of an equation: its prior, what the prior says beforehand, and each task by itself."""
 
-
-def _methods(prior: Prior) -> list[tuple[str, Adapt]]:
     def start_only(batch: Batch) -> Adapted:
         return prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
 
     def least_squares(batch: Batch) -> Adapted:
         return per_task_least_squares(prior, batch)
 
-    return [("prior", prior.adapt), ("start only", start_only), ("per-task least squares", least_squares)]
+    def forecaster(adapt: Callable[[Batch], Adapted]) -> Forecaster:
+        def forecast(batch: Batch, support: Tensor, query: Tensor) -> Forecast:
+            adapted = adapt(batch.with_mask(support))
+            return predictive(Problem(prior.model, batch.with_mask(query)), adapted)
+
+        return forecast
+
+    ways = {"prior": prior.adapt, "start only": start_only, "per-task least squares": least_squares}
+    return {name: forecaster(adapt) for name, adapt in ways.items()}
 
 
 def per_task_least_squares(prior: Prior, batch: Batch) -> Adapted:
@@ -367,17 +410,17 @@ def per_task_least_squares(prior: Prior, batch: Batch) -> Adapted:
     )  # fmt: skip
 
 
-def _judge(score: Score, adapt: Adapt, prior: Prior, batch: Batch, split: Split) -> None:
+def _judge(score: Score, forecaster: Forecaster, batch: Batch, split: Split) -> None:
     if not len(split.task):
         return
     chosen = batch.select(split.task)
     began = time.perf_counter()
-    adapted = adapt(chosen.with_mask(split.support))
-    forecast = predictive(Problem(prior.model, chosen.with_mask(split.query)), adapted)
+    forecast = forecaster(chosen, split.support, split.query)
     median, (lower, upper) = forecast.median, forecast.interval(0.9)
     seconds = time.perf_counter() - began
     score.seconds.append(seconds)
     density = forecast.log_density()
+    score.seeds.extend(split.seed)
     for row, query in enumerate(split.query):
         of_query = [values[row, query] for values in (chosen.output, median, lower, upper, density)]
         limits = None if chosen.censored is None else chosen.censored[row, query]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
     from metasci.calibration import Calibration
+    from metasci.evaluation import Forecaster
+    from metasci.structure_prior import StructurePrior
 
 __all__ = ["Prior", "load", "meta_calibrate"]
 
@@ -242,6 +244,12 @@ class Prior:
         from metasci.many import calibrate_many
 
         return calibrate_many(self, data, level=level, chunk=chunk, out=out, client=client, progress=progress)
+
+    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+        """Ways to forecast some tasks from a few of their measurements: this prior, and what it is held against."""
+        from metasci.evaluation import equation_forecasters
+
+        return equation_forecasters(self)
 
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> Prior:
         """The same model and method learned anew from other tasks."""
@@ -476,8 +484,14 @@ def _options(method: Method) -> dict[str, Any]:
     return dataclasses.asdict(method)  # type: ignore[call-overload]
 
 
-def load(name: str | Path, model: Model | None = None) -> Prior:
+@overload
+def load(name: str | Path, model: Model) -> Prior: ...
+@overload
+def load(name: str | Path, model: None = None) -> Any: ...
+def load(name: str | Path, model: Model | None = None) -> Any:
     """A learned prior that ships with the package, by name, or one in a folder.
+
+    Of an equation it is a `Prior`, of a property of structures a `metasci.structure_prior.StructurePrior`.
 
     Raises
     ------
@@ -488,12 +502,21 @@ def load(name: str | Path, model: Model | None = None) -> Prior:
 
     folder = Path(name)
     if folder.is_dir() and (folder / "prior.json").exists():
-        return Prior.load(folder, model)
+        return _read(folder, model)
     if str(name) in names("models"):
-        return Prior.load(shipped("models") / str(name), model)
+        return _read(shipped("models") / str(name), model)
     raise InputError(
         f"there is no learned prior '{name}'; known are {', '.join(names('models'))}, or give its folder."
     )
+
+
+def _read(folder: Path, model: Model | None) -> Prior | StructurePrior:
+    """The prior in a folder, of the kind that its description says."""
+    from metasci import structure_prior
+
+    if structure_prior.FORMAT in (folder / "prior.json").read_text(encoding="utf-8")[:200]:
+        return structure_prior.StructurePrior.load(folder, model)
+    return Prior.load(folder, model)
 
 
 def meta_calibrate(

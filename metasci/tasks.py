@@ -169,7 +169,11 @@ class TaskSet:
             )
         task, observation = np.nonzero(present(ds, card))
         names = [*card.inputs, card.output.name]
-        measured = {name: ds[name].values[task, observation] for name in names}
+        measured: dict[str, Any] = {name: ds[name].values[task, observation] for name in names}
+        for name in names:
+            if card.column(name).kind:  # written out again
+                structures = np.array(self.structures(name), dtype=object)
+                measured[name] = structures[measured[name].astype(np.intp)]
         if (below := below_name(card)) in ds:
             measured[below] = ds[below].values[task, observation]
         parts.append(pd.DataFrame({"_": task, **measured}))
@@ -243,6 +247,11 @@ class TaskSet:
         if self.card.histories:
             keep["event"] = max(width(~np.isnan(dataset[name].values)) for name in self.card.histories)
         return replace(self, dataset=dataset.isel({dim: slice(size) for dim, size in keep.items()}))
+
+    def structures(self, name: str) -> list[str]:
+        """The different chemical structures of an input; its numbers are places in this list."""
+        stored = self.dataset[name].attrs.get("structures", [])
+        return [stored] if isinstance(stored, str) else [str(text) for text in stored]
 
     def groups(self, column: str) -> NDArray[Any]:
         """What a task or note column (by name or header), a covariate, or ``"task"`` says of each task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -27,9 +28,17 @@ def missing_data(name: str) -> str | None:
     return None
 
 
+_EXTRA = ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric")
+_OF_EXTRA = ("metasci.materials.", "metasci.structure_")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with a reason that names the data set, each test marked `needs_data("name")` that lacks it."""
+    """Skip, with a reason that names what is missing: data of `needs_data("name")`, libraries of doctests."""
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     for item in items:
+        if missing and isinstance(item, pytest.DoctestItem) and item.name.startswith(_OF_EXTRA):
+            reason = f"needs the extra metasci[materials]: {', '.join(missing)}"
+            item.add_marker(pytest.mark.skip(reason=reason))
         for marker in item.iter_markers("needs_data"):
             if reason := missing_data(*marker.args):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -20,7 +20,7 @@ PATIENT = "time [h],dose [mg/kg],weight [kg],concentration [mg/L]\n1,4.02,79.6,6
 WRITTEN = ["calibration.nc", "parameters.csv", "predictions.csv", "report.html"]
 KEYS = {"name", "unit", "estimate", "lower", "upper", "prior", "shrinkage"}
 SHOWN = {"method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task"}
-FIGURES = SHOWN | {"mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction"}
+FIGURES = SHOWN | {"mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction", "mae_sd_over_seeds"}
 
 
 class Ended(NamedTuple):

@@ -22,8 +22,8 @@ from metasci.model import find
 from metasci.prior import Prior, load, meta_calibrate
 from metasci.tasks import TaskSet
 
-FIGURES = ("rmse", "mae", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction", "coverage90",
-           "nlpd", "seconds_per_task")  # fmt: skip
+FIGURES = ("rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction",
+           "mdpe_of_prediction", "coverage90", "nlpd", "seconds_per_task")  # fmt: skip
 QUICK = GaussianPrior(iterations=3)
 
 

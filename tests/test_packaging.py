@@ -79,7 +79,10 @@ def test_external_data_are_what_the_card_says() -> None:
 
 @pytest.mark.skipif(not MODELS, reason="no learned prior is in models/ yet")
 def test_models_are_named_after_their_data() -> None:
-    assert {folder.name for folder in MODELS} <= {folder.name for folder in DATASETS}
+    known = {folder.name for folder in DATASETS}
+    for folder in MODELS:
+        data = json.loads((folder / "prior.json").read_text())["data"]
+        assert data["name"] in known or "external" in data, folder.name
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)

@@ -60,6 +60,8 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
     names = (*card.inputs, output)
     for name, values in zip(names, pack(observed, *names), strict=True):
         variables[name] = (("task", "observation"), values, _attrs(card, name, units))
+        if name in (structures := table.attrs.get("structures", {})):
+            variables[name][2]["structures"] = structures[name]
     below = below_name(card)
     if below in table:
         variables[below] = (("task", "observation"), pack(observed, below)[0], {"units": "1"})

@@ -46,6 +46,9 @@ class Column:
         Of the output: values at or below it are only known to lie below it.
     codes : mapping of str to float
         Numbers for the texts in a column of categories.
+    kind : str
+        Of an input that is a chemical structure and no number: how it is written, ``"smiles"``, ``"formula"`` or
+        ``"crystal"`` (see `metasci.materials.structures`). Its unit is ``"1"``.
     """
 
     header: str
@@ -56,6 +59,7 @@ class Column:
     at: str = ""
     limit: float | None = None
     codes: Mapping[str, float] = field(default_factory=dict)
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,8 +199,8 @@ class Card:
             if key in values:
                 values[key] = list(values[key])
         for column in values.get("columns", ()):
-            for key in ("limit", "codes"):
-                if column[key] in (None, {}):
+            for key in ("limit", "codes", "kind"):
+                if column[key] in (None, {}, ""):
                     del column[key]
         return values
 
@@ -257,6 +261,8 @@ def _check(card: Card) -> None:
             raise InputError(
                 f"{where} gives column '{column.header}' no unit (write \"1\" if dimensionless)."
             )
+        if column.kind and column.role != "input":
+            raise InputError(f"{where} gives column '{column.header}' a kind, which belongs to inputs only.")
         if column.role == "history" and column.at not in card.inputs:
             raise InputError(f"{where} has to say `at` which input column '{column.header}' is given.")
         if column.role == "event" and not (

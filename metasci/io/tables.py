@@ -113,6 +113,7 @@ def tidy(
     fault = Faults(where, {name: column.header for name, column in given.items()}, cells, frame.index)
 
     numbers: dict[str, NDArray[np.float64]] = {}
+    structures: dict[str, list[str]] = {}
     below = np.zeros(len(frame), dtype=bool)
     for column in card.columns:
         if column.role not in _QUANTITIES:
@@ -121,6 +122,11 @@ def tidy(
             numbers[column.name] = np.full(len(frame), np.nan)
             continue
         found = given[column.name]
+        if column.kind:
+            numbers[column.name], structures[column.name] = _numbered(
+                cells[column.name], column, partial(fault, column.name)
+            )
+            continue
         read = _coded(cells[column.name], column, partial(fault, column.name))
         if column.role == "output":
             read, below = _censored(read)
@@ -154,6 +160,7 @@ def tidy(
     table = table[kept]
     missing = [name for name in card.covariates if table[name].isna().any()]
     table.attrs = {"units": units, "missing_covariates": missing, "checksum": "", "rows": len(frame)}
+    table.attrs["structures"] = structures
     return table
 
 
@@ -282,6 +289,26 @@ def _coded(cells: pd.Series[Any], column: Column, fault: Callable[[int, str], In
         if text and text not in column.codes:
             raise fault(at, f"'{text}' is none of {', '.join(column.codes)}")
     return pd.Series([column.codes.get(text, np.nan) for text in texts], index=cells.index, dtype=float)
+
+
+def _numbered(
+    cells: pd.Series[Any], column: Column, fault: Callable[[int, str], InputError]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Chemical structures: for each cell the place of its structure in a list of different ones, and that list."""
+    from metasci.materials.structures import canonical
+
+    places: dict[str, int] = {}
+    numbers = np.full(len(cells), np.nan)
+    for at, cell in enumerate(cells):
+        text = _text(cell)
+        if not text:
+            continue
+        try:
+            structure = canonical(column.kind, text)
+        except InputError as error:
+            raise fault(at, str(error).removesuffix(".")) from None
+        numbers[at] = places.setdefault(structure, len(places))
+    return numbers, list(places)
 
 
 def _censored(cells: pd.Series[Any]) -> tuple[pd.Series[Any], NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from metasci.evaluation import Protocol, with_enough_rows
 from metasci.meta import GaussianPrior, Method
 from metasci.model import find
 from metasci.prior import Prior, meta_calibrate
+from metasci.studies.families import learn_alloys, learn_boiling_points
 
 __all__ = ["RECIPES", "Recipe", "learn_recipe"]
 
@@ -76,6 +77,14 @@ def main() -> None:
             continue
         prior.save(folder / recipe.data)
         print(f"{recipe.data}: learned from {prior.training['tasks']} tasks in {prior.training['seconds']} s")
+    for learn_families in (learn_boiling_points, learn_alloys):
+        try:
+            families = learn_families()
+        except InputError as error:
+            print(f"{learn_families.__name__}: skipped, {error}")
+            continue
+        families.save(folder / families.name)
+        print(f"{families.name}: learned from {families.training['tasks']} families")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Materials: structures as inputs, properties of families, graphs and graph networks; the extra ``materials``."""

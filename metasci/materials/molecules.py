@@ -1,0 +1,81 @@
+"""Molecules written as SMILES: parts, descriptors and graphs, by rdkit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from metasci.errors import InputError
+from metasci.materials.structures import Features, needs
+
+__all__ = ["DESCRIPTORS", "canonical", "features", "molecule_of"]
+
+DESCRIPTORS = (
+    "MolWt", "HeavyAtomCount", "TPSA", "MolLogP", "MolMR", "LabuteASA", "Chi0v", "Chi1v", "Chi2v", "Chi3v",
+    "Kappa1", "Kappa2", "Kappa3", "NumHDonors", "NumHAcceptors", "BalabanJ", "RingCount", "NumRotatableBonds",
+    "FractionCSP3", "HallKierAlpha", "MaxAbsPartialCharge", "MinPartialCharge", "MaxPartialCharge",
+    "NumAromaticRings", "MaxEStateIndex", "MinEStateIndex",
+)  # fmt: skip
+"""Of size, shape, polarity and charge, by rdkit's names; of the first with a logarithm below, that too."""
+
+_LOGARITHMS = ("MolWt", "HeavyAtomCount", "LabuteASA", "MolMR")
+_PARTS = 512
+
+
+def canonical(text: str) -> str:
+    """The canonical SMILES of one molecule.
+
+    Examples
+    --------
+    >>> canonical("OCC")
+    'CCO'
+    >>> canonical("C1CC")
+    Traceback (most recent call last):
+    metasci.errors.InputError: 'C1CC' is not a SMILES that can be read.
+    """
+    chem = needs("rdkit.Chem")
+    molecule = molecule_of(text)
+    if len(chem.GetMolFrags(molecule)) > 1:
+        raise InputError(f"'{text}' is of several molecules; give one.")
+    return str(chem.MolToSmiles(molecule))
+
+
+def features(texts: Sequence[str]) -> Features:
+    """Counts of atoms with their neighbours (Morgan environments of radius 0 and 1, folded), and descriptors.
+
+    Source of the counts: Rogers and Hahn, J Chem Inf Model 50 (2010) 742.
+
+    Examples
+    --------
+    >>> described = features(["CCO", "CCCO"])
+    >>> described.counts.shape, described.counts.sum(1).tolist(), round(float(described.descriptors[0, 0]), 2)
+    ((2, 512), [6.0, 8.0], 46.07)
+    """
+    generator = needs("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(radius=1, fpSize=_PARTS)
+    known = dict(needs("rdkit.Chem.Descriptors")._descList)
+    counts = np.zeros((len(texts), _PARTS))
+    whole = np.zeros((len(texts), len(DESCRIPTORS) + len(_LOGARITHMS)))
+    for row, text in enumerate(texts):
+        molecule = molecule_of(text)
+        for part, count in generator.GetCountFingerprint(molecule).GetNonzeroElements().items():
+            counts[row, part] = count
+        values = {name: float(known[name](molecule)) for name in DESCRIPTORS}
+        whole[row] = [*values.values(), *(np.log1p(values[name]) for name in _LOGARITHMS)]
+    return Features(counts, np.nan_to_num(np.clip(whole, -1e6, 1e6)))
+
+
+@functools.lru_cache(maxsize=10_000)
+def molecule_of(text: str) -> Any:
+    """The molecule of a SMILES; rdkit's own complaints are not printed."""
+    chem, log = needs("rdkit.Chem"), needs("rdkit.RDLogger")
+    log.DisableLog("rdApp.*")
+    try:
+        molecule = chem.MolFromSmiles(text)
+    finally:
+        log.EnableLog("rdApp.error")
+    if molecule is None or not molecule.GetNumAtoms():
+        raise InputError(f"'{text}' is not a SMILES that can be read.")
+    return molecule

@@ -1,0 +1,63 @@
+"""Properties of materials: what is measured, on which kind of structure, under which conditions.
+
+How a property follows from structure is not written down as an equation but learned whole (`metasci.structure_prior`);
+so these models have no parameters. They say names, units and noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metasci.errors import InputError
+from metasci.model import Input, Model, Output
+from metasci.noise import Additive, LogNormal, Noise
+from metasci.parameters import ParameterSpace
+
+__all__ = ["PROPERTIES", "alloy_strength", "boiling_point", "phonon_peak", "property_of"]
+
+
+def property_of(
+    structure: str,
+    output: Output,
+    noise: Noise,
+    conditions: Mapping[str, Input] | None = None,
+    description: str = "",
+) -> Model:
+    """A property of structures.
+
+    Parameters
+    ----------
+    structure : str
+        The input that is a structure; data cards say how it is written.
+    output : Output
+    noise : Noise
+        The scale on which it is Gaussian is the one on which the property is learned.
+    conditions : mapping of str to Input
+        What else the property depends on.
+    description : str
+    """
+    name = f"materials.{output.name}"
+
+    def learned(**inputs: Any) -> Any:
+        raise InputError(f"'{name}' has no equation: load or learn a prior of it, and calibrate that.")
+
+    inputs = {structure: Input("1"), **(conditions or {})}
+    return Model(name, learned, inputs, output, ParameterSpace(()), noise, description=description)
+
+
+boiling_point = property_of(
+    "molecule", Output("boiling_point", "K", "boiling point"), Additive((10.0,)),
+    description="Normal boiling point of a molecule.",
+)  # fmt: skip
+alloy_strength = property_of(
+    "alloy", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    {"temperature": Input("K", lower=0.0)}, "Yield strength of an alloy at a temperature.",
+)  # fmt: skip
+phonon_peak = property_of(
+    "crystal", Output("phonon_peak", "1/cm", "last phonon peak"), LogNormal((0.1,)),
+    description="Highest peak of a crystal's phonon density of states.",
+)  # fmt: skip
+
+PROPERTIES: dict[str, Model] = {model.name: model for model in (boiling_point, alloy_strength, phonon_peak)}
+"""By name, as cards and priors call them."""

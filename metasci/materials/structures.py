@@ -1,0 +1,76 @@
+"""Chemical structures as texts: what kinds there are, whether a text is one, and its numbers.
+
+A kind of text is a name and a module that knows it: SMILES (`metasci.materials.molecules`), a composition formula
+(`compositions`), a crystal (`crystals`). Each has `canonical`, which checks a text, and `features` of many.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metasci.errors import InputError
+
+__all__ = ["KINDS", "Features", "canonical", "features"]
+
+KINDS = {"smiles": "molecules", "formula": "compositions", "crystal": "crystals"}
+
+
+@dataclass(frozen=True)
+class Features:
+    """Numbers that describe structures.
+
+    Attributes
+    ----------
+    counts : ndarray, (structure, kind of part)
+        How often, or in which fraction, each kind of part occurs; never negative.
+    descriptors : ndarray, (structure, descriptor)
+        Quantities of the whole.
+    """
+
+    counts: NDArray[np.float64]
+    descriptors: NDArray[np.float64]
+
+
+def canonical(kind: str, text: str) -> str:
+    """The text of a structure in the one form that it has here.
+
+    Raises
+    ------
+    InputError
+        If it is none; the sentence says why.
+
+    Examples
+    --------
+    >>> canonical("formula", "Ni Ti")
+    'NiTi'
+    """
+    checked: str = _module(kind).canonical(text)
+    return checked
+
+
+def features(kind: str, texts: Sequence[str]) -> Features:
+    """Describe structures that `canonical` has checked."""
+    described: Features = _module(kind).features(texts)
+    return described
+
+
+def _module(kind: str) -> Any:
+    if kind not in KINDS:
+        raise InputError(f"there is no kind of structure '{kind}'; known are {', '.join(KINDS)}.")
+    return importlib.import_module(f"metasci.materials.{KINDS[kind]}")
+
+
+def needs(library: str) -> Any:
+    """A library of the extra, or a sentence that says how to get it."""
+    try:
+        return importlib.import_module(library)
+    except ImportError:
+        raise InputError(
+            f"chemical structures need the library '{library.partition('.')[0]}': install metasci[materials]."
+        ) from None

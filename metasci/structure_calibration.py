@@ -1,0 +1,227 @@
+"""The result of calibrating families: every member's property with its interval, measured or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.meta.group_process import Outlook
+from metasci.meta.training import write_atomically
+from metasci.tasks import Batch, TaskSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from metasci.structure_prior import StructurePrior
+
+__all__ = ["StructureCalibration"]
+
+_SURPRISE = 0.999  # probability of a measurement that is nearer
+
+
+@dataclass(frozen=True, repr=False)
+class StructureCalibration:
+    """Calibrated families.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"smiles": ["CCCCC=O", "CCCCCC=O", "CCCCCCCC=O"], "boiling_point [degC]": [103, 131, None]})
+    >>> fit = ms.load("boiling_point").calibrate(rows)
+    >>> list(fit.predictions.columns)
+    ['task', 'molecule', 'boiling_point', 'predicted', 'lower', 'upper', 'prior', 'prior_lower', 'prior_upper']
+    """
+
+    prior: StructurePrior
+    tasks: TaskSet
+    batch: Batch
+    outlooks: tuple[Outlook, ...]
+
+    files = ("predictions.csv", "report.html")
+    """What `save` writes."""
+
+    def __repr__(self) -> str:
+        return f"StructureCalibration({len(self.tasks)} families with the prior '{self.prior.name}')"
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """All members with 90 % intervals; see `table`."""
+        return self.table()
+
+    def table(self, level: float = 0.9) -> pd.DataFrame:
+        """Every member of every family: what was measured, what is predicted, and what the prior alone said.
+
+        Intervals are of a measurement. For a measured member they say what a second measurement would give.
+        """
+        frame = self.tasks.to_frame()
+        rows = [
+            _forecast(after, before, self.prior, level)
+            for after, before in zip(self._after, self.outlooks, strict=True)
+        ]
+        return pd.concat([frame, pd.concat(rows, ignore_index=True)], axis=1)
+
+    @cached_property
+    def _after(self) -> tuple[Outlook, ...]:
+        return tuple(
+            before.given(seen, values)
+            for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True)
+        )
+
+    @cached_property
+    def _seen(self) -> list[Tensor]:
+        from metasci.structure_prior import there_of
+
+        return [mask[there] for mask, there in zip(self.batch.mask, there_of(self.tasks), strict=True)]
+
+    @cached_property
+    def _values(self) -> list[Tensor]:
+        from metasci.structure_prior import _linked, there_of
+
+        places = there_of(self.tasks)
+        return [
+            _linked(self.prior.model.noise, output[there], seen)
+            for output, there, seen in zip(self.batch.output, places, self._seen, strict=True)
+        ]
+
+    def predict(
+        self, structures: Sequence[str], family: str | None = None, level: float = 0.9, **conditions: Any
+    ) -> pd.DataFrame:
+        """Predict further members.
+
+        Parameters
+        ----------
+        structures : sequence of str
+            Written as in the data, such as SMILES.
+        family : str, optional
+            Which calibrated family they belong to; may be left out where there is one.
+        level : float
+        **conditions
+            Numbers in the model's units, one for all or one for each structure.
+
+        Examples
+        --------
+        >>> import metasci as ms
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({"smiles": ["CCCCC=O", "CCCCCC=O"], "boiling_point [degC]": [103, 131]})
+        >>> fit = ms.load("boiling_point").calibrate(rows)
+        >>> fit.predict(["CCCCCCC=O"])["predicted"].between(420, 432).tolist()
+        [True]
+        """
+        names = self.batch.names
+        if family is None and len(names) > 1:
+            raise InputError(f"say which family the structures belong to: {', '.join(names)}.")
+        if family is not None and family not in names:
+            raise InputError(f"there is no calibrated family '{family}'; there are {', '.join(names)}.")
+        card, place = self.tasks.card, names.index(family) if family else 0
+        output = card.output
+        structure = next(column.name for column in card.with_role("input") if column.kind)
+        for name in self.prior.model.inputs:
+            if name != structure and name not in conditions:
+                raise InputError(f"say at which {name} ({self.prior.model.inputs[name].unit}) to predict.")
+        units = {output.name: output.unit} | {n: m.unit for n, m in self.prior.model.inputs.items()}
+        old = self.tasks.select([place]).to_frame()
+        new = pd.DataFrame({structure: list(structures), **conditions})
+        wanted = [*self.prior.model.inputs, output.name]
+        both = pd.concat([old[[name for name in wanted if name in old]], new], ignore_index=True)[wanted]
+        both.attrs["units"] = units | dict(old.attrs["units"])
+        again = self.prior.calibrate(both)
+        made = replace(again, batch=replace(again.batch, names=(names[place],))).table(level)
+        return made.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a reader has to know: measured members that the prior holds to be next to impossible."""
+        found = []
+        model, tables = self.prior.model, self.predictions
+        structure = next(column.name for column in self.tasks.card.with_role("input") if column.kind)
+        at = 0
+        for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True):
+            far = ((values - before.mean).abs() > before.reach(_SURPRISE) * before.scale) & seen
+            for row in far.nonzero()[:, 0].tolist():
+                member = tables.iloc[at + row]
+                known = f"{member['prior_lower']:.4g} to {member['prior_upper']:.4g} {model.output.unit}"
+                found.append(
+                    f"{member[structure]}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
+                    f"prior expects ({known}); check its unit and structure."
+                )
+            at += len(seen)
+        return found
+
+    def summary(self, level: float = 0.9) -> str:
+        """All members as a table to read, with warnings below."""
+        lines, table = [], self.table(level)
+        output = self.prior.model.output
+        conditions = list(self.prior.model.inputs)
+        for (task, rows), seen in zip(table.groupby("task", sort=False), self._seen, strict=True):
+            count = int(seen.sum())
+            lines.append(
+                f"{task}: {self.prior.model.name} in {output.unit}, {count} of {len(rows)} members measured"
+            )
+            shown = pd.DataFrame({name: rows[name] for name in conditions})
+            shown["measured"] = [_number(value) for value in rows[output.name]]
+            shown["predicted"] = [_number(value) for value in rows["predicted"]]
+            shown[f"{100 * level:.0f} % interval"] = [
+                f"{_number(low)} to {_number(high)}"
+                for low, high in zip(rows["lower"], rows["upper"], strict=True)
+            ]
+            shown["prior alone"] = [_number(value) for value in rows["prior"]]
+            text = shown.to_string(index=False)
+            lines += [f"  {line}" for line in text.splitlines()]
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def to_json(self, level: float = 0.9) -> dict[str, Any]:
+        """Predictions and warnings as plain numbers and text."""
+        rows = self.table(level).astype(object)
+        return {
+            "prior": self.prior.name,
+            "model": self.prior.model.name,
+            "unit": self.prior.model.output.unit,
+            "tasks": list(self.batch.names),
+            "predictions": rows.where(rows.notna(), None).to_dict("records"),
+            "warnings": self.warnings,
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``predictions.csv`` and ``report.html`` into a folder."""
+        folder = Path(folder)
+        write_atomically(folder / "predictions.csv", self.table().to_csv(index=False).encode())
+        self.report(folder / "report.html")
+        return folder
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained HTML report."""
+        from metasci.report.structures import structure_report
+
+        write_atomically(Path(path), structure_report(self).encode())
+        return Path(path)
+
+    def plot(self) -> Figure:
+        """Members in order of their prediction, with intervals, measurements and what the prior alone said."""
+        from metasci.report.structures import members_figure
+
+        return members_figure(self)
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.4g}"
+
+
+def _forecast(after: Outlook, before: Outlook, prior: StructurePrior, level: float) -> pd.DataFrame:
+    """Median and interval of each member, after and before, in the output's unit."""
+    columns = {}
+    for label, outlook in (("predicted", after), ("prior", before)):
+        reach = outlook.reach(level)
+        ends = ("lower", "upper") if label == "predicted" else ("prior_lower", "prior_upper")
+        for name, shift in ((label, 0.0), (ends[0], -reach), (ends[1], reach)):
+            columns[name] = prior.model.noise.unlink(outlook.mean + shift * outlook.scale).numpy()
+    return pd.DataFrame(columns)

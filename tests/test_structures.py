@@ -1,0 +1,323 @@
+"""Families of materials: structures at the door, the process over families, calibration, evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+import metasci as ms
+from metasci.errors import InputError
+from metasci.evaluation import evaluate
+from metasci.materials.baselines import Known, baselines
+from metasci.materials.properties import boiling_point
+from metasci.materials.structures import canonical, features
+from metasci.meta.group_process import (
+    GroupProcess,
+    Outlook,
+    Points,
+    _covariance,
+    _free,
+    left_out_cost,
+    overlap,
+)
+from metasci.structure_prior import StructurePrior, learn_structures
+
+pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
+pytest.importorskip("sklearn", reason="needs the extra metasci[materials]: scikit-learn")
+
+ALDEHYDES = pd.DataFrame(
+    {
+        "smiles": ["CCCCC=O", "C(CCCCC)=O", "CC(C)C=O", "CCCCCCC=O"],
+        "boiling_point [degC]": [103.0, 131.0, 64.0, np.nan],
+    }
+)
+
+
+def toy(groups: int = 4, each: int = 5) -> tuple[Points, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    points = Points(
+        torch.randint(0, 4, (groups * each, 6), generator=generator).double(),
+        torch.randn(groups * each, 3, generator=generator, dtype=torch.float64),
+    )
+    group = torch.arange(groups).repeat_interleave(each)
+    values = 300.0 + 20.0 * points.descriptors[:, 0] + 10.0 * group + points.counts[:, 1]
+    return points, values, group
+
+
+@pytest.fixture(scope="module")
+def families() -> ms.TaskSet:
+    tasks = ms.dataset("boiling_points", model=boiling_point)
+    names = [
+        "aliphatic nitrile",
+        "aliphatic aldehyde",
+        "aliphatic thiol",
+        "aliphatic iodide",
+        "aliphatic acid",
+    ]
+    rows = tasks.select(names).to_frame().groupby("task").head(16)
+    rows = rows.drop(columns=[name for name in ("task", "CAS") if name in rows])
+    return ms.TaskSet.from_frame(rows.rename(columns={"boiling_point": "boiling_point [K]"}), tasks.card)
+
+
+@pytest.fixture(scope="module")
+def small(families: ms.TaskSet) -> StructurePrior:
+    return learn_structures(boiling_point, families, GroupProcess(members=8, iterations=15))
+
+
+def test_density_of_a_left_out_group_is_the_conditional_gaussian() -> None:
+    generator = torch.Generator().manual_seed(1)
+    root = torch.randn(7, 7, generator=generator, dtype=torch.float64)
+    covariance, target = (
+        root @ root.T + torch.eye(7),
+        torch.randn(7, generator=generator, dtype=torch.float64),
+    )
+    groups = [torch.tensor([0, 3]), torch.tensor([1, 2, 6]), torch.tensor([4, 5])]
+    expected = 0.0
+    for index in groups:
+        rest = torch.tensor([at for at in range(7) if at not in index])
+        pull = covariance[index][:, rest] @ torch.linalg.inv(covariance[rest][:, rest])
+        law = torch.distributions.MultivariateNormal(
+            pull @ target[rest], covariance[index][:, index] - pull @ covariance[rest][:, index]
+        )
+        expected -= float(law.log_prob(target[index])) / len(index) / len(groups)
+    assert float(left_out_cost(covariance, target, groups)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_students_density_of_a_left_out_group() -> None:
+    scale, target = torch.tensor([[2.0, 0.5], [0.5, 1.0]]).double(), torch.tensor([0.3, -1.2]).double()
+    whole = torch.eye(3).double()
+    whole[:2, :2] = scale  # the third point says nothing about the others
+    groups = [torch.tensor([0, 1]), torch.tensor([2])]
+    values = torch.cat([target, torch.zeros(1).double()])
+    said = 2 * left_out_cost(whole, values, groups, torch.tensor(5.0).double())
+    pair = stats.multivariate_t(np.zeros(2), scale.numpy(), df=5).logpdf(target.numpy())
+    assert float(said) == pytest.approx(-pair / 2 - stats.t(5).logpdf(0.0), rel=1e-10)
+    many = left_out_cost(whole, values, groups, torch.tensor(1e7).double())
+    assert float(many) == pytest.approx(float(left_out_cost(whole, values, groups)), rel=1e-5)
+
+
+def test_intervals_widen_where_a_family_surprises() -> None:
+    outlook = Outlook(torch.zeros(3).double(), torch.eye(3).double() + 0.2, 0.1, freedom=5.0)
+    seen = torch.tensor([True, True, False])
+    calm, wild = (outlook.given(seen, torch.tensor([v, -v, 0.0]).double()) for v in (0.3, 4.0))
+    assert float(calm.scale[2]) < float(outlook.scale[2]) < float(wild.scale[2])
+    assert calm.freedom == 7.0
+    assert outlook.reach(0.9) == pytest.approx(stats.t(5).ppf(0.95))
+    assert Outlook(outlook.mean, outlook.covariance, 0.1).reach(0.9) == pytest.approx(1.6449, abs=1e-4)
+
+
+def test_overlap_is_shared_over_united_parts() -> None:
+    one = Points(torch.tensor([[2.0, 1.0, 0.0]]), torch.zeros(1, 0))
+    other = Points(torch.tensor([[1.0, 1.0, 2.0]]), torch.zeros(1, 0))
+    assert float(overlap(one, other)) == pytest.approx(2.0 / 5.0)
+
+
+def test_with_all_members_the_outlook_is_the_exact_posterior() -> None:
+    points, values, group = toy()
+    state = GroupProcess(members=5, iterations=5).learn(points, values, group)
+    new = Points(points.counts[:4].flip(1), points.descriptors[:4] + 0.3)
+    said = GroupProcess().outlook(new, state)
+
+    def scaled(these: Points) -> Points:
+        return Points(
+            these.counts, (these.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
+        )
+
+    old, here, free = scaled(points), scaled(new), _free(state)
+    noise = float((2.0 * free["noise"]).exp()) + 1e-6
+    shared, own = _covariance(old, old, free, overlap(old, old))
+    whole = shared + own * (group[:, None] == group[None]) + noise * torch.eye(20)
+    across = _covariance(here, old, free, overlap(here, old))[0]
+    among, alone = _covariance(here, here, free, overlap(here, here))
+    pull = across @ torch.linalg.inv(whole)
+    size, centre = state["target_scale"], state["target_centre"]
+    mean = centre + size * (pull @ ((values - centre) / size))
+    torch.testing.assert_close(said.mean, mean, rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(
+        said.covariance, size**2 * (among + alone - pull @ across.T), rtol=1e-3, atol=1e-3 * float(size**2)
+    )
+
+
+def test_measurements_one_by_one_or_together_say_the_same() -> None:
+    points, values, group = toy()
+    method = GroupProcess(members=5, iterations=5)
+    before = method.outlook(
+        points.select(group == 0), method.learn(points.select(group > 0), values[group > 0], group[group > 0])
+    )
+    both = torch.tensor([True, False, True, False, False])
+    one, two = both.clone(), both.clone()
+    one[2], two[0] = False, False
+    at_once = before.given(both, values[:5])
+    in_turn = before.given(one, values[:5]).given(two, values[:5])
+    torch.testing.assert_close(at_once.mean, in_turn.mean)
+    torch.testing.assert_close(at_once.covariance, in_turn.covariance)
+    assert before.given(torch.zeros(5, dtype=torch.bool), values[:5]) is before
+
+
+def test_learning_repeats_to_the_bit_and_improves_the_objective() -> None:
+    points, values, group = toy()
+    first, second = (
+        GroupProcess(members=4, iterations=8).learn(points, values, group, seed=3) for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+    def cost(state: dict[str, torch.Tensor]) -> float:
+        free = _free(state)
+        scaled = Points(
+            points.counts, (points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
+        )
+        shared, own = _covariance(scaled, scaled, free, overlap(scaled, scaled))
+        whole = shared + own * (group[:, None] == group[None]) + (2 * free["noise"]).exp() * torch.eye(20)
+        target = (values - state["target_centre"]) / state["target_scale"]
+        parts = [(group == label).nonzero()[:, 0] for label in range(4)]
+        return float(left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp()))
+
+    start, more = (GroupProcess(members=5, iterations=n).learn(points, values, group) for n in (1, 40))
+    assert cost(more) < cost(start) - 0.1
+
+
+def test_structures_are_numbered_and_written_out_again(families: ms.TaskSet) -> None:
+    frame = families.to_frame()
+    assert frame["molecule"].str.len().min() >= 2
+    index = families.dataset["molecule"].values
+    task, place = np.argwhere(~np.isnan(index))[5]
+    assert families.structures("molecule")[int(index[task, place])] == frame["molecule"][5]
+
+
+def test_tasks_with_structures_come_back_from_netcdf(families: ms.TaskSet, tmp_path: Path) -> None:
+    again = ms.TaskSet.from_netcdf(families.select([1]).to_netcdf(tmp_path / "a.nc"))
+    pd.testing.assert_frame_equal(again.to_frame(), families.select([1]).to_frame())
+
+
+def test_two_spellings_are_one_molecule() -> None:
+    assert canonical("smiles", "OCC") == canonical("smiles", "C(C)O")
+    with pytest.raises(InputError, match="several molecules"):
+        canonical("smiles", "CC.O")
+    counts = features("smiles", ["CCO"]).counts
+    assert counts.sum() == 6  # three atoms, each with itself and with its neighbours
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("CCCC(CC=O", "row 3.*'CCCC\\(CC=O' is not a SMILES"), ("", "row 3.*the cell is empty")],
+)
+def test_a_row_that_is_no_molecule_is_named(
+    small: StructurePrior, tmp_path: Path, text: str, says: str
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"smiles,boiling_point [degC]\nCCCCC=O,103\n{text},131\n")
+    with pytest.raises(InputError, match=f"mine.csv, column 'smiles', {says}"):
+        small.calibrate(path)
+
+
+def test_units_are_converted_and_unmeasured_members_predicted(small: StructurePrior) -> None:
+    kelvin = ALDEHYDES.rename(columns={"boiling_point [degC]": "boiling_point [K]"})
+    kelvin["boiling_point [K]"] += 273.15
+    celsius, other = small.calibrate(ALDEHYDES), small.calibrate(kelvin)
+    pd.testing.assert_frame_equal(celsius.predictions, other.predictions)
+    rows = celsius.predictions
+    assert rows["predicted"].notna().all()
+    assert np.isnan(rows["boiling_point"].iloc[3])
+    width = rows["upper"] - rows["lower"]
+    assert (width < rows["prior_upper"] - rows["prior_lower"]).all()
+    assert width.iloc[3] == width.max()
+    assert rows["predicted"].iloc[3] == pytest.approx(426.0, abs=15.0)
+
+
+def test_further_members_are_predicted_as_if_they_stood_in_the_file(small: StructurePrior) -> None:
+    fit = small.calibrate(ALDEHYDES.iloc[:3])
+    more = fit.predict(["CCCCCCC=O"])
+    whole = small.calibrate(ALDEHYDES).predictions
+    assert more["predicted"].iloc[0] == pytest.approx(whole["predicted"].iloc[3])
+    assert more["upper"].iloc[0] == pytest.approx(whole["upper"].iloc[3])
+    with pytest.raises(InputError, match="no calibrated family 'x'"):
+        fit.predict(["CCO"], family="x")
+
+
+def test_an_impossible_value_is_warned_of(small: StructurePrior) -> None:
+    wrong = ALDEHYDES.assign(**{"boiling_point [degC]": [103.0, 131.0, 640.0, np.nan]})
+    assert any(
+        "CC(C)C=O" in warning and "far outside" in warning for warning in small.calibrate(wrong).warnings
+    )
+    assert small.calibrate(ALDEHYDES).warnings == []
+
+
+def test_a_prior_is_saved_and_loaded(small: StructurePrior, tmp_path: Path) -> None:
+    again = ms.load(small.save(tmp_path / "own"))
+    assert isinstance(again, StructurePrior)
+    said, saved = small.calibrate(ALDEHYDES).predictions, again.calibrate(ALDEHYDES).predictions
+    np.testing.assert_allclose(said["predicted"], saved["predicted"], atol=0.2)  # saved in single precision
+    np.testing.assert_allclose(said["upper"], saved["upper"], atol=0.5)
+    (tmp_path / "own" / "prior.json").write_text(json.dumps({"format": "metasci-structure-prior-1"}))
+    with pytest.raises(InputError, match="not the description"):
+        ms.load(tmp_path / "own")
+
+
+def test_results_are_written(small: StructurePrior, tmp_path: Path) -> None:
+    fit = small.calibrate(ALDEHYDES)
+    fit.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(fit.files)
+    assert "CCCCCCC=O" in (tmp_path / "report.html").read_text()
+    assert "3 of 4 members measured" in fit.summary()
+    assert fit.to_json()["predictions"][3]["boiling_point"] is None
+
+
+def test_the_query_reaches_no_forecast(small: StructurePrior, families: ms.TaskSet) -> None:
+    batch = small.batch(families.select([1]))
+    support = torch.zeros_like(batch.mask)
+    support[:, :5] = True
+    moved = type(batch)(
+        batch.inputs,
+        torch.where(support, batch.output, batch.output + 50.0),
+        batch.mask,
+        batch.covariates,
+        batch.names,
+    )
+    for name, forecaster in small.forecasters(families.select([1])).items():
+        one, two = (forecaster(these, support, ~support) for these in (batch, moved))
+        torch.testing.assert_close(one.mean, two.mean, msg=name)
+        torch.testing.assert_close(one.scale, two.scale, msg=name)
+
+
+def test_evaluation_leaves_families_out_beside_baselines(small: StructurePrior, families: ms.TaskSet) -> None:
+    result = evaluate(small, families, (0, 5), leave_out="family", folds=2, seeds=3)
+    mae = {(row["method"], row["shots"]): row["mae"] for row in result["results"]}
+    assert {method for method, _ in mae} == {
+        "prior", "family mean", "ridge from scratch", "gradient boosting", "gradient boosting, shrunken offset",
+    }  # fmt: skip
+    assert mae["prior", 5] < mae["family mean", 5]
+    assert mae["prior", 5] < mae["prior", 0]
+    assert mae["gradient boosting", 5] == mae["gradient boosting", 0]
+    spread = {(row["method"], row["shots"]): row["mae_sd_over_seeds"] for row in result["results"]}
+    assert spread["prior", 5] > 0
+    assert all(0.0 <= row["coverage90"] <= 1.0 for row in result["results"])
+
+
+def test_baselines_do_what_their_names_say() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    group = np.repeat(np.arange(4), 15)
+    known = Known(x, 2, 3.0 * x[:, 0] + 5.0 * group, group)
+    made = baselines(known)
+    seen = np.arange(15) < 4
+    values = 3.0 * x[:15, 0] + 100.0
+    mean, _ = made["family mean"](x[:15], values, seen)
+    assert mean[0] == pytest.approx(values[:4].mean())
+    plain, _ = made["gradient boosting"](x[:15], values, seen)
+    shifted, _ = made["gradient boosting, shrunken offset"](x[:15], values, seen)
+    off = (values - plain)[:4].mean()
+    assert 0.0 < (shifted - plain)[0] / off < 1.0
+    assert np.ptp(shifted - plain) < 1e-9
+
+
+def test_an_outlook_without_noise_passes_through_its_measurements() -> None:
+    outlook = Outlook(torch.zeros(2).double(), torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double(), 0.0)
+    after = outlook.given(torch.tensor([True, False]), torch.tensor([2.0, 0.0]).double())
+    torch.testing.assert_close(after.mean, torch.tensor([2.0, 1.0]).double())
+    torch.testing.assert_close(after.covariance.diagonal(), torch.tensor([0.0, 0.75]).double())
