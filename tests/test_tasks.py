@@ -357,4 +357,4 @@ def test_ten_thousand_tasks_are_quick():
     batch = TaskSet.from_frame(frame, CARD).batch(MODEL, covariates=("weight",))
     assert time.process_time() - began < 5  # about half a second; no more than a guard against loops
     assert batch.output.shape == (tasks, rows)
-    assert batch.inputs["dose"].shape == (tasks, 1, 0)
+    assert batch.inputs["dose"].shape == (tasks, 1, 1)  # one that is blank

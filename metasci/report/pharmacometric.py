@@ -167,7 +167,7 @@ def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | 
     >>> import metasci as ms
     >>> fit = ms.load("theophylline").calibrate(ms.dataset("theophylline"))
     >>> random_effects_figure(fit, ["weight"]).axes[0].get_title(loc="left")
-    'absorption rate: η-shrinkage 5.9 %'
+    'absorption rate: η-shrinkage 29 %'
     """
     known = (*calibration.tasks.covariate_names, *followed(calibration.prior.model))
     names = list(dict.fromkeys(known) if covariates is None else covariates)

@@ -1,6 +1,6 @@
 """Write `boiling_points/data.csv` from the tables of the package `chemicals`: members of one organic family each.
 
-    python datasets/export_boiling_points.py
+    python benchmarks/export_boiling_points.py
 
 Needs chemicals and rdkit (made with chemicals 1.5.2 and rdkit 2026.9.1). Identifier tables are split line by line:
 names in them hold quotation marks, on which readers of quoted tables lose a third of the rows.
@@ -16,7 +16,7 @@ import chemicals
 from rdkit import Chem
 
 TABLES = Path(chemicals.__file__).parent
-HERE = Path(__file__).parent / "boiling_points" / "data.csv"
+HERE = Path(__file__).parents[1] / "datasets" / "boiling_points" / "data.csv"
 ELEMENTS = {"C", "H", "N", "O", "S", "F", "Cl", "Br", "I"}
 
 # A molecule belongs to a family if exactly one of these kinds of group occurs in it, once or several times.
