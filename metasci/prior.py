@@ -110,7 +110,7 @@ class Prior:
 
         if (
             not isinstance(data, xr.Dataset)
-            and self.model.histories
+            and (self.model.histories or self.card.events)
             and tells_events(headers_of(data), self.card)
         ):
             return TaskSet.from_events(data, self.model, self.card)

@@ -392,3 +392,19 @@ def test_a_value_above_the_limit_is_not_below_it() -> None:
     header = [*HEADER, "LLOQ", "BLQ"]
     with pytest.raises(InputError, match="lies above the limit of quantification in LLOQ, but BLQ 1"):
         read_events(table((*DOSE, 0.5, 0), (*SAMPLE, 0.5, 1), header=header), iv)
+
+
+def test_a_prior_learned_from_an_event_table_without_doses_takes_another() -> None:
+    model = ms.patients.viral_decay_biphasic
+    chance = np.random.default_rng(1)
+    rows = [
+        (f"p{who}", day, value + 0.1 * chance.standard_normal())
+        for who in range(6)
+        for day, value in ((0, 5.0), (7, 4.0), (14, 3.3), (28, 2.9), (56, 2.5))
+    ]
+    table = pd.DataFrame(rows, columns=["ID", "TIME", "DV"]).assign(EVID=0)
+    tasks = ms.TaskSet.from_events(table, model)
+    prior = ms.meta_calibrate(model, tasks, ms.GaussianPrior(iterations=3))
+    fit = prior.calibrate(table[table["ID"] == "p1"])
+    assert fit.tasks.names == ("p1",)
+    assert int(fit.batch.mask.sum()) == 5

@@ -53,6 +53,7 @@ def described(
         columns={**columns, **dict(options.get("columns") or {})},
         units={**units, **dict(options.get("units") or {})},
         where=where,
+        **{name: value for name, value in options.items() if name not in ("columns", "units", "where")},
     )
     mine = {column.header for column in card.columns}
     renamed = [column for column in made.with_role("note") if column.header in mine]

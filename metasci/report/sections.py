@@ -192,8 +192,16 @@ def _noise(calibration: Calibration) -> str:
         "sd": f"standard deviation{f', {unit}' if unit else ''}",
         "cv": "fraction of the prediction",
         "log_sd": "on the logarithm",
+        "early": "times greater at first",
     }
-    pairs = {f"Noise, {names.get(name, name)}": number(value) for name, value in calibration.noise.items()}
+
+    def said(name: str) -> str:
+        scale, _, place = name.rpartition("_")
+        return (
+            f"output {place}, {names[scale]}" if place.isdigit() and scale in names else names.get(name, name)
+        )
+
+    pairs = {f"Noise, {said(name)}": number(value) for name, value in calibration.noise.items()}
     if calibration.local_error is not None:
         worst = number(float(calibration.local_error.max()))
         pairs["Differential equation, greatest local error"] = f"{worst} of what the tolerance allows a step"
