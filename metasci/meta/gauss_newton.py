@@ -17,7 +17,7 @@ from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
 
-_GAUSS_NEWTON = 8
+_GAUSS_NEWTON = 12
 _FEW = 50
 
 
@@ -92,7 +92,8 @@ def map_estimate(
         still = (finite & ~converged)[moving]
         if not bool(still.any()):
             break
-        if 2 * int(still.sum()) <= len(moving):
+        left = int(still.sum())
+        if 2 * left <= len(moving) or (step_number >= _GAUSS_NEWTON and left < len(moving)):  # what is dear, for few
             moving, still = moving[still], still[still]
             part = problem.select(moving), mean[moving], precision[moving], weight[moving]
         these, centre, prior, trust = part
