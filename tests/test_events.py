@@ -408,3 +408,16 @@ def test_a_prior_learned_from_an_event_table_without_doses_takes_another() -> No
     fit = prior.calibrate(table[table["ID"] == "p1"])
     assert fit.tasks.names == ("p1",)
     assert int(fit.batch.mask.sum()) == 5
+
+
+def test_a_limit_where_nothing_can_be_measured_yet_says_nothing() -> None:
+    table = Regimen().oral("320 mg").table([6.0], [5.0], value_unit="mg/L")
+    first = pd.DataFrame({"ID": ["patient"], "TIME [h]": [0.0], "DV [mg/L]": ["<0.2"], "EVID": [0]})
+    both = pd.concat([table.iloc[:1], first, table.iloc[1:]])
+    model = ms.patients.one_compartment_first_order
+    tasks = ms.TaskSet.from_events(both, model), ms.TaskSet.from_events(table, model)
+    old = ms.TaskSet.from_events(pd.concat([table, table.assign(ID="another")]), model)
+    prior = ms.meta_calibrate(model, old, ms.GaussianPrior(iterations=1))
+    fits = [prior.calibrate(each) for each in tasks]
+    np.testing.assert_allclose(*(fit.parameters["estimate"] for fit in fits), rtol=1e-9)
+    np.testing.assert_allclose(*(fit.parameters["upper"] for fit in fits), rtol=1e-9)

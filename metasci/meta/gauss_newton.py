@@ -93,7 +93,9 @@ def map_estimate(
         if not bool(still.any()):
             break
         left = int(still.sum())
-        if 2 * left <= len(moving) or (step_number >= _GAUSS_NEWTON and left < len(moving)):  # what is dear, for few
+        if 2 * left <= len(moving) or (
+            step_number >= _GAUSS_NEWTON and left < len(moving)
+        ):  # what is dear, for few
             moving, still = moving[still], still[still]
             part = problem.select(moving), mean[moving], precision[moving], weight[moving]
         these, centre, prior, trust = part

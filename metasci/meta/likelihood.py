@@ -16,6 +16,7 @@ from torch import Tensor
 __all__ = ["cost", "information_share", "pull_and_curvature", "squared_residual"]
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+_SURELY = 40.0  # standard deviations
 
 
 def cost(residual: Tensor, variance: Tensor, censored: Tensor | None = None) -> Tensor:
@@ -37,7 +38,7 @@ def cost(residual: Tensor, variance: Tensor, censored: Tensor | None = None) -> 
     each = 0.5 * (residual**2 / variance + torch.log(variance)) + _HALF_LOG_TWO_PI
     if censored is None:
         return each
-    return torch.where(censored, -torch.special.log_ndtr(residual / variance.sqrt()), each)
+    return torch.where(censored, -torch.special.log_ndtr(_standardised(residual, variance)), each)
 
 
 def pull_and_curvature(
@@ -57,12 +58,14 @@ def pull_and_curvature(
     """
     pull, curvature = residual / variance, 1.0 / variance
     if relative is not None:
+        relative = torch.where(variance > 0.0, relative, torch.zeros_like(relative))
         pull = pull - 0.5 * relative * (1.0 - residual**2 / variance)
         curvature = curvature + 0.5 * relative**2
     if censored is None:
         return pull, curvature
-    u = residual / variance.sqrt()
-    slope = -1.0 / variance.sqrt() - (0.0 if relative is None else 0.5 * u * relative)
+    u = _standardised(residual, variance)
+    root = torch.where(variance > 0.0, variance, torch.ones_like(variance)).sqrt()
+    slope = -1.0 / root - (0.0 if relative is None else 0.5 * u * relative)
     hazard = _hazard(u)
     return (
         torch.where(censored, hazard * slope, pull),
@@ -75,7 +78,7 @@ def squared_residual(residual: Tensor, variance: Tensor, censored: Tensor | None
     squared = residual**2 / variance
     if censored is None:
         return squared
-    u = residual / variance.sqrt()
+    u = _standardised(residual, variance)
     return torch.where(censored, 1.0 - u * _hazard(u), squared)
 
 
@@ -83,9 +86,16 @@ def information_share(residual: Tensor, variance: Tensor, censored: Tensor | Non
     """What a measurement tells of its prediction, over what it would tell uncensored: one, or h(h + u) for a limit."""
     if censored is None:
         return torch.ones_like(residual)
-    u = residual / variance.sqrt()
+    u = _standardised(residual, variance)
     hazard = _hazard(u)
     return torch.where(censored, (hazard * (hazard + u)).clamp(0.0, 1.0), torch.ones_like(u))
+
+
+def _standardised(residual: Tensor, variance: Tensor) -> Tensor:
+    """Residuals in standard deviations; where nothing scatters, as where nothing is predicted, surely on their side."""
+    scatters = variance > 0.0
+    root = torch.where(scatters, variance, torch.ones_like(variance)).sqrt()
+    return torch.where(scatters, residual / root, _SURELY * torch.sign(residual))
 
 
 def _hazard(u: Tensor) -> Tensor:
