@@ -22,6 +22,8 @@ napoleon_use_rtype = False
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
+# a dimension called 'state' is no reference to an attribute of that name
+suppress_warnings = ["ref.python"]
 # docstrings write `name` for code
 default_role = "code"
 

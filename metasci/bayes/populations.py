@@ -68,7 +68,7 @@ def gaussian_distances(
 
     Notes
     -----
-    W₂² = |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2(Σ₂^½ Σ₁ Σ₂^½)^½) (Olkin and Pukelsheim, Linear Algebra Appl 48 (1982) 257).
+    W₂² = ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₂^½ Σ₁ Σ₂^½)^½) (Olkin and Pukelsheim, Linear Algebra Appl 48 (1982) 257).
 
     Examples
     --------
