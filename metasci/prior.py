@@ -25,8 +25,7 @@ from metasci.meta.gradient import GradientMethod
 from metasci.meta.problem import Problem
 from metasci.meta.training import Method, learn, read_tensors, write_atomically, write_tensors
 from metasci.model import Model, find, registered
-from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
-from metasci.parameters import Parameter
+from metasci.prior_files import as_declared, check_state, described_noise
 from metasci.tasks import Batch, TaskSet
 from metasci.units import convert, stated
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Prior", "load", "meta_calibrate"]
 
 _METHODS = {"GaussianPrior": GaussianPrior, "GradientMethod": GradientMethod}
-_NOISES = {kind.__name__: kind for kind in (Additive, Combined, LogNormal, Proportional)}
 _FORMAT = "metasci-prior-1"
 _TASK_LEVEL = ("coordinates", "noise_precision")
 
@@ -277,7 +275,7 @@ class Prior:
             "model": self.model.name,
             "method": {"kind": type(self.method).__name__, "name": self.method.name, **_options(self.method)},
             "parameters": [dataclasses.asdict(parameter) for parameter in self.model.parameters],
-            "noise": _described_noise(self.model.noise),
+            "noise": described_noise(self.model.noise),
             "laws": [law.law for law in self.model.constraints],
             "covariates": [
                 {"name": name, "unit": self.model.covariates.get(name, "1"), "transform": transform}
@@ -333,7 +331,7 @@ class Prior:
                 f"{path}: the prior is of the model '{description['model']}', which is not one of the package's own; "
                 "load it with `model=`, that equation."
             )
-        model = _as_declared(model or find(description["model"]), description, path)
+        model = as_declared(model or find(description["model"]), description, path)
         names = tuple(covariate["name"] for covariate in description["covariates"])
         transforms = tuple(covariate["transform"] for covariate in description["covariates"])
         if odd := set(transforms) - {"identity", "log", "sqrt"}:
@@ -344,7 +342,7 @@ class Prior:
                 f"{path}: weights were learned for the laws {description['laws']}, but the model states {laws}."
             )
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
-        _check_state(state, method, sizes, path)
+        check_state(state, method, sizes, path)
         moved = [state.pop(f"covariates/{name}") for name in ("centre", "scale", "correlation")]
         return cls(
             name=str(description["name"]),
@@ -391,80 +389,6 @@ def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, model:
     return bool(
         {name for name in dataset.data_vars if "event" in dataset[name].dims} - set(model.event_names)
     )
-
-
-def _as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:
-    """The model with the noise the prior was learned under; refused where its parameters mean something else now."""
-    declared = {}
-    for entry in description["parameters"]:
-        bounds = entry.get("bounds")
-        declared[entry["name"]] = Parameter(**{**entry, "bounds": None if bounds is None else tuple(bounds)})
-    if tuple(declared) != model.parameters.names:
-        raise InputError(
-            f"{path}: the prior is of parameters {tuple(declared)}, the model has {model.parameters.names}."
-        )
-    for now in model.parameters:
-        if replace(declared[now.name], description=now.description) != now:
-            raise InputError(
-                f"{path}: the model '{model.name}' declares the parameter '{now.name}' otherwise than when the prior "
-                "was learned; learn the prior anew."
-            )
-    own = _described_noise(model.noise)
-    if all(own.get(key) == value for key, value in description["noise"].items() if value != []):
-        return model
-    return model.with_noise(_noise_of(description["noise"], path))
-
-
-def _described_noise(noise: Noise) -> dict[str, Any]:
-    """A noise model as plain text and numbers; of several outputs, each one's too."""
-    described = {
-        "kind": type(noise).__name__,
-        "scales": list(noise.scales),
-        "typical": list(noise.typical),
-    }
-    if isinstance(noise, Several):
-        return {**described, "by": noise.by, "noises": [_described_noise(each) for each in noise.noises]}
-    if isinstance(noise, EarlyLogNormal):
-        return {**described, "by": noise.by, "over": noise.over}
-    return described
-
-
-def _noise_of(described: Mapping[str, Any], path: Path) -> Noise:
-    """The noise model of what `_described_noise` says."""
-    kind, typical = described["kind"], tuple(described.get("typical", ()))
-    if kind == Several.__name__ and "noises" in described:
-        return Several(described["by"], tuple(_noise_of(each, path) for each in described["noises"]))
-    if kind == EarlyLogNormal.__name__ and "over" in described:
-        return EarlyLogNormal(typical, described["by"], float(described["over"]))
-    if kind not in _NOISES:
-        raise InputError(f"{path}: the noise '{kind}' is not known to this version of metasci.")
-    return _NOISES[kind](typical) if typical else _NOISES[kind]()
-
-
-def _check_state(state: State, method: Method, sizes: tuple[int, int, int, int], path: Path) -> None:
-    """Refuse tensors that are missing, of another shape, or not finite; sizes are of parameters, covariates, noise
-    scales and laws.
-    """
-    size, covariates, scales, laws = sizes
-    shapes: dict[str, tuple[int, ...]] = {
-        "covariates/centre": (covariates,),
-        "covariates/scale": (covariates,),
-        "covariates/correlation": (covariates, covariates),
-        "log_noise": (scales,),
-    }
-    if isinstance(method, GaussianPrior):
-        wide = 1 + covariates
-        shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
-        shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
-    elif isinstance(method, GradientMethod):
-        shapes |= method.shapes(size, covariates, scales, laws)
-    for name, shape in shapes.items():
-        value = state.get(name)
-        if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):
-            raise InputError(
-                f"{path.with_name('prior.safetensors')}: '{name}' is missing, not finite, or of another shape than "
-                f"{path.name} implies."
-            )
 
 
 def _batch(model: Model, tasks: TaskSet, covariates: Sequence[str]) -> Batch:
