@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metasci.bayes import versions
+from metasci.bayes.gradients import check_gradient, of_compiled
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -179,11 +180,17 @@ def sample(
         Acceptance rate that the step size is tuned to; higher takes smaller steps.
     cores : int
         How many chains run at once.
+
+    Raises
+    ------
+    InputError
+        If the gradient is not that of finite differences near the start: the equation must be differentiable there.
     """
     import nutpie
 
     began = time.perf_counter()
     compiled = compile_model(built, initial)
+    check_gradient(of_compiled(compiled), compiled.initial_point_func(seed), "the hierarchical model")
     compiled_at = time.perf_counter()
     data = nutpie.sample(
         compiled,

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from metasci.bayes import versions
+from metasci.bayes.gradients import check_gradient, gradient_error
 from metasci.bayes.recording import Recording, recorded, with_slope
 from metasci.bayes.sampling import Posterior
-from metasci.errors import InputError
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
@@ -80,16 +80,7 @@ class TracedModel:
 
     def gradient_error(self, seed: int = 0, step: float = 1e-5) -> float:
         """Greatest relative difference of directional slopes from finite differences, near the start."""
-        random = np.random.default_rng(seed)
-        worst = 0.0
-        for _ in range(3):
-            point = 0.1 * random.standard_normal(self.size)
-            direction = random.standard_normal(self.size)
-            ahead, behind = (self.value_and_slope(point + s * direction)[0] for s in (step, -step))
-            numeric = (ahead - behind) / (2.0 * step)
-            found = float(self.value_and_slope(point)[1] @ direction)
-            worst = max(worst, abs(found - numeric) / (abs(numeric) + 1.0))
-        return worst
+        return gradient_error(self.value_and_slope, np.zeros(self.size), seed, step)
 
     def recording_error(self, points: Any) -> float:
         """By how much, in nats, the recorded log density is off at some points (point, size), at most.
@@ -255,13 +246,8 @@ def sample_traced(
     from nutpie.compiled_pyfunc import from_pyfunc
 
     began = time.perf_counter()
-    error = built.gradient_error()
-    if not error < 1e-4:
-        raise InputError(
-            f"the gradient of '{built.problem.model.name}' is not that of finite differences (off by {error:.2g}): "
-            "the model must be differentiable, and in double precision."
-        )
     start = _vector(built.shapes, built.problem, initial or {})
+    check_gradient(built.value_and_slope, start, built.problem.model.name)
     expanded = _expanded(built, torch.zeros(1, built.size, dtype=torch.float64))
     names = built.problem.model.parameters.names
     coords: dict[str, Any] = {
