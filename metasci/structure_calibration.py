@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,9 +132,9 @@ class StructureCalibration:
         new = pd.DataFrame({structure: list(structures), **conditions})
         wanted = [*self.prior.model.inputs, output.name]
         both = pd.concat([old[[name for name in wanted if name in old]], new], ignore_index=True)[wanted]
+        both.insert(0, "task", names[place])
         both.attrs["units"] = units | dict(old.attrs["units"])
-        again = self.prior.calibrate(both)
-        made = replace(again, batch=replace(again.batch, names=(names[place],))).table(level)
+        made = self.prior.calibrate(both).table(level)
         return made.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
 
     @cached_property

@@ -14,9 +14,10 @@ from scipy import stats
 import metasci as ms
 from metasci.errors import InputError
 from metasci.evaluation import evaluate
+from metasci.io.cards import Card, Column
 from metasci.materials.baselines import Known, baselines
-from metasci.materials.properties import boiling_point
-from metasci.materials.structures import canonical, features
+from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
+from metasci.materials.structures import canonical, family, features
 from metasci.meta.group_process import (
     GroupProcess,
     Outlook,
@@ -321,3 +322,84 @@ def test_an_outlook_without_noise_passes_through_its_measurements() -> None:
     after = outlook.given(torch.tensor([True, False]), torch.tensor([2.0, 0.0]).double())
     torch.testing.assert_close(after.mean, torch.tensor([2.0, 1.0]).double())
     torch.testing.assert_close(after.covariance.diagonal(), torch.tensor([0.0, 0.75]).double())
+
+
+STRENGTHS = Card(
+    "strengths", task=("system",), compilation=True, without_copies=True,
+    columns=(
+        Column("system", "system", "task", of="formula"),
+        Column("FORMULA", "formula", "input", "1", kind="formula"),
+        Column("T", "temperature", "input", "degC"),
+        Column("how", "processing", "input", "1", codes={"unknown": 0, "CAST": 1, "WROUGHT": 2}),
+        Column("YS", "yield_strength", "output", "MPa"),
+    ),
+)  # fmt: skip
+
+
+def test_families_are_said_by_structures_where_the_table_does_not() -> None:
+    rows = pd.DataFrame(
+        {
+            "FORMULA": ["CoNi", "Ni2 Co1", "AlNi", "CoNi"],
+            "T": [25, 25, 25, 600],
+            "YS": [300, 320, 500, np.nan],
+        }
+    )
+    tasks = ms.TaskSet.from_frame(rows, STRENGTHS)
+    assert tasks.names == ("Co-Ni", "Al-Ni")
+    assert tasks.groups("system").tolist() == ["Co-Ni", "Al-Ni"]
+    assert tasks.counts.tolist() == [2, 1]  # the row without a strength is skipped
+    told = ms.TaskSet.from_frame(rows.assign(task="mine"), STRENGTHS)
+    assert told.names == ("mine",)
+    salt = {"lattice": {"matrix": np.eye(3).tolist()}, "sites": [
+        {"species": [{"element": name, "occu": 1}], "abc": [place] * 3} for name, place in (("Na", 0), ("Cl", 0.5))
+    ]}  # fmt: skip
+    assert family("crystal", json.dumps(salt)) == "Cl"
+    with pytest.raises(InputError, match="smiles does not say its family"):
+        family("smiles", "CCO")
+
+
+def test_a_row_whose_family_cannot_be_said_is_named() -> None:
+    rows = pd.DataFrame({"FORMULA": ["CoNi", ""], "T": [25, 25], "YS": [300, 320]})
+    with pytest.raises(InputError, match="column 'FORMULA', row 1: the cell is empty"):
+        ms.TaskSet.from_frame(rows, STRENGTHS)
+
+
+def test_copies_are_taken_once_whatever_their_categories() -> None:
+    rows = pd.DataFrame(
+        {"FORMULA": ["CoNi", "NiCo", "CoNi", "CoNi"], "T": [25, 25, 600, 25], "YS": [300, 300, 300, 301],
+         "how": ["CAST", "", "CAST", "CAST"]}
+    )  # fmt: skip
+    tasks = ms.TaskSet.from_frame(rows, STRENGTHS)
+    assert sorted(tasks.to_frame()["yield_strength"]) == [300, 300, 301]
+
+
+@pytest.mark.needs_data("mpea")
+def test_the_card_of_a_prior_says_how_a_file_that_several_cards_describe_is_read() -> None:
+    prior = ms.load("alloy_strength")
+    tasks = ms.dataset("mpea", card=prior.card, model=alloy_strength)
+    assert tasks.card.name == "alloy_systems"
+    assert (len(tasks), int(tasks.counts.sum())) == (150, 1005)
+    assert all(system == "-".join(sorted(system.split("-"))) for system in tasks.names)
+    assert ms.dataset("mpea").card.task == ("FORMULA",)
+
+
+@pytest.mark.needs_data("phonons")
+def test_crystals_are_read_in_place_from_json() -> None:
+    pytest.importorskip("ase")
+    tasks = ms.dataset("phonons", model=phonon_peak)
+    assert (len(tasks), int(tasks.counts.sum())) == (16, 1265)
+    assert int(tasks.counts[tasks.names.index("O")]) == 351
+
+
+def test_further_members_stay_in_the_family_they_are_said_to_be_of() -> None:
+    rows = pd.DataFrame(
+        {
+            "task": "series",
+            "formula": ["Al0.3CoNi", "CoNi"],
+            "temperature [degC]": 25.0,
+            "yield_strength [MPa]": [400, 250],
+        }
+    )
+    fit = ms.load("alloy_strength").calibrate(rows)
+    assert fit.batch.names == ("series",)
+    assert fit.predict(["Al0.5CoNi", "Co2Ni"], temperature=300.0)["predicted"].notna().all()

@@ -51,7 +51,7 @@ boiling_point = property_of(
     description="Normal boiling point of a molecule.",
 )  # fmt: skip
 alloy_strength = property_of(
-    "alloy", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
     {"temperature": Input("K", lower=0.0)}, "Yield strength of an alloy at a temperature.",
 )  # fmt: skip
 phonon_peak = property_of(
