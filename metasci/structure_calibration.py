@@ -13,6 +13,7 @@ import pandas as pd
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.io.cards import UNKNOWN
 from metasci.meta.group_process import Outlook
 from metasci.meta.training import write_atomically
 from metasci.tasks import Batch, TaskSet
@@ -105,7 +106,8 @@ class StructureCalibration:
             Which calibrated family they belong to; may be left out where there is one.
         level : float
         **conditions
-            Numbers in the model's units, one for all or one for each structure.
+            Numbers in the model's units, or categories, one for all or one for each structure. A category that may be
+            unknown may be left out.
 
         Examples
         --------
@@ -125,13 +127,13 @@ class StructureCalibration:
         output = card.output
         structure = next(column.name for column in card.with_role("input") if column.kind)
         for name in self.prior.model.inputs:
-            if name != structure and name not in conditions:
+            if name != structure and name not in conditions and not card.column(name).optional:
                 raise InputError(f"say at which {name} ({self.prior.model.inputs[name].unit}) to predict.")
         units = {output.name: output.unit} | {n: m.unit for n, m in self.prior.model.inputs.items()}
         old = self.tasks.select([place]).to_frame()
         new = pd.DataFrame({structure: list(structures), **conditions})
         wanted = [*self.prior.model.inputs, output.name]
-        both = pd.concat([old[[name for name in wanted if name in old]], new], ignore_index=True)[wanted]
+        both = pd.concat([old[wanted], new], ignore_index=True)[wanted]
         both.insert(0, "task", names[place])
         both.attrs["units"] = units | dict(old.attrs["units"])
         made = self.prior.calibrate(both).table(level)
@@ -139,9 +141,16 @@ class StructureCalibration:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What a reader has to know: measured members that the prior holds to be next to impossible."""
+        """What a reader has to know: conditions that the prior does not use, and measured members that it holds to be
+        next to impossible.
+        """
         found = []
         model, tables = self.prior.model, self.predictions
+        for column in self.tasks.card.with_role("input"):
+            if column.optional and column.name not in model.inputs and (tables[column.name] != UNKNOWN).any():
+                found.append(
+                    f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
+                )
         structure = next(column.name for column in self.tasks.card.with_role("input") if column.kind)
         at = 0
         for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.io.cards import UNKNOWN, Card, Column
 from metasci.materials.baselines import Known, baselines
 from metasci.materials.properties import PROPERTIES
 from metasci.materials.structures import features
@@ -310,7 +310,10 @@ def learn_structures(
 
 
 def points_of(tasks: TaskSet, model: Model) -> Points:
-    """All places of a TaskSet as points, task by task; conditions of measurement stand among the descriptors."""
+    """All places of a TaskSet as points, task by task; conditions of measurement stand among the descriptors.
+
+    A category is told by one descriptor for each, 1 where it holds; one that is not known by none of them.
+    """
     batch = tasks.batch(model)
     kinds = {column.name: column.kind for column in tasks.card.with_role("input") if column.kind}
     chosen = [name for name in model.inputs if name in kinds]
@@ -324,8 +327,20 @@ def points_of(tasks: TaskSet, model: Model) -> Points:
     used, place = torch.unique(index, return_inverse=True)
     described = features(kinds[chosen[0]], [texts[at] for at in used.tolist()])
     counts, whole = (torch.as_tensor(values)[place] for values in (described.counts, described.descriptors))
-    conditions = [batch.inputs[name].ravel()[:, None] for name in model.inputs if name != chosen[0]]
+    conditions = [
+        _told(batch.inputs[name].ravel(), tasks.card.column(name))
+        for name in model.inputs
+        if name != chosen[0]
+    ]
     return Points(counts, torch.cat([whole, *conditions], 1))
+
+
+def _told(values: Tensor, column: Column) -> Tensor:
+    """A condition as descriptors, (point, descriptor)."""
+    if not column.codes:
+        return values[:, None]
+    codes = [code for text, code in column.codes.items() if text != UNKNOWN]
+    return (values[:, None] == values.new_tensor(codes)).to(values.dtype)
 
 
 def there_of(tasks: TaskSet) -> Tensor:
@@ -354,6 +369,7 @@ def _check_state(state: State, path: Path) -> None:
         "descriptor_centre",
         "target_centre",
         "log/lengths",
+        "log/noise_slopes",
         "log/freedom",
     }
     for name in needed:

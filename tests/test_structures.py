@@ -16,7 +16,7 @@ from metasci.errors import InputError
 from metasci.evaluation import evaluate
 from metasci.io.cards import Card, Column
 from metasci.materials.baselines import Known, baselines
-from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
+from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak, property_of
 from metasci.materials.structures import canonical, family, features
 from metasci.meta.group_process import (
     GroupProcess,
@@ -24,10 +24,11 @@ from metasci.meta.group_process import (
     Points,
     _covariance,
     _free,
+    _noise,
     left_out_cost,
     overlap,
 )
-from metasci.structure_prior import StructurePrior, learn_structures
+from metasci.structure_prior import StructurePrior, learn_structures, points_of
 
 pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
 pytest.importorskip("sklearn", reason="needs the extra metasci[materials]: scikit-learn")
@@ -86,7 +87,7 @@ def test_density_of_a_left_out_group_is_the_conditional_gaussian() -> None:
         law = torch.distributions.MultivariateNormal(
             pull @ target[rest], covariance[index][:, index] - pull @ covariance[rest][:, index]
         )
-        expected -= float(law.log_prob(target[index])) / len(index) / len(groups)
+        expected -= float(law.log_prob(target[index])) / len(target)
     assert float(left_out_cost(covariance, target, groups)) == pytest.approx(expected, rel=1e-10)
 
 
@@ -96,9 +97,9 @@ def test_students_density_of_a_left_out_group() -> None:
     whole[:2, :2] = scale  # the third point says nothing about the others
     groups = [torch.tensor([0, 1]), torch.tensor([2])]
     values = torch.cat([target, torch.zeros(1).double()])
-    said = 2 * left_out_cost(whole, values, groups, torch.tensor(5.0).double())
+    said = 3 * left_out_cost(whole, values, groups, torch.tensor(5.0).double())
     pair = stats.multivariate_t(np.zeros(2), scale.numpy(), df=5).logpdf(target.numpy())
-    assert float(said) == pytest.approx(-pair / 2 - stats.t(5).logpdf(0.0), rel=1e-10)
+    assert float(said) == pytest.approx(-pair - stats.t(5).logpdf(0.0), rel=1e-10)
     many = left_out_cost(whole, values, groups, torch.tensor(1e7).double())
     assert float(many) == pytest.approx(float(left_out_cost(whole, values, groups)), rel=1e-5)
 
@@ -131,9 +132,8 @@ def test_with_all_members_the_outlook_is_the_exact_posterior() -> None:
         )
 
     old, here, free = scaled(points), scaled(new), _free(state)
-    noise = float((2.0 * free["noise"]).exp()) + 1e-6
     shared, own = _covariance(old, old, free, overlap(old, old))
-    whole = shared + own * (group[:, None] == group[None]) + noise * torch.eye(20)
+    whole = shared + own * (group[:, None] == group[None]) + _noise(old, free).diag()
     across = _covariance(here, old, free, overlap(here, old))[0]
     among, alone = _covariance(here, here, free, overlap(here, here))
     pull = across @ torch.linalg.inv(whole)
@@ -174,13 +174,26 @@ def test_learning_repeats_to_the_bit_and_improves_the_objective() -> None:
             points.counts, (points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
         )
         shared, own = _covariance(scaled, scaled, free, overlap(scaled, scaled))
-        whole = shared + own * (group[:, None] == group[None]) + (2 * free["noise"]).exp() * torch.eye(20)
+        whole = shared + own * (group[:, None] == group[None]) + _noise(scaled, free).diag()
         target = (values - state["target_centre"]) / state["target_scale"]
         parts = [(group == label).nonzero()[:, 0] for label in range(4)]
         return float(left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp()))
 
     start, more = (GroupProcess(members=5, iterations=n).learn(points, values, group) for n in (1, 40))
     assert cost(more) < cost(start) - 0.1
+
+
+def test_descriptors_say_how_far_members_scatter() -> None:
+    generator = torch.Generator().manual_seed(2)
+    group = torch.arange(12).repeat_interleave(10)
+    wild = (group % 2).double()
+    descriptors = torch.stack([wild, torch.randn(120, generator=generator).double()], 1)
+    points = Points(torch.ones(120, 1).double(), descriptors)
+    values = torch.randn(120, generator=generator).double() * torch.where(wild == 1.0, 3.0, 0.5)
+    method = GroupProcess(iterations=60)
+    outlook = method.outlook(points.select(group < 2), method.learn(points, values, group))
+    ratio = float(outlook.scale[10:].mean() / outlook.scale[:10].mean())
+    assert 3.0 < ratio < 9.0  # six times, and a belief that it is the same for all
 
 
 def test_structures_are_numbered_and_written_out_again(families: ms.TaskSet) -> None:
@@ -403,3 +416,36 @@ def test_further_members_stay_in_the_family_they_are_said_to_be_of() -> None:
     fit = ms.load("alloy_strength").calibrate(rows)
     assert fit.batch.names == ("series",)
     assert fit.predict(["Al0.5CoNi", "Co2Ni"], temperature=300.0)["predicted"].notna().all()
+
+
+def test_categories_are_descriptors_and_may_be_unknown() -> None:
+    rows = pd.DataFrame(
+        {
+            "FORMULA": ["CoNi", "CoNi2", "Co2Ni"],
+            "T": 25,
+            "YS": [300, 301, 302],
+            "how": ["WROUGHT", "CAST", ""],
+        }
+    )
+    model = property_of(
+        "formula", ms.Output("yield_strength", "MPa"), ms.Additive((1.0,)),
+        {"temperature": ms.Input("K"), "processing": ms.Input("1")},
+    )  # fmt: skip
+    tasks = ms.TaskSet.from_frame(rows, STRENGTHS, model=model)
+    assert points_of(tasks, model).descriptors[:, -2:].tolist() == [[0, 1], [1, 0], [0, 0]]
+    untold = ms.TaskSet.from_frame(rows.drop(columns="how"), STRENGTHS, model=model)
+    assert not points_of(untold, model).descriptors[:, -2:].any()
+    assert tasks.to_frame()["processing"].tolist() == ["WROUGHT", "CAST", "unknown"]
+    again = ms.TaskSet.from_frame(tasks.to_frame(), STRENGTHS, model=model)
+    pd.testing.assert_frame_equal(again.to_frame(), tasks.to_frame())
+    with pytest.raises(InputError, match="column 'how', row 2: 'FORGED' is none of unknown, CAST, WROUGHT"):
+        ms.TaskSet.from_frame(rows.assign(how=["CAST", "CAST", "FORGED"]), STRENGTHS)
+
+
+def test_a_prior_says_that_it_does_not_use_what_it_was_told() -> None:
+    rows = pd.DataFrame({"formula": ["CoNi"], "temperature [degC]": [25.0], "yield_strength [MPa]": [300.0]})
+    prior = ms.load("alloy_strength")
+    assert prior.calibrate(rows).warnings == []
+    told = prior.calibrate(rows.assign(processing="CAST"))
+    assert "processing is told, but not used" in told.warnings[0]
+    assert told.predictions["predicted"][0] == prior.calibrate(rows).predictions["predicted"][0]

@@ -14,7 +14,14 @@ from metasci.model import Input, Model, Output
 from metasci.noise import Additive, LogNormal, Noise
 from metasci.parameters import ParameterSpace
 
-__all__ = ["PROPERTIES", "alloy_strength", "boiling_point", "phonon_peak", "property_of"]
+__all__ = [
+    "PROPERTIES",
+    "alloy_strength",
+    "boiling_point",
+    "phonon_peak",
+    "processed_alloy_strength",
+    "property_of",
+]
 
 
 def property_of(
@@ -23,6 +30,7 @@ def property_of(
     noise: Noise,
     conditions: Mapping[str, Input] | None = None,
     description: str = "",
+    name: str = "",
 ) -> Model:
     """A property of structures.
 
@@ -36,8 +44,10 @@ def property_of(
     conditions : mapping of str to Input
         What else the property depends on.
     description : str
+    name : str
+        ``"materials."`` and the name of the output by default.
     """
-    name = f"materials.{output.name}"
+    name = name or f"materials.{output.name}"
 
     def learned(**inputs: Any) -> Any:
         raise InputError(f"'{name}' has no equation: load or learn a prior of it, and calibrate that.")
@@ -54,10 +64,18 @@ alloy_strength = property_of(
     "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
     {"temperature": Input("K", lower=0.0)}, "Yield strength of an alloy at a temperature.",
 )  # fmt: skip
+processed_alloy_strength = property_of(
+    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    {"temperature": Input("K", lower=0.0), "processing": Input("1"), "test": Input("1")},
+    "Yield strength of an alloy at a temperature, by processing and type of test, either of which may be unknown.",
+    "materials.processed_yield_strength",
+)  # fmt: skip
 phonon_peak = property_of(
     "crystal", Output("phonon_peak", "1/cm", "last phonon peak"), LogNormal((0.1,)),
     description="Highest peak of a crystal's phonon density of states.",
 )  # fmt: skip
 
-PROPERTIES: dict[str, Model] = {model.name: model for model in (boiling_point, alloy_strength, phonon_peak)}
+PROPERTIES: dict[str, Model] = {
+    model.name: model for model in (boiling_point, alloy_strength, processed_alloy_strength, phonon_peak)
+}
 """By name, as cards and priors call them."""

@@ -16,7 +16,12 @@ import torch
 
 from metasci import catalogue
 from metasci.evaluation import Protocol, evaluate, with_enough_rows
-from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
+from metasci.materials.properties import (
+    alloy_strength,
+    boiling_point,
+    phonon_peak,
+    processed_alloy_strength,
+)
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
 from metasci.structure_prior import StructurePrior, learn_structures
@@ -99,6 +104,7 @@ def main(folder: Path | None = None) -> None:
     made: dict[str, tuple[pd.DataFrame, str]] = {}
     cases: list[tuple[str, Model, GroupProcess, str]] = [
         ("Alloys, element systems left out", alloy_strength, ALLOYS, "alloy_systems"),
+        ("The same, with processing and type of test", processed_alloy_strength, ALLOYS, "alloy_systems"),
         ("Crystals, anions left out", phonon_peak, CRYSTALS, "phonons"),
     ]
     for title, model, method, data in cases:
