@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,15 +17,18 @@ from metasci.errors import InputError
 from metasci.io.cards import UNKNOWN
 from metasci.meta.group_process import Outlook
 from metasci.meta.training import write_atomically
+from metasci.model import Model
 from metasci.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
     from metasci.structure_prior import StructurePrior
 
-__all__ = ["StructureCalibration"]
+__all__ = ["StructureCalibration", "members_as_dataset", "write_dataset"]
 
+_FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
@@ -200,6 +204,10 @@ class StructureCalibration:
             "warnings": self.warnings,
         }
 
+    def to_xarray(self, level: float = 0.9) -> xr.Dataset:
+        """The rows of `table` as labelled arrays, (task, member), with units."""
+        return members_as_dataset(self.table(level), self.prior.model)
+
     def save(self, folder: str | Path) -> Path:
         """Write ``predictions.csv`` and ``report.html`` into a folder."""
         folder = Path(folder)
@@ -219,6 +227,38 @@ class StructureCalibration:
         from metasci.report.structures import members_figure
 
         return members_figure(self)
+
+
+def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
+    """Rows of `StructureCalibration.table` as arrays (task, member); NaN or no text where a family has fewer."""
+    import xarray as xr
+
+    codes, names = pd.factorize(table["task"].to_numpy())
+    place = table.groupby(codes).cumcount().to_numpy()
+    shape = (len(names), int(place.max()) + 1)
+    units = {name: one.unit for name, one in model.inputs.items()} | {model.output.name: model.output.unit}
+    told: dict[str, Any] = {}
+    for name in [name for name in table.columns if name in units or name in _FORECAST]:
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        filled = np.full(shape, np.nan) if numeric else np.full(shape, "", dtype=object)
+        filled[codes, place] = table[name].to_numpy()
+        attrs = {"units": units.get(name, model.output.unit)} if numeric else {}
+        told[name] = (("task", "member"), filled if numeric else filled.astype(str), attrs)
+    return xr.Dataset(told, {"task": names.astype(str)}, {"model": model.name})
+
+
+def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a new NetCDF file, all of it or nothing."""
+    if path.suffix != ".nc":
+        raise InputError(f"'{path}' must end in .nc.")
+    if path.exists():
+        raise InputError(f"'{path}' exists; give a new name.")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        dataset.to_netcdf(unfinished, engine="h5netcdf")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _number(value: float) -> str:

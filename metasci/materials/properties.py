@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.model import Input, Model, Output
+from metasci.io.cards import Card
+from metasci.model import Input, Model, Output, register
 from metasci.noise import Additive, LogNormal, Noise
 from metasci.parameters import ParameterSpace
+from metasci.units import same_dimension
 
 __all__ = [
     "PROPERTIES",
@@ -21,6 +23,7 @@ __all__ = [
     "phonon_peak",
     "processed_alloy_strength",
     "property_of",
+    "property_of_card",
 ]
 
 
@@ -56,6 +59,41 @@ def property_of(
     return Model(name, learned, inputs, output, ParameterSpace(()), noise, description=description)
 
 
+def property_of_card(name: str, card: Card, noise: Noise) -> Model:
+    """The property that a card describes: its structure, its other inputs as conditions, its output.
+
+    Parameters
+    ----------
+    name : str
+        What to call it, ``"materials.solubility"``.
+    card : Card
+    noise : Noise
+        Says the scale on which it is learned.
+
+    Examples
+    --------
+    >>> from metasci.io.cards import Column
+    >>> columns = (Column("smiles", "molecule", "input", "1", kind="smiles"),
+    ...            Column("T", "temperature", "input", "degC"), Column("y", "solubility", "output", "g/L"))
+    >>> model = property_of_card("materials.solubility", Card("mine", columns=columns), LogNormal((0.1,)))
+    >>> {name: one.unit for name, one in model.inputs.items()}, model.output.unit
+    ({'molecule': '1', 'temperature': 'K'}, 'g/L')
+    """
+    kinds = [column.name for column in card.with_role("input") if column.kind]
+    if len(kinds) != 1:
+        raise InputError(
+            f"the data '{card.name}' have {len(kinds)} inputs that are structures, and a property needs one; give "
+            "its column a `kind`."
+        )
+    conditions = {
+        column.name: Input("K", lower=0.0) if same_dimension(column.unit, "K") else Input(column.unit)
+        for column in card.with_role("input")
+        if not column.kind
+    }
+    output = Output(card.output.name, card.output.unit)
+    return property_of(kinds[0], output, noise, conditions, card.output.description, name)
+
+
 boiling_point = property_of(
     "molecule", Output("boiling_point", "K", "boiling point"), Additive((10.0,)),
     description="Normal boiling point of a molecule.",
@@ -76,6 +114,7 @@ phonon_peak = property_of(
 )  # fmt: skip
 
 PROPERTIES: dict[str, Model] = {
-    model.name: model for model in (boiling_point, alloy_strength, processed_alloy_strength, phonon_peak)
+    model.name: register(model)
+    for model in (boiling_point, alloy_strength, processed_alloy_strength, phonon_peak)
 }
 """By name, as cards and priors call them."""

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.evaluation import Protocol, evaluate, with_enough_rows
+from metasci.evaluation import Protocol, evaluate, held_out, with_enough_rows
 from metasci.materials.properties import (
     alloy_strength,
     boiling_point,
@@ -30,7 +30,7 @@ from metasci.tasks import TaskSet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ALLOYS", "CRYSTALS", "learn_alloys", "learn_boiling_points", "scores"]
+__all__ = ["ALLOYS", "CRYSTALS", "by_family", "learn_alloys", "learn_boiling_points", "scores"]
 
 ALLOYS = GroupProcess(members=8, iterations=40)  # 150 systems, most of them small
 CRYSTALS = GroupProcess(members=40, iterations=40)  # 16 anions, all of them large
@@ -53,6 +53,30 @@ def scores(recipe: StructurePrior, tasks: TaskSet, folds: int | None = None, see
     """MAE with its spread over random choices of the support, and coverage, of families left out in parts."""
     result = evaluate(recipe, tasks, leave_out=tasks.card.task[0], folds=folds, seeds=seeds)
     return pd.DataFrame(result["results"])
+
+
+def by_family(recipe: StructurePrior, tasks: TaskSet, least: int = 11) -> pd.DataFrame:
+    """Of each family left out, before any of its members is measured: how far off, how scattered, how well covered.
+
+    Returns
+    -------
+    DataFrame
+        Index family; columns members, off and scatter (mean and standard deviation of measured less predicted), scale
+        (mean of the predictive distributions), covered (share of 90 % intervals that hold the measurement); the middle
+        three on the scale on which the property is learned.
+    """
+    rows = []
+    for prior, left_out in held_out(recipe, tasks, tasks.card.task[0], Protocol.from_card(tasks.card).folds):
+        batch = prior.batch(left_out)
+        for at, outlook in enumerate(prior.outlooks(left_out)):
+            if left_out.counts[at] < least:
+                continue
+            off = prior.model.noise.link(batch.output[at][batch.mask[at]]) - outlook.mean
+            covered = (off.abs() <= outlook.reach(0.9) * outlook.scale).double().mean()
+            told = (len(off), off.mean(), off.std(), outlook.scale.mean(), covered)
+            rows.append((batch.names[at], *map(float, told)))
+    table = pd.DataFrame(rows, columns=["family", "members", "off", "scatter", "scale", "covered"])
+    return table.astype({"members": int}).sort_values("scatter", ascending=False).set_index("family")
 
 
 def shown(table: pd.DataFrame) -> str:
@@ -116,6 +140,9 @@ def main(folder: Path | None = None) -> None:
         print(f"{title}: {int(tasks.counts.sum())} members of {len(tasks)} families, {judged} of them judged")
         print(f"MAE ± spread over seeds, coverage of 90 % intervals; {model.output.unit}")
         print(shown(table), flush=True)
+        if model is alloy_strength:
+            print("Before any member is measured, on the logarithm of the strength")
+            print(by_family(recipe, tasks).round(2).to_string(), flush=True)
     figure(made).savefig(folder / "families.png", dpi=150)
 
 
