@@ -188,8 +188,7 @@ def train(
         _say_left_out(few)
         learned = recipe.retrain(tasks, seed=seed)
         learned.save(out)
-        seconds = learned.training["seconds"]
-        typer.echo(f"learned from {len(tasks)} families in {seconds} s; written to {out}")
+        typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
     if noise is not None:
         raise InputError(f"--noise belongs to properties of structures; '{model}' says its own.")

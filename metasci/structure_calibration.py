@@ -67,7 +67,8 @@ class StructureCalibration:
 
         Intervals are of a measurement. For a measured member they say what a second measurement would give.
         """
-        frame = self.tasks.to_frame()
+        unused = [name for name in self.tasks.card.inputs if name not in self.prior.model.inputs]
+        frame = self.tasks.to_frame().drop(columns=unused)
         rows = [
             _forecast(after, before, self.prior, level)
             for after, before in zip(self._after, self.outlooks, strict=True)
@@ -150,8 +151,9 @@ class StructureCalibration:
         """
         found = []
         model, tables = self.prior.model, self.predictions
+        told = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
-            if column.optional and column.name not in model.inputs and (tables[column.name] != UNKNOWN).any():
+            if column.optional and column.name not in model.inputs and (told[column.name] != UNKNOWN).any():
                 found.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
