@@ -167,6 +167,12 @@ def train(
     noise: Annotated[
         Scatter | None, typer.Option(help="How measurements of a property of structures scatter.")
     ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Of a property of structures: members that stand for each family, 15 by default."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same prior.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File that lets a killed run go on.")] = None,
 ) -> None:
@@ -182,16 +188,16 @@ def train(
         raise InputError(f"--task-noise belongs to the method gaussian; {method.value} has no such choice.")
     if model.startswith("materials."):
         if method is not MethodName.gaussian or covariates != "all" or penalty or task_noise or checkpoint:
-            raise InputError(f"'{model}' is learned in one way: it takes --noise and --seed only.")
-        recipe, tasks = _structures(model, data, noise)
+            raise InputError(f"'{model}' is learned in one way: it takes --noise, --members and --seed only.")
+        recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
         learned = recipe.retrain(tasks, seed=seed)
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
-    if noise is not None:
-        raise InputError(f"--noise belongs to properties of structures; '{model}' says its own.")
+    if noise is not None or members is not None:
+        raise InputError(f"--noise and --members belong to properties of structures, which '{model}' is not.")
     equation = find(model)
     tasks = catalogue.dataset(data)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
@@ -380,7 +386,9 @@ def _method(name: MethodName, penalty: float, task_noise: bool) -> Method:
     return method
 
 
-def _structures(name: str, data: str, noise: Scatter | None = None) -> tuple[StructurePrior, TaskSet]:
+def _structures(
+    name: str, data: str, noise: Scatter | None = None, members: int | None = None
+) -> tuple[StructurePrior, TaskSet]:
     """How a property of structures is learned, the package's own or that of the data's card, and its data."""
     from metasci import catalogue
     from metasci.materials.properties import PROPERTIES, property_of_card
@@ -395,7 +403,8 @@ def _structures(name: str, data: str, noise: Scatter | None = None) -> tuple[Str
     elif noise is not None:
         model = model.with_noise(scatter)
     tasks = catalogue.dataset(data, model=model)
-    return StructurePrior(tasks.card.name, model, GroupProcess(), {}, tasks.card), tasks
+    method = GroupProcess() if members is None else GroupProcess(members=members)
+    return StructurePrior(tasks.card.name, model, method, {}, tasks.card), tasks
 
 
 def _tasks(data: str, prior: Prior) -> TaskSet:
