@@ -49,8 +49,12 @@ def main() -> None:
     print(f"learned from {PATIENTS} simulated patients in {time.perf_counter() - began:.0f} s")
     fit = joint_posterior(prior, prior.batch(tasks), draws=300, tune=300).posterior
     steps = int(np.asarray(fit.data["sample_stats"]["n_steps"]).sum())
-    print(f"{fit.verdict}\n{steps} gradients in {fit.seconds:.0f} s, {1e3 * fit.seconds / steps:.1f} ms each;")
-    print(f"the log density is off by {fit.density_error:.1e} nats at most, fixed steps against adaptive ones")
+    print(
+        f"{fit.verdict}\n{steps} gradients in {fit.seconds:.0f} s, {1e3 * fit.seconds / steps:.1f} ms each;"
+    )
+    print(
+        f"the log density is off by {fit.density_error:.1e} nats at most, fixed steps against adaptive ones"
+    )
     found = summary(compare(prior, tasks, folds=2, draws=300, tune=300))
     for name in ("rmse_ratio", "nlpd_difference", "coverage90", "seconds_per_task", "speed_ratio"):
         print(name, found[name])
