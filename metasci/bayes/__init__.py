@@ -5,18 +5,20 @@ import warnings
 # nothing here runs through PyTensor's C code, whose linear algebra the warning is about
 warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
 
-from metasci.bayes.baselines import complete_pooling, no_pooling, variational  # noqa: E402
+from metasci.bayes.baselines import complete_pooling, no_pooling  # noqa: E402
 from metasci.bayes.comparison import compare, summary  # noqa: E402
 from metasci.bayes.forecast import Forecast, curve, predictive  # noqa: E402
 from metasci.bayes.hierarchical import hierarchical, initial_point  # noqa: E402
 from metasci.bayes.implied import empirical_prior, implied_prior  # noqa: E402
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task  # noqa: E402
 from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
+from metasci.bayes.quick import Approximation, quick  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
 from metasci.bayes.simulation_based import laplace_ranks, uniformity  # noqa: E402
 from metasci.bayes.traced import TracedModel, sample_traced, traced  # noqa: E402
 
 __all__ = [
+    "Approximation",
     "Forecast",
     "Joint",
     "Posterior",
@@ -34,11 +36,11 @@ __all__ = [
     "no_pooling",
     "posterior_of_new_task",
     "predictive",
+    "quick",
     "sample",
     "sample_traced",
     "start_against_mean",
     "summary",
     "traced",
     "uniformity",
-    "variational",
 ]
