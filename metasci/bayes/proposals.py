@@ -77,35 +77,33 @@ def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random
     best = minimize(
         climbed, start[:length], jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-5}
     )
-    step = 1e-3
+    climb, step = np.array(history), 1e-3
     slopes = [[climbed(best.x + sign * step * axis)[1] for sign in (1.0, -1.0)] for axis in np.eye(length)]
     curvature = np.array([ahead - behind for ahead, behind in slopes]) / (2.0 * step)
     root, log_determinant = _root(np.linalg.inv(0.5 * (curvature + curvature.T)))
     head, log_q = _gaussian(best.x, root, log_determinant, draws, random)
-    typical = population(torch.as_tensor(best.x))[0].log_noise
-    offsets, log_q_tasks = _tasks(built, population(torch.as_tensor(head))[0], typical, random)
-    return np.concatenate([head, offsets], 1), log_q + log_q_tasks, np.array(history)
+    centre = population(torch.as_tensor(best.x))[0]
+    offsets, log_q_tasks = _tasks(built, population(torch.as_tensor(head))[0], centre, modes[-1], random)
+    return np.concatenate([head, offsets], 1), log_q + log_q_tasks, climb
 
 
 def _tasks(
-    built: TracedModel, population: Population, typical: Tensor, random: np.random.Generator
+    built: TracedModel, population: Population, centre: Population, modes: Tensor, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised offsets of every task (draw, task × parameter) given draws of the population, and their density."""
+    """Standardised offsets of every task (draw, task × parameter) given draws of the population, and their density.
+
+    The tasks' modes at the population's own mode say how a draw's noise compares with the noise there.
+    """
     tasks, size = built.shapes["coordinate_offset"]
     draws = len(population.mean)
     precision = torch.cholesky_inverse(population.factor).repeat_interleave(tasks, 0)
-    # one noise for all, and what it is in a draw as a factor: exact for a noise of one scale
-    trust = torch.exp(2.0 * (typical - population.log_noise).mean(-1)).repeat_interleave(tasks, 0)
+    trust = _quietness(built, population.log_noise, centre.log_noise, modes).reshape(-1)
     mean = population.mean.reshape(-1, size)
     each = torch.arange(tasks).repeat(draws)
     at, covariance = [], []
     for rows in torch.arange(draws * tasks).split(_AT_ONCE):
         near = map_estimate(
-            built.problem.select(each[rows]),
-            mean[rows],
-            precision[rows],
-            typical,
-            noise_precision=trust[rows],
+            built.problem.select(each[rows]), mean[rows], precision[rows], centre.log_noise, trust[rows]
         )
         at.append(near.coordinates)
         covariance.append(near.covariance)
@@ -117,6 +115,19 @@ def _tasks(
     log_q = -0.5 * white.square().sum(1) - 0.5 * size * _LOG_TWO_PI
     log_q = log_q - root.diagonal(dim1=1, dim2=2).log().sum(1) + spread.diagonal(dim1=1, dim2=2).log().sum(1)
     return offset.reshape(draws, -1).numpy(), log_q.reshape(draws, tasks).sum(1).numpy()
+
+
+def _quietness(built: TracedModel, log_noise: Tensor, typical: Tensor, at: Tensor) -> Tensor:
+    """By what the typical noise's variance exceeds that of each draw, a task's measurements averaged, (draw, task)."""
+    problem = built.problem
+    with torch.no_grad():
+        curve = problem.predict(at)
+        ratio = problem.variance(curve, typical) / problem.variance(
+            curve[None], log_noise.T[:, :, None, None]
+        )
+    mask = problem.batch.mask
+    mean = torch.where(mask, ratio, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
+    return torch.where(mask.any(-1), mean, 1.0).expand(len(log_noise), -1)
 
 
 def _root(covariance: np.ndarray) -> tuple[np.ndarray, float]:
