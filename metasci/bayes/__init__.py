@@ -14,7 +14,7 @@ from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task  #
 from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
 from metasci.bayes.quick import Approximation, quick  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
-from metasci.bayes.simulation_based import laplace_ranks, uniformity  # noqa: E402
+from metasci.bayes.simulation_based import importance_ranks, laplace_ranks, nuts_ranks, uniformity  # noqa: E402
 from metasci.bayes.traced import TracedModel, sample_traced, traced  # noqa: E402
 
 __all__ = [
@@ -30,10 +30,12 @@ __all__ = [
     "gaussian_distances",
     "hierarchical",
     "implied_prior",
+    "importance_ranks",
     "initial_point",
     "joint_posterior",
     "laplace_ranks",
     "no_pooling",
+    "nuts_ranks",
     "posterior_of_new_task",
     "predictive",
     "quick",
