@@ -13,6 +13,7 @@ from metasci.bayes.implied import empirical_prior, implied_prior  # noqa: E402
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task  # noqa: E402
 from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
 from metasci.bayes.quick import Approximation, quick  # noqa: E402
+from metasci.bayes.replicates import posterior_predictive, prior_predictive  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
 from metasci.bayes.simulation_based import importance_ranks, laplace_ranks, nuts_ranks, uniformity  # noqa: E402
 from metasci.bayes.traced import TracedModel, sample_traced, traced  # noqa: E402
@@ -37,7 +38,9 @@ __all__ = [
     "no_pooling",
     "nuts_ranks",
     "posterior_of_new_task",
+    "posterior_predictive",
     "predictive",
+    "prior_predictive",
     "quick",
     "sample",
     "sample_traced",

@@ -34,7 +34,7 @@ __all__ = ["Approximation", "pareto_shape", "quick"]
 _HIGHEST_SHAPE = 0.7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Approximation(Posterior):
     """Draws of an approximation, in the place of a chain's; R-hat is NaN, since nothing was compared.
 
@@ -108,10 +108,12 @@ def quick(
     if method not in METHODS:
         raise InputError(f"there is no method '{method}'; say {', '.join(METHODS)}.")
     began = time.perf_counter()
-    built = traced(model, batch, design, covariates=covariates)
+    built = traced(model, batch, design, covariates=covariates, initial=initial)
     compiled = time.perf_counter()
     random = np.random.default_rng(seed)
-    points, log_q, history = METHODS[method](built, _vector(built, initial or {}), draws, random)
+    points, log_q, history = METHODS[method](
+        built, _vector(built.shapes, built.problem, initial or {}), draws, random
+    )
     log_weight = log_densities(built, points) - log_q
     if not np.isfinite(log_weight).any():
         raise InputError(
