@@ -23,8 +23,7 @@ from metasci.batch import Batch
 from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
 from metasci.prior import Prior, load
 
-NUTS = ("theophylline", "phenobarbital", "steel_tempering", "alloy_fatigue")
-DATA = {"alloy_strength": "mpea"}
+NUTS = ("theophylline", "phenobarbital")
 SIMULATIONS, AT_ONCE = 6000, 40  # of one task; tasks whose conditions are taken
 
 
@@ -86,11 +85,11 @@ def main(names: list[str]) -> None:
         prior = load(name)
         # one noise for all tasks, as is simulated
         prior = replace(prior, method=replace(prior.method, task_noise=False))
-        batch = prior.batch(catalogue.dataset(DATA.get(name, name), model=prior.model))
+        batch = prior.batch(catalogue.dataset(name, model=prior.model))
         one_task(name, prior, batch)
         if name in NUTS:
             three_tasks(name, prior, batch)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or [*NUTS, "quinidine", "remifentanil", "propofol", "alloy_strength"])
+    main(sys.argv[1:] or [*NUTS, "alloy_fatigue", "steel_tempering"])
