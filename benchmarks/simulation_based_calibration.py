@@ -23,7 +23,7 @@ from metasci.batch import Batch
 from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
 from metasci.prior import Prior, load
 
-NUTS = ("theophylline", "phenobarbital")
+NUTS = ("theophylline", "phenobarbital", "alloy_fatigue")
 SIMULATIONS, AT_ONCE = 6000, 40  # of one task; tasks whose conditions are taken
 
 
@@ -92,4 +92,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or [*NUTS, "alloy_fatigue", "steel_tempering"])
+    main(sys.argv[1:] or [*NUTS, "steel_tempering"])
