@@ -15,9 +15,8 @@ pytest.importorskip("pymc")
 import metasci as ms
 from metasci.batch import Batch
 from metasci.bayes import hierarchical, initial_point, sample
-from metasci.bayes.baselines import complete_pooling, no_pooling, variational
+from metasci.bayes.baselines import complete_pooling, no_pooling
 from metasci.bayes.simulation_based import laplace_ranks, uniformity
-from metasci.errors import InputError
 from metasci.noise import Noise
 
 EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
@@ -43,29 +42,29 @@ def schools(error, *, school):
     return school + 0.0 * error
 
 
-def eight() -> Batch:
-    column = torch.tensor(EFFECT)[:, None]
+def measured(effect: np.ndarray, error: np.ndarray) -> Batch:
+    column = torch.tensor(effect)[:, None]
     return Batch(
-        {"error": torch.tensor(ERROR)[:, None]}, column, torch.ones_like(column, dtype=torch.bool), column[:, :0],
-        tuple("ABCDEFGH"),
+        {"error": torch.tensor(error)[:, None]}, column, torch.ones_like(column, dtype=torch.bool), column[:, :0],
+        tuple(f"school {place + 1}" for place in range(len(effect))),
     )  # fmt: skip
 
 
-def quadrature() -> dict[str, np.ndarray]:
+def quadrature(effect: np.ndarray, error: np.ndarray) -> dict[str, np.ndarray]:
     """Moments of the population and of every school: given the spread all is Gaussian; it is summed over."""
     spread = np.linspace(1e-3, 60.0, 6000)
-    variance = spread[:, None] ** 2 + ERROR**2
+    variance = spread[:, None] ** 2 + error**2
     precision = (1.0 / variance).sum(1) + 1.0 / 20.0**2
-    mean = (EFFECT / variance).sum(1) / precision
-    log = stats.norm.logpdf(EFFECT, mean[:, None], np.sqrt(variance)).sum(1) + stats.norm.logpdf(
+    mean = (effect / variance).sum(1) / precision
+    log = stats.norm.logpdf(effect, mean[:, None], np.sqrt(variance)).sum(1) + stats.norm.logpdf(
         mean, 0.0, 20.0
     )
     log = log - 0.5 * np.log(precision) + stats.halfnorm.logpdf(spread, scale=10.0)
     weight = np.exp(log - log.max())
     weight = weight / weight.sum()
     share = spread[:, None] ** 2 / variance
-    school = mean[:, None] + share * (EFFECT - mean[:, None])
-    own = share * ERROR**2 + (1.0 - share) ** 2 / precision[:, None]
+    school = mean[:, None] + share * (effect - mean[:, None])
+    own = share * error**2 + (1.0 - share) ** 2 / precision[:, None]
 
     def moments(value: np.ndarray, variance: np.ndarray) -> np.ndarray:
         centre = weight @ value
@@ -74,16 +73,21 @@ def quadrature() -> dict[str, np.ndarray]:
     return {
         "mean": moments(mean, 1.0 / precision),
         "spread": moments(spread, 0.0 * spread),
-        "schools": np.stack([moments(school[:, j], own[:, j]) for j in range(8)], 1),
+        "schools": np.stack([moments(school[:, j], own[:, j]) for j in range(len(effect))], 1),
     }
 
 
 def test_eight_schools_against_quadrature() -> None:
     """Population mean N(0, 20²), spread half-normal of scale 10."""
-    expected = quadrature()
+    expected = quadrature(EFFECT, ERROR)
     start = initial_point(EFFECT[:, None] / 20.0)
     found = sample(
-        hierarchical(schools, eight()), draws=1000, tune=500, initial=start, seed=3, progress=False
+        hierarchical(schools, measured(EFFECT, ERROR)),
+        draws=1000,
+        tune=500,
+        initial=start,
+        seed=3,
+        progress=False,
     )
     assert found.converged, found.verdict
     drawn = {
@@ -98,11 +102,6 @@ def test_eight_schools_against_quadrature() -> None:
     order = np.argsort(drawn["schools"].mean(0))
     assert order[-1] == 0
     assert 5.0 < drawn["mean"].mean() < 9.0
-
-
-def test_variational_fits_are_asked_for_by_name() -> None:
-    with pytest.raises(InputError, match="not known"):
-        variational(hierarchical(schools, eight()), method="flow")
 
 
 def test_pooling_brackets_the_hierarchical_model() -> None:

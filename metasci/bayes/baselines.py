@@ -1,29 +1,25 @@
-"""Quick relatives of the full posterior: a variational fit, and fits that leave out a level.
+"""Quick relatives of the full posterior: fits that leave out a level.
 
 Complete pooling knows no tasks, no pooling knows no population; the hierarchical model lies between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from metasci.errors import InputError
 from metasci.meta.gauss_newton import map_estimate, normal_equations
 from metasci.meta.gaussian import pooled_fit
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
-    import pymc as pm
-
     from metasci.batch import Batch
     from metasci.model import Model
 
-__all__ = ["Pooling", "complete_pooling", "no_pooling", "variational"]
+__all__ = ["Pooling", "complete_pooling", "no_pooling"]
 
 
 @dataclass(frozen=True)
@@ -79,33 +75,3 @@ def no_pooling(model: Model, batch: Batch, log_noise: Any) -> Pooling:
     found = map_estimate(Problem(model, batch), start, precision, noise, steps=200)
     sd = found.covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
     return Pooling(found.coordinates.numpy(), sd.numpy(), noise.numpy())
-
-
-def variational(
-    built: pm.Model, initial: Mapping[str, Any] | None = None, *, method: str = "advi", steps: int = 20_000,
-    draws: int = 1000, seed: int = 0,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Draws of PyMC's variational approximation, by variable.
-
-    Parameters
-    ----------
-    built : pymc.Model
-    initial : mapping of str to array, optional
-    method : "advi" or "fullrank_advi"
-    steps, draws, seed : int
-
-    Returns
-    -------
-    dict of str to array, (draw, ...)
-    """
-    import pymc as pm
-
-    from metasci.bayes import versions
-
-    if method not in ("advi", "fullrank_advi"):
-        raise InputError(f"'{method}' is not known; say 'advi' or 'fullrank_advi'.")
-    with built:
-        start = {k: v for k, v in (initial or {}).items() if k in built.named_vars}
-        fit = pm.fit(steps, method=method, random_seed=seed, progressbar=False, start=start or None)
-        data = fit.sample(draws, random_seed=seed)
-    return versions.draws(data)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["draws", "group", "load", "replace_posterior", "save", "summary", "worst"]
+__all__ = ["draws", "from_draws", "group", "load", "replace_posterior", "save", "summary", "worst"]
 
 _MODERN = not hasattr(arviz, "InferenceData")
 
@@ -40,19 +40,38 @@ def replace_posterior(
     """Put other variables, each (chain, draw, ...) with named dims, into the place of the posterior."""
     import xarray as xr
 
-    labels = {name: ("chain", "draw", *dims.get(name, ())) for name in values}
-    used = {dim for name in labels for dim in labels[name]}
-    dataset = xr.Dataset(
-        {name: (labels[name], value) for name, value in values.items()},
-        coords={name: list(label) for name, label in coords.items() if name in used},
-        attrs=group(data, "posterior").attrs,
-    )
-    dataset = dataset.assign_coords({dim: np.arange(dataset.sizes[dim]) for dim in ("chain", "draw")})
+    dataset = _dataset(values, dims, coords).assign_attrs(group(data, "posterior").attrs)
     if _MODERN:
         data["posterior"] = xr.DataTree(dataset)
     else:
         del data.posterior
         data.add_groups(posterior=dataset)
+
+
+def from_draws(
+    values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
+) -> Any:
+    """Results with a posterior of one chain, from variables (draw, ...) with named dims."""
+    import xarray as xr
+
+    dataset = _dataset({name: value[None] for name, value in values.items()}, dims, coords)
+    return (
+        xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
+    )
+
+
+def _dataset(
+    values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
+) -> xr.Dataset:
+    import xarray as xr
+
+    labels = {name: ("chain", "draw", *dims.get(name, ())) for name in values}
+    used = {dim for name in labels for dim in labels[name]}
+    dataset = xr.Dataset(
+        {name: (labels[name], value) for name, value in values.items()},
+        coords={name: list(label) for name, label in coords.items() if name in used},
+    )
+    return dataset.assign_coords({dim: np.arange(dataset.sizes[dim]) for dim in ("chain", "draw")})
 
 
 def draws(data: Any, name: str = "posterior") -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from metasci.meta.outer import Outer, outer_state, outer_step
 from metasci.meta.pooled import pooled_estimate
 from metasci.meta.problem import Problem
 from metasci.meta.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
+from metasci.meta.second_look import look_again
 from metasci.meta.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
 from metasci.meta.ties import free_means, is_tied, tied_covariance
 from metasci.parameters import ParameterSpace
@@ -303,6 +304,8 @@ class GaussianPrior:
         log_noise = state["log_noise"]
         tolerance = _ROUGH if self.task_noise else _FINE
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
+        if not self.task_noise:  # a noisy task is another explanation of a misfit
+            estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = NoiseMixture.single(covariance)
         if self.task_noise:

@@ -1,0 +1,95 @@
+"""Do posteriors hold the truth as often as they say? ``python benchmarks/simulation_based_calibration.py [prior ...]``.
+
+Everything is simulated from priors. First one task's posterior under the learned prior, by Laplace's approximation
+and by draws weighted to prior times likelihood: every task's conditions, again and again. Then NUTS on the
+hierarchical model of three tasks with five measurements each, population and noise drawn from its own priors. What is
+printed: how probable ranks as uneven as these are where the posterior is right (χ², the least of all quantities, times
+their number), how often 90 % intervals hold the truth (the least and the most of the quantities), and the first again
+where the posterior is made narrower on purpose, by two fifths.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from metasci import catalogue
+from metasci.batch import Batch
+from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
+from metasci.prior import Prior, load
+
+NUTS = ("theophylline", "phenobarbital", "alloy_fatigue")
+SIMULATIONS, AT_ONCE = 6000, 40  # of one task; tasks whose conditions are taken
+
+
+def line(
+    name: str, method: str, ranks: np.ndarray, narrowed: np.ndarray | None, bins: int, took: float
+) -> None:
+    def least(values: np.ndarray) -> float:
+        found = uniformity(values, bins)
+        return float(min(1.0, len(found) * found.min()))
+
+    held = ((ranks > 0.05) & (ranks < 0.95)).mean(0)
+    caught = f"{'':>12}" if narrowed is None else f"{least(narrowed):12.0e}"
+    print(
+        f"{name:16}{method:10}{len(ranks):6}{ranks.shape[1]:4}{least(ranks):9.2g}"
+        f"{f'{held.min():.3f} to {held.max():.3f}':>17}{caught}{took:7.0f} s",
+        flush=True,
+    )
+
+
+def timed(made: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    began = time.perf_counter()
+    return made(), time.perf_counter() - began
+
+
+def one_task(name: str, prior: Prior, batch: Batch) -> None:
+    """Laplace and weighted draws; tasks whose conditions are taken lie evenly in the data set."""
+    chosen = torch.linspace(0, len(batch) - 1, min(AT_ONCE, len(batch))).long()
+    batch = batch.select(chosen)
+    repeats = SIMULATIONS // len(batch)
+    ranks, took = timed(lambda: laplace_ranks(prior, batch, repeats=repeats))
+    narrow = laplace_ranks(prior, batch, repeats=repeats, narrowed=0.6)
+    line(name, "Laplace", ranks, narrow, 20, took)
+    ranks, took = timed(lambda: importance_ranks(prior, batch, repeats=repeats)[0])
+    line(name, "weighted", ranks, None, 20, took)
+
+
+def three_tasks(name: str, prior: Prior, batch: Batch) -> None:
+    """NUTS, from the three tasks with the most measurements."""
+    most = torch.argsort(batch.mask.sum(1), descending=True, stable=True)[:3]
+    batch = batch.select(most)
+    # five, evenly among those that were made
+    order = batch.mask.cumsum(1)
+    places = (torch.linspace(0, 1, 5) * (batch.mask.sum(1, keepdim=True) - 1)).round().long() + 1
+    batch = batch.trimmed(batch.mask & (order[:, :, None] == places[:, None, :]).any(-1))
+    began = time.perf_counter()
+    found = nuts_ranks(hierarchical(prior.model, batch), simulations=200, narrowed=(1.0, 0.6))
+    took = time.perf_counter() - began
+    line(name, "NUTS", *(np.asarray(found.sel(narrowed=factor)) for factor in (1.0, 0.6)), 10, took)
+
+
+def main(names: list[str]) -> None:
+    """Print a row for each prior and method."""
+    torch.set_num_threads(1)
+    print(
+        f"{'':16}{'':10}{'sims':>6}{'':4}{'p':>9}{'90 % hold':>17}{'p, narrowed':>12}{'seconds':>9}",
+        flush=True,
+    )
+    for name in names:
+        prior = load(name)
+        # one noise for all tasks, as is simulated
+        prior = replace(prior, method=replace(prior.method, task_noise=False))
+        batch = prior.batch(catalogue.dataset(name, model=prior.model))
+        one_task(name, prior, batch)
+        if name in NUTS:
+            three_tasks(name, prior, batch)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [*NUTS, "steel_tempering"])
