@@ -8,6 +8,8 @@ Sources: Cook, Gelman and Rubin, J Comput Graph Stat 15 (2006) 675; Talts et al.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -106,6 +108,7 @@ def nuts_ranks(
     draws: int = 500,
     tune: int = 300,
     narrowed: tuple[float, ...] = (1.0,),
+    start: Callable[[Array], Mapping[str, Any]] | None = None,
     seed: int = 0,
 ) -> xr.DataArray:
     """Ranks of the truth among NUTS's draws of a hierarchical model, (narrowed, simulation, quantity).
@@ -122,6 +125,9 @@ def nuts_ranks(
         Of the one chain of each simulation; every tenth draw is ranked, since neighbours are alike.
     narrowed : tuple of float
         On the draws' distance from their mean: below one makes them wrong on purpose, to see that this is caught.
+    start : callable, optional
+        Of simulated measurements (row,), on the noise's linked scale, to where sampling starts, as `initial_point`
+        gives it; at random by default.
     seed : int
 
     Returns
@@ -158,8 +164,11 @@ def nuts_ranks(
     random = np.random.default_rng(seed)
     ranks, diverging = [], 0
     for number, values in enumerate(measured):
+        told = compiled.with_data(observed=values)
+        if start is not None:
+            told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
         data = nutpie.sample(
-            compiled.with_data(observed=values), draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
+            told, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
             progress_bar=False, save_warmup=False, target_accept=0.9,
         )  # fmt: skip
         diverging += int(np.asarray(data["sample_stats"]["diverging"]).sum())
@@ -183,6 +192,26 @@ def nuts_ranks(
         table.transpose(2, 0, 1), {"narrowed": list(narrowed), "quantity": names},
         ("narrowed", "simulation", "quantity"), attrs={"diverging": diverging / (draws * simulations)},
     )  # fmt: skip
+
+
+def _starting(
+    built: pm.Model, given: Mapping[str, Any], otherwise: Callable[[Any], Array]
+) -> Callable[[Any], Array]:
+    """A point's unconstrained vector, a hair off; at random what it does not say."""
+
+    def point(seed: Any) -> Array:
+        at, place = otherwise(seed), 0
+        shapes = built.eval_rv_shapes()
+        for free in built.free_RVs:
+            value = built.rvs_to_values[free].name
+            size = int(np.prod(shapes[free.name], dtype=int))
+            if free.name in given:
+                exact = _unconstrained(value, np.asarray(given[free.name], float)).ravel()
+                at[place : place + size] = exact + 1e-3 * np.random.default_rng(0).standard_normal(size)
+            place += size
+        return at
+
+    return point
 
 
 def _unconstrained(name: str, value: np.ndarray) -> np.ndarray:
