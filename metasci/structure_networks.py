@@ -86,11 +86,15 @@ POOLED = Way(pooled_training())
 
 WAYS = {
     "network, not adapted": POOLED,
-    "MAML, everything": Way(_descent(0.01, 2)),
-    "ANIL, head only": Way(_descent(0.02, 3, _BODY)),
-    "CAVIA, code of 4": Way(cavia(3, 0.5, learned="scalar"), code=4),
-    "Bayesian linear head": Way(pooled_training(), 1 + _FEATURES, 0, LinearHeadEpisode, head_start),
-    "Gaussian-process head": Way(pooled_training(), 1 + _FEATURES, 0, ProcessHeadEpisode, process_start),
+    "MAML, everything": Way(_descent(0.01, 2), iterations=50),
+    "ANIL, head only": Way(_descent(0.02, 3, _BODY), iterations=60),
+    "CAVIA, code of 8": Way(cavia(4, 4.0, learned="scalar"), code=8, iterations=100),
+    "Bayesian linear head": Way(
+        pooled_training(), 1 + _FEATURES, 0, LinearHeadEpisode, head_start, iterations=90
+    ),
+    "Gaussian-process head": Way(
+        pooled_training(), 1 + _FEATURES, 0, ProcessHeadEpisode, process_start, iterations=90
+    ),
 }
 """By the names that tables give them."""
 
