@@ -114,6 +114,8 @@ class NetworkMethod:
     ways : dict of str to Way
     networks, parts : int
         So many networks, each without another one of so many parts of the families.
+    tasks, query : int
+        Families of an episode, and members of each that judge.
     first : int
         Iterations of the fit to all families at once.
     rate : float
@@ -129,6 +131,8 @@ class NetworkMethod:
     ways: dict[str, Way] = field(default_factory=lambda: dict(WAYS))
     networks: int = 2
     parts: int = 5
+    tasks: int = 12
+    query: int = 12
     first: int = 80
     rate: float = 0.01
     seed: int = 0
@@ -165,7 +169,7 @@ class NetworkMethod:
             start = initial(way.composition, _grown(way.start(network), pooled))
 
             def draw(seed: int, network: Network = network, way: Way = way) -> NetworkEpisode:
-                return episode_of(members, network, way, members.drawn(families, seed))
+                return episode_of(members, network, way, members.drawn(families, seed, self.tasks, self.query))
 
             path = None
             if self.checkpoints is not None:

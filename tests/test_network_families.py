@@ -13,7 +13,7 @@ from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_gradient, meta_train, named
 from metasci.meta.codes import Coded, with_code
 from metasci.meta.linear_head import posterior
-from metasci.meta.process_head import ProcessHeadEpisode, covariance, process_posterior, process_start
+from metasci.meta.process_head import covariance, process_posterior
 
 FLOAT = torch.float64
 WAYS = ("CAVIA, code of 8", "Gaussian-process head")
@@ -32,7 +32,9 @@ def test_meta_gradients_of_a_code_are_exact_and_only_the_code_moves(kind: str) -
         graphs = [molecule_graph(text) for text in ("CCO", "CCCO", "CO", "CC=O", "c1ccccc1C=O", "CCC=O")]
         module: torch.nn.Module = GraphNetwork(15, 5, width=6, conditions=1 + 2)
     else:
-        graphs = [composition_graph(text) for text in ("CoNi", "CoCrFeNi", "AlCoNi", "TiZr", "NbTi2", "HfTiZr")]
+        graphs = [
+            composition_graph(text) for text in ("CoNi", "CoCrFeNi", "AlCoNi", "TiZr", "NbTi2", "HfTiZr")
+        ]
         module = CompositionNetwork(7, width=6, conditions=1 + 2)
     flat = stacked(graphs, FLOAT)
     batch = {name: values.reshape(2, 3, *values.shape[1:]) for name, values in flat.items()}
@@ -72,10 +74,14 @@ def test_a_code_finds_the_one_hidden_number_by_which_tasks_differ() -> None:
         return NetworkEpisode(network, x[:, :5], y[:, :5], x[:, 5:], y[:, 5:]), hidden[:, 0, 0]
 
     start = initial(method, network.start())
-    done = meta_train(method, lambda seed: draw(seed)[0], start, Outer(400, 0.02, schedule="cosine", clip=10.0))
+    done = meta_train(
+        method, lambda seed: draw(seed)[0], start, Outer(400, 0.02, schedule="cosine", clip=10.0)
+    )
     test, hidden = draw(10**6, tasks=100)
     adapted = adapt(method, test, done.learned)
-    unmoved = test.query({n: v.expand(100, *v.shape) for n, v in done.learned.items() if n in network.start()})
+    unmoved = test.query(
+        {n: v.expand(100, *v.shape) for n, v in done.learned.items() if n in network.start()}
+    )
     assert float(test.query(adapted).mean()) < 0.1 * float(unmoved.mean())
     assert abs(float(torch.corrcoef(torch.stack([adapted["code"][:, 0], hidden]))[0, 1])) > 0.97
 
@@ -130,7 +136,13 @@ def organic():  # type: ignore[no-untyped-def]
 
     tasks = boiling_points()
     out = ["aliphatic alcohol", "aliphatic nitrile", "aliphatic acid"]
-    known = ["aliphatic alkene", "aliphatic ether", "aliphatic ketone", "aliphatic chloride", "aliphatic bromide"]
+    known = [
+        "aliphatic alkene",
+        "aliphatic ether",
+        "aliphatic ketone",
+        "aliphatic chloride",
+        "aliphatic bromide",
+    ]
     known += ["aliphatic primary amine", "aliphatic secondary amine", "aliphatic aldehyde", "aliphatic thiol"]
     return tasks.select(known), tasks.select(out)
 
@@ -196,7 +208,9 @@ def test_forecasts_see_the_support_alone_and_no_order_of_members(way: str) -> No
     alone = tasks.select([tasks.names[0]])
     own, support = prior.batch(alone), split.support[:1, : int(alone.counts.max())]
     turned = torch.randperm(support.shape[1], generator=torch.Generator().manual_seed(2))
-    mixed = type(tasks).from_dataset(alone.dataset.isel(observation=turned.numpy()), tasks.card, model=prior.model)
+    mixed = type(tasks).from_dataset(
+        alone.dataset.isel(observation=turned.numpy()), tasks.card, model=prior.model
+    )
     straight = prior.forecasters(alone)[way](own, support, ~support)
     shuffled = prior.forecasters(mixed)[way](prior.batch(mixed), support[:, turned], ~support[:, turned])
     torch.testing.assert_close(shuffled.median, straight.median[:, turned], rtol=0.0, atol=0.05)

@@ -2,7 +2,7 @@
 
 The weights are learned and the same for all tasks; in the inner loop only the code moves, from zero (CAVIA, Zintgraf et
 al. 2019, arXiv 1810.03642). So a task is told from others by a handful of numbers, which can be stored, plotted and
-compared. Nothing of the engine is special to it: the code is one more parameter of the module, and a composition in which
+compared. Nothing of the engine is special to it: the code is one more parameter of the module, and in the composition
 everything else stays (`metasci.meta.named.cavia`).
 """
 

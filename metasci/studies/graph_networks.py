@@ -1,8 +1,8 @@
 """Study: networks of graphs for a new family of materials. ``python -m metasci.studies.graph_networks [FOLDER]``.
 
-Message passing over molecules and crystals, and attention over the elements of alloys, meta-learned in every way that the
-engine has, beside the process over families and gradient boosting: on the same families left out, the same supports and
-the same members that judge.
+Message passing over molecules and crystals, and attention over the elements of alloys, meta-learned in every way that
+the engine has, beside the process over families and gradient boosting: on the same families left out, the same supports
+and the same members that judge.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from metasci.materials.properties import alloy_strength, boiling_point, phonon_p
 from metasci.meta.group_process import GroupProcess
 from metasci.meta.training import write_atomically
 from metasci.model import Model
-from metasci.structure_networks import NetworkMethod, NetworkPrior
+from metasci.structure_networks import WAYS, NetworkMethod, NetworkPrior
 from metasci.structure_prior import Forecaster, StructurePrior, StudentForecast
 from metasci.studies.families import ALLOYS, CRYSTALS, alloys, crystals
 from metasci.tasks import Batch, TaskSet
@@ -43,10 +43,12 @@ _WIDTH = 32
 _NOT_DRAWN = ("network, not adapted", "family mean", "ridge from scratch", "gradient boosting")
 _FEW_NEIGHBOURS = functools.lru_cache(maxsize=2_000)(functools.partial(crystal_graph, most=6, gaussians=8))
 
+_HALF_AS_LONG = {name: replace(way, iterations=way.iterations // 2) for name, way in WAYS.items()}
 
-def _message_passing(nodes: int, edges: int) -> Callable[[int, int], GraphNetwork]:
+
+def _message_passing(nodes: int, edges: int, layers: int) -> Callable[[int, int], GraphNetwork]:
     def make(conditions: int, outputs: int) -> GraphNetwork:
-        return GraphNetwork(nodes, edges, _WIDTH, 2, conditions, outputs)
+        return GraphNetwork(nodes, edges, _WIDTH, layers, conditions, outputs)
 
     return make
 
@@ -75,15 +77,15 @@ def boiling_points() -> TaskSet:
 CASES = {
     "alloys": Case(
         "Alloys, element systems left out", alloy_strength, alloys,
-        NetworkMethod(_attention, composition_graph), ALLOYS,
+        NetworkMethod(_attention, composition_graph, networks=4), ALLOYS,
     ),
     "boiling-points": Case(
         "Molecules, organic families left out", boiling_point, boiling_points,
-        NetworkMethod(_message_passing(15, 5), functools.lru_cache(maxsize=5_000)(molecule_graph)), GroupProcess(),
+        NetworkMethod(_message_passing(15, 5, 2), functools.lru_cache(maxsize=5_000)(molecule_graph)), GroupProcess(),
     ),
     "crystals": Case(
         "Crystals, anions left out", phonon_peak, crystals,
-        NetworkMethod(_message_passing(7, 8), _FEW_NEIGHBOURS), CRYSTALS,
+        NetworkMethod(_message_passing(8, 8, 1), _FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8), CRYSTALS,
     ),
 }  # fmt: skip
 """By their names in files."""
@@ -212,7 +214,9 @@ def main(folder: Path | None = None) -> None:
             write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
         rows = table(json.loads(path.read_text()))
         made[case.title] = (rows, case.model.output.unit)
-        print(f"{case.title}: MAE ± spread over supports, coverage of 90 % intervals; {case.model.output.unit}")
+        print(
+            f"{case.title}: MAE ± spread over supports, coverage of 90 % intervals; {case.model.output.unit}"
+        )
         print(shown(rows), flush=True)
     figure(made).savefig(folder / "graph-networks.png", dpi=150)
 
