@@ -32,7 +32,16 @@ from metasci.structure_members import Choice, Members, Scales, members_of, scale
 from metasci.structure_prior import Forecaster, StudentForecast
 from metasci.tasks import Batch, TaskSet
 
-__all__ = ["POOLED", "WAYS", "NetworkMethod", "NetworkPrior", "Way", "shrunken_error"]
+__all__ = [
+    "POOLED",
+    "WAYS",
+    "Learned",
+    "NetworkMethod",
+    "NetworkPrior",
+    "Way",
+    "episode_of",
+    "shrunken_error",
+]
 
 _BODY = ("embed.", "layers.", "body.")
 _SHOTS = (0, 1, 3, 5, 10)
@@ -44,6 +53,13 @@ def shrunken_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tenso
     """Squared errors of each task's cases, (task,), summed and divided by their number and three more.
 
     So one measured case pulls a quarter as hard as many would; under a mean it would pull as hard.
+
+    Examples
+    --------
+    >>> off = torch.full((1, 9, 1), 2.0)
+    >>> mask = torch.arange(9)[None] < 1
+    >>> shrunken_error(off, 0 * off, mask).tolist(), shrunken_error(off, 0 * off, None).tolist()
+    ([1.0], [3.0])
     """
     squares = (output - target).square()[..., 0]
     if mask is None:
@@ -169,7 +185,9 @@ class NetworkMethod:
             start = initial(way.composition, _grown(way.start(network), pooled))
 
             def draw(seed: int, network: Network = network, way: Way = way) -> NetworkEpisode:
-                return episode_of(members, network, way, members.drawn(families, seed, self.tasks, self.query))
+                return episode_of(
+                    members, network, way, members.drawn(families, seed, self.tasks, self.query)
+                )
 
             path = None
             if self.checkpoints is not None:
@@ -292,7 +310,7 @@ def _forecast(one: Learned, members: Members, families: list[int], support: Tens
 
 def _widths(one: Learned, members: Members, unseen: Tensor, draws: int = 2) -> tuple[float, ...]:
     """By what the spread that a network says must be multiplied for 90 % of unseen families' members, by shots."""
-    widths = []
+    widths: list[float] = []
     generator = torch.Generator().manual_seed(0)
     for shots in _SHOTS:
         far, weight = [], []
@@ -319,7 +337,7 @@ def _widths(one: Learned, members: Members, unseen: Tensor, draws: int = 2) -> t
 
 def _grown(start: Parameters, pooled: Parameters) -> Parameters:
     """A start with a smaller network's weights in it; rows and columns that it lacks stay as they are."""
-    made = dict(start)
+    made = dict(start)  # inputs and outputs that only the larger one has come last
     for name, small in pooled.items():
         key = name if name in start else f"network.{name}"
         grown = start[key].clone()

@@ -39,7 +39,9 @@ __all__ = ["CASES", "Case", "figure", "main", "scores", "shown"]
 
 FOLDS = 5
 PROTOCOL = Protocol(support="random", shots=(0, 1, 3, 5, 10), query="rest", query_from=10, aggregate="mean")
+_JOINED = "Gaussian-process head"
 _WIDTH = 32
+_VARIED = ("alloys", "boiling-points")
 _NOT_DRAWN = ("network, not adapted", "family mean", "ridge from scratch", "gradient boosting")
 _FEW_NEIGHBOURS = functools.lru_cache(maxsize=2_000)(functools.partial(crystal_graph, most=6, gaussians=8))
 
@@ -97,7 +99,6 @@ class Side:
 
     networks: NetworkPrior
     process: StructurePrior
-    joined: str = "Gaussian-process head"
 
     @property
     def method(self) -> NetworkMethod:
@@ -124,11 +125,11 @@ class Side:
         networks = self.networks.forecasters(tasks)
 
         def mean(batch: Batch, support: Tensor, query: Tensor) -> StudentForecast:
-            one = networks[self.joined](batch, support, query)
+            one = networks[_JOINED](batch, support, query)
             other = process["process over families"](batch, support, query)
             return replace(other, mean=0.5 * (one.mean + other.mean), scale=0.5 * (one.scale + other.scale))
 
-        return {**networks, f"process and {self.joined}, averaged": mean, **process}
+        return {**networks, f"process and {_JOINED}, averaged": mean, **process}
 
 
 def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[str, Any]:
@@ -138,6 +139,25 @@ def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[
     side = Side(networks, StructurePrior("recipe", case.model, case.process, {}, tasks.card))
     group = tasks.card.task[0]
     return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)  # type: ignore[type-var]
+
+
+def variants(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[str, Any]:
+    """Figures of one network with a Gaussian-process head: as it is, without descriptors, from half of the families."""
+    tasks = case.tasks()
+    ways = {_JOINED: case.networks.ways[_JOINED]}
+    plain = replace(case.networks, ways=ways, networks=1, checkpoints=checkpoints)
+    made = []
+    for name, method in {
+        "four fifths of the families": plain,
+        "half of the families": replace(plain, parts=2, seed=1),
+        "no descriptors, the graph alone": replace(plain, descriptors=False, seed=2),
+    }.items():
+        result = evaluate(
+            NetworkPrior(case.model, method), tasks, protocol=PROTOCOL, leave_out=tasks.card.task[0], folds=FOLDS,
+            seeds=seeds,
+        )  # type: ignore[type-var]  # fmt: skip
+        made += [{**row, "method": name} for row in result["results"] if row["method"] == _JOINED]
+    return {"results": made}
 
 
 def table(result: dict[str, Any]) -> pd.DataFrame:
@@ -208,17 +228,27 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, tuple[pd.DataFrame, str]] = {}
     for name, case in CASES.items():
-        path = folder / f"{name}.json"
-        if not path.exists():
-            result = scores(case, folder / "checkpoints" / name)
-            write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
-        rows = table(json.loads(path.read_text()))
+        keep = folder / "checkpoints" / name
+        rows = table(_once(folder / f"{name}.json", functools.partial(scores, case, keep)))
         made[case.title] = (rows, case.model.output.unit)
         print(
             f"{case.title}: MAE ± spread over supports, coverage of 90 % intervals; {case.model.output.unit}"
         )
         print(shown(rows), flush=True)
+    for name in _VARIED:
+        keep, case = folder / "checkpoints" / f"{name}-variants", CASES[name]
+        rows = table(_once(folder / f"{name}-variants.json", functools.partial(variants, case, keep)))
+        print(f"{case.title}: one network with a {_JOINED}; {case.model.output.unit}")
+        print(shown(rows), flush=True)
     figure(made).savefig(folder / "graph-networks.png", dpi=150)
+
+
+def _once(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What stands in a file, or what is computed, and written there."""
+    if not path.exists():
+        write_atomically(path, (json.dumps(compute(), indent=1) + "\n").encode())
+    read: dict[str, Any] = json.loads(path.read_text())
+    return read
 
 
 if __name__ == "__main__":
