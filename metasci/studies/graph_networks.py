@@ -27,8 +27,9 @@ from metasci.materials.properties import alloy_strength, boiling_point, phonon_p
 from metasci.meta.group_process import GroupProcess
 from metasci.meta.training import write_atomically
 from metasci.model import Model
-from metasci.structure_networks import WAYS, NetworkMethod, NetworkPrior
+from metasci.structure_networks import NetworkMethod, NetworkPrior
 from metasci.structure_prior import Forecaster, StructurePrior, StudentForecast
+from metasci.structure_ways import WAYS
 from metasci.studies.families import ALLOYS, CRYSTALS, alloys, crystals
 from metasci.tasks import Batch, TaskSet
 
