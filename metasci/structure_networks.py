@@ -1,9 +1,9 @@
 """Networks of structures, meta-learned on families: learned, adapted to a new family's few members, and judged.
 
-The counterpart of `metasci.structure_prior` for networks of graphs, in several ways (`metasci.structure_ways`). All ways
-begin with one network that was fitted to all families at once. Several networks, each of which has not seen one part of
-the families, forecast together; how wide their intervals are is told by the families that each has not seen (the idea of
-CV+: Barber et al. 2021, Ann Stat 49:486).
+The counterpart of `metasci.structure_prior` for networks of graphs, in several ways (`metasci.structure_ways`). All
+ways begin with one network that was fitted to all families at once. Several networks, each of which has not seen one
+part of the families, forecast together; how wide their intervals are is told by the families that each has not seen
+(the idea of CV+: Barber et al. 2021, Ann Stat 49:486).
 """
 
 from __future__ import annotations
