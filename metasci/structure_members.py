@@ -9,16 +9,19 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from metasci.errors import InputError
 from metasci.materials.graphs import Graph, stacked
 from metasci.model import Model
 from metasci.structure_prior import points_of, there_of
 from metasci.tasks import TaskSet
 
-__all__ = ["Choice", "Members", "Scales", "members_of", "scales_of"]
+__all__ = ["BESIDE", "Choice", "Members", "Scales", "members_of", "scales_of"]
 
 Scales = dict[str, Tensor]
 """Centre and spread of the targets and of every condition, of the families that are learned from."""
 
+BESIDE = ("nothing", "descriptors", "descriptors and parts")
+"""What networks may be told of a whole structure beside its graph."""
 _MOST = 10
 
 
@@ -109,16 +112,16 @@ class Members:
         )  # fmt: skip
 
 
-def scales_of(tasks: TaskSet, model: Model, descriptors: bool) -> Scales:
+def scales_of(tasks: TaskSet, model: Model, beside: str) -> Scales:
     """Centre and spread of targets, on the noise's linked scale, and of conditions, (condition,)."""
     batch = tasks.batch(model)
     linked = model.noise.link(batch.output[batch.mask])
-    beside = _conditions(tasks, model, descriptors)[batch.mask]
-    spread = beside.std(0) if len(beside) > 1 and beside.shape[1] else torch.ones_like(beside[0])
-    varies = spread > 1e-9 * (1.0 + beside.mean(0).abs())
+    given = _conditions(tasks, model, beside)[batch.mask]
+    spread = given.std(0) if len(given) > 1 and given.shape[1] else torch.ones_like(given[0])
+    varies = spread > 1e-9 * (1.0 + given.mean(0).abs())
     return {
         "target_centre": linked.mean(), "target_scale": linked.std().clamp(min=1e-12),
-        "condition_centre": beside.mean(0), "condition_scale": torch.where(varies, spread, torch.ones_like(spread)),
+        "condition_centre": given.mean(0), "condition_scale": torch.where(varies, spread, torch.ones_like(spread)),
     }  # fmt: skip
 
 
@@ -127,7 +130,7 @@ def members_of(
     model: Model,
     scales: Scales,
     graph: Callable[[str], Graph],
-    descriptors: bool = False,
+    beside: str = "nothing",
 ) -> Members:
     """Families as tensors.
 
@@ -140,18 +143,18 @@ def members_of(
         Of the families that are learned from.
     graph : callable
         Of a structure's text.
-    descriptors : bool
-        Whether descriptors of the whole structure stand among the conditions.
+    beside : "nothing", "descriptors" or "descriptors and parts"
+        What is told of the whole structure among the conditions: descriptors, and counts or fractions of its parts.
     """
     batch, there = tasks.batch(model), there_of(tasks)
     name = structure_of(tasks, model)
     values = model.noise.link(torch.where(batch.mask, batch.output, torch.ones_like(batch.output)))
     values = (values - scales["target_centre"]) / scales["target_scale"]
-    beside = (_conditions(tasks, model, descriptors) - scales["condition_centre"]) / scales["condition_scale"]
+    given = (_conditions(tasks, model, beside) - scales["condition_centre"]) / scales["condition_scale"]
     return Members(
         stacked([graph(text) for text in tasks.structures(name)]),
         torch.where(there, batch.inputs[name], 0.0).long(),
-        torch.where(there[..., None], beside, 0.0).float(),
+        torch.where(there[..., None], given, 0.0).float(),
         torch.where(batch.mask, values, 0.0).float(),
         batch.mask,
         there,
@@ -164,10 +167,14 @@ def structure_of(tasks: TaskSet, model: Model) -> str:
     return next(name for name in model.inputs if name in kinds)
 
 
-def _conditions(tasks: TaskSet, model: Model, descriptors: bool) -> Tensor:
+def _conditions(tasks: TaskSet, model: Model, beside: str) -> Tensor:
     """What a property depends on beside the graph, (family, member, condition)."""
+    if beside not in BESIDE:
+        raise InputError(f"beside: '{beside}' is not known; say {', '.join(BESIDE)}.")
     batch = tasks.batch(model)
-    if descriptors:  # of these, conditions of measurement are the last
-        return points_of(tasks, model).descriptors.reshape(*batch.output.shape, -1)
-    given = [batch.inputs[name] for name in model.inputs if name != structure_of(tasks, model)]
-    return torch.stack(given, -1) if given else batch.output.new_zeros(*batch.output.shape, 0)
+    if beside == "nothing":
+        given = [batch.inputs[name] for name in model.inputs if name != structure_of(tasks, model)]
+        return torch.stack(given, -1) if given else batch.output.new_zeros(*batch.output.shape, 0)
+    points = points_of(tasks, model)  # of whose descriptors conditions of measurement are the last
+    told = [points.descriptors] + [points.counts] * (beside == "descriptors and parts")
+    return torch.cat(told, 1).reshape(*batch.output.shape, -1)

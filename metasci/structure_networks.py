@@ -46,8 +46,8 @@ class NetworkMethod:
         Makes the network of the numbers of conditions and of outputs.
     graph : callable
         Makes a graph of a structure's text.
-    descriptors : bool
-        Whether descriptors of the whole structure stand among the conditions.
+    beside : str
+        What is told of the whole structure among the conditions, as for `metasci.structure_members.members_of`.
     ways : dict of str to Way
     networks, parts : int
         So many networks, each without another one of so many parts of the families.
@@ -64,7 +64,7 @@ class NetworkMethod:
 
     module: Callable[[int, int], nn.Module]
     graph: Callable[[str], Graph]
-    descriptors: bool = True
+    beside: str = "descriptors"
     ways: dict[str, Way] = field(default_factory=lambda: dict(WAYS))
     networks: int = 2
     parts: int = 5
@@ -79,8 +79,8 @@ class NetworkMethod:
 
     def learn(self, model: Model, tasks: TaskSet) -> NetworkPrior:
         """Learn every way from families."""
-        scales = scales_of(tasks, model, self.descriptors)
-        members = members_of(tasks, model, scales, self.graph, self.descriptors)
+        scales = scales_of(tasks, model, self.beside)
+        members = members_of(tasks, model, scales, self.graph, self.beside)
         by_size = np.argsort(-members.mask.sum(1).numpy(), kind="stable")
         told = hashlib.sha256("\n".join(tasks.names).encode()).hexdigest()[:12]
         learned = []
@@ -175,7 +175,7 @@ class NetworkPrior:
     def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
         """Each way, its networks averaged; and each of its networks alone."""
         method, noise = self.method, self.model.noise
-        members = members_of(tasks, self.model, self.scales, method.graph, method.descriptors)
+        members = members_of(tasks, self.model, self.scales, method.graph, method.beside)
         place = {name: at for at, name in enumerate(tasks.names)}
         centre, scale = self.scales["target_centre"], self.scales["target_scale"]
         said: dict[tuple[int, bytes], tuple[Tensor, Tensor]] = {}

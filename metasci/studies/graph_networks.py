@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +36,12 @@ from metasci.tasks import Batch, TaskSet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CASES", "Case", "figure", "main", "scores", "shown"]
+__all__ = ["CASES", "VARIANTS", "Case", "figure", "main", "scores", "shown"]
 
 FOLDS = 5
 PROTOCOL = Protocol(support="random", shots=(0, 1, 3, 5, 10), query="rest", query_from=10, aggregate="mean")
 _JOINED = "Gaussian-process head"
 _WIDTH = 32
-_VARIED = ("alloys", "boiling-points")
 _NOT_DRAWN = ("network, not adapted", "family mean", "ridge from scratch", "gradient boosting")
 _FEW_NEIGHBOURS = functools.lru_cache(maxsize=2_000)(functools.partial(crystal_graph, most=6, gaussians=8))
 
@@ -92,6 +91,18 @@ CASES = {
     ),
 }  # fmt: skip
 """By their names in files."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "four fifths of the families": {},
+    "half of the families": {"parts": 2, "seed": 1},
+    "no descriptors, the graph alone": {"beside": "nothing", "seed": 2},
+    "fractions of elements as conditions, too": {"beside": "descriptors and parts", "seed": 3},
+}
+"""Changes to the method of a case."""
+_VARIED = {
+    "alloys": tuple(VARIANTS),
+    "boiling-points": tuple(VARIANTS)[:3],
+    "crystals": tuple(VARIANTS)[::3],
+}
 
 
 @dataclass(frozen=True)
@@ -142,21 +153,19 @@ def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[
     return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)  # type: ignore[type-var]
 
 
-def variants(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[str, Any]:
-    """Figures of one network with a Gaussian-process head: as it is, without descriptors, from half of the families."""
+def variants(
+    case: Case, names: Sequence[str], checkpoints: Path | None = None, seeds: int = 5
+) -> dict[str, Any]:
+    """Figures of one network with a Gaussian-process head, changed in some of the ways of `VARIANTS`."""
     tasks = case.tasks()
     ways = {_JOINED: case.networks.ways[_JOINED]}
     plain = replace(case.networks, ways=ways, networks=1, checkpoints=checkpoints)
     made = []
-    for name, method in {
-        "four fifths of the families": plain,
-        "half of the families": replace(plain, parts=2, seed=1),
-        "no descriptors, the graph alone": replace(plain, descriptors=False, seed=2),
-    }.items():
+    for name in names:
+        prior = NetworkPrior(case.model, replace(plain, **VARIANTS[name]))
         result = evaluate(
-            NetworkPrior(case.model, method), tasks, protocol=PROTOCOL, leave_out=tasks.card.task[0], folds=FOLDS,
-            seeds=seeds,
-        )  # type: ignore[type-var]  # fmt: skip
+            prior, tasks, protocol=PROTOCOL, leave_out=tasks.card.task[0], folds=FOLDS, seeds=seeds
+        )  # type: ignore[type-var]
         made += [{**row, "method": name} for row in result["results"] if row["method"] == _JOINED]
     return {"results": made}
 
@@ -237,9 +246,11 @@ def main(folder: Path | None = None) -> None:
             f"{case.title}: MAE ± spread over supports, coverage of 90 % intervals; {case.model.output.unit}"
         )
         print(shown(rows), flush=True)
-    for name in _VARIED:
+    for name, changes in _VARIED.items():
         keep, case = folder / "checkpoints" / f"{name}-variants", CASES[name]
-        rows = table(_once(folder / f"{name}-variants.json", functools.partial(variants, case, keep)))
+        rows = table(
+            _once(folder / f"{name}-variants.json", functools.partial(variants, case, changes, keep))
+        )
         written[f"{name}, one network with a {_JOINED}"] = _records(rows)
         print(f"{case.title}: one network with a {_JOINED}; {case.model.output.unit}")
         print(shown(rows), flush=True)
