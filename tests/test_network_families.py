@@ -216,3 +216,36 @@ def test_forecasts_see_the_support_alone_and_no_order_of_members(way: str) -> No
     torch.testing.assert_close(shuffled.median, straight.median[:, turned], rtol=0.0, atol=0.05)
     width = support.shape[1]
     torch.testing.assert_close(straight.median, said.median[:1, :width], rtol=0.0, atol=0.05)  # nor padding
+
+
+def test_networks_of_a_way_are_one_row_of_the_table() -> None:
+    pytest.importorskip("rdkit")
+    from metasci.studies.graph_networks import shown, table
+
+    errors = {"head": 3.0, "head, network 1": 4.0, "head, network 2": 6.0, "process": 5.0}
+    kept = {"shots": 5, "mae_sd_over_seeds": 0.5, "coverage90": 0.9}
+    rows = table({"results": [{"method": name, "mae": error, **kept} for name, error in errors.items()]})
+    assert list(rows["method"]) == ["head", "process"]
+    assert rows["mae_of_one_network"][0] == 5.0
+    assert np.isnan(rows["mae_of_one_network"][1])
+    assert rows["mae_sd_over_networks"][0] == pytest.approx(2.0**0.5)
+    assert "3.0 ± 0.5 (90 %)" in shown(rows)
+
+
+def test_what_a_network_is_told_beside_the_graph() -> None:
+    from metasci.structure_members import members_of, scales_of
+    from metasci.studies.graph_networks import CASES
+
+    case, tasks = CASES["boiling-points"], organic()[1]
+    seen = {}
+    for beside in ("nothing", "descriptors"):
+        scales = scales_of(tasks, case.model, beside)
+        seen[beside] = members_of(tasks, case.model, scales, case.networks.graph, beside)
+    assert seen["nothing"].conditions.shape[-1] == 0
+    told = seen["descriptors"].conditions[seen["descriptors"].mask]
+    torch.testing.assert_close(told.mean(0), torch.zeros(told.shape[1]), atol=1e-4, rtol=0.0)
+    values = seen["nothing"].values[seen["nothing"].mask]
+    assert float(values.mean()) == pytest.approx(0.0, abs=1e-4)
+    assert float(values.std()) == pytest.approx(1.0, abs=1e-4)
+    with pytest.raises(InputError, match="beside: 'everything' is not known"):
+        scales_of(tasks, case.model, "everything")

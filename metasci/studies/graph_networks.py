@@ -107,7 +107,7 @@ _VARIED = {
 
 @dataclass(frozen=True)
 class Side:
-    """Networks and the process over families, side by side, and the mean of the two best known; for `evaluate`."""
+    """Networks and the process over families, side by side, and the mean of the two; for `evaluate`."""
 
     networks: NetworkPrior
     process: StructurePrior
