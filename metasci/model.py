@@ -240,6 +240,7 @@ def register(model: Model) -> Model:
 def registered() -> dict[str, Model]:
     """Every model made so far, by name; the package's own are loaded first."""
     import metasci.kinetics
+    import metasci.materials.properties
     import metasci.patients  # noqa: F401
 
     return dict(_REGISTERED)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from metasci.errors import InputError
+from metasci.materials.properties import property_of
 from metasci.meta.adapted import State
 from metasci.meta.gaussian import GaussianPrior
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.training import Method
-from metasci.model import Model
+from metasci.model import Input, Model, Output
 from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
 from metasci.parameters import Parameter
 
-__all__ = ["as_declared", "check_state", "described_noise"]
+__all__ = ["as_declared", "check_state", "described_noise", "described_property", "property_described"]
 
 _NOISES = {kind.__name__: kind for kind in (Additive, Combined, LogNormal, Proportional)}
 
@@ -60,7 +62,7 @@ def described_noise(noise: Noise) -> dict[str, Any]:
 
 
 def _noise_of(described: Mapping[str, Any], path: Path) -> Noise:
-    """The noise model of what `_described_noise` says."""
+    """The noise model of what `described_noise` says."""
     kind, typical = described["kind"], tuple(described.get("typical", ()))
     if kind == Several.__name__ and "noises" in described:
         return Several(described["by"], tuple(_noise_of(each, path) for each in described["noises"]))
@@ -69,6 +71,29 @@ def _noise_of(described: Mapping[str, Any], path: Path) -> Noise:
     if kind not in _NOISES:
         raise InputError(f"{path}: the noise '{kind}' is not known to this version of metasci.")
     return _NOISES[kind](typical) if typical else _NOISES[kind]()
+
+
+def described_property(model: Model) -> dict[str, Any]:
+    """A property of structures as plain text and numbers: it has no equation, so this is all of it."""
+    inputs = {
+        name: {"unit": one.unit} | ({"lower": one.lower} if math.isfinite(one.lower) else {})
+        for name, one in model.inputs.items()
+    }
+    return {
+        "inputs": inputs,
+        "output": asdict(model.output),
+        "noise": described_noise(model.noise),
+        "description": model.description,
+    }
+
+
+def property_described(name: str, described: Mapping[str, Any], path: Path) -> Model:
+    """The property of what `described_property` says."""
+    inputs = {key: Input(**one) for key, one in described["inputs"].items()}
+    structure = next(iter(inputs))
+    conditions = {key: one for key, one in inputs.items() if key != structure}
+    output, noise = Output(**described["output"]), _noise_of(described["noise"], path)
+    return property_of(structure, output, noise, conditions, described["description"], name)
 
 
 def check_state(state: State, method: Method, sizes: tuple[int, int, int, int], path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +14,21 @@ import pandas as pd
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.io.cards import UNKNOWN
 from metasci.meta.group_process import Outlook
 from metasci.meta.training import write_atomically
+from metasci.model import Model
 from metasci.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
     from metasci.structure_prior import StructurePrior
 
-__all__ = ["StructureCalibration"]
+__all__ = ["StructureCalibration", "members_as_dataset", "write_dataset"]
 
+_FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
@@ -62,7 +67,8 @@ class StructureCalibration:
 
         Intervals are of a measurement. For a measured member they say what a second measurement would give.
         """
-        frame = self.tasks.to_frame()
+        unused = [name for name in self.tasks.card.inputs if name not in self.prior.model.inputs]
+        frame = self.tasks.to_frame().drop(columns=unused)
         rows = [
             _forecast(after, before, self.prior, level)
             for after, before in zip(self._after, self.outlooks, strict=True)
@@ -105,7 +111,8 @@ class StructureCalibration:
             Which calibrated family they belong to; may be left out where there is one.
         level : float
         **conditions
-            Numbers in the model's units, one for all or one for each structure.
+            Numbers in the model's units, or categories, one for all or one for each structure. A category that may be
+            unknown may be left out.
 
         Examples
         --------
@@ -125,23 +132,31 @@ class StructureCalibration:
         output = card.output
         structure = next(column.name for column in card.with_role("input") if column.kind)
         for name in self.prior.model.inputs:
-            if name != structure and name not in conditions:
+            if name != structure and name not in conditions and not card.column(name).optional:
                 raise InputError(f"say at which {name} ({self.prior.model.inputs[name].unit}) to predict.")
         units = {output.name: output.unit} | {n: m.unit for n, m in self.prior.model.inputs.items()}
         old = self.tasks.select([place]).to_frame()
         new = pd.DataFrame({structure: list(structures), **conditions})
         wanted = [*self.prior.model.inputs, output.name]
-        both = pd.concat([old[[name for name in wanted if name in old]], new], ignore_index=True)[wanted]
+        both = pd.concat([old[wanted], new], ignore_index=True)[wanted]
+        both.insert(0, "task", names[place])
         both.attrs["units"] = units | dict(old.attrs["units"])
-        again = self.prior.calibrate(both)
-        made = replace(again, batch=replace(again.batch, names=(names[place],))).table(level)
+        made = self.prior.calibrate(both).table(level)
         return made.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What a reader has to know: measured members that the prior holds to be next to impossible."""
+        """What a reader has to know: conditions that the prior does not use, and measured members that it holds to be
+        next to impossible.
+        """
         found = []
         model, tables = self.prior.model, self.predictions
+        told = self.tasks.to_frame()
+        for column in self.tasks.card.with_role("input"):
+            if column.optional and column.name not in model.inputs and (told[column.name] != UNKNOWN).any():
+                found.append(
+                    f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
+                )
         structure = next(column.name for column in self.tasks.card.with_role("input") if column.kind)
         at = 0
         for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True):
@@ -191,6 +206,10 @@ class StructureCalibration:
             "warnings": self.warnings,
         }
 
+    def to_xarray(self, level: float = 0.9) -> xr.Dataset:
+        """The rows of `table` as labelled arrays, (task, member), with units."""
+        return members_as_dataset(self.table(level), self.prior.model)
+
     def save(self, folder: str | Path) -> Path:
         """Write ``predictions.csv`` and ``report.html`` into a folder."""
         folder = Path(folder)
@@ -210,6 +229,38 @@ class StructureCalibration:
         from metasci.report.structures import members_figure
 
         return members_figure(self)
+
+
+def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
+    """Rows of `StructureCalibration.table` as arrays (task, member); NaN or no text where a family has fewer."""
+    import xarray as xr
+
+    codes, names = pd.factorize(table["task"].to_numpy())
+    place = table.groupby(codes).cumcount().to_numpy()
+    shape = (len(names), int(place.max()) + 1)
+    units = {name: one.unit for name, one in model.inputs.items()} | {model.output.name: model.output.unit}
+    told: dict[str, Any] = {}
+    for name in [name for name in table.columns if name in units or name in _FORECAST]:
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        filled = np.full(shape, np.nan) if numeric else np.full(shape, "", dtype=object)
+        filled[codes, place] = table[name].to_numpy()
+        attrs = {"units": units.get(name, model.output.unit)} if numeric else {}
+        told[name] = (("task", "member"), filled if numeric else filled.astype(str), attrs)
+    return xr.Dataset(told, {"task": names.astype(str)}, {"model": model.name})
+
+
+def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a new NetCDF file, all of it or nothing."""
+    if path.suffix != ".nc":
+        raise InputError(f"'{path}' must end in .nc.")
+    if path.exists():
+        raise InputError(f"'{path}' exists; give a new name.")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        dataset.to_netcdf(unfinished, engine="h5netcdf")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _number(value: float) -> str:

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.io.cards import UNKNOWN, Card, Column
 from metasci.materials.baselines import Known, baselines
-from metasci.materials.properties import PROPERTIES
 from metasci.materials.structures import features
 from metasci.meta.adapted import State
 from metasci.meta.group_process import GroupProcess, Outlook, Points
 from metasci.meta.training import read_tensors, write_atomically, write_tensors
 from metasci.model import Model
 from metasci.noise import Noise
+from metasci.prior_files import described_property, property_described
 from metasci.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
@@ -172,6 +172,55 @@ class StructurePrior:
         tasks = self.read(data)
         return StructureCalibration(self, tasks, self.batch(tasks), tuple(self.outlooks(tasks)))
 
+    def calibrate_many(
+        self,
+        data: str | Path | TaskSet | pd.DataFrame | xr.Dataset,
+        *,
+        level: float = 0.9,
+        chunk: int = 100,
+        out: str | Path | None = None,
+    ) -> xr.Dataset:
+        """Calibrate any number of families, some at a time, with the results of `calibrate`.
+
+        Parameters
+        ----------
+        data : path, DataFrame, Dataset or TaskSet
+            What `calibrate` takes.
+        level : float
+            Probability of the intervals.
+        chunk : int
+            Families at a time.
+        out : path, optional
+            A new ``.nc``, which appears when all is done.
+
+        Returns
+        -------
+        xarray.Dataset
+            The structure, conditions and measurement of each member, ``predicted``, ``lower``, ``upper``, ``prior``,
+            ``prior_lower`` and ``prior_upper``, (task, member), as `StructureCalibration.to_xarray` gives them.
+
+        Examples
+        --------
+        >>> import metasci as ms
+        >>> families = ms.dataset("boiling_points").select(["aliphatic thiol", "aliphatic iodide"])
+        >>> result = ms.load("boiling_point").calibrate_many(families, chunk=1)
+        >>> result["predicted"].dims, len(result["task"]), result["predicted"].attrs["units"]
+        (('task', 'member'), 2, 'K')
+        """
+        import pandas as pd
+
+        from metasci.structure_calibration import members_as_dataset, write_dataset
+
+        if chunk < 1:
+            raise InputError(f"`chunk` is a number of families, at least 1, not {chunk}.")
+        tasks = self.read(data)
+        pieces = [tasks.select(slice(at, at + chunk)) for at in range(0, len(tasks), chunk)]
+        tables = [self.calibrate(piece).table(level) for piece in pieces]
+        result = members_as_dataset(pd.concat(tables, ignore_index=True), self.model)
+        if out is not None:
+            write_dataset(result, Path(out))
+        return result
+
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> StructurePrior:
         """The same property and method learned anew from other families."""
         own = int(self.training.get("seed", 0)) if seed is None else seed
@@ -225,6 +274,7 @@ class StructurePrior:
             "format": FORMAT,
             "name": self.name,
             "model": self.model.name,
+            "property": described_property(self.model),
             "method": dataclasses.asdict(self.method),
             "training": self.training,
             "data": self.card.to_dict(),
@@ -235,23 +285,18 @@ class StructurePrior:
 
     @classmethod
     def load(cls, folder: str | Path, model: Model | None = None) -> StructurePrior:
-        """Read a prior from its folder; `model` is needed where the property is not one of the package's own."""
+        """Read a prior from its folder; its property is as the folder describes it, unless a `model` is given."""
         path = Path(folder) / "prior.json"
         description = json.loads(path.read_text(encoding="utf-8"))
         state, _ = read_tensors(path.with_name("prior.safetensors"))
         try:
-            name = description["model"]
-            if model is None and name not in PROPERTIES:
-                raise InputError(
-                    f"{path}: '{name}' is not one of the package's properties; load it with `model=`."
-                )
             method = GroupProcess(**description["method"])
             state = {key: value.to(torch.float64) for key, value in state.items()}
             _check_state(state, path)
             card = Card.from_dict(description["data"], where=f"{path}, data")
             return cls(
                 str(description["name"]),
-                model or PROPERTIES[name],
+                model or property_described(str(description["model"]), description["property"], path),
                 method,
                 state,
                 card,
@@ -310,7 +355,10 @@ def learn_structures(
 
 
 def points_of(tasks: TaskSet, model: Model) -> Points:
-    """All places of a TaskSet as points, task by task; conditions of measurement stand among the descriptors."""
+    """All places of a TaskSet as points, task by task; conditions of measurement stand among the descriptors.
+
+    A category is told by one descriptor for each, 1 where it holds; one that is not known by none of them.
+    """
     batch = tasks.batch(model)
     kinds = {column.name: column.kind for column in tasks.card.with_role("input") if column.kind}
     chosen = [name for name in model.inputs if name in kinds]
@@ -324,8 +372,20 @@ def points_of(tasks: TaskSet, model: Model) -> Points:
     used, place = torch.unique(index, return_inverse=True)
     described = features(kinds[chosen[0]], [texts[at] for at in used.tolist()])
     counts, whole = (torch.as_tensor(values)[place] for values in (described.counts, described.descriptors))
-    conditions = [batch.inputs[name].ravel()[:, None] for name in model.inputs if name != chosen[0]]
+    conditions = [
+        _told(batch.inputs[name].ravel(), tasks.card.column(name))
+        for name in model.inputs
+        if name != chosen[0]
+    ]
     return Points(counts, torch.cat([whole, *conditions], 1))
+
+
+def _told(values: Tensor, column: Column) -> Tensor:
+    """A condition as descriptors, (point, descriptor)."""
+    if not column.codes:
+        return values[:, None]
+    codes = [code for text, code in column.codes.items() if text != UNKNOWN]
+    return (values[:, None] == values.new_tensor(codes)).to(values.dtype)
 
 
 def there_of(tasks: TaskSet) -> Tensor:
@@ -354,6 +414,7 @@ def _check_state(state: State, path: Path) -> None:
         "descriptor_centre",
         "target_centre",
         "log/lengths",
+        "log/noise_slopes",
         "log/freedom",
     }
     for name in needed:

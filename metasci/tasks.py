@@ -174,6 +174,9 @@ class TaskSet:
             if card.column(name).kind:  # written out again
                 structures = np.array(self.structures(name), dtype=object)
                 measured[name] = structures[measured[name].astype(np.intp)]
+            elif card.column(name).codes:
+                texts = {code: text for text, code in card.column(name).codes.items()}
+                measured[name] = [texts[code] for code in measured[name]]
         if (below := below_name(card)) in ds:
             measured[below] = ds[below].values[task, observation]
         parts.append(pd.DataFrame({"_": task, **measured}))

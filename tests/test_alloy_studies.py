@@ -91,6 +91,13 @@ def test_two_temperatures_tell_the_activation_energy_and_one_does_not() -> None:
     assert (found["drawn"].groupby("design").mean() > 0.6).all()
 
 
+def test_intervals_hold_the_truth_of_alloys_that_are_spread_as_the_prior_believes() -> None:
+    prior = avrami.learned(count=12)
+    found = avrami.identified(prior, truths=avrami.as_believed(prior, 36)).set_index(["design", "parameter"])
+    mean = found["drawn"].mean()  # fifteen shares of 36 alloys, dependent
+    assert 0.84 < mean < 0.96
+
+
 # high-entropy alloys ------------------------------------------------------------------------------
 
 

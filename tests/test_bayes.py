@@ -16,9 +16,20 @@ from scipy import stats  # noqa: E402
 
 import metasci as ms  # noqa: E402
 from metasci.batch import Batch  # noqa: E402
-from metasci.bayes import Posterior, curve, hierarchical, initial_point, predictive, sample, versions  # noqa: E402
+from metasci.bayes import (  # noqa: E402
+    Posterior,
+    curve,
+    hierarchical,
+    initial_point,
+    posterior_predictive,
+    predictive,
+    prior_predictive,
+    sample,
+    versions,
+)
 from metasci.bayes.hierarchical import flatten  # noqa: E402
 from metasci.errors import InputError  # noqa: E402
+from metasci.math import floor  # noqa: E402
 from metasci.meta.covariates import Design  # noqa: E402
 from metasci.model import Model, equation, find  # noqa: E402
 
@@ -237,6 +248,44 @@ def test_forecast_counts_task_noise_and_the_links_stretch(sampled: Posterior) ->
     found = predictive(posterior, flat, batch, 0).log_density
     expected = np.log(np.mean([stats.lognorm.pdf(2.5, sd, scale=2.0) for sd in (0.1, 0.4)]))
     np.testing.assert_allclose(found, expected)
+
+
+def test_measurements_made_again_scatter_as_the_posterior_says(sampled: Posterior) -> None:
+    batch = lines()
+    found = posterior_predictive(sampled, line, batch)
+    assert found["measurement"].dims == ("chain", "draw", "row")
+    assert found["measurement"].attrs["units"] == "cm"
+    rows = flatten(line, batch)
+    np.testing.assert_array_equal(found["measured"], rows.output)
+    assert found["task"].values.tolist() == [batch.names[task] for task in rows.task]
+    draws = sampled.draws
+    curves = (
+        draws["level"][:, rows.task]
+        + draws["slope"][:, rows.task] * rows.inputs["time"]
+    )  # fmt: skip
+    off = (found["measurement"].values.reshape(len(sampled), -1) - curves) / np.exp(draws["log_noise"])
+    assert stats.kstest(off.ravel()[::7], "norm").pvalue > 1e-3
+
+
+def test_measurements_before_any_are_as_wide_as_the_priors() -> None:
+    """Intercepts are 1 + ½z cm with z of variance 2² + E σ² = 5, and noise e^N(ln 0.4, 1)."""
+    built = hierarchical(line, lines(tasks=2))
+    found = prior_predictive(built, draws=4000, seed=1)
+    level = found["level"].values.reshape(-1, 2)
+    np.testing.assert_allclose(level.mean(0), 1.0, atol=0.08)
+    np.testing.assert_allclose(level.var(0), 0.25 * 5.0, rtol=0.1)
+    first = found["measurement"].values.reshape(4000, -1)[:, 0]  # at time zero
+    noise = np.exp(found["log_noise"].values.reshape(-1))
+    assert stats.kstest((first - level[:, 0]) / noise, "norm").pvalue > 1e-3
+
+
+def test_a_gradient_that_is_wrong_is_refused_before_sampling() -> None:
+    def rounded(time, level):
+        return floor(1e7 * level) / 1e7 + 0.0 * time
+
+    batch = replace(lines(2), output=lines(2).output.abs() + 0.5)
+    with pytest.raises(InputError, match="not that of finite differences"):
+        sample(hierarchical(replace(flat, function=rounded), batch), draws=5, tune=5, progress=False)
 
 
 def test_results_are_kept_in_a_file(sampled: Posterior, tmp_path: Path) -> None:

@@ -318,6 +318,7 @@ BAD_CALLS: dict[str, tuple[Sequence[str], str]] = {
     "data without a card": (("train", "kinetics.avrami", "ann.csv", "--out", "result"), "needs a card"),
     "unknown covariate": ((*TRAIN, "--covariates", "weigth"), "no 'weigth'"),
     "no checkpoint": ((*TRAIN, "--checkpoint", "ann.csv"), "not a readable safetensors file"),
+    "noise of an equation": ((*TRAIN, "--noise", "additive"), "belong to properties of structures"),
     "no such noise": (
         (*TRAIN, "--method", "maml", "--task-noise"),
         "--task-noise belongs to the method gaussian",
@@ -402,3 +403,58 @@ def test_it_runs_as_a_program_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metasci", "calibrate", "theophylline", "bad.csv"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     refused(Ended(ended.returncode, ended.stdout, ended.stderr))
+
+
+FLASH = """
+name = "flash"
+file = "mine.csv"
+task = ["family"]
+[columns.family]
+role = "task"
+[columns.smiles]
+role = "input"
+unit = "1"
+kind = "smiles"
+name = "molecule"
+[columns.flash_point]
+role = "output"
+unit = "degC"
+"""
+
+
+def test_a_property_of_ones_own_is_learned_and_used(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
+    folder = tmp_path / "flash"
+    folder.mkdir()
+    (folder / "dataset.toml").write_text(FLASH)
+    groups = {"alcohol": ("O", 10.0), "amine": ("N", -10.0), "thiol": ("S", 0.0)}
+    rows = [
+        f"{name},{'C' * size}{end},{shift + 20 * size}"
+        for name, (end, shift) in groups.items()
+        for size in range(2, 8)
+    ]
+    (folder / "mine.csv").write_text("\n".join(["family,smiles,flash_point", *rows]) + "\n")
+    told = run("train", "materials.flash_point", "flash", "--out", "prior", "--seed", "3", "--members", "4")
+    assert told.status == 0, told.err
+    assert "learned from 3 families" in told.out
+    saved = json.loads((tmp_path / "prior" / "prior.json").read_text())
+    assert (saved["training"]["seed"], saved["method"]["members"]) == (3, 4)
+    new = "smiles,flash_point [degC]\nCCCCl,65\nCCCCCl,85\nCCCCCCl,\n"
+    (tmp_path / "new.csv").write_text(new)
+    said = run("calibrate", "prior", "new.csv", "--json").json["predictions"]
+    assert said[2]["predicted"] == pytest.approx(105.0, abs=15.0)
+    judged = run(
+        "evaluate", "materials.flash_point", "flash", "--shots", "0,3", "--seeds", "2", "--json"
+    ).json
+    assert judged["leave_out"] == "family"
+    mae = {(row["method"], row["shots"]): row["mae"] for row in judged["results"]}
+    assert mae["prior", 3] < mae["prior", 0]
+    (folder / "mine.csv").write_text(
+        "family,smiles,flash_point\nalcohol,CCO,13\nalcohol,CC(O,20\namine,CN,3\n"
+    )
+    wrong = run("train", "materials.flash_point", "flash", "--out", "again")
+    refused(wrong)
+    assert "flash/mine.csv, column 'smiles', row 3: 'CC(O' is not a SMILES" in wrong.err
+    wrong = run("train", "materials.flash_point", "flash", "--out", "again", "--method", "maml")
+    refused(wrong)
+    assert "learned in one way" in wrong.err

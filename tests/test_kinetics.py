@@ -214,6 +214,38 @@ def test_ageing_peaks_at_its_peak_time_and_falls_as_the_cube_root() -> None:
     assert late == pytest.approx(1e-3 ** (1 / 3), rel=1e-2)
 
 
+def test_the_peak_falls_with_the_root_of_what_is_stable_and_nothing_hardens_above_the_solvus() -> None:
+    model, energy, solvus = kinetics.age_hardening, 130.0, 540.0
+    said = typical(model, activation_energy=energy, solvus_temperature=solvus)
+
+    def stable(kelvin: float) -> float:
+        return 1.0 - np.exp(-40.0 / GAS_CONSTANT * (1.0 / kelvin - 1.0 / solvus))
+
+    for kelvin in (400.0, 448.15, 500.0, 539.0):
+        peak = np.asarray(8.0 / factor(kelvin, energy, 448.15))  # the time of the peak follows the rate
+        found = float(model({"time": peak, "temperature": np.asarray(kelvin)}, said))
+        assert found == pytest.approx(80.0 + 200.0 * np.sqrt(stable(kelvin) / stable(448.15)), rel=1e-9)
+    hours = np.array([0.01, 1.0, 100.0])
+    for kelvin in (540.0, 541.0, 800.0):
+        assert model({"time": hours, "temperature": np.full(3, kelvin)}, said).tolist() == [80.0] * 3
+
+
+def test_ageing_along_a_history_is_that_at_its_temperature_and_a_solution_anneal_undoes_it() -> None:
+    model = kinetics.along(kinetics.age_hardening)
+    said = typical(model)
+    cycle = {"cycle": np.array([1.0, 1.0, 1.0])}
+    aged = points((1, 0.0, 460.0), (1, 4.0, 460.0), (1, 4.1, 293.0))
+    found = model({"time": np.array([2.0, 4.0, 5.0]), **cycle, **aged}, said)
+    expected = kinetics.age_hardening({"time": np.array([2.0, 4.0]), "temperature": np.full(2, 460.0)}, said)
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-9)
+    assert found[2] == pytest.approx(found[1], abs=0.5)  # cooling changes next to nothing
+    solved = points((1, 0.0, 460.0), (1, 4.0, 460.0), (1, 4.1, 800.0), (1, 4.6, 800.0), (1, 4.7, 293.0))
+    undone = model({"time": np.array([4.0, 4.6, 5.0]), **cycle, **solved}, said)
+    assert undone[0] == pytest.approx(expected[1])
+    assert undone[1] < 80.0 + 0.05 * (undone[0] - 80.0)
+    assert undone[2] == pytest.approx(undone[1], abs=0.5)
+
+
 def test_creep_strain_is_the_rate_times_time() -> None:
     condition = {"stress": np.array([80.0]), "temperature": np.array([900.0])}
     rate = kinetics.minimum_creep_rate(condition, typical(kinetics.minimum_creep_rate))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,7 +16,8 @@ from pytensor.compile.mode import Mode
 import metasci as ms
 from metasci.batch import Batch
 from metasci.bayes import hierarchical, initial_point
-from metasci.bayes.sampling import derive
+from metasci.bayes.recording import with_slope
+from metasci.bayes.sampling import Posterior, derive
 from metasci.bayes.traced import _expanded, sample_traced, traced
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
@@ -85,12 +87,57 @@ def test_the_density_is_that_of_the_model_in_pytensor(name: str, covariates: int
     assert found[1] == pytest.approx(0.0, abs=1e-8)
 
 
-def test_differential_equations_have_a_density_and_its_gradient() -> None:
-    """Saturable elimination, solved with steps that depend on the parameters: it cannot be recorded, but runs."""
+def test_differential_equations_are_recorded_along_steps_that_stay() -> None:
+    """Saturable elimination: the steps were found elsewhere, and still give what adaptive ones do, to 1e-5 nats."""
     model = find("patients.michaelis_menten")
     built = traced(model, _phenytoin(model).batch(model))
+    assert built.recorded
+    assert built.gradient_error() < 1e-6
+    points = 0.2 * torch.randn(2, built.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert built.recording_error(points) < 1e-5
+    slope = with_slope(built.log_density, points[0])[1].numpy()
+    np.testing.assert_allclose(built.value_and_slope(points[0].numpy())[1], slope, rtol=1e-5, atol=1e-5)
+    far = torch.zeros(1, built.size, dtype=torch.float64)
+    far[0, :3] = torch.tensor(
+        [2.0, -2.0, -3.0]
+    )  # elimination so fast that steps for ordinary values are too long
+    assert not built.recording_error(far) < 0.05
+
+
+def test_steady_states_run_step_by_step() -> None:
+    """Doses since forever: their fixed point is found anew every time, so that nothing is recorded."""
+    model = find("patients.michaelis_menten")
+    rows = [
+        {"ID": 1, "TIME": 0.0, "AMT": 150.0, "II": 12.0, "SS": 1, "DV": None, "EVID": 1},
+        {"ID": 1, "TIME": 6.0, "AMT": None, "II": None, "SS": None, "DV": 5.0, "EVID": 0},
+    ]
+    tasks = ms.TaskSet.from_events(pd.DataFrame(rows), model, ms.Card.from_model(model))
+    built = traced(model, tasks.batch(model))
     assert not built.recorded
     assert built.gradient_error() < 1e-4
+
+
+def test_tasks_differ_in_their_noise_as_in_pytensor() -> None:
+    batch = constants()
+    built, other = traced(flat, batch, task_noise=True), hierarchical(flat, batch, task_noise=True)
+    names = {
+        "log_coordinate_sd": "coordinate_sd_log__", "log_noise_precision": "noise_precision_log__",
+    }  # fmt: skip
+    point = 0.2 * np.random.default_rng(0).standard_normal(built.size)
+    parts = np.split(point, np.cumsum([int(np.prod(shape)) for shape in built.shapes.values()])[:-1])
+    at = {
+        names.get(name, name): part.reshape(built.shapes[name])
+        for name, part in zip(built.shapes, parts, strict=True)
+    }
+    expected = float(other.compile_logp(mode=PYTHON)(at))
+    assert built.value_and_slope(point)[0] == pytest.approx(expected, abs=1e-8)
+
+
+def test_steps_that_are_too_long_are_said() -> None:
+    """A posterior whose density was off is not said to have converged."""
+    found = Posterior({"coordinates": np.zeros((100, 1, 1))}, ("a",), None, 1.0, 0.0, 1.0, 400.0, 0, 0.2)
+    assert not found.converged
+    assert "fixed steps" in found.verdict
 
 
 def test_a_network_is_sampled() -> None:
@@ -145,8 +192,6 @@ def test_a_gradient_that_is_wrong_is_refused() -> None:
 
 
 def _phenytoin(model: ms.Model) -> ms.TaskSet:
-    import pandas as pd
-
     rows = []
     for patient in range(3):
         rows.append({"ID": patient + 1, "TIME": 0.0, "AMT": 500.0, "DV": None})

@@ -12,6 +12,7 @@ from metasci.bayes.hierarchical import hierarchical, initial_point  # noqa: E402
 from metasci.bayes.implied import empirical_prior, implied_prior  # noqa: E402
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task  # noqa: E402
 from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
+from metasci.bayes.replicates import posterior_predictive, prior_predictive  # noqa: E402
 from metasci.bayes.sampling import Posterior, sample  # noqa: E402
 from metasci.bayes.simulation_based import laplace_ranks, uniformity  # noqa: E402
 from metasci.bayes.traced import TracedModel, sample_traced, traced  # noqa: E402
@@ -33,7 +34,9 @@ __all__ = [
     "laplace_ranks",
     "no_pooling",
     "posterior_of_new_task",
+    "posterior_predictive",
     "predictive",
+    "prior_predictive",
     "sample",
     "sample_traced",
     "start_against_mean",

@@ -83,7 +83,25 @@ def curve(posterior: Posterior, model: Model, inputs: Mapping[str, Any], task: s
     arrays = {name: np.asarray(values, float) for name, values in inputs.items()}
     for name in model.event_names:
         arrays[name] = np.atleast_2d(arrays[name])
+    if model.joint:
+        return _together(model, arrays, physical)
     return np.asarray(model(arrays, physical))
+
+
+def _together(model: Model, arrays: Mapping[str, np.ndarray], physical: Mapping[str, Any]) -> np.ndarray:
+    """The values of a model that computes a task's predictions together: every draw is a task to it."""
+    import torch
+
+    many = len(next(iter(physical.values())))
+    events = set(model.event_names)
+    rows = max(np.size(values) for name, values in arrays.items() if name not in events)
+    inputs = {}
+    for name, values in arrays.items():
+        one = torch.as_tensor(values)
+        inputs[name] = one[:1].expand(many, 1, -1) if name in events else one.expand(many, rows)
+    with torch.no_grad():
+        found = model(inputs, {name: torch.as_tensor(value) for name, value in physical.items()})
+    return np.asarray(found.numpy())
 
 
 def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int, seed: int = 0) -> Forecast:

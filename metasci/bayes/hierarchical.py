@@ -177,23 +177,25 @@ def _task_coordinates(tasks: int, size: int, shifts: np.ndarray, centred: bool) 
 
     The correlation matrix is a C-vine: every pair has a partial correlation r_ij given the parameters before
     both, with r_ij ~ 2·Beta(β, β) − 1 and β = η + (size − 2 − j)/2 for LKJ(η) (section 2.4 of Lewandowski,
-    Kurowicka and Joe). Standardised deviations e and independent offsets u are then one recursion apart,
-    e ← e·√(1 − r²) + r·u, elementwise over tasks. Compiling this takes a third of the time that matrices need.
+    Kurowicka and Joe). Centred, standardised deviations e and independent offsets u are one recursion apart,
+    e ← e·√(1 − r²) + r·u, elementwise over tasks.
     """
     mean = pm.Normal("coordinate_mean", 0.0, 2.0, dims="parameter")
-    centre = [mean[i] + pt.zeros(tasks) for i in range(size)]
+    centre = mean[None, :]
     if shifts.shape[1]:
         scale = pm.HalfNormal("effect_scale", 0.5)
         raw = pm.Normal("effect_offset", dims=("parameter", "covariate"))
         effect = pm.Deterministic("covariate_effect", scale * raw, dims=("parameter", "covariate"))
-        moved = pm.Data("covariates", shifts, dims=("task", "covariate")) @ effect.T
-        centre = [centre[i] + moved[:, i] for i in range(size)]
+        moved = pm.Data("covariates", shifts, dims=("task", "covariate"))
+        centre = centre + (moved[:, 0][:, None] * effect[:, 0] if shifts.shape[1] == 1 else moved @ effect.T)
     sd = pm.HalfNormal("coordinate_sd", 1.0, dims="parameter")
     partial, left = _partial_correlations(size)
+    factor = _correlation_factor(partial, left, size)
+    pm.Deterministic("coordinate_correlation", factor @ factor.T, dims=("parameter", "parameter_2"))
     if centred:
         coordinates = pm.Flat("coordinates", dims=("task", "parameter"))
-        columns = [coordinates[:, i] for i in range(size)]
-        deviation = [(columns[i] - centre[i]) / sd[i] for i in range(size)]
+        away = (coordinates - centre) / sd
+        deviation = [away[:, i] for i in range(size)]
         for j, i in itertools.combinations(range(size), 2):
             deviation[i] = (deviation[i] - partial[i, j] * deviation[j]) / left[i, j]
         squares = sum(offset**2 for offset in deviation)
@@ -201,34 +203,39 @@ def _task_coordinates(tasks: int, size: int, shifts: np.ndarray, centred: bool) 
         pm.Potential(
             "coordinates_prior", -0.5 * squares.sum() - tasks * (volume + 0.5 * size * np.log(2.0 * np.pi))
         )
-        return columns
+        return [coordinates[:, i] for i in range(size)]
     offset = pm.Normal("coordinate_offset", dims=("task", "parameter"))
-    columns = []
-    for i in range(size):
-        value = offset[:, i]
-        for j in reversed(range(i)):
-            value = value * left[i, j] + partial[i, j] * offset[:, j]
-        columns.append(centre[i] + sd[i] * value)
-    pm.Deterministic("coordinates", pt.stack(columns, -1), dims=("task", "parameter"))
-    return columns
+    coordinates = pm.Deterministic(
+        "coordinates", centre + offset @ (sd[:, None] * factor).T, dims=("task", "parameter")
+    )
+    return [coordinates[:, i] for i in range(size)]
 
 
 def _partial_correlations(size: int, concentration: float = 2.0) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Partial correlations r and √(1 − r²) of every pair (later, earlier); the correlations are recorded."""
+    """Partial correlations r and √(1 − r²) of every pair (later, earlier)."""
+    if size == 1:
+        return {}, {}
     later, earlier = np.tril_indices(size, -1)
-    factor = pt.as_tensor(np.eye(size))
-    partial, left = {}, {}
-    if size > 1:
-        shape = concentration + 0.5 * (size - 2 - earlier)
-        half = pm.Beta("partial_correlation", shape, shape, dims="pair")
-        values, rest = 2.0 * half - 1.0, 2.0 * pt.sqrt(half * (1.0 - half))
-        for number, pair in enumerate(zip(later.tolist(), earlier.tolist(), strict=True)):
-            partial[pair], left[pair] = values[number], rest[number]
-        before = np.triu(np.ones((size, size)), 1)
-        logs = pt.zeros((size, size))[later, earlier].set(pt.log(rest))
-        factor = (factor[later, earlier].set(values)) * pt.exp(logs @ before)
-    pm.Deterministic("coordinate_correlation", factor @ factor.T, dims=("parameter", "parameter_2"))
-    return partial, left
+    shape = concentration + 0.5 * (size - 2 - earlier)
+    half = pm.Beta("partial_correlation", shape, shape, dims="pair")
+    values, rest = 2.0 * half - 1.0, 2.0 * pt.sqrt(half * (1.0 - half))
+    pairs = list(zip(later.tolist(), earlier.tolist(), strict=True))
+    return (
+        {pair: values[place] for place, pair in enumerate(pairs)},
+        {pair: rest[place] for place, pair in enumerate(pairs)},
+    )
+
+
+def _correlation_factor(partial: dict[Any, Any], left: dict[Any, Any], size: int) -> Any:
+    """Cholesky factor of the correlations: row i is r_i0, r_i1·√(1 − r_i0²), …, and what is left."""
+    entries: list[Any] = []
+    for i in range(size):
+        rest = pt.constant(1.0)
+        for j in range(i):
+            entries.append(partial[i, j] * rest)
+            rest = rest * left[i, j]
+        entries += [rest, *[pt.constant(0.0)] * (size - i - 1)]
+    return pt.stack(entries).reshape((size, size))
 
 
 def initial_point(coordinates: Any, log_noise: Any = None, centred: bool = False) -> dict[str, np.ndarray]:

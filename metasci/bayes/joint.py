@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from metasci.batch import Batch
 from metasci.bayes.forecast import Forecast, predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.sampling import Posterior, sample
+from metasci.bayes.traced import sample_traced, traced
 from metasci.meta.gauss_newton import map_estimate
 from metasci.prior import Prior
 
@@ -66,7 +68,8 @@ def joint_posterior(
     """Sample the hierarchical model of old tasks, and of new ones' supports, from adapted starts.
 
     Chains that do not converge are sampled once more: twice as long, with smaller steps, and in the other
-    coordinates (centred or not).
+    coordinates (centred or not). A model whose predictions of a task are computed together is sampled as a recorded
+    torch function, always in the coordinates that are not centred.
 
     Parameters
     ----------
@@ -87,17 +90,26 @@ def joint_posterior(
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
     rich = bool(share.median(0).values.max() < _RICH)
     best: Posterior | None = None
+    declared: dict[str, Any] = {
+        "design": prior.covariates.design(batch.covariates) if prior.covariates.names else None,
+        "covariates": prior.covariates.names or None,
+        "task_noise": bool(getattr(prior.method, "task_noise", False)),
+    }
     for centred, effort, accept in ((rich, 1, 0.9), (not rich, 2, 0.97)):
-        built = hierarchical(
-            prior.model, batch, prior.covariates.design(batch.covariates) if prior.covariates.names else None,
-            covariates=prior.covariates.names or None,
-            task_noise=bool(getattr(prior.method, "task_noise", False)), centred=centred,
-        )  # fmt: skip
-        found = sample(
-            built, draws=effort * draws, tune=effort * tune, chains=chains, seed=seed,
-            initial=initial_point(adapted.coordinates, adapted.log_noise, centred), progress=progress,
-            target_accept=accept,
-        )  # fmt: skip
+        how: dict[str, Any] = {
+            "draws": effort * draws, "tune": effort * tune, "chains": chains, "seed": seed, "progress": progress,
+            "target_accept": accept,
+        }  # fmt: skip
+        if prior.model.joint:  # nothing that PyTensor could write
+            initial = initial_point(adapted.coordinates, adapted.log_noise)
+            found = sample_traced(
+                traced(prior.model, batch, **declared, initial=initial), initial=initial, **how
+            )
+        else:
+            initial = initial_point(adapted.coordinates, adapted.log_noise, centred)
+            found = sample(
+                hierarchical(prior.model, batch, **declared, centred=centred), initial=initial, **how
+            )
         if best is None or found.converged or found.rhat < best.rhat:
             best = found
         if best.converged:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,9 @@ import torch
 from torch import Tensor
 
 from metasci.bayes import versions
+from metasci.bayes.gradients import check_gradient, gradient_error
+from metasci.bayes.recording import Recording, recorded, with_slope
 from metasci.bayes.sampling import Posterior
-from metasci.errors import InputError
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["TracedModel", "sample_traced", "traced"]
 
 _CONCENTRATION = 2.0  # of LKJ
+_CHECKED = 20  # draws at which the recorded density is held against the function itself
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class TracedModel:
     shapes : dict of str to tuple of int
         Blocks of the vector, in order.
     log_density : callable
-        (size,) → (), in torch.
-    model, problem, design : Model, Problem, Tensor (task, covariate)
-    recorded : bool
-        Whether the function could be traced; else it runs step by step, many times slower.
+        (size,) → (), in torch, step by step.
+    problem : Problem
+    design : Tensor, (task, covariate)
+    recording : callable, optional
+        (size,) → log density and its gradient, as recorded; None where that was not possible, and everything runs
+        step by step, many times slower. Differential equations take steps that stay.
     covariates : tuple of str
     """
 
@@ -52,8 +55,13 @@ class TracedModel:
     log_density: Callable[[Tensor], Tensor]
     problem: Problem
     design: Tensor
-    recorded: bool
+    recording: Recording | None
     covariates: tuple[str, ...]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the density could be recorded."""
+        return self.recording is not None
 
     @property
     def size(self) -> int:
@@ -62,29 +70,40 @@ class TracedModel:
 
     def value_and_slope(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density and its gradient."""
-        at = torch.tensor(
-            point, dtype=torch.float64, requires_grad=True
-        )  # a copy: the sampler reuses its array
-        value = self.log_density(at)
-        (slope,) = torch.autograd.grad(value, at)
-        return float(value.detach()), slope.numpy().copy()
+        at = torch.tensor(point, dtype=torch.float64)  # a copy: the sampler reuses its array
+        if self.recording is None:
+            value, slope = with_slope(self.log_density, at)
+        else:
+            with torch.no_grad():
+                value, slope = self.recording(at)
+        return float(value), slope.numpy().copy()
 
     def gradient_error(self, seed: int = 0, step: float = 1e-5) -> float:
         """Greatest relative difference of directional slopes from finite differences, near the start."""
-        random = np.random.default_rng(seed)
-        worst = 0.0
-        for _ in range(3):
-            point = 0.1 * random.standard_normal(self.size)
-            direction = random.standard_normal(self.size)
-            ahead, behind = (self.value_and_slope(point + s * direction)[0] for s in (step, -step))
-            numeric = (ahead - behind) / (2.0 * step)
-            found = float(self.value_and_slope(point)[1] @ direction)
-            worst = max(worst, abs(found - numeric) / (abs(numeric) + 1.0))
-        return worst
+        return gradient_error(self.value_and_slope, np.zeros(self.size), seed, step)
+
+    def recording_error(self, points: Any) -> float:
+        """By how much, in nats, the recorded log density is off at some points (point, size), at most.
+
+        It is what steps that stay cost where parameters are far from those for which they were found.
+        """
+        if self.recording is None:
+            return 0.0
+        with torch.no_grad():
+            return max(
+                (abs(float(self.recording(at)[0] - self.log_density(at))) for at in torch.as_tensor(points)),
+                default=0.0,
+            )
 
 
 def traced(
-    model: Model, batch: Batch, design: Design | None = None, *, covariates: tuple[str, ...] | None = None
+    model: Model,
+    batch: Batch,
+    design: Design | None = None,
+    *,
+    covariates: tuple[str, ...] | None = None,
+    task_noise: bool = False,
+    initial: Mapping[str, Any] | None = None,
 ) -> TracedModel:
     """Build the hierarchical model of a batch of tasks in torch.
 
@@ -97,45 +116,32 @@ def traced(
         Standardised covariates of the same tasks.
     covariates : tuple of str, optional
         Their names; numbered by default.
+    task_noise : bool
+        Whether tasks differ in how noisy they are.
+    initial : mapping of str to array, optional
+        As `initial_point` gives it: where differential equations find the steps that then stay.
     """
     problem = Problem(model, batch)
     values = batch.output.new_zeros(len(batch), 0) if design is None else design.values
-    shapes = _shapes(model, len(batch), values.shape[1])
+    shapes = _shapes(model, len(batch), values.shape[1], task_noise)
 
     def density(vector: Tensor) -> Tensor:
         return _log_density(_blocks(vector, shapes), problem, values)
 
-    size = sum(math.prod(shape) for shape in shapes.values())
     names = covariates or tuple(f"covariate {place + 1}" for place in range(values.shape[1]))
-    recorded = _recorded(density, size)
-    return TracedModel(shapes, recorded or density, problem, values, recorded is not None, names)
+    found = recorded(density, torch.as_tensor(_vector(shapes, problem, initial or {})))
+    return TracedModel(shapes, density, problem, values, found, names)
 
 
-def _recorded(density: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor], Tensor] | None:
-    """The traced function, or None where it does not give what the function itself gives at other points."""
-    points = 0.2 * torch.randn(3, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of branches taken while tracing: that they do not matter is checked here
-        try:
-            found = torch.jit.trace(density, points[0].requires_grad_(), check_trace=False)
-            for point in points[1:].detach():
-                if not torch.allclose(found(point), density(point), rtol=1e-9, atol=1e-9):
-                    return None
-        except RuntimeError:
-            return None
-    function: Callable[[Tensor], Tensor] = found
-    return function
-
-
-def _shapes(model: Model, tasks: int, covariates: int) -> dict[str, tuple[int, ...]]:
+def _shapes(model: Model, tasks: int, covariates: int, task_noise: bool) -> dict[str, tuple[int, ...]]:
     size = len(model.parameters)
     shapes: dict[str, tuple[int, ...]] = {"coordinate_mean": (size,), "log_coordinate_sd": (size,)}
     if size > 1:
         shapes["partial"] = (size * (size - 1) // 2,)
     if covariates:
         shapes |= {"log_effect_scale": (), "effect_offset": (size, covariates)}
+    if task_noise:
+        shapes |= {"log_noise_shape": (), "log_noise_precision": (tasks,)}
     return shapes | {"log_noise": (len(model.noise.scales),), "coordinate_offset": (tasks, size)}
 
 
@@ -200,7 +206,13 @@ def _log_density(blocks: Mapping[str, Tensor], problem: Problem, design: Tensor)
     log_noise = blocks["log_noise"]
     typical = torch.tensor(np.log(problem.model.noise.typical), dtype=log_noise.dtype)
     density = density + _normal(log_noise - typical, 1.0).sum(-1)
-    return density - problem.negative_log_likelihood(coordinates, log_noise).sum()
+    precision = None
+    if "log_noise_precision" in blocks:  # a Gamma density, and the slope of its logarithm
+        log_shape, log_precision = blocks["log_noise_shape"], blocks["log_noise_precision"]
+        shape, precision = log_shape.exp(), log_precision.exp()
+        each = shape * (log_shape + log_precision - precision) - torch.lgamma(shape)
+        density = density + _normal(log_shape - 1.0, 1.0) + each.sum(-1)
+    return density - problem.negative_log_likelihood(coordinates, log_noise, precision).sum()
 
 
 def sample_traced(
@@ -234,13 +246,8 @@ def sample_traced(
     from nutpie.compiled_pyfunc import from_pyfunc
 
     began = time.perf_counter()
-    error = built.gradient_error()
-    if not error < 1e-4:
-        raise InputError(
-            f"the gradient of '{built.problem.model.name}' is not that of finite differences (off by {error:.2g}): "
-            "the model must be differentiable, and in double precision."
-        )
-    start = _vector(built, initial or {})
+    start = _vector(built.shapes, built.problem, initial or {})
+    check_gradient(built.value_and_slope, start, built.problem.model.name)
     expanded = _expanded(built, torch.zeros(1, built.size, dtype=torch.float64))
     names = built.problem.model.parameters.names
     coords: dict[str, Any] = {
@@ -250,7 +257,7 @@ def sample_traced(
     dims = {
         "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
         "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
-        "log_noise": ("scale",),
+        "log_noise": ("scale",), "noise_shape": (), "noise_precision": ("task",),
     }  # fmt: skip
     if built.design.shape[1]:
         coords["covariate"] = list(built.covariates)
@@ -278,7 +285,9 @@ def sample_traced(
     data = nutpie.sample(
         compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
         progress_bar=progress, save_warmup=False, low_rank_modified_mass_matrix=True, target_accept=target_accept,
+        store_unconstrained=True,
     )  # fmt: skip
+    vectors = np.asarray(versions.group(data, "sample_stats")["unconstrained_draw"]).reshape(-1, built.size)
     found = versions.draws(data)
     for place, parameter in enumerate(built.problem.model.parameters):
         found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
@@ -287,6 +296,7 @@ def sample_traced(
         draws=found, tasks=tuple(built.problem.batch.names), data=data, seconds=time.perf_counter() - compiled_at,
         compile_seconds=compiled_at - began, rhat=rhat, effective_size=size,
         divergences=int(np.asarray(data["sample_stats"]["diverging"]).sum()),
+        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]),
     )  # fmt: skip
 
 
@@ -306,19 +316,24 @@ def _expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
         found["covariate_effect"] = (
             blocks["log_effect_scale"].exp()[..., None, None] * blocks["effect_offset"]
         )
+    if "log_noise_precision" in blocks:
+        found["noise_shape"] = blocks["log_noise_shape"].exp()
+        found["noise_precision"] = blocks["log_noise_precision"].exp()
     return found
 
 
-def _vector(built: TracedModel, initial: Mapping[str, Any]) -> np.ndarray:
+def _vector(
+    shapes: Mapping[str, tuple[int, ...]], problem: Problem, initial: Mapping[str, Any]
+) -> np.ndarray:
     """The vector of an initial point, zero where it says nothing."""
     given = dict(initial)
     if "coordinate_sd" in given:
         given["log_coordinate_sd"] = np.log(given["coordinate_sd"])
     if "log_noise" not in given:
-        given["log_noise"] = np.log(built.problem.model.noise.typical)
+        given["log_noise"] = np.log(problem.model.noise.typical)
     return np.concatenate(
         [
             np.ravel(np.broadcast_to(np.asarray(given.get(name, 0.0), float), shape))
-            for name, shape in built.shapes.items()
+            for name, shape in shapes.items()
         ]
     )

@@ -17,9 +17,11 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["ROLES", "Card", "Column"]
+__all__ = ["ROLES", "UNKNOWN", "Card", "Column"]
 
 ROLES = ("task", "input", "output", "covariate", "history", "event", "note")
+UNKNOWN = "unknown"
+"""The category of what was not told."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,14 @@ class Column:
     limit : float, optional
         Of the output: values at or below it are only known to lie below it.
     codes : mapping of str to float
-        Numbers for the texts in a column of categories.
+        Numbers for the texts in a column of categories. Where one of them is `UNKNOWN`, an empty cell says so, and so
+        does a table without the column.
     kind : str
         Of an input that is a chemical structure and no number: how it is written, ``"smiles"``, ``"formula"`` or
         ``"crystal"`` (see `metasci.materials.structures`). Its unit is ``"1"``.
+    of : str
+        Of a column that names the task: the structure that says it where the table has no such column, such as a
+        formula its system of elements (see `metasci.materials.structures.family`).
     """
 
     header: str
@@ -60,6 +66,12 @@ class Column:
     limit: float | None = None
     codes: Mapping[str, float] = field(default_factory=dict)
     kind: str = ""
+    of: str = ""
+
+    @property
+    def optional(self) -> bool:
+        """Whether a table may lack the column."""
+        return UNKNOWN in self.codes
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class Card:
     """What a table holds. The keys are those of `dataset.toml`; `task` holds headers.
 
     Of a `compilation`, rows without an output are skipped, and a task's rows may lie apart: neither is then a mistake.
+    With `without_copies` a measurement that repeats another of its task to the digit, whatever its categories, is left
+    out: it was taken over.
     With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
     says which header stands for each, with its unit, ``"WGT [kg]"``.
 
@@ -96,6 +110,7 @@ class Card:
     minimum_rows: int | None = None
     simulated: bool = False
     compilation: bool = False
+    without_copies: bool = False
     traps: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     protocol: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +185,7 @@ class Card:
                 "header": header,
                 "name": names[header],
                 "at": names.get(value.get("at"), value.get("at", "")),
+                "of": names.get(value.get("of"), value.get("of", "")),
             }
             for header, value in columns.items()
         ]
@@ -199,7 +215,7 @@ class Card:
             if key in values:
                 values[key] = list(values[key])
         for column in values.get("columns", ()):
-            for key in ("limit", "codes", "kind"):
+            for key in ("limit", "codes", "kind", "of"):
                 if column[key] in (None, {}, ""):
                     del column[key]
         return values
@@ -263,6 +279,12 @@ def _check(card: Card) -> None:
             )
         if column.kind and column.role != "input":
             raise InputError(f"{where} gives column '{column.header}' a kind, which belongs to inputs only.")
+        if column.of and (
+            column.role != "task" or not any(c.kind for c in card.columns if c.name == column.of)
+        ):
+            raise InputError(
+                f"{where} has column '{column.header}' be that `of` '{column.of}', which is no structure."
+            )
         if column.role == "history" and column.at not in card.inputs:
             raise InputError(f"{where} has to say `at` which input column '{column.header}' is given.")
         if column.role == "event" and not (

@@ -17,7 +17,7 @@ from metasci.units import convert, same_dimension
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["Faults", "check_amounts", "check_limits", "check_rows", "check_tasks"]
+__all__ = ["Faults", "check_amounts", "check_limits", "check_rows", "check_tasks", "first_of_copies"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,15 @@ def check_rows(
         if at is not None:
             raise fault(name, at, "the cell is empty or not a number")
     return kept
+
+
+def first_of_copies(
+    card: Card, labels: NDArray[Any], numbers: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.bool_]:
+    """Which rows are no copy of an earlier one: of the same task, under the same conditions, with the same output."""
+    told = [column.name for column in card.with_role("input") if not column.codes]
+    rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*told, card.output.name)}})
+    return ~rows.duplicated().to_numpy()
 
 
 def check_limits(

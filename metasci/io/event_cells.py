@@ -5,10 +5,8 @@ A dot and an empty cell hold nothing. Comment lines start with ``#``.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from metasci.errors import InputError
 from metasci.io.checks import Faults
 from metasci.io.event_columns import looks_like_events
-from metasci.io.text import bytes_of, cells_of
+from metasci.io.text import bytes_of, cells_of, unpacked
 from metasci.units import convert
 
 __all__ = ["first", "numbers", "read_cells", "texts", "times", "without_comments"]
@@ -43,11 +41,7 @@ def read_cells(path: str | Path) -> tuple[pd.DataFrame, int, str]:
     """
     content = bytes_of(path)
     checksum = hashlib.sha256(content).hexdigest()
-    if str(path).endswith(".gz"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"'{path}' is not a gzip file: {error}.") from None
+    content = unpacked(content, path)
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     comments, header_seen = 0, False
     for at, line in enumerate(lines):

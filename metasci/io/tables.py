@@ -21,9 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.io.cards import Card, Column
-from metasci.io.checks import Faults, check_amounts, check_limits, check_rows, check_tasks
-from metasci.io.text import bytes_of, cells_of
+from metasci.io.cards import UNKNOWN, Card, Column
+from metasci.io.checks import Faults, check_amounts, check_limits, check_rows, check_tasks, first_of_copies
+from metasci.io.text import bytes_of, table_of
 from metasci.units import convert, same_dimension, unit
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class _Given:
 def read_table(
     path: str | Path, card: Card, model: Model | None = None, require_output: bool = True
 ) -> pd.DataFrame:
-    """Read a CSV file (UTF-8, commas between cells, points in numbers) by its card.
+    """Read a CSV file (UTF-8, commas between cells, points in numbers; may be gzipped) by its card.
+
+    Also a table in JSON; see `metasci.io.text.table_of`.
 
     Headers are those of the card, or a name with its unit, ``time [h]``. A measurement of which is only known that it
     lies below a limit is written ``<0.1``. Tasks are named by a column
@@ -78,7 +80,7 @@ def read_table(
         At the first thing that does not fit.
     """
     content = bytes_of(path)
-    cells = cells_of(content, str(path))
+    cells = table_of(content, path)
     table = tidy(cells, card, model, where=str(path), require_output=require_output, task=Path(path).stem)
     table.attrs["checksum"] = hashlib.sha256(content).hexdigest()
     return table
@@ -119,7 +121,7 @@ def tidy(
         if column.role not in _QUANTITIES:
             continue
         if column.name not in given:
-            numbers[column.name] = np.full(len(frame), np.nan)
+            numbers[column.name] = np.full(len(frame), column.codes.get(UNKNOWN, np.nan))
             continue
         found = given[column.name]
         if column.kind:
@@ -148,9 +150,12 @@ def tidy(
         for name, column in given.items()
         if column.column.role not in _QUANTITIES
     }
+    texts |= _families(card, texts, numbers, structures)
     labels = _labels(card, texts, numbers, units, fault, task)
 
     kept = check_rows(card, numbers, texts, fault, require_output)
+    if card.without_copies:
+        kept &= first_of_copies(card, labels, numbers)
     check_limits(card, model, numbers, units, fault)
     check_amounts(card, numbers, fault)
     notes = {name: values for name, values in texts.items() if name != "task"}
@@ -247,6 +252,7 @@ def _spelling(column: Column) -> str:
 
 def _required(card: Card, model: Model | None, require_output: bool, where: str) -> list[str]:
     known = {column.name for column in card.columns}
+    optional = {column.name for column in card.columns if column.optional}
     required = [*card.inputs, *card.histories]
     if model is not None:
         for name in (*model.inputs, *model.histories):
@@ -257,7 +263,7 @@ def _required(card: Card, model: Model | None, require_output: bool, where: str)
             required.append(name)
     if require_output:
         required.append(card.output.name)
-    return list(dict.fromkeys(required))
+    return [name for name in dict.fromkeys(required) if name not in optional]
 
 
 def _text(cell: Any) -> str:
@@ -288,7 +294,8 @@ def _coded(cells: pd.Series[Any], column: Column, fault: Callable[[int, str], In
     for at, text in enumerate(texts):
         if text and text not in column.codes:
             raise fault(at, f"'{text}' is none of {', '.join(column.codes)}")
-    return pd.Series([column.codes.get(text, np.nan) for text in texts], index=cells.index, dtype=float)
+    unsaid = column.codes.get(UNKNOWN, np.nan)
+    return pd.Series([column.codes.get(text, unsaid) for text in texts], index=cells.index, dtype=float)
 
 
 def _numbered(
@@ -336,6 +343,24 @@ def _number(cell: Any, at: int, fault: Callable[[int, str], InputError]) -> floa
         raise fault(at, f"'{text}' is not a number{hint}") from None
 
 
+def _families(
+    card: Card,
+    texts: Mapping[str, NDArray[Any]],
+    numbers: Mapping[str, NDArray[np.float64]],
+    structures: Mapping[str, list[str]],
+) -> dict[str, NDArray[Any]]:
+    """The task columns that the table lacks and that structures say."""
+    from metasci.materials.structures import family
+
+    found = {}
+    for column in card.with_role("task"):
+        if column.of in structures and column.name not in texts and "task" not in texts:
+            kind = card.column(column.of).kind
+            says = np.array([*(family(kind, text) for text in structures[column.of]), ""], dtype=object)
+            found[column.name] = says[np.nan_to_num(numbers[column.of], nan=-1.0).astype(int)]
+    return found
+
+
 def _labels(
     card: Card,
     texts: Mapping[str, NDArray[Any]],
@@ -361,7 +386,7 @@ def _labels(
                 parts.insert(place, (column.name, shown))
     for name, values in parts:
         for at in np.flatnonzero(values == "")[:1]:
-            if name in texts:
+            if name in fault.headers:
                 raise fault(name, int(at), "the cell is empty, so the task has no name")
     joined = [
         " / ".join(part for part in row if part) for row in zip(*(values for _, values in parts), strict=True)

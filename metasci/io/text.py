@@ -1,16 +1,20 @@
-"""The cells of a CSV file, as texts; a file that is not plainly one is refused."""
+"""The cells of a CSV file, as texts, or of a table in JSON; a file that is not plainly one is refused."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from metasci.errors import InputError
 
-__all__ = ["bytes_of", "cells_of"]
+__all__ = ["bytes_of", "cells_of", "table_of", "unpacked"]
 
 
 def bytes_of(path: str | Path) -> bytes:
@@ -23,6 +27,36 @@ def bytes_of(path: str | Path) -> bytes:
         raise InputError(f"'{path}' is a folder, not a file.") from None
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from None
+
+
+def unpacked(content: bytes, path: str | Path) -> bytes:
+    """The same, decompressed if the file's name ends in ``.gz``."""
+    if not str(path).endswith(".gz"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"'{path}' is not a gzip file: {error}.") from None
+
+
+def table_of(content: bytes, path: str | Path) -> pd.DataFrame:
+    """The cells of a CSV file, or of a table in JSON as pandas splits it, ``.json``; either may be gzipped.
+
+    A cell of a JSON table that holds a dictionary or a list, such as a crystal, stays JSON.
+    """
+    content = unpacked(content, path)
+    if not str(path).removesuffix(".gz").endswith(".json"):
+        return cells_of(content, str(path))
+    try:
+        table = json.loads(content)
+        cells = [[_cell(value) for value in row] for row in table["data"]]
+        return pd.DataFrame(cells, columns=table["columns"], index=table["index"], dtype=object)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' is no table in JSON with columns, index and data ({error}).") from None
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def cells_of(content: bytes, where: str) -> pd.DataFrame:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from metasci.kinetics.arrhenius import arrhenius_factor, power
+from metasci.kinetics.arrhenius import GAS_CONSTANT, arrhenius_factor, power
+from metasci.math import exp, maximum
 
-__all__ = ["Arrhenius", "Clock", "Undercooled"]
+__all__ = ["Arrhenius", "Clock", "Soluble", "Undercooled"]
 
 
 class Clock(Protocol):
@@ -77,3 +78,48 @@ class Undercooled:
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         drive = power(0.01 * (parameters["equilibrium_temperature"] - temperature), self.power)
         return drive * arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
+
+
+@dataclass(frozen=True)
+class Soluble:
+    """`Arrhenius`, weighed by the precipitate that is stable at the temperature, relative to that at the reference.
+
+    f(T) = 1 − exp(−Q_s/R · (1/T − 1/T_s)) below the solvus temperature T_s, nothing above it. Parameters are
+    ``activation_energy`` (kJ/mol) and ``solvus_temperature`` (K), which has to lie above the reference.
+
+    Source: Shercliff and Ashby, Acta Metall Mater 38 (1990) 1789.
+
+    Parameters
+    ----------
+    reference : float
+        K.
+    enthalpy : float
+        Q_s, of solution, in kJ/mol.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clock = Soluble(reference=448.15, enthalpy=40.0)
+    >>> said = dict(activation_energy=130.0, solvus_temperature=550.0)
+    >>> clock.weight(np.array([448.15, 500.0, 550.0, 600.0]), said["solvus_temperature"]).round(3).tolist()
+    [1.0, 0.676, 0.0, 0.0]
+    """
+
+    reference: float
+    enthalpy: float
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return ("activation_energy", "solvus_temperature")
+
+    def speed(self, temperature: Any, **parameters: Any) -> Any:
+        weight = self.weight(temperature, parameters["solvus_temperature"])
+        return weight * arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
+
+    def weight(self, temperature: Any, solvus: Any) -> Any:
+        """f(T)/f(T_ref)."""
+        return self._stable(temperature, solvus) / self._stable(self.reference + 0.0 * solvus, solvus)
+
+    def _stable(self, temperature: Any, solvus: Any) -> Any:
+        apart = 1.0 / maximum(temperature, 1.0) - 1.0 / solvus
+        return 1.0 - exp(-self.enthalpy / GAS_CONSTANT * maximum(apart, 0.0 * apart))

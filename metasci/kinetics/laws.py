@@ -25,6 +25,7 @@ def kinetic_law(
     parameters: Sequence[Parameter],
     inputs: Mapping[str, str | Input] | None = None,
     time: str = "s",
+    weighed: Mapping[str, Clock] | None = None,
     name: str | None = None,
     **declared: Any,
 ) -> Callable[[Callable[..., Any]], Model]:
@@ -44,6 +45,8 @@ def kinetic_law(
         Beside time and temperature.
     time : str
         Unit of time.
+    weighed : mapping of str to Clock, optional
+        Further times that the function takes, by name, each by a clock of its own.
     name : str, optional
         As of `metasci.equation`: that of the function by default.
     **declared
@@ -63,23 +66,31 @@ def kinetic_law(
     (('time', 'temperature'), ('time', 'cycle'), ('temperature',))
     """
     extra = dict(inputs or {})
+    clocks = {"equivalent_time": clock, **(weighed or {})}
 
     def make(law: Callable[..., Any]) -> Model:
         title = name or f"{law.__module__.removeprefix('metasci.').partition('.')[0]}.{law.__name__}"
         names = [parameter.name for parameter in parameters]
-        _check(law, title, clock, names, extra)
+        _check(law, title, clocks, names, extra)
         own = [each for each in names if each in inspect.signature(law).parameters]
 
         def isothermal(**values: Any) -> Any:
-            speed = clock.speed(values["temperature"], **{key: values[key] for key in clock.parameters})
-            return _result(values["time"] * speed, values)
+            def passed(by: Clock) -> Any:
+                speed = by.speed(values["temperature"], **{key: values[key] for key in by.parameters})
+                return values["time"] * speed
+
+            return _result({key: passed(by) for key, by in clocks.items()}, values)
 
         def history(**values: Any) -> Any:
-            told = {key: values[key] for key in ("time", "cycle", *_POINTS, *clock.parameters)}
-            return _result(equivalent_time(clock, **told), values)
+            def passed(by: Clock) -> Any:
+                return equivalent_time(
+                    by, **{key: values[key] for key in ("time", "cycle", *_POINTS, *by.parameters)}
+                )
 
-        def _result(passed: Any, values: Mapping[str, Any]) -> Any:
-            return law(passed, **{key: values[key] for key in (*extra, *own)})
+            return _result({key: passed(by) for key, by in clocks.items()}, values)
+
+        def _result(passed: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+            return law(**passed, **{key: values[key] for key in (*extra, *own)})
 
         constraints = tuple(declared.get("constraints", ()))
         with_history = [c for c in constraints if getattr(c, "input", "time") != "temperature"]
@@ -131,21 +142,27 @@ def _signed(
 
 
 def _check(
-    law: Callable[..., Any], title: str, clock: Clock, names: Sequence[str], inputs: Mapping[str, Any]
+    law: Callable[..., Any],
+    title: str,
+    clocks: Mapping[str, Clock],
+    names: Sequence[str],
+    inputs: Mapping[str, Any],
 ) -> None:
     """Refuse a law whose arguments and declared parameters do not fit."""
-    for needed in clock.parameters:
+    of_clocks = {key for one in clocks.values() for key in one.parameters}
+    for needed in sorted(of_clocks):
         if needed not in names:
             raise InputError(
                 f"law '{title}': its clock needs the parameter '{needed}', which is not declared."
             )
     takes = list(inspect.signature(law).parameters)
-    if "equivalent_time" not in takes:
-        raise InputError(f"law '{title}': its function has to take 'equivalent_time'.")
-    allowed = {"equivalent_time", *inputs, *names}
+    for needed in clocks:
+        if needed not in takes:
+            raise InputError(f"law '{title}': its function has to take '{needed}'.")
+    allowed = {*clocks, *inputs, *names}
     for name in takes:
         if name not in allowed:
             raise InputError(f"law '{title}': '{name}' is not declared of the function.")
     for name in (*inputs, *names):
-        if name not in takes and name not in clock.parameters:
+        if name not in takes and name not in of_clocks:
             raise InputError(f"law '{title}': '{name}' is declared but not an argument of the function.")

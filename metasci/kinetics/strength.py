@@ -37,7 +37,8 @@ def yield_strength(
     """Yield strength whose logarithm falls along two lines, ln σ = ln σ₂₉₈ − a (T − 298 K) − b (T − T_b)₊.
 
     Below the break glide limits the strength, above it diffusion; the corner is rounded over some 60 K. Source:
-    Steingrimsson, Fan, Kulkarni, Gao and Liaw, npj Comput Mater 7 (2021) 152, the bilinear log model.
+    Steingrimsson, Fan, Yang, Gao, Zhang and Liaw, npj Comput Mater 7 (2021) 152, the bilinear log model, there for
+    ultimate strengths.
     """
     beyond, at_room = (
         _WIDTH * softplus((kelvin - break_temperature) / _WIDTH) for kelvin in (temperature, _ROOM)

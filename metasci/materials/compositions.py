@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
-__all__ = ["PROPERTIES", "canonical", "element_table", "features", "fractions"]
+__all__ = ["PROPERTIES", "canonical", "element_table", "family", "features", "fractions"]
 
 PROPERTIES = (
     "atomic mass (g/mol)", "electronegativity (Pauling)", "ionisation energy (eV)", "covalent radius (Å)", "group",
@@ -55,6 +55,11 @@ def canonical(text: str) -> str:
     """
     amounts = sorted(_amounts(text).items())
     return "".join(f"{element}{'' if amount == 1.0 else f'{amount:g}'}" for element, amount in amounts)
+
+
+def family(text: str) -> str:
+    """The system of elements, in alphabetical order."""
+    return "-".join(sorted(_amounts(text)))
 
 
 def features(texts: Sequence[str]) -> Features:

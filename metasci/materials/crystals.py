@@ -14,7 +14,10 @@ from metasci.errors import InputError
 from metasci.materials import compositions
 from metasci.materials.structures import Features, needs
 
-__all__ = ["atoms_of", "canonical", "features"]
+__all__ = ["ANIONS", "atoms_of", "canonical", "family", "features"]
+
+ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C", "Si", "H")
+"""By falling electronegativity, as far as they form crystals as anions."""
 
 _REACH = 1.25  # of the sum of covalent radii: who is bonded to whom
 
@@ -65,6 +68,12 @@ def canonical(text: str) -> str:
     """The text itself, if it describes a crystal."""
     atoms_of(text)
     return text
+
+
+def family(text: str) -> str:
+    """The anion, the most electronegative element, or ``"none"``."""
+    there = set(atoms_of(text).get_chemical_symbols())
+    return next((element for element in ANIONS if element in there), "none")
 
 
 def features(texts: Sequence[str]) -> Features:

@@ -10,11 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.model import Input, Model, Output
+from metasci.io.cards import Card
+from metasci.model import Input, Model, Output, register
 from metasci.noise import Additive, LogNormal, Noise
 from metasci.parameters import ParameterSpace
+from metasci.units import same_dimension
 
-__all__ = ["PROPERTIES", "alloy_strength", "boiling_point", "phonon_peak", "property_of"]
+__all__ = [
+    "PROPERTIES",
+    "alloy_strength",
+    "boiling_point",
+    "phonon_peak",
+    "processed_alloy_strength",
+    "property_of",
+    "property_of_card",
+]
 
 
 def property_of(
@@ -23,6 +33,7 @@ def property_of(
     noise: Noise,
     conditions: Mapping[str, Input] | None = None,
     description: str = "",
+    name: str = "",
 ) -> Model:
     """A property of structures.
 
@@ -36,8 +47,10 @@ def property_of(
     conditions : mapping of str to Input
         What else the property depends on.
     description : str
+    name : str
+        ``"materials."`` and the name of the output by default.
     """
-    name = f"materials.{output.name}"
+    name = name or f"materials.{output.name}"
 
     def learned(**inputs: Any) -> Any:
         raise InputError(f"'{name}' has no equation: load or learn a prior of it, and calibrate that.")
@@ -46,18 +59,62 @@ def property_of(
     return Model(name, learned, inputs, output, ParameterSpace(()), noise, description=description)
 
 
+def property_of_card(name: str, card: Card, noise: Noise) -> Model:
+    """The property that a card describes: its structure, its other inputs as conditions, its output.
+
+    Parameters
+    ----------
+    name : str
+        What to call it, ``"materials.solubility"``.
+    card : Card
+    noise : Noise
+        Says the scale on which it is learned.
+
+    Examples
+    --------
+    >>> from metasci.io.cards import Column
+    >>> columns = (Column("smiles", "molecule", "input", "1", kind="smiles"),
+    ...            Column("T", "temperature", "input", "degC"), Column("y", "solubility", "output", "g/L"))
+    >>> model = property_of_card("materials.solubility", Card("mine", columns=columns), LogNormal((0.1,)))
+    >>> {name: one.unit for name, one in model.inputs.items()}, model.output.unit
+    ({'molecule': '1', 'temperature': 'K'}, 'g/L')
+    """
+    kinds = [column.name for column in card.with_role("input") if column.kind]
+    if len(kinds) != 1:
+        raise InputError(
+            f"the data '{card.name}' have {len(kinds)} inputs that are structures, and a property needs one; give "
+            "its column a `kind`."
+        )
+    conditions = {
+        column.name: Input("K", lower=0.0) if same_dimension(column.unit, "K") else Input(column.unit)
+        for column in card.with_role("input")
+        if not column.kind
+    }
+    output = Output(card.output.name, card.output.unit)
+    return property_of(kinds[0], output, noise, conditions, card.output.description, name)
+
+
 boiling_point = property_of(
     "molecule", Output("boiling_point", "K", "boiling point"), Additive((10.0,)),
     description="Normal boiling point of a molecule.",
 )  # fmt: skip
 alloy_strength = property_of(
-    "alloy", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
     {"temperature": Input("K", lower=0.0)}, "Yield strength of an alloy at a temperature.",
+)  # fmt: skip
+processed_alloy_strength = property_of(
+    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    {"temperature": Input("K", lower=0.0), "processing": Input("1"), "test": Input("1")},
+    "Yield strength of an alloy at a temperature, by processing and type of test, either of which may be unknown.",
+    "materials.processed_yield_strength",
 )  # fmt: skip
 phonon_peak = property_of(
     "crystal", Output("phonon_peak", "1/cm", "last phonon peak"), LogNormal((0.1,)),
     description="Highest peak of a crystal's phonon density of states.",
 )  # fmt: skip
 
-PROPERTIES: dict[str, Model] = {model.name: model for model in (boiling_point, alloy_strength, phonon_peak)}
+PROPERTIES: dict[str, Model] = {
+    model.name: register(model)
+    for model in (boiling_point, alloy_strength, processed_alloy_strength, phonon_peak)
+}
 """By name, as cards and priors call them."""

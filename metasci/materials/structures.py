@@ -1,7 +1,8 @@
 """Chemical structures as texts: what kinds there are, whether a text is one, and its numbers.
 
 A kind of text is a name and a module that knows it: SMILES (`metasci.materials.molecules`), a composition formula
-(`compositions`), a crystal (`crystals`). Each has `canonical`, which checks a text, and `features` of many.
+(`compositions`), a crystal (`crystals`). Each has `canonical`, which checks a text, and `features` of many; the latter
+two also `family`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from metasci.errors import InputError
 
-__all__ = ["KINDS", "Features", "canonical", "features"]
+__all__ = ["KINDS", "Features", "canonical", "family", "features"]
 
 KINDS = {"smiles": "molecules", "formula": "compositions", "crystal": "crystals"}
 
@@ -52,6 +53,26 @@ def canonical(kind: str, text: str) -> str:
     """
     checked: str = _module(kind).canonical(text)
     return checked
+
+
+def family(kind: str, text: str) -> str:
+    """The family that a structure belongs to: of a formula its system of elements, of a crystal its anion.
+
+    Raises
+    ------
+    InputError
+        If structures of that kind have none.
+
+    Examples
+    --------
+    >>> family("formula", "Ni2 Al0.3 Co")
+    'Al-Co-Ni'
+    """
+    module = _module(kind)
+    if not hasattr(module, "family"):
+        raise InputError(f"a structure written as {kind} does not say its family: give it in a column.")
+    said: str = module.family(text)
+    return said
 
 
 def features(kind: str, texts: Sequence[str]) -> Features:

@@ -5,11 +5,13 @@ noise. With Gaussian processes for g and d everything is closed form: a new grou
 the known groups, plus the spread of d; calibration conditions it on the group's few measurements, exactly.
 
 What is learned are the covariance functions: amplitudes, and a length for every descriptor. The objective is the
-density of each whole group given all others, ln p(y_f | y_others), which factorises into predictions of each member
+density of each whole group given all others, Σ ln p(y_f | y_others), which factorises into predictions of each member
 after 0, 1, 2, … members of its group: the very thing that calibration is to be good at. All groups' densities come from
 one inverse, by the group version of leave-one-out (Sundararajan and Keerthi, Neural Comput 13 (2001) 1103).
 
-Groups differ in how far they scatter, and measurements have outliers. So a group's joint distribution is Student's
+Groups differ in how far they scatter. What can be said of that beforehand the descriptors say: the logarithm of the
+noise is linear in them, with slopes that are learned, and believed to be small. The rest shows in the measurements,
+which have outliers, too. So a group's joint distribution is Student's
 instead of Gaussian, with learned degrees of freedom: still in closed form, with the same mean; but its intervals widen
 for a group whose measurements surprise, and narrow for one where all is as expected (Shah, Wilson and Ghahramani,
 AISTATS 2014).
@@ -41,6 +43,8 @@ _START = {
 }  # fmt: skip
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
 _FREEDOM = 8.0
+_FARTHEST = 2.0
+"""Of a member's noise from the common one, on the logarithm: an odd member's descriptors lie far outside."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Outlook:
     mean : Tensor, (point,)
     covariance : Tensor, (point, point)
         Scale matrix of the members' true values; the covariance where the degrees of freedom are many.
-    noise : float
+    noise : Tensor, (point,), or float
         Squared scale of a measurement about it.
     freedom : float
         Degrees of freedom; infinite for a Gaussian.
@@ -82,7 +86,7 @@ class Outlook:
 
     mean: Tensor
     covariance: Tensor
-    noise: float
+    noise: Tensor | float
     freedom: float = math.inf
 
     def given(self, measured: Tensor, values: Tensor) -> Outlook:
@@ -99,7 +103,8 @@ class Outlook:
             return self
         along = self.covariance[:, measured]
         known = self.covariance[measured][:, measured]
-        factor = torch.linalg.cholesky(known + self.noise * torch.eye(count, dtype=known.dtype))
+        noise = torch.as_tensor(self.noise, dtype=known.dtype).expand(len(self.mean))[measured]
+        factor = torch.linalg.cholesky(known + noise.diag())
         off = torch.linalg.solve_triangular(factor, (values - self.mean)[measured][:, None], upper=False)
         pull = torch.linalg.solve_triangular(factor, along.T, upper=False)
         stretch = 1.0
@@ -138,6 +143,8 @@ class GroupProcess:
     learning_rate : float
     length_spread : float
         Standard deviation of the belief that descriptors matter alike, on the logarithm of their lengths.
+    noise_spread : float
+        Standard deviation of the belief that descriptors say nothing of the noise, on the slopes of its logarithm.
 
     Examples
     --------
@@ -157,6 +164,7 @@ class GroupProcess:
     iterations: int = 60
     learning_rate: float = 0.08
     length_spread: float = 1.0
+    noise_spread: float = 0.3
 
     name = "Gaussian process over families"
 
@@ -194,6 +202,7 @@ class GroupProcess:
         free = {name: factory(math.log(value)) for name, value in _START.items()}
         free["freedom"] = factory(math.log(_FREEDOM - 1.0))
         free["lengths"] = points.descriptors.new_zeros(points.descriptors.shape[1])
+        free["noise_slopes"] = torch.zeros_like(free["lengths"])
         free = {name: value.requires_grad_() for name, value in free.items()}
         search = torch.optim.Adam(list(free.values()), lr=self.learning_rate)
         slower = torch.optim.lr_scheduler.CosineAnnealingLR(search, self.iterations)
@@ -204,12 +213,11 @@ class GroupProcess:
             for _ in range(self.iterations):
                 search.zero_grad()
                 shared, own = _covariance(points, points, free, alike)
-                noise = (2.0 * free["noise"]).exp() + _JITTER
-                whole = shared + torch.where(together, own, 0.0)
-                whole = whole + noise * torch.eye(len(whole), dtype=whole.dtype)
+                whole = shared + torch.where(together, own, 0.0) + _noise(points, free).diag()
                 cost = left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp())
-                belief = 0.5 * (free["lengths"] / self.length_spread).square().sum() / len(target)
-                (cost + belief).backward()
+                belief = (free["lengths"] / self.length_spread).square().sum()
+                belief = belief + (free["noise_slopes"] / self.noise_spread).square().sum()
+                (cost + 0.5 * belief / len(target)).backward()
                 search.step()
                 slower.step()
         return {f"log/{name}": value.detach() for name, value in free.items()}
@@ -223,15 +231,17 @@ class GroupProcess:
         spread = basis @ state["factor"]
         covariance = shared - basis @ basis.T + spread @ spread.T + own
         size = state["target_scale"]
-        noise = float(((2.0 * free["noise"]).exp() + _JITTER) * size**2)
         mean = state["target_centre"] + size * (basis @ state["weights"])
+        noise = size**2 * _noise(points, free)
         return Outlook(mean, size**2 * covariance, noise, 1.0 + float(free["freedom"].exp()))
 
 
 def left_out_cost(
     covariance: Tensor, target: Tensor, groups: Sequence[Tensor], freedom: Tensor | None = None
 ) -> Tensor:
-    """Mean over groups of −ln p(y_f | y_others) for each of its members.
+    """Sum over groups of −ln p(y_f | y_others), for each member.
+
+    So a group counts by its members: of one with few little can be seen of how far its members scatter.
 
     With P the inverse of the covariance, y_f given the others has precision P_ff and lies (P_ff)⁻¹ (P y)_f from its
     expectation. Its density is Gaussian, or Student's of that location and scale.
@@ -267,8 +277,8 @@ def left_out_cost(
             more = 0.5 * (freedom + count)
             whole = torch.lgamma(0.5 * freedom) - torch.lgamma(more) + more * torch.log1p(far / freedom)
             whole = whole + 0.5 * count * (freedom * math.pi).log()
-        cost = cost + (whole - factor.diagonal().log().sum()) / count
-    return cost / len(groups)
+        cost = cost + whole - factor.diagonal().log().sum()
+    return cost / len(target)
 
 
 def overlap(one: Points, other: Points) -> Tensor:
@@ -286,6 +296,12 @@ def _covariance(one: Points, other: Points, free: State, alike: Tensor) -> tuple
     closer = far * (-2.0 * free["own_length"]).exp()
     own = square["own_level"] + square["own_parts"] * alike + square["own_whole"] / (1.0 + 0.5 * closer)
     return shared, own
+
+
+def _noise(points: Points, free: State) -> Tensor:
+    """Squared scale of a measurement of each point."""
+    slope = (points.descriptors @ free["noise_slopes"]).clamp(-_FARTHEST, _FARTHEST)
+    return (2.0 * (free["noise"] + slope)).exp() + _JITTER
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
@@ -309,12 +325,12 @@ def _condensed(points: Points, target: Tensor, group: Tensor, state: State) -> S
     basis = _basis(points, few, free)
     precision = torch.eye(len(few), dtype=basis.dtype)
     pulled = basis.new_zeros(len(few))
-    noise = (2.0 * free["noise"]).exp() + _JITTER
+    noise = _noise(points, free)
     for label in group.unique():
         index = (group == label).nonzero()[:, 0]
         members, here = points.select(index), basis[index]
         shared, own = _covariance(members, members, free, overlap(members, members))
-        rest = shared - here @ here.T + own + noise * torch.eye(len(index), dtype=basis.dtype)
+        rest = shared - here @ here.T + own + noise[index].diag()
         factor = torch.linalg.cholesky(rest)
         seen = torch.linalg.solve_triangular(
             factor, torch.cat([here, target[index][:, None]], 1), upper=False

@@ -10,7 +10,7 @@ from torch import Tensor
 from metasci.ode.events import INITIAL, KEEP, Doses, Timeline, jumps, supplies
 from metasci.ode.methods import Step, System
 
-__all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "forced", "walk"]
+__all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "follow", "forced", "walk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +138,18 @@ def walk(
             worst = torch.maximum(worst, tolerance.ratio(error, state, after))
             state = after
         return torch.stack(states, 1), worst
+
+
+def follow(step: Step, system: System, grid: Grid, forcing: Forcing) -> Tensor:
+    """States at the nodes, (task, node, state), step after step, with all their derivatives."""
+    state, states = forcing.initial, []
+    for node in range(grid.place.shape[1]):
+        place = grid.place[:, node]
+        state = torch.where(grid.first[:, node, None], forcing.arrived(place, state), state)
+        states.append(state)
+        supply = None if forcing.supply is None else _at(forcing.supply, place)
+        state, _ = step(system, grid.time[:, node], state, grid.size[:, node], supply, False)
+    return torch.stack(states, 1)
 
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 5.0

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.ode.events import Doses, Timeline, timeline
-from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, forced, walk
+from metasci.ode.fixed import FixedSteps
+from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, follow, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
 from metasci.ode.steady import Repetition, find_repetition, steady_state
 from metasci.ode.trajectory import Trajectory
@@ -249,11 +250,17 @@ def solve(
     """
     ready = plan is not None
     doses, _ = _checked(initial, times, doses, start)
-    if plan is None:
-        plan = make_plan(
+
+    def planned(slack: float = 1.0) -> Plan:
+        return make_plan(
             rate, initial, times, parameters, doses,
-            start=start, method=method, relative=relative, absolute=absolute, most=most,
+            start=start, method=method, relative=slack * relative, absolute=slack * absolute, most=most,
         )  # fmt: skip
+
+    fixed = FixedSteps.current()
+    if plan is None and fixed is not None:
+        return _followed(fixed.next(planned), System(rate, parameters, *initial.shape), initial, times, doses)
+    plan = plan or planned()
     system = System(rate, parameters, *initial.shape).with_tangents(initial, doses.amount)
     line, grid = plan.line, plan.grid
     latest = torch.maximum(times.detach().amax(1), grid.time[:, 0]) if times.shape[1] else grid.time[:, 0]
@@ -279,6 +286,18 @@ def solve(
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
+
+
+def _followed(plan: Plan, system: System, initial: Tensor, times: Tensor, doses: Doses) -> Solution:
+    """The solution along steps that stay, as a plain sequence of operations; the error is the plan's own."""
+    if plan.repetitions:
+        raise InputError(
+            "differential equation: doses at steady state cannot be followed along steps that stay."
+        )
+    forcing = forced(plan.line, initial, [], doses)
+    nodes = follow(plan.step, system, plan.grid, forcing)
+    observed = _observed(plan.step, system, plan.grid, forcing, nodes, times)
+    return Solution(observed, plan.error, plan.steps, plan.converged)
 
 
 def _observed(

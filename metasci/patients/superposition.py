@@ -32,10 +32,10 @@ def exponential_difference(slow: Any, fast: Any, time: Any) -> Any:
     """
     gap = (fast - slow) * time
     near = absolute(gap) < _COINCIDENT
-    half_squared = 0.25 * gap**2
-    series = time * exp(-0.5 * (slow + fast) * time) * (1.0 + half_squared / 6.0 + half_squared**2 / 120.0)
-    direct = time * (exp(-slow * time) - exp(-fast * time)) / where(near, 1.0 + 0.0 * gap, gap)
-    return where(near, series, direct)
+    slowly, quickly = exp(-slow * time), exp(-fast * time)
+    series = slowly * (1.0 - gap * (0.5 - gap * (1.0 / 6.0 - gap * (1.0 / 24.0 - gap / 120.0))))
+    direct = (slowly - quickly) / where(near, 1.0 + 0.0 * gap, gap)
+    return time * where(near, series, direct)
 
 
 def mean_survival(x: Any) -> Any:

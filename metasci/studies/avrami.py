@@ -1,4 +1,4 @@
-"""Study: what tests tell of the kinetics of a transformation. ``python -m metasci.studies.avrami [FOLDER]`` (a minute).
+"""Study: what tests tell of the kinetics of a transformation. ``python -m metasci.studies.avrami [FOLDER]`` (minutes).
 
 **The alloys are simulated.** Their parameters are those published for crystallising metallic glasses: exponents from
 the table of mechanisms (Christian, The Theory of Transformations in Metals and Alloys, 1975), activation energies about
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "as_believed",
     "designs",
     "figure",
     "identified",
@@ -131,8 +132,19 @@ def learned(count: int = 60, seed: int = 1) -> Prior:
     return meta_calibrate(avrami, tasks, GaussianPrior(), name="simulated glasses")
 
 
-def identified(prior: Prior, count: int = 100, seed: int = 2) -> pd.DataFrame:
-    """What each design finds of each parameter, over new simulated alloys.
+def as_believed(prior: Prior, count: int, seed: int = 0) -> list[dict[str, float]]:
+    """Parameters of simulated alloys that are spread exactly as a learned prior believes."""
+    draw = np.random.default_rng(seed)
+    mean, covariance = prior.state["coefficients"][:, 0].numpy(), prior.state["covariance"].numpy()
+    drawn = draw.multivariate_normal(mean, covariance, size=count, method="cholesky")
+    physical = prior.model.parameters.to_physical(drawn)
+    return [{name: float(values[at]) for name, values in physical.items()} for at in range(count)]
+
+
+def identified(
+    prior: Prior, count: int = 400, seed: int = 2, truths: list[dict[str, float]] | None = None
+) -> pd.DataFrame:
+    """What each design finds of each parameter, over new simulated alloys, or over `truths`.
 
     Returns
     -------
@@ -141,7 +153,7 @@ def identified(prior: Prior, count: int = 100, seed: int = 2) -> pd.DataFrame:
         absolute error in per cent), covered (share of 90 % intervals that hold the truth), drawn (the same of intervals
         from draws of the posterior).
     """
-    truths = simulated_alloys(count, seed)
+    truths = simulated_alloys(count, seed) if truths is None else truths
     rows = []
     for design in (*designs(), "one heating run"):
         own = prior_along(prior) if design == "one heating run" else prior
@@ -235,7 +247,7 @@ def main(folder: Path | None = None) -> None:
     folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/avrami"))
     folder.mkdir(parents=True, exist_ok=True)
     prior = learned()
-    print("Simulated alloys. Prior learned from 60 of them; 100 others, by what was measured")
+    print("Simulated alloys. Prior learned from 60 of them; 400 others, by what was measured")
     found = identified(prior)
     for quantity, title in (
         ("left", "Standard deviation left, share of the prior's (median)"),
@@ -245,6 +257,10 @@ def main(folder: Path | None = None) -> None:
     ):
         table = found.pivot_table(index="design", columns="parameter", values=quantity, sort=False)
         print(f"\n{title}\n{table.round(2).to_string()}")
+    believed = identified(prior, truths=as_believed(prior, 400))
+    for quantity, title in (("covered", "90 % intervals"), ("drawn", "the same, from draws")):
+        table = believed.pivot_table(index="design", columns="parameter", values=quantity, sort=False)
+        print(f"\n400 alloys spread as the learned prior believes: {title}\n{table.round(2).to_string()}")
     peaks = kissinger_check()
     print(f"\nKissinger, one alloy of {ENERGY:.0f} kJ/mol (simulated)")
     print(peaks.round(2).to_string(index=False))

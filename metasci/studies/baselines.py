@@ -99,6 +99,7 @@ def tabular_results(
                         variance = between * (1.0 - share)
                     centre, sd = predicted[place][query] + shift, np.sqrt(variance + within)
                     _add(score, measured[query], centre, sd, unlink)
+                score.seeds.extend(split.seed)
                 score.seconds.append(time.perf_counter() - began)
     return [
         {"method": name, "shots": shots, **score.figures(protocol.aggregate)}
