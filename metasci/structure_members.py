@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.materials.graphs import Graph, stacked
+from metasci.materials.structures import features
 from metasci.model import Model
 from metasci.structure_prior import points_of, there_of
 from metasci.tasks import TaskSet
@@ -172,9 +173,13 @@ def _conditions(tasks: TaskSet, model: Model, beside: str) -> Tensor:
     if beside not in BESIDE:
         raise InputError(f"beside: '{beside}' is not known; say {', '.join(BESIDE)}.")
     batch = tasks.batch(model)
-    if beside == "nothing":
-        given = [batch.inputs[name] for name in model.inputs if name != structure_of(tasks, model)]
-        return torch.stack(given, -1) if given else batch.output.new_zeros(*batch.output.shape, 0)
+    if beside == "nothing" and len(model.inputs) == 1:
+        return batch.output.new_zeros(*batch.output.shape, 0)
     points = points_of(tasks, model)  # of whose descriptors conditions of measurement are the last
+    if beside == "nothing":
+        name = structure_of(tasks, model)
+        kind = str(tasks.card.column(name).kind)
+        first = features(kind, tasks.structures(name)[:1]).descriptors.shape[1]
+        return points.descriptors[:, first:].reshape(*batch.output.shape, -1)
     told = [points.descriptors] + [points.counts] * (beside == "descriptors and parts")
     return torch.cat(told, 1).reshape(*batch.output.shape, -1)

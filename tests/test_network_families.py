@@ -132,9 +132,9 @@ def test_a_process_head_with_a_plane_alone_is_the_linear_head() -> None:
 def organic():  # type: ignore[no-untyped-def]
     """Families of boiling points: some to learn from, and three that boil higher than their size says."""
     pytest.importorskip("rdkit")
-    from metasci.studies.graph_networks import boiling_points
+    from metasci.studies.graph_networks import CASES
 
-    tasks = boiling_points()
+    tasks = CASES["boiling-points"].tasks()
     out = ["aliphatic alcohol", "aliphatic nitrile", "aliphatic acid"]
     known = [
         "aliphatic alkene",

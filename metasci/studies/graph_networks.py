@@ -30,7 +30,7 @@ from metasci.model import Model
 from metasci.structure_networks import NetworkMethod, NetworkPrior
 from metasci.structure_prior import Forecaster, StructurePrior, StudentForecast
 from metasci.structure_ways import WAYS
-from metasci.studies.families import ALLOYS, CRYSTALS, alloys, crystals
+from metasci.studies.families import ALLOYS, CRYSTALS
 from metasci.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
@@ -65,28 +65,27 @@ class Case:
 
     title: str
     model: Model
-    tasks: Callable[[], TaskSet]
+    data: str
     networks: NetworkMethod
     process: GroupProcess
 
-
-def boiling_points() -> TaskSet:
-    """Organic families with enough members."""
-    tasks = catalogue.dataset("boiling_points", model=boiling_point)
-    return with_enough_rows(tasks, Protocol.from_card(tasks.card))[0]
+    def tasks(self) -> TaskSet:
+        """Families with enough members."""
+        tasks = catalogue.dataset(self.data, model=self.model)
+        return with_enough_rows(tasks, Protocol.from_card(tasks.card))[0]
 
 
 CASES = {
     "alloys": Case(
-        "Alloys, element systems left out", alloy_strength, alloys,
+        "Alloys, element systems left out", alloy_strength, "alloy_systems",
         NetworkMethod(_attention, composition_graph, networks=4), ALLOYS,
     ),
     "boiling-points": Case(
-        "Molecules, organic families left out", boiling_point, boiling_points,
+        "Molecules, organic families left out", boiling_point, "boiling_points",
         NetworkMethod(_message_passing(15, 5, 2), functools.lru_cache(maxsize=5_000)(molecule_graph)), GroupProcess(),
     ),
     "crystals": Case(
-        "Crystals, anions left out", phonon_peak, crystals,
+        "Crystals, anions left out", phonon_peak, "phonons",
         NetworkMethod(_message_passing(8, 8, 1), _FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8), CRYSTALS,
     ),
 }  # fmt: skip
