@@ -58,6 +58,7 @@ class StudyName(StrEnum):
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
     families = "families"
+    graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
     learned_prior_against_posterior = "learned-prior-against-posterior"

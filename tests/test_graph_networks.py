@@ -147,7 +147,7 @@ def test_a_crystal_from_a_cif_file_and_from_ase_is_one(tmp_path: Path) -> None:
     first, second = features("crystal", [str(path), str(path)]).descriptors
     np.testing.assert_array_equal(first, second)
     assert features("crystal", [str(path)]).counts[0, 10] == 0.5  # sodium
-    module = GraphNetwork(7, 16, width=6).to(FLOAT)
+    module = GraphNetwork(8, 16, width=6).to(FLOAT)
     said = [module(stacked([crystal_graph(atoms, cutoff=3.0)], FLOAT)) for atoms in (read, built)]
     torch.testing.assert_close(*said)
     with pytest.raises(InputError, match="no CIF file"):

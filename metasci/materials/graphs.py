@@ -75,6 +75,8 @@ def composition_graph(formula: str) -> Graph:
 def crystal_graph(structure: Any, cutoff: float = 5.0, most: int = 12, gaussians: int = 16) -> Graph:
     """Atoms of a cell and their neighbours in all its periodic images, with distances spread over Gaussians.
 
+    An atom is told by the properties of its element and the logarithm of its mass.
+
     Source: Xie and Grossman, Phys Rev Lett 120 (2018) 145301.
 
     Parameters
@@ -111,7 +113,10 @@ def crystal_graph(structure: Any, cutoff: float = 5.0, most: int = 12, gaussians
     pairs = list(zip(source[chosen].tolist(), target[chosen].tolist(), strict=True))
     edges = distances(torch.as_tensor(distance[chosen]), cutoff, gaussians).tolist()
     share = [1.0 / len(atoms)] * len(atoms)
-    return _graph(_standard()[atoms.numbers - 1].tolist(), share, pairs, edges, gaussians)
+    # light elements are alike in mass as it stands, and far apart in its logarithm, on which vibrations depend
+    log_mass = np.log(atoms.get_masses())[:, None] - 4.0
+    nodes = np.concatenate([_standard()[atoms.numbers - 1], log_mass], 1)
+    return _graph(nodes.tolist(), share, pairs, edges, gaussians)
 
 
 def distances(values: Tensor, cutoff: float, count: int) -> Tensor:

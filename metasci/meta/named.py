@@ -10,7 +10,7 @@ from metasci.meta.recurrent import RecurrentOptimiser
 from metasci.meta.rules import Adam, Momentum, RMSProp
 
 __all__ = [
-    "anil", "fine_tuning", "fomaml", "from_scratch", "imaml", "learned_optimiser", "maml", "maml_with_adam",
+    "anil", "cavia", "fine_tuning", "fomaml", "from_scratch", "imaml", "learned_optimiser", "maml", "maml_with_adam",
     "maml_with_momentum", "maml_with_rmsprop", "meta_curvature", "meta_sgd", "pooled_training", "reptile",
 ]  # fmt: skip
 
@@ -59,6 +59,20 @@ def anil(
         What is learned of the step size, as for `Descent`.
     """
     return Composition(Descent(step_size, learned), steps, frozen=body)
+
+
+def cavia(steps: int = 2, step_size: float = 1.0, *, learned: str = "nothing") -> Composition:
+    """Only a code of the task adapts, its weights are shared (Zintgraf et al. 2019, arXiv 1810.03642, algorithm 1).
+
+    For a network that is a `metasci.meta.codes.Coded`.
+
+    Examples
+    --------
+    >>> method = cavia(steps=2, step_size=0.5)
+    >>> method.is_adapted("code"), method.is_adapted("network.head.weight")
+    (True, False)
+    """
+    return Composition(Descent(step_size, learned), steps, frozen=("network.",))
 
 
 def imaml(
