@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["importance_ranks", "laplace_ranks", "nuts_ranks", "uniformity"]
 
 Array = NDArray[np.float64]
+_MORE = 10
 
 
 def laplace_ranks(
@@ -109,12 +110,14 @@ def nuts_ranks(
     tune: int = 300,
     narrowed: tuple[float, ...] = (1.0,),
     start: Callable[[Array], Mapping[str, Any]] | None = None,
+    plausible: Callable[[Array], bool] | None = None,
     seed: int = 0,
 ) -> xr.DataArray:
     """Ranks of the truth among NUTS's draws of a hierarchical model, (narrowed, simulation, quantity).
 
     Population, noise and tasks are drawn from the model's own prior, measurements from these, and every set of them
-    is sampled again. The model is compiled once.
+    is sampled again. The model is compiled once. Given measurements the truth is a draw of their posterior, whatever
+    they are; so ranks are uniform also among sets of measurements that are chosen by their values alone.
 
     Parameters
     ----------
@@ -128,6 +131,9 @@ def nuts_ranks(
     start : callable, optional
         Of simulated measurements (row,), on the noise's linked scale, to where sampling starts, as `initial_point`
         gives it; at random by default.
+    plausible : callable, optional
+        Of the same, whether they are worth asking about; all by default. Ten times as many sets as are wanted are
+        simulated at most, so there may be fewer.
     seed : int
 
     Returns
@@ -153,9 +159,14 @@ def nuts_ranks(
         )
     with built:
         simulated = pm.sample_prior_predictive(
-            simulations, random_seed=seed, compile_kwargs={"mode": "FAST_COMPILE"}
-        )
-    measured = np.asarray(simulated["prior_predictive"]["measurement"])[0]
+            simulations * (1 if plausible is None else _MORE), random_seed=seed,
+            compile_kwargs={"mode": "FAST_COMPILE"},
+        )  # fmt: skip
+    every = np.asarray(simulated["prior_predictive"]["measurement"])[0]
+    chosen = [at for at, values in enumerate(every) if plausible is None or plausible(values)][:simulations]
+    if not chosen:
+        raise InputError("no set of simulated measurements is plausible.")
+    measured = every[chosen]
     observed = pytensor.shared(measured[0], name="observed", shape=measured.shape[1:])
     variable = built["measurement"]
     built.rvs_to_values[variable], built.values_to_rvs[observed] = observed, variable
@@ -176,7 +187,7 @@ def nuts_ranks(
         for free in built.free_RVs:
             name = built.rvs_to_values[free].name
             drawn = np.asarray(data["posterior"][name])[0, ::10]
-            truth = _unconstrained(name, np.asarray(simulated["prior"][free.name])[0, number])
+            truth = _unconstrained(name, np.asarray(simulated["prior"][free.name])[0, chosen[number]])
             if "task" in built.named_vars_to_dims.get(free.name, ()):
                 drawn, truth = drawn[:, 0], truth[0]
             off, far = np.atleast_2d(drawn - drawn.mean(0)), truth - drawn.mean(0)
@@ -190,7 +201,7 @@ def nuts_ranks(
     table = np.array([[row[name] for name in names] for row in ranks])  # (simulation, quantity, narrowed)
     return xr.DataArray(
         table.transpose(2, 0, 1), {"narrowed": list(narrowed), "quantity": names},
-        ("narrowed", "simulation", "quantity"), attrs={"diverging": diverging / (draws * simulations)},
+        ("narrowed", "simulation", "quantity"), attrs={"diverging": diverging / (draws * len(measured))},
     )  # fmt: skip
 
 
