@@ -1,7 +1,8 @@
 """How fast a process runs at a temperature, relative to the temperature at which its rate is stated.
 
 A law of kinetics says what comes about after a time at that reference temperature; a clock turns time at any other
-temperature, or along a history of temperatures, into that time. A clock is named parameters and a speed.
+temperature, or along a history of temperatures, into that time. A clock is named parameters and a speed, and says where
+the speed is not smooth.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ class Clock(Protocol):
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that the speed depends on."""
+        ...
+
+    @property
+    def corner(self) -> str | None:
+        """The parameter at whose temperature the speed has a corner, where an integral must be split; or None."""
         ...
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
@@ -44,6 +50,10 @@ class Arrhenius:
     @property
     def parameters(self) -> tuple[str, ...]:
         return ("activation_energy",)
+
+    @property
+    def corner(self) -> None:
+        return None
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         return arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
@@ -74,6 +84,10 @@ class Undercooled:
     @property
     def parameters(self) -> tuple[str, ...]:
         return ("activation_energy", "equilibrium_temperature")
+
+    @property
+    def corner(self) -> str:
+        return "equilibrium_temperature"
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         drive = power(0.01 * (parameters["equilibrium_temperature"] - temperature), self.power)
@@ -111,6 +125,10 @@ class Soluble:
     @property
     def parameters(self) -> tuple[str, ...]:
         return ("activation_energy", "solvus_temperature")
+
+    @property
+    def corner(self) -> str:
+        return "solvus_temperature"
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         weight = self.weight(temperature, parameters["solvus_temperature"])
