@@ -111,6 +111,19 @@ def test_of_a_known_steel_the_time_is_the_inverse_of_the_equation(steel: Calibra
     assert found.probability == 1.0
 
 
+def test_a_requirement_that_holds_at_once_asks_for_no_long_time(steel: Calibration) -> None:
+    """Softening works for a greatest hardness and against a least one, also where the probability is one throughout."""
+    soft = furnace_time(steel, "600 degC", at_most=60.0)
+    assert soft.table["probability"].min() == soft.probability == 1.0
+    assert soft.time == soft.table["time"].min()
+    hard = furnace_time(steel, "200 degC", at_least=30.0)
+    assert hard.table["probability"].min() == hard.probability == 1.0
+    assert hard.time == hard.table["time"].max()
+    nowhere = furnace_time(steel, "600 degC", at_least="60 HRC")
+    assert not nowhere.reached
+    assert nowhere.time == nowhere.table["time"].min()  # comes nearest
+
+
 def test_window_of_a_requirement_with_two_sides(steel: Calibration) -> None:
     found = furnace_time(steel, "450 degC", at_least=38.0, at_most=46.0, probability=0.7)
     assert found.reached
@@ -193,6 +206,19 @@ def test_what_cannot_be_asked_is_said(steel: Calibration, prior: ms.Prior) -> No
     both = prior.calibrate(two)
     with pytest.raises(InputError, match="one alloy is asked about, not 2"):
         furnace_time(both, 800.0, at_most=40.0)
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        furnace_time(steel, 800.0, at_most=40.0, draws=0)
+    with pytest.raises(InputError, match="time: give at least one number"):
+        next_test(steel, times=[])
+    for level in (90, 1.0, float("nan")):
+        with pytest.raises(InputError, match="is not between 0 and 1; "):
+            along_cycle(steel, [0.0, 60.0], [300.0, 700.0], level=level)
+        with pytest.raises(InputError, match="is not between 0 and 1; "):
+            transformation_diagram(steel, 800.0, reaches=40.0, level=level)
+        with pytest.raises(InputError, match="is not between 0 and 1; "):
+            steel.table(level)
+    with pytest.raises(InputError, match="reaches must be finite"):
+        transformation_diagram(steel, 800.0, reaches=[40.0, float("nan")])
     with pytest.raises(InputError, match="'stress' is no input"):
         furnace_time(steel, 800.0, at_most=40.0, stress=3.0)
     assert any("outside of the" in said for said in furnace_time(steel, "900 degC", at_most=40.0).warnings)
