@@ -91,7 +91,8 @@ def check_rows(
                 needed |= given[column.name]
         at = _first(kept & needed & np.isnan(numbers[name]))
         if at is not None:
-            raise fault(name, at, "the cell is empty or not a number")
+            lacking = "the cell is empty" if card.column(name).kind else "the cell is empty or not a number"
+            raise fault(name, at, lacking)
     return kept
 
 
