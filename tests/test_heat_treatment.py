@@ -267,6 +267,16 @@ def test_a_diagram_of_a_known_alloy_is_the_closed_form() -> None:
         np.testing.assert_allclose(found["median"][place], exact, rtol=1e-3)
     assert found["never"].values[:, 2].tolist() == [1.0, 1.0, 1.0]
     assert transformation_figure(found).axes[0].get_ylabel() == "temperature (°C)"
+    back = transformation_figure(transformation_diagram(fit, kelvin[::-1].copy(), draws=50))
+    shown = back.axes[0].lines[0].get_ydata()
+    assert (np.diff(np.asarray(shown)) > 0.0).all()
+    with pytest.raises(InputError, match="there is nothing to draw"):
+        transformation_figure(transformation_diagram(fit, [1290.0, 1295.0], draws=50))
+    # long after the end, or above equilibrium, nothing hangs on the parameters
+    done = next_test(fit, target={"time": "1 h", "temperature": 1290.0}, times=[10.0], temperatures=[850.0])
+    assert done.attrs["advice"].endswith("so that no test would tell more of it.")
+    assert "nan" not in done.attrs["verdict"]
+    assert "fraction at least 0.5 with" in str(furnace_time(fit, 850.0, at_least=0.5, draws=50))
 
 
 def test_next_test_is_the_best_of_the_grid(steel: Calibration) -> None:

@@ -242,6 +242,7 @@ def _warnings(
 
 def _words(model: Model, row: dict[Any, float], kelvin: float, low: float, high: float) -> str:
     unit, quantity = pretty_unit(model.output.unit), model.output.label or words(model.output.name)
+    unit = f" {unit}" if unit else ""
     if low == -np.inf:
         wanted = f"at most {number(high)}"
     elif high == np.inf:
@@ -249,9 +250,9 @@ def _words(model: Model, row: dict[Any, float], kelvin: float, low: float, high:
     else:
         wanted = f"between {number(low)} and {number(high)}"
     return (
-        f"{_length(model, row['time'])} at {kelvin - 273.15:.0f} degC: {quantity} {wanted} {unit} with a probability "
+        f"{_length(model, row['time'])} at {kelvin - 273.15:.0f} degC: {quantity} {wanted}{unit} with a probability "
         f"of {100 * row['probability']:.0f} % (median {row['median']:.3g}, 90 % interval {row['lower']:.3g} to "
-        f"{row['upper']:.3g} {unit})"
+        f"{row['upper']:.3g}{unit})"
     )
 
 
