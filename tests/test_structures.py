@@ -577,3 +577,27 @@ def test_what_is_no_crystal_is_said() -> None:
 def test_what_is_no_such_structure_is_said(kind: str, text: str, wrong: str) -> None:
     with pytest.raises(InputError, match=wrong):
         canonical(kind, text)
+
+
+def test_conditions_of_further_members_are_read_with_their_units_and_told_apart() -> None:
+    rows = pd.DataFrame(
+        {"formula": ["CoNi", "CoNi2"], "temperature [degC]": 25.0, "yield_strength [MPa]": [300, 310]}
+    )
+    fit = ms.load("alloy_strength").calibrate(rows)
+    plain = fit.predict(["CoNi3", "CoNi4"], temperature=[873.15, 973.15])
+    for told in ([600, 700] * ms.unit("degC"), ["600 degC", "700 degC"]):
+        pd.testing.assert_frame_equal(fit.predict(["CoNi3", "CoNi4"], temperature=told), plain)
+    pd.testing.assert_frame_equal(fit.predict("CoNi3", temperature="600 degC"), plain.iloc[:1])
+    for structures, conditions, wrong in (
+        (["CoNi3"], {"temperature": [600.0, 700.0]}, "temperature: give one for all or one for each of 1"),
+        (["CoNi3"], {"temperature": "600 kg"}, "cannot be converted to 'K'"),
+        (["CoNi3"], {"temperature": 900.0, "pressure": 1.0}, "'pressure' is no condition"),
+        (["CoNi3", "Xx"], {"temperature": 900.0}, "row 1: 'Xx' is not a formula"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            fit.predict(structures, **conditions)
+    water = ms.load("boiling_point").calibrate(
+        pd.DataFrame({"smiles": ["CCO"], "boiling_point [degC]": [78.0]})
+    )
+    with pytest.raises(InputError, match="it takes no conditions"):
+        water.predict(["CCCO"], temperature=300.0)
