@@ -514,3 +514,27 @@ def test_a_law_is_one_equation_and_one_table() -> None:
         kinetics.kinetic_law(kinetics.Arrhenius(400.0), output=("left", "1"), parameters=[rate, energy])(
             lambda equivalent_time: equivalent_time
         )
+
+
+def test_a_law_takes_its_clocks_parameters_in_the_clocks_units() -> None:
+    """Joules taken for kilojoules would be an activation energy a thousand times too great."""
+
+    def declare(energy: ms.Parameter, time: str = "h") -> Model:
+        rate = ms.Parameter("rate", "1/h", 0.5, positive=True)
+        return kinetics.kinetic_law(
+            Arrhenius(600.0), output=("left", "1"), time=time, name="own.bakeout", parameters=[rate, energy]
+        )(lambda equivalent_time, *, rate: ms.math.exp(-rate * equivalent_time))
+
+    with pytest.raises(InputError, match="takes 'activation_energy' in 'kJ/mol', not in 'J/mol'"):
+        declare(ms.Parameter("activation_energy", "J/mol", 40000.0, positive=True))
+    with pytest.raises(InputError, match="its time cannot be in 'kg'"):
+        declare(ms.Parameter("activation_energy", "kJ/mol", 40.0, positive=True), time="kg")
+
+
+def test_peaks_that_tell_no_activation_energy_are_refused() -> None:
+    with pytest.raises(InputError, match="must rise with the heating rate"):
+        kinetics.kissinger([5.0, 10.0], [720.0, 700.0])
+    with pytest.raises(InputError, match="two or more heating rates"):
+        kinetics.kissinger([5.0, 5.0], [700.0, 710.0])
+    with pytest.raises(InputError, match="parameter: numbers above zero"):
+        kinetics.hollomon_jaffe_time(np.nan, 873.0)

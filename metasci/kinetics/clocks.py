@@ -7,6 +7,7 @@ the speed is not smooth.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,8 +21,8 @@ class Clock(Protocol):
     """What a law needs of a clock."""
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that the speed depends on."""
+    def parameters(self) -> Mapping[str, str]:
+        """Names of the parameters that the speed depends on, with the units that it takes them in."""
         ...
 
     @property
@@ -48,8 +49,8 @@ class Arrhenius:
     reference: float
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return ("activation_energy",)
+    def parameters(self) -> Mapping[str, str]:
+        return {"activation_energy": "kJ/mol"}
 
     @property
     def corner(self) -> None:
@@ -82,8 +83,8 @@ class Undercooled:
     power: float = 3.0
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return ("activation_energy", "equilibrium_temperature")
+    def parameters(self) -> Mapping[str, str]:
+        return {"activation_energy": "kJ/mol", "equilibrium_temperature": "K"}
 
     @property
     def corner(self) -> str:
@@ -123,8 +124,8 @@ class Soluble:
     enthalpy: float
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return ("activation_energy", "solvus_temperature")
+    def parameters(self) -> Mapping[str, str]:
+        return {"activation_energy": "kJ/mol", "solvus_temperature": "K"}
 
     @property
     def corner(self) -> str:
