@@ -246,6 +246,16 @@ def test_a_shipped_prior_calibrates_from_cycles_as_from_tests_at_one_temperature
     np.testing.assert_allclose(fit.parameters["estimate"], steel.parameters["estimate"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("celsius", [-300.0, -273.15])
+def test_a_point_of_a_cycle_that_is_not_above_absolute_zero_is_named(prior: ms.Prior, celsius: float) -> None:
+    rows = [(1, 0.0, celsius, np.nan), (1, 1.0, 400.0, np.nan), (1, 1.0, np.nan, 46.0)]
+    table = pd.DataFrame(rows, columns=["cycle", "time [h]", "temperature [degC]", "hardness [HRC]"])
+    with pytest.raises(
+        InputError, match=r"column 'temperature \[degC\]', row 0: .* is not above absolute zero"
+    ):
+        prior_along(prior).calibrate(table)
+
+
 def test_a_diagram_of_a_known_alloy_is_the_closed_form() -> None:
     model = ms.kinetics.undercooled_transformation
     rows = [("alloy", t, k, 0.5) for t in (50.0, 100.0) for k in (850.0, 900.0)]

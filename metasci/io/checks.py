@@ -138,9 +138,12 @@ def check_limits(
 
 
 def check_amounts(card: Card, numbers: Mapping[str, NDArray[np.float64]], fault: Faults) -> None:
-    """Refuse a dose below zero."""
+    """Refuse a dose below zero, and a temperature of a cycle that is not above absolute zero."""
     for name in card.histories:
-        if (at := _first(numbers[name] < 0)) is not None:
+        if same_dimension(card.column(name).unit, "K"):
+            if (at := _first(numbers[name] <= 0)) is not None:
+                raise fault(name, at, f"{fault.shown(name, at)} is not above absolute zero")
+        elif (at := _first(numbers[name] < 0)) is not None:
             raise fault(name, at, f"{fault.shown(name, at)} is negative, which an amount given cannot be")
 
 
