@@ -234,6 +234,8 @@ def test_along_a_constant_cycle_is_the_forecast_at_that_temperature(steel: Calib
         np.testing.assert_allclose(said[name].values, plain[name].values, rtol=1e-10)
     with pytest.raises(InputError, match="in order of time"):
         along_cycle(steel, [0.0, 60.0, 30.0], [300.0, 700.0, 700.0])
+    with pytest.raises(InputError, match="above absolute zero"):
+        along_cycle(steel, [0.0, 60.0], [0.0, 700.0])
 
 
 def test_a_shipped_prior_calibrates_from_cycles_as_from_tests_at_one_temperature(
@@ -254,6 +256,14 @@ def test_a_point_of_a_cycle_that_is_not_above_absolute_zero_is_named(prior: ms.P
         InputError, match=r"column 'temperature \[degC\]', row 0: .* is not above absolute zero"
     ):
         prior_along(prior).calibrate(table)
+
+
+def test_cycles_are_told_by_whole_numbers(prior: ms.Prior) -> None:
+    rows = [(n, t, 400.0, np.nan) for n in (1.0, 1.2) for t in (0.0, 1.0)]
+    rows += [(1.0, 1.0, np.nan, 46.0), (1.2, 1.0, np.nan, 45.0)]
+    table = pd.DataFrame(rows, columns=["cycle", "time [h]", "temperature [degC]", "hardness [HRC]"])
+    with pytest.raises(InputError, match=r"cycle 1\.2 is no whole number"):
+        prior_along(prior).calibrate(table.assign(task="mine"))
 
 
 def test_a_diagram_of_a_known_alloy_is_the_closed_form() -> None:
