@@ -544,6 +544,22 @@ def test_a_site_that_is_partly_occupied_is_refused(tmp_path: Path, sites: str, w
         canonical("crystal", str(path))
 
 
+def test_files_of_crystals_are_found_beside_their_table(tmp_path: Path) -> None:
+    pytest.importorskip("ase")
+    (tmp_path / "salt.cif").write_text(CIF.format(sites="Na1 Na 0 0 0 1.0\nCl1 Cl 0.5 0.5 0.5 1.0"))
+    table = tmp_path / "mine.csv"
+    columns = (
+        Column("crystal", "crystal", "input", "1", kind="crystal"),
+        Column("phonon_peak", "phonon_peak", "output", "1/cm"),
+    )
+    table.write_text("crystal,phonon_peak\nsalt.cif,300\n")
+    tasks = ms.TaskSet.from_csv(table, Card("mine", columns=columns), phonon_peak)
+    assert tasks.structures("crystal") == [str(tmp_path / "salt.cif")]
+    table.write_text("crystal,phonon_peak\nsugar.cif,300\n")
+    with pytest.raises(InputError, match=r"row 2: there is no CIF file 'sugar\.cif'"):
+        ms.TaskSet.from_csv(table, Card("mine", columns=columns), phonon_peak)
+
+
 def test_what_is_no_crystal_is_said() -> None:
     pytest.importorskip("ase")
 
