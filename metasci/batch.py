@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["Batch", "repeat_last"]
+    from metasci.model import Model
+
+__all__ = ["Batch", "check_measurable", "repeat_last"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,20 @@ class Batch:
         if mask.shape != self.mask.shape:
             raise InputError(f"a mask of shape {tuple(mask.shape)} does not fit {tuple(self.mask.shape)}.")
         return replace(self, mask=mask)
+
+
+def check_measurable(batch: Batch, model: Model) -> None:
+    """Refuse measurements that the model's noise cannot have produced, such as a strength of zero under log-normal."""
+    import torch
+
+    seen = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
+    impossible = ~torch.isfinite(model.noise.link(seen))
+    if bool(impossible.any()):
+        task, place = impossible.nonzero()[0].tolist()
+        raise InputError(
+            f"task '{batch.names[task]}': {model.output.name} {float(batch.output[task, place]):g} {model.output.unit} "
+            f"cannot be measured under {type(model.noise).__name__} noise, which '{model.name}' is given."
+        )
 
 
 def repeat_last(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:

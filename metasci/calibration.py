@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from metasci.conditions import asked_for, batch_at, followed
 from metasci.constraints.verdicts import greatest, rounding, verdicts
+from metasci.errors import check_level
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 from metasci.meta.training import write_atomically
@@ -233,6 +234,7 @@ class Calibration:
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
         """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""
+        check_level(level)
         model, adapted = self.prior.model, self.adapted
         quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
         variables: dict[str, Any] = {}

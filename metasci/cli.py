@@ -269,7 +269,8 @@ def evaluate(
     _say_left_out(report["left_out"])
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
     header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
-    widths = {name: 26 if name == "method" else max(12, len(name) + 2) for name in header}
+    widths = {name: max(12, len(name) + 2) for name in header}
+    widths["method"] = max([26, *(len(row["method"]) for row in report["results"])])
     typer.echo("".join(f"{name:>{width}}" for name, width in widths.items()))
     for row in report["results"]:
         shown = {name: f"{row[name]:.4g}" if isinstance(row[name], float) else row[name] for name in header}

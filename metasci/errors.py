@@ -1,6 +1,6 @@
 """The error that is meant for people."""
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "check_level"]
 
 
 class InputError(ValueError):
@@ -8,3 +8,16 @@ class InputError(ValueError):
 
     The command line prints the sentence and ends with status 2; no traceback is shown.
     """
+
+
+def check_level(level: float) -> None:
+    """Refuse what is no probability of an interval.
+
+    Examples
+    --------
+    >>> check_level(90)
+    Traceback (most recent call last):
+    metasci.errors.InputError: level: 90 is not between 0 and 1; 0.9 stands for intervals of 90 %.
+    """
+    if not 0.0 <= level < 1.0:
+        raise InputError(f"level: {level:g} is not between 0 and 1; 0.9 stands for intervals of 90 %.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from metasci.errors import InputError
 from metasci.meta.adapted import NoiseMixture
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def posterior_draws(calibration: Calibration, task: int = 0, draws: int = 2000, 
     >>> tuple(found.coordinates.shape), found.effective > 250
     ((500, 3), True)
     """
+    if draws < 1:
+        raise InputError(f"`draws` is a number of draws, at least 1, not {draws}.")
     adapted = calibration.adapted
     after, before = _of_task(adapted.mixture, task), _of_task(adapted.start_mixture, task)
     after = NoiseMixture(after.factor, after.weight, after.shift, _WIDER**2 * after.covariance)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metasci.errors import check_level
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 
@@ -51,6 +52,7 @@ class Predictive:
 
     def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
         """Central interval of a measurement (or, without noise, of the curve), kept inside the model's limits."""
+        check_level(level)
         sd = self.total_sd if noise else self.curve_sd
         tail = 0.5 * (1.0 - level)
         unlink = self.problem.model.noise.unlink

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import torch
 
+from metasci.batch import check_measurable
 from metasci.errors import InputError
 from metasci.io.cards import Card
 from metasci.io.events import headers_of, tells_events
@@ -394,13 +395,7 @@ def _tells_events(data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, model:
 def _batch(model: Model, tasks: TaskSet, covariates: Sequence[str]) -> Batch:
     """The tasks as padded tensors, refused where the model's noise cannot have produced a measurement."""
     batch = tasks.batch(model, covariates=covariates)
-    impossible = batch.mask & ~torch.isfinite(model.noise.link(batch.output))
-    if bool(impossible.any()):
-        task, place = impossible.nonzero()[0].tolist()
-        raise InputError(
-            f"task '{batch.names[task]}': {model.output.name} {float(batch.output[task, place]):g} {model.output.unit} "
-            f"cannot be measured under {type(model.noise).__name__} noise, which '{model.name}' is given."
-        )
+    check_measurable(batch, model)
     return batch
 
 

@@ -19,6 +19,7 @@ from metasci.meta.group_process import Outlook
 from metasci.meta.training import write_atomically
 from metasci.model import Model
 from metasci.tasks import Batch, TaskSet
+from metasci.units import magnitude
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -99,20 +100,29 @@ class StructureCalibration:
         ]
 
     def predict(
-        self, structures: Sequence[str], family: str | None = None, level: float = 0.9, **conditions: Any
+        self,
+        structures: str | Sequence[str],
+        family: str | None = None,
+        level: float = 0.9,
+        **conditions: Any,
     ) -> pd.DataFrame:
         """Predict further members.
 
         Parameters
         ----------
-        structures : sequence of str
+        structures : str or sequence of str
             Written as in the data, such as SMILES.
         family : str, optional
             Which calibrated family they belong to; may be left out where there is one.
         level : float
         **conditions
-            Numbers in the model's units, or categories, one for all or one for each structure. A category that may be
-            unknown may be left out.
+            Numbers in the model's units, quantities or texts such as ``"600 degC"``, or categories; one for all or one
+            for each structure. A category that may be unknown may be left out.
+
+        Raises
+        ------
+        InputError
+            If a structure cannot be read, or a condition is missing, unknown, or of another length.
 
         Examples
         --------
@@ -134,15 +144,37 @@ class StructureCalibration:
         for name in self.prior.model.inputs:
             if name != structure and name not in conditions and not card.column(name).optional:
                 raise InputError(f"say at which {name} ({self.prior.model.inputs[name].unit}) to predict.")
+        structures = [structures] if isinstance(structures, str) else list(structures)
+        told = {name: self._told(name, value, len(structures)) for name, value in conditions.items()}
         units = {output.name: output.unit} | {n: m.unit for n, m in self.prior.model.inputs.items()}
         old = self.tasks.select([place]).to_frame()
-        new = pd.DataFrame({structure: list(structures), **conditions})
+        new = pd.DataFrame({structure: structures, **told})
         wanted = [*self.prior.model.inputs, output.name]
-        both = pd.concat([old[wanted], new], ignore_index=True)[wanted]
+        known = old[wanted].set_axis([f"{row} of the family" for row in range(len(old))])
+        both = pd.concat([known, new])[wanted]
         both.insert(0, "task", names[place])
         both.attrs["units"] = units | dict(old.attrs["units"])
         made = self.prior.calibrate(both).table(level)
         return made.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
+
+    def _told(self, name: str, value: Any, count: int) -> list[Any]:
+        """A condition for each of some structures, in the model's unit."""
+        inputs = self.prior.model.inputs
+        allowed = [one for one in inputs if not self.tasks.card.column(one).kind]
+        if name not in allowed:
+            known = f"conditions are {', '.join(allowed)}" if allowed else "it takes no conditions"
+            raise InputError(f"'{name}' is no condition of {self.prior.model.name}; {known}.")
+        if self.tasks.card.column(name).codes:
+            told = [value] if isinstance(value, str) else list(np.atleast_1d(np.asarray(value, dtype=object)))
+        elif isinstance(value, str) or np.ndim(getattr(value, "magnitude", value)) == 0:
+            told = [magnitude(value, inputs[name].unit, name)]
+        else:
+            told = [magnitude(one, inputs[name].unit, name) for one in value]
+        if len(told) not in (1, count):
+            raise InputError(
+                f"{name}: give one for all or one for each of {count} structures, not {len(told)}."
+            )
+        return told * count if len(told) == 1 else told
 
     @cached_property
     def warnings(self) -> list[str]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metasci.batch import check_measurable
 from metasci.errors import InputError
 from metasci.io.cards import UNKNOWN, Card, Column
 from metasci.materials.baselines import Known, baselines
@@ -138,8 +139,10 @@ class StructurePrior:
         return TaskSet.from_frame(data, self.card, model=self.model, require_output=False)
 
     def batch(self, tasks: TaskSet) -> Batch:
-        """The families as padded tensors."""
-        return tasks.batch(self.model)
+        """The families as padded tensors, refused where the property's noise cannot have produced a measurement."""
+        batch = tasks.batch(self.model)
+        check_measurable(batch, self.model)
+        return batch
 
     def outlooks(self, tasks: TaskSet) -> list[Outlook]:
         """What is known of each family's members beforehand, on the noise's linked scale; padded places last."""
@@ -327,14 +330,9 @@ def learn_structures(
     method = method or GroupProcess()
     began = time.perf_counter()
     batch = tasks.batch(model)
+    check_measurable(batch, model)
     seen = batch.mask
     values = model.noise.link(batch.output[seen])
-    if not bool(torch.isfinite(values).all()):
-        worst = float(batch.output[seen][~torch.isfinite(values)][0])
-        raise InputError(
-            f"{model.output.name} {worst:g} {model.output.unit} cannot be measured under {type(model.noise).__name__} "
-            f"noise, which '{model.name}' is given."
-        )
     group = torch.arange(len(tasks))[:, None].expand(seen.shape)[seen]
     points = points_of(tasks, model).select(seen.ravel())
     state = method.learn(points, values, group, seed)

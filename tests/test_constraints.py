@@ -658,3 +658,28 @@ def test_lawful_episodes_that_make_no_sense_are_refused() -> None:
     normal = Network(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)).double())
     with pytest.raises(InputError, match="batch normalisation"):
         network_episode(normal, laws=())
+
+
+def test_laws_and_points_that_make_no_sense_are_refused() -> None:
+    for made, wrong in (
+        (lambda: Grid({"x": ()}), "at least one"),
+        (lambda: Grid({"x": (0.0, math.nan)}), "finite"),
+        (lambda: Grid({}), "at least one input"),
+        (lambda: QuasiRandom({"x": (0.0, 1.0)}, 0), "at least one point"),
+        (lambda: QuasiRandom({"x": (0.0, math.inf)}), "has no end"),
+        (lambda: Within(Even("x"), -0.1), "margin -0.1"),
+        (lambda: Integral("x", 1.0, 0.0, 1.0), "must be finite and not empty"),
+        (lambda: Integral("x", 0.0, math.inf, 1.0), "must be finite and not empty"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            made()
+
+
+def test_points_are_not_taken_for_outputs() -> None:
+    here = {"x": torch.tensor([[-1.0, 2.0, 3.0]])}
+    assert OfOutput(0, NonNegative()).violation(lambda at: at["x"], here).tolist() == [[1.0, 0.0, 0.0]]
+    with pytest.raises(InputError, match="outputs are counted from 0, and there are 1"):
+        OfOutput(2, NonNegative()).violation(lambda at: at["x"], here)
+    two = lambda at: torch.stack([at["x"], -at["x"]], -1)  # noqa: E731
+    with pytest.raises(InputError, match="and there are 2"):
+        OfOutput(2, NonNegative()).violation(two, here)

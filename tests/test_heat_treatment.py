@@ -111,6 +111,19 @@ def test_of_a_known_steel_the_time_is_the_inverse_of_the_equation(steel: Calibra
     assert found.probability == 1.0
 
 
+def test_a_requirement_that_holds_at_once_asks_for_no_long_time(steel: Calibration) -> None:
+    """Softening works for a greatest hardness and against a least one, also where the probability is one throughout."""
+    soft = furnace_time(steel, "600 degC", at_most=60.0)
+    assert soft.table["probability"].min() == soft.probability == 1.0
+    assert soft.time == soft.table["time"].min()
+    hard = furnace_time(steel, "200 degC", at_least=30.0)
+    assert hard.table["probability"].min() == hard.probability == 1.0
+    assert hard.time == hard.table["time"].max()
+    nowhere = furnace_time(steel, "600 degC", at_least="60 HRC")
+    assert not nowhere.reached
+    assert nowhere.time == nowhere.table["time"].min()  # comes nearest
+
+
 def test_window_of_a_requirement_with_two_sides(steel: Calibration) -> None:
     found = furnace_time(steel, "450 degC", at_least=38.0, at_most=46.0, probability=0.7)
     assert found.reached
@@ -193,6 +206,19 @@ def test_what_cannot_be_asked_is_said(steel: Calibration, prior: ms.Prior) -> No
     both = prior.calibrate(two)
     with pytest.raises(InputError, match="one alloy is asked about, not 2"):
         furnace_time(both, 800.0, at_most=40.0)
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        furnace_time(steel, 800.0, at_most=40.0, draws=0)
+    with pytest.raises(InputError, match="time: give at least one number"):
+        next_test(steel, times=[])
+    for level in (90, 1.0, float("nan")):
+        with pytest.raises(InputError, match="is not between 0 and 1; "):
+            along_cycle(steel, [0.0, 60.0], [300.0, 700.0], level=level)
+        with pytest.raises(InputError, match="is not between 0 and 1; "):
+            transformation_diagram(steel, 800.0, reaches=40.0, level=level)
+        with pytest.raises(InputError, match="is not between 0 and 1; "):
+            steel.table(level)
+    with pytest.raises(InputError, match="reaches must be finite"):
+        transformation_diagram(steel, 800.0, reaches=[40.0, float("nan")])
     with pytest.raises(InputError, match="'stress' is no input"):
         furnace_time(steel, 800.0, at_most=40.0, stress=3.0)
     assert any("outside of the" in said for said in furnace_time(steel, "900 degC", at_most=40.0).warnings)
@@ -208,6 +234,8 @@ def test_along_a_constant_cycle_is_the_forecast_at_that_temperature(steel: Calib
         np.testing.assert_allclose(said[name].values, plain[name].values, rtol=1e-10)
     with pytest.raises(InputError, match="in order of time"):
         along_cycle(steel, [0.0, 60.0, 30.0], [300.0, 700.0, 700.0])
+    with pytest.raises(InputError, match="above absolute zero"):
+        along_cycle(steel, [0.0, 60.0], [0.0, 700.0])
 
 
 def test_a_shipped_prior_calibrates_from_cycles_as_from_tests_at_one_temperature(
@@ -218,6 +246,24 @@ def test_a_shipped_prior_calibrates_from_cycles_as_from_tests_at_one_temperature
     table = pd.DataFrame(rows, columns=["cycle", "time [h]", "temperature [degC]", "hardness [HRC]"])
     fit = prior_along(prior).calibrate(table.assign(task="mine"))
     np.testing.assert_allclose(fit.parameters["estimate"], steel.parameters["estimate"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("celsius", [-300.0, -273.15])
+def test_a_point_of_a_cycle_that_is_not_above_absolute_zero_is_named(prior: ms.Prior, celsius: float) -> None:
+    rows = [(1, 0.0, celsius, np.nan), (1, 1.0, 400.0, np.nan), (1, 1.0, np.nan, 46.0)]
+    table = pd.DataFrame(rows, columns=["cycle", "time [h]", "temperature [degC]", "hardness [HRC]"])
+    with pytest.raises(
+        InputError, match=r"column 'temperature \[degC\]', row 0: .* is not above absolute zero"
+    ):
+        prior_along(prior).calibrate(table)
+
+
+def test_cycles_are_told_by_whole_numbers(prior: ms.Prior) -> None:
+    rows = [(n, t, 400.0, np.nan) for n in (1.0, 1.2) for t in (0.0, 1.0)]
+    rows += [(1.0, 1.0, np.nan, 46.0), (1.2, 1.0, np.nan, 45.0)]
+    table = pd.DataFrame(rows, columns=["cycle", "time [h]", "temperature [degC]", "hardness [HRC]"])
+    with pytest.raises(InputError, match=r"cycle 1\.2 is no whole number"):
+        prior_along(prior).calibrate(table.assign(task="mine"))
 
 
 def test_a_diagram_of_a_known_alloy_is_the_closed_form() -> None:
@@ -241,6 +287,16 @@ def test_a_diagram_of_a_known_alloy_is_the_closed_form() -> None:
         np.testing.assert_allclose(found["median"][place], exact, rtol=1e-3)
     assert found["never"].values[:, 2].tolist() == [1.0, 1.0, 1.0]
     assert transformation_figure(found).axes[0].get_ylabel() == "temperature (°C)"
+    back = transformation_figure(transformation_diagram(fit, kelvin[::-1].copy(), draws=50))
+    shown = back.axes[0].lines[0].get_ydata()
+    assert (np.diff(np.asarray(shown)) > 0.0).all()
+    with pytest.raises(InputError, match="there is nothing to draw"):
+        transformation_figure(transformation_diagram(fit, [1290.0, 1295.0], draws=50))
+    # long after the end, or above equilibrium, nothing hangs on the parameters
+    done = next_test(fit, target={"time": "1 h", "temperature": 1290.0}, times=[10.0], temperatures=[850.0])
+    assert done.attrs["advice"].endswith("so that no test would tell more of it.")
+    assert "nan" not in done.attrs["verdict"]
+    assert "fraction at least 0.5 with" in str(furnace_time(fit, 850.0, at_least=0.5, draws=50))
 
 
 def test_next_test_is_the_best_of_the_grid(steel: Calibration) -> None:

@@ -19,7 +19,7 @@ from metasci.batch import Batch
 from metasci.errors import InputError
 from metasci.io.cards import Card
 from metasci.kinetics.arrhenius import GAS_CONSTANT
-from metasci.kinetics.clocks import Arrhenius, Undercooled
+from metasci.kinetics.clocks import Arrhenius, Clock, Soluble, Undercooled
 from metasci.kinetics.histories import equivalent_time
 from metasci.meta.problem import Problem
 from metasci.model import Model, registered
@@ -79,6 +79,29 @@ def test_a_history_is_integrated_as_quadrature_does(energy: float) -> None:
         Arrhenius(973.15), times, np.ones(7), **points(*rows), activation_energy=np.asarray(energy)
     )
     np.testing.assert_allclose(found, expected, rtol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        (Soluble(448.15, enthalpy=40.0), {"activation_energy": 130.0, "solvus_temperature": 520.0}),
+        (Undercooled(900.0, 3.0), {"activation_energy": 150.0, "equilibrium_temperature": 520.0}),
+    ],
+)
+def test_a_line_that_passes_a_corner_of_the_speed_is_integrated_as_quadrature_does(
+    clock: Clock, said: dict[str, float]
+) -> None:
+    rows = [(1, 0, 293), (1, 1, 640), (1, 3, 640), (1, 5, 300)]
+    told = numbers(**said)
+
+    def rate(t: float) -> float:
+        kelvin = np.interp(t, [0, 1, 3, 5], [293, 640, 640, 300])
+        return float(clock.speed(np.asarray(kelvin), **told))
+
+    corners = [0.0, (520 - 293) / (640 - 293), 3.0 + 2.0 * (640 - 520) / (640 - 300), 5.0]
+    expected = [quad(rate, *between, epsabs=0, epsrel=1e-11)[0] for between in itertools.pairwise(corners)]
+    found = equivalent_time(clock, np.array([corners[1], 1.0, 5.0]), np.ones(3), **points(*rows), **told)
+    np.testing.assert_allclose(found, [expected[0], expected[0], expected[0] + expected[2]], rtol=1e-10)
 
 
 def test_pieces_go_through_their_own_cycles_and_padding_counts_for_nothing() -> None:
@@ -491,3 +514,27 @@ def test_a_law_is_one_equation_and_one_table() -> None:
         kinetics.kinetic_law(kinetics.Arrhenius(400.0), output=("left", "1"), parameters=[rate, energy])(
             lambda equivalent_time: equivalent_time
         )
+
+
+def test_a_law_takes_its_clocks_parameters_in_the_clocks_units() -> None:
+    """Joules taken for kilojoules would be an activation energy a thousand times too great."""
+
+    def declare(energy: ms.Parameter, time: str = "h") -> Model:
+        rate = ms.Parameter("rate", "1/h", 0.5, positive=True)
+        return kinetics.kinetic_law(
+            Arrhenius(600.0), output=("left", "1"), time=time, name="own.bakeout", parameters=[rate, energy]
+        )(lambda equivalent_time, *, rate: ms.math.exp(-rate * equivalent_time))
+
+    with pytest.raises(InputError, match="takes 'activation_energy' in 'kJ/mol', not in 'J/mol'"):
+        declare(ms.Parameter("activation_energy", "J/mol", 40000.0, positive=True))
+    with pytest.raises(InputError, match="its time cannot be in 'kg'"):
+        declare(ms.Parameter("activation_energy", "kJ/mol", 40.0, positive=True), time="kg")
+
+
+def test_peaks_that_tell_no_activation_energy_are_refused() -> None:
+    with pytest.raises(InputError, match="must rise with the heating rate"):
+        kinetics.kissinger([5.0, 10.0], [720.0, 700.0])
+    with pytest.raises(InputError, match="two or more heating rates"):
+        kinetics.kissinger([5.0, 5.0], [700.0, 710.0])
+    with pytest.raises(InputError, match="parameter: numbers above zero"):
+        kinetics.hollomon_jaffe_time(np.nan, 873.0)

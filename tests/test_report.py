@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 import metasci as ms
 from metasci.calibration import Calibration
+from metasci.diagnostics.simulated import simulated_tasks
+from metasci.errors import InputError
 from metasci.io.cards import Card
 from metasci.meta.adapted import NoiseMixture
 from metasci.model import find
@@ -235,6 +238,25 @@ def test_axes_carry_units(cracks: ms.Prior, theophylline: ms.Prior, steel: ms.Pr
     assert "temperature (°C)" in labels(tempering_map(fit))
     said = " ".join(axes.get_title(loc="left") for axes in parameters_figure(fit).axes)
     assert "activation energy (kJ/mol)" in said
+
+
+def test_map_of_an_alloy_that_is_timed_in_hours_is_drawn_at_these_hours() -> None:
+    model = ms.kinetics.age_hardening
+    alloys = model.parameters.to_physical(0.4 * np.random.default_rng(0).standard_normal((6, 5)))
+    hours, kelvin = np.tile([0.5, 4.0, 40.0], 2), np.repeat([430.0, 470.0], 3)
+    tasks = simulated_tasks(model, alloys, {"time": hours, "temperature": kelvin})
+    method = ms.GaussianPrior(iterations=3)
+    fit = ms.meta_calibrate(model, tasks.select(slice(1, 6)), method).calibrate(tasks.select([0]))
+    axes = tempering_map(fit, temperatures=(430.0, 470.0), points=24).axes[0]
+    assert axes.get_xlim() == (60.0, 144000.0)
+    time = np.geomspace(60.0, 144000.0, 24)[None, :] / 3600.0
+    said = fit.predict(time=time, temperature=np.linspace(430.0, 470.0, 24)[:, None])["median"]
+    filled = next(each for each in axes.collections if hasattr(each, "zmax"))
+    assert (filled.zmin, filled.zmax) == pytest.approx((float(said.min()), float(said.max())), rel=1e-9)
+    points = [each.get_offsets() for each in axes.collections if isinstance(each, PathCollection)]
+    assert sorted(points[0][:, 0]) == pytest.approx(sorted(3600.0 * hours))
+    with pytest.raises(InputError, match="must be above zero and below longest"):
+        tempering_map(fit, shortest=100.0, longest=10.0)
 
 
 def test_many_tempering_times_and_several_steels_share_a_panel(steel: ms.Prior) -> None:

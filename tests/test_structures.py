@@ -487,3 +487,133 @@ def test_a_property_of_ones_own_is_loaded_without_its_model(families: ms.TaskSet
     assert (again.model.inputs, again.model.output) == (model.inputs, model.output)
     assert isinstance(again.model.noise, ms.LogNormal)
     assert again.calibrate(ALDEHYDES).predictions["predicted"].notna().all()
+
+
+@pytest.mark.parametrize("strength", [0.0, -350.0])
+def test_a_strength_that_has_no_logarithm_is_refused(strength: float) -> None:
+    rows = pd.DataFrame(
+        {"formula": ["CoNi", "Co2Ni"], "temperature [degC]": 25.0, "yield_strength [MPa]": [300, strength]}
+    )
+    with pytest.raises(InputError, match=f"task 'Co-Ni': yield_strength {strength:g} MPa cannot be measured"):
+        ms.load("alloy_strength").calibrate(rows)
+
+
+def test_intervals_of_a_probability_in_percent_are_refused() -> None:
+    fit = ms.load("boiling_point").calibrate(
+        pd.DataFrame({"smiles": ["CCO"], "boiling_point [degC]": [78.0]})
+    )
+    with pytest.raises(InputError, match="level: 90 is not between 0 and 1"):
+        fit.table(90)
+
+
+CIF = """data_x
+_cell_length_a 4.0
+_cell_length_b 4.0
+_cell_length_c 4.0
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+{sites}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sites", "wrong"),
+    [
+        ("Na1 Na 0 0 0 0.6\nK1 K 0 0 0 0.4\nCl1 Cl 0.5 0.5 0.5 1.0", "Na 0.6, K 0.4"),
+        ("Na1 Na 0 0 0 0.5\nCl1 Cl 0.5 0.5 0.5 1.0", "Na 0.5"),
+        ("Na1 Na 0 0 0 1.0\nCl1 Cl 0.5 0.5 0.5 1.0", ""),
+    ],
+)
+def test_a_site_that_is_partly_occupied_is_refused(tmp_path: Path, sites: str, wrong: str) -> None:
+    pytest.importorskip("ase")
+    path = tmp_path / "salt.cif"
+    path.write_text(CIF.format(sites=sites))
+    if not wrong:
+        assert canonical("crystal", str(path)) == str(path)
+        return
+    with pytest.raises(InputError, match=rf"partly occupied \({wrong}\): give an ordered structure"):
+        canonical("crystal", str(path))
+
+
+def test_files_of_crystals_are_found_beside_their_table(tmp_path: Path) -> None:
+    pytest.importorskip("ase")
+    (tmp_path / "salt.cif").write_text(CIF.format(sites="Na1 Na 0 0 0 1.0\nCl1 Cl 0.5 0.5 0.5 1.0"))
+    table = tmp_path / "mine.csv"
+    columns = (
+        Column("crystal", "crystal", "input", "1", kind="crystal"),
+        Column("phonon_peak", "phonon_peak", "output", "1/cm"),
+    )
+    table.write_text("crystal,phonon_peak\nsalt.cif,300\n")
+    tasks = ms.TaskSet.from_csv(table, Card("mine", columns=columns), phonon_peak)
+    assert tasks.structures("crystal") == [str(tmp_path / "salt.cif")]
+    table.write_text("crystal,phonon_peak\nsugar.cif,300\n")
+    with pytest.raises(InputError, match=r"row 2: there is no CIF file 'sugar\.cif'"):
+        ms.TaskSet.from_csv(table, Card("mine", columns=columns), phonon_peak)
+
+
+def test_what_is_no_crystal_is_said() -> None:
+    pytest.importorskip("ase")
+
+    def crystal(size: float, *sites: tuple[str, float, float]) -> str:
+        told = [{"species": [{"element": name, "occu": share}], "abc": [at] * 3} for name, share, at in sites]
+        return json.dumps({"lattice": {"matrix": (size * np.eye(3)).tolist()}, "sites": told})
+
+    salt = (("Na", 1.0, 0.0), ("Cl", 1.0, 0.5))
+    assert np.isfinite(features("crystal", [crystal(4.0, *salt)]).descriptors).all()
+    for text, wrong in (
+        (crystal(4.0, ("Na", 0.5, 0.0), salt[1]), "partly occupied"),
+        (crystal(4.0), "no atoms"),
+        (crystal(0.0, *salt), "cell has no volume"),
+        (crystal(float("nan"), *salt), "cell has no volume"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            canonical("crystal", text)
+    with pytest.raises(InputError, match="two atoms of the crystal ClNa lie at one place"):
+        features("crystal", [crystal(4.0, salt[0], ("Cl", 1.0, 0.0))])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "wrong"),
+    [
+        ("formula", "(CoCrNi)94Al3Ti3", "give each element its own amount"),
+        ("formula", "Fe3+", "is not a formula"),
+        ("smiles", "*CC", "an atom of no element"),
+        ("smiles", "[Na+].[Cl-]", "of several molecules"),
+    ],
+)
+def test_what_is_no_such_structure_is_said(kind: str, text: str, wrong: str) -> None:
+    with pytest.raises(InputError, match=wrong):
+        canonical(kind, text)
+
+
+def test_conditions_of_further_members_are_read_with_their_units_and_told_apart() -> None:
+    rows = pd.DataFrame(
+        {"formula": ["CoNi", "CoNi2"], "temperature [degC]": 25.0, "yield_strength [MPa]": [300, 310]}
+    )
+    fit = ms.load("alloy_strength").calibrate(rows)
+    plain = fit.predict(["CoNi3", "CoNi4"], temperature=[873.15, 973.15])
+    for told in ([600, 700] * ms.unit("degC"), ["600 degC", "700 degC"]):
+        pd.testing.assert_frame_equal(fit.predict(["CoNi3", "CoNi4"], temperature=told), plain)
+    pd.testing.assert_frame_equal(fit.predict("CoNi3", temperature="600 degC"), plain.iloc[:1])
+    for structures, conditions, wrong in (
+        (["CoNi3"], {"temperature": [600.0, 700.0]}, "temperature: give one for all or one for each of 1"),
+        (["CoNi3"], {"temperature": "600 kg"}, "cannot be converted to 'K'"),
+        (["CoNi3"], {"temperature": 900.0, "pressure": 1.0}, "'pressure' is no condition"),
+        (["CoNi3", "Xx"], {"temperature": 900.0}, "row 1: 'Xx' is not a formula"),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            fit.predict(structures, **conditions)
+    water = ms.load("boiling_point").calibrate(
+        pd.DataFrame({"smiles": ["CCO"], "boiling_point [degC]": [78.0]})
+    )
+    with pytest.raises(InputError, match="it takes no conditions"):
+        water.predict(["CCCO"], temperature=300.0)

@@ -30,6 +30,11 @@ class Collocation(Protocol):
 class Grid:
     """Every combination of some values of the inputs.
 
+    Raises
+    ------
+    InputError
+        If there is no value, or one is not finite.
+
     Examples
     --------
     >>> Grid({"time": (0.0, 1.0), "temperature": (300.0, 400.0, 500.0)}).points["time"].tolist()
@@ -37,6 +42,13 @@ class Grid:
     """
 
     values: Mapping[str, Sequence[float]]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise InputError("collocation: name at least one input.")
+        for name, values in self.values.items():
+            if not len(values) or not np.isfinite(np.asarray(values, dtype=np.float64)).all():
+                raise InputError(f"collocation: the values of {name} must be finite numbers, at least one.")
 
     @cached_property
     def points(self) -> Mapping[str, NDArray[np.float64]]:
@@ -60,7 +72,7 @@ class QuasiRandom:
     Raises
     ------
     InputError
-        If a range is empty.
+        If a range is empty or not finite, or there is no point.
 
     Examples
     --------
@@ -73,9 +85,13 @@ class QuasiRandom:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not self.ranges or self.count < 1:
+            raise InputError("collocation: name at least one input, and at least one point.")
         for name, (lower, upper) in self.ranges.items():
             if not lower < upper:
                 raise InputError(f"collocation: the range of {name}, {lower:g} to {upper:g}, is empty.")
+            if not np.isfinite((lower, upper)).all():
+                raise InputError(f"collocation: the range of {name}, {lower:g} to {upper:g}, has no end.")
 
     @cached_property
     def points(self) -> Mapping[str, NDArray[np.float64]]:

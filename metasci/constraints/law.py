@@ -72,6 +72,13 @@ class Within(Constraint):
     of: Constraint
     margin: float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 <= self.margin < float("inf"):
+            raise InputError(
+                f"law '{self.of.law}': its margin {self.margin:g} must be finite and not below zero."
+            )
+
     @property
     def law(self) -> str:
         return f"{self.of.law}, to within {self.margin:g}"
@@ -109,7 +116,14 @@ class OfOutput(Constraint):
         return f"output {self.output} {self.of.law}"
 
     def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.of.violation(lambda here: predict(here)[..., self.output], inputs)
+        def own(here: Mapping[str, Tensor]) -> Tensor:
+            prediction = predict(here)
+            count = prediction.shape[-1] if prediction.dim() > 2 else 1  # points are no outputs
+            if not 0 <= self.output < count:
+                raise InputError(f"law '{self.law}': outputs are counted from 0, and there are {count}.")
+            return prediction[..., self.output] if prediction.dim() > 2 else prediction
+
+        return self.of.violation(own, inputs)
 
     def place(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return self.of.place(inputs)

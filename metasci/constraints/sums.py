@@ -105,6 +105,11 @@ class Integral(Constraint):
     total: float | str
     nodes: int = 16
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not -np.inf < self.lower < self.upper < np.inf:
+            raise InputError(f"law '{self.law}': the range must be finite and not empty.")
+
     @property
     def law(self) -> str:
         return (

@@ -62,6 +62,8 @@ def read_conditions(
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
+        if not len(values[name]):
+            raise InputError(f"{name}: give at least one number.")
         low, high = values[name].min(), values[name].max()
         if not (np.isfinite(values[name]).all() and given.lower <= low and high <= given.upper):
             raise InputError(

@@ -173,7 +173,10 @@ def _verdict(result: xr.Dataset, inputs: list[str]) -> str:
     falls = f"the standard deviation of {name} is expected to fall to {100 * share[most]:.0f} %"
     text = f"The next measurement{of} tells most at {place(best)}: {falls}"
     if "target_sd" in result:
-        at = int(result["best_for_target"][0])
-        left = 100 * float(result["expected_target_sd"][0, at] / result["target_sd"][0])
-        text += f", that of the prediction asked for most at {place(at)}, to {left:.0f} %"
+        at, now = int(result["best_for_target"][0]), float(result["target_sd"][0])
+        if now > 0.0:
+            left = 100 * float(result["expected_target_sd"][0, at]) / now
+            text += f", that of the prediction asked for most at {place(at)}, to {left:.0f} %"
+        else:
+            text += "; on the prediction asked for no parameter matters"
     return text + "."

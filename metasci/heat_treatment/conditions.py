@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metasci.diagnostics.designs import read_conditions
 from metasci.errors import InputError
+from metasci.units import magnitude
 
 if TYPE_CHECKING:
     from metasci.calibration import Calibration
@@ -45,22 +46,14 @@ def values(model: Model, name: str, value: Any) -> NDArray[np.float64]:
 
 
 def in_output_unit(model: Model, value: Any, what: str) -> float:
-    """One value of the output in its unit.
+    """One value of the output in its unit: a number, a quantity, or a text such as ``"40 HRC"``.
 
     Raises
     ------
     InputError
         If it is no finite number of that unit.
     """
-    from metasci.units import convert
-
-    unit = model.output.unit
-    if hasattr(value, "magnitude"):
-        value = convert(float(value.magnitude), str(value.units), unit, where=what)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{what}: {value!r} is not a number in {unit}.") from None
+    number = magnitude(value, model.output.unit, what)
     if not np.isfinite(number):
         raise InputError(f"{what} must be finite, not {number:g}.")
     return number

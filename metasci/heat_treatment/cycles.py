@@ -94,6 +94,8 @@ def along_cycle(
         isothermal, {"time": time, "temperature": temperature, **conditions}, tuple(isothermal.inputs)
     )
     points = {name: told[name] for name in needed}
+    if (points["temperature"] <= 0.0).any():
+        raise InputError("the cycle's temperatures must be above absolute zero.")
     if (np.diff(points["time"]) < 0.0).any():
         raise InputError("the cycle's points must be in order of time.")
     asked = points["time"] if at is None else read_conditions(isothermal, {"time": at}, ())["time"]

@@ -11,8 +11,8 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.calibration import Calibration
-from metasci.errors import InputError
-from metasci.heat_treatment.conditions import constant_inputs, curves, one_alloy, values
+from metasci.errors import InputError, check_level
+from metasci.heat_treatment.conditions import constant_inputs, curves, in_output_unit, one_alloy, values
 from metasci.model import Model
 from metasci.posterior import posterior_draws
 
@@ -62,8 +62,9 @@ def transformation_diagram(
         If the output is not monotone in time, or a condition does not make sense.
     """
     model = one_alloy(calibration)
+    check_level(level)
     kelvin = torch.as_tensor(np.array(values(model, "temperature", temperature)))
-    wanted = torch.tensor(list(reaches), dtype=torch.float64)
+    wanted = torch.as_tensor([in_output_unit(model, value, "reaches") for value in np.atleast_1d(reaches)])
     drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
     others = constant_inputs(calibration, conditions)
     target = wanted[:, None].expand(-1, len(kelvin)).reshape(1, -1)

@@ -43,8 +43,9 @@ class FurnaceTime:
     Attributes
     ----------
     time, temperature : float
-        In the model's units. `time` is the shortest that reaches the probability asked for; the longest, if that falls
-        with time; the most probable one, if the requirement has two sides or nothing reaches that probability.
+        In the model's units. `time` is the shortest that reaches the probability asked for; the longest, if time works
+        against the requirement; the most probable one, if the requirement has two sides or nothing reaches that
+        probability.
     probability : float
         That the requirement holds after this time.
     reached : bool
@@ -101,7 +102,7 @@ def furnace_time(
         Of one alloy, with a model of time and temperature.
     temperature : number, quantity or str
         Of the furnace, in kelvin unless it says otherwise: ``"600 degC"``.
-    at_least, at_most : number or quantity, optional
+    at_least, at_most : number, quantity or str, optional
         What is required of the output; one of them or both.
     probability : float
         With which the requirement is to hold.
@@ -163,7 +164,9 @@ def furnace_time(
     )
     good = np.flatnonzero(inside >= probability)
     reached = len(good) > 0
-    best = _best(inside, good, two_sided=np.isfinite(low) and np.isfinite(high))
+    rises = middle[-1] > middle[0]
+    against = bool(rises if np.isinf(low) else not rises)
+    best = _best(inside, good, against, two_sided=bool(np.isfinite(low) and np.isfinite(high)))
     warnings = _warnings(calibration, model, time, best, good, float(kelvin[0]), drawn, draws, probability)
     return FurnaceTime(
         time=float(time[best]),
@@ -181,14 +184,14 @@ def furnace_time(
     )
 
 
-def _best(inside: Array, good: NDArray[np.int64], two_sided: bool) -> int:
-    """Position of the time to recommend, of probabilities along the grid."""
+def _best(inside: Array, good: NDArray[np.int64], against: bool, two_sided: bool) -> int:
+    """Position of the time to recommend, of probabilities along the grid; `against` the requirement time may work."""
     most = np.flatnonzero(inside >= inside.max() - _SAME)
     if two_sided and inside.max() > 0.0:
         return int(most[len(most) // 2])
     if not len(good):
-        return int(most[-1] if inside[-1] >= inside[0] else most[0])
-    return int(good[-1] if good[0] == 0 else good[0])
+        return int(most[0] if against else most[-1])
+    return int(good[-1] if against and good[0] == 0 else good[0])
 
 
 def _grid(calibration: Calibration, model: Model, shortest: Any, longest: Any) -> Array:
@@ -239,6 +242,7 @@ def _warnings(
 
 def _words(model: Model, row: dict[Any, float], kelvin: float, low: float, high: float) -> str:
     unit, quantity = pretty_unit(model.output.unit), model.output.label or words(model.output.name)
+    unit = f" {unit}" if unit else ""
     if low == -np.inf:
         wanted = f"at most {number(high)}"
     elif high == np.inf:
@@ -246,9 +250,9 @@ def _words(model: Model, row: dict[Any, float], kelvin: float, low: float, high:
     else:
         wanted = f"between {number(low)} and {number(high)}"
     return (
-        f"{_length(model, row['time'])} at {kelvin - 273.15:.0f} degC: {quantity} {wanted} {unit} with a probability "
+        f"{_length(model, row['time'])} at {kelvin - 273.15:.0f} degC: {quantity} {wanted}{unit} with a probability "
         f"of {100 * row['probability']:.0f} % (median {row['median']:.3g}, 90 % interval {row['lower']:.3g} to "
-        f"{row['upper']:.3g} {unit})"
+        f"{row['upper']:.3g}{unit})"
     )
 
 

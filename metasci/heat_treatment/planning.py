@@ -67,7 +67,10 @@ def _advice(model: Model, found: xr.Dataset) -> str:
     text = f"A test of {place(best)} tells most of the parameters ({name}: {100 * share[most]:.0f} % of its "
     text += "standard deviation would be left)"
     if "target_sd" in found:
-        aim = int(found["best_for_target"][0])
-        left = 100 * float(found["expected_target_sd"][0, aim] / found["target_sd"][0])
-        text += f"; for the setting asked about one of {place(aim)} is best ({left:.0f} % left)"
+        aim, now = int(found["best_for_target"][0]), float(found["target_sd"][0])
+        if now > 0.0:
+            left = 100 * float(found["expected_target_sd"][0, aim]) / now
+            text += f"; for the setting asked about one of {place(aim)} is best ({left:.0f} % left)"
+        else:
+            text += "; at the setting asked about no parameter matters, so that no test would tell more of it"
     return text + "."

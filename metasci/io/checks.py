@@ -91,7 +91,8 @@ def check_rows(
                 needed |= given[column.name]
         at = _first(kept & needed & np.isnan(numbers[name]))
         if at is not None:
-            raise fault(name, at, "the cell is empty or not a number")
+            lacking = "the cell is empty" if card.column(name).kind else "the cell is empty or not a number"
+            raise fault(name, at, lacking)
     return kept
 
 
@@ -137,9 +138,12 @@ def check_limits(
 
 
 def check_amounts(card: Card, numbers: Mapping[str, NDArray[np.float64]], fault: Faults) -> None:
-    """Refuse a dose below zero."""
+    """Refuse a dose below zero, and a temperature of a cycle that is not above absolute zero."""
     for name in card.histories:
-        if (at := _first(numbers[name] < 0)) is not None:
+        if same_dimension(card.column(name).unit, "K"):
+            if (at := _first(numbers[name] <= 0)) is not None:
+                raise fault(name, at, f"{fault.shown(name, at)} is not above absolute zero")
+        elif (at := _first(numbers[name] < 0)) is not None:
             raise fault(name, at, f"{fault.shown(name, at)} is negative, which an amount given cannot be")
 
 

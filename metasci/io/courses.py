@@ -41,18 +41,28 @@ def put_in_order(
     Raises
     ------
     InputError
-        If a measurement is of a course of which no amount is known.
+        If a course is no whole number, or a measurement is of one of which no amount is known.
     """
     keys = [name, f"{name}_time", *(f"{name}_{column}" for column in history.columns)]
     padding = arrays[name][:, 0] <= 0.0
     course = np.where(padding, np.inf, arrays[f"{name}_{history.course}"][:, 0])
+    asked = arrays[history.course]
+    _check_numbers(course, np.isfinite(course), history.course, tasks)
+    _check_numbers(asked, there, history.course, tasks)
     order = np.lexsort((arrays[f"{name}_time"][:, 0], course), axis=1)[:, None, :]
     for key in keys:
         arrays[key] = np.take_along_axis(arrays[key], order, 2)
-    asked = arrays[history.course]
     known = (asked[:, :, None] == course[:, None, :]).any(2)
     for task, place in np.argwhere(there & ~known)[:1]:
         raise InputError(
             f"task '{tasks[task]}': a measurement is of {history.course} {asked[task, place]:g}, of which no "
             f"{name} is told."
         )
+
+
+def _check_numbers(
+    courses: NDArray[np.float64], there: NDArray[np.bool_], name: str, tasks: Sequence[str]
+) -> None:
+    """Refuse 1.2: models take the nearest whole number for the course, and two would become one."""
+    for task, place in np.argwhere(there & (courses != np.round(courses)))[:1]:
+        raise InputError(f"task '{tasks[task]}': {name} {courses[task, place]:g} is no whole number.")

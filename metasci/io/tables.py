@@ -80,10 +80,23 @@ def read_table(
         At the first thing that does not fit.
     """
     content = bytes_of(path)
-    cells = table_of(content, path)
+    cells = _with_files_beside(table_of(content, path), card, Path(path).parent)
     table = tidy(cells, card, model, where=str(path), require_output=require_output, task=Path(path).stem)
     table.attrs["checksum"] = hashlib.sha256(content).hexdigest()
     return table
+
+
+def _with_files_beside(cells: pd.DataFrame, card: Card, folder: Path) -> pd.DataFrame:
+    """The cells, in which the name of a crystal's file that lies beside the table leads there."""
+    for column in card.columns:
+        for header in {column.header, column.name} & set(cells.columns) if column.kind == "crystal" else ():
+            cells = cells.assign(**{header: [_beside(folder, _text(cell)) for cell in cells[header]]})
+    return cells
+
+
+def _beside(folder: Path, text: str) -> str:
+    named = text.lower().endswith(".cif")
+    return str(folder / text) if named and (folder / text).is_file() else text
 
 
 def tidy(

@@ -1,11 +1,13 @@
 """How fast a process runs at a temperature, relative to the temperature at which its rate is stated.
 
 A law of kinetics says what comes about after a time at that reference temperature; a clock turns time at any other
-temperature, or along a history of temperatures, into that time. A clock is named parameters and a speed.
+temperature, or along a history of temperatures, into that time. A clock is named parameters and a speed, and says where
+the speed is not smooth.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,8 +21,13 @@ class Clock(Protocol):
     """What a law needs of a clock."""
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that the speed depends on."""
+    def parameters(self) -> Mapping[str, str]:
+        """Names of the parameters that the speed depends on, with the units that it takes them in."""
+        ...
+
+    @property
+    def corner(self) -> str | None:
+        """The parameter at whose temperature the speed has a corner, where an integral must be split; or None."""
         ...
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
@@ -42,8 +49,12 @@ class Arrhenius:
     reference: float
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return ("activation_energy",)
+    def parameters(self) -> Mapping[str, str]:
+        return {"activation_energy": "kJ/mol"}
+
+    @property
+    def corner(self) -> None:
+        return None
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         return arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
@@ -72,8 +83,12 @@ class Undercooled:
     power: float = 3.0
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return ("activation_energy", "equilibrium_temperature")
+    def parameters(self) -> Mapping[str, str]:
+        return {"activation_energy": "kJ/mol", "equilibrium_temperature": "K"}
+
+    @property
+    def corner(self) -> str:
+        return "equilibrium_temperature"
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         drive = power(0.01 * (parameters["equilibrium_temperature"] - temperature), self.power)
@@ -109,8 +124,12 @@ class Soluble:
     enthalpy: float
 
     @property
-    def parameters(self) -> tuple[str, ...]:
-        return ("activation_energy", "solvus_temperature")
+    def parameters(self) -> Mapping[str, str]:
+        return {"activation_energy": "kJ/mol", "solvus_temperature": "K"}
+
+    @property
+    def corner(self) -> str:
+        return "solvus_temperature"
 
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         weight = self.weight(temperature, parameters["solvus_temperature"])

@@ -3,7 +3,8 @@
 Where one rate alone carries a process, what has come about depends on ∫ s(T(t)) dt only, not on the order in which the
 temperatures were passed (Scheil, Arch Eisenhüttenwes 8 (1935) 565; Cahn, Acta Metall 4 (1956) 572). Measured points of
 temperature are joined by straight lines, and each line is integrated by Gauss and Legendre's rule with 24 points: the
-speed of the steepest process here, across hundreds of kelvin in one line, is then met to some 1e-8.
+speed of the steepest process here, across hundreds of kelvin in one line, is then met to some 1e-8. A line that
+passes a corner of the speed, such as a solvus above which nothing moves, is integrated on either side of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ TEMPERATURE_HISTORY = History("K", at="time", columns={"cycle": EventColumn("1",
 """Points of time and temperature, each of a numbered cycle; a measurement says which cycle its piece went through."""
 
 _GAUSS = np.polynomial.legendre.leggauss(24)
+_LEVEL = 1e-30  # kelvin a unit of time, below which a line is level
 _NODES, _WEIGHTS = 0.5 * (1.0 + _GAUSS[0]), 0.5 * _GAUSS[1]  # on a line from 0 to 1
 
 
@@ -48,6 +50,17 @@ def equivalent_time_of_ramp(
     >>> round(float(hold), 9)
     60.0
     """
+    if clock.corner is None:
+        return _smooth(clock, duration, temperature, slope, **parameters)
+    level = absolute(slope) < _LEVEL
+    until = (parameters[clock.corner] - temperature) / where(level, 1.0 + 0.0 * slope, slope)
+    first = minimum(maximum(until, 0.0 * until), duration)
+    rest = _smooth(clock, duration - first, temperature + slope * first, slope, **parameters)
+    return _smooth(clock, first, temperature, slope, **parameters) + rest
+
+
+def _smooth(clock: Clock, duration: Any, temperature: Any, slope: Any, **parameters: Any) -> Any:
+    """The integral of the speed along a line without a corner."""
     values = (duration, temperature, slope, *parameters.values())
     nodes, weights = constant(_NODES, *values), constant(_WEIGHTS, *values)
     passed = nodes * duration[..., None]

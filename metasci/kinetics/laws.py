@@ -12,6 +12,7 @@ from metasci.kinetics.clocks import Clock
 from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
 from metasci.model import Input, Model, Output, equation, find, registered
 from metasci.parameters import Parameter
+from metasci.units import same_dimension, unit
 
 __all__ = ["along", "kinetic_law"]
 
@@ -71,6 +72,7 @@ def kinetic_law(
     def make(law: Callable[..., Any]) -> Model:
         title = name or f"{law.__module__.removeprefix('metasci.').partition('.')[0]}.{law.__name__}"
         names = [parameter.name for parameter in parameters]
+        _check_units(title, clocks, parameters, time)
         _check(law, title, clocks, names, extra)
         own = [each for each in names if each in inspect.signature(law).parameters]
 
@@ -139,6 +141,19 @@ def _signed(
     keyword = inspect.Parameter.KEYWORD_ONLY
     function.__signature__ = inspect.Signature([inspect.Parameter(name, keyword) for name in names])  # type: ignore[attr-defined]
     return function
+
+
+def _check_units(title: str, clocks: Mapping[str, Clock], parameters: Sequence[Parameter], time: str) -> None:
+    """Refuse a time that is none, and parameters that a clock would take in another unit than is declared."""
+    if not same_dimension(time, "s"):
+        raise InputError(f"law '{title}': its time cannot be in '{time}'.")
+    for clock in clocks.values():
+        for parameter in parameters:
+            needed = clock.parameters.get(parameter.name, parameter.unit)
+            if unit(parameter.unit) != unit(needed):
+                raise InputError(
+                    f"law '{title}': its clock takes '{parameter.name}' in '{needed}', not in '{parameter.unit}'."
+                )
 
 
 def _check(

@@ -62,7 +62,7 @@ def hollomon_jaffe_time(parameter: ArrayLike, temperature: ArrayLike, constant: 
     1.0
     """
     return np.asarray(
-        10.0 ** (np.asarray(parameter, float) / _positive(temperature, "temperature") - constant)
+        10.0 ** (_positive(parameter, "parameter") / _positive(temperature, "temperature") - constant)
     )
 
 
@@ -102,7 +102,8 @@ def kissinger(heating_rate: Sequence[float] | Array, peak_temperature: Sequence[
     Raises
     ------
     InputError
-        If there are fewer than two different peaks, or numbers are not above zero.
+        If there are fewer than two heating rates or different peaks, numbers are not above zero, or peaks do not rise
+        with the heating rate.
 
     Examples
     --------
@@ -113,14 +114,18 @@ def kissinger(heating_rate: Sequence[float] | Array, peak_temperature: Sequence[
     rate, peak = _positive(heating_rate, "heating rate"), _positive(peak_temperature, "peak temperature")
     if rate.shape != peak.shape or rate.ndim != 1:
         raise InputError(f"give one peak temperature for each heating rate, not {peak.size} for {rate.size}.")
-    if len(np.unique(peak)) < 2:
-        raise InputError("an activation energy needs peaks at two or more temperatures.")
+    if len(np.unique(peak)) < 2 or len(np.unique(rate)) < 2:
+        raise InputError(
+            "an activation energy needs two or more heating rates, with peaks at different temperatures."
+        )
     x, y = 1.0 / peak, np.log(rate / peak**2)
     slope, intercept = np.polyfit(x, y, 1)
     error = np.nan
     if len(x) > 2:
         left = y - slope * x - intercept
         error = float(np.sqrt((left @ left) / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
+    if slope >= 0.0:
+        raise InputError("peaks must rise with the heating rate: these tell no activation energy above zero.")
     return Kissinger(float(-slope * GAS_CONSTANT), error * GAS_CONSTANT)
 
 

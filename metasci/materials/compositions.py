@@ -115,6 +115,10 @@ def _numbers() -> dict[str, int]:
 def _amounts(text: str) -> dict[str, float]:
     bare = "".join(text.split())
     wrong = f"'{text}' is not a formula such as 'Al0.25 Co Ni'"
+    if set(bare) & set("()[]{}"):
+        raise InputError(
+            f"{wrong}: give each element its own amount; what a number after a bracket means differs."
+        )
     if not bare or _AMOUNT.sub("", bare):
         raise InputError(f"{wrong}.")
     amounts: dict[str, float] = {}

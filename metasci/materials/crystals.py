@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ __all__ = ["ANIONS", "atoms_of", "canonical", "family", "features"]
 ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C", "Si", "H")
 """By falling electronegativity, as far as they form crystals as anions."""
 
+_EMPTY = 1e-6  # cubic ångström; no cell is as small
+_WHOLE = 0.01  # by which an occupancy of one may be rounded
+_TOO_NEAR = 0.1  # ångström; no two atoms are
 _REACH = 1.25  # of the sum of covalent radii: who is bonded to whom
 
 
@@ -33,7 +36,7 @@ def atoms_of(structure: Any) -> Any:
     Raises
     ------
     InputError
-        If it describes no crystal.
+        If it describes no crystal, or one whose sites are not each taken by one element.
 
     Examples
     --------
@@ -43,6 +46,10 @@ def atoms_of(structure: Any) -> Any:
     >>> atoms_of(made).get_chemical_formula()
     'ClCs'
     """
+    return _checked(_read(structure))
+
+
+def _read(structure: Any) -> Any:
     ase = needs("ase")
     if isinstance(structure, ase.Atoms):
         return structure
@@ -55,13 +62,36 @@ def atoms_of(structure: Any) -> Any:
             raise InputError(f"the crystal's JSON cannot be read: {error}.") from None
     if isinstance(structure, dict):
         return _of_dictionary(structure, ase)
+    if not isinstance(structure, str | Path):
+        raise InputError(f"{structure!r} is no crystal: give a CIF file, a structure, or its dictionary.")
     path = Path(structure)
     if not path.is_file():
         raise InputError(f"there is no CIF file '{structure}'.")
     try:
         return needs("ase.io").read(path, format="cif")
     except Exception as error:  # many kinds, of a parser
-        raise InputError(f"'{structure}' is not a CIF file that can be read ({error}).") from None
+        raise InputError(
+            f"'{structure}' is not a CIF file that can be read ({error or type(error).__name__})."
+        ) from None
+
+
+def _checked(atoms: Any) -> Any:
+    """The atoms, refused where they do not fill a cell."""
+    if not len(atoms):
+        raise InputError("the crystal has no atoms.")
+    known = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
+    if not known or abs(atoms.cell.volume) < _EMPTY:
+        raise InputError("the crystal's cell has no volume, or a place in it is not known.")
+    for site in atoms.info.get("occupancy", {}).values():
+        _check_site(site)
+    return atoms
+
+
+def _check_site(occupancy: Mapping[str, float]) -> None:
+    """Refuse a site that is shared, or not always taken: what stands there is not one element."""
+    if len(occupancy) != 1 or abs(sum(occupancy.values()) - 1.0) > _WHOLE:
+        told = ", ".join(f"{element} {share:g}" for element, share in occupancy.items())
+        raise InputError(f"a site of the crystal is partly occupied ({told}): give an ordered structure.")
 
 
 def canonical(text: str) -> str:
@@ -92,6 +122,8 @@ def _described(text: str) -> tuple[Features, np.ndarray]:
     radii = needs("ase.data").covalent_radii[atoms.numbers]
     neighbours = needs("ase.neighborlist")
     first, second, distance = neighbours.neighbor_list("ijd", atoms, _REACH * radii)
+    if len(distance) and distance.min() < _TOO_NEAR:
+        raise InputError(f"two atoms of the crystal {atoms.get_chemical_formula()} lie at one place.")
     relative = distance / (radii[first] + radii[second])
     count = np.bincount(first, minlength=len(atoms))
     reduced = 1.0 / (1.0 / atoms.get_masses()[first] + 1.0 / atoms.get_masses()[second])
@@ -110,12 +142,18 @@ def _of_dictionary(structure: dict[str, Any], ase: Any) -> Any:
     try:
         matrix = np.array(structure["lattice"]["matrix"], dtype=float)
         places = np.array([site["abc"] for site in structure["sites"]], dtype=float)
-        species = [
-            max(site["species"], key=lambda one: one["occu"])["element"] for site in structure["sites"]
+        sites = [
+            {one["element"]: float(one["occu"]) for one in site["species"]} for site in structure["sites"]
         ]
     except (KeyError, TypeError, ValueError, IndexError):
         raise InputError("the crystal's dictionary has no lattice matrix and sites with species.") from None
-    symbols = ["".join(letter for letter in name if letter.isalpha()) for name in species]
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < _EMPTY:
+        raise InputError("the crystal's cell has no volume.")
+    for site in sites:
+        _check_site(site)
+    symbols = ["".join(letter for letter in name if letter.isalpha()) for site in sites for name in site]
+    if not symbols:
+        raise InputError("the crystal has no atoms.")
     try:
         return ase.Atoms(symbols, cell=matrix, scaled_positions=places, pbc=True)
     except KeyError as error:

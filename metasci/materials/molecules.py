@@ -78,4 +78,6 @@ def molecule_of(text: str) -> Any:
         log.EnableLog("rdApp.error")
     if molecule is None or not molecule.GetNumAtoms():
         raise InputError(f"'{text}' is not a SMILES that can be read.")
+    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+        raise InputError(f"'{text}' is no molecule: it has an atom of no element, '*'.")
     return molecule

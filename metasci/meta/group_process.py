@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from metasci.errors import InputError
+from metasci.errors import InputError, check_level
 from metasci.meta.adapted import State
 
 __all__ = ["GroupProcess", "Outlook", "Points"]
@@ -126,6 +126,7 @@ class Outlook:
         """Half the width of a central interval, in scales."""
         from scipy.special import ndtri, stdtrit
 
+        check_level(level)
         tail = 0.5 * (1.0 + level)
         return float(stdtrit(self.freedom, tail) if math.isfinite(self.freedom) else ndtri(tail))
 

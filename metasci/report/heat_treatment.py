@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from metasci.errors import InputError
 from metasci.report.marks import draw_band, headline, legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, PALETTE, styled
 from metasci.report.text import duration, label, number, words
@@ -31,7 +32,18 @@ def transformation_figure(diagram: xr.Dataset) -> Figure:
     ----------
     diagram : xarray.Dataset
         From `metasci.heat_treatment.transformation_diagram`.
+
+    Raises
+    ------
+    InputError
+        If nothing in it happens at any time that is neither zero nor infinite.
     """
+    times = diagram["median"].values
+    if not (np.isfinite(times) & (times > 0.0)).any():
+        raise InputError(
+            "none of these values is reached at any of these temperatures: there is nothing to draw."
+        )
+    diagram = diagram.sortby("temperature")
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     axes = figure.subplots()
     celsius = diagram["temperature"].values - 273.15

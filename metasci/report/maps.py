@@ -17,6 +17,7 @@ from metasci.report.curves import axis_of, is_simulated, measurements, name_of, 
 from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
 from metasci.report.text import duration, label, number, words
+from metasci.units import convert, same_dimension, unit
 
 if TYPE_CHECKING:
     from metasci.calibration import Calibration
@@ -28,7 +29,8 @@ _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0)
 
 def has_map(calibration: Calibration) -> bool:
     """Whether the model is one of time and temperature."""
-    return set(calibration.prior.model.inputs) == {"time", "temperature"}
+    inputs = calibration.prior.model.inputs
+    return set(inputs) == {"time", "temperature"} and same_dimension(inputs["time"].unit, "s")
 
 
 @styled
@@ -36,8 +38,8 @@ def tempering_map(
     calibration: Calibration,
     task: int = 0,
     *,
-    shortest: float = 60.0,
-    longest: float = 86400.0,
+    shortest: float | None = None,
+    longest: float | None = None,
     temperatures: tuple[float, float] | None = None,
     points: int = 60,
 ) -> Figure:
@@ -46,11 +48,11 @@ def tempering_map(
     Parameters
     ----------
     calibration : Calibration
-        Of a model whose inputs are ``time`` (s) and ``temperature`` (K).
+        Of a model whose inputs are ``time`` and ``temperature``.
     task : int
         Position of the task.
-    shortest, longest : float
-        In seconds.
+    shortest, longest : float, optional
+        In seconds; by default from a minute to a day, and as far as was measured.
     temperatures : tuple of float, optional
         In kelvin; by default the range that the prior has seen.
     points : int
@@ -67,14 +69,19 @@ def tempering_map(
     one = only(calibration, task)
     output, axis = one.prior.model.output, axis_of(one, "temperature")
     quantity = output.label or words(output.name)
+    seconds = convert(values_of(one, "time"), one.prior.model.inputs["time"].unit, "s")
+    shortest = shortest or min([60.0, *seconds[seconds > 0.0]])
+    longest = longest or max([86400.0, *seconds])
+    if not 0.0 < shortest < longest:
+        raise InputError(f"shortest ({shortest:g}) must be above zero and below longest ({longest:g}).")
     time = np.geomspace(shortest, longest, points)
     temperature = np.linspace(*(temperatures or span(one, "temperature")), points)
-    said = one.predict(time=time[None, :], temperature=temperature[:, None]).isel(task=0)
+    said = one.predict(time=time[None, :] * unit("s"), temperature=temperature[:, None]).isel(task=0)
     median, width = said["median"].to_numpy(), (said["upper"] - said["lower"]).to_numpy()
     figure = Figure(figsize=(8.2, 3.9), layout=ConstrainedLayoutEngine(wspace=0.05))
     left, right = figure.subplots(1, 2, sharey=True)
-    inside = (values_of(one, "time") >= shortest) & (values_of(one, "time") <= longest)
-    x, y = values_of(one, "time")[inside], axis.show(values_of(one, "temperature"))[inside]
+    inside = (seconds >= shortest) & (seconds <= longest)
+    x, y = seconds[inside], axis.show(values_of(one, "temperature"))[inside]
     for place, values, colours, title in (
         (left, median, _part("viridis", 0.3, 1.0), label(quantity, output.unit)),
         (right, width, _part("BuPu", 0.0, 0.7), label("width of the 90 % interval", output.unit)),
