@@ -2,7 +2,7 @@
 
 Theophylline, the same priors and covariate, two chains of 1000 draws after 1000 of tuning, the same settings; the
 sampling alone is timed, after compilation. By hand the concentration is the plain difference of exponentials; the
-package's equation is also right where the rates of absorption and elimination meet, and costs more for it.
+package's equation is also right where the rates of absorption and elimination meet.
 """
 
 from __future__ import annotations
