@@ -17,7 +17,7 @@ from metasci.bayes import compare, summary
 from metasci.bayes.joint import joint_posterior
 from metasci.model import find
 
-PATIENTS, TIMES = 10, np.array([0.5, 2.0, 6.0, 12.0, 24.0, 36.0, 48.0])
+PATIENTS, TIMES = 6, np.array([0.5, 2.0, 6.0, 12.0, 24.0, 36.0, 48.0])
 
 
 def simulated(model: ms.Model, seed: int = 0) -> ms.TaskSet:
@@ -47,7 +47,7 @@ def main() -> None:
     began = time.perf_counter()
     prior = ms.meta_calibrate(model, tasks, ms.GaussianPrior())
     print(f"learned from {PATIENTS} simulated patients in {time.perf_counter() - began:.0f} s")
-    fit = joint_posterior(prior, prior.batch(tasks), draws=300, tune=300).posterior
+    fit = joint_posterior(prior, prior.batch(tasks), draws=200, tune=300).posterior
     steps = int(np.asarray(fit.data["sample_stats"]["n_steps"]).sum())
     print(
         f"{fit.verdict}\n{steps} gradients in {fit.seconds:.0f} s, {1e3 * fit.seconds / steps:.1f} ms each;"
@@ -55,7 +55,7 @@ def main() -> None:
     print(
         f"the log density is off by {fit.density_error:.1e} nats at most, fixed steps against adaptive ones"
     )
-    found = summary(compare(prior, tasks, folds=2, draws=300, tune=300))
+    found = summary(compare(prior, tasks, folds=2, draws=200, tune=300))
     for name in ("rmse_ratio", "nlpd_difference", "coverage90", "seconds_per_task", "speed_ratio"):
         print(name, found[name])
     print(found["verdict"])
