@@ -1,4 +1,4 @@
-"""A differential equation under both: ``python benchmarks/saturable_elimination.py``. All patients are simulated.
+"""A differential equation under NUTS: ``python benchmarks/saturable_elimination.py``. All patients are simulated.
 
 Saturable elimination has no closed form that PyTensor could write, so PyMC's side samples a recorded torch function
 whose equation takes fixed steps; by how much they put the log density off is printed beside R-hat.
@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 import metasci as ms
-from metasci.bayes import compare, summary
 from metasci.bayes.joint import joint_posterior
 from metasci.model import find
 
@@ -40,7 +39,7 @@ def simulated(model: ms.Model, seed: int = 0) -> ms.TaskSet:
 
 
 def main() -> None:
-    """Learn, sample, and hold one against the other."""
+    """Learn, and sample."""
     torch.set_num_threads(1)
     model = find("patients.michaelis_menten")
     tasks = simulated(model)
@@ -55,10 +54,6 @@ def main() -> None:
     print(
         f"the log density is off by {fit.density_error:.1e} nats at most, fixed steps against adaptive ones"
     )
-    found = summary(compare(prior, tasks, folds=2, draws=200, tune=300))
-    for name in ("rmse_ratio", "nlpd_difference", "coverage90", "seconds_per_task", "speed_ratio"):
-        print(name, found[name])
-    print(found["verdict"])
 
 
 if __name__ == "__main__":

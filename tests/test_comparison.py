@@ -187,6 +187,30 @@ def test_a_new_task_with_the_population_as_its_prior_is_conjugate(setting) -> No
     assert found.tasks == one.names
 
 
+def test_what_only_torch_can_compute_is_sampled_and_forecast(monkeypatch) -> None:
+    """A straight line that computes a task's predictions together: sampled as a recorded torch function."""
+    together = replace(line, joint=True, name="test.compared_together")
+    values = {"level": [0.0, 0.5, 1.0, 1.5], "slope": [-0.5, 0.0, 0.5, -0.2]}
+    x = np.linspace(0.0, 2.0, 7)
+    tasks = simulated_tasks(together, values, {"x": x}, seed=1)
+    prior = ms.meta_calibrate(together, tasks, GaussianPrior())
+    batch, sampled = prior.batch(tasks), joint.sample_traced
+
+    def shortly(built, **how) -> Posterior:
+        found = sampled(built, **{**how, "draws": 60, "tune": 100})
+        return replace(found, rhat=1.0, effective_size=400.0)  # too few to say so themselves
+
+    monkeypatch.setattr(joint, "sample_traced", shortly)
+    found = joint.joint_posterior(prior, batch, seed=2)
+    adapted = prior.adapt(batch)
+    sd = adapted.covariance.diagonal(dim1=1, dim2=2).sqrt().numpy()
+    off = (found.posterior.draws["coordinates"].mean(0) - adapted.coordinates.numpy()) / sd
+    assert np.abs(off).max() < 1.0  # the population is not known for certain, and draws are few
+    forecast = found.forecast(prior, -len(tasks), batch.mask[0])
+    draws = found.posterior.draws
+    np.testing.assert_allclose(forecast.curve, draws["level"][:, :1] + draws["slope"][:, :1] * x)
+
+
 def test_chains_that_have_not_converged_are_refused(setting, monkeypatch) -> None:
     prior, tasks = setting
 
