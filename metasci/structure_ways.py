@@ -44,7 +44,7 @@ def shrunken_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tenso
 class Way:
     """What of a network adapts to a family, and how.
 
-    Attributes
+    Parameters
     ----------
     composition : Composition
     outputs : int

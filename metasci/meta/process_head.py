@@ -1,9 +1,9 @@
 """A Gaussian-process head on meta-learned features: like the linear head, but of any smooth function of the features.
 
 The targets of a task are y = m(x) + f(φ(x)) + e, with a mean m and features φ of one network, a function f ~ GP(0, k)
-of its own for each task, and noise. The covariance is a level, a plane and a bounded smooth function of the features,
+of its own for each task, and noise. The covariance is a level, a plane and a bounded smooth function of the features::
 
-k(φ, φ′) = s₀² + s₁² φ·φ′/F + s₂² exp(−|φ − φ′|²/(2 F l²)).
+    k(φ, φ′) = s₀² + s₁² φ·φ′/F + s₂² exp(−‖φ − φ′‖²/(2 F l²))
 
 Given a support of n cases the query is Gaussian in closed form, at the cost of one n × n system; what is learned,
 network and scales, maximises its density. Sources: Wilson et al. 2016 (deep kernels, arXiv 1511.02222); Patacchiola et
