@@ -5,7 +5,8 @@ the published half-Cauchy ones, so every draw is weighted by the ratio of the tw
 coordinates, over population mean, spread and correlation, is an average over draws of these.
 
 The posterior is long and thin, so this takes more than half an hour; it has not been run to its end yet, and no table
-is kept. `tests/test_michaelis_menten_posterior.py` holds the same density against the published moments by weighted draws.
+is kept. `tests/test_michaelis_menten_posterior.py` holds the same density against the published moments, by weighted
+draws.
 """
 
 from __future__ import annotations
