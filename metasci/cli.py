@@ -401,7 +401,13 @@ def _structures(
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
     model = PROPERTIES.get(name)
     if model is None:
-        model = property_of_card(name, catalogue.dataset(data).card, scatter)
+        card = catalogue.dataset(data).card
+        if name != (measured := f"materials.{card.output.name}"):
+            raise InputError(
+                f"'{name}' is not one of the package's properties ({', '.join(PROPERTIES)}), and the data "
+                f"'{card.name}' measure {measured}."
+            )
+        model = property_of_card(name, card, scatter)
     elif noise is not None:
         model = model.with_noise(scatter)
     tasks = catalogue.dataset(data, model=model)

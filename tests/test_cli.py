@@ -458,3 +458,7 @@ def test_a_property_of_ones_own_is_learned_and_used(run: Run, tmp_path: Path) ->
     wrong = run("train", "materials.flash_point", "flash", "--out", "again", "--method", "maml")
     refused(wrong)
     assert "learned in one way" in wrong.err
+    wrong = run("train", "materials.flash_piont", "boiling_points", "--out", "again")
+    refused(wrong)
+    assert "the data 'boiling_points' measure materials.boiling_point" in wrong.err
+    assert not (tmp_path / "again").exists()

@@ -15,8 +15,8 @@ from test_reference_posteriors import EFFECT, ERROR, measured, quadrature, schoo
 
 import metasci as ms
 from metasci.bayes import initial_point, proposals, quick, versions
-from metasci.bayes.quick import pareto_shape
 from metasci.bayes.traced import traced
+from metasci.bayes.versions import pareto_shape
 from metasci.errors import InputError
 
 

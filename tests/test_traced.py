@@ -18,7 +18,7 @@ from metasci.batch import Batch
 from metasci.bayes import hierarchical, initial_point
 from metasci.bayes.recording import with_slope
 from metasci.bayes.sampling import Posterior, derive
-from metasci.bayes.traced import _expanded, sample_traced, traced
+from metasci.bayes.traced import expanded, sample_traced, traced
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
 from metasci.meta.covariates import Design
@@ -75,7 +75,7 @@ def test_the_density_is_that_of_the_model_in_pytensor(name: str, covariates: int
         at = {names.get(k, k): v.reshape(built.shapes[k]) for k, v in where.items()}
         assert set(at) == {v.name for v in other.value_vars}
         found.append(built.value_and_slope(point)[0] - float(value(at)))
-        made = _expanded(built, torch.tensor(point)[None])
+        made = expanded(built, torch.tensor(point)[None])
         graph = other.replace_rvs_by_values([other["coordinates"]])
         import pymc as pm
 

@@ -15,7 +15,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from metasci.bayes.traced import TracedModel, _blocks, _coordinates, _normal
+from metasci.bayes.traced import TracedModel, blocks_of, coordinates_of, normal_log_density
 from metasci.meta.evidence import Population, log_marginal
 from metasci.meta.gauss_newton import map_estimate
 
@@ -28,7 +28,7 @@ _AT_ONCE = 2000  # tasks whose predictions are computed together
 
 def _noise_prior(built: TracedModel, log_noise: Tensor) -> Tensor:
     typical = torch.tensor(np.log(built.problem.model.noise.typical), dtype=log_noise.dtype)
-    return _normal(log_noise - typical, 1.0).sum(-1)
+    return normal_log_density(log_noise - typical, 1.0).sum(-1)
 
 
 def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
@@ -36,9 +36,9 @@ def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
     tasks = len(built.problem)
     found = []
     for part in torch.as_tensor(points).split(max(1, _AT_ONCE // tasks)):
-        blocks = _blocks(part, built.shapes)
+        blocks = blocks_of(part, built.shapes)
         with torch.no_grad():
-            at, _, density = _coordinates(blocks, built.design)
+            at, _, density = coordinates_of(blocks, built.design)
             many = built.problem.select(torch.arange(tasks).repeat(len(part)))
             noise = blocks["log_noise"].repeat_interleave(tasks, 0).T[:, :, None]
             cost = many.negative_log_likelihood(at.reshape(-1, at.shape[-1]), noise)
@@ -54,8 +54,10 @@ def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random
     modes: list[Tensor] = []
 
     def population(head: Tensor) -> tuple[Population, Tensor]:
-        blocks = _blocks(torch.cat([head, head.new_zeros(*head.shape[:-1], tasks * size)], -1), built.shapes)
-        centre, factor, density = _coordinates(blocks, built.design)
+        blocks = blocks_of(
+            torch.cat([head, head.new_zeros(*head.shape[:-1], tasks * size)], -1), built.shapes
+        )
+        centre, factor, density = coordinates_of(blocks, built.design)
         root = blocks["log_coordinate_sd"].exp()[..., :, None] * factor
         density = density + _noise_prior(built, blocks["log_noise"])
         return Population(centre, root, blocks["log_noise"]), density

@@ -21,7 +21,7 @@ import torch
 from metasci.bayes import versions
 from metasci.bayes.proposals import METHODS, log_densities
 from metasci.bayes.sampling import Posterior
-from metasci.bayes.traced import _expanded, _vector, traced
+from metasci.bayes.traced import expanded, traced, vector_of
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from metasci.meta.covariates import Design
     from metasci.model import Model
 
-__all__ = ["Approximation", "pareto_shape", "quick"]
+__all__ = ["Approximation", "quick"]
 
 _HIGHEST_SHAPE = 0.7
 
@@ -112,7 +112,7 @@ def quick(
     compiled = time.perf_counter()
     random = np.random.default_rng(seed)
     points, log_q, history = METHODS[method](
-        built, _vector(built.shapes, built.problem, initial or {}), draws, random
+        built, vector_of(built.shapes, built.problem, initial or {}), draws, random
     )
     log_weight = log_densities(built, points) - log_q
     if not np.isfinite(log_weight).any():
@@ -123,59 +123,13 @@ def quick(
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
     share = np.exp(log_weight - log_weight.max())
     share = share / share.sum()
-    values = _expanded(built, torch.as_tensor(points))
+    values = expanded(built, torch.as_tensor(points))
     found = {name: value.numpy() for name, value in values.items()}
     for place, parameter in enumerate(model.parameters):
         found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
     return Approximation(
-        draws=found, tasks=tuple(batch.names), data=_data(built, found), seconds=time.perf_counter() - compiled,
-        compile_seconds=compiled - began, rhat=float("nan"), effective_size=float(1.0 / (share**2).sum()),
-        divergences=0, method=method, pareto_k=pareto_shape(log_weight), history=history,
+        draws=found, tasks=tuple(batch.names), data=versions.from_draws(found, *built.labels),
+        seconds=time.perf_counter() - compiled, compile_seconds=compiled - began, rhat=float("nan"),
+        effective_size=float(1.0 / (share**2).sum()), divergences=0, method=method,
+        pareto_k=versions.pareto_shape(log_weight), history=history,
     )  # fmt: skip
-
-
-def pareto_shape(log_weight: np.ndarray) -> float:
-    """Shape k of the generalised Pareto distribution of the greatest weights, with a weak prior towards one half.
-
-    Sources: Zhang and Stephens, Technometrics 51 (2009) 316, for the estimate; Vehtari et al., J Mach Learn Res 25
-    (2024) 1, for its use.
-
-    Examples
-    --------
-    >>> uniform = np.random.default_rng(0).random(4000)
-    >>> k = [pareto_shape(-shape * np.log(uniform)) for shape in (0.3, 0.9)]
-    >>> [round(value, 1) for value in k]
-    [0.3, 0.9]
-    """
-    count = len(log_weight)
-    size = int(min(0.2 * count, 3.0 * np.sqrt(count)))
-    ordered = np.sort(log_weight)
-    cut = ordered[-size - 1]
-    above = np.exp(ordered[-size:] - ordered[-1]) - np.exp(cut - ordered[-1])
-    above = above[above > 0]
-    if len(above) < 5:
-        return float("inf") if not np.isfinite(cut) else 0.0
-    size = len(above)
-    grid = 30 + int(np.sqrt(size))
-    b = 1.0 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))
-    b = b / (3.0 * above[int(size / 4 + 0.5) - 1]) + 1.0 / above[-1]
-    k = np.log1p(-b[:, None] * above).mean(1)
-    profile = size * (np.log(-b / k) - k - 1.0)
-    weight = np.exp(profile - profile.max())
-    best = float((weight * b).sum() / weight.sum())
-    shape = float(np.log1p(-best * above).mean())
-    return (size * shape + 10.0 * 0.5) / (size + 10.0)
-
-
-def _data(built: Any, found: Mapping[str, np.ndarray]) -> Any:
-    names = list(built.problem.model.parameters.names)
-    dims = {
-        "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
-        "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
-        "log_noise": ("scale",), "covariate_effect": ("parameter", "covariate"), **dict.fromkeys(names, ("task",)),
-    }  # fmt: skip
-    coords = {
-        "task": list(built.problem.batch.names), "parameter": names, "parameter_2": names,
-        "scale": list(built.problem.model.noise.scales), "covariate": list(built.covariates),
-    }  # fmt: skip
-    return versions.from_draws(found, dims, coords)

@@ -39,10 +39,10 @@ def prior_predictive(built: pm.Model, draws: int = 500, seed: int = 0) -> xr.Dat
     Examples
     --------
     >>> import metasci as ms
-    >>> tasks = ms.dataset("theophylline")
+    >>> from metasci.bayes import hierarchical
     >>> prior = ms.load("theophylline")
-    >>> built = hierarchical(prior.model, prior.batch(tasks))  # doctest: +SKIP
-    >>> prior_predictive(built, draws=100)["measurement"].dims  # doctest: +SKIP
+    >>> built = hierarchical(prior.model, prior.batch(ms.dataset("theophylline")))
+    >>> prior_predictive(built, draws=100)["measurement"].dims
     ('chain', 'draw', 'row')
     """
     import pymc as pm

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from metasci.meta.covariates import Design
     from metasci.model import Model
 
-__all__ = ["TracedModel", "sample_traced", "traced"]
+__all__ = [
+    "TracedModel", "blocks_of", "coordinates_of", "expanded", "normal_log_density", "sample_traced", "traced",
+    "vector_of",
+]  # fmt: skip
 
 _CONCENTRATION = 2.0  # of LKJ
 _CHECKED = 20  # draws at which the recorded density is held against the function itself
@@ -67,6 +70,22 @@ class TracedModel:
     def size(self) -> int:
         """Length of the vector."""
         return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def labels(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
+        """Dims of every variable by its name, and their coords."""
+        names = list(self.problem.model.parameters.names)
+        dims = {
+            "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
+            "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
+            "covariate_effect": ("parameter", "covariate"), "log_noise": ("scale",), "noise_shape": (),
+            "noise_precision": ("task",), **dict.fromkeys(names, ("task",)),
+        }  # fmt: skip
+        coords = {
+            "task": list(self.problem.batch.names), "parameter": names, "parameter_2": names,
+            "scale": list(self.problem.model.noise.scales), "covariate": list(self.covariates),
+        }  # fmt: skip
+        return dims, coords
 
     def value_and_slope(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density and its gradient."""
@@ -126,10 +145,10 @@ def traced(
     shapes = _shapes(model, len(batch), values.shape[1], task_noise)
 
     def density(vector: Tensor) -> Tensor:
-        return _log_density(_blocks(vector, shapes), problem, values)
+        return _log_density(blocks_of(vector, shapes), problem, values)
 
     names = covariates or tuple(f"covariate {place + 1}" for place in range(values.shape[1]))
-    found = recorded(density, torch.as_tensor(_vector(shapes, problem, initial or {})))
+    found = recorded(density, torch.as_tensor(vector_of(shapes, problem, initial or {})))
     return TracedModel(shapes, density, problem, values, found, names)
 
 
@@ -145,7 +164,8 @@ def _shapes(model: Model, tasks: int, covariates: int, task_noise: bool) -> dict
     return shapes | {"log_noise": (len(model.noise.scales),), "coordinate_offset": (tasks, size)}
 
 
-def _blocks(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def blocks_of(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The blocks of a vector (..., size) by their names, each (..., *shape)."""
     parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()], dim=-1)
     lead = vector.shape[:-1]
     return {
@@ -173,45 +193,46 @@ def _correlation_factor(partial: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return torch.stack(rows, -2), density
 
 
-def _coordinates(blocks: Mapping[str, Tensor], design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def coordinates_of(blocks: Mapping[str, Tensor], design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of every task, (..., task, parameter); the correlations' factor; and the log density of what makes it."""
     mean, log_sd = blocks["coordinate_mean"], blocks["log_coordinate_sd"]
     size = mean.shape[-1]
     sd = log_sd.exp()
     half_normal = math.log(2.0) - 0.5 * math.log(2.0 * math.pi)
-    density = _normal(mean, 2.0).sum(-1) + (half_normal - 0.5 * sd**2 + log_sd).sum(-1)
+    density = normal_log_density(mean, 2.0).sum(-1) + (half_normal - 0.5 * sd**2 + log_sd).sum(-1)
     factor = torch.ones(*mean.shape, 1, dtype=mean.dtype)
     if "partial" in blocks:
         factor, of_correlations = _correlation_factor(blocks["partial"], size)
         density = density + of_correlations
     offset = blocks["coordinate_offset"]
-    density = density + _normal(offset, 1.0).sum((-1, -2))
+    density = density + normal_log_density(offset, 1.0).sum((-1, -2))
     centre = mean[..., None, :]
     if "effect_offset" in blocks:
         scale = blocks["log_effect_scale"].exp()
         raw = blocks["effect_offset"]
         density = density + half_normal - math.log(0.5) - 2.0 * scale**2 + blocks["log_effect_scale"]
-        density = density + _normal(raw, 1.0).sum((-1, -2))
+        density = density + normal_log_density(raw, 1.0).sum((-1, -2))
         centre = centre + design @ (scale[..., None, None] * raw).transpose(-1, -2)
     moved = offset @ factor.transpose(-1, -2)
     return centre + sd[..., None, :] * moved, factor, density
 
 
-def _normal(value: Tensor, sd: float) -> Tensor:
+def normal_log_density(value: Tensor, sd: float) -> Tensor:
+    """Log density of a Gaussian about zero."""
     return -0.5 * (value / sd) ** 2 - math.log(sd) - 0.5 * math.log(2.0 * math.pi)
 
 
 def _log_density(blocks: Mapping[str, Tensor], problem: Problem, design: Tensor) -> Tensor:
-    coordinates, _, density = _coordinates(blocks, design)
+    coordinates, _, density = coordinates_of(blocks, design)
     log_noise = blocks["log_noise"]
     typical = torch.tensor(np.log(problem.model.noise.typical), dtype=log_noise.dtype)
-    density = density + _normal(log_noise - typical, 1.0).sum(-1)
+    density = density + normal_log_density(log_noise - typical, 1.0).sum(-1)
     precision = None
     if "log_noise_precision" in blocks:  # a Gamma density, and the slope of its logarithm
         log_shape, log_precision = blocks["log_noise_shape"], blocks["log_noise_precision"]
         shape, precision = log_shape.exp(), log_precision.exp()
         each = shape * (log_shape + log_precision - precision) - torch.lgamma(shape)
-        density = density + _normal(log_shape - 1.0, 1.0) + each.sum(-1)
+        density = density + normal_log_density(log_shape - 1.0, 1.0) + each.sum(-1)
     return density - problem.negative_log_likelihood(coordinates, log_noise, precision).sum()
 
 
@@ -246,26 +267,14 @@ def sample_traced(
     from nutpie.compiled_pyfunc import from_pyfunc
 
     began = time.perf_counter()
-    start = _vector(built.shapes, built.problem, initial or {})
+    start = vector_of(built.shapes, built.problem, initial or {})
     check_gradient(built.value_and_slope, start, built.problem.model.name)
-    expanded = _expanded(built, torch.zeros(1, built.size, dtype=torch.float64))
-    names = built.problem.model.parameters.names
-    coords: dict[str, Any] = {
-        "task": list(built.problem.batch.names), "parameter": list(names), "parameter_2": list(names),
-        "scale": list(built.problem.model.noise.scales),
-    }  # fmt: skip
-    dims = {
-        "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
-        "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
-        "log_noise": ("scale",), "noise_shape": (), "noise_precision": ("task",),
-    }  # fmt: skip
-    if built.design.shape[1]:
-        coords["covariate"] = list(built.covariates)
-        dims["covariate_effect"] = ("parameter", "covariate")
+    blank = expanded(built, torch.zeros(1, built.size, dtype=torch.float64))
+    dims, coords = built.labels
 
     def expand(*_: Any) -> Callable[..., dict[str, np.ndarray]]:
         def one(point: np.ndarray) -> dict[str, np.ndarray]:
-            values = _expanded(built, torch.tensor(point, dtype=torch.float64)[None])
+            values = expanded(built, torch.tensor(point, dtype=torch.float64)[None])
             return {name: value[0].numpy() for name, value in values.items()}
 
         return one
@@ -274,11 +283,11 @@ def sample_traced(
         built.size,
         lambda: built.value_and_slope,
         expand,
-        [np.dtype("float64")] * len(expanded),
-        [tuple(value.shape[1:]) for value in expanded.values()],
-        list(expanded),
+        [np.dtype("float64")] * len(blank),
+        [tuple(value.shape[1:]) for value in blank.values()],
+        list(blank),
         coords=coords,
-        dims={name: dims[name] for name in expanded},
+        dims={name: dims[name] for name in blank},
         make_initial_point_fn=lambda s: start + 0.05 * np.random.default_rng(s).standard_normal(built.size),
     )
     compiled_at = time.perf_counter()
@@ -291,7 +300,7 @@ def sample_traced(
     found = versions.draws(data)
     for place, parameter in enumerate(built.problem.model.parameters):
         found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
-    rhat, size = versions.worst(data, [name for name in expanded if name != "coordinate_correlation"])
+    rhat, size = versions.worst(data, [name for name in blank if name != "coordinate_correlation"])
     return Posterior(
         draws=found, tasks=tuple(built.problem.batch.names), data=data, seconds=time.perf_counter() - compiled_at,
         compile_seconds=compiled_at - began, rhat=rhat, effective_size=size,
@@ -300,11 +309,11 @@ def sample_traced(
     )  # fmt: skip
 
 
-def _expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
+def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
     """Every variable by its name, (draw, ...), from vectors (draw, size)."""
-    blocks = _blocks(vectors, built.shapes)
+    blocks = blocks_of(vectors, built.shapes)
     with torch.no_grad():
-        coordinates, factor, _ = _coordinates(blocks, built.design)
+        coordinates, factor, _ = coordinates_of(blocks, built.design)
     found = {
         "coordinate_mean": blocks["coordinate_mean"],
         "coordinate_sd": blocks["log_coordinate_sd"].exp(),
@@ -322,7 +331,7 @@ def _expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def _vector(
+def vector_of(
     shapes: Mapping[str, tuple[int, ...]], problem: Problem, initial: Mapping[str, Any]
 ) -> np.ndarray:
     """The vector of an initial point, zero where it says nothing."""

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["draws", "from_draws", "group", "load", "replace_posterior", "save", "summary", "worst"]
+__all__ = [
+    "draws",
+    "from_draws",
+    "group",
+    "load",
+    "pareto_shape",
+    "replace_posterior",
+    "save",
+    "summary",
+    "worst",
+]
 
 _MODERN = not hasattr(arviz, "InferenceData")
 
@@ -91,6 +101,24 @@ def worst(data: Any, names: Sequence[str]) -> tuple[float, float]:
 def _values(result: Any) -> list[Any]:
     """The arrays of a diagnostic; what is constant has none and is left out."""
     return [value for value in result.data_vars.values() if bool(value.notnull().any())]
+
+
+def pareto_shape(log_weight: np.ndarray) -> float:
+    """Shape k of the generalised Pareto distribution of the greatest weights.
+
+    Source: Vehtari, Simpson, Gelman, Yao and Gabry, J Mach Learn Res 25 (2024) 1.
+
+    Examples
+    --------
+    >>> uniform = np.random.default_rng(0).random(4000)
+    >>> [pareto_shape(-shape * np.log(uniform)) < 0.7 for shape in (0.3, 1.2)]
+    [True, False]
+    """
+    if _MODERN:
+        from arviz_stats.base import array_stats
+
+        return float(array_stats.psislw(np.array(log_weight))[1])
+    return float(arviz.psislw(np.array(log_weight))[1])
 
 
 def summary(data: Any, names: Sequence[str], probability: float = 0.9) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from metasci.errors import InputError
 from metasci.meta.problem import Problem
 from metasci.report.text import number, pretty_unit, words
 
-__all__ = ["next_measurement"]
+__all__ = ["next_measurement", "sharpened"]
 
 Array = NDArray[np.float64]
 
@@ -165,12 +165,9 @@ def _verdict(result: xr.Dataset, inputs: list[str]) -> str:
         return " and ".join(part.strip() for part in parts)
 
     best = int(result["best"][0])
-    with np.errstate(invalid="ignore"):  # a parameter that is held fixed has no standard deviation to lose
-        share = (result["expected_sd"].isel(task=0, candidate=best) / result["sd"].isel(task=0)).values
-    most = int(np.nanargmin(share))
-    name = words(str(result["parameter"].values[most]))
+    name, share = sharpened(result)
     of = f" of task '{result['task'].values[0]}'" if result.sizes["task"] > 1 else ""
-    falls = f"the standard deviation of {name} is expected to fall to {100 * share[most]:.0f} %"
+    falls = f"the standard deviation of {name} is expected to fall to {100 * share:.0f} %"
     text = f"The next measurement{of} tells most at {place(best)}: {falls}"
     if "target_sd" in result:
         at, now = int(result["best_for_target"][0]), float(result["target_sd"][0])
@@ -180,3 +177,14 @@ def _verdict(result: xr.Dataset, inputs: list[str]) -> str:
         else:
             text += "; on the prediction asked for no parameter matters"
     return text + "."
+
+
+def sharpened(result: xr.Dataset) -> tuple[str, float]:
+    """The parameter of the first task of which its best measurement tells most, in words, and the share of its
+    standard deviation that would be left.
+    """
+    best = int(result["best"][0])
+    with np.errstate(invalid="ignore"):  # a parameter that is held fixed has no standard deviation to lose
+        share = (result["expected_sd"].isel(task=0, candidate=best) / result["sd"].isel(task=0)).values
+    most = int(np.nanargmin(share))
+    return words(str(result["parameter"].values[most])), float(share[most])

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from metasci.calibration import Calibration
-from metasci.diagnostics.next_point import next_measurement
+from metasci.diagnostics.next_point import next_measurement, sharpened
 from metasci.heat_treatment.conditions import one_alloy, range_of, values
 from metasci.model import Model
-from metasci.report.text import duration, number, words
+from metasci.report.text import duration, number
 
 __all__ = ["next_test"]
 
@@ -61,10 +61,8 @@ def _advice(model: Model, found: xr.Dataset) -> str:
         return f"{length} at {kelvin - 273.15:.0f} degC"
 
     best = int(found["best"][0])
-    share = (found["expected_sd"][0, best] / found["sd"][0]).values
-    most = int(np.nanargmin(share))
-    name = words(str(found["parameter"].values[most]))
-    text = f"A test of {place(best)} tells most of the parameters ({name}: {100 * share[most]:.0f} % of its "
+    name, share = sharpened(found)
+    text = f"A test of {place(best)} tells most of the parameters ({name}: {100 * share:.0f} % of its "
     text += "standard deviation would be left)"
     if "target_sd" in found:
         aim, now = int(found["best_for_target"][0]), float(found["target_sd"][0])

@@ -9,6 +9,7 @@ family's mean, a ridge from scratch, and gradient boosting with and without an o
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,13 @@ from metasci.structure_prior import StructurePrior, learn_structures
 from metasci.tasks import TaskSet
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ALLOYS", "CRYSTALS", "by_family", "learn_alloys", "learn_boiling_points", "scores"]
+__all__ = [
+    "ALLOYS", "CRYSTALS", "by_family", "by_method", "errors_by_members", "learn_alloys", "learn_boiling_points",
+    "scores",
+]  # fmt: skip
 
 ALLOYS = GroupProcess(members=8, iterations=40)  # 150 systems, most of them small
 CRYSTALS = GroupProcess(members=40, iterations=40)  # 16 anions, all of them large
@@ -80,45 +85,63 @@ def by_family(recipe: StructurePrior, tasks: TaskSet, least: int = 11) -> pd.Dat
     return table.astype({"members": int}).sort_values("scatter", ascending=False).set_index("family")
 
 
-def shown(table: pd.DataFrame) -> str:
-    """The table as text: MAE ± spread over seeds, and coverage of 90 % intervals, by method and shots."""
+def by_method(table: pd.DataFrame) -> pd.DataFrame:
+    """MAE ± spread over seeds, and coverage of 90 % intervals, as text, (method, shots)."""
     cells = table.copy()
     cells["MAE"] = [
         f"{mae:.1f} ± {0.0 if sd != sd else sd:.1f} ({100 * cover:.0f} %)"
         for mae, sd, cover in zip(cells["mae"], cells["mae_sd_over_seeds"], cells["coverage90"], strict=True)
     ]
-    wide = cells.pivot(index="method", columns="shots", values="MAE").reindex(cells["method"].unique())
-    return str(wide.to_string())
+    return cells.pivot(index="method", columns="shots", values="MAE").reindex(cells["method"].unique())
+
+
+def shown(table: pd.DataFrame) -> str:
+    """The table as text."""
+    return str(by_method(table).to_string())
 
 
 def figure(tables: dict[str, tuple[pd.DataFrame, str]]) -> Figure:
     """MAE against the number of members measured, for each property."""
+    from metasci.report.style import PALETTE
+
+    def draw(panel: Axes, table: pd.DataFrame) -> None:
+        for place, (method, rows) in enumerate(table.groupby("method", sort=False)):
+            name = "process over families" if method == "prior" else str(method)
+            panel.errorbar(
+                rows["shots"], rows["mae"], rows["mae_sd_over_seeds"].fillna(0.0), label=name, marker="o",
+                markersize=4, capsize=2, color=PALETTE[place % len(PALETTE)], linewidth=2.4 if place == 0 else 1.3,
+            )  # fmt: skip
+        panel.set_ylim(bottom=0.0)
+
+    return errors_by_members(tables, draw, (4.1, 3.5))
+
+
+def errors_by_members(
+    tables: dict[str, tuple[pd.DataFrame, str]],
+    draw: Callable[[Axes, pd.DataFrame], None],
+    size: tuple[float, float],
+) -> Figure:
+    """A panel of some size in inches for each property, of which `draw` draws the errors, and one legend for all."""
     import matplotlib.pyplot as plt
 
-    from metasci.report.style import PALETTE, styled
+    from metasci.report.style import styled
 
     @styled
-    def draw() -> Figure:
+    def made() -> Figure:
         drawing, panels = plt.subplots(
-            1, len(tables), figsize=(4.1 * len(tables), 3.5), layout="constrained", squeeze=False
+            1, len(tables), figsize=(size[0] * len(tables), size[1]), layout="constrained", squeeze=False
         )
         for panel, (title, (table, unit)) in zip(panels[0], tables.items(), strict=True):
-            for place, (method, rows) in enumerate(table.groupby("method", sort=False)):
-                name = "process over families" if method == "prior" else str(method)
-                panel.errorbar(
-                    rows["shots"], rows["mae"], rows["mae_sd_over_seeds"].fillna(0.0), label=name, marker="o",
-                    markersize=4, capsize=2, color=PALETTE[place % len(PALETTE)], linewidth=2.4 if place == 0 else 1.3,
-                )  # fmt: skip
+            draw(panel, table)
             panel.set_title(title)
             panel.set_xlabel("members measured")
             panel.set_ylabel(f"mean absolute error ({unit})")
             panel.set_xticks([0, 1, 3, 5, 10])
-            panel.set_ylim(bottom=0.0)
         handles, labels = panels[0][0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
         return drawing
 
-    return draw()
+    return made()
 
 
 def main(folder: Path | None = None) -> None:

@@ -30,10 +30,11 @@ from metasci.model import Model
 from metasci.structure_networks import NetworkMethod, NetworkPrior
 from metasci.structure_prior import Forecaster, StructurePrior, StudentForecast
 from metasci.structure_ways import WAYS
-from metasci.studies.families import ALLOYS, CRYSTALS
+from metasci.studies.families import ALLOYS, CRYSTALS, by_method, errors_by_members
 from metasci.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["CASES", "VARIANTS", "Case", "figure", "main", "scores", "shown"]
@@ -181,13 +182,7 @@ def table(result: dict[str, Any]) -> pd.DataFrame:
 
 def shown(rows: pd.DataFrame) -> str:
     """MAE ± spread over supports, and coverage of 90 % intervals; of single networks mean ± spread of the MAE."""
-    cells = rows.copy()
-    cells["MAE"] = [
-        f"{mae:.1f} ± {sd:.1f} ({100 * cover:.0f} %)"
-        for mae, sd, cover in zip(cells["mae"], cells["mae_sd_over_seeds"], cells["coverage90"], strict=True)
-    ]
-    wide = cells.pivot(index="method", columns="shots", values="MAE").reindex(cells["method"].unique())
-    five = cells[cells["shots"] == 5].set_index("method")
+    wide, five = by_method(rows), rows[rows["shots"] == 5].set_index("method")
     wide["one network, 5"] = [
         "" if one != one else f"{one:.1f} ± {sd:.1f}"
         for one, sd in zip(five["mae_of_one_network"], five["mae_sd_over_networks"], strict=True)
@@ -197,37 +192,23 @@ def shown(rows: pd.DataFrame) -> str:
 
 def figure(tables: dict[str, tuple[pd.DataFrame, str]]) -> Figure:
     """MAE against the number of members measured, for each property."""
-    import matplotlib.pyplot as plt
-
-    from metasci.report.style import PALETTE, styled
+    from metasci.report.style import PALETTE
 
     plain = {"process over families": "black", "gradient boosting, shrunken offset": "0.55"}
 
-    @styled
-    def draw() -> Figure:
-        drawing, panels = plt.subplots(
-            1, len(tables), figsize=(3.9 * len(tables), 4.0), layout="constrained", squeeze=False
-        )
-        for panel, (title, (rows, unit)) in zip(panels[0], tables.items(), strict=True):
-            ways = [name for name in rows["method"].unique() if name not in _NOT_DRAWN and name not in plain]
-            colours = {**{name: PALETTE[at % len(PALETTE)] for at, name in enumerate(ways)}, **plain}
-            for at, (name, colour) in enumerate(colours.items()):
-                part = rows[rows["method"] == name]
-                beside = 0.08 * (at - len(colours) / 2)
-                panel.errorbar(
-                    part["shots"] + beside, part["mae"], part["mae_sd_over_seeds"], label=name, marker="o",
-                    markersize=3.5, capsize=0, elinewidth=0.8, color=colour,
-                    linewidth=2.2 if name in plain else 1.3, linestyle="--" if name in plain else "-",
-                )  # fmt: skip
-            panel.set_title(title)
-            panel.set_xlabel("members measured")
-            panel.set_ylabel(f"mean absolute error ({unit})")
-            panel.set_xticks([0, 1, 3, 5, 10])
-        handles, labels = panels[0][0].get_legend_handles_labels()
-        drawing.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
-        return drawing
+    def draw(panel: Axes, rows: pd.DataFrame) -> None:
+        ways = [name for name in rows["method"].unique() if name not in _NOT_DRAWN and name not in plain]
+        colours = {**{name: PALETTE[at % len(PALETTE)] for at, name in enumerate(ways)}, **plain}
+        for at, (name, colour) in enumerate(colours.items()):
+            part = rows[rows["method"] == name]
+            beside = 0.08 * (at - len(colours) / 2)
+            panel.errorbar(
+                part["shots"] + beside, part["mae"], part["mae_sd_over_seeds"], label=name, marker="o",
+                markersize=3.5, capsize=0, elinewidth=0.8, color=colour,
+                linewidth=2.2 if name in plain else 1.3, linestyle="--" if name in plain else "-",
+            )  # fmt: skip
 
-    return draw()
+    return errors_by_members(tables, draw, (3.9, 4.0))
 
 
 def main(folder: Path | None = None) -> None:
