@@ -15,7 +15,7 @@ import torch
 
 from metasci import catalogue
 from metasci.bayes import complete_pooling, hierarchical, initial_point, no_pooling, quick, sample
-from metasci.bayes.proposals import METHODS
+from metasci.bayes.quick import METHODS
 from metasci.prior import load
 
 

@@ -1,34 +1,29 @@
-"""How draws are proposed about modes of the hierarchical model, with their densities.
+"""Draws about the modes of the hierarchical model, tasks within the population, with their densities.
 
-Each function takes a traced model, where to start, how many draws, and a random generator; it gives points
-(draw, size), their log densities (draw,), and what was climbed.
+`laplace` takes a traced model, where to start, how many draws, and a random generator; it gives points (draw, size),
+their log densities (draw,), and what was climbed.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from metasci.bayes.traced import TracedModel, blocks_of, coordinates_of, normal_log_density
+from metasci.bayes.traced import TracedModel, blocks_of, coordinates_of, noise_of
+from metasci.errors import InputError
 from metasci.meta.evidence import Population, log_marginal
 from metasci.meta.gauss_newton import map_estimate
 
-__all__ = ["METHODS", "log_densities"]
+__all__ = ["Proposal", "gaussian_draws", "laplace", "log_densities"]
 
 Proposal = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Points (draw, size), their log densities (draw,), and what was climbed, step by step."""
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 _AT_ONCE = 2000  # tasks whose predictions are computed together
-
-
-def _noise_prior(built: TracedModel, log_noise: Tensor) -> Tensor:
-    typical = torch.tensor(np.log(built.problem.model.noise.typical), dtype=log_noise.dtype)
-    return normal_log_density(log_noise - typical, 1.0).sum(-1)
 
 
 def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
@@ -40,15 +35,28 @@ def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             at, _, density = coordinates_of(blocks, built.design)
             many = built.problem.select(torch.arange(tasks).repeat(len(part)))
-            noise = blocks["log_noise"].repeat_interleave(tasks, 0).T[:, :, None]
-            cost = many.negative_log_likelihood(at.reshape(-1, at.shape[-1]), noise)
-        value = density + _noise_prior(built, blocks["log_noise"]) - cost.reshape(len(part), tasks).sum(1)
+            log_noise, precision, of_noise = noise_of(blocks, built.problem.model.noise.typical)
+            cost = many.negative_log_likelihood(
+                at.reshape(-1, at.shape[-1]), log_noise.repeat_interleave(tasks, 0).T[:, :, None],
+                None if precision is None else precision.reshape(-1),
+            )  # fmt: skip
+        value = density + of_noise - cost.reshape(len(part), tasks).sum(1)
         found.append(value.numpy())
     return np.concatenate(found)
 
 
 def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator) -> Proposal:
-    """Tasks about their modes given the population, and the population about the mode that this leaves."""
+    """Tasks about their modes given the population, and the population about the mode that this leaves.
+
+    Raises
+    ------
+    InputError
+        If tasks differ in noise: then they are not Gaussian given the population.
+    """
+    if "log_noise_precision" in built.shapes:
+        raise InputError(
+            "Laplace's approximation takes one noise for all tasks: say task_noise=False, or another method."
+        )
     tasks, size = built.shapes["coordinate_offset"]
     length = built.size - tasks * size
     modes: list[Tensor] = []
@@ -59,8 +67,8 @@ def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random
         )
         centre, factor, density = coordinates_of(blocks, built.design)
         root = blocks["log_coordinate_sd"].exp()[..., :, None] * factor
-        density = density + _noise_prior(built, blocks["log_noise"])
-        return Population(centre, root, blocks["log_noise"]), density
+        log_noise, _, of_noise = noise_of(blocks, built.problem.model.noise.typical)
+        return Population(centre, root, log_noise), density + of_noise
 
     def climbed(head: np.ndarray) -> tuple[float, np.ndarray]:
         free = torch.tensor(head, requires_grad=True)
@@ -83,7 +91,7 @@ def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random
     slopes = [[climbed(best.x + sign * step * axis)[1] for sign in (1.0, -1.0)] for axis in np.eye(length)]
     curvature = np.array([ahead - behind for ahead, behind in slopes]) / (2.0 * step)
     root, log_determinant = _root(np.linalg.inv(0.5 * (curvature + curvature.T)))
-    head, log_q = _gaussian(best.x, root, log_determinant, draws, random)
+    head, log_q = gaussian_draws(best.x, root, log_determinant, draws, random)
     centre = population(torch.as_tensor(best.x))[0]
     offsets, log_q_tasks = _tasks(built, population(torch.as_tensor(head))[0], centre, modes[-1], random)
     return np.concatenate([head, offsets], 1), log_q + log_q_tasks, climb
@@ -139,97 +147,10 @@ def _root(covariance: np.ndarray) -> tuple[np.ndarray, float]:
     return vectors * np.sqrt(values), 0.5 * float(np.log(values).sum())
 
 
-def pathfinder(
-    built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator, climbs: int = 4
-) -> Proposal:
-    """Of the Gaussians along climbs by L-BFGS from about the start, the one nearest to the posterior."""
-
-    def cost(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = built.value_and_slope(point)
-        sound = np.isfinite(value) and np.isfinite(slope).all()
-        return (-value, -slope) if sound else (1e10, np.zeros_like(slope))
-
-    best, history = (-np.inf, start, np.eye(built.size), 0.0), []
-    for _ in range(climbs):
-        trail = [(begin := start + 0.5 * random.standard_normal(built.size), cost(begin)[1])]
-        minimize(
-            cost, begin, jac=True, method="L-BFGS-B", options={"maxiter": 200},
-            callback=lambda point, trail=trail: trail.append((point.copy(), cost(point)[1])),
-        )  # fmt: skip
-        for centre, covariance in _gaussians(trail):
-            root, size = _root(covariance)
-            points, log_q = _gaussian(centre, root, size, 25, random)
-            history.append(float(np.mean(log_densities(built, points) - log_q)))
-            if history[-1] > best[0]:
-                best = (history[-1], centre, root, size)
-    return *_gaussian(*best[1:], draws, random), np.array(history)
-
-
-def _gaussian(
+def gaussian_draws(
     centre: np.ndarray, root: np.ndarray, log_determinant: float, draws: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws of a Gaussian with a root of its covariance, and their log densities."""
     white = random.standard_normal((draws, len(centre)))
     log_q = -0.5 * (white**2).sum(1) - 0.5 * len(centre) * _LOG_TWO_PI - log_determinant
     return centre + white @ root.T, log_q
-
-
-def _gaussians(trail: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Centre and covariance at every point of a climb, from the last six changes of the slope."""
-    found = []
-    diagonal = np.ones(len(trail[0][0]))
-    pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    for (before, slope_before), (here, slope) in itertools.pairwise(trail):
-        moved, changed = here - before, slope - slope_before
-        if moved @ changed > 1e-12 * (changed @ changed):
-            a, b, c = changed @ (diagonal * changed), changed @ moved, moved @ (moved / diagonal)
-            inverse = a / (b * diagonal) + changed**2 / b - a * (moved / diagonal) ** 2 / (b * c)
-            diagonal = np.where(inverse > 0, 1.0 / np.where(inverse > 0, inverse, 1.0), diagonal)
-            pairs = [*pairs, (moved, changed)][-6:]
-        covariance = np.diag(diagonal)
-        for s, y in pairs:
-            rho = 1.0 / (s @ y)
-            left = np.eye(len(s)) - rho * np.outer(s, y)
-            covariance = left @ covariance @ left.T + rho * np.outer(s, s)
-        found.append((here - covariance @ slope, covariance))
-    return found
-
-
-def advi(
-    built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator, full: bool = False,
-    steps: int = 6000, rate: float = 0.03,
-) -> Proposal:  # fmt: skip
-    """The Gaussian that maximises the evidence's lower bound, by stochastic gradients (Adam, its rate falling)."""
-    size = built.size
-    centre, log_sd, below = start.copy(), np.full(size, -2.0), np.zeros((size, size))
-    free = [centre, log_sd, below] if full else [centre, log_sd]
-    first, second = [[np.zeros_like(v) for v in free] for _ in range(2)]
-    history = []
-    for step in range(1, steps + 1):
-        white = random.standard_normal(size)
-        root = np.diag(np.exp(log_sd)) + below
-        value, slope = built.value_and_slope(centre + root @ white)
-        if not (np.isfinite(value) and np.isfinite(slope).all()):
-            continue
-        history.append(value + float(log_sd.sum()) + 0.5 * size * (1.0 + _LOG_TWO_PI))
-        slopes = [slope, slope * white * np.exp(log_sd) + 1.0, np.tril(np.outer(slope, white), -1)]
-        pace = rate * 0.5 * (1.0 + math.cos(math.pi * step / steps))
-        for v, g, m, s in zip(free, slopes, first, second, strict=False):
-            m += 0.1 * (g - m)
-            s += 0.001 * (g**2 - s)
-            v += pace * (m / (1.0 - 0.9**step)) / (np.sqrt(s / (1.0 - 0.999**step)) + 1e-8)
-    root = np.diag(np.exp(log_sd)) + below
-    return *_gaussian(centre, root, float(log_sd.sum()), draws, random), np.array(history)
-
-
-def fullrank_advi(built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator) -> Proposal:
-    """The same with correlations."""
-    return advi(built, start, draws, random, full=True, steps=15_000, rate=0.02)
-
-
-METHODS: dict[str, Callable[[TracedModel, np.ndarray, int, np.random.Generator], Proposal]] = {
-    "laplace": laplace,
-    "pathfinder": pathfinder,
-    "advi": advi,
-    "fullrank_advi": fullrank_advi,
-}

@@ -3,15 +3,14 @@
 Every method proposes draws whose density is known. The ratio of the model's density to it weighs the draws: where
 these weights have a tail too heavy to average, the approximation misses part of the posterior and says so.
 
-Sources: Tierney and Kadane, J Am Stat Assoc 81 (1986) 82, for Laplace's approximation nested in tasks; Kucukelbir
-et al., J Mach Learn Res 18 (2017) 1, for variational inference; Zhang, Carpenter, Gelman and Vehtari, J Mach Learn Res
-23 (2022) 1, for Pathfinder; Yao, Vehtari, Simpson and Gelman (2018, arXiv 1802.02538) for judging them by weights.
+Sources: Tierney and Kadane, J Am Stat Assoc 81 (1986) 82, for Laplace's approximation nested in tasks; Yao, Vehtari,
+Simpson and Gelman (2018, arXiv 1802.02538) for judging approximations by weights.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,10 @@ import numpy as np
 import torch
 
 from metasci.bayes import versions
-from metasci.bayes.proposals import METHODS, log_densities
+from metasci.bayes.proposals import Proposal, laplace, log_densities
 from metasci.bayes.sampling import Posterior
-from metasci.bayes.traced import expanded, traced, vector_of
+from metasci.bayes.traced import TracedModel, expanded, traced, vector_of
+from metasci.bayes.variational import advi, fullrank_advi, pathfinder
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from metasci.meta.covariates import Design
     from metasci.model import Model
 
-__all__ = ["Approximation", "quick"]
+__all__ = ["METHODS", "Approximation", "quick"]
 
 _HIGHEST_SHAPE = 0.7
+
+METHODS: dict[str, Callable[[TracedModel, np.ndarray, int, np.random.Generator], Proposal]] = {
+    "laplace": laplace, "pathfinder": pathfinder, "advi": advi, "fullrank_advi": fullrank_advi,
+}  # fmt: skip
+"""What `quick` offers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,22 +77,25 @@ def quick(
     *,
     method: str = "laplace",
     covariates: tuple[str, ...] | None = None,
+    task_noise: bool = False,
     draws: int = 1000,
     seed: int = 0,
     initial: Mapping[str, Any] | None = None,
 ) -> Approximation:
-    """Approximate the posterior of the hierarchical model, its tasks' noise shared.
+    """Approximate the posterior of the hierarchical model.
 
-    Nothing is compiled, and a model's own PyTorch function is all that is needed.
+    A model's own PyTorch function is all that is needed, and it is not compiled.
 
     Parameters
     ----------
     model, batch, design, covariates
         As for `hierarchical`; networks and differential equations as well.
     method : "laplace", "pathfinder", "advi" or "fullrank_advi"
-        Laplace integrates over every task about its mode, and over the population about its own mode. Pathfinder
-        takes the best Gaussian along four climbs to the mode of everything. The others fit a Gaussian to everything
-        by stochastic gradients, without correlations or with them.
+        Laplace integrates over every task about its mode, and over the population about its own mode. The others are
+        those of PyMC and pymc-extras: Pathfinder takes the best Gaussian along four climbs to the mode of everything;
+        variational inference fits a Gaussian to everything by stochastic gradients, without correlations or with them.
+    task_noise : bool
+        Whether tasks differ in how noisy they are; not with Laplace.
     draws, seed : int
     initial : mapping of str to array, optional
         Where to start, as `initial_point` gives it.
@@ -95,7 +103,7 @@ def quick(
     Raises
     ------
     InputError
-        If there is no such method, or what it found is not finite.
+        If there is no such method, it cannot be had, or what it found is not finite.
 
     Examples
     --------
@@ -108,7 +116,7 @@ def quick(
     if method not in METHODS:
         raise InputError(f"there is no method '{method}'; say {', '.join(METHODS)}.")
     began = time.perf_counter()
-    built = traced(model, batch, design, covariates=covariates, initial=initial)
+    built = traced(model, batch, design, covariates=covariates, task_noise=task_noise, initial=initial)
     compiled = time.perf_counter()
     random = np.random.default_rng(seed)
     points, log_q, history = METHODS[method](

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = [
-    "TracedModel", "blocks_of", "coordinates_of", "expanded", "normal_log_density", "sample_traced", "traced",
-    "vector_of",
+    "TracedModel", "blocks_of", "coordinates_of", "expanded", "noise_of", "normal_log_density", "sample_traced",
+    "traced", "vector_of",
 ]  # fmt: skip
 
 _CONCENTRATION = 2.0  # of LKJ
@@ -222,18 +222,31 @@ def normal_log_density(value: Tensor, sd: float) -> Tensor:
     return -0.5 * (value / sd) ** 2 - math.log(sd) - 0.5 * math.log(2.0 * math.pi)
 
 
+def noise_of(
+    blocks: Mapping[str, Tensor], typical: tuple[float, ...]
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Logarithm of the noise's scales (..., scale); every task's precision (..., task); and the log density of both.
+
+    The precision is None where tasks share their noise.
+    """
+    log_noise = blocks["log_noise"]
+    away = log_noise - torch.tensor(np.log(typical), dtype=log_noise.dtype)
+    density = normal_log_density(away, 1.0).sum(-1)
+    if "log_noise_precision" not in blocks:
+        return log_noise, None, density
+    # a Gamma density, and the slope of its logarithm
+    log_shape, log_precision = blocks["log_noise_shape"], blocks["log_noise_precision"]
+    shape, precision = log_shape.exp(), log_precision.exp()
+    each = (
+        shape[..., None] * (log_shape[..., None] + log_precision - precision) - torch.lgamma(shape)[..., None]
+    )
+    return log_noise, precision, density + normal_log_density(log_shape - 1.0, 1.0) + each.sum(-1)
+
+
 def _log_density(blocks: Mapping[str, Tensor], problem: Problem, design: Tensor) -> Tensor:
     coordinates, _, density = coordinates_of(blocks, design)
-    log_noise = blocks["log_noise"]
-    typical = torch.tensor(np.log(problem.model.noise.typical), dtype=log_noise.dtype)
-    density = density + normal_log_density(log_noise - typical, 1.0).sum(-1)
-    precision = None
-    if "log_noise_precision" in blocks:  # a Gamma density, and the slope of its logarithm
-        log_shape, log_precision = blocks["log_noise_shape"], blocks["log_noise_precision"]
-        shape, precision = log_shape.exp(), log_precision.exp()
-        each = shape * (log_shape + log_precision - precision) - torch.lgamma(shape)
-        density = density + normal_log_density(log_shape - 1.0, 1.0) + each.sum(-1)
-    return density - problem.negative_log_likelihood(coordinates, log_noise, precision).sum()
+    log_noise, precision, of_noise = noise_of(blocks, problem.model.noise.typical)
+    return density + of_noise - problem.negative_log_likelihood(coordinates, log_noise, precision).sum()
 
 
 def sample_traced(

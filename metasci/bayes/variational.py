@@ -1,0 +1,140 @@
+"""PyMC's own variational inference and Pathfinder on the traced hierarchical model.
+
+PyMC sees the model as one flat vector with a given log density, so that networks and differential equations are
+approximated as equations are. Everything here has the face of `metasci.bayes.proposals.laplace`.
+
+Sources: Kucukelbir et al., J Mach Learn Res 18 (2017) 1, for variational inference; Zhang, Carpenter, Gelman and
+Vehtari, J Mach Learn Res 23 (2022) 1, for Pathfinder.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+
+from metasci.bayes import versions
+from metasci.bayes.proposals import Proposal, gaussian_draws
+from metasci.bayes.traced import TracedModel
+from metasci.errors import InputError
+
+__all__ = ["advi", "as_pymc", "fullrank_advi", "pathfinder"]
+
+_UNIT = 0.1  # of PyMC's vector in the model's: its Gaussians start about one wide, a posterior is narrower
+
+
+class _LogDensity(Op):
+    """The log density of a traced model at a vector; its gradient is an operator of the same kind."""
+
+    def __init__(self, built: TracedModel, slope: bool = False) -> None:
+        self.built, self.slope = built, slope
+
+    def make_node(self, point: Any) -> Apply:
+        return Apply(self, [pt.as_tensor_variable(point)], [pt.dvector() if self.slope else pt.dscalar()])
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
+        output_storage[0][0] = np.asarray(self.built.value_and_slope(inputs[0])[self.slope])
+
+    def L_op(self, inputs: Any, outputs: Any, output_grads: Any) -> list[Any]:
+        return [output_grads[0] * _LogDensity(self.built, slope=True)(inputs[0])]
+
+    pullback = L_op  # its name in later generations of PyTensor
+
+
+def as_pymc(built: TracedModel, start: np.ndarray) -> pm.Model:
+    """A PyMC model of one variable, ``away`` (size,), from the start in tenths of the model's vector.
+
+    For whatever of PyMC takes a model: values and gradients come from torch.
+    """
+    with pm.Model(check_bounds=False) as flat:
+        away = pm.Flat("away", shape=built.size, initval=np.zeros(built.size))
+        pm.Potential("log_density", _LogDensity(built)(start + _UNIT * away))
+    return flat
+
+
+def advi(
+    built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator,
+    family: str = "ADVI", steps: int = 6000, rate: float = 0.2,
+) -> Proposal:  # fmt: skip
+    """The Gaussian that maximises the evidence's lower bound: `pymc.ADVI`, by Adam with a rate that falls to zero."""
+    pace = pytensor.shared(rate)
+
+    def falling(approximation: Any, losses: Any, step: int) -> None:
+        pace.set_value(rate * 0.5 * (1.0 + math.cos(math.pi * step / steps)))
+
+    with as_pymc(built, start), _quiet():
+        inference = getattr(pm, family)(random_seed=int(random.integers(2**31)))
+        found = inference.fit(
+            steps, progressbar=False, obj_optimizer=pm.adam(learning_rate=pace), callbacks=[falling]
+        )
+        mean, root = found.mean.eval(), np.linalg.cholesky(found.cov.eval())
+    size = float(np.log(_UNIT * root.diagonal()).sum())
+    bound = -found.hist + built.size * math.log(_UNIT)
+    return *gaussian_draws(start + _UNIT * mean, _UNIT * root, size, draws, random), bound
+
+
+def fullrank_advi(built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator) -> Proposal:
+    """The same with correlations: `pymc.FullRankADVI`."""
+    return advi(built, start, draws, random, family="FullRankADVI", steps=12_000, rate=0.1)
+
+
+def pathfinder(
+    built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator, paths: int = 4
+) -> Proposal:
+    """Of the Gaussians along climbs by L-BFGS from about the start, the one nearest to the posterior.
+
+    Each path of `pymc_extras.fit_pathfinder` gives its own; the path with the highest bound on the evidence is taken.
+
+    Raises
+    ------
+    InputError
+        If pymc-extras is not there, or no path arrived.
+    """
+    try:
+        import pymc_extras
+    except ImportError as missing:
+        raise InputError(
+            "Pathfinder needs pymc-extras: install metasci with its extra 'bayes', or say another method."
+        ) from missing
+    with as_pymc(built, start), _quiet():
+        try:
+            data = pymc_extras.fit_pathfinder(
+                num_paths=paths, num_draws_per_path=draws, jitter=0.5 / _UNIT, importance_sampling=None,
+                concurrent=None, progressbar=False, display_summary=False, store_diagnostics=True,
+                random_seed=int(random.integers(2**31)),
+            )  # fmt: skip
+        except ValueError as failed:
+            raise InputError(
+                f"no path of Pathfinder arrived for '{built.problem.model.name}': start it from adapted coordinates "
+                "(`initial`), or say another method."
+            ) from failed
+    away = np.asarray(versions.group(data, "posterior")["away"])
+    told = versions.group(data, "sample_stats")
+    log_p, log_q = (np.asarray(told[f"diagnostics_log{which}_full"]) for which in "PQ")
+    bound = np.where(np.isfinite(log_p), log_p - log_q, -np.inf).mean(1)
+    best = int(bound.argmax())
+    unit = built.size * math.log(_UNIT)
+    return start + _UNIT * away[best], log_q[best] - unit, bound + unit
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What libraries say of BLAS, of steps and of what they deprecate is not for this package's users."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
