@@ -26,7 +26,7 @@ from metasci.bayes.recording import recorded
 from metasci.bayes.versions import group, worst
 from metasci.meta.problem import Problem
 
-DRAWS, TUNE, CHAINS, BATCHES = 5000, 1000, 2, 50
+DRAWS, TUNE, CHAINS, BATCHES = 3000, 500, 2, 50
 NAMES = PUBLISHED["names"]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
 
-__all__ = ["convert", "magnitude", "registry", "same_dimension", "stated", "unit"]
+__all__ = ["convert", "magnitude", "registry", "same_dimension", "stated", "unfit", "unit"]
 
 
 def _registry() -> pint.UnitRegistry[Any]:
@@ -35,6 +35,7 @@ def _registry() -> pint.UnitRegistry[Any]:
 registry = _registry()
 
 _WEIGHT_PERCENT = re.compile(r"\b(wt|weight|mass)[ _.]*(%|percent\b)")
+_MISTAKEN = {"C": ("coulomb", "degC"), "F": ("farad", "degF")}
 _NUMBER_TO_A_POWER = re.compile(r"\d\s*(\*\*|\^)")
 
 
@@ -80,6 +81,24 @@ def same_dimension(first: str, second: str) -> bool:
     return bool(unit(first).dimensionality == unit(second).dimensionality)
 
 
+def unfit(name: str, stated: str, wanted: str) -> str:
+    """A clause that says that something cannot be in a unit, and what was mistaken for a temperature's.
+
+    Examples
+    --------
+    >>> print(unfit("temperature", "C", "degC"))
+    temperature cannot be in 'C' (the coulomb; for temperatures say 'degC'); it is to be in 'degC' or alike
+    """
+    return f"{name} cannot be in '{stated}'{_hint(stated, wanted)}; it is to be in '{wanted}' or alike"
+
+
+def _hint(stated: str, wanted: str) -> str:
+    if stated not in _MISTAKEN or not same_dimension(wanted, "K"):
+        return ""
+    meaning, meant = _MISTAKEN[stated]
+    return f" (the {meaning}; for temperatures say '{meant}')"
+
+
 def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") -> NDArray[np.float64]:
     """Values in another unit, offset temperatures included.
 
@@ -113,7 +132,9 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
     if source == target:
         return numbers
     if source.dimensionality != target.dimensionality:
-        raise InputError(f"{opening}'{from_unit}' cannot be converted to '{to_unit}'.")
+        raise InputError(
+            f"{opening}'{from_unit}'{_hint(from_unit, to_unit)} cannot be converted to '{to_unit}'."
+        )
     converted = registry.Quantity(numbers, source).to(target).magnitude
     return np.asarray(converted, dtype=np.float64)
 

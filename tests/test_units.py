@@ -72,3 +72,10 @@ def test_conversion_there_and_back(value: float, units: tuple[str, str]):
 
 def test_nan_stays_nan():
     assert np.isnan(convert([np.nan], "degC", "K")).all()
+
+
+def test_a_coulomb_for_a_degree_is_told() -> None:
+    with pytest.raises(InputError, match=r"'C' \(the coulomb; for temperatures say 'degC'\) cannot be"):
+        convert(500.0, "C", "K")
+    with pytest.raises(InputError, match=r"'C' cannot be converted to 's'"):
+        convert(500.0, "C", "s")

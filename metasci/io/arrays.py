@@ -13,7 +13,7 @@ from metasci.errors import InputError
 from metasci.io.cards import Card
 from metasci.io.checks import Faults, check_limits
 from metasci.io.tables import target_units
-from metasci.units import convert, same_dimension
+from metasci.units import convert, same_dimension, unfit
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -145,9 +145,7 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
             raise InputError(f"{where}: '{name}' of task '{task}' has an infinite value.")
         stated = variable.attrs.get("units", "1")
         if not same_dimension(stated, units[name]):
-            raise InputError(
-                f"{where}: '{name}' cannot be in '{stated}'; it is to be in '{units[name]}' or alike."
-            )
+            raise InputError(f"{where}: {unfit(repr(name), stated, units[name])}.")
     there = present(dataset, card)
     for name in card.inputs:
         lacking = np.argwhere(there & np.isnan(dataset[name].values))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from metasci.errors import InputError
-from metasci.units import same_dimension, unit
+from metasci.units import same_dimension, unfit, unit
 
 if TYPE_CHECKING:
     from metasci.io.cards import Card
@@ -315,4 +315,4 @@ def _check(name: str, stated: str, default: str, at: str, wanted: Wanted) -> Non
     except InputError as error:
         raise InputError(f"{at}: {error}") from None
     if not fits and not (wanted.dose is None and name in ("AMT", "RATE")):
-        raise InputError(f"{at}: {name} cannot be in '{stated}'; it is to be in '{default}' or alike.")
+        raise InputError(f"{at}: {unfit(name, stated, default)}.")

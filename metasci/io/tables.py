@@ -24,7 +24,7 @@ from metasci.errors import InputError
 from metasci.io.cards import UNKNOWN, Card, Column
 from metasci.io.checks import Faults, check_amounts, check_limits, check_rows, check_tasks, first_of_copies
 from metasci.io.text import bytes_of, table_of
-from metasci.units import convert, same_dimension, unit
+from metasci.units import convert, same_dimension, unfit, unit
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -251,9 +251,7 @@ def _check_unit(column: Column, stated: str, where: str) -> None:
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     if not same_dimension(stated, column.unit):
-        raise InputError(
-            f"{where}: {column.name} cannot be in '{stated}'; it is to be in '{column.unit}' or alike."
-        )
+        raise InputError(f"{where}: {unfit(column.name, stated, column.unit)}.")
 
 
 def _spelling(column: Column) -> str:
