@@ -92,7 +92,8 @@ class Calibration:
         width = max(len(name) for name in self.prior.model.parameters.names) + 2
         for task, rows in self.table(level).groupby("task", sort=False):
             count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
-            label = f"{task} (simulated)" if self.tasks.card.simulated else str(task)
+            owned_up = "simulated" in str(task).lower() or not self.tasks.card.simulated
+            label = str(task) if owned_up else f"{task} (simulated)"
             lines.append(f"{label}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
             lines.append(
                 f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage"

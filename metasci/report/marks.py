@@ -31,7 +31,8 @@ def titled(text: str, simulated: bool, width: int = 60) -> str:
     """A title that owns up to simulated data, in as many lines as it needs, broken between the parts of a name."""
     parts = text.split(" / ")
     joined = " / ".join(part.replace(" ", "\u00a0") if len(part) < width else part for part in parts)
-    return textwrap.fill(f"{joined} (simulated)" if simulated else joined, width).replace("\u00a0", " ")
+    told = simulated and "simulated" not in text.lower()
+    return textwrap.fill(f"{joined} (simulated)" if told else joined, width).replace("\u00a0", " ")
 
 
 def draw_band(
