@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Draws", "posterior_draws"]
 
-_PROPOSED = 4  # for each draw that is kept
-_WIDER = 1.2  # than the Laplace posterior, so that its tails are not missed
+_PROPOSED = 8  # for each draw that is kept
+_WIDER = 1.2  # than the Laplace posterior, and with Student's tails, so that long ones are not missed
+_FREEDOM = 4  # degrees of freedom of these tails
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Draws:
 def posterior_draws(calibration: Calibration, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
     """Draw from prior times likelihood, the Laplace posterior being the proposal.
 
-    Sampling and importance resampling (Rubin 1988): proposals come from the Laplace posterior, somewhat widened, and
-    are kept in proportion to prior times likelihood over their own density. Where the model is nearly linear that
+    Sampling and importance resampling (Rubin 1988): proposals come from the Laplace posterior, somewhat widened and
+    with Student's tails, and are kept in proportion to prior times likelihood over their own density. Where the model is nearly linear that
     changes nothing; where it is not, a probability is that of the posterior and not of its approximation.
 
     Parameters
@@ -71,10 +72,12 @@ def posterior_draws(calibration: Calibration, task: int = 0, draws: int = 2000, 
     count = _PROPOSED * draws
     level = torch.multinomial(after.weight[:, 0], count, replacement=True, generator=generator)
     white = torch.randn(count, adapted.coordinates.shape[1], generator=generator, dtype=torch.float64)
+    squares = torch.randn(count, _FREEDOM, generator=generator, dtype=torch.float64).square()
+    white = white / squares.mean(1, keepdim=True).sqrt()
     root = torch.linalg.cholesky_ex(after.covariance[:, 0]).L
     centre = adapted.coordinates[task] + after.shift[:, 0]
     proposed = centre[level] + torch.einsum("dij,dj->di", root[level], white)
-    own = _log_density(proposed, level, centre, after)
+    own = _log_density(proposed, level, centre, after, _FREEDOM)
     prior = _log_density(proposed, level, adapted.start[task] + before.shift[:, 0], before)
     factor = after.factor[:, 0][level]
     problem = calibration.problem.select(torch.full((count,), task))
@@ -99,9 +102,14 @@ def _of_task(mixture: NoiseMixture, task: int) -> NoiseMixture:
     )
 
 
-def _log_density(at: Tensor, level: Tensor, centre: Tensor, mixture: NoiseMixture) -> Tensor:
-    """Of each draw and its noise level, but for a constant, (draw,)."""
+def _log_density(
+    at: Tensor, level: Tensor, centre: Tensor, mixture: NoiseMixture, freedom: float = torch.inf
+) -> Tensor:
+    """Of each draw and its noise level, but for a constant, (draw,): Gaussian, or Student's t where it has a freedom."""
     root = torch.linalg.cholesky_ex(mixture.covariance[:, 0]).L
     off = torch.linalg.solve_triangular(root[level], (at - centre[level])[..., None], upper=False)[..., 0]
-    size = root.diagonal(dim1=1, dim2=2).log().sum(1)
-    return mixture.weight[:, 0].log()[level] - 0.5 * off.square().sum(1) - size[level]
+    size, square = root.diagonal(dim1=1, dim2=2).log().sum(1), off.square().sum(1)
+    shape = 0.5 * square
+    if freedom < torch.inf:
+        shape = 0.5 * (freedom + at.shape[1]) * torch.log1p(square / freedom)
+    return mixture.weight[:, 0].log()[level] - shape - size[level]
