@@ -75,7 +75,7 @@ def posterior_draws(calibration: Calibration, task: int = 0, draws: int = 2000, 
     while effective < min(_ENOUGH, draws) and len(rounds) < _ROUNDS:
         rounds.append(_proposals(calibration, task, _PROPOSED * draws, generator))
         log_weight = torch.cat([found[2] for found in rounds])
-        effective = float(1.0 / torch.softmax(log_weight, 0).square().sum())
+        effective = float((1.0 / torch.softmax(log_weight, 0).square().sum()).nan_to_num(0.0))
     # systematic resampling: evenly spaced places on the cumulative weight
     places = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
     kept = torch.searchsorted(torch.softmax(log_weight, 0).cumsum(0), places).clamp(max=len(log_weight) - 1)
