@@ -1,4 +1,4 @@
-"""Do posteriors hold the truth as often as they say? ``python benchmarks/simulation_based_calibration.py [prior ...]``.
+"""Do posteriors hold the truth as often as they say? ``python benchmarks/simulation_based_calibration.py``.
 
 Everything is simulated from priors. First one task's posterior under the learned prior, by Laplace's approximation
 and by draws weighted to prior times likelihood: every task's conditions, again and again. Then NUTS on the
@@ -10,7 +10,7 @@ where the posterior is made narrower on purpose, by two fifths.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +38,7 @@ NUTS = {  # simulations of each
 LONG = 50  # doses; with histories of hundreds a simulation takes minutes, so the shorter half is taken
 # where tests stop: beyond, cracks of the wide prior are a thousand times as long
 PLAUSIBLE = {"alloy_fatigue": 2.0}
-SIMULATIONS, AT_ONCE = 6000, 40  # of one task; tasks whose conditions are taken
+AT_ONCE = 40  # tasks whose conditions are taken
 
 
 def line(
@@ -62,11 +62,11 @@ def timed(made: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
     return made(), time.perf_counter() - began
 
 
-def one_task(name: str, prior: Prior, batch: Batch) -> None:
+def one_task(name: str, prior: Prior, batch: Batch, simulations: int) -> None:
     """Laplace and weighted draws; tasks whose conditions are taken lie evenly in the data set."""
     chosen = torch.linspace(0, len(batch) - 1, min(AT_ONCE, len(batch))).long()
     batch = batch.select(chosen)
-    repeats = SIMULATIONS // len(batch)
+    repeats = simulations // len(batch)
     ranks, took = timed(lambda: laplace_ranks(prior, batch, repeats=repeats))
     narrow = laplace_ranks(prior, batch, repeats=repeats, narrowed=0.6)
     line(name, "Laplace", ranks, narrow, 20, took)
@@ -74,7 +74,7 @@ def one_task(name: str, prior: Prior, batch: Batch) -> None:
     line(name, "weighted", ranks, None, 20, took)
 
 
-def three_tasks(name: str, prior: Prior, batch: Batch) -> None:
+def three_tasks(name: str, prior: Prior, batch: Batch, seed: int) -> None:
     """NUTS, from the three tasks with the most measurements."""
     histories = list(prior.model.event_names)
     if histories and batch.inputs[histories[0]].shape[-1] > LONG:
@@ -104,12 +104,14 @@ def three_tasks(name: str, prior: Prior, batch: Batch) -> None:
 
     began = time.perf_counter()
     built = hierarchical(prior.model, batch)
-    found = nuts_ranks(built, simulations=NUTS[name], narrowed=(1.0, 0.6), start=start, plausible=plausible)
+    found = nuts_ranks(
+        built, simulations=NUTS[name], narrowed=(1.0, 0.6), start=start, plausible=plausible, seed=seed
+    )
     took = time.perf_counter() - began
     line(name, "NUTS", *(np.asarray(found.sel(narrowed=factor)) for factor in (1.0, 0.6)), 10, took)
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], simulations: int, seed: int) -> None:
     """Print a row for each prior and method."""
     torch.set_num_threads(1)
     print(
@@ -122,10 +124,14 @@ def main(names: list[str]) -> None:
         prior = replace(prior, method=replace(prior.method, task_noise=False))
         batch = prior.batch(catalogue.dataset(name, model=prior.model))
         if name != "propofol":  # doses by the thousand
-            one_task(name, prior, batch)
+            one_task(name, prior, batch, simulations)
         if name in NUTS:
-            three_tasks(name, prior, batch)
+            three_tasks(name, prior, batch, seed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(NUTS))
+    asked = argparse.ArgumentParser()
+    asked.add_argument("names", nargs="*", default=list(NUTS))
+    asked.add_argument("--simulations", type=int, default=6000, help="of one task")
+    asked.add_argument("--seed", type=int, default=0, help="of NUTS and what it is asked about")
+    main(**vars(asked.parse_args()))
