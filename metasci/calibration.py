@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metasci.conditions import asked_for, batch_at, followed
 from metasci.constraints.verdicts import greatest, rounding, verdicts
 from metasci.errors import check_level
+from metasci.io.cards import owning_up
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 from metasci.meta.training import write_atomically
@@ -92,8 +93,7 @@ class Calibration:
         width = max(len(name) for name in self.prior.model.parameters.names) + 2
         for task, rows in self.table(level).groupby("task", sort=False):
             count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
-            owned_up = "simulated" in str(task).lower() or not self.tasks.card.simulated
-            label = str(task) if owned_up else f"{task} (simulated)"
+            label = owning_up(str(task), self.tasks.card.simulated)
             lines.append(f"{label}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
             lines.append(
                 f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage"

@@ -17,11 +17,22 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["ROLES", "UNKNOWN", "Card", "Column"]
+__all__ = ["ROLES", "UNKNOWN", "Card", "Column", "owning_up"]
 
 ROLES = ("task", "input", "output", "covariate", "history", "event", "note")
 UNKNOWN = "unknown"
 """The category of what was not told."""
+
+
+def owning_up(name: str, simulated: bool) -> str:
+    """A name that says that its data are simulated, once.
+
+    Examples
+    --------
+    >>> owning_up("steel A", True), owning_up("simulated steel", True), owning_up("steel A", False)
+    ('steel A (simulated)', 'simulated steel', 'steel A')
+    """
+    return f"{name} (simulated)" if simulated and "simulated" not in name.lower() else name
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from metasci.io.cards import owning_up
 from metasci.report.style import GREY, INK
 
 __all__ = [
@@ -31,8 +32,7 @@ def titled(text: str, simulated: bool, width: int = 60) -> str:
     """A title that owns up to simulated data, in as many lines as it needs, broken between the parts of a name."""
     parts = text.split(" / ")
     joined = " / ".join(part.replace(" ", "\u00a0") if len(part) < width else part for part in parts)
-    told = simulated and "simulated" not in text.lower()
-    return textwrap.fill(f"{joined} (simulated)" if told else joined, width).replace("\u00a0", " ")
+    return textwrap.fill(owning_up(joined, simulated), width).replace("\u00a0", " ")
 
 
 def draw_band(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metasci.conditions import followed
+from metasci.io.cards import owning_up
 from metasci.report.curves import (
     Axis,
     axis_of,
@@ -52,7 +53,7 @@ def title_of(calibration: Calibration) -> tuple[str, str]:
     what = model.output.label or words(model.output.name)
     who = name_of(calibration) if len(batch) == 1 else f"{len(batch)} tasks"
     count = int(batch.mask.sum())
-    title = f"{what[:1].upper()}{what[1:]}: {who}" + (" (simulated)" if is_simulated(calibration) else "")
+    title = owning_up(f"{what[:1].upper()}{what[1:]}: {who}", is_simulated(calibration))
     measured = f"{count} measurement{'s' * (count != 1)}"
     return (
         title,
