@@ -24,8 +24,8 @@ import zarr
 from numpy.typing import NDArray
 
 import metasci as ms
-from metasci.many import open_store
-from metasci.prior import Prior
+from metasci.priors.many import open_store
+from metasci.learned.equation import Prior
 
 PIECE = 20_000
 

@@ -8,7 +8,7 @@ import torch
 
 from metasci import catalogue
 from metasci.model import find
-from metasci.prior import Prior
+from metasci.learned.equation import Prior
 from metasci.studies.ship import Recipe
 
 _FIGURES = ("rmse", "mae", "mdape", "coverage90", "nlpd")

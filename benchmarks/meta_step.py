@@ -24,7 +24,7 @@ from torch.func import functional_call
 
 import metasci as ms
 from metasci.meta import meta_gradient, named
-from metasci.meta.compiled import compile_meta_gradient
+from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.studies import sinusoids
 
 RATE = 0.002
@@ -150,7 +150,7 @@ def avrami(time, temperature, *, rate, activation_energy, exponent, incubation):
 def equation_contestants(steps: int, compiled: bool) -> dict[str, Step]:
     """30 simulated tasks of 50 measurements, half of them support."""
     from metasci.meta import Covariates, Problem
-    from metasci.tasks import Batch
+    from metasci.data.tasks import Batch
 
     generator = torch.Generator().manual_seed(0)
     tasks, count = 30, 50

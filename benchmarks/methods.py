@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from metasci import catalogue
-from metasci.evaluation import Protocol, evaluate, with_enough_rows
+from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
 from metasci.meta import (
     ANIL,
     FOMAML,
@@ -36,7 +36,7 @@ from metasci.meta import (
     Reptile,
 )
 from metasci.model import find
-from metasci.prior import meta_calibrate
+from metasci.learned.equation import meta_calibrate
 from metasci.studies.ship import RECIPES, Recipe
 
 OUT = Path(__file__).with_name("methods.json")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import metasci as ms
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 
 def two_samples(tasks: TaskSet, count: int) -> TaskSet:

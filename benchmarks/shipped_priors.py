@@ -22,12 +22,12 @@ import torch
 from card_text import card_text
 
 from metasci import catalogue
-from metasci.evaluation import Protocol, evaluate, with_enough_rows
+from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
 from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
 from metasci.model import find
-from metasci.prior import meta_calibrate
+from metasci.learned.equation import meta_calibrate
 from metasci.studies.ship import RECIPES, Recipe
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "shipped_priors.json"

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from metasci import catalogue
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.bayes import (
     hierarchical,
     importance_ranks,
@@ -29,7 +29,7 @@ from metasci.bayes import (
     nuts_ranks,
     uniformity,
 )
-from metasci.prior import Prior, load
+from metasci.learned.equation import Prior, load
 
 NUTS = {  # simulations of each
     "theophylline": 200, "phenobarbital": 200, "alloy_fatigue": 200, "steel_tempering": 200, "remifentanil": 120,

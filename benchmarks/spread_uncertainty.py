@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 
 from metasci import catalogue
-from metasci.evaluation import Protocol, evaluate
-from metasci.prior import load
+from metasci.evaluation.evaluate import Protocol, evaluate
+from metasci.learned.equation import load
 
 SHOTS = {"theophylline": 3, "phenobarbital": 2, "steel_tempering": 3, "alloy_fatigue": 3}
 

@@ -24,7 +24,7 @@ _WHERE = {
     "FineTuning": "metasci.meta.gradient",
     "FromScratch": "metasci.meta.gradient",
     "Pooled": "metasci.meta.gradient",
-    "GaussianPrior": "metasci.meta.gaussian",
+    "GaussianPrior": "metasci.meta.laplace.gaussian",
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
     "EarlyLogNormal": "metasci.noise",
@@ -42,14 +42,14 @@ _WHERE = {
     "Parameter": "metasci.parameters",
     "ParameterSpace": "metasci.parameters",
     "InputError": "metasci.errors",
-    "Card": "metasci.io.cards",
-    "Regimen": "metasci.io.regimen",
-    "TaskSet": "metasci.tasks",
-    "Calibration": "metasci.calibration",
-    "Prior": "metasci.prior",
-    "load": "metasci.prior",
-    "meta_calibrate": "metasci.prior",
-    "evaluate": "metasci.evaluation",
+    "Card": "metasci.data.cards",
+    "Regimen": "metasci.data.regimen",
+    "TaskSet": "metasci.data.tasks",
+    "Calibration": "metasci.fits.equation",
+    "Prior": "metasci.learned.equation",
+    "load": "metasci.learned.equation",
+    "meta_calibrate": "metasci.learned.equation",
+    "evaluate": "metasci.evaluation.evaluate",
     "dataset": "metasci.catalogue",
     "Target": "metasci.dosing",
     "recommend": "metasci.dosing",
@@ -77,15 +77,15 @@ if TYPE_CHECKING:
         patients,
         report,
     )
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
     from metasci.catalogue import dataset
     from metasci.constraints import Bounded, Monotone, NonNegative
     from metasci.dosing import Target, recommend
     from metasci.errors import InputError
-    from metasci.evaluation import evaluate
-    from metasci.io.cards import Card
-    from metasci.io.regimen import Regimen
-    from metasci.meta.gaussian import GaussianPrior
+    from metasci.evaluation.evaluate import evaluate
+    from metasci.data.cards import Card
+    from metasci.data.regimen import Regimen
+    from metasci.meta.laplace.gaussian import GaussianPrior
     from metasci.meta.gradient import (
         ANIL,
         FOMAML,
@@ -102,8 +102,8 @@ if TYPE_CHECKING:
     from metasci.model import History, Input, Model, Output, equation
     from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Proportional, Several
     from metasci.parameters import Parameter, ParameterSpace
-    from metasci.prior import Prior, load, meta_calibrate
-    from metasci.tasks import TaskSet
+    from metasci.learned.equation import Prior, load, meta_calibrate
+    from metasci.data.tasks import TaskSet
     from metasci.units import unit
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 
 if TYPE_CHECKING:
     from metasci.model import Model
-    from metasci.tasks import TaskSet
+    from metasci.data.tasks import TaskSet
 
 __all__ = ["card", "dataset", "names", "shipped"]
 
@@ -87,8 +87,8 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     >>> dataset("theophylline")
     TaskSet('theophylline': 12 tasks, 132 measurements)
     """
-    from metasci.io.events import headers_of, tells_events
-    from metasci.tasks import TaskSet
+    from metasci.data.events.read import headers_of, tells_events
+    from metasci.data.tasks import TaskSet
 
     path = Path(name_or_path)
     if str(name_or_path) not in names("datasets") and path.is_file():

@@ -15,10 +15,10 @@ import typer
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
-    from metasci.meta.training import Method
-    from metasci.prior import Prior
-    from metasci.structure_prior import StructurePrior
-    from metasci.tasks import TaskSet
+    from metasci.meta.compositions.training import Method
+    from metasci.learned.equation import Prior
+    from metasci.learned.families import StructurePrior
+    from metasci.data.tasks import TaskSet
 
 __all__ = ["app", "main"]
 
@@ -133,7 +133,7 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
-    from metasci.prior import load
+    from metasci.learned.equation import load
 
     _check_folder(out)
     fit = load(prior).calibrate(file)
@@ -179,10 +179,10 @@ def train(
 ) -> None:
     """Learn a prior from many tasks; under torchrun, with several processes."""
     from metasci import catalogue
-    from metasci.evaluation import Protocol, with_enough_rows
-    from metasci.meta.distributed import joined
+    from metasci.evaluation.evaluate import Protocol, with_enough_rows
+    from metasci.meta.compositions.distributed import joined
     from metasci.model import find
-    from metasci.prior import meta_calibrate
+    from metasci.learned.equation import meta_calibrate
 
     _check_folder(out)
     if task_noise and method is not MethodName.gaussian:
@@ -246,7 +246,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """k-shot figures on held-out tasks, beside baselines."""
-    from metasci import evaluation
+    from metasci.evaluation import evaluate as evaluation
 
     counts = _shots(shots)
     recipe, tasks, trained = _recipe_and_tasks(prior, data, method)
@@ -290,7 +290,7 @@ def compare(
     """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
     from metasci.bayes.comparison import compare as run
     from metasci.bayes.comparison import summary
-    from metasci.prior import Prior, load
+    from metasci.learned.equation import Prior, load
 
     _check_folder(out)
     recipe = load(prior)
@@ -396,7 +396,7 @@ def _structures(
     from metasci.materials.properties import PROPERTIES, property_of_card
     from metasci.meta.group_process import GroupProcess
     from metasci.noise import Additive, LogNormal
-    from metasci.structure_prior import StructurePrior
+    from metasci.learned.families import StructurePrior
 
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
     model = PROPERTIES.get(name)
@@ -426,9 +426,9 @@ def _recipe_and_tasks(
 ) -> tuple[Prior | StructurePrior, TaskSet, bool]:
     """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
     from metasci import catalogue
-    from metasci.evaluation import Protocol, with_enough_rows
+    from metasci.evaluation.evaluate import Protocol, with_enough_rows
     from metasci.model import registered
-    from metasci.prior import load, meta_calibrate
+    from metasci.learned.equation import load, meta_calibrate
 
     if name.startswith("materials."):
         recipe, tasks = _structures(name, data)

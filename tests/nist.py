@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import metasci as ms
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.meta.problem import Problem
 
 PROBLEMS: dict[str, dict[str, Any]] = json.loads(

@@ -21,7 +21,7 @@ from scipy import stats
 from scipy.integrate import solve_ivp
 
 import metasci as ms
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.patients.nonlinear import michaelis_menten_oral
 from metasci.patients.regimen import doses
 

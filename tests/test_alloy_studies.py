@@ -10,8 +10,8 @@ import torch
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, held_out
-from metasci.io.cards import Card, Column
+from metasci.evaluation.evaluate import Protocol, held_out
+from metasci.data.cards import Card, Column
 from metasci.kinetics import crack_growth, tempering_rockwell, yield_strength
 from metasci.meta import GaussianPrior
 from metasci.studies import alloy_fatigue, avrami, high_entropy_alloys, softening_laws, steel_tempering

@@ -15,7 +15,7 @@ from pytensor.compile.mode import Mode  # noqa: E402
 from scipy import stats  # noqa: E402
 
 import metasci as ms  # noqa: E402
-from metasci.batch import Batch  # noqa: E402
+from metasci.data.batch import Batch  # noqa: E402
 from metasci.bayes import (  # noqa: E402
     Posterior,
     curve,

@@ -11,11 +11,11 @@ import torch
 import metasci as ms
 from metasci.meta import GaussianPrior
 from metasci.meta.covariates import Covariates
-from metasci.meta.gauss_newton import full_curvature, normal_equations
+from metasci.meta.laplace.gauss_newton import full_curvature, normal_equations
 from metasci.meta.problem import Problem
 from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Several
 from metasci.patients.nonlinear import indirect_response, michaelis_menten
-from metasci.tasks import Batch
+from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

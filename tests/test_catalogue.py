@@ -15,7 +15,7 @@ import pytest
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 
 CSV = b"time [h],y\n0,1\n1,2\n"
 SUM = hashlib.sha256(CSV).hexdigest()

@@ -15,14 +15,14 @@ from scipy import stats
 pytest.importorskip("pymc")
 
 import metasci as ms
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.bayes import comparison, joint
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.sampling import Posterior
 from metasci.bayes.scores import LEVELS, HeldOut, ensemble_crps
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
-from metasci.meta.gaussian import GaussianPrior
+from metasci.meta.laplace.gaussian import GaussianPrior
 
 MEAN, SD, CORRELATION, NOISE = np.array([0.5, -0.3]), np.array([0.8, 0.5]), 0.4, 0.3
 COVARIANCE = np.outer(SD, SD) * np.array([[1.0, CORRELATION], [CORRELATION, 1.0]])
@@ -278,7 +278,7 @@ def test_the_report_and_the_file_hold_it_all(compared, tmp_path) -> None:
 
 def test_few_tasks_widen_the_prior_as_students_t_does() -> None:
     """A new task falls inside as often as said, over many populations that were learned from eight tasks."""
-    from metasci.meta.gauss_newton import Estimate
+    from metasci.meta.laplace.gauss_newton import Estimate
 
     random = torch.Generator().manual_seed(0)
     tasks, repeats, size = 8, 2000, 2

@@ -17,7 +17,7 @@ from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power, factors
 from metasci.patients.regimen import Doses
-from metasci.tasks import Batch
+from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 NEVER = float("inf")

@@ -32,7 +32,7 @@ from metasci.constraints import (
 from metasci.constraints.collocation import with_measured
 from metasci.constraints.derivatives import derivatives
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.meta import (
     MAML,
     Composition,
@@ -52,13 +52,13 @@ from metasci.meta import (
     query_loss,
 )
 from metasci.meta.covariates import Covariates
-from metasci.meta.gauss_newton import full_curvature, map_estimate, normal_equations
+from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate, normal_equations
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.problem import Problem
-from metasci.meta.training import learn
+from metasci.meta.compositions.training import learn
 from metasci.report.html import calibration_report
-from metasci.report.warnings import warnings_of
-from metasci.tasks import Batch, TaskSet
+from metasci.fits.warnings import warnings_of
+from metasci.data.tasks import Batch, TaskSet
 
 FLOAT = torch.float64
 INFINITY = float("inf")

@@ -48,7 +48,7 @@ from metasci.meta import (
     query_loss,
 )
 from metasci.meta.episodes import sample_support
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 FLOAT = torch.float64
 

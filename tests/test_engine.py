@@ -26,10 +26,10 @@ from metasci.meta import (
     unroll,
 )
 from metasci.meta.episodes import sample_support
-from metasci.meta.gauss_newton import map_estimate
+from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.implied import implied_precision
-from metasci.meta.pooled import pooled_estimate
-from metasci.tasks import Batch
+from metasci.meta.laplace.pooled import pooled_estimate
+from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

@@ -16,11 +16,11 @@ from scipy import stats
 import metasci as ms
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, Score, evaluate, held_out, split_tasks, with_enough_rows
+from metasci.evaluation.evaluate import Protocol, Score, evaluate, held_out, split_tasks, with_enough_rows
 from metasci.meta import GaussianPrior
 from metasci.model import find
-from metasci.prior import Prior, load, meta_calibrate
-from metasci.tasks import TaskSet
+from metasci.learned.equation import Prior, load, meta_calibrate
+from metasci.data.tasks import TaskSet
 
 FIGURES = ("rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction",
            "mdpe_of_prediction", "coverage90", "nlpd", "seconds_per_task")  # fmt: skip

@@ -11,8 +11,8 @@ import torch
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.io.events import looks_like_events, read_events
-from metasci.io.regimen import Regimen
+from metasci.data.events.read import looks_like_events, read_events
+from metasci.data.regimen import Regimen
 from metasci.patients import Occasion, Power, Structure, compartment_model, one_compartment_bolus, quinidine
 from metasci.patients import one_compartment as iv
 

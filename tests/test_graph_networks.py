@@ -10,7 +10,7 @@ import torch
 
 from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_gradient, meta_train, named
-from metasci.meta.linear_head import head_start, linear_head_episode, posterior
+from metasci.meta.networks.linear_head import head_start, linear_head_episode, posterior
 
 pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
 pytest.importorskip("ase", reason="needs the extra metasci[materials]: ase")

@@ -15,9 +15,9 @@ from scipy.optimize import brentq, minimize_scalar
 
 import metasci as ms
 from metasci import kinetics
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.kinetics.arrhenius import GAS_CONSTANT
 from metasci.kinetics.clocks import Arrhenius, Clock, Soluble, Undercooled
 from metasci.kinetics.histories import equivalent_time

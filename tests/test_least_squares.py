@@ -8,8 +8,8 @@ import torch
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.meta.gauss_newton import map_estimate
-from metasci.meta.least_squares import least_squares
+from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.meta.laplace.least_squares import least_squares
 
 FLOAT = torch.float64
 

@@ -34,11 +34,11 @@ from metasci.meta import (
     named,
     query_loss,
 )
-from metasci.meta.compiled import compile_meta_gradient
-from metasci.meta.implicit import conjugate_gradients, neumann_series
-from metasci.meta.inner import unroll
-from metasci.meta.outer import outer_state, outer_step
-from metasci.tasks import Batch
+from metasci.meta.compositions.compiled import compile_meta_gradient
+from metasci.meta.adaptation.implicit import conjugate_gradients, neumann_series
+from metasci.meta.adaptation.inner import unroll
+from metasci.meta.compositions.outer import outer_state, outer_step
+from metasci.data.tasks import Batch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FLOAT = torch.float64

@@ -42,10 +42,10 @@ from metasci.meta import (
     named,
     squared_error,
 )
-from metasci.meta.gauss_newton import map_estimate
-from metasci.meta.implicit import neumann_series
+from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.meta.adaptation.implicit import neumann_series
 from metasci.meta.implied import implied_precision, precision_of_jacobian
-from metasci.tasks import Batch
+from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

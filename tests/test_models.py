@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.constraints import Bounded, Monotone, NonNegative
 from metasci.kinetics import avrami, crack_growth, tempering, tempering_rockwell
 from metasci.kinetics.tempering import REFERENCE_TEMPERATURE

@@ -11,9 +11,9 @@ import torch
 
 from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_gradient, meta_train, named
-from metasci.meta.codes import Coded, with_code
-from metasci.meta.linear_head import posterior
-from metasci.meta.process_head import covariance, process_posterior
+from metasci.meta.networks.codes import Coded, with_code
+from metasci.meta.networks.linear_head import posterior
+from metasci.meta.networks.process_head import covariance, process_posterior
 
 FLOAT = torch.float64
 WAYS = ("CAVIA, code of 8", "Gaussian-process head")
@@ -158,7 +158,7 @@ def learned():  # type: ignore[no-untyped-def]
 
 
 def shares(prior, tasks, shots: int, seeds: int = 3):  # type: ignore[no-untyped-def]
-    from metasci.evaluation import split_tasks
+    from metasci.evaluation.evaluate import split_tasks
     from metasci.studies.graph_networks import PROTOCOL
 
     batch = prior.batch(tasks)
@@ -233,7 +233,7 @@ def test_networks_of_a_way_are_one_row_of_the_table() -> None:
 
 
 def test_what_a_network_is_told_beside_the_graph() -> None:
-    from metasci.structure_members import members_of, scales_of
+    from metasci.priors.members import members_of, scales_of
     from metasci.studies.graph_networks import CASES
 
     case, tasks = CASES["boiling-points"], organic()[1]

@@ -22,8 +22,8 @@ from metasci.meta import (
     meta_train,
     named,
 )
-from metasci.meta.normalisation import running_statistics
-from metasci.meta.prototypes import class_scores, prototypes, prototypical_episode
+from metasci.meta.networks.normalisation import running_statistics
+from metasci.meta.networks.prototypes import class_scores, prototypes, prototypical_episode
 from metasci.studies import sinusoids
 from metasci.studies.quadratics import noisy_quadratics
 

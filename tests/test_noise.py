@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
 from metasci.model import Input, Model, Output

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 
 import metasci as ms
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.errors import InputError
 from metasci.report import (
     calibration_figure,

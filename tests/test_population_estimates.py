@@ -12,10 +12,10 @@ import torch
 
 import metasci as ms
 from metasci.meta import Covariates, GaussianPrior, Problem, learn
-from metasci.meta.refinement import marginal_cost, packed
+from metasci.meta.laplace.refinement import marginal_cost, packed
 from metasci.noise import Additive
 from metasci.patients.compartments import Structure, compartment_model
-from metasci.tasks import Batch
+from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

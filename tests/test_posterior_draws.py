@@ -8,7 +8,7 @@ import torch
 
 import metasci as ms
 from metasci.diagnostics.simulated import simulated_tasks
-from metasci.posterior import posterior_draws
+from metasci.fits.posterior import posterior_draws
 
 
 @ms.equation(

@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 import metasci as ms
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.math import exp
 from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD
 from metasci.model import Model, find
 from metasci.noise import Combined, LogNormal, Proportional
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.prior import Prior, load, meta_calibrate
-from metasci.tasks import TaskSet
+from metasci.learned.equation import Prior, load, meta_calibrate
+from metasci.data.tasks import TaskSet
 
 ORAL = find("patients.one_compartment_oral")
 CRACK = find("kinetics.crack_growth")

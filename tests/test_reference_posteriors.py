@@ -13,7 +13,7 @@ from scipy import stats
 pytest.importorskip("pymc")
 
 import metasci as ms
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.bayes import hierarchical, initial_point, sample
 from metasci.bayes.baselines import complete_pooling, no_pooling
 from metasci.bayes.simulation_based import laplace_ranks, uniformity

@@ -16,10 +16,10 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 import metasci as ms
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.meta.adapted import NoiseMixture
 from metasci.model import find
 from metasci.report import (
@@ -38,7 +38,7 @@ from metasci.report import (
     warnings_of,
 )
 from metasci.report.html import paragraph, table
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 VOID = {"meta", "img", "br", "hr", "link"}
 

@@ -12,11 +12,11 @@ import pytest
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.io.cards import Card, Column
-from metasci.io.tables import read_table
+from metasci.data.cards import Card, Column
+from metasci.data.tables import read_table
 from metasci.model import History, Input, Model, Output
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 STEEL = catalogue.card("steel_tempering")
 PATIENT = catalogue.card("phenobarbital")

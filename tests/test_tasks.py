@@ -17,10 +17,10 @@ from hypothesis.extra import numpy as hnp
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.io.cards import Card, Column
+from metasci.data.cards import Card, Column
 from metasci.model import History, Input, Model, Output
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.tasks import Batch, TaskSet
+from metasci.data.tasks import Batch, TaskSet
 
 CARD = Card(
     "made",

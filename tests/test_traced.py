@@ -14,7 +14,7 @@ pytest.importorskip("pymc")
 from pytensor.compile.mode import Mode
 
 import metasci as ms
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.bayes import hierarchical, initial_point
 from metasci.bayes.recording import with_slope
 from metasci.bayes.sampling import Posterior, derive

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from metasci.meta.gauss_newton import map_estimate, normal_equations
-from metasci.meta.gaussian import pooled_fit
+from metasci.meta.laplace.gauss_newton import map_estimate, normal_equations
+from metasci.meta.laplace.gaussian import pooled_fit
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
-    from metasci.batch import Batch
+    from metasci.data.batch import Batch
     from metasci.model import Model
 
 __all__ = ["Pooling", "complete_pooling", "no_pooling"]

@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.bayes.forecast import Forecast
 from metasci.bayes.forecast import predictive as forecast_of
 from metasci.bayes.implied import implied_prior
@@ -26,13 +26,13 @@ from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.bayes.shrinkage import contraction, of_prior, of_steps
 from metasci.bayes.verdict import verdict
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, held_out, split_tasks, with_enough_rows
-from metasci.meta.gauss_newton import normal_equations
+from metasci.evaluation.evaluate import Protocol, held_out, split_tasks, with_enough_rows
+from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.problem import Problem
-from metasci.predictive import predictive as learned_predictive
-from metasci.prior import Prior
-from metasci.tasks import TaskSet
+from metasci.fits.predictive import predictive as learned_predictive
+from metasci.learned.equation import Prior
+from metasci.data.tasks import TaskSet
 
 __all__ = ["FORECASTERS", "compare", "summary"]
 

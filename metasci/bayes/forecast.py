@@ -16,7 +16,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     from metasci.bayes.sampling import Posterior
     from metasci.model import Model
-    from metasci.tasks import Batch
+    from metasci.data.tasks import Batch
 
 __all__ = ["Forecast", "curve", "predictive"]
 

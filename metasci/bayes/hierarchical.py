@@ -19,7 +19,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     from metasci.meta.covariates import Design
     from metasci.model import Model
-    from metasci.tasks import Batch
+    from metasci.data.tasks import Batch
 
 __all__ = ["Rows", "flatten", "hierarchical", "initial_point"]
 

@@ -17,14 +17,14 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.gauss_newton import normal_equations
-from metasci.meta.gaussian import GaussianPrior
+from metasci.meta.laplace.gauss_newton import normal_equations
+from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.implied import precision_of_jacobian, step_eigenvalues
 
 if TYPE_CHECKING:
-    from metasci.batch import Batch
-    from metasci.prior import Prior
+    from metasci.data.batch import Batch
+    from metasci.learned.equation import Prior
 
 __all__ = ["empirical_prior", "implied_prior", "simulated_like"]
 

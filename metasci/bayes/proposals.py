@@ -15,8 +15,8 @@ from torch import Tensor
 
 from metasci.bayes.traced import TracedModel, blocks_of, coordinates_of, noise_of
 from metasci.errors import InputError
-from metasci.meta.evidence import Population, log_marginal
-from metasci.meta.gauss_newton import map_estimate
+from metasci.meta.laplace.evidence import Population, log_marginal
+from metasci.meta.laplace.gauss_newton import map_estimate
 
 __all__ = ["Proposal", "gaussian_draws", "laplace", "log_densities"]
 

@@ -25,7 +25,7 @@ from metasci.bayes.variational import advi, fullrank_advi, pathfinder
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
-    from metasci.batch import Batch
+    from metasci.data.batch import Batch
     from metasci.meta.covariates import Design
     from metasci.model import Model
 

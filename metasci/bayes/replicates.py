@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from metasci.batch import Batch
+    from metasci.data.batch import Batch
     from metasci.bayes.sampling import Posterior
     from metasci.model import Model
 

@@ -18,16 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metasci.bayes.implied import simulated_like
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.errors import InputError
-from metasci.posterior import posterior_draws
+from metasci.fits.posterior import posterior_draws
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from metasci.batch import Batch
-    from metasci.prior import Prior
+    from metasci.data.batch import Batch
+    from metasci.learned.equation import Prior
 
 __all__ = ["importance_ranks", "laplace_ranks", "nuts_ranks", "uniformity"]
 
@@ -62,7 +62,7 @@ def laplace_ranks(
 def importance_ranks(
     prior: Prior, batch: Batch, *, repeats: int = 50, draws: int = 200, seed: int = 0
 ) -> tuple[Array, Array]:
-    """Ranks of the truth among weighted draws (`metasci.posterior.posterior_draws`) of the same simulated tasks.
+    """Ranks of the truth among weighted draws (`metasci.fits.posterior.posterior_draws`) of the same simulated tasks.
 
     Where these are uniform and `laplace_ranks` are not, the approximation is the cause, and not what it approximates.
 

@@ -23,7 +23,7 @@ from metasci.bayes.sampling import Posterior
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
-    from metasci.batch import Batch
+    from metasci.data.batch import Batch
     from metasci.meta.covariates import Design
     from metasci.model import Model
 

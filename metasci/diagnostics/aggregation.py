@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
-from metasci.evaluation import per_task_least_squares
-from metasci.meta.pooled import pooled_estimate
+from metasci.evaluation.evaluate import per_task_least_squares
+from metasci.meta.laplace.pooled import pooled_estimate
 from metasci.meta.problem import Problem
 from metasci.model import Model
-from metasci.prior import Prior, meta_calibrate
-from metasci.tasks import TaskSet
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.data.tasks import TaskSet
 
 __all__ = ["RandomEffects", "dersimonian_laird", "task_aggregation"]
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREEN, GREY, RED, RULE, styled
-from metasci.report.text import words
+from metasci.words import words
 
 __all__ = ["task_aggregation_figure"]
 

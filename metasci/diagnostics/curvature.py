@@ -20,12 +20,12 @@ from torch import Tensor
 
 from metasci.diagnostics.combinations import named_combination
 from metasci.errors import InputError
-from metasci.meta.composition import Composition, Episode, Exact, query_loss
+from metasci.meta.compositions.composition import Composition, Episode, Exact, query_loss
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
-from metasci.meta.inner import Parameters
-from metasci.prior import Prior
-from metasci.tasks import TaskSet
+from metasci.meta.adaptation.inner import Parameters
+from metasci.learned.equation import Prior
+from metasci.data.tasks import TaskSet
 
 __all__ = ["composition_hessian", "leading_eigenpairs", "meta_hessian"]
 

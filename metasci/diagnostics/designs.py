@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.batch import Batch
+from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.model import Model
 from metasci.units import convert, unit

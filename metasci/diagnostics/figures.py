@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, RED, RULE, plain_log_axis, styled
-from metasci.report.text import label
+from metasci.words import label
 
 __all__ = ["gradient_noise_figure", "inner_loop_figure", "leave_one_task_out_figure"]
 

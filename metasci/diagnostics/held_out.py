@@ -15,13 +15,13 @@ import xarray as xr
 from metasci.diagnostics.risk import risk_inflation
 from metasci.errors import InputError
 from metasci.meta.episodes import sample_support
-from metasci.meta.gauss_newton import map_estimate
+from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
-from metasci.meta.training import Method
+from metasci.meta.compositions.training import Method
 from metasci.model import Model
 from metasci.noise import LogNormal
-from metasci.prior import Prior, meta_calibrate
-from metasci.tasks import Batch, TaskSet
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.data.tasks import Batch, TaskSet
 
 __all__ = ["leave_one_task_out"]
 

@@ -20,11 +20,11 @@ from torch import Tensor
 from metasci.diagnostics.combinations import named_combination
 from metasci.diagnostics.designs import conditions_batch, read_conditions
 from metasci.errors import InputError
-from metasci.meta.gauss_newton import normal_equations
+from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.problem import Problem
 from metasci.model import Model
-from metasci.prior import Prior
-from metasci.tasks import Batch, TaskSet
+from metasci.learned.equation import Prior
+from metasci.data.tasks import Batch, TaskSet
 
 __all__ = ["fisher_information", "identifiability", "unit_scales"]
 

@@ -15,12 +15,12 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.composition import adapt
+from metasci.meta.compositions.composition import adapt
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
-from metasci.meta.inner import Parameters
-from metasci.prior import Prior
-from metasci.tasks import TaskSet
+from metasci.meta.adaptation.inner import Parameters
+from metasci.learned.equation import Prior
+from metasci.data.tasks import TaskSet
 
 __all__ = ["inner_loop_curve", "validation_split", "with_steps"]
 

@@ -17,13 +17,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.batch import Batch
-from metasci.calibration import Calibration
+from metasci.data.batch import Batch
+from metasci.fits.equation import Calibration
 from metasci.diagnostics.designs import conditions_batch, read_conditions
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
-from metasci.report.text import number, pretty_unit, words
+from metasci.words import number, pretty_unit, words
 
 __all__ = ["next_measurement", "sharpened"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.model import Model
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 __all__ = ["simulated_tasks"]
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, PALETTE, RED, RULE, plain_log_axis, styled
-from metasci.report.text import label, number, pretty_unit, words
+from metasci.words import label, number, pretty_unit, words
 
 __all__ = ["identifiability_figure", "meta_hessian_figure", "next_measurement_figure"]
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from metasci.diagnostics.variance import Gradient, gradient_noise
 from metasci.errors import InputError
-from metasci.meta.composition import meta_gradient
+from metasci.meta.compositions.composition import meta_gradient
 from metasci.meta.episodes import sample_support
-from metasci.meta.families import Descent
+from metasci.meta.adaptation.rule_families import Descent
 from metasci.meta.gradient import GradientMethod
-from metasci.prior import Prior
-from metasci.tasks import TaskSet
+from metasci.learned.equation import Prior
+from metasci.data.tasks import TaskSet
 
 __all__ = ["meta_gradient_noise"]
 

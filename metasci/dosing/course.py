@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.errors import InputError
 
 __all__ = ["Course", "concentrations", "doses_left_out", "next_due"]

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError

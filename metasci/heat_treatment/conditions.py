@@ -14,7 +14,7 @@ from metasci.errors import InputError
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
     from metasci.model import Model
 
 __all__ = ["constant_inputs", "curves", "in_output_unit", "one_alloy", "range_of", "values"]

@@ -10,14 +10,14 @@ import torch
 import xarray as xr
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.kinetics.laws import along
 from metasci.meta.problem import Problem
-from metasci.predictive import predictive
+from metasci.fits.predictive import predictive
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
-    from metasci.prior import Prior
+    from metasci.fits.equation import Calibration
+    from metasci.learned.equation import Prior
 
 __all__ = ["along_cycle", "prior_along"]
 

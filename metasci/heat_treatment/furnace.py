@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.errors import InputError
 from metasci.heat_treatment.conditions import (
     constant_inputs,
@@ -25,8 +25,8 @@ from metasci.heat_treatment.conditions import (
     values,
 )
 from metasci.model import Model
-from metasci.posterior import Draws, posterior_draws
-from metasci.report.text import duration, number, pretty_unit, words
+from metasci.fits.posterior import Draws, posterior_draws
+from metasci.words import duration, number, pretty_unit, words
 
 __all__ = ["FurnaceTime", "furnace_time"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.diagnostics.next_point import next_measurement, sharpened
 from metasci.heat_treatment.conditions import one_alloy, range_of, values
 from metasci.model import Model
-from metasci.report.text import duration, number
+from metasci.words import duration, number
 
 __all__ = ["next_test"]
 

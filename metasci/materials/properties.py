@@ -1,6 +1,6 @@
 """Properties of materials: what is measured, on which kind of structure, under which conditions.
 
-How a property follows from structure is not written down as an equation but learned whole (`metasci.structure_prior`);
+How a property follows from structure is not written down as an equation but learned whole (`metasci.learned.families`);
 so these models have no parameters. They say names, units and noise.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.model import Input, Model, Output, register
 from metasci.noise import Additive, LogNormal, Noise
 from metasci.parameters import ParameterSpace
@@ -72,7 +72,7 @@ def property_of_card(name: str, card: Card, noise: Noise) -> Model:
 
     Examples
     --------
-    >>> from metasci.io.cards import Column
+    >>> from metasci.data.cards import Column
     >>> columns = (Column("smiles", "molecule", "input", "1", kind="smiles"),
     ...            Column("T", "temperature", "input", "degC"), Column("y", "solubility", "output", "g/L"))
     >>> model = property_of_card("materials.solubility", Card("mine", columns=columns), LogNormal((0.1,)))

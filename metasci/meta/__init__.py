@@ -1,14 +1,14 @@
 """The meta-learning engine: inner rules, meta-gradients, and what is learned.
 
-Two floors. Below, compositions (`Composition`, named in `metasci.meta.named`) adapt
+Two floors. Below, compositions (`Composition`, named in `metasci.meta.compositions.named`) adapt
 anything that can say where tasks start and what their measurements cost: equations, torch modules, graph
 networks. Above, methods (`MAML`, `GaussianPrior`, …) put scientific models through them, with covariates,
 noise and Laplace posteriors.
 """
 
 from metasci.meta.adapted import Adapted, State
-from metasci.meta.compiled import compile_meta_gradient
-from metasci.meta.composition import (
+from metasci.meta.compositions.compiled import compile_meta_gradient
+from metasci.meta.compositions.composition import (
     Composition,
     Displacement,
     Episode,
@@ -21,8 +21,8 @@ from metasci.meta.composition import (
     query_loss,
 )
 from metasci.meta.covariates import Covariates, Design
-from metasci.meta.families import Curvature, Descent, RuleFamily
-from metasci.meta.gaussian import GaussianPrior
+from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
+from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.gradient import (
     ANIL,
     FOMAML,
@@ -37,15 +37,15 @@ from metasci.meta.gradient import (
     Pooled,
     Reptile,
 )
-from metasci.meta.inner import InnerRule, unroll
-from metasci.meta.lawful import LawfulEpisode, law_weights
-from metasci.meta.networks import Network, NetworkEpisode, cross_entropy, squared_error
-from metasci.meta.outer import Outer, Trained, meta_train
+from metasci.meta.adaptation.inner import InnerRule, unroll
+from metasci.meta.networks.lawful import LawfulEpisode, law_weights
+from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy, squared_error
+from metasci.meta.compositions.outer import Outer, Trained, meta_train
 from metasci.meta.problem import Problem
-from metasci.meta.prototypes import prototypical_episode
-from metasci.meta.recurrent import RecurrentOptimiser
-from metasci.meta.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
-from metasci.meta.training import Method, learn
+from metasci.meta.networks.prototypes import prototypical_episode
+from metasci.meta.adaptation.recurrent import RecurrentOptimiser
+from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
+from metasci.meta.compositions.training import Method, learn
 
 __all__ = [
     "ANIL",

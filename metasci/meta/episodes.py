@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metasci.meta.inner import Parameters
+from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.problem import Problem
 
 __all__ = ["EquationEpisode", "sample_support"]

@@ -1,6 +1,6 @@
 """Methods that adapt an equation by inner steps: MAML and its family over a scientific model.
 
-Each is a composition (`metasci.meta.composition`) of an inner rule, a meta-gradient and what is learned, put
+Each is a composition (`metasci.meta.compositions.composition`) of an inner rule, a meta-gradient and what is learned, put
 on the negative log-likelihood of the support; start, covariate effects and noise are learned in every one.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adapted import Adapted, NoiseMixture, State
-from metasci.meta.composition import (
+from metasci.meta.compositions.composition import (
     Composition,
     Displacement,
     Exact,
@@ -29,17 +29,17 @@ from metasci.meta.composition import (
     meta_gradient,
 )
 from metasci.meta.covariates import Design
-from metasci.meta.distributed import reduced, shard
+from metasci.meta.compositions.distributed import reduced, shard
 from metasci.meta.episodes import EquationEpisode, sample_support
-from metasci.meta.families import Curvature, Descent, RuleFamily
-from metasci.meta.gauss_newton import normal_equations
-from metasci.meta.gaussian import pooled_fit
+from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
+from metasci.meta.laplace.gauss_newton import normal_equations
+from metasci.meta.laplace.gaussian import pooled_fit
 from metasci.meta.implied import adaptation_jacobian, implied_precision, precision_of_jacobian
-from metasci.meta.inner import InnerRule, Parameters
-from metasci.meta.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
+from metasci.meta.adaptation.inner import InnerRule, Parameters
+from metasci.meta.compositions.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
 from metasci.meta.problem import Problem
-from metasci.meta.recurrent import RecurrentOptimiser
-from metasci.meta.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
+from metasci.meta.adaptation.recurrent import RecurrentOptimiser
+from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
 
 __all__ = [
     "ANIL", "FOMAML", "IMAML", "MAML", "FineTuning", "FromScratch", "GradientMethod", "LearnedOptimiser",
@@ -265,7 +265,7 @@ class GradientMethod:
         """The meta-gradient, compiled once for all iterations if that is wanted."""
         if not self.compile:
             return lambda episode, learned: meta_gradient(composition, episode, learned)
-        from metasci.meta.compiled import compile_meta_gradient
+        from metasci.meta.compositions.compiled import compile_meta_gradient
 
         kept = self.__dict__.setdefault("_compiled", [])
         if not kept or kept[0] != composition or not kept[1].holds_for(episode):

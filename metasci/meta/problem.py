@@ -18,7 +18,7 @@ from metasci.constraints.collocation import with_measured
 from metasci.meta.likelihood import cost
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
-from metasci.tasks import Batch
+from metasci.data.tasks import Batch
 
 __all__ = ["Linearisation", "Problem"]
 

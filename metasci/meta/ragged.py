@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metasci.model import Model
-from metasci.tasks import Batch
+from metasci.data.tasks import Batch
 
 __all__ = ["Ragged"]
 

@@ -14,7 +14,7 @@ _WHERE = {
     "calibration_figure": "metasci.report.figures",
     "calibration_report": "metasci.report.html",
     "comparison_figure": "metasci.report.comparisons",
-    "furnace_figure": "metasci.report.heat_treatment",
+    "furnace_figure": "metasci.heat_treatment.figures",
     "comparison_report": "metasci.report.bayes_report",
     "comparison_table": "metasci.report.bayes_report",
     "goodness_of_fit_figure": "metasci.report.pharmacometric",
@@ -29,12 +29,12 @@ _WHERE = {
     "shots_figure": "metasci.report.comparisons",
     "simulated_like": "metasci.report.simulation",
     "tempering_map": "metasci.report.maps",
-    "transformation_figure": "metasci.report.heat_treatment",
+    "transformation_figure": "metasci.heat_treatment.figures",
     "to_png_base64": "metasci.report.style",
     "to_svg": "metasci.report.style",
     "visual_predictive_check": "metasci.report.predictive_check",
     "visual_predictive_check_figure": "metasci.report.predictive_check",
-    "warnings_of": "metasci.report.warnings",
+    "warnings_of": "metasci.fits.warnings",
 }
 
 __all__ = [
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from metasci.report.bayes_report import comparison_report, comparison_table, save_comparison
     from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
     from metasci.report.figures import calibration_figure, parameters_figure
-    from metasci.report.heat_treatment import furnace_figure, transformation_figure
+    from metasci.heat_treatment.figures import furnace_figure, transformation_figure
     from metasci.report.html import Section, calibration_report, page
     from metasci.report.individual_fits import individual_fits_figure
     from metasci.report.maps import tempering_map
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from metasci.report.predictive_check import visual_predictive_check, visual_predictive_check_figure
     from metasci.report.simulation import simulated_like
     from metasci.report.style import to_png_base64, to_svg
-    from metasci.report.warnings import warnings_of
+    from metasci.fits.warnings import warnings_of
 
 
 def __getattr__(name: str) -> Any:

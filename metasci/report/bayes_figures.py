@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREEN, GREY, INK, RED, plain_log_axis, styled
-from metasci.report.text import label, words
+from metasci.words import label, words
 
 __all__ = ["calibration_of_forecasts", "ellipses", "forecasts", "seconds", "shrinkage"]
 

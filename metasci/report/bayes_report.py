@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metasci.meta.training import write_atomically
+from metasci.meta.compositions.training import write_atomically
 from metasci.report import bayes_figures as figures
 from metasci.report.html import Section, definitions, figure, page, paragraph, table
-from metasci.report.text import number, words
+from metasci.words import number, words
 
 __all__ = ["comparison_report", "comparison_table", "save_comparison"]
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, ScalarFo
 
 from metasci.report.marks import draw_band, draw_parity, draw_points, legend_below, titled
 from metasci.report.style import BLUE, GREY, PALETTE, styled
-from metasci.report.text import label
+from metasci.words import label
 
 __all__ = ["Band", "comparison_figure", "parity_figure", "shots_figure"]
 
@@ -60,7 +60,7 @@ def comparison_figure(
     support : array of bool, (measurement,)
         Which measurements calibrated (filled); the others were kept back (hollow).
     xlabel, ylabel : str
-        With units, as `metasci.report.text.label` writes them.
+        With units, as `metasci.words.label` writes them.
     title : str
     simulated : bool
         Whether the data are simulated; the title then says so.

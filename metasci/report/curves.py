@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from metasci.conditions import followed
+from metasci.data.conditions import followed
 from metasci.meta.adapted import NoiseMixture
 from metasci.noise import LogNormal, Several
-from metasci.report.text import duration, label, number, pretty_unit, words
+from metasci.words import duration, label, number, pretty_unit, words
 from metasci.units import convert
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = [
     "WIDE",

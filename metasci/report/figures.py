@@ -43,10 +43,10 @@ from metasci.report.marks import (
     titled,
 )
 from metasci.report.style import BLUE, GREY, plain_log_axis, shades, styled
-from metasci.report.text import label, words
+from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["calibration_figure", "parameters_figure"]
 

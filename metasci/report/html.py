@@ -13,7 +13,7 @@ from metasci.report.style import to_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["Section", "calibration_report", "definitions", "figure", "notice", "page", "paragraph", "table"]
 

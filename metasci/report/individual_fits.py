@@ -36,11 +36,11 @@ from metasci.report.marks import (
     titled,
 )
 from metasci.report.style import BLUE, GREY, PALETTE, plain_log_axis, styled
-from metasci.report.text import label, words
+from metasci.words import label, words
 from metasci.report.time_axis import along
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["can_draw_individual_fits", "individual_fits_figure"]
 

@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from metasci.report.curves import is_simulated
 from metasci.report.marks import legend_below
 from metasci.report.style import BLUE, GREY, RULE, plain_log_axis, styled
-from metasci.report.text import label, words
+from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
     from metasci.parameters import Parameter
 
 __all__ = ["parameters_figure"]

@@ -16,11 +16,11 @@ from metasci.errors import InputError
 from metasci.report.curves import axis_of, is_simulated, measurements, name_of, only, span, values_of
 from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
-from metasci.report.text import duration, label, number, words
+from metasci.words import duration, label, number, words
 from metasci.units import convert, same_dimension, unit
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["has_map", "tempering_map"]
 

@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metasci.io.cards import owning_up
+from metasci.data.cards import owning_up
 from metasci.report.style import GREY, INK
 
 __all__ = [

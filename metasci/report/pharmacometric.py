@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from metasci.conditions import followed, last_known
+from metasci.data.conditions import followed, last_known
 from metasci.errors import InputError
-from metasci.predictive import predictive
+from metasci.fits.predictive import predictive
 from metasci.report.curves import below_limit, is_logarithmic, is_simulated, measurements
 from metasci.report.marks import draw_limits, headline, legend_below, titled
 from metasci.report.npde_figures import scatter_along
 from metasci.report.residuals import conditional_weighted_residuals
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
-from metasci.report.text import label, number, words
+from metasci.words import label, number, words
 from metasci.report.time_axis import abscissa, spread_out
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["goodness_of_fit_figure", "random_effects_figure"]
 

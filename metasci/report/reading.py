@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from metasci.report.html import Section, definitions, paragraph
-from metasci.report.text import pretty_unit
+from metasci.words import pretty_unit
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["warnings_of_reading", "what_was_read"]
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["conditional_weighted_residuals", "running_median"]
 

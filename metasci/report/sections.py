@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metasci.conditions import followed
-from metasci.io.cards import owning_up
+from metasci.data.conditions import followed
+from metasci.data.cards import owning_up
 from metasci.report.curves import (
     Axis,
     axis_of,
@@ -26,10 +26,10 @@ from metasci.report.individual_fits import can_draw_individual_fits, individual_
 from metasci.report.maps import has_map, tempering_map
 from metasci.report.pharmacometric import goodness_of_fit_figure
 from metasci.report.reading import what_was_read
-from metasci.report.text import enumerated, label, number, pretty_unit, words
+from metasci.words import enumerated, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["sections_of", "title_of"]
 

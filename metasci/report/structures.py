@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from metasci.report.html import Section, bullets, definitions, figure, page, paragraph, table
 from metasci.report.marks import legend_below
 from metasci.report.style import BLUE, GREY, styled
-from metasci.report.text import label, number, words
+from metasci.words import label, number, words
 
 if TYPE_CHECKING:
-    from metasci.structure_calibration import StructureCalibration
+    from metasci.fits.families import StructureCalibration
 
 __all__ = ["members_figure", "structure_report"]
 

@@ -13,7 +13,7 @@ from metasci.report.curves import Axis, axis_of, coordinates
 from metasci.report.style import plain_log_axis
 
 if TYPE_CHECKING:
-    from metasci.calibration import Calibration
+    from metasci.fits.equation import Calibration
 
 __all__ = ["AFTER_DOSE", "abscissa", "along", "spread_out"]
 

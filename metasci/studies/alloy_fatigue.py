@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
-from metasci.calibration import Calibration
-from metasci.evaluation import Protocol, evaluate
+from metasci.fits.equation import Calibration
+from metasci.evaluation.evaluate import Protocol, evaluate
 from metasci.kinetics import crack_growth
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
-from metasci.posterior import posterior_draws
-from metasci.prior import Prior, meta_calibrate
-from metasci.tasks import TaskSet
+from metasci.fits.posterior import posterior_draws
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,14 +19,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.heat_treatment import prior_along, transformation_diagram
-from metasci.io.cards import Card
+from metasci.data.cards import Card
 from metasci.kinetics import along, avrami, kissinger
 from metasci.meta import GaussianPrior
-from metasci.posterior import posterior_draws
-from metasci.prior import Prior, meta_calibrate
-from metasci.tasks import TaskSet
+from metasci.fits.posterior import posterior_draws
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -208,7 +208,7 @@ def figure(prior: Prior, seed: int = 2) -> Figure:
     from matplotlib.figure import Figure as Drawing
 
     from metasci.report.style import PALETTE, styled
-    from metasci.report.text import duration
+    from metasci.words import duration
 
     truths = simulated_alloys(1, seed)
     kelvin = np.linspace(663.15, 833.15, 60)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metasci.evaluation import Protocol, Score, split_tasks
+from metasci.evaluation.evaluate import Protocol, Score, split_tasks
 
 __all__ = ["Table", "parts_of", "tabular_results"]
 
@@ -48,7 +48,7 @@ class Table:
 
 
 def parts_of(group: NDArray[Any], folds: int) -> Iterator[NDArray[np.bool_]]:
-    """Which tasks each fold holds out, as `metasci.evaluation.held_out` parts them."""
+    """Which tasks each fold holds out, as `metasci.evaluation.evaluate.held_out` parts them."""
     distinct = sorted(set(group.tolist()))
     mixed = np.random.default_rng(0).permutation(distinct)
     for part in np.array_split(mixed, min(folds, len(distinct))):

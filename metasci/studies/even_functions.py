@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from metasci.meta.networks import Network, NetworkEpisode
+from metasci.meta.networks.network import Network, NetworkEpisode
 
 __all__ = ["INSIDE", "NOISE", "OUTSIDE", "EvenAndNonNegative", "Tasks", "network", "simulated"]
 

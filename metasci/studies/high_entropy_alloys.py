@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, evaluate
-from metasci.io.cards import Column
+from metasci.evaluation.evaluate import Protocol, evaluate
+from metasci.data.cards import Column
 from metasci.kinetics import yield_strength
 from metasci.meta import GaussianPrior
-from metasci.prior import Prior, meta_calibrate
+from metasci.learned.equation import Prior, meta_calibrate
 from metasci.studies.baselines import Table, parts_of, tabular_results
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -205,7 +205,7 @@ def figure(tasks: TaskSet, count: int = 6, shots: int = 1) -> Figure:
             own = priors[at].batch(one)
             seen = torch.zeros_like(own.mask)
             seen[0, torch.as_tensor(np.flatnonzero(own.mask[0].numpy())[[first]][:shots])] = True
-            from metasci.calibration import Calibration
+            from metasci.fits.equation import Calibration
 
             fit = Calibration(priors[at], one, own.with_mask(seen), priors[at].adapt(own.with_mask(seen)))
             line = np.linspace(min(250.0, kelvin.min()), max(1500.0, kelvin.max()), 100)

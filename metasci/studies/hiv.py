@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.evaluation import Protocol, held_out, split_tasks
+from metasci.evaluation.evaluate import Protocol, held_out, split_tasks
 from metasci.meta import GaussianPrior
 from metasci.patients.viral import viral_decay_biphasic
-from metasci.predictive import predictive
-from metasci.prior import Prior, meta_calibrate
-from metasci.tasks import TaskSet
+from metasci.fits.predictive import predictive
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ import torch
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.prior import load
+from metasci.learned.equation import load
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.calibration import Calibration
+from metasci.fits.equation import Calibration
 from metasci.dosing import Recommendation, Target, recommend
-from metasci.evaluation import evaluate
-from metasci.prior import load
-from metasci.tasks import TaskSet
+from metasci.evaluation.evaluate import evaluate
+from metasci.learned.equation import load
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

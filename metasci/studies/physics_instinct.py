@@ -33,7 +33,7 @@ from metasci.meta import (
     meta_train,
     named,
 )
-from metasci.meta.inner import Parameters
+from metasci.meta.adaptation.inner import Parameters
 from metasci.studies.even_functions import INSIDE, NOISE, OUTSIDE, Tasks, network, simulated
 
 if TYPE_CHECKING:

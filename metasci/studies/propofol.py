@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, held_out, split_tasks, with_enough_rows
+from metasci.evaluation.evaluate import Protocol, held_out, split_tasks, with_enough_rows
 from metasci.patients.compartments import Structure
 from metasci.patients.drugs import propofol
 from metasci.patients.regimen import Doses
-from metasci.predictive import predictive
-from metasci.prior import Prior, load
-from metasci.tasks import TaskSet
+from metasci.fits.predictive import predictive
+from metasci.learned.equation import Prior, load
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from metasci.meta.inner import Parameters
+from metasci.meta.adaptation.inner import Parameters
 
 __all__ = ["NoisyQuadratics", "noisy_quadratics"]
 

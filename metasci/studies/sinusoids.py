@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from metasci.meta.networks import Network, NetworkEpisode
+from metasci.meta.networks.network import Network, NetworkEpisode
 
 __all__ = ["episode", "mean_error", "network"]
 

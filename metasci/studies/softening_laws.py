@@ -28,9 +28,9 @@ from metasci.meta import MAML, GaussianPrior, Method
 from metasci.model import Input, Model, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
-from metasci.prior import Prior, meta_calibrate
+from metasci.learned.equation import Prior, meta_calibrate
 from metasci.studies.baselines import parts_of
-from metasci.tasks import Batch, TaskSet
+from metasci.data.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

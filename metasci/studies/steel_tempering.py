@@ -18,13 +18,13 @@ import torch
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.evaluation import Protocol, evaluate, with_enough_rows
+from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
-from metasci.prior import meta_calibrate
+from metasci.learned.equation import meta_calibrate
 from metasci.studies import softening_laws
 from metasci.studies.baselines import Table, tabular_results
-from metasci.tasks import TaskSet
+from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,199 @@
+"""Whether the rows of a table make sense: nothing missing, nothing impossible, tasks told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metasci.errors import InputError
+from metasci.data.cards import Card
+from metasci.units import convert, same_dimension
+
+if TYPE_CHECKING:
+    from metasci.model import Model
+
+__all__ = ["Faults", "check_amounts", "check_limits", "check_rows", "check_tasks", "first_of_copies"]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Makes the sentence of an error from the name of a column and the position of a row."""
+
+    where: str
+    headers: Mapping[str, str]
+    cells: Mapping[str, pd.Series[Any]]
+    rows: pd.Index[Any]
+    kind: str = "row"
+
+    def __call__(self, name: str, at: int, text: str) -> InputError:
+        """The error; `at` counts rows from zero, the sentence uses the row's own name."""
+        return InputError(
+            f"{self.where}, column '{self.headers[name]}', {self.kind} {self.rows[at]}: {text}."
+        )
+
+    def shown(self, name: str, at: int) -> str:
+        """A cell as it was written."""
+        return str(self.cells[name].iloc[at]).strip()
+
+
+def _first(mask: NDArray[np.bool_]) -> int | None:
+    where = np.flatnonzero(mask)
+    return int(where[0]) if len(where) else None
+
+
+def check_rows(
+    card: Card,
+    numbers: Mapping[str, NDArray[np.float64]],
+    texts: Mapping[str, NDArray[Any]],
+    fault: Faults,
+    require_output: bool,
+) -> NDArray[np.bool_]:
+    """Which rows to keep: those that measure something or give something, with every input known.
+
+    With histories, a row that does neither is passed over if it records a quantity that changes
+    within the task (a note with a unit); otherwise it is an error. So is a row without a measurement in a table without
+    histories, unless the card says that the table is a compilation.
+    """
+    output = card.output.name
+    measured = ~np.isnan(numbers[output])
+    kept = np.ones(len(measured), dtype=bool)
+    if require_output:
+        empty = ~measured
+        for name in card.histories:
+            empty &= np.isnan(numbers[name])
+        if card.histories:
+            recorded = np.zeros_like(empty)
+            for column in card.with_role("note"):
+                if column.unit and column.name in texts:
+                    recorded |= texts[column.name] != ""
+            kept = ~(empty & recorded)
+            lacking = f"the row has neither {output} nor {' nor '.join(card.histories)}"
+        else:
+            lacking = "the cell is empty or not a number"
+            if card.compilation:
+                kept = measured.copy()
+        at = _first(empty & kept)
+        if at is not None:
+            raise fault(output, at, lacking)
+        if not measured.any():
+            raise InputError(f"{fault.where}, column '{fault.headers[output]}': there is no measurement.")
+    given = {column.name: ~np.isnan(numbers[column.name]) for column in card.with_role("history")}
+    condition = measured | ~np.logical_or.reduce(list(given.values())) if given else np.ones_like(kept)
+    for name in card.inputs:
+        needed = condition.copy()  # what is given needs only the input that dates it
+        for column in card.with_role("history"):
+            if column.at == name:
+                needed |= given[column.name]
+        at = _first(kept & needed & np.isnan(numbers[name]))
+        if at is not None:
+            lacking = "the cell is empty" if card.column(name).kind else "the cell is empty or not a number"
+            raise fault(name, at, lacking)
+    return kept
+
+
+def first_of_copies(
+    card: Card, labels: NDArray[Any], numbers: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.bool_]:
+    """Which rows are no copy of an earlier one: of the same task, under the same conditions, with the same output."""
+    told = [column.name for column in card.with_role("input") if not column.codes]
+    rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*told, card.output.name)}})
+    return ~rows.duplicated().to_numpy()
+
+
+def check_limits(
+    card: Card,
+    model: Model | None,
+    numbers: Mapping[str, NDArray[np.float64]],
+    units: Mapping[str, str],
+    fault: Faults,
+) -> None:
+    """Refuse values outside of the model's limits, times before zero, temperatures below absolute zero.
+
+    Limits are those of inputs; NaN passes. What the model leaves open is bounded by physics.
+    """
+    limits = dict(model.inputs) if model is not None else {}
+    for name in dict.fromkeys((*card.inputs, *limits)):
+        if name not in fault.headers:
+            continue
+        values, unit = numbers[name], units[name]
+        lower = limits[name].lower if name in limits else -np.inf
+        upper = limits[name].upper if name in limits else np.inf
+        written = "" if unit == "1" else f" {unit}"
+        is_time = name in card.inputs and same_dimension(unit, "s") and not np.isfinite(lower)
+        is_temperature = same_dimension(unit, "K")
+        refused = {
+            "below absolute zero": convert(values, unit, "K") < -1e-9 if is_temperature else None,
+            "before time zero": values < 0 if is_time else None,
+            f"below the least {name} allowed, {lower:g}{written}": values < lower,
+            f"above the greatest {name} allowed, {upper:g}{written}": values > upper,
+        }
+        for reason, mask in refused.items():
+            if mask is not None and (at := _first(mask)) is not None:
+                raise fault(name, at, f"{fault.shown(name, at)} lies {reason}")
+
+
+def check_amounts(card: Card, numbers: Mapping[str, NDArray[np.float64]], fault: Faults) -> None:
+    """Refuse a dose below zero, and a temperature of a cycle that is not above absolute zero."""
+    for name in card.histories:
+        if same_dimension(card.column(name).unit, "K"):
+            if (at := _first(numbers[name] <= 0)) is not None:
+                raise fault(name, at, f"{fault.shown(name, at)} is not above absolute zero")
+        elif (at := _first(numbers[name] < 0)) is not None:
+            raise fault(name, at, f"{fault.shown(name, at)} is negative, which an amount given cannot be")
+
+
+def check_tasks(
+    card: Card, model: Model | None, table: pd.DataFrame, kept: NDArray[np.bool_], fault: Faults
+) -> None:
+    """Refuse two tasks under one name.
+
+    They show in a covariate that disagrees between rows, or in a condition that is measured again
+    where the task comes back after others. Rows of several tasks may take turns otherwise.
+    """
+    codes, labels = pd.factorize(table["task"].to_numpy())
+    needed = set(model.inputs) if model is not None else set()
+    for name in card.covariates:
+        values = table[name].to_numpy()
+        known = np.flatnonzero(~np.isnan(values))
+        tasks_known, first = np.unique(codes[known], return_index=True)
+        first_row = np.full(len(labels), -1)
+        first_row[tasks_known] = known[first]
+        if name in needed and (without := _first(first_row < 0)) is not None:
+            at = int(np.flatnonzero(codes == without)[0])
+            raise fault(
+                name, at, f"the cell is empty or not a number, and task '{labels[without]}' needs {name}"
+            )
+        differs = known[values[known] != values[first_row[codes[known]]]]
+        if len(differs):
+            at = int(differs[0])
+            before = int(first_row[codes[at]])
+            raise InputError(
+                f"{fault.where}, column '{fault.headers[name]}': {name} of task '{labels[codes[at]]}' is "
+                f"{fault.shown(name, before)} in row {fault.rows[before]} but {fault.shown(name, at)} in row "
+                f"{fault.rows[at]}: two tasks share one name, or a value is wrong."
+            )
+    block = np.cumsum(np.diff(codes, prepend=-1) != 0)
+    if block[-1] == len(labels) or card.compilation:  # no task comes back, or that is no mistake
+        return
+    rows = pd.DataFrame({f"input_{name}": table[name].to_numpy() for name in card.inputs})
+    rows["task"] = codes
+    rows["measured"] = table[card.output.name].notna().to_numpy()
+    rows["block"] = block
+    rows["at"] = np.arange(len(rows))
+    rows = rows[kept]
+    condition = [name for name in rows.columns if name not in ("block", "at")]
+    earliest = rows.groupby(condition, sort=False)[["block", "at"]].transform("min")
+    again = _first((rows["block"] != earliest["block"]).to_numpy())
+    if again is not None:
+        at, before = int(rows["at"].iloc[again]), int(earliest["at"].iloc[again])
+        naming = ("task", *(card.column(header).name for header in card.task))
+        header = next(fault.headers[name] for name in naming if name in fault.headers)
+        raise InputError(
+            f"{fault.where}, column '{header}': task '{labels[codes[at]]}' comes back in row {fault.rows[at]} and "
+            f"repeats the conditions of row {fault.rows[before]}; give every task a name of its own."
+        )

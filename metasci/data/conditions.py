@@ -1,0 +1,129 @@
+"""Conditions at which to predict: those that are asked for and, of what is left out, each task's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metasci.data.batch import Batch
+from metasci.errors import InputError
+from metasci.units import convert, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from metasci.model import Input, Model
+
+__all__ = ["asked_for", "batch_at", "followed", "last_known"]
+
+
+def followed(model: Model) -> tuple[str, ...]:
+    """The inputs that the model follows along a task's records, as a history tells them at its events, too.
+
+    Examples
+    --------
+    >>> from metasci.model import find
+    >>> followed(find("patients.quinidine"))
+    ('weight', 'alpha_1_acid_glycoprotein', 'creatinine_clearance', 'heart_failure')
+    """
+    told = {column for history in model.histories.values() for column in history.columns}
+    return tuple(name for name in model.inputs if name in told)
+
+
+def last_known(model: Model, batch: Batch, name: str, times: Tensor) -> Tensor:
+    """A followed input at times (task, point): as the task's events and measurements told it last, or first told it."""
+    key, history = next((key, given) for key, given in model.histories.items() if name in given.columns)
+    told, dated = batch.inputs[f"{key}_{name}"][:, 0], batch.inputs[f"{key}_time"][:, 0]
+    observed, seen = (batch.inputs[each].expand(batch.mask.shape) for each in (name, history.at))
+    never = torch.full_like(times[:, :1], torch.inf)
+    known = torch.isfinite(told)
+    at = torch.cat([torch.where(known, dated, never), torch.where(batch.mask, seen, never)], 1)
+    values = torch.cat([torch.where(known, told, observed[:, :1]), observed], 1)
+    at, order = torch.sort(at, dim=1, stable=True)
+    last = torch.searchsorted(at, times.contiguous(), right=True) - 1
+    return values.gather(1, order).gather(1, last.clamp(min=0))
+
+
+def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """What a user asks for, in the model's units, by input.
+
+    Raises
+    ------
+    InputError
+        If an input is unknown, is no number in its unit or outside its limits, or is left out although nobody can say
+        what it would be.
+    """
+    if unknown := sorted(set(conditions) - set(model.inputs)):
+        raise InputError(
+            f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
+        )
+    own = followed(model)
+    for name, given in model.inputs.items():
+        if name not in conditions and name not in own and not _is_constant(batch, name):
+            raise InputError(f"say at which {name} ({given.unit}) to predict.")
+    return {
+        name: _numbers(name, conditions[name], given)
+        for name, given in model.inputs.items()
+        if name in conditions
+    }
+
+
+def _numbers(name: str, value: Any, given: Input) -> NDArray[np.float64]:
+    """Numbers, a text such as ``"2 h"`` or a quantity, in the input's unit."""
+    if isinstance(value, str):
+        number, _, symbol = value.strip().partition(" ")
+        try:
+            value = float(number) * unit(symbol.strip() or "1")
+        except ValueError as error:
+            raise InputError(f"{name}: '{value}' is not a number with a unit, such as '2 h'.") from error
+    if hasattr(value, "magnitude"):
+        value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
+    if not np.isfinite(numbers).all() or (numbers < given.lower).any():
+        raise InputError(f"{name} must be finite and at least {given.lower:g} {given.unit}.")
+    if (numbers > given.upper).any():
+        raise InputError(f"{name} must be at most {given.upper:g} {given.unit}.")
+    return numbers
+
+
+def _is_constant(batch: Batch, name: str) -> bool:
+    values = batch.inputs[name]
+    return bool((values == values[:, :1]).all()) and name not in ("time", "cycles")
+
+
+def batch_at(
+    model: Model, batch: Batch, asked: Mapping[str, NDArray[np.float64]]
+) -> tuple[Batch, tuple[int, ...]]:
+    """The same tasks at what is asked for, (task, point), and the points' shape.
+
+    Inputs that were left out are the task's own: those that are followed are as they were last told. The places at
+    which the task was measured then come after the points, since they, too, tell of changes on the way.
+    """
+    shape = np.broadcast_shapes(*(values.shape for values in asked.values()))
+    size = int(np.prod(shape))
+    wide = batch.mask.shape
+    missing = [name for name in followed(model) if name not in asked]
+    inputs = dict(batch.inputs)
+    for name in model.inputs:
+        if name in asked:
+            flat = torch.as_tensor(np.broadcast_to(asked[name], shape).reshape(1, size).copy())
+            inputs[name] = flat.to(batch.output).expand(len(batch), size)
+        elif name not in missing:
+            inputs[name] = batch.inputs[name][:, :1].expand(-1, size)
+        if missing and name not in missing:
+            inputs[name] = torch.cat([inputs[name], batch.inputs[name].expand(wide)], 1)
+    for name in missing:
+        history = next(given for given in model.histories.values() if name in given.columns)
+        inputs[name] = last_known(model, batch, name, inputs[history.at])
+    width = size + (wide[1] if missing else 0)
+    mask = torch.ones(len(batch), width, dtype=torch.bool)
+    output = torch.ones(mask.shape, dtype=batch.output.dtype)
+    return replace(batch, inputs=inputs, output=output, mask=mask, censored=None), shape

@@ -1,0 +1,1 @@
+"""How a prior is judged: the protocol, the scores, and the run over held-out tasks."""

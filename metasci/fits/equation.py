@@ -1,0 +1,351 @@
+"""The result of calibrating tasks: parameters and predictions with intervals, and what a reader should be warned of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from metasci.data.conditions import asked_for, batch_at, followed
+from metasci.constraints.verdicts import greatest, rounding, verdicts
+from metasci.errors import check_level
+from metasci.data.cards import owning_up
+from metasci.meta.adapted import Adapted
+from metasci.meta.problem import Problem
+from metasci.meta.compositions.training import write_atomically
+from metasci.fits.predictive import Predictive, predictive
+from metasci.data.tasks import Batch, TaskSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from metasci.constraints import Collocation
+    from metasci.learned.equation import Prior
+
+__all__ = ["Calibration"]
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration:
+    """Calibrated tasks.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> patients = ms.dataset("theophylline")
+    >>> fit = ms.load("theophylline").calibrate(patients.select(["1"]))
+    >>> fit.parameters["unit"].tolist()
+    ['1/h', 'L/h/kg', 'L/kg']
+    """
+
+    prior: Prior
+    tasks: TaskSet
+    batch: Batch
+    adapted: Adapted
+
+    files = ("calibration.nc", "parameters.csv", "predictions.csv", "report.html")
+    """What `save` writes."""
+
+    def __repr__(self) -> str:
+        return f"Calibration({len(self.tasks)} task(s) with the prior '{self.prior.name}')"
+
+    @property
+    def problem(self) -> Problem:
+        """The model held against these measurements."""
+        return self.prior.problem(self.batch)
+
+    @cached_property
+    def parameters(self) -> pd.DataFrame:
+        """Estimates with 90 % intervals beside the prior; see `table`."""
+        return self.table()
+
+    def table(self, level: float = 0.9) -> pd.DataFrame:
+        """Every parameter of every task.
+
+        Columns: task, name, unit, estimate, lower, upper, prior, prior_lower, prior_upper, shrinkage.
+        Shrinkage is the posterior variance over the prior's, in unconstrained coordinates: near 1 the
+        estimate is the prior's, near 0 the measurements'.
+        """
+        data = self.to_xarray(level=level, predictions=False).drop_vars("unit")
+        frame: pd.DataFrame = data[
+            ["estimate", "lower", "upper", "prior", "prior_lower", "prior_upper", "shrinkage"]
+        ].to_dataframe()
+        frame = frame.reset_index().rename(columns={"parameter": "name"})
+        units = {parameter.name: parameter.unit for parameter in self.prior.model.parameters}
+        frame.insert(2, "unit", frame["name"].map(units))
+        return frame
+
+    def summary(self, level: float = 0.9) -> str:
+        """The parameters as a table to read, with warnings below.
+
+        Returns
+        -------
+        str
+        """
+        lines = []
+        width = max(len(name) for name in self.prior.model.parameters.names) + 2
+        for task, rows in self.table(level).groupby("task", sort=False):
+            count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
+            label = owning_up(str(task), self.tasks.card.simulated)
+            lines.append(f"{label}: {self.prior.model.name}, {count} measurement{'s' * (count != 1)}")
+            lines.append(
+                f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}  shrinkage"
+            )
+            for row in rows.itertuples():
+                unit = "" if row.unit == "1" else f" {row.unit}"
+                interval = f"{row.lower:.4g} to {row.upper:.4g}"
+                lines.append(
+                    f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  "
+                    f"{row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
+                )
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    @cached_property
+    def local_error(self) -> NDArray[np.float64] | None:
+        """Greatest estimated local error of each task's differential equation at the estimate, (task,).
+
+        In units of the solver's tolerance: at most one where it was met. None for models in closed form.
+        """
+        from metasci.patients.nonlinear import SOLUTIONS
+
+        model = self.prior.model
+        if model.name not in SOLUTIONS:
+            return None
+        physical = model.parameters.to_physical(self.adapted.coordinates[:, None, :])
+        with torch.no_grad():
+            solution = SOLUTIONS[model.name](self.batch.inputs, physical)
+        return np.asarray(solution.error.numpy(), dtype=np.float64)
+
+    @property
+    def noise(self) -> dict[str, float]:
+        """Noise scales by name, in the output's unit or as fractions; the median over tasks where they differ."""
+        mixture = self.adapted.mixture
+        factor = (mixture.weight * mixture.factor.log()).sum(0).mul(0.5).exp().median()
+        scales = zip(self.prior.model.noise.scales, self.adapted.log_noise.exp(), strict=True)
+        return {name: float(value * factor) for name, value in scales}
+
+    def at_measurements(self, level: float = 0.9) -> pd.DataFrame:
+        """Measured and predicted values at every measured condition, with the prior's beside them."""
+        frame = self.tasks.to_frame()
+        measured = self.batch.mask
+        blank = self.prior.problem(self.batch)
+        frame = frame[frame[self.prior.model.output.name].notna()].reset_index(drop=True)
+        for label, use_prior in (("predicted", False), ("prior", True)):
+            forecast = predictive(blank, self.adapted, prior=use_prior)
+            lower, upper = forecast.interval(level)
+            for suffix, values in (("", forecast.median), ("_lower", lower), ("_upper", upper)):
+                frame[label + suffix] = values[measured].numpy()
+        return frame
+
+    def predict(self, level: float = 0.9, **conditions: Any) -> xr.Dataset:
+        """Predict at new conditions, for every task.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the intervals.
+        **conditions
+            One for each input of the model: a number or array in the model's unit, a string such as
+            ``"2 h"``, or a quantity such as ``[200, 400] * ms.unit("degC")``; they broadcast together. An
+            input that is constant for a task (a dose) may be left out: the task's own value is used. So may a
+            covariate that changes with time, which is told at doses, too: it is carried forward from the task's
+            records, the last value told by then, or the first one before any.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
+            curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). A covariate that was
+            carried forward is a coordinate.
+        """
+        model = self.prior.model
+        points = asked_for(model, self.batch, conditions)
+        batch, shape = batch_at(model, self.batch, points)
+        size = int(np.prod(shape))
+        dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
+        full = (len(self.batch), *(shape or (1,)))
+        variables = {
+            name: (("task", *dims), values[:, :size].numpy().reshape(full), {"units": model.output.unit})
+            for name, values in self._curves(Problem(model, batch, 0.0), level).items()
+        }
+        coords: dict[str, Any] = {"task": list(self.batch.names)}
+        for name in (*points, *(name for name in followed(model) if name not in points)):
+            if name in points:
+                spread = dims, np.broadcast_to(points[name], shape or (1,)).copy()
+            else:
+                spread = ("task", *dims), batch.inputs[name][:, :size].numpy().reshape(full)
+            coords[name] = (*spread, {"units": model.inputs[name].unit})
+        return xr.Dataset(variables, coords, {"level": level, "model": model.name, "prior": self.prior.name})
+
+    def _curves(self, problem: Problem, level: float) -> dict[str, torch.Tensor]:
+        after, before = predictive(problem, self.adapted), predictive(problem, self.adapted, prior=True)
+        lower, upper = after.interval(level)
+        curve_lower, curve_upper = after.interval(level, noise=False)
+        prior_lower, prior_upper = before.interval(level)
+        return {
+            "median": after.median, "lower": lower, "upper": upper,
+            "curve_lower": curve_lower, "curve_upper": curve_upper,
+            "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
+        }  # fmt: skip
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a reader of this calibration has to know, one sentence each."""
+        from metasci.fits.warnings import warnings_of
+
+        return warnings_of(self)
+
+    def laws(self, collocation: Collocation | None = None) -> pd.DataFrame:
+        """Each physical law: whether every task keeps it, where it is broken most, and by how much.
+
+        Parameters
+        ----------
+        collocation : metasci.constraints.Grid or QuasiRandom, optional
+            Where to look beside the measured conditions; by default where the model says.
+
+        Returns
+        -------
+        DataFrame
+            A row for each law and task: task, law, satisfied, violation (the greatest, in the output's unit), points
+            (that were looked at), broken (share of them), and each input's value at the greatest violation, in the
+            model's unit; missing where the law is satisfied.
+        """
+        model, problem = self.prior.model, self.problem
+        if collocation is not None:
+            problem = replace(problem, model=replace(model, collocation=collocation))
+        inputs, mask = problem.checked
+        shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
+        return verdicts(model.constraints, *self._broken(problem), shown, mask, self.batch.names)
+
+    def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""
+        inputs, mask = problem.checked
+        at, model = self.adapted.coordinates[:, None, :], self.prior.model
+        with torch.no_grad():
+            prediction = model.at(at, inputs).expand(mask.shape)
+        return problem.broken(at), rounding(prediction, mask, model.noise.typical[0])
+
+    def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
+        """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""
+        check_level(level)
+        model, adapted = self.prior.model, self.adapted
+        quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
+        variables: dict[str, Any] = {}
+        for label, centre, covariance in (
+            ("", adapted.coordinates, adapted.covariance),
+            ("prior", adapted.start, adapted.start_covariance),
+        ):
+            sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
+            for suffix, shift in (("", 0.0), ("lower", -quantile), ("upper", quantile)):
+                name = "_".join(part for part in (label, suffix) if part) or "estimate"
+                physical = model.parameters.to_physical((centre + shift * sd).numpy())
+                stacked = np.stack([physical[key] for key in model.parameters.names], 1)
+                variables[name] = (("task", "parameter"), stacked)
+        share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(
+            dim1=1, dim2=2
+        )
+        variables["shrinkage"] = (("task", "parameter"), share.numpy())
+        variables["coordinates"] = (("task", "parameter"), adapted.coordinates.numpy())
+        variables["coordinate_covariance"] = (
+            ("task", "parameter", "parameter_other"),
+            adapted.covariance.numpy(),
+        )
+        variables["converged"] = (("task",), adapted.converged.numpy())
+        if model.constraints:
+            violations, negligible = self._broken(self.problem)
+            worst = greatest(violations, self.problem.checked[1], negligible)
+            told = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
+            variables["law_violation"] = (("task", "law"), worst.numpy(), told)
+        if self.local_error is not None:
+            variables["local_error"] = (
+                ("task",),
+                self.local_error,
+                {"units": "1", "long_name": "of the tolerance"},
+            )
+        coords = {
+            "task": list(self.batch.names),
+            "parameter": list(model.parameters.names),
+            "unit": ("parameter", [parameter.unit for parameter in model.parameters]),
+        }
+        if model.constraints:
+            coords["law"] = [law.law for law in model.constraints]
+        data = xr.Dataset(variables, coords, {"model": model.name, "prior": self.prior.name, "level": level})
+        if predictions:
+            forecast = predictive(self.problem, adapted)
+            lower, upper = forecast.interval(level)
+            blank = ~self.batch.mask
+            for name, values in (
+                ("measured", self.batch.output),
+                ("median", forecast.median),
+                ("low", lower),
+                ("high", upper),
+            ):
+                shown = values.detach().masked_fill(blank, torch.nan).numpy()
+                data[f"{name}_{model.output.name}"] = (
+                    ("task", "observation"),
+                    shown,
+                    {"units": model.output.unit},
+                )
+            for name in model.inputs:
+                given = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
+                data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})
+        return data
+
+    def to_json(self, level: float = 0.9) -> dict[str, Any]:
+        """Parameters, noise, physical laws and warnings as plain numbers and text."""
+        rows = self.table(level).replace({np.nan: None}).to_dict("records")
+        if len(self.tasks) == 1:
+            rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
+        return {
+            "prior": self.prior.name,
+            "model": self.prior.model.name,
+            "tasks": list(self.batch.names),
+            "parameters": rows,
+            "noise": self.noise,
+            "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
+            "warnings": self.warnings,
+        }
+
+    def forecast(self) -> Predictive:
+        """The predictive distribution at the measured conditions."""
+        return predictive(self.problem, self.adapted)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``calibration.nc``, ``parameters.csv``, ``predictions.csv`` and ``report.html`` into a folder."""
+        folder = Path(folder)
+        report = self._html()
+        tables = {"parameters.csv": self.table(), "predictions.csv": self.at_measurements()}
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            write_atomically(folder / name, table.to_csv(index=False).encode())
+        data = self.to_xarray()
+        data["converged"] = data["converged"].astype("int8")
+        partial = folder / ".calibration.nc.partial"
+        data.to_netcdf(partial, engine="h5netcdf")
+        partial.replace(folder / "calibration.nc")
+        write_atomically(folder / "report.html", report.encode())
+        return folder
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained HTML report."""
+        write_atomically(Path(path), self._html().encode())
+        return Path(path)
+
+    def _html(self) -> str:
+        from metasci.report.html import calibration_report
+
+        return calibration_report(self)
+
+    def plot(self) -> Figure:
+        """Data, prediction with its 90 % band, and what the prior alone would have said."""
+        from metasci.report.figures import calibration_figure
+
+        return calibration_figure(self)

@@ -1,0 +1,1 @@
+"""How a task adapts: inner rules, their steps, and their gradients."""

@@ -1,0 +1,1 @@
+"""Methods as compositions of an inner rule, a meta-gradient and what is learned; and learning them."""

@@ -1,0 +1,247 @@
+"""The training loop that every method shares: progress, reports of tasks left out, checkpoints, resumption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.meta.adapted import Adapted, State
+from metasci.meta.covariates import Design
+from metasci.meta.compositions.described import described
+from metasci.meta.compositions.distributed import agreed, is_writer
+from metasci.meta.problem import Problem
+
+__all__ = ["Method", "iterate", "learn", "read_tensors", "write_atomically", "write_tensors"]
+
+
+class Method(Protocol):
+    """A way to learn from many tasks and to adapt to a new one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    @property
+    def penalty(self) -> float:
+        """Weight of the model's physical laws."""
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations learning takes at most."""
+
+    def initial(self, problem: Problem, design: Design) -> State:
+        """The state before the first iteration."""
+
+    def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
+        """One iteration: the next state, and which tasks turned non-finite and were left out of it."""
+
+    def finished(self, state: State) -> bool:
+        """Whether learning is done."""
+
+    def adapt(self, problem: Problem, design: Design, state: State) -> Adapted:
+        """Calibrate every task of a batch."""
+
+
+def learn(
+    method: Method,
+    problem: Problem,
+    design: Design,
+    *,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    every: float = 10.0,
+    progress: bool = False,
+) -> tuple[State, dict[str, int]]:
+    """Learn from a batch of tasks until the method is done.
+
+    Parameters
+    ----------
+    method : Method
+    problem : Problem
+    design : Design
+    seed : int
+        Every iteration draws from this seed and its own number: runs repeat to the bit, also when resumed.
+    checkpoint : path, optional
+        Where to keep the state. If the file exists, learning goes on from it.
+    every : float
+        Seconds between checkpoints.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    state : State
+    left_out : dict
+        Names of tasks that turned non-finite, and in how many iterations.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint belongs to another run.
+    """
+    path = None if checkpoint is None else Path(checkpoint)
+    left_out: Counter[str] = Counter()
+
+    def improve(state: State) -> State:
+        state, lost = method.improve(problem, design, state, seed)
+        left_out.update(problem.batch.names[i] for i in lost.nonzero()[:, 0].tolist())
+        return state
+
+    state = iterate(
+        lambda: method.initial(problem, design), improve, method.finished,
+        run=_fingerprint(method, problem, design, seed), checkpoint=path, every=every,
+        title=method.name, total=method.iterations, progress=progress, device=problem.batch.output.device,
+    )  # fmt: skip
+    return state, dict(left_out)
+
+
+def iterate(
+    initial: Callable[[], State],
+    improve: Callable[[State], State],
+    finished: Callable[[State], bool],
+    *,
+    run: str = "",
+    checkpoint: Path | None = None,
+    every: float = 10.0,
+    title: str = "",
+    total: int = 0,
+    progress: bool = False,
+    device: torch.device | str = "cpu",
+) -> State:
+    """Improve a state until it is finished, keeping it on disk on the way and when interrupted.
+
+    Where several processes learn together, the first alone reads and writes the checkpoint and shows progress,
+    and all begin with its state.
+
+    Parameters
+    ----------
+    initial, improve, finished : callable
+    run : str
+        What the state belongs to; a checkpoint of another run is refused.
+    checkpoint : Path, optional
+    every : float
+        Seconds between checkpoints.
+    title, total, progress
+        Of the progress bar.
+    device : torch.device or str
+        Where the state belongs: a file has no device.
+    """
+    writes = is_writer()
+    resumes = writes and checkpoint is not None and checkpoint.exists()
+    first = agreed(lambda: _resume(checkpoint, run) if resumes and checkpoint is not None else initial())
+    # files keep no order, and sums depend on it: one order for every process and for runs that go on
+    state = {name: value.to(device) for name, value in sorted(first.items())}
+    kept = state if resumes else None
+    saved = time.monotonic()
+
+    def keep() -> None:
+        nonlocal kept, saved
+        if checkpoint is not None and writes and kept is not state:
+            write_tensors(checkpoint, state, {"run": run})
+        kept, saved = state, time.monotonic()
+
+    try:
+        with _bar(title, total, progress and writes) as advance:
+            while not finished(state):
+                state = improve(state)
+                advance(int(state["iteration"]))
+                if time.monotonic() - saved > every:
+                    keep()
+    finally:
+        keep()
+    return state
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: into a neighbour first, then renamed over the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, atomically."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    write_atomically(path, to_bytes(tensors, dict(metadata)))
+
+
+def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
+    """Read tensors and metadata from a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except Exception as error:
+        raise InputError(f"{path}: this is not a readable safetensors file ({error}).") from error
+
+
+def _resume(path: Path, run: str) -> State:
+    state, metadata = read_tensors(path)
+    if metadata.get("run") != run:
+        raise InputError(
+            f"{path}: this checkpoint is of another run (other data, model, method or seed); "
+            "delete it or name another file."
+        )
+    return state
+
+
+def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) -> str:
+    digest = hashlib.sha256()
+    model = problem.model
+    declared = [repr(part) for part in (model.parameters, model.noise, model.output)]
+    laws = described((model.constraints, model.collocation))
+    told = [repr(method), model.name, declared, laws, problem.batch.names, seed]
+    digest.update(json.dumps(told).encode())
+    for values in (*problem.batch.inputs.values(), problem.batch.output, problem.batch.mask, design.values):
+        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _bar:
+    """A progress bar on the terminal, or nothing."""
+
+    def __init__(self, title: str, total: int, show: bool) -> None:
+        self.bar, self.title, self.total = None, title, total
+        if show:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self.bar = Progress(console=Console(stderr=True), transient=True)
+
+    def __enter__(self):  # type: ignore[no-untyped-def]
+        if self.bar is None:
+            return lambda iteration: None
+        self.bar.start()
+        task = self.bar.add_task(f"learning ({self.title})", total=self.total)
+        return lambda iteration: self.bar.update(task, completed=iteration)
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()

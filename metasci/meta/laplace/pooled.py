@@ -1,0 +1,82 @@
+"""One estimate for all tasks together, as if they were one: what learning starts from, and the crudest of baselines."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, normal_equations
+from metasci.meta.likelihood import information_share
+from metasci.meta.problem import Problem
+
+__all__ = ["pooled_estimate"]
+
+_GAUSS_NEWTON = 20
+
+
+def pooled_estimate(
+    problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, steps: int = 50, tolerance: float = 1e-6
+) -> Estimate:  # fmt: skip
+    """Estimate one set of coordinates from the measurements of all tasks.
+
+    Levenberg–Marquardt steps on the summed normal equations, with the full curvature where these creep.
+
+    Parameters
+    ----------
+    problem : Problem
+    mean : Tensor, (1, parameter)
+    precision : Tensor, (1, parameter, parameter)
+        Of the belief about the coordinates.
+    log_noise : Tensor, (scale,)
+    steps : int
+    tolerance : float
+        In standard errors.
+
+    Returns
+    -------
+    Estimate
+        Coordinates and covariance have one task; squared residuals and predictions have all of them.
+    """
+    here, tasks = mean.clone(), len(problem)
+    ones, nothing = mean.new_ones(tasks), torch.zeros_like(precision).expand(tasks, -1, -1)
+
+    def objective(at: Tensor) -> Tensor:
+        off = (at - mean)[0]
+        with torch.no_grad():
+            cost = problem.negative_log_likelihood(at.expand(tasks, -1), log_noise)
+        return cost.sum() + 0.5 * off @ precision[0] @ off + problem.penalty_cost(at).detach().sum()
+
+    def equations(at: Tensor, full: bool) -> tuple[Tensor, Tensor]:
+        everywhere = at.expand(tasks, -1)
+        given = (problem, everywhere, everywhere, nothing, log_noise, ones)
+        gradient, hessian = normal_equations(*given)[:2]
+        if full:
+            whole = full_curvature(*given)[1].sum(0) + precision[0]
+            if int(torch.linalg.cholesky_ex(whole).info) == 0:
+                return gradient.sum(0) + precision[0] @ (at - mean)[0], whole
+        return gradient.sum(0) + precision[0] @ (at - mean)[0], hessian.sum(0) + precision[0]
+
+    value, damping, converged = objective(here), 1e-3, False
+    finite = bool(torch.isfinite(value))
+    for step_number in range(steps if finite else 0):
+        gradient, hessian = equations(here, step_number >= _GAUSS_NEWTON)
+        scale = hessian.diagonal()
+        step = torch.linalg.solve_ex(hessian + damping * torch.diag(scale), gradient).result
+        proposed = here - step
+        new = objective(proposed)
+        if bool(torch.isfinite(new)) and float(new) <= float(value) + 1e-12 * abs(float(value)):
+            here, value, damping = proposed, new, max(damping * 0.1, 1e-9)
+        else:
+            damping *= 10.0
+        converged = float((step.square() * scale).sum().sqrt()) < tolerance or damping > 1e10
+        if converged:
+            break
+    everywhere = here.expand(tasks, -1)
+    _, hessian, squared, line = normal_equations(problem, everywhere, everywhere, nothing, log_noise, ones)
+    covariance = torch.linalg.inv(hessian.sum(0) + precision[0])
+    spread = torch.einsum("toi,ij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
+    residual = problem.target - line.prediction
+    spread = spread * information_share(residual, line.variance, problem.batch.censored)
+    squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
+    told = torch.tensor([converged]), torch.tensor([finite])
+    return Estimate(here, covariance[None], squared, line, *told)

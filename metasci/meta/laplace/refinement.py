@@ -1,0 +1,118 @@
+"""Refining a learned Gaussian prior by gradients: to the most likely one, or to the one that predicts best.
+
+Expectation–maximisation comes near; these objectives are then climbed with every learned number at once:
+coefficients, spread (by its Cholesky factor, with a logarithmic diagonal) and noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from metasci.meta.adapted import State
+from metasci.meta.covariates import Design
+from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
+from metasci.meta.problem import Problem
+
+__all__ = ["finite_tasks", "marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
+
+_LOG_SD = (-9.0, 5.0)  # a spread may vanish, or be unbounded; its logarithm stays within these
+
+
+def packed(state: State) -> State:
+    """The population's free numbers: coefficients, Cholesky factor with a logarithmic diagonal, noise."""
+    factor = torch.linalg.cholesky(state["covariance"])
+    below = torch.tril(factor, -1) + torch.diag(factor.diagonal().log())
+    return {"coefficients": state["coefficients"], "factor": below, "log_noise": state["log_noise"]}
+
+
+def unpacked(free: State, correlated: bool = True) -> State:
+    """Coefficients, covariance and noise of the free numbers."""
+    factor = _factor(free, correlated)
+    return {
+        "coefficients": free["coefficients"],
+        "covariance": factor @ factor.T,
+        "log_noise": free["log_noise"],
+    }
+
+
+def _factor(free: State, correlated: bool) -> Tensor:
+    below = torch.tril(free["factor"], -1) if correlated else torch.zeros_like(free["factor"])
+    return below + torch.diag(free["factor"].diagonal().clamp(*_LOG_SD).exp())
+
+
+def _population(free: State, design: Design, correlated: bool) -> Population:
+    mean = design.with_intercept @ free["coefficients"].T
+    return Population(mean, _factor(free, correlated), free["log_noise"])
+
+
+def marginal_cost(
+    problem: Problem, design: Design, free: State, belief: Callable[[State], Tensor], correlated: bool,
+    start: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Negative log marginal likelihood of all tasks less the belief about the population, and the modes."""
+    value, mode = log_marginal(problem, _population(free, design, correlated), start)
+    return -value.sum() - belief(unpacked(free, correlated)), mode
+
+
+def predictive_cost(
+    problem: Problem,
+    design: Design,
+    free: State,
+    support: Tensor,
+    belief: Callable[[State], Tensor],
+    correlated: bool,
+    share: float = 1.0,
+) -> Tensor:
+    """Negative mean log predictive density of the query's measurements, less the belief's share of a measurement.
+
+    `share` says how many times more tasks there are in all.
+    """
+    seen, judged = problem.trimmed(support), problem.trimmed(~support)
+    value, _ = log_predictive(seen, judged, _population(free, design, correlated))
+    asked = judged.batch.mask.any(1)
+    mean = torch.where(asked, value, 0.0).sum() / asked.sum().clamp(min=1)
+    return -mean - belief(unpacked(free, correlated)) / (share * problem.batch.mask.sum())
+
+
+def finite_tasks(problem: Problem, design: Design, state: State) -> Tensor:
+    """Which tasks have a finite marginal likelihood, (task,)."""
+    at = design.with_intercept @ state["coefficients"].T
+    cost = problem.negative_log_likelihood(at, state["log_noise"])
+    seen = torch.where(problem.batch.mask, problem.batch.output, 0.0)
+    return torch.isfinite(cost) & torch.isfinite(seen).all(1)
+
+
+def most_likely(
+    problem: Problem, design: Design, state: State, belief: Callable[[State], Tensor], correlated: bool,
+    iterations: int = 200,
+) -> State:  # fmt: skip
+    """Climb the marginal likelihood by L-BFGS (Nocedal 1980) until it is flat; returns what has moved.
+
+    A search that leads nowhere finite is given up for the best point it has seen.
+    """
+    free = {name: value.detach().clone().requires_grad_() for name, value in packed(state).items()}
+    search = torch.optim.LBFGS(
+        list(free.values()), max_iter=iterations, history_size=30, tolerance_grad=1e-7, tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+    best: tuple[float, State] = (float("inf"), {name: value.detach().clone() for name, value in free.items()})
+    modes = state["coordinates"]
+
+    def closure() -> Tensor:
+        nonlocal best, modes
+        search.zero_grad()
+        cost, found = marginal_cost(problem, design, free, belief, correlated, modes)
+        if not bool(torch.isfinite(cost)):
+            return torch.full_like(cost.detach(), 1e30)
+        cost.backward()
+        if float(cost.detach()) < best[0]:
+            best = (float(cost.detach()), {name: value.detach().clone() for name, value in free.items()})
+            modes = found
+        return cost.detach()
+
+    with torch.enable_grad():
+        search.step(closure)
+    return {**unpacked(best[1], correlated), "coordinates": modes}

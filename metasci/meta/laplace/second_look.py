@@ -1,0 +1,89 @@
+"""A second look at tasks that fit far worse than their noise: the search may have ended in the wrong valley.
+
+From one start, steps that reach too far can cross into a region where the model is something else, such as a crack
+that has failed, and stay there. A misfit tells; such a task is sought again from far out on either side of the prior,
+along each of its axes, and the best of all ends is kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
+from metasci.meta.problem import Linearisation, Problem
+
+__all__ = ["look_again"]
+
+_POOR = 6.0  # standard deviations of χ² above its mean
+_FAR = 2.5  # of the prior
+
+
+def look_again(
+    problem: Problem, mean: Tensor, covariance: Tensor, log_noise: Tensor, found: Estimate, tolerance: float
+) -> Estimate:
+    """The estimates, those of tasks that fit badly replaced where another search ends lower.
+
+    Parameters
+    ----------
+    problem : Problem
+    mean : Tensor, (task, parameter)
+    covariance : Tensor, (task, parameter, parameter)
+    log_noise : Tensor, (scale,)
+    found : Estimate
+        From the prior's mean.
+    tolerance : float
+        Of `map_estimate`.
+    """
+    poor = _misfit(problem, found).nonzero()[:, 0]
+    if not len(poor):
+        return found
+    part, centre = problem.select(poor), mean[poor]
+    precision = torch.linalg.inv(covariance[poor])
+    variance, axes = torch.linalg.eigh(covariance[poor])
+    best = _value(part, centre, precision, log_noise, found.coordinates[poor])
+    for axis in range(centre.shape[1]):
+        for side in (_FAR, -_FAR):
+            start = centre + side * variance[:, axis, None].clamp(min=0.0).sqrt() * axes[:, :, axis]
+            other = map_estimate(part, centre, precision, log_noise, start=start, tolerance=tolerance)
+            value = _value(part, centre, precision, log_noise, other.coordinates)
+            lower = (other.finite & ~(value >= best)).nonzero()[:, 0]
+            best = best.index_copy(0, lower, value[lower])
+            found = _with_rows(found, poor[lower], other, lower)
+    return found
+
+
+def _misfit(problem: Problem, found: Estimate) -> Tensor:
+    """Whether the squared residuals of a task are far more than its noise explains, (task,)."""
+    seen = problem.batch.mask
+    if problem.batch.censored is not None:
+        seen = seen & ~problem.batch.censored
+    squared = (problem.target - found.line.prediction).square() / found.line.variance
+    count = seen.sum(1)
+    return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
+
+
+def _value(problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, at: Tensor) -> Tensor:
+    """Negative log posterior, (task,); what is not finite is the worst."""
+    with torch.no_grad():
+        cost = problem.negative_log_likelihood(at, log_noise) + problem.penalty_cost(at)
+    off = at - mean
+    return torch.nan_to_num(
+        cost + 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off), nan=torch.inf
+    )  # fmt: skip
+
+
+def _with_rows(found: Estimate, rows: Tensor, other: Estimate, chosen: Tensor) -> Estimate:
+    def merged(whole: Tensor, part: Tensor) -> Tensor:
+        return whole.index_copy(0, rows, part[chosen])
+
+    line = Linearisation(
+        merged(found.line.prediction, other.line.prediction),
+        merged(found.line.jacobian, other.line.jacobian),
+        merged(found.line.variance, other.line.variance),
+    )
+    return Estimate(
+        merged(found.coordinates, other.coordinates), merged(found.covariance, other.covariance),
+        merged(found.squared, other.squared), line, merged(found.converged, other.converged),
+        merged(found.finite, other.finite),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Networks whose weights, heads or codes adapt to a task."""

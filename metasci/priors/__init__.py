@@ -1,0 +1,1 @@
+"""Learned priors with their verbs: calibrate, calibrate many, update, retrain."""
