@@ -24,8 +24,8 @@ import zarr
 from numpy.typing import NDArray
 
 import metasci as ms
-from metasci.priors.many import open_store
 from metasci.learned.equation import Prior
+from metasci.priors.many import open_store
 
 PIECE = 20_000
 

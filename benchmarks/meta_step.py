@@ -149,8 +149,8 @@ def avrami(time, temperature, *, rate, activation_energy, exponent, incubation):
 
 def equation_contestants(steps: int, compiled: bool) -> dict[str, Step]:
     """30 simulated tasks of 50 measurements, half of them support."""
-    from metasci.meta import Covariates, Problem
     from metasci.data.tasks import Batch
+    from metasci.meta import Covariates, Problem
 
     generator = torch.Generator().manual_seed(0)
     tasks, count = 30, 50

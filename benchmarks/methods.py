@@ -18,7 +18,10 @@ from typing import Any
 import torch
 
 from metasci import catalogue
-from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.learned.equation import meta_calibrate
+from metasci.library import find
 from metasci.meta import (
     ANIL,
     FOMAML,
@@ -35,8 +38,6 @@ from metasci.meta import (
     Pooled,
     Reptile,
 )
-from metasci.model import find
-from metasci.learned.equation import meta_calibrate
 from metasci.studies.ship import RECIPES, Recipe
 
 OUT = Path(__file__).with_name("methods.json")

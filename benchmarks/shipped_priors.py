@@ -22,12 +22,13 @@ import torch
 from card_text import card_text
 
 from metasci import catalogue
-from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
-from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
-from metasci.model import find
-from metasci.learned.equation import meta_calibrate
-from metasci.studies.ship import RECIPES, Recipe
 from metasci.data.tasks import TaskSet
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.learned.equation import meta_calibrate
+from metasci.library import find
+from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
+from metasci.studies.ship import RECIPES, Recipe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "shipped_priors.json"

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from metasci import catalogue
-from metasci.data.batch import Batch
 from metasci.bayes import (
     hierarchical,
     importance_ranks,
@@ -29,6 +28,7 @@ from metasci.bayes import (
     nuts_ranks,
     uniformity,
 )
+from metasci.data.batch import Batch
 from metasci.learned.equation import Prior, load
 
 NUTS = {  # simulations of each

@@ -11,7 +11,8 @@ from dataclasses import replace
 import torch
 
 from metasci import catalogue
-from metasci.evaluation.evaluate import Protocol, evaluate
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol
 from metasci.learned.equation import load
 
 SHOTS = {"theophylline": 3, "phenobarbital": 2, "steel_tempering": 3, "alloy_fatigue": 3}

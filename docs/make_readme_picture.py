@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from metasci.report.marks import draw_band, draw_points
 from metasci.report.style import BLUE, GREY, styled
-from metasci.words import label
 from metasci.studies.demo import Case, crack_case, patient_case
+from metasci.words import label
 
 OUT = Path(__file__).parent / "images" / "readme.png"
 

@@ -77,15 +77,16 @@ if TYPE_CHECKING:
         patients,
         report,
     )
-    from metasci.fits.equation import Calibration
     from metasci.catalogue import dataset
     from metasci.constraints import Bounded, Monotone, NonNegative
+    from metasci.data.cards import Card
+    from metasci.data.regimen import Regimen
+    from metasci.data.tasks import TaskSet
     from metasci.dosing import Target, recommend
     from metasci.errors import InputError
     from metasci.evaluation.evaluate import evaluate
-    from metasci.data.cards import Card
-    from metasci.data.regimen import Regimen
-    from metasci.meta.laplace.gaussian import GaussianPrior
+    from metasci.fits.equation import Calibration
+    from metasci.learned.equation import Prior, load, meta_calibrate
     from metasci.meta.gradient import (
         ANIL,
         FOMAML,
@@ -99,11 +100,10 @@ if TYPE_CHECKING:
         Pooled,
         Reptile,
     )
+    from metasci.meta.laplace.gaussian import GaussianPrior
     from metasci.model import History, Input, Model, Output, equation
     from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Proportional, Several
     from metasci.parameters import Parameter, ParameterSpace
-    from metasci.learned.equation import Prior, load, meta_calibrate
-    from metasci.data.tasks import TaskSet
     from metasci.units import unit
 
 

@@ -12,12 +12,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.errors import InputError
 
 if TYPE_CHECKING:
-    from metasci.model import Model
     from metasci.data.tasks import TaskSet
+    from metasci.model import Model
 
 __all__ = ["card", "dataset", "names", "shipped"]
 
@@ -110,7 +110,7 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
         own = card
     path = _data_file(folder, own)
     if own.events:
-        from metasci.model import find
+        from metasci.library import find
 
         return TaskSet.from_events(path, model or find(own.model), own)
     return TaskSet.from_csv(path, own, model=model)

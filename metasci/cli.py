@@ -15,10 +15,10 @@ import typer
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
-    from metasci.meta.compositions.training import Method
+    from metasci.data.tasks import TaskSet
     from metasci.learned.equation import Prior
     from metasci.learned.families import StructurePrior
-    from metasci.data.tasks import TaskSet
+    from metasci.meta.method import Method
 
 __all__ = ["app", "main"]
 
@@ -99,7 +99,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 def list_everything(as_json: Json = False) -> None:
     """What ships: learned priors, data sets, models."""
     from metasci import catalogue
-    from metasci.model import registered
+    from metasci.library import registered
 
     models = {name: model.description.partition("\n")[0] for name, model in sorted(registered().items())}
     cards = {name: catalogue.card(name) for name in catalogue.names("datasets")}
@@ -179,10 +179,10 @@ def train(
 ) -> None:
     """Learn a prior from many tasks; under torchrun, with several processes."""
     from metasci import catalogue
-    from metasci.evaluation.evaluate import Protocol, with_enough_rows
-    from metasci.meta.compositions.distributed import joined
-    from metasci.model import find
+    from metasci.evaluation.protocol import Protocol, with_enough_rows
     from metasci.learned.equation import meta_calibrate
+    from metasci.library import find
+    from metasci.meta.compositions.distributed import joined
 
     _check_folder(out)
     if task_noise and method is not MethodName.gaussian:
@@ -393,10 +393,10 @@ def _structures(
 ) -> tuple[StructurePrior, TaskSet]:
     """How a property of structures is learned, the package's own or that of the data's card, and its data."""
     from metasci import catalogue
+    from metasci.learned.families import StructurePrior
     from metasci.materials.properties import PROPERTIES, property_of_card
     from metasci.meta.group_process import GroupProcess
     from metasci.noise import Additive, LogNormal
-    from metasci.learned.families import StructurePrior
 
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
     model = PROPERTIES.get(name)
@@ -426,9 +426,9 @@ def _recipe_and_tasks(
 ) -> tuple[Prior | StructurePrior, TaskSet, bool]:
     """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
     from metasci import catalogue
-    from metasci.evaluation.evaluate import Protocol, with_enough_rows
-    from metasci.model import registered
+    from metasci.evaluation.protocol import Protocol, with_enough_rows
     from metasci.learned.equation import load, meta_calibrate
+    from metasci.library import registered
 
     if name.startswith("materials."):
         recipe, tasks = _structures(name, data)

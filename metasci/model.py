@@ -18,7 +18,7 @@ from metasci.parameters import Parameter, ParameterSpace
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
 
-__all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "find", "register", "registered"]
+__all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "made", "register"]
 
 
 @dataclass(frozen=True)
@@ -237,24 +237,6 @@ def register(model: Model) -> Model:
     return model
 
 
-def registered() -> dict[str, Model]:
-    """Every model made so far, by name; the package's own are loaded first."""
-    import metasci.kinetics
-    import metasci.materials.properties
-    import metasci.patients  # noqa: F401
-
+def made() -> dict[str, Model]:
+    """Every model made so far, by name."""
     return dict(_REGISTERED)
-
-
-def find(name: str) -> Model:
-    """The model of that name.
-
-    Raises
-    ------
-    InputError
-        If there is none; the sentence lists those there are.
-    """
-    models = registered()
-    if name not in models:
-        raise InputError(f"there is no model '{name}'; known are {', '.join(sorted(models))}.")
-    return models[name]

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import metasci as ms
-from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, held_out
 from metasci.data.cards import Card, Column
+from metasci.errors import InputError
+from metasci.evaluation.evaluate import held_out
+from metasci.evaluation.protocol import Protocol
 from metasci.kinetics import crack_growth, tempering_rockwell, yield_strength
 from metasci.meta import GaussianPrior
 from metasci.studies import alloy_fatigue, avrami, high_entropy_alloys, softening_laws, steel_tempering

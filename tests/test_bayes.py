@@ -15,7 +15,6 @@ from pytensor.compile.mode import Mode  # noqa: E402
 from scipy import stats  # noqa: E402
 
 import metasci as ms  # noqa: E402
-from metasci.data.batch import Batch  # noqa: E402
 from metasci.bayes import (  # noqa: E402
     Posterior,
     curve,
@@ -28,6 +27,7 @@ from metasci.bayes import (  # noqa: E402
     versions,
 )
 from metasci.bayes.hierarchical import flatten  # noqa: E402
+from metasci.data.batch import Batch  # noqa: E402
 from metasci.errors import InputError  # noqa: E402
 from metasci.math import floor  # noqa: E402
 from metasci.meta.covariates import Design  # noqa: E402

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.meta import GaussianPrior
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gauss_newton import full_curvature, normal_equations
 from metasci.meta.problem import Problem
 from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Several
 from metasci.patients.nonlinear import indirect_response, michaelis_menten
-from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

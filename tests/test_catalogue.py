@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from metasci import catalogue
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.errors import InputError
 
 CSV = b"time [h],y\n0,1\n1,2\n"
 SUM = hashlib.sha256(CSV).hexdigest()

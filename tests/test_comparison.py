@@ -15,11 +15,11 @@ from scipy import stats
 pytest.importorskip("pymc")
 
 import metasci as ms
-from metasci.data.batch import Batch
 from metasci.bayes import comparison, joint
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.sampling import Posterior
 from metasci.bayes.scores import LEVELS, HeldOut, ensemble_crps
+from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
 from metasci.meta.laplace.gaussian import GaussianPrior

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
 from metasci.parameters import Parameter
@@ -17,7 +18,6 @@ from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power, factors
 from metasci.patients.regimen import Doses
-from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 NEVER = float("inf")

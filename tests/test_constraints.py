@@ -31,8 +31,10 @@ from metasci.constraints import (
 )
 from metasci.constraints.collocation import with_measured
 from metasci.constraints.derivatives import derivatives
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
+from metasci.fits.warnings import warnings_of
 from metasci.meta import (
     MAML,
     Composition,
@@ -51,14 +53,12 @@ from metasci.meta import (
     named,
     query_loss,
 )
-from metasci.meta.covariates import Covariates
-from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate, normal_equations
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.problem import Problem
 from metasci.meta.compositions.training import learn
-from metasci.report.html import calibration_report
-from metasci.fits.warnings import warnings_of
-from metasci.data.tasks import Batch, TaskSet
+from metasci.meta.covariates import Covariates
+from metasci.meta.gradient import GradientMethod
+from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate, normal_equations
+from metasci.meta.problem import Problem
+from metasci.report.sections import calibration_report
 
 FLOAT = torch.float64
 INFINITY = float("inf")

@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 import metasci as ms
+from metasci.data.tasks import TaskSet
 from metasci.diagnostics import (
     composition_gradient,
     composition_hessian,
@@ -48,7 +49,6 @@ from metasci.meta import (
     query_loss,
 )
 from metasci.meta.episodes import sample_support
-from metasci.data.tasks import TaskSet
 
 FLOAT = torch.float64
 

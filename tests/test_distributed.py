@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import metasci as ms
-from metasci.meta import FOMAML
 from metasci.learned.equation import load, meta_calibrate
+from metasci.meta import FOMAML
 
 SCRIPT = '''
 """Runs to compare between one process and several: python learn.py FOLDER (runs | killed | resumed)."""

@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import minimize
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta import (
     FOMAML,
@@ -26,10 +27,9 @@ from metasci.meta import (
     unroll,
 )
 from metasci.meta.episodes import sample_support
-from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.implied import implied_precision
+from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.laplace.pooled import pooled_estimate
-from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

@@ -15,12 +15,14 @@ from scipy import stats
 
 import metasci as ms
 from metasci import catalogue
-from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, Score, evaluate, held_out, split_tasks, with_enough_rows
-from metasci.meta import GaussianPrior
-from metasci.model import find
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.evaluation.evaluate import evaluate, held_out
+from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
+from metasci.evaluation.scores import Score
+from metasci.learned.equation import Prior, load, meta_calibrate
+from metasci.library import find
+from metasci.meta import GaussianPrior
 
 FIGURES = ("rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction",
            "mdpe_of_prediction", "coverage90", "nlpd", "seconds_per_task")  # fmt: skip

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import metasci as ms
-from metasci.errors import InputError
 from metasci.data.events.read import looks_like_events, read_events
 from metasci.data.regimen import Regimen
+from metasci.errors import InputError
 from metasci.patients import Occasion, Power, Structure, compartment_model, one_compartment_bolus, quinidine
 from metasci.patients import one_compartment as iv
 

@@ -11,12 +11,12 @@ from scipy.integrate import quad
 from scipy.stats import multivariate_normal
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta import Covariates, GaussianPrior, Problem, learn
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.laplace.refinement import marginal_cost, packed, predictive_cost
-from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

@@ -10,13 +10,13 @@ import torch
 from scipy import stats
 
 import metasci as ms
-from metasci.data.batch import Batch
 from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.shrinkage import contraction, of_prior, of_steps
+from metasci.data.batch import Batch
 from metasci.data.cards import Card
+from metasci.fits.predictive import predictive, sampled
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gauss_newton import map_estimate
-from metasci.fits.predictive import predictive, sampled
 
 pytest.importorskip("pymc")
 

@@ -16,13 +16,14 @@ from scipy.optimize import brentq, minimize_scalar
 import metasci as ms
 from metasci import kinetics
 from metasci.data.batch import Batch
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.errors import InputError
 from metasci.kinetics.arrhenius import GAS_CONSTANT
 from metasci.kinetics.clocks import Arrhenius, Clock, Soluble, Undercooled
 from metasci.kinetics.histories import equivalent_time
+from metasci.library import registered
 from metasci.meta.problem import Problem
-from metasci.model import Model, registered
+from metasci.model import Model
 
 FLOAT = torch.float64
 ALL = [model for name, model in sorted(registered().items()) if name.startswith("kinetics.")]

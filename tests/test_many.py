@@ -12,11 +12,11 @@ import pytest
 import xarray as xr
 
 import metasci as ms
-from metasci.priors import many
-from metasci.errors import InputError
-from metasci.meta import MAML, GaussianPrior
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.learned.equation import Prior, load, meta_calibrate
+from metasci.meta import MAML, GaussianPrior
+from metasci.priors import many
 
 ALL = ("theophylline", "phenobarbital", "steel_tempering", "alloy_fatigue")
 

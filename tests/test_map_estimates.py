@@ -15,11 +15,11 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
 from metasci.noise import Additive, Combined, LogNormal, Noise, Proportional
 from metasci.patients.compartments import Structure, compartment_model
-from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 OMEGA, DESIGNS, OBSERVED, EVENTS = math.sqrt(0.2), 60, 4, 5

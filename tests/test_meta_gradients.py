@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta import (
     Adam,
@@ -34,11 +35,10 @@ from metasci.meta import (
     named,
     query_loss,
 )
-from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.meta.adaptation.implicit import conjugate_gradients, neumann_series
 from metasci.meta.adaptation.inner import unroll
+from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.meta.compositions.outer import outer_state, outer_step
-from metasci.data.tasks import Batch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FLOAT = torch.float64

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta import (
     ANIL,
@@ -42,10 +43,9 @@ from metasci.meta import (
     named,
     squared_error,
 )
-from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.adaptation.implicit import neumann_series
 from metasci.meta.implied import implied_precision, precision_of_jacobian
-from metasci.data.tasks import Batch
+from metasci.meta.laplace.gauss_newton import map_estimate
 
 FLOAT = torch.float64
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from metasci.data.batch import Batch
 from metasci.constraints import Bounded, Monotone, NonNegative
+from metasci.data.batch import Batch
 from metasci.kinetics import avrami, crack_growth, tempering, tempering_rockwell
 from metasci.kinetics.tempering import REFERENCE_TEMPERATURE
 from metasci.meta.problem import Problem

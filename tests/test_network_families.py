@@ -158,7 +158,7 @@ def learned():  # type: ignore[no-untyped-def]
 
 
 def shares(prior, tasks, shots: int, seeds: int = 3):  # type: ignore[no-untyped-def]
-    from metasci.evaluation.evaluate import split_tasks
+    from metasci.evaluation.protocol import split_tasks
     from metasci.studies.graph_networks import PROTOCOL
 
     batch = prior.batch(tasks)

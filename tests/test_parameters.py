@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.model import Model, find, registered
+from metasci.library import find, registered
+from metasci.model import Model
 from metasci.parameters import Parameter, ParameterSpace
 
 moderate = st.floats(-8.0, 8.0, allow_subnormal=False)

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 
 import metasci as ms
-from metasci.fits.equation import Calibration
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
 from metasci.report import (
     calibration_figure,
     calibration_report,

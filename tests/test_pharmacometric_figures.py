@@ -13,8 +13,9 @@ import xarray as xr
 from scipy import stats
 
 import metasci as ms
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
 from metasci.meta import GradientMethod
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, LogNormal
@@ -34,7 +35,6 @@ from metasci.report import simulation as simulation_module
 from metasci.report.bins import Correction, edges_of, order_statistics
 from metasci.report.residuals import conditional_weighted_residuals, running_median
 from metasci.report.simulation import Simulator, limits_of, simulated_like
-from metasci.data.tasks import Batch, TaskSet
 
 LINE = Model(
     name="tests.line",

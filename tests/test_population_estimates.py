@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import metasci as ms
+from metasci.data.tasks import Batch
 from metasci.meta import Covariates, GaussianPrior, Problem, learn
 from metasci.meta.laplace.refinement import marginal_cost, packed
 from metasci.noise import Additive
 from metasci.patients.compartments import Structure, compartment_model
-from metasci.data.tasks import Batch
 
 FLOAT = torch.float64
 

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from metasci.data.batch import Batch
 from metasci.constraints import NonNegative
+from metasci.data.batch import Batch
 from metasci.data.cards import Card
+from metasci.data.tasks import TaskSet
+from metasci.fits.predictive import Predictive, predictive
+from metasci.learned.equation import meta_calibrate
 from metasci.meta import GaussianPrior
 from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.problem import Problem
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, LogNormal, Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.fits.predictive import Predictive, predictive
-from metasci.learned.equation import meta_calibrate
-from metasci.data.tasks import TaskSet
 
 FLOAT = torch.float64
 line = Model(

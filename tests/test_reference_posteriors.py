@@ -13,10 +13,10 @@ from scipy import stats
 pytest.importorskip("pymc")
 
 import metasci as ms
-from metasci.data.batch import Batch
 from metasci.bayes import hierarchical, initial_point, sample
 from metasci.bayes.baselines import complete_pooling, no_pooling
 from metasci.bayes.simulation_based import laplace_ranks, uniformity
+from metasci.data.batch import Batch
 from metasci.noise import Noise
 
 EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])

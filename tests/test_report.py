@@ -16,12 +16,13 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 import metasci as ms
-from metasci.fits.equation import Calibration
+from metasci.data.cards import Card
+from metasci.data.tasks import TaskSet
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
-from metasci.data.cards import Card
+from metasci.fits.equation import Calibration
+from metasci.library import find
 from metasci.meta.adapted import NoiseMixture
-from metasci.model import find
 from metasci.report import (
     Band,
     Section,
@@ -38,7 +39,6 @@ from metasci.report import (
     warnings_of,
 )
 from metasci.report.html import paragraph, table
-from metasci.data.tasks import TaskSet
 
 VOID = {"meta", "img", "br", "hr", "link"}
 

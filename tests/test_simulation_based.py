@@ -9,9 +9,9 @@ import torch
 pytest.importorskip("pymc")
 
 import metasci as ms
-from metasci.data.batch import Batch
 from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
 from metasci.bayes.simulation_based import _simulated
+from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
 from metasci.meta.laplace.gauss_newton import map_estimate

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from metasci import catalogue
-from metasci.errors import InputError
 from metasci.data.cards import Card, Column
 from metasci.data.tables import read_table
+from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
 from metasci.model import History, Input, Model, Output
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.data.tasks import TaskSet
 
 STEEL = catalogue.card("steel_tempering")
 PATIENT = catalogue.card("phenobarbital")

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from metasci import catalogue
-from metasci.errors import InputError
 from metasci.data.cards import Card, Column
+from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
 from metasci.model import History, Input, Model, Output
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.data.tasks import Batch, TaskSet
 
 CARD = Card(
     "made",

@@ -14,15 +14,15 @@ pytest.importorskip("pymc")
 from pytensor.compile.mode import Mode
 
 import metasci as ms
-from metasci.data.batch import Batch
 from metasci.bayes import hierarchical, initial_point
 from metasci.bayes.recording import with_slope
 from metasci.bayes.sampling import Posterior, derive
 from metasci.bayes.traced import expanded, sample_traced, traced
+from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
+from metasci.library import find
 from metasci.meta.covariates import Design
-from metasci.model import find
 
 PYTHON = Mode(linker="py", optimizer="fast_compile")
 

@@ -16,7 +16,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from metasci.data.batch import Batch
 from metasci.bayes.forecast import Forecast
 from metasci.bayes.forecast import predictive as forecast_of
 from metasci.bayes.implied import implied_prior
@@ -25,14 +24,16 @@ from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.bayes.shrinkage import contraction, of_prior, of_steps
 from metasci.bayes.verdict import verdict
+from metasci.data.batch import Batch
+from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, held_out, split_tasks, with_enough_rows
-from metasci.meta.laplace.gauss_newton import normal_equations
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.problem import Problem
+from metasci.evaluation.evaluate import held_out
+from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.fits.predictive import predictive as learned_predictive
 from metasci.learned.equation import Prior
-from metasci.data.tasks import TaskSet
+from metasci.meta.gradient import GradientMethod
+from metasci.meta.laplace.gauss_newton import normal_equations
+from metasci.meta.problem import Problem
 
 __all__ = ["FORECASTERS", "compare", "summary"]
 

@@ -15,8 +15,8 @@ from metasci.errors import InputError
 
 if TYPE_CHECKING:
     from metasci.bayes.sampling import Posterior
-    from metasci.model import Model
     from metasci.data.tasks import Batch
+    from metasci.model import Model
 
 __all__ = ["Forecast", "curve", "predictive"]
 

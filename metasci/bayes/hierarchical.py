@@ -17,9 +17,9 @@ import pytensor.tensor as pt
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
+    from metasci.data.tasks import Batch
     from metasci.meta.covariates import Design
     from metasci.model import Model
-    from metasci.data.tasks import Batch
 
 __all__ = ["Rows", "flatten", "hierarchical", "initial_point"]
 

@@ -17,10 +17,10 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.laplace.gauss_newton import normal_equations
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.implied import precision_of_jacobian, step_eigenvalues
+from metasci.meta.laplace.gauss_newton import normal_equations
+from metasci.meta.laplace.gaussian import GaussianPrior
 
 if TYPE_CHECKING:
     from metasci.data.batch import Batch

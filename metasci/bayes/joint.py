@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metasci.data.batch import Batch
 from metasci.bayes.forecast import Forecast, predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.traced import sample_traced, traced
-from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.data.batch import Batch
 from metasci.learned.equation import Prior
+from metasci.meta.laplace.gauss_newton import map_estimate
 
 __all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task"]
 

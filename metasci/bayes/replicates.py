@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from metasci.data.batch import Batch
     from metasci.bayes.sampling import Posterior
+    from metasci.data.batch import Batch
     from metasci.model import Model
 
 __all__ = ["posterior_predictive", "prior_predictive"]

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metasci.bayes.implied import simulated_like
-from metasci.fits.equation import Calibration
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
 from metasci.fits.posterior import posterior_draws
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
 from metasci.data.checks import Faults, check_limits
 from metasci.data.tables import target_units
+from metasci.errors import InputError
 from metasci.units import convert, same_dimension, unfit
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.errors import InputError
 from metasci.units import convert, same_dimension
 
 if TYPE_CHECKING:

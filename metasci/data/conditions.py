@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from metasci.data.batch import Batch
 from metasci.errors import InputError
+from metasci.model import Model
 from metasci.units import convert, unit
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from metasci.model import Input, Model
 
-__all__ = ["asked_for", "batch_at", "followed", "last_known"]
+__all__ = ["asked_for", "batch_at", "followed", "last_known", "read_conditions"]
 
 
 def followed(model: Model) -> tuple[str, ...]:
@@ -27,7 +28,7 @@ def followed(model: Model) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from metasci.model import find
+    >>> from metasci.library import find
     >>> followed(find("patients.quinidine"))
     ('weight', 'alpha_1_acid_glycoprotein', 'creatinine_clearance', 'heart_failure')
     """
@@ -127,3 +128,62 @@ def batch_at(
     mask = torch.ones(len(batch), width, dtype=torch.bool)
     output = torch.ones(mask.shape, dtype=batch.output.dtype)
     return replace(batch, inputs=inputs, output=output, mask=mask, censored=None), shape
+
+
+def read_conditions(
+    model: Model, conditions: Mapping[str, Any], needed: tuple[str, ...]
+) -> dict[str, NDArray[np.float64]]:
+    """Values in the model's units, broadcast against each other to (point,).
+
+    Parameters
+    ----------
+    model : Model
+    conditions : mapping
+        Each a number, an array, a quantity such as ``[1, 2] * ms.unit("h")``, or a text such as ``"2 h"``.
+    needed : tuple of str
+        The inputs that must be given.
+
+    Raises
+    ------
+    InputError
+        If an input is unknown, missing, in a wrong unit, or outside of its range.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> read_conditions(ms.kinetics.avrami, {"time": "2 h", "temperature": [900.0, 950.0]}, ("time",))["time"]
+    array([7200., 7200.])
+    """
+    if unknown := sorted(set(conditions) - set(model.inputs)):
+        raise InputError(
+            f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
+        )
+    if missing := [name for name in needed if name not in conditions]:
+        raise InputError(f"say at which {missing[0]} ({model.inputs[missing[0]].unit}) to measure.")
+    values = {}
+    for name, value in conditions.items():
+        given = model.inputs[name]
+        try:
+            if isinstance(value, str):
+                number, _, symbol = value.strip().partition(" ")
+                value = float(number) * unit(symbol.strip() or "1")
+            if hasattr(value, "magnitude"):
+                value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
+            values[name] = np.atleast_1d(np.asarray(value, dtype=float)).ravel()
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
+        if not len(values[name]):
+            raise InputError(f"{name}: give at least one number.")
+        low, high = values[name].min(), values[name].max()
+        if not (np.isfinite(values[name]).all() and given.lower <= low and high <= given.upper):
+            raise InputError(
+                f"{name} must be finite and between {given.lower:g} and {given.upper:g} {given.unit}."
+            )
+    try:
+        size = np.broadcast_shapes(*(value.shape for value in values.values()))
+    except ValueError:
+        lengths = ", ".join(f"{len(value)} of {name}" for name, value in values.items())
+        raise InputError(f"the conditions do not fit each other: {lengths}.") from None
+    return {name: np.broadcast_to(value, size) for name, value in values.items()}

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
 from metasci.data.cards import UNKNOWN, Card, Column
-from metasci.data.checks import Faults, check_amounts, check_limits, check_rows, check_tasks, first_of_copies
 from metasci.data.cells import bytes_of, table_of
+from metasci.data.checks import Faults, check_amounts, check_limits, check_rows, check_tasks, first_of_copies
+from metasci.errors import InputError
 from metasci.units import convert, same_dimension, unfit, unit
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.batch import Batch, repeat_last
-from metasci.errors import InputError
 from metasci.data.arrays import assemble, below_name, check_dataset, present, width
+from metasci.data.batch import Batch, repeat_last
 from metasci.data.cards import Card
 from metasci.data.courses import put_in_order
 from metasci.data.tables import read_table, tidy
+from metasci.errors import InputError
 from metasci.units import convert
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class TaskSet:
     def from_events(
         cls, source: str | Path | pd.DataFrame, model: Model, card: Card | None = None, **options: Any
     ) -> TaskSet:
-        """Take a table of events, doses and observations, as NONMEM reads them; see `metasci.data.events.read.read_events`.
+        """Take a table of events, doses and observations, as NONMEM reads them;
+        see `metasci.data.events.read.read_events`.
 
         Parameters
         ----------

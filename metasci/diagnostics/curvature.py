@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
+from metasci.data.tasks import TaskSet
 from metasci.diagnostics.combinations import named_combination
 from metasci.errors import InputError
+from metasci.learned.equation import Prior
+from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.composition import Composition, Episode, Exact, query_loss
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
-from metasci.meta.adaptation.inner import Parameters
-from metasci.learned.equation import Prior
-from metasci.data.tasks import TaskSet
 
 __all__ = ["composition_hessian", "leading_eigenpairs", "meta_hessian"]
 

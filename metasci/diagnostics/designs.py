@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,70 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.data.batch import Batch
-from metasci.errors import InputError
 from metasci.model import Model
-from metasci.units import convert, unit
 
-__all__ = ["conditions_batch", "read_conditions"]
-
-
-def read_conditions(
-    model: Model, conditions: Mapping[str, Any], needed: tuple[str, ...]
-) -> dict[str, NDArray[np.float64]]:
-    """Values in the model's units, broadcast against each other to (point,).
-
-    Parameters
-    ----------
-    model : Model
-    conditions : mapping
-        Each a number, an array, a quantity such as ``[1, 2] * ms.unit("h")``, or a text such as ``"2 h"``.
-    needed : tuple of str
-        The inputs that must be given.
-
-    Raises
-    ------
-    InputError
-        If an input is unknown, missing, in a wrong unit, or outside of its range.
-
-    Examples
-    --------
-    >>> import metasci as ms
-    >>> read_conditions(ms.kinetics.avrami, {"time": "2 h", "temperature": [900.0, 950.0]}, ("time",))["time"]
-    array([7200., 7200.])
-    """
-    if unknown := sorted(set(conditions) - set(model.inputs)):
-        raise InputError(
-            f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
-        )
-    if missing := [name for name in needed if name not in conditions]:
-        raise InputError(f"say at which {missing[0]} ({model.inputs[missing[0]].unit}) to measure.")
-    values = {}
-    for name, value in conditions.items():
-        given = model.inputs[name]
-        try:
-            if isinstance(value, str):
-                number, _, symbol = value.strip().partition(" ")
-                value = float(number) * unit(symbol.strip() or "1")
-            if hasattr(value, "magnitude"):
-                value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
-            values[name] = np.atleast_1d(np.asarray(value, dtype=float)).ravel()
-        except (TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
-        if not len(values[name]):
-            raise InputError(f"{name}: give at least one number.")
-        low, high = values[name].min(), values[name].max()
-        if not (np.isfinite(values[name]).all() and given.lower <= low and high <= given.upper):
-            raise InputError(
-                f"{name} must be finite and between {given.lower:g} and {given.upper:g} {given.unit}."
-            )
-    try:
-        size = np.broadcast_shapes(*(value.shape for value in values.values()))
-    except ValueError:
-        lengths = ", ".join(f"{len(value)} of {name}" for name, value in values.items())
-        raise InputError(f"the conditions do not fit each other: {lengths}.") from None
-    return {name: np.broadcast_to(value, size) for name, value in values.items()}
+__all__ = ["conditions_batch"]
 
 
 def conditions_batch(

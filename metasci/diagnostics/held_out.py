@@ -12,16 +12,16 @@ import numpy as np
 import torch
 import xarray as xr
 
+from metasci.data.tasks import Batch, TaskSet
 from metasci.diagnostics.risk import risk_inflation
 from metasci.errors import InputError
+from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta.episodes import sample_support
 from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.meta.method import Method
 from metasci.meta.problem import Problem
-from metasci.meta.compositions.training import Method
 from metasci.model import Model
 from metasci.noise import LogNormal
-from metasci.learned.equation import Prior, meta_calibrate
-from metasci.data.tasks import Batch, TaskSet
 
 __all__ = ["leave_one_task_out"]
 

@@ -17,14 +17,15 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metasci.data.conditions import read_conditions
+from metasci.data.tasks import Batch, TaskSet
 from metasci.diagnostics.combinations import named_combination
-from metasci.diagnostics.designs import conditions_batch, read_conditions
+from metasci.diagnostics.designs import conditions_batch
 from metasci.errors import InputError
+from metasci.learned.equation import Prior
 from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.problem import Problem
 from metasci.model import Model
-from metasci.learned.equation import Prior
-from metasci.data.tasks import Batch, TaskSet
 
 __all__ = ["fisher_information", "identifiability", "unit_scales"]
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.data.batch import Batch
-from metasci.fits.equation import Calibration
-from metasci.diagnostics.designs import conditions_batch, read_conditions
+from metasci.data.conditions import read_conditions
+from metasci.diagnostics.designs import conditions_batch
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
 from metasci.meta.problem import Problem
 from metasci.words import number, pretty_unit, words
 

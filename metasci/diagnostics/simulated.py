@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
-from metasci.model import Model
 from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.model import Model
 
 __all__ = ["simulated_tasks"]
 

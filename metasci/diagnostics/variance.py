@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.compositions.composition import Composition, Episode, meta_gradient
 from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.compositions.composition import Composition, Episode, meta_gradient
 
 __all__ = ["SOURCES", "Gradient", "composition_gradient", "gradient_noise", "nested_variance"]
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.fits.equation import Calibration
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
 
 __all__ = ["Course", "concentrations", "doses_left_out", "next_due"]
 

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.fits.equation import Calibration
 from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
 from metasci.units import magnitude
 
 __all__ = ["Recommendation", "recommend"]

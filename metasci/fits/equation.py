@@ -13,15 +13,15 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.conditions import asked_for, batch_at, followed
 from metasci.constraints.verdicts import greatest, rounding, verdicts
-from metasci.errors import check_level
 from metasci.data.cards import owning_up
+from metasci.data.conditions import asked_for, batch_at, followed
+from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import check_level
+from metasci.files import write_atomically
+from metasci.fits.predictive import Predictive, predictive
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
-from metasci.meta.compositions.training import write_atomically
-from metasci.fits.predictive import Predictive, predictive
-from metasci.data.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -340,7 +340,7 @@ class Calibration:
         return Path(path)
 
     def _html(self) -> str:
-        from metasci.report.html import calibration_report
+        from metasci.report.sections import calibration_report
 
         return calibration_report(self)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +12,12 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from metasci.errors import InputError
 from metasci.data.cards import UNKNOWN
-from metasci.meta.group_process import Outlook
-from metasci.meta.compositions.training import write_atomically
-from metasci.model import Model
 from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
+from metasci.files import write_atomically
+from metasci.meta.group_process import Outlook
+from metasci.model import Model
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from metasci.learned.families import StructurePrior
 
-__all__ = ["StructureCalibration", "members_as_dataset", "write_dataset"]
+__all__ = ["StructureCalibration", "members_as_dataset"]
 
 _FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _SURPRISE = 0.999  # probability of a measurement that is nearer
@@ -279,20 +278,6 @@ def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
         attrs = {"units": units.get(name, model.output.unit)} if numeric else {}
         told[name] = (("task", "member"), filled if numeric else filled.astype(str), attrs)
     return xr.Dataset(told, {"task": names.astype(str)}, {"model": model.name})
-
-
-def write_dataset(dataset: xr.Dataset, path: Path) -> None:
-    """Write a new NetCDF file, all of it or nothing."""
-    if path.suffix != ".nc":
-        raise InputError(f"'{path}' must end in .nc.")
-    if path.exists():
-        raise InputError(f"'{path}' exists; give a new name.")
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        dataset.to_netcdf(unfinished, engine="h5netcdf")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _number(value: float) -> str:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING, Any
+
+from metasci.words import pretty_unit
+
+if TYPE_CHECKING:
+    from metasci.fits.equation import Calibration
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,19 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from metasci.fits.predictive import predictive
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.likelihood import cost
-from metasci.fits.predictive import predictive
-from metasci.report.reading import warnings_of_reading
-from metasci.words import duration, enumerated, number, pretty_unit, words
 from metasci.units import convert
+from metasci.words import duration, enumerated, number, words
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from metasci.fits.equation import Calibration
 
-__all__ = ["warnings_of"]
+__all__ = ["warnings_of", "warnings_of_reading"]
 
 _ONE_BY_ONE = 20
 _FAR = 1e-3
@@ -293,3 +300,36 @@ def _quantity(value: float, unit: str) -> str:
     if unit == "K":
         value, unit = float(convert(value, "K", "degC")), "degC"
     return f"{number(value)} {pretty_unit(unit)}".strip()
+
+
+def warnings_of_reading(calibration: Calibration) -> list[str]:
+    """What a reader of an event table's calibration has to mind, one sentence each.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    """
+    counts = _attribute(calibration, "records")
+    found = []
+    if anew := counts.get("starts_of_time_anew", 0):
+        found.append(
+            f"time began anew at {anew} record{'s' * (anew > 1)} of the table (EVID 3 or 4): what follows was laid "
+            "behind what came before, one unit of time after it, so that times here are later than those in the table."
+        )
+    if at_doses := counts.get("measurements_at_additional_doses", 0):
+        many = at_doses > 1
+        found.append(
+            f"{at_doses} measurement{'s' * many} of the table at the very time of an additional dose (ADDL) "
+            f"{'are' if many else 'is'} taken to be after it; write that dose in a row of its own, below the "
+            "measurement, if the sample was drawn before it."
+        )
+    return found
+
+
+def _attribute(calibration: Calibration, name: str) -> dict[str, Any]:
+    """What the reader of event tables has noted, as JSON, of the data; empty where it has not."""
+    try:
+        read = json.loads(calibration.tasks.dataset.attrs.get(name, "{}"))
+    except (TypeError, ValueError):  # a Dataset of the user's own, who means something else by it
+        return {}
+    return read if isinstance(read, dict) else {}

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.diagnostics.designs import read_conditions
+from metasci.data.conditions import read_conditions
 from metasci.errors import InputError
 from metasci.units import magnitude
 

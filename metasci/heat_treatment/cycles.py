@@ -9,11 +9,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.errors import InputError
+from metasci.fits.predictive import predictive
 from metasci.kinetics.laws import along
 from metasci.meta.problem import Problem
-from metasci.fits.predictive import predictive
 
 if TYPE_CHECKING:
     from metasci.fits.equation import Calibration
@@ -86,7 +86,7 @@ def along_cycle(
     >>> bool((said["median"].diff("point") < 0).all())
     True
     """
-    from metasci.diagnostics.designs import read_conditions
+    from metasci.data.conditions import read_conditions
 
     isothermal, model = calibration.prior.model, along(calibration.prior.model)
     needed = ("time", "temperature")

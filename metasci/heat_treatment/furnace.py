@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.fits.equation import Calibration
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
+from metasci.fits.posterior import Draws, posterior_draws
 from metasci.heat_treatment.conditions import (
     constant_inputs,
     curves,
@@ -25,7 +26,6 @@ from metasci.heat_treatment.conditions import (
     values,
 )
 from metasci.model import Model
-from metasci.fits.posterior import Draws, posterior_draws
 from metasci.words import duration, number, pretty_unit, words
 
 __all__ = ["FurnaceTime", "furnace_time"]

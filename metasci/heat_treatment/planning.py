@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from metasci.fits.equation import Calibration
 from metasci.diagnostics.next_point import next_measurement, sharpened
+from metasci.fits.equation import Calibration
 from metasci.heat_treatment.conditions import one_alloy, range_of, values
 from metasci.model import Model
 from metasci.words import duration, number

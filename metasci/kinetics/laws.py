@@ -10,7 +10,8 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.kinetics.clocks import Clock
 from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
-from metasci.model import Input, Model, Output, equation, find, registered
+from metasci.library import find, registered
+from metasci.model import Input, Model, Output, equation
 from metasci.parameters import Parameter
 from metasci.units import same_dimension, unit
 

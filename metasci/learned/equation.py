@@ -16,18 +16,21 @@ import numpy as np
 import torch
 
 from metasci.data.batch import check_measurable
-from metasci.errors import InputError
 from metasci.data.cards import Card
 from metasci.data.events.read import headers_of, tells_events
-from metasci.meta.adapted import Adapted, State
-from metasci.meta.covariates import Covariates
-from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.problem import Problem
-from metasci.meta.compositions.training import Method, learn, read_tensors, write_atomically, write_tensors
-from metasci.model import Model, find, registered
-from metasci.learned.files import as_declared, check_state, described_noise
 from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
+from metasci.files import State, read_tensors, write_atomically, write_tensors
+from metasci.learned.files import as_declared, check_state, described_noise
+from metasci.library import find, registered
+from metasci.meta.adapted import Adapted
+from metasci.meta.compositions.training import learn
+from metasci.meta.covariates import Covariates
+from metasci.meta.gradient import GradientMethod
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.method import Method
+from metasci.meta.problem import Problem
+from metasci.model import Model
 from metasci.units import convert, stated
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
     from metasci.fits.equation import Calibration
-    from metasci.evaluation.evaluate import Forecaster
+    from metasci.forecasts import Forecaster
     from metasci.learned.families import StructurePrior
 
 __all__ = ["Prior", "load", "meta_calibrate"]
@@ -246,7 +249,7 @@ class Prior:
 
     def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
         """Ways to forecast some tasks from a few of their measurements: this prior, and what it is held against."""
-        from metasci.evaluation.evaluate import equation_forecasters
+        from metasci.priors.forecasters import equation_forecasters
 
         return equation_forecasters(self)
 

@@ -1,7 +1,8 @@
 """A prior of families of materials: what many families say about the members of a new one.
 
-The same face as `metasci.learned.equation.Prior`, for properties that follow from a chemical structure: `calibrate`, `retrain`,
-`save`, `load`. What is learned is a process over families (`metasci.meta.group_process`), not an equation's parameters.
+The same face as `metasci.learned.equation.Prior`, for properties that follow from a chemical structure: `calibrate`,
+`retrain`, `save`, `load`. What is learned is a process over families (`metasci.meta.group_process`), not an
+equation's parameters.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ import torch
 from torch import Tensor
 
 from metasci.data.batch import check_measurable
-from metasci.errors import InputError
 from metasci.data.cards import UNKNOWN, Card, Column
+from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
+from metasci.files import State, read_tensors, write_atomically, write_tensors
+from metasci.forecasts import StudentForecast
+from metasci.learned.files import described_property, property_described
 from metasci.materials.baselines import Known, baselines
 from metasci.materials.structures import features
-from metasci.meta.adapted import State
 from metasci.meta.group_process import GroupProcess, Outlook, Points
-from metasci.meta.compositions.training import read_tensors, write_atomically, write_tensors
 from metasci.model import Model
 from metasci.noise import Noise
-from metasci.learned.files import described_property, property_described
-from metasci.data.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,53 +38,9 @@ if TYPE_CHECKING:
 
     from metasci.fits.families import StructureCalibration
 
-__all__ = ["FORMAT", "StructurePrior", "StudentForecast", "learn_structures"]
+__all__ = ["FORMAT", "StructurePrior", "learn_structures"]
 
 FORMAT = "metasci-structure-prior-1"
-
-
-@dataclass(frozen=True)
-class StudentForecast:
-    """Student distributions of measurements on the noise's linked scale, (row, observation).
-
-    Attributes
-    ----------
-    mean, scale, measured : Tensor
-        The last in the output's unit.
-    freedom : Tensor, (row, 1)
-        Degrees of freedom; infinite for Gaussians.
-    noise : Noise
-        Says the scale on which they are.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    measured: Tensor
-    freedom: Tensor
-    noise: Noise
-
-    @property
-    def median(self) -> Tensor:
-        """In the output's unit."""
-        return self.noise.unlink(self.mean)
-
-    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
-        """Central interval of a measurement."""
-        from scipy.special import stdtrit
-
-        many = self.freedom.clamp(max=1e9).numpy()
-        reach = torch.as_tensor(stdtrit(many, 0.5 * (1.0 + level))) * self.scale
-        return self.noise.unlink(self.mean - reach), self.noise.unlink(self.mean + reach)
-
-    def log_density(self) -> Tensor:
-        """Log density of what was measured, in the output's unit."""
-        with torch.enable_grad():  # the link stretches the unit
-            at = self.measured.detach().requires_grad_()
-            linked = self.noise.link(at)
-            (stretch,) = torch.autograd.grad(linked.sum(), at)
-        many = self.freedom.clamp(max=1e9)
-        law = torch.distributions.StudentT(many, self.mean, self.scale, validate_args=False)
-        return law.log_prob(linked.detach()) + stretch.abs().log()
 
 
 Forecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
@@ -212,7 +169,8 @@ class StructurePrior:
         """
         import pandas as pd
 
-        from metasci.fits.families import members_as_dataset, write_dataset
+        from metasci.files import write_dataset
+        from metasci.fits.families import members_as_dataset
 
         if chunk < 1:
             raise InputError(f"`chunk` is a number of families, at least 1, not {chunk}.")

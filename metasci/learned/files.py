@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from metasci.errors import InputError
+from metasci.files import State
 from metasci.materials.properties import property_of
-from metasci.meta.adapted import State
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.gradient import GradientMethod
-from metasci.meta.compositions.training import Method
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.method import Method
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
 from metasci.parameters import Parameter

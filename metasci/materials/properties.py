@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
+from metasci.errors import InputError
 from metasci.model import Input, Model, Output, register
 from metasci.noise import Additive, LogNormal, Noise
 from metasci.parameters import ParameterSpace

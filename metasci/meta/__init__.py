@@ -6,7 +6,12 @@ networks. Above, methods (`MAML`, `GaussianPrior`, …) put scientific models th
 noise and Laplace posteriors.
 """
 
-from metasci.meta.adapted import Adapted, State
+from metasci.files import State
+from metasci.meta.adaptation.inner import InnerRule, unroll
+from metasci.meta.adaptation.recurrent import RecurrentOptimiser
+from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
+from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
+from metasci.meta.adapted import Adapted
 from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.meta.compositions.composition import (
     Composition,
@@ -20,9 +25,9 @@ from metasci.meta.compositions.composition import (
     meta_gradient,
     query_loss,
 )
+from metasci.meta.compositions.outer import Outer, Trained, meta_train
+from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates, Design
-from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.gradient import (
     ANIL,
     FOMAML,
@@ -37,15 +42,12 @@ from metasci.meta.gradient import (
     Pooled,
     Reptile,
 )
-from metasci.meta.adaptation.inner import InnerRule, unroll
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.method import Method
 from metasci.meta.networks.lawful import LawfulEpisode, law_weights
 from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy, squared_error
-from metasci.meta.compositions.outer import Outer, Trained, meta_train
-from metasci.meta.problem import Problem
 from metasci.meta.networks.prototypes import prototypical_episode
-from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
-from metasci.meta.compositions.training import Method, learn
+from metasci.meta.problem import Problem
 
 __all__ = [
     "ANIL",

@@ -8,10 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Adapted", "NoiseMixture", "State"]
-
-State = dict[str, Tensor]
-"""Everything a method has learned or carries from one iteration to the next, by name."""
+__all__ = ["Adapted", "NoiseMixture"]
 
 
 def _moved(value: Any, device: Any) -> Any:

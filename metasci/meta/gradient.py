@@ -1,7 +1,7 @@
 """Methods that adapt an equation by inner steps: MAML and its family over a scientific model.
 
-Each is a composition (`metasci.meta.compositions.composition`) of an inner rule, a meta-gradient and what is learned, put
-on the negative log-likelihood of the support; start, covariate effects and noise are learned in every one.
+Each is a composition (`metasci.meta.compositions.composition`) of an inner rule, a meta-gradient and what is learned,
+put on the negative log-likelihood of the support; start, covariate effects and noise are learned in every one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.adapted import Adapted, NoiseMixture, State
+from metasci.files import State
+from metasci.meta.adaptation.inner import InnerRule, Parameters
+from metasci.meta.adaptation.recurrent import RecurrentOptimiser
+from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
+from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
+from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.compositions.composition import (
     Composition,
     Displacement,
@@ -28,18 +33,14 @@ from metasci.meta.compositions.composition import (
     initial,
     meta_gradient,
 )
-from metasci.meta.covariates import Design
 from metasci.meta.compositions.distributed import reduced, shard
+from metasci.meta.compositions.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
+from metasci.meta.covariates import Design
 from metasci.meta.episodes import EquationEpisode, sample_support
-from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
+from metasci.meta.implied import adaptation_jacobian, implied_precision, precision_of_jacobian
 from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.laplace.gaussian import pooled_fit
-from metasci.meta.implied import adaptation_jacobian, implied_precision, precision_of_jacobian
-from metasci.meta.adaptation.inner import InnerRule, Parameters
-from metasci.meta.compositions.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
 from metasci.meta.problem import Problem
-from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
 
 __all__ = [
     "ANIL", "FOMAML", "IMAML", "MAML", "FineTuning", "FromScratch", "GradientMethod", "LearnedOptimiser",

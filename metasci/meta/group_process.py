@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError, check_level
-from metasci.meta.adapted import State
+from metasci.files import State
 
 __all__ = ["GroupProcess", "Outlook", "Points"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metasci.meta.compositions.composition import Composition, Episode, adapted_from
 from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.compositions.composition import Composition, Episode, adapted_from
 
 __all__ = ["adaptation_jacobian", "implied_precision", "precision_of_jacobian", "step_eigenvalues"]
 

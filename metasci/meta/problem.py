@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from metasci.constraints.collocation import with_measured
+from metasci.data.tasks import Batch
 from metasci.meta.likelihood import cost
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
-from metasci.data.tasks import Batch
 
 __all__ = ["Linearisation", "Problem"]
 

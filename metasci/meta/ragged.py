@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.model import Model
 from metasci.data.tasks import Batch
+from metasci.model import Model
 
 __all__ = ["Ragged"]
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metasci.ode.solution import Plan
+    from metasci.ode.plan import Plan
 
 __all__ = ["FixedSteps"]
 

@@ -7,7 +7,7 @@ for every task alone, and then walked by a map that is smooth in all that carrie
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,72 +18,11 @@ from metasci.ode.events import Doses, Timeline, timeline
 from metasci.ode.fixed import FixedSteps
 from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, follow, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
-from metasci.ode.steady import Repetition, find_repetition, steady_state
+from metasci.ode.plan import Plan, Solution
+from metasci.ode.steady import find_repetition, steady_state
 from metasci.ode.trajectory import Trajectory
 
-__all__ = ["Plan", "Solution", "make_plan", "solve"]
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Steps for every task, chosen so that each meets the tolerance; free of gradients.
-
-    Attributes
-    ----------
-    step : Step
-        The method's (`metasci.ode.methods`).
-    tolerance : Tolerance
-    line : Timeline
-    grid : Grid
-    nodes : Tensor, (task, node, state)
-        The states along the grid as it was found.
-    repetitions : tuple of Repetition
-        The intervals of doses at steady state.
-    error : Tensor, (task,)
-        Greatest estimate of a step's local error in units of the tolerance; infinite where the state is lost.
-    converged : Tensor of bool, (task,)
-    """
-
-    step: Step
-    tolerance: Tolerance
-    line: Timeline
-    grid: Grid
-    nodes: Tensor
-    repetitions: tuple[Repetition, ...]
-    error: Tensor
-    converged: Tensor
-
-    @property
-    def steps(self) -> Tensor:
-        """Number of steps of each task, those of steady states not counted."""
-        return (self.grid.size > 0.0).sum(1)
-
-    def halved(self) -> Plan:
-        """The same with two steps in the place of each: how much a solution moves is about its true error."""
-        finer = tuple(replace(each, grid=each.grid.halved()) for each in self.repetitions)
-        return replace(self, grid=self.grid.halved(), repetitions=finer)
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """States where they were asked for, and how far to trust them.
-
-    Attributes
-    ----------
-    states : Tensor, (task, observation, state)
-        NaN for a task whose state could not be followed to the end.
-    error : Tensor, (task,)
-        Greatest estimate of any step's local error, in units of ``absolute + relative·|state|``: at most one
-        where the tolerance is met.
-    steps : Tensor of int, (task,)
-    converged : Tensor of bool, (task,)
-        Whether every step met the tolerance and every steady state was found.
-    """
-
-    states: Tensor
-    error: Tensor
-    steps: Tensor
-    converged: Tensor
+__all__ = ["make_plan", "solve"]
 
 
 def _checked(

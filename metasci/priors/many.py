@@ -21,10 +21,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.fits.equation import Calibration
-from metasci.errors import InputError
 from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.fits.equation import Calibration
+from metasci.progress import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,7 @@ def calibrate_many(
     tasks = (_narrow(read(dataset.isel(task=piece).compute())) for piece in pieces)
     calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=level)
     if target is None:
-        results = _shown(_mapped(calibrate, tasks, client), len(pieces), progress)
+        results = shown(_mapped(calibrate, tasks, client), len(pieces), progress)
         return xr.concat(
             list(results), "task", data_vars="minimal", coords="minimal", compat="override", join="exact",
             combine_attrs="override",
@@ -83,7 +84,7 @@ def calibrate_many(
     folder = target.with_name(f".{target.name}.parts")
     folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(calibrate, tasks, folder, _digest_of_prior(prior, level), client)
-    _assemble(list(_shown(kept, len(pieces), progress)), target, count)
+    _assemble(list(shown(kept, len(pieces), progress)), target, count)
     shutil.rmtree(folder)
     return open_store(target).set_xindex("parameter")
 
@@ -326,13 +327,3 @@ def _storable(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind in "OUT":
         return values.astype(object)
     return values.astype("i1") if values.dtype == bool else values
-
-
-def _shown(items: Iterator[Any], total: int, progress: bool) -> Iterator[Any]:
-    """The items, with a progress bar on the terminal if asked."""
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(
-        items, "calibrating", total, console=Console(stderr=True), transient=True, disable=not progress
-    )

@@ -9,12 +9,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
+from metasci.learned.families import points_of, there_of
 from metasci.materials.graphs import Graph, stacked
 from metasci.materials.structures import features
 from metasci.model import Model
-from metasci.learned.families import points_of, there_of
-from metasci.data.tasks import TaskSet
 
 __all__ = ["BESIDE", "Choice", "Members", "Scales", "members_of", "scales_of"]
 

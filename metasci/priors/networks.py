@@ -17,18 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metasci.data.tasks import Batch, TaskSet
+from metasci.forecasts import StudentForecast
+from metasci.learned.families import Forecaster
 from metasci.materials.graphs import Graph
-from metasci.meta.networks.codes import Coded
-from metasci.meta.compositions.composition import adapt, initial
 from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.compositions.composition import adapt, initial
+from metasci.meta.compositions.outer import Outer, meta_train
+from metasci.meta.networks.codes import Coded
 from metasci.meta.networks.linear_head import LinearHeadEpisode
 from metasci.meta.networks.network import Network, NetworkEpisode
-from metasci.meta.compositions.outer import Outer, meta_train
 from metasci.model import Model
 from metasci.priors.members import Choice, Members, Scales, members_of, scales_of
-from metasci.learned.families import Forecaster, StudentForecast
 from metasci.priors.ways import POOLED, WAYS, Way, shrunken_error
-from metasci.data.tasks import Batch, TaskSet
 
 __all__ = ["Learned", "NetworkMethod", "NetworkPrior", "episode_of"]
 

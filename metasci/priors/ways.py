@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.compositions.composition import Composition
-from metasci.meta.adaptation.rule_families import Descent
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.linear_head import LinearHeadEpisode, head_start
+from metasci.meta.adaptation.rule_families import Descent
+from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.named import cavia, pooled_training
+from metasci.meta.networks.linear_head import LinearHeadEpisode, head_start
 from metasci.meta.networks.network import Network, NetworkEpisode
 from metasci.meta.networks.process_head import ProcessHeadEpisode, process_start
 

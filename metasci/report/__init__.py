@@ -67,20 +67,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from metasci.fits.warnings import warnings_of
+    from metasci.heat_treatment.figures import furnace_figure, transformation_figure
     from metasci.report.bayes_report import comparison_report, comparison_table, save_comparison
     from metasci.report.comparisons import Band, comparison_figure, parity_figure, shots_figure
     from metasci.report.figures import calibration_figure, parameters_figure
-    from metasci.heat_treatment.figures import furnace_figure, transformation_figure
-    from metasci.report.html import Section, calibration_report, page
+    from metasci.report.html import Section, page
     from metasci.report.individual_fits import individual_fits_figure
     from metasci.report.maps import tempering_map
     from metasci.report.npde import normalised_prediction_errors
     from metasci.report.npde_figures import npde_figure
     from metasci.report.pharmacometric import goodness_of_fit_figure, random_effects_figure
     from metasci.report.predictive_check import visual_predictive_check, visual_predictive_check_figure
+    from metasci.report.sections import calibration_report
     from metasci.report.simulation import simulated_like
     from metasci.report.style import to_png_base64, to_svg
-    from metasci.fits.warnings import warnings_of
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metasci.meta.compositions.training import write_atomically
+from metasci.files import write_atomically
 from metasci.report import bayes_figures as figures
 from metasci.report.html import Section, definitions, figure, page, paragraph, table
 from metasci.words import number, words

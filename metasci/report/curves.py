@@ -12,8 +12,8 @@ import torch
 from metasci.data.conditions import followed
 from metasci.meta.adapted import NoiseMixture
 from metasci.noise import LogNormal, Several
-from metasci.words import duration, label, number, pretty_unit, words
 from metasci.units import convert
+from metasci.words import duration, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import Calibration

@@ -13,9 +13,8 @@ from metasci.report.style import to_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from metasci.fits.equation import Calibration
 
-__all__ = ["Section", "calibration_report", "definitions", "figure", "notice", "page", "paragraph", "table"]
+__all__ = ["Section", "definitions", "figure", "notice", "page", "paragraph", "table"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -145,21 +144,3 @@ def figure(drawing: Figure, caption: str, description: str = "") -> str:
         f'<img width="{width}" alt="{escape(description or caption)}" src="data:image/svg+xml;base64,{data}">'
     )
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def calibration_report(calibration: Calibration) -> str:
-    """The report of a calibration as one HTML page.
-
-    Parameters
-    ----------
-    calibration : Calibration
-
-    Returns
-    -------
-    str
-        Everything inside: style, figures as vector graphics; no script, no link.
-    """
-    from metasci.report.sections import sections_of, title_of
-
-    title, lead = title_of(calibration)
-    return page(title, sections_of(calibration), lead)

@@ -36,8 +36,8 @@ from metasci.report.marks import (
     titled,
 )
 from metasci.report.style import BLUE, GREY, PALETTE, plain_log_axis, styled
-from metasci.words import label, words
 from metasci.report.time_axis import along
+from metasci.words import label, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import Calibration

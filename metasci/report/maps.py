@@ -16,8 +16,8 @@ from metasci.errors import InputError
 from metasci.report.curves import axis_of, is_simulated, measurements, name_of, only, span, values_of
 from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
-from metasci.words import duration, label, number, words
 from metasci.units import convert, same_dimension, unit
+from metasci.words import duration, label, number, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import Calibration

@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.fits.equation import Calibration
+from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
+from metasci.fits.equation import Calibration
 from metasci.learned.equation import Prior
 from metasci.report.predictive_check import are_simulated, were_learned_from
 from metasci.report.simulation import Simulator, limits_of
 from metasci.report.time_axis import abscissa
-from metasci.data.tasks import Batch, TaskSet
 
 __all__ = ["normalised_prediction_errors"]
 

@@ -15,8 +15,8 @@ from metasci.report.curves import Axis
 from metasci.report.marks import headline
 from metasci.report.residuals import running_median
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
-from metasci.words import enumerated, label, number
 from metasci.report.time_axis import spread_out
+from metasci.words import enumerated, label, number
 
 __all__ = ["npde_figure", "scatter_along"]
 

@@ -20,8 +20,8 @@ from metasci.report.marks import draw_limits, headline, legend_below, titled
 from metasci.report.npde_figures import scatter_along
 from metasci.report.residuals import conditional_weighted_residuals
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
-from metasci.words import label, number, words
 from metasci.report.time_axis import abscissa, spread_out
+from metasci.words import label, number, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import Calibration

@@ -10,18 +10,18 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metasci.fits.equation import Calibration
+from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
-from metasci.noise import Several
+from metasci.fits.equation import Calibration
 from metasci.learned.equation import Prior
+from metasci.noise import Several
 from metasci.report.bins import Correction, edges_of, order_statistics, percentiles_in
 from metasci.report.curves import WIDE, Axis, is_logarithmic
 from metasci.report.marks import draw_limits, headline, legend_below
 from metasci.report.simulation import Simulator, limits_of, lower_limit
 from metasci.report.style import BLUE, GREY, INK, RED, plain_log_axis, styled
-from metasci.words import label, words
 from metasci.report.time_axis import abscissa, spread_out
-from metasci.data.tasks import Batch, TaskSet
+from metasci.words import label, words
 
 __all__ = [
     "are_simulated",

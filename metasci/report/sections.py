@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metasci.data.conditions import followed
 from metasci.data.cards import owning_up
+from metasci.data.conditions import followed
 from metasci.report.curves import (
     Axis,
     axis_of,
@@ -21,7 +21,7 @@ from metasci.report.curves import (
     values_of,
 )
 from metasci.report.figures import calibration_figure, parameters_figure
-from metasci.report.html import Section, bullets, definitions, figure, notice, paragraph, table
+from metasci.report.html import Section, bullets, definitions, figure, notice, page, paragraph, table
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.maps import has_map, tempering_map
 from metasci.report.pharmacometric import goodness_of_fit_figure
@@ -31,7 +31,7 @@ from metasci.words import enumerated, label, number, pretty_unit, words
 if TYPE_CHECKING:
     from metasci.fits.equation import Calibration
 
-__all__ = ["sections_of", "title_of"]
+__all__ = ["calibration_report", "sections_of", "title_of"]
 
 _MOST_TASKS = 20
 _MOST_FITS = 12
@@ -296,3 +296,21 @@ def _provenance(calibration: Calibration) -> str:
 
 def _first_sentence(text: str) -> str:
     return text.partition("\n\n")[0].replace("\n", " ").replace("`", "")
+
+
+def calibration_report(calibration: Calibration) -> str:
+    """The report of a calibration as one HTML page.
+
+    Parameters
+    ----------
+    calibration : Calibration
+
+    Returns
+    -------
+    str
+        Everything inside: style, figures as vector graphics; no script, no link.
+    """
+    from metasci.report.sections import sections_of, title_of
+
+    title, lead = title_of(calibration)
+    return page(title, sections_of(calibration), lead)

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.data.batch import Batch
-from metasci.errors import InputError
 from metasci.data.arrays import below_name
+from metasci.data.batch import Batch
+from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.learned.equation import Prior
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
-from metasci.learned.equation import Prior
-from metasci.data.tasks import TaskSet
 
 __all__ = ["Simulator", "limits_of", "lower_limit", "simulated_like", "unmeasured"]
 

@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
-from metasci.fits.equation import Calibration
-from metasci.evaluation.evaluate import Protocol, evaluate
-from metasci.kinetics import crack_growth
-from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
-from metasci.fits.posterior import posterior_draws
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.data.tasks import TaskSet
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol
+from metasci.fits.equation import Calibration
+from metasci.fits.posterior import posterior_draws
+from metasci.kinetics import crack_growth
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,14 +19,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.fits.equation import Calibration
-from metasci.heat_treatment import prior_along, transformation_diagram
 from metasci.data.cards import Card
-from metasci.kinetics import along, avrami, kissinger
-from metasci.meta import GaussianPrior
-from metasci.fits.posterior import posterior_draws
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.data.tasks import TaskSet
+from metasci.fits.equation import Calibration
+from metasci.fits.posterior import posterior_draws
+from metasci.heat_treatment import prior_along, transformation_diagram
+from metasci.kinetics import along, avrami, kissinger
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.meta import GaussianPrior
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

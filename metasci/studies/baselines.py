@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metasci.evaluation.evaluate import Protocol, Score, split_tasks
+from metasci.errors import InputError
+from metasci.evaluation.protocol import Protocol, split_tasks
+from metasci.evaluation.scores import Score
 
-__all__ = ["Table", "parts_of", "tabular_results"]
+__all__ = ["Table", "forest", "parts_of", "sklearn_part", "tabular_results"]
 
 _NORMAL_95 = 1.6448536269514722
 _INNER = 5
@@ -134,3 +136,28 @@ def _add(score: Score, measured: Any, predicted: Any, sd: float, unlink: Callabl
     told = (measured, predicted, predicted - half, predicted + half)
     middle, centre, low, high = (torch.as_tensor(np.asarray(unlink(value))) for value in told)
     score.add(middle, centre, low, high, torch.as_tensor(density))
+
+
+def forest() -> Any:
+    """A random forest, not yet fitted."""
+    return sklearn_part("ensemble").RandomForestRegressor(
+        300, min_samples_leaf=2, max_features=0.5, random_state=0
+    )
+
+
+def _linear() -> Any:
+    made = sklearn_part("pipeline").make_pipeline
+    return made(
+        sklearn_part("preprocessing").StandardScaler(),
+        sklearn_part("linear_model").RidgeCV(np.logspace(-2, 4, 13)),
+    )
+
+
+def sklearn_part(name: str) -> Any:
+    """A module of scikit-learn, by name."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"sklearn.{name}")
+    except ImportError:
+        raise InputError("this study needs scikit-learn: install metasci[studies].") from None

@@ -21,18 +21,18 @@ import torch
 
 from metasci import catalogue
 from metasci.bayes.joint import Joint, joint_posterior
-from metasci.fits.equation import Calibration
+from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, with_enough_rows
-from metasci.meta.compositions.training import write_atomically
-from metasci.model import find
+from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.files import write_atomically
+from metasci.fits.equation import Calibration
 from metasci.learned.equation import Prior, load, meta_calibrate
+from metasci.library import find
 from metasci.report.comparisons import Band, comparison_figure
 from metasci.report.html import Section, figure, page, paragraph, table
 from metasci.report.maps import tempering_map
-from metasci.words import label
 from metasci.studies.ship import RECIPES
-from metasci.data.tasks import TaskSet
+from metasci.words import label
 
 __all__ = ["Case", "crack_case", "held_out_case", "main", "patient_case", "simulated_steel", "steel_case"]
 

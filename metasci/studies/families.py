@@ -17,7 +17,10 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.evaluation.evaluate import Protocol, evaluate, held_out, with_enough_rows
+from metasci.data.tasks import TaskSet
+from metasci.evaluation.evaluate import evaluate, held_out
+from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.learned.families import StructurePrior, learn_structures
 from metasci.materials.properties import (
     alloy_strength,
     boiling_point,
@@ -26,8 +29,6 @@ from metasci.materials.properties import (
 )
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
-from metasci.learned.families import StructurePrior, learn_structures
-from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

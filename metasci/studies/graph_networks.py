@@ -20,18 +20,20 @@ import torch
 from torch import Tensor
 
 from metasci import catalogue
-from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
+from metasci.data.tasks import Batch, TaskSet
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.files import write_atomically
+from metasci.forecasts import StudentForecast
+from metasci.learned.families import Forecaster, StructurePrior
 from metasci.materials.graphs import composition_graph, crystal_graph, molecule_graph
 from metasci.materials.networks import CompositionNetwork, GraphNetwork
 from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
 from metasci.meta.group_process import GroupProcess
-from metasci.meta.compositions.training import write_atomically
 from metasci.model import Model
 from metasci.priors.networks import NetworkMethod, NetworkPrior
-from metasci.learned.families import Forecaster, StructurePrior, StudentForecast
 from metasci.priors.ways import WAYS
 from metasci.studies.families import ALLOYS, CRYSTALS, by_method, errors_by_members
-from metasci.data.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,14 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
-from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, evaluate
 from metasci.data.cards import Column
-from metasci.kinetics import yield_strength
-from metasci.meta import GaussianPrior
-from metasci.learned.equation import Prior, meta_calibrate
-from metasci.studies.baselines import Table, parts_of, tabular_results
 from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol
+from metasci.kinetics import yield_strength
+from metasci.learned.equation import Prior, meta_calibrate
+from metasci.meta import GaussianPrior
+from metasci.studies.baselines import Table, parts_of, tabular_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +143,7 @@ def as_table(tasks: TaskSet) -> Table:
 
 def estimators() -> dict[str, Any]:
     """What is fitted to composition and temperature, by name."""
-    from metasci.studies.steel_tempering import sklearn_part as part
+    from metasci.studies.baselines import sklearn_part as part
 
     def ridge() -> Any:
         scaled = part("preprocessing").StandardScaler()

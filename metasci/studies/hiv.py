@@ -18,12 +18,13 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.evaluation.evaluate import Protocol, held_out, split_tasks
-from metasci.meta import GaussianPrior
-from metasci.patients.viral import viral_decay_biphasic
+from metasci.data.tasks import TaskSet
+from metasci.evaluation.evaluate import held_out
+from metasci.evaluation.protocol import Protocol, split_tasks
 from metasci.fits.predictive import predictive
 from metasci.learned.equation import Prior, meta_calibrate
-from metasci.data.tasks import TaskSet
+from metasci.meta import GaussianPrior
+from metasci.patients.viral import viral_decay_biphasic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

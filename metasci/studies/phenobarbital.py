@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.fits.equation import Calibration
+from metasci.data.tasks import TaskSet
 from metasci.dosing import Recommendation, Target, recommend
 from metasci.evaluation.evaluate import evaluate
+from metasci.fits.equation import Calibration
 from metasci.learned.equation import load
-from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

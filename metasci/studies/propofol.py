@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
+from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, held_out, split_tasks, with_enough_rows
+from metasci.evaluation.evaluate import held_out
+from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
+from metasci.fits.predictive import predictive
+from metasci.learned.equation import Prior, load
 from metasci.patients.compartments import Structure
 from metasci.patients.drugs import propofol
 from metasci.patients.regimen import Doses
-from metasci.fits.predictive import predictive
-from metasci.learned.equation import Prior, load
-from metasci.data.tasks import TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,15 +22,15 @@ import torch
 from torch import Tensor
 
 from metasci.constraints import Constraint
+from metasci.data.tasks import Batch, TaskSet
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
+from metasci.learned.equation import Prior, meta_calibrate
 from metasci.math import log, tanh
 from metasci.meta import MAML, GaussianPrior, Method
 from metasci.model import Input, Model, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.studies.baselines import parts_of
-from metasci.data.tasks import Batch, TaskSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,7 +221,7 @@ def _judged(prior: Prior, batch: Batch, seeds: int) -> list[dict[str, Any]]:
 
 def _forest_judged(old: TaskSet, new: TaskSet, seeds: int) -> list[dict[str, Any]]:
     """A random forest on time, temperature and their Hollomon–Jaffe parameter, shifted by what the readings say."""
-    from metasci.studies.steel_tempering import forest
+    from metasci.studies.baselines import forest
 
     known, batch = old.batch(tempering_rockwell), new.batch(tempering_rockwell)
     fitted = forest().fit(_told(known.inputs)[known.mask.numpy()], known.output[known.mask].numpy())

@@ -17,19 +17,20 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
-from metasci.errors import InputError
-from metasci.evaluation.evaluate import Protocol, evaluate, with_enough_rows
-from metasci.kinetics import hollomon_jaffe, tempering_rockwell
-from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
-from metasci.learned.equation import meta_calibrate
-from metasci.studies import softening_laws
-from metasci.studies.baselines import Table, tabular_results
 from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.evaluation.evaluate import evaluate
+from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.kinetics import hollomon_jaffe, tempering_rockwell
+from metasci.learned.equation import meta_calibrate
+from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
+from metasci.studies import softening_laws
+from metasci.studies.baselines import Table, _linear, forest, tabular_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["against_pymc", "as_table", "figure", "forest", "scores", "sklearn_part"]
+__all__ = ["against_pymc", "as_table", "figure", "scores"]
 
 SHOTS = (0, 1, 3, 5, 10)
 _SHOWN = {"rmse": "RMSE", "mae": "MAE", "coverage90": "90 % coverage"}
@@ -92,31 +93,6 @@ def as_table(tasks: TaskSet) -> Table:
         features.append(np.hstack([told, np.tile(composition, (len(told), 1))]))
         output.append(batch.output[at][there].numpy())
     return Table(features, output, np.asarray(tasks.groups("steel")))
-
-
-def forest() -> Any:
-    """A random forest, not yet fitted."""
-    return sklearn_part("ensemble").RandomForestRegressor(
-        300, min_samples_leaf=2, max_features=0.5, random_state=0
-    )
-
-
-def _linear() -> Any:
-    made = sklearn_part("pipeline").make_pipeline
-    return made(
-        sklearn_part("preprocessing").StandardScaler(),
-        sklearn_part("linear_model").RidgeCV(np.logspace(-2, 4, 13)),
-    )
-
-
-def sklearn_part(name: str) -> Any:
-    """A module of scikit-learn, by name."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"sklearn.{name}")
-    except ImportError:
-        raise InputError("this study needs scikit-learn: install metasci[studies].") from None
 
 
 def against_pymc(tasks: TaskSet, shots: int = 3, draws: int = 400) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
 from metasci.data.events.cells import read_cells, texts
 from metasci.data.events.read import read_events
+from metasci.errors import InputError
 
 if TYPE_CHECKING:
     from metasci.model import Model

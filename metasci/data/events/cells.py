@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
+from metasci.data.cells import bytes_of, cells_of, unpacked
 from metasci.data.checks import Faults
 from metasci.data.events.columns import looks_like_events
-from metasci.data.cells import bytes_of, cells_of, unpacked
+from metasci.errors import InputError
 from metasci.units import convert
 
 __all__ = ["first", "numbers", "read_cells", "texts", "times", "without_comments"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from metasci.data.arrays import below_name
 from metasci.data.cards import Card, Column
 from metasci.data.events.arrays import Events, packed
-from metasci.data.events.records import Floats, Records
 from metasci.data.events.columns import Columns, Wanted
+from metasci.data.events.records import Floats, Records
 
 if TYPE_CHECKING:
     from metasci.model import Model

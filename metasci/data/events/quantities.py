@@ -12,8 +12,8 @@ from metasci.data.cards import Card
 from metasci.data.checks import Faults, check_limits
 from metasci.data.events.arrays import carried_forward
 from metasci.data.events.cells import first, numbers
-from metasci.data.events.records import Flags, Floats, Records
 from metasci.data.events.columns import Columns, Wanted
+from metasci.data.events.records import Flags, Floats, Records
 from metasci.units import convert
 
 if TYPE_CHECKING:

@@ -17,15 +17,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from metasci.errors import InputError
 from metasci.data.cards import Card
 from metasci.data.checks import Faults
 from metasci.data.events.arrays import clock, given_events, order_at_equal_times
 from metasci.data.events.cells import first, numbers, read_cells, texts, times, without_comments
-from metasci.data.events.records import Floats, check_doses, check_order, check_representable, records_of
-from metasci.data.events.columns import Columns, Wanted, find_columns, looks_like_events, tells_events, wanted_by
+from metasci.data.events.columns import (
+    Columns,
+    Wanted,
+    find_columns,
+    looks_like_events,
+    tells_events,
+    wanted_by,
+)
 from metasci.data.events.dataset import Table, assemble_events
 from metasci.data.events.quantities import check_quantities, quantities_of
+from metasci.data.events.records import Floats, check_doses, check_order, check_representable, records_of
+from metasci.errors import InputError
 from metasci.units import convert
 
 if TYPE_CHECKING:
@@ -117,7 +124,7 @@ def read_events(
 
     Examples
     --------
-    >>> from metasci.model import find
+    >>> from metasci.library import find
     >>> table = pd.DataFrame({"ID": [1, 1, 1], "TIME": [0, 2, 8], "AMT": [20, ".", "."], "DV": [".", 17.3, 16.8],
     ...                       "EVID": [1, 0, 0], "weight [g]": 1400})
     >>> dataset, card = read_events(table, find("patients.one_compartment_bolus"))

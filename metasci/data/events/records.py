@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
 from metasci.data.checks import Faults
 from metasci.data.events.cells import first, numbers, texts
+from metasci.errors import InputError
 
 if TYPE_CHECKING:
     from metasci.model import Model

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.compositions.composition import Composition, Episode, Exact, FirstOrder, meta_gradient
 from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.compositions.composition import Composition, Episode, Exact, FirstOrder, meta_gradient
 
 __all__ = ["CompiledMetaGradient", "compile_meta_gradient"]
 

@@ -1,8 +1,8 @@
 """Methods as compositions of three choices: an inner rule, a meta-gradient, and what is learned.
 
 MAML, FOMAML, Reptile, Meta-SGD, ANIL, iMAML and learned optimisers are names for such compositions
-(`metasci.meta.compositions.named`). A composition knows nothing of models: an `Episode` says where tasks start and what their
-support and query measurements cost, and everything learned is one flat dict of tensors.
+(`metasci.meta.compositions.named`). A composition knows nothing of models: an `Episode` says where tasks start and
+what their support and query measurements cost, and everything learned is one flat dict of tensors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.checkpointing import segment_length, unroll_in_segments
-from metasci.meta.adaptation.rule_families import Descent, RuleFamily
 from metasci.meta.adaptation.implicit import conjugate_gradients, implicit_gradient, neumann_series, newton
 from metasci.meta.adaptation.inner import Loss, Parameters, Visit, unroll
+from metasci.meta.adaptation.rule_families import Descent, RuleFamily
 
 __all__ = [
     "Composition", "Displacement", "Episode", "Exact", "FirstOrder", "Implicit", "MetaGradient", "adapt",

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.adapted import State
+from metasci.files import State
 from metasci.meta.adaptation.inner import Parameters
 
 __all__ = ["agreed", "is_writer", "joined", "reduced", "shard"]

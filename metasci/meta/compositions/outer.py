@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metasci.errors import InputError
-from metasci.meta.adapted import State
+from metasci.files import State
+from metasci.meta.adaptation.inner import InnerRule, Parameters
+from metasci.meta.adaptation.rules import Adam, GradientDescent
 from metasci.meta.compositions.composition import Composition, Episode, meta_gradient
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import reduced, shard
-from metasci.meta.adaptation.inner import InnerRule, Parameters
-from metasci.meta.adaptation.rules import Adam, GradientDescent
 from metasci.meta.compositions.training import iterate
 
 __all__ = ["Outer", "Trained", "finite_meta_gradient", "meta_train", "outer_state", "outer_step"]
@@ -179,8 +179,8 @@ def meta_train(
 ) -> Trained:
     """Learn from episodes drawn anew in every iteration.
 
-    Under ``torchrun`` (once `metasci.meta.compositions.distributed.joined` has been entered) each process takes its share
-    of the tasks; the result is that of one process but for the order of sums.
+    Under ``torchrun`` (once `metasci.meta.compositions.distributed.joined` has been entered) each process takes its
+    share of the tasks; the result is that of one process but for the order of sums.
 
     Parameters
     ----------

@@ -4,55 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.adapted import Adapted, State
-from metasci.meta.covariates import Design
+from metasci.files import State, read_tensors, write_tensors
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import agreed, is_writer
+from metasci.meta.covariates import Design
+from metasci.meta.method import Method
 from metasci.meta.problem import Problem
+from metasci.progress import bar
 
-__all__ = ["Method", "iterate", "learn", "read_tensors", "write_atomically", "write_tensors"]
-
-
-class Method(Protocol):
-    """A way to learn from many tasks and to adapt to a new one."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in tables."""
-
-    @property
-    def penalty(self) -> float:
-        """Weight of the model's physical laws."""
-
-    @property
-    def iterations(self) -> int:
-        """How many iterations learning takes at most."""
-
-    def initial(self, problem: Problem, design: Design) -> State:
-        """The state before the first iteration."""
-
-    def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
-        """One iteration: the next state, and which tasks turned non-finite and were left out of it."""
-
-    def finished(self, state: State) -> bool:
-        """Whether learning is done."""
-
-    def adapt(self, problem: Problem, design: Design, state: State) -> Adapted:
-        """Calibrate every task of a batch."""
+__all__ = ["iterate", "learn"]
 
 
 def learn(
@@ -154,7 +122,7 @@ def iterate(
         kept, saved = state, time.monotonic()
 
     try:
-        with _bar(title, total, progress and writes) as advance:
+        with bar(title, total, progress and writes) as advance:
             while not finished(state):
                 state = improve(state)
                 advance(int(state["iteration"]))
@@ -163,43 +131,6 @@ def iterate(
     finally:
         keep()
     return state
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: into a neighbour first, then renamed over the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors as safetensors, atomically."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    write_atomically(path, to_bytes(tensors, dict(metadata)))
-
-
-def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
-    """Read tensors and metadata from a safetensors file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or is not safetensors.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except Exception as error:
-        raise InputError(f"{path}: this is not a readable safetensors file ({error}).") from error
 
 
 def _resume(path: Path, run: str) -> State:
@@ -222,26 +153,3 @@ def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) ->
     for values in (*problem.batch.inputs.values(), problem.batch.output, problem.batch.mask, design.values):
         digest.update(values.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-class _bar:
-    """A progress bar on the terminal, or nothing."""
-
-    def __init__(self, title: str, total: int, show: bool) -> None:
-        self.bar, self.title, self.total = None, title, total
-        if show:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-
-    def __enter__(self):  # type: ignore[no-untyped-def]
-        if self.bar is None:
-            return lambda iteration: None
-        self.bar.start()
-        task = self.bar.add_task(f"learning ({self.title})", total=self.total)
-        return lambda iteration: self.bar.update(task, completed=iteration)
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()

@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.adapted import Adapted, NoiseMixture, State
+from metasci.files import State
+from metasci.meta.adapted import Adapted, NoiseMixture
+from metasci.meta.compositions.outer import Outer, outer_state, outer_step
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
-from metasci.meta.compositions.outer import Outer, outer_state, outer_step
 from metasci.meta.laplace.pooled import pooled_estimate
-from metasci.meta.problem import Problem
 from metasci.meta.laplace.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
 from metasci.meta.laplace.second_look import look_again
 from metasci.meta.laplace.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
 from metasci.meta.laplace.ties import free_means, is_tied, tied_covariance
+from metasci.meta.problem import Problem
 from metasci.parameters import ParameterSpace
 
 __all__ = ["GaussianPrior", "pooled_fit"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from metasci.meta.adapted import State
+from metasci.files import State
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
 from metasci.meta.problem import Problem

@@ -1,0 +1,76 @@
+"""A plan of steps for every task, and the solution along it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from metasci.ode.events import Timeline
+from metasci.ode.grid import Grid, Tolerance
+from metasci.ode.methods import Step
+from metasci.ode.steady import Repetition
+
+__all__ = ["Plan", "Solution"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Steps for every task, chosen so that each meets the tolerance; free of gradients.
+
+    Attributes
+    ----------
+    step : Step
+        The method's (`metasci.ode.methods`).
+    tolerance : Tolerance
+    line : Timeline
+    grid : Grid
+    nodes : Tensor, (task, node, state)
+        The states along the grid as it was found.
+    repetitions : tuple of Repetition
+        The intervals of doses at steady state.
+    error : Tensor, (task,)
+        Greatest estimate of a step's local error in units of the tolerance; infinite where the state is lost.
+    converged : Tensor of bool, (task,)
+    """
+
+    step: Step
+    tolerance: Tolerance
+    line: Timeline
+    grid: Grid
+    nodes: Tensor
+    repetitions: tuple[Repetition, ...]
+    error: Tensor
+    converged: Tensor
+
+    @property
+    def steps(self) -> Tensor:
+        """Number of steps of each task, those of steady states not counted."""
+        return (self.grid.size > 0.0).sum(1)
+
+    def halved(self) -> Plan:
+        """The same with two steps in the place of each: how much a solution moves is about its true error."""
+        finer = tuple(replace(each, grid=each.grid.halved()) for each in self.repetitions)
+        return replace(self, grid=self.grid.halved(), repetitions=finer)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """States where they were asked for, and how far to trust them.
+
+    Attributes
+    ----------
+    states : Tensor, (task, observation, state)
+        NaN for a task whose state could not be followed to the end.
+    error : Tensor, (task,)
+        Greatest estimate of any step's local error, in units of ``absolute + relative·|state|``: at most one
+        where the tolerance is met.
+    steps : Tensor of int, (task,)
+    converged : Tensor of bool, (task,)
+        Whether every step met the tolerance and every steady state was found.
+    """
+
+    states: Tensor
+    error: Tensor
+    steps: Tensor
+    converged: Tensor
