@@ -423,7 +423,7 @@ unit = "degC"
 
 
 def test_a_property_of_ones_own_is_learned_and_used(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
+    pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
     folder = tmp_path / "flash"
     folder.mkdir()
     (folder / "dataset.toml").write_text(FLASH)
