@@ -1,4 +1,4 @@
-"""What a plain install can do: run by `make wheel` with the wheel's own Python, without extras, outside the checkout."""
+"""What a plain install can do: `make wheel` runs this with the wheel's own Python, without extras."""
 
 from __future__ import annotations
 
