@@ -22,13 +22,14 @@ from metasci import catalogue
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.library import find
 from metasci.math import exp
 from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD
 from metasci.model import Model
 from metasci.noise import Combined, LogNormal, Proportional
 from metasci.parameters import Parameter, ParameterSpace
+from metasci.priors.equation import Prior, meta_calibrate
+from metasci.priors.load import load
 
 ORAL = find("patients.one_compartment_oral")
 CRACK = find("kinetics.crack_growth")
