@@ -76,9 +76,9 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> Path:
 
 
 def tensors_as_bytes(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Tensors as the content of a safetensors file."""
+    """Tensors as the content of a safetensors file; each is copied, since the format takes none that share memory."""
     return to_bytes(
-        {name: value.detach().cpu().contiguous() for name, value in state.items()}, dict(metadata)
+        {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}, dict(metadata)
     )
 
 

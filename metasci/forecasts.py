@@ -24,6 +24,7 @@ __all__ = [
     "Forecaster",
     "MixtureForecast",
     "StudentForecast",
+    "StudentForecaster",
     "chosen_levels",
     "measured_or_one",
     "stretch",
@@ -213,6 +214,10 @@ class StudentForecast:
             self.freedom.clamp(max=_MANY), self.mean, self.scale, validate_args=False
         )
         return law.log_prob(self.noise.link(self.measured)) + stretch(self.noise, self.measured).log()
+
+
+StudentForecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
+"""One that forecasts members of families."""
 
 
 def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 from typing import Protocol as Structural
@@ -49,7 +49,7 @@ class Judged(Structural):
     def batch(self, tasks: TaskSet) -> Batch:
         """The tasks as tensors, in the model's units."""
 
-    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+    def forecasters(self, tasks: TaskSet) -> Mapping[str, Forecaster]:
         """Ways to forecast, side by side."""
 
     def retrain(self, tasks: TaskSet) -> Self:
@@ -116,9 +116,9 @@ def evaluate(
     Returns
     -------
     dict
-        ``tasks`` (their number), ``left_out`` (tasks with too few rows for any of it), and what was chosen; ``results``,
-        one for each method and number of shots: figures (NaN where no task could be judged), ``tasks`` (the number that
-        they are of) and ``left_out``, tasks that gave no support or query of that size, and why.
+        ``tasks`` (their number), ``left_out`` (tasks with too few rows for any of it), and what was chosen;
+        ``results``, one for each method and number of shots: figures (NaN where no task could be judged), ``tasks`` (the
+        number that they are of) and ``left_out``, tasks that gave no support or query of that size, and why.
     """
     protocol = protocol or Protocol.from_card(tasks.card)
     shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))

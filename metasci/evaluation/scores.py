@@ -57,7 +57,8 @@ class Score:
 
         Percentages are of the measurement: ``mdape`` and ``mdpe``, medians of |p − y|/y and (p − y)/y, and ``f20`` and
         ``f30``, the share within 20 and 30 % (Sheiner and Beal 1981); ``mdape_of_prediction`` and
-        ``mdpe_of_prediction`` are of the prediction, (y − p)/p, as anaesthetists have them (Varvel and others 1992). Without a task all are NaN.
+        ``mdpe_of_prediction`` are of the prediction, (y − p)/p, as anaesthetists have them (Varvel and others 1992).
+        Without a task all are NaN.
         """
         if not self.errors:
             return dict.fromkeys(_FIGURES, float("nan"))

@@ -1,4 +1,4 @@
-"""What a JSON file says, held against the types that the code declares: one sentence with the place where it is wrong."""
+"""What a JSON file says, held against the types that the code declares; what is wrong is told with its place."""
 
 from __future__ import annotations
 

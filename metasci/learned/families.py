@@ -13,7 +13,7 @@ from metasci.data.cards import Card
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State
-from metasci.forecasts import Forecaster, StudentForecast, measured_or_one
+from metasci.forecasts import StudentForecast, StudentForecaster, measured_or_one
 from metasci.learned.base import Learned
 from metasci.learned.checked import dataclass_of
 from metasci.learned.described import described_property, property_described
@@ -34,8 +34,8 @@ class LearnedMembers(Learned):
     def _learned_from(self) -> str:
         return f"learned from {self.training.get('tasks', 'unknown')} families"
 
-    def forecaster(self, tasks: TaskSet) -> Forecaster:
-        """This prior's forecasts of all members of some families, from those that are measured."""
+    def forecaster(self, tasks: TaskSet) -> StudentForecaster:
+        """Forecasts of all members of some families, from those that are measured."""
         raise NotImplementedError
 
 
@@ -84,8 +84,8 @@ class LearnedFamilies(LearnedMembers):
             outlooks.append(self.method.outlook(points.select(index), self.state))
         return outlooks
 
-    def forecaster(self, tasks: TaskSet) -> Forecaster:
-        """This prior's forecasts of all members of some families, from those that are measured."""
+    def forecaster(self, tasks: TaskSet) -> StudentForecaster:
+        """Forecasts of all members of some families, from those that are measured."""
         at = {name: number for number, name in enumerate(tasks.names)}
         outlooks, places, noise = self.outlooks(tasks), places_of(tasks), self.model.noise
 

@@ -19,7 +19,7 @@ from metasci.data.cards import Card
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State
-from metasci.forecasts import Forecaster, StudentForecast, measured_or_one
+from metasci.forecasts import StudentForecast, StudentForecaster, measured_or_one
 from metasci.learned.checked import Table, dataclass_of
 from metasci.learned.described import described_property, property_described
 from metasci.learned.families import LearnedMembers, check_card
@@ -184,13 +184,13 @@ class LearnedNetworks(LearnedMembers):
             raise InputError(f"the networks of '{self.name}' are still to be learned.")
         return _PREFERRED if _PREFERRED in self.ways else list(self.ways)[-1]
 
-    def forecaster(self, tasks: TaskSet) -> Forecaster:
-        """This prior's forecasts of all members of some families, from those that are measured."""
+    def forecaster(self, tasks: TaskSet) -> StudentForecaster:
+        """Forecasts of all members of some families, from those that are measured."""
         return self.forecasters_by_way(tasks, {self.way: self.ways[self.way]})[self.way]
 
     def forecasters_by_way(
         self, tasks: TaskSet, ways: dict[str, tuple[TrainedNetwork, ...]]
-    ) -> dict[str, Forecaster]:
+    ) -> dict[str, StudentForecaster]:
         """Forecasters of some ways; each averages its networks."""
         noise = self.model.noise
         architecture, beside = self.method.architecture, self.method.beside
@@ -206,7 +206,7 @@ class LearnedNetworks(LearnedMembers):
                 asked[key] = family_forecast(network, members, [place[name] for name in batch.names], support)
             return asked[key]
 
-        def forecaster(networks: tuple[TrainedNetwork, ...]) -> Forecaster:
+        def forecaster(networks: tuple[TrainedNetwork, ...]) -> StudentForecaster:
             def forecast(batch: Batch, support: Tensor, query: Tensor) -> StudentForecast:
                 means, spreads = zip(*(answer(each, batch, support) for each in networks), strict=True)
                 mean = centre + scale * torch.stack(means).mean(0)

@@ -1,7 +1,7 @@
 """The record of a prior on disk: ``prior.json``, which says what it is, and ``prior.safetensors``, what was learned.
 
-One reader for all kinds of priors. Which kind a record is of its format says; `metasci.priors.load` holds the list. What
-each kind holds beyond that is checked where the kind is put together.
+One reader for all kinds of priors. Which kind a record is of its format says; `metasci.priors.load` holds the list.
+What each kind holds beyond that is checked where the kind is put together.
 """
 
 from __future__ import annotations

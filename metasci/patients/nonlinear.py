@@ -1,7 +1,7 @@
 """Patients' equations that have no closed form: saturable elimination, and a response that a drug inhibits.
 
-Each is a differential equation solved by `metasci.ode`, whose error the model's `solution` reports; a task whose steps do
-not meet the tolerance is predicted as NaN.
+Each is a differential equation solved by `metasci.ode`, whose error the model's `solution` reports; a task whose steps
+do not meet the tolerance is predicted as NaN.
 """
 
 from __future__ import annotations

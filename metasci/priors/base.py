@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -102,7 +103,7 @@ class AnyPrior(Protocol):
     def update(self, tasks: TaskSet) -> Self:
         """A prior of the same kind that has also learned from new tasks."""
 
-    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+    def forecasters(self, tasks: TaskSet) -> Mapping[str, Forecaster]:
         """Ways to forecast, side by side, for `metasci.evaluate`."""
 
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> Self:

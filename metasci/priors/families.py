@@ -1,7 +1,7 @@
 """A prior of families of materials: what many families say about the members of a new one.
 
-The same face as `metasci.priors.equation.Prior`, for properties that follow from a chemical structure. What is learned is
-a process over families (`metasci.meta.group_process`), not an equation's parameters.
+The same face as `metasci.priors.equation.Prior`, for properties that follow from a chemical structure. What is learned
+is a process over families (`metasci.meta.group_process`), not an equation's parameters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metasci.data.batch import check_measurable
 from metasci.data.tasks import Batch, TaskSet
-from metasci.forecasts import Forecaster, StudentForecast, measured_or_one
+from metasci.forecasts import StudentForecast, StudentForecaster, measured_or_one
 from metasci.learned.base import versions
 from metasci.learned.families import LearnedFamilies
 from metasci.learned.places import linked, places_of, points_of
@@ -67,16 +67,16 @@ class StructurePrior(MembersVerbs, LearnedFamilies):
         state = self.method.update(points, values, group, self.state)
         return replace(self, state=state, training=training, known=known)
 
-    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+    def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """Ways to forecast some families from a few of their members: this prior, and what it is held against."""
-        ways: dict[str, Forecaster] = {"prior": self.forecaster(tasks)}
+        ways: dict[str, StudentForecaster] = {"prior": self.forecaster(tasks)}
         if self.known is None:
             return ways
         at = {name: number for number, name in enumerate(tasks.names)}
         places, noise, points = places_of(tasks), self.model.noise, points_of(tasks, self.model)
         table = _features(points).reshape(*places.shape, -1)
 
-        def forecaster(baseline: Any) -> Forecaster:
+        def forecaster(baseline: Any) -> StudentForecaster:
             def forecast(batch: Batch, support: Tensor, query: Tensor) -> StudentForecast:
                 mean, sd = torch.zeros_like(batch.output), torch.ones_like(batch.output)
                 for row, name in enumerate(batch.names):

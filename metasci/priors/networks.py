@@ -16,7 +16,7 @@ from torch import Tensor
 from metasci.data.batch import check_measurable
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.forecasts import Forecaster
+from metasci.forecasts import StudentForecaster
 from metasci.learned.base import versions
 from metasci.learned.members import Members, members_of, scales_of
 from metasci.learned.networks import (
@@ -70,11 +70,11 @@ class NetworkPrior(MembersVerbs, LearnedNetworks):
             Always; the sentence says what to do.
         """
         raise InputError(
-            f"the prior '{self.name}' cannot learn from new families on top of the old: its networks have no statistics "
-            "that stand in for these; learn from all together with `retrain`."
+            f"the prior '{self.name}' cannot learn from new families on top of the old: its networks have no "
+            "statistics that stand in for these; learn from all together with `retrain`."
         )
 
-    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+    def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """Each way, its networks averaged; and each of its networks alone."""
         ways = dict(self.ways)
         for name, networks in self.ways.items():

@@ -24,7 +24,7 @@ from metasci.data.tasks import Batch, TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.files import write_atomically
-from metasci.forecasts import Forecaster, StudentForecast
+from metasci.forecasts import StudentForecast, StudentForecaster
 from metasci.learned.networks import NetworkMethod
 from metasci.learned.ways import WAYS
 from metasci.materials.architectures import Architecture
@@ -120,7 +120,7 @@ class Side:
         """All of it, learned from other families."""
         return replace(self, networks=self.networks.retrain(tasks), process=self.process.retrain(tasks))
 
-    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+    def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """All ways, the process and its baselines, and the mean of the process and one way."""
         process = {("process over families" if name == "prior" else name): f
                    for name, f in self.process.forecasters(tasks).items()}  # fmt: skip
@@ -141,7 +141,7 @@ def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[
     networks = NetworkPrior("recipe", case.model, method, tasks.card)
     side = Side(networks, StructurePrior("recipe", case.model, case.process, {}, tasks.card))
     group = tasks.card.task[0]
-    return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)  # type: ignore[type-var]
+    return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)
 
 
 def variants(
@@ -156,7 +156,7 @@ def variants(
         prior = NetworkPrior("recipe", case.model, replace(plain, **VARIANTS[name]), tasks.card)
         result = evaluate(
             prior, tasks, protocol=PROTOCOL, leave_out=tasks.card.task[0], folds=FOLDS, seeds=seeds
-        )  # type: ignore[type-var]
+        )
         made += [{**row, "method": name} for row in result["results"] if row["method"] == _JOINED]
     return {"results": made}
 
