@@ -193,7 +193,9 @@ def _folds(
         return [(prior, prior.batch(known), prior.batch(tasks))]
     group = protocol.leave_out or tasks.card.task[0]
     result = []
-    recipe = cast("Any", prior)  # every prior of an equation can be learned anew, its record alone does not say so
+    recipe = cast(
+        "Any", prior
+    )  # every prior of an equation can be learned anew, its record alone does not say so
     for fold_prior, new in held_out(recipe, tasks, group, folds):
         old = tasks.select(~np.isin(tasks.names, new.names))
         result.append((fold_prior, fold_prior.batch(old), fold_prior.batch(new)))

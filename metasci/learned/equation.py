@@ -54,7 +54,8 @@ class LearnedEquation(Learned):
     training : dict
         Seed, versions, checksum and ranges of the data, tasks left out.
     seen : TaskStatistics, optional
-        What is kept of the tasks, so that more can be learned on top of them; without it nothing can.
+        Sums over the tasks, so that more can be learned on top of them; without these nothing can. Nothing of any
+        single task is kept.
     """
 
     name: str
@@ -220,9 +221,12 @@ def _shapes(method: Method, size: int, covariates: int, scales: int, laws: int) 
 
 def _seen_of(record: Record, size: int, covariates: int) -> TaskStatistics | None:
     """What was kept of the tasks, if anything was."""
-    if f"{_SEEN}estimate" not in record.tensors:
+    if not any(name.startswith(_SEEN) for name in record.tensors):
         return None
-    tasks = len(record.tensors[f"{_SEEN}estimate"]) if record.tensors[f"{_SEEN}estimate"].dim() else 0
-    shapes = TaskStatistics.shapes(tasks, size, covariates)
+    shapes = TaskStatistics.shapes(size, covariates)
     kept = record.take({_SEEN + name: shape for name, shape in shapes.items()}, torch.float64)
+    for name in ("covariance", "precision", "designs", "products"):
+        strictly = name in ("covariance", "precision")
+        record.check_covariance(_SEEN + name, kept[_SEEN + name], strictly)
+    record.check_positive(_SEEN + "tasks", _SEEN + "measurements", _SEEN + "squared")
     return TaskStatistics(**{name.removeprefix(_SEEN): value for name, value in kept.items()})

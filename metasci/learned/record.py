@@ -66,8 +66,8 @@ class Record:
                 raise InputError(f"{self.tensors_path}: '{name}' is missing.")
             if tuple(value.shape) != tuple(shape):
                 raise InputError(
-                    f"{self.tensors_path}: '{name}' is of shape {tuple(value.shape)}, but {self.path.name} implies "
-                    f"{tuple(shape)}."
+                    f"{self.tensors_path}: '{name}' is of another shape, {tuple(value.shape)}, than {self.path.name} "
+                    f"implies, {tuple(shape)}."
                 )
             if not value.dtype.is_floating_point or (dtype is not None and value.dtype != dtype):
                 wanted = "floating point numbers" if dtype is None else str(dtype).removeprefix("torch.")

@@ -190,9 +190,9 @@ class Prior(Verbs, LearnedEquation):
     def update(self, tasks: TaskSet) -> Prior:
         """A prior that has learned from new tasks, too, on top of those it was learned from, whose data may be gone.
 
-        Of the old tasks their statistics stand in: of each the likelihood of its parameters as a parabola. Where the
-        model is linear in its coordinates and the noise additive, the result is that of learning from all tasks at
-        once, under the same standardisation of covariates; elsewhere it is Laplace's approximation of that.
+        For the old tasks sums over them stand in (`metasci.meta.laplace.statistics`). Where the model is linear in its
+        coordinates, the noise additive and tasks are measured at the same conditions, the result is that of learning
+        from all tasks at once, under the same standardisation of covariates; elsewhere it is an approximation.
 
         Parameters
         ----------

@@ -1,12 +1,14 @@
 """What a learned Gaussian prior keeps of the tasks that it was learned from, and learning from others on top of it.
 
-Of every task the likelihood is kept as a parabola about its estimate: slope, curvature, squared residuals. Where the
-model is linear in its coordinates and the noise additive that is the whole likelihood (of a task it holds what the
-measurements say of its parameters, and no measurement), so that expectation–maximisation over kept and new tasks ends
-where it would end with all measurements at hand. Elsewhere it is Laplace's approximation, made once.
+Expectation–maximisation asks of tasks for sums over all of them only: of the expected coordinates and their products,
+of covariates, of squared residuals. These sums are kept, a few small matrices, and nothing of any single task. When the
+population moves, since new tasks are learned from, the sums of the old ones move with it as if all old tasks had been
+measured equally well: with the curvature that gives their mean posterior covariance. Where the model is linear in its
+coordinates, the noise additive, and tasks are measured at the same conditions, that is exact, so that learning ends
+where it would end with all measurements at hand. Elsewhere it is an approximation that is right where nothing moves.
 
-Source: Dempster, Laird and Rubin, JRSS B 39 (1977) 1, for the iteration; Lindstrom and Bates, Biometrics 46 (1990) 673,
-for the approximation.
+Sources: Dempster, Laird and Rubin, JRSS B 39 (1977) 1, for the iteration; Neal and Hinton, Learning in Graphical Models
+(1998) 355, for learning from one part while another's expectations stand.
 """
 
 from __future__ import annotations
@@ -19,87 +21,128 @@ from torch import Tensor
 
 from metasci.files import State
 from metasci.meta.covariates import Design
-from metasci.meta.laplace.gauss_newton import Estimate, map_estimate, normal_equations
-from metasci.meta.problem import Linearisation, Problem
+from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
+from metasci.meta.laplace.ties import free_means, is_tied, tied_covariance
+from metasci.meta.problem import Problem
+from metasci.parameters import ParameterSpace
 
 if TYPE_CHECKING:
     from metasci.meta.laplace.gaussian import GaussianPrior
 
 __all__ = ["TaskStatistics", "learn_also", "statistics_of", "why_no_update"]
 
+_INTERCEPT_PRECISION = 1e-2  # as `metasci.meta.laplace.gaussian` has it
+_SHARED_SPREAD = 0.1  # likewise: the spread that is believed beforehand, squared
+
 
 @dataclass(frozen=True)
 class TaskStatistics:
-    """Likelihoods of tasks as parabolas about their estimates.
+    """Sums over tasks under a population, and the population.
 
     Attributes
     ----------
-    estimate, slope : Tensor, (task, parameter)
-    curvature : Tensor, (task, parameter, parameter)
-    squared : Tensor, (task,)
-        Sum of squared residuals at the estimate over the noise's variance.
-    count : Tensor, (task,)
-        Measurements.
-    design : Tensor, (task, 1 + covariate)
-        One, and standardised covariates.
-    log_noise : Tensor, (1,)
-        The noise under which slope, curvature and squared residuals are stated.
+    tasks, measurements, squared : Tensor, ()
+        Their numbers, and the expected sum of squared residuals over the noise's variance.
+    designs : Tensor, (1 + covariate, 1 + covariate)
+        Σ x xᵀ, of one and standardised covariates.
+    across : Tensor, (parameter, 1 + covariate)
+        Σ z xᵀ, of expected coordinates.
+    products : Tensor, (parameter, parameter)
+        Σ z zᵀ, of expected coordinates.
+    covariance : Tensor, (parameter, parameter)
+        Of a task's posterior, the mean over tasks.
+    coefficients, precision, log_noise : Tensor
+        The population under which all that is expected.
     """
 
-    estimate: Tensor
-    slope: Tensor
-    curvature: Tensor
+    tasks: Tensor
+    measurements: Tensor
     squared: Tensor
-    count: Tensor
-    design: Tensor
+    designs: Tensor
+    across: Tensor
+    products: Tensor
+    covariance: Tensor
+    coefficients: Tensor
+    precision: Tensor
     log_noise: Tensor
 
-    def __len__(self) -> int:
-        return len(self.estimate)
-
     @staticmethod
-    def shapes(tasks: int, parameters: int, covariates: int) -> dict[str, tuple[int, ...]]:
+    def shapes(size: int, covariates: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the tensors, by name."""
+        wide = 1 + covariates
         return {
-            "estimate": (tasks, parameters), "slope": (tasks, parameters),
-            "curvature": (tasks, parameters, parameters), "squared": (tasks,), "count": (tasks,),
-            "design": (tasks, 1 + covariates), "log_noise": (1,),
+            "tasks": (), "measurements": (), "squared": (), "designs": (wide, wide), "across": (size, wide),
+            "products": (size, size), "covariance": (size, size), "coefficients": (size, wide),
+            "precision": (size, size), "log_noise": (1,),
         }  # fmt: skip
 
     def tensors(self) -> State:
         """All by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
-    def under(self, log_noise: Tensor) -> TaskStatistics:
-        """The same stated under another noise."""
-        factor = (2.0 * (self.log_noise - log_noise)).exp()
+    def under(self, coefficients: Tensor, precision: Tensor, log_noise: Tensor) -> TaskStatistics:
+        """The same sums under another population.
+
+        With a common curvature H of the tasks' likelihoods and linear terms h, z = (P + H)⁻¹ (P B x + h); H and the
+        sums of h are those that give the sums at hand under the population at hand. Both are in proportion to the
+        noise's precision.
+        """
+        louder = (2.0 * (self.log_noise - log_noise)).exp()
+        pulled = self.precision @ self.coefficients  # P B
+        certain = torch.linalg.inv(self.covariance)  # P + H
+        curvature = certain - self.precision
+        linear_designs = certain @ self.across - pulled @ self.designs  # Σ h xᵀ
+        crossed = certain @ self.across @ pulled.T
+        linear_products = (
+            certain @ self.products @ certain - crossed - crossed.T + pulled @ self.designs @ pulled.T
+        )  # Σ h hᵀ
+        constant = self.squared - self._quadratic(
+            curvature,
+            certain @ self.products - pulled @ self.across.T,
+            self.products,
+            self.covariance,
+            self.tasks,
+        )
+        curvature, linear_designs = louder * curvature, louder * linear_designs
+        linear_products = louder**2 * linear_products
+        covariance = torch.linalg.inv(precision + curvature)
+        pulled = precision @ coefficients
+        across = covariance @ (pulled @ self.designs + linear_designs)
+        crossed = pulled @ linear_designs.T  # Σ P B x hᵀ
+        products = (
+            covariance
+            @ (pulled @ self.designs @ pulled.T + crossed + crossed.T + linear_products)
+            @ covariance
+        )
+        linear_across = (linear_designs @ pulled.T + linear_products) @ covariance  # Σ h zᵀ
+        squared = louder * constant + self._quadratic(
+            curvature, linear_across, products, covariance, self.tasks
+        )
         return TaskStatistics(
-            self.estimate, factor * self.slope, factor * self.curvature, factor * self.squared, self.count,
-            self.design, log_noise,
+            self.tasks, self.measurements, squared, self.designs, across, 0.5 * (products + products.mT),
+            0.5 * (covariance + covariance.mT), coefficients, precision, log_noise,
         )  # fmt: skip
 
-    def join(self, other: TaskStatistics) -> TaskStatistics:
-        """The tasks of both."""
-        same = other.under(self.log_noise)
-        both = {name: torch.cat([value, same.tensors()[name]]) for name, value in self.tensors().items()}
-        return TaskStatistics(**{**both, "log_noise": self.log_noise})
+    @staticmethod
+    def _quadratic(
+        curvature: Tensor, linear_across: Tensor, products: Tensor, covariance: Tensor, tasks: Tensor
+    ) -> Tensor:
+        """Σ zᵀ H z − 2 hᵀ z, expected: squared residuals but for what does not move with z."""
+        return (curvature * (products + tasks * covariance)).sum() - 2.0 * linear_across.diagonal().sum()
 
-    def expected(
-        self, coefficients: Tensor, precision: Tensor, log_noise: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Posterior means and covariances of the tasks under a population, and their expected squared residuals."""
-        here = self.under(log_noise)
-        covariance = torch.linalg.inv(precision + here.curvature)
-        off = self.design @ coefficients.T - self.estimate
-        moved = torch.einsum("tij,tj->ti", covariance, off @ precision - here.slope)
-        squared = here.squared + 2.0 * (here.slope * moved).sum(1)
-        squared = squared + torch.einsum("ti,tij,tj->t", moved, here.curvature, moved)
-        squared = squared + torch.einsum("tij,tji->t", here.curvature, covariance)
-        return self.estimate + moved, covariance, squared
+    def join(self, other: TaskStatistics) -> TaskStatistics:
+        """The tasks of both, under one population."""
+        tasks = self.tasks + other.tasks
+        return TaskStatistics(
+            tasks, self.measurements + other.measurements, self.squared + other.squared,
+            self.designs + other.designs, self.across + other.across, self.products + other.products,
+            (self.tasks * self.covariance + other.tasks * other.covariance) / tasks,
+            self.coefficients, self.precision, self.log_noise,
+        )  # fmt: skip
 
 
 def why_no_update(method: GaussianPrior, scales: int) -> str:
-    """What in a method or noise no statistics stand in for, as the end of a sentence; empty where they do."""
+    """What in a method or noise no sums stand in for, as the end of a sentence; empty where they do."""
     if method.objective != "expectation":
         return f"it was learned by the {method.objective} objective, which needs all measurements at hand"
     if method.task_noise:
@@ -112,31 +155,30 @@ def why_no_update(method: GaussianPrior, scales: int) -> str:
 
 
 def statistics_of(problem: Problem, design: Design, state: State) -> TaskStatistics:
-    """The statistics of a batch of tasks at their estimates under a learned state; tasks that are not finite lack."""
-    x = design.with_intercept
+    """The sums over a batch of tasks under a learned state; tasks that are not finite are not in them."""
+    x, precision = design.with_intercept, torch.linalg.inv(state["covariance"])
     mean = x @ state["coefficients"].T
-    precision = torch.linalg.inv(state["covariance"]).expand(len(x), -1, -1)
-    estimate = map_estimate(problem, mean, precision, state["log_noise"])
-    return _at(problem, x, estimate, state["log_noise"])
+    estimate = map_estimate(problem, mean, precision.expand(len(x), -1, -1), state["log_noise"])
+    return _sums(problem, x, estimate, (state["coefficients"], precision, state["log_noise"]))
 
 
-def _at(problem: Problem, x: Tensor, estimate: Estimate, log_noise: Tensor) -> TaskStatistics:
-    """The likelihood's own slope and curvature: the prior's precision is zero."""
-    at = estimate.coordinates
-    nothing, ones = torch.zeros_like(estimate.covariance), torch.ones_like(at[:, 0])
-    slope, curvature, squared, _ = normal_equations(problem, at, at, nothing, log_noise, ones)
+def _sums(
+    problem: Problem, x: Tensor, estimate: Estimate, population: tuple[Tensor, Tensor, Tensor]
+) -> TaskStatistics:
     kept = estimate.finite
-    residuals = torch.where(problem.batch.mask, squared, torch.zeros_like(squared)).sum(1)
-    count = problem.batch.mask.sum(1).to(at.dtype)
+    z, x, mask = estimate.coordinates[kept], x[kept], problem.batch.mask[kept]
+    squared = torch.where(mask, estimate.squared[kept], torch.zeros_like(estimate.squared[kept])).sum()
+    count = x.new_tensor(float(len(z)))
+    covariance = estimate.covariance[kept].sum(0) / count.clamp(min=1.0)
     return TaskStatistics(
-        at[kept], slope[kept], curvature[kept], residuals[kept], count[kept], x[kept], log_noise
+        count, mask.sum().to(x.dtype), squared, x.T @ x, z.T @ x, z.T @ z, covariance, *population
     )
 
 
 def learn_also(
     method: GaussianPrior, seen: TaskStatistics, problem: Problem, design: Design, state: State
 ) -> tuple[State, TaskStatistics, dict[str, int]]:
-    """Learn from new tasks on top of those whose statistics were kept.
+    """Learn from new tasks on top of those whose sums were kept.
 
     Returns
     -------
@@ -146,43 +188,62 @@ def learn_also(
     left_out : dict
         Names of new tasks that turned non-finite, and in how many iterations.
     """
-    x = design.with_intercept
-    everyone = torch.cat([seen.design, x])
+    x, space = design.with_intercept, problem.model.parameters
+    start = x @ state["coefficients"].T
     left_out: dict[str, int] = {}
-    new_at = x @ state["coefficients"].T
     for _ in range(method.iterations):
-        precision = torch.linalg.inv(state["covariance"])
-        old = seen.expected(state["coefficients"], precision, state["log_noise"])
+        population = state["coefficients"], torch.linalg.inv(state["covariance"]), state["log_noise"]
         estimate = map_estimate(
-            problem, x @ state["coefficients"].T, precision.expand(len(x), -1, -1), state["log_noise"],
-            start=new_at, steps=8, tolerance=1e-6,
+            problem, x @ population[0].T, population[1].expand(len(x), -1, -1), population[2],
+            start=start, tolerance=1e-6,
         )  # fmt: skip
-        new_at = torch.where(estimate.finite[:, None], estimate.coordinates, new_at)
+        start = torch.where(estimate.finite[:, None], estimate.coordinates, start)
         for at in (~estimate.finite).nonzero()[:, 0].tolist():
             left_out[problem.batch.names[at]] = left_out.get(problem.batch.names[at], 0) + 1
-        used = problem.batch.mask & estimate.finite[:, None]
-        squared = old[2].sum() + torch.where(used, estimate.squared, torch.zeros_like(estimate.squared)).sum()
-        quieter = 0.5 * torch.log(squared / (seen.count.sum() + used.sum()))
-        both = Estimate(
-            torch.cat([old[0], estimate.coordinates]), torch.cat([old[1], estimate.covariance]),
-            estimate.squared, _nothing(estimate.line), estimate.converged,
-            torch.cat([torch.ones_like(old[2], dtype=torch.bool), estimate.finite]),
-        )  # fmt: skip
-        population = method._population(both, everyone, state, problem.model.parameters)
-        spread = population["covariance"].diagonal().sqrt()
-        moved = (population["coefficients"] - state["coefficients"]).abs() / spread[:, None]
+        both = seen.under(*population).join(_sums(problem, x, estimate, population))
+        new = _population(method, both, state, space)
+        spread = new["covariance"].diagonal().sqrt()
+        moved = (new["coefficients"] - state["coefficients"]).abs() / spread[:, None]
         widened = (spread / state["covariance"].diagonal().sqrt()).log().abs()
-        change = torch.cat([moved.ravel(), widened, quieter.abs()[None]]).max()
-        state = {
-            **state, **population, "log_noise": state["log_noise"] + quieter, "change": change,
-            "iteration": state["iteration"] + 1.0, "coordinates": new_at,
-            "noise_precision": torch.ones_like(new_at[:, 0]),
-        }  # fmt: skip
+        quieter = (new["log_noise"] - state["log_noise"]).abs()
+        change = torch.cat([moved.ravel(), widened, quieter]).max()
+        iteration = state["iteration"] + 1.0
+        state = {**state, **new, "change": change, "iteration": iteration}
         if float(change) < method.tolerance:
             break
-    return state, seen.join(statistics_of(problem, design, state)), left_out
+    alone = statistics_of(problem, design, state)
+    whole = seen.under(alone.coefficients, alone.precision, alone.log_noise).join(alone)
+    ones = torch.ones_like(start[:, 0])
+    return {**state, "coordinates": start, "noise_precision": ones}, whole, left_out
 
 
-def _nothing(line: Linearisation) -> Linearisation:
-    """A linearisation of no task: the population asks for none."""
-    return Linearisation(line.prediction[:0], line.jacobian[:0], line.variance[:0])
+def _population(method: GaussianPrior, sums: TaskStatistics, state: State, space: ParameterSpace) -> State:
+    """The maximisation step of `GaussianPrior`, of sums instead of tasks; its notes say what the symbols are."""
+    size, covariates = len(sums.products), len(sums.designs) - 1
+    relevance = state["relevance"]
+    strength = torch.cat([relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)])
+    design_covariance = torch.linalg.inv(sums.designs + torch.diag(strength))
+    coefficients = sums.across @ design_covariance * free_means(space, sums.across)[:, None]
+    crossed = sums.across @ coefficients.T
+    off = sums.products - crossed - crossed.T + coefficients @ sums.designs @ coefficients.T
+    shape = method.regularisation * _SHARED_SPREAD * torch.eye(size, dtype=off.dtype, device=off.device)
+    covariance = off + sums.tasks * sums.covariance + shape + (coefficients * strength) @ coefficients.T
+    covariance = covariance / (sums.tasks + method.regularisation)
+    covariance = 0.5 * (covariance + covariance.T)
+    if not method.correlated:
+        covariance = torch.diag(covariance.diagonal())
+    if is_tied(space):
+        covariance = tied_covariance(covariance, space)
+    if covariates:
+        effects = coefficients[:, 1:]
+        explained = (effects * torch.linalg.solve(covariance, effects)).sum()
+        uncertain = size * design_covariance.diagonal()[1:].sum()
+        relevance = (size * covariates / (explained + uncertain)).expand_as(relevance).clone()
+    return {
+        "coefficients": coefficients,
+        "design_covariance": design_covariance,
+        "covariance": covariance,
+        "widening": torch.ones_like(relevance[0]) * method._widening(int(sums.tasks), size),
+        "relevance": relevance,
+        "log_noise": state["log_noise"] + 0.5 * torch.log(sums.squared / sums.measurements),
+    }
