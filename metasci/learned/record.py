@@ -18,7 +18,7 @@ from torch import Tensor
 from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, tensors_as_bytes, tensors_checksum, write_folder
-from metasci.learned.checked import Table, as_declared_type, dataclass_of
+from metasci.learned.checked import Table, dataclass_of
 
 __all__ = ["Record", "read_record", "write_record"]
 
@@ -112,14 +112,13 @@ class Record:
     def training(self) -> dict[str, Any]:
         """What is told of the learning; the parts that are calculated with are of their types."""
         table = self.description.table("training")
-        made = dict(table.values)
         for key, hint in _TRAINING.items():
-            if key in made:
-                made[key] = as_declared_type(made[key], hint, f"{table.where}, {key}")
-        for name, (low, high) in made.get("ranges", {}).items():
+            if key in table.values:
+                table.get(key, hint)
+        for name, (low, high) in table.values.get("ranges", {}).items():
             if low > high:
                 raise InputError(f"{table.where}, ranges, {name}: {low:g} lies above {high:g}.")
-        return made
+        return dict(table.values)
 
 
 _TRAINING: dict[str, Any] = {
