@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from metasci.errors import InputError
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.fits.predictive import predictive as learned_predictive
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.problem import Problem
@@ -44,7 +44,7 @@ _PAIR = ("parameter", "parameter_other")
 
 
 def compare(
-    prior: Prior,
+    prior: LearnedEquation,
     tasks: TaskSet,
     *,
     shots: int | None = None,
@@ -183,7 +183,9 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _folds(prior: Prior, tasks: TaskSet, protocol: Protocol, folds: int) -> list[tuple[Prior, Batch, Batch]]:
+def _folds(
+    prior: LearnedEquation, tasks: TaskSet, protocol: Protocol, folds: int
+) -> list[tuple[LearnedEquation, Batch, Batch]]:
     if prior.training.get("data_sha256") != tasks.dataset.attrs.get("checksum"):
         from metasci.catalogue import dataset
 
@@ -191,13 +193,16 @@ def _folds(prior: Prior, tasks: TaskSet, protocol: Protocol, folds: int) -> list
         return [(prior, prior.batch(known), prior.batch(tasks))]
     group = protocol.leave_out or tasks.card.task[0]
     result = []
-    for fold_prior, new in held_out(prior, tasks, group, folds):
+    recipe = cast(
+        "Any", prior
+    )  # every prior of an equation can be learned anew, its record alone does not say so
+    for fold_prior, new in held_out(recipe, tasks, group, folds):
         old = tasks.select(~np.isin(tasks.names, new.names))
         result.append((fold_prior, fold_prior.batch(old), fold_prior.batch(new)))
     return result
 
 
-def _population(prior: Prior, old: Batch, known: Joint, joint: Joint, number: int) -> xr.Dataset:
+def _population(prior: LearnedEquation, old: Batch, known: Joint, joint: Joint, number: int) -> xr.Dataset:
     """Start and implied spread against the population that PyMC infers from the same tasks."""
     state, names = prior.state, list(prior.model.parameters.names)
     start = (state["coefficients"][:, 0] if "coefficients" in state else state["mean"]).numpy()
@@ -246,7 +251,7 @@ def _population(prior: Prior, old: Batch, known: Joint, joint: Joint, number: in
     return xr.Dataset(data, coords)
 
 
-def _tasks(prior: Prior, chosen: Batch, support: Tensor, joint: Joint, number: int) -> xr.Dataset:
+def _tasks(prior: LearnedEquation, chosen: Batch, support: Tensor, joint: Joint, number: int) -> xr.Dataset:
     """Every held-out task's estimate against its posterior in the joint fit."""
     seen = chosen.with_mask(chosen.mask & support)
     adapted = prior.adapt(seen)
@@ -296,7 +301,7 @@ def _tasks(prior: Prior, chosen: Batch, support: Tensor, joint: Joint, number: i
     return xr.Dataset(data, {"task": list(chosen.names), "parameter": names, "parameter_other": names})
 
 
-def _measurements(prior: Prior, chosen: Batch, query: Tensor) -> xr.Dataset:
+def _measurements(prior: LearnedEquation, chosen: Batch, query: Tensor) -> xr.Dataset:
     """What was held out: of which task, under which conditions, and its value."""
     task, place = (values.numpy() for values in query.nonzero(as_tuple=True))
     data: dict[str, Any] = {
@@ -309,7 +314,9 @@ def _measurements(prior: Prior, chosen: Batch, query: Tensor) -> xr.Dataset:
     return xr.Dataset(data)
 
 
-def _score_learned(score: HeldOut, prior: Prior, batch: Batch, support: Tensor, query: Tensor) -> None:
+def _score_learned(
+    score: HeldOut, prior: LearnedEquation, batch: Batch, support: Tensor, query: Tensor
+) -> None:
     for row in range(len(batch)):  # one at a time, as a user would
         one = batch.select([row])
         began = time.perf_counter()
@@ -331,7 +338,7 @@ def _score_learned(score: HeldOut, prior: Prior, batch: Batch, support: Tensor, 
 
 
 def _score_pymc(
-    scores: Mapping[str, HeldOut], prior: Prior, batch: Batch, support: Tensor, query: Tensor,
+    scores: Mapping[str, HeldOut], prior: LearnedEquation, batch: Batch, support: Tensor, query: Tensor,
     known: Joint, joint: Joint, seed: int,
 ) -> None:  # fmt: skip
     for row in range(len(batch)):
