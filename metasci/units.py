@@ -5,8 +5,8 @@ own because no factor leads from one to the other (tables do, for steels: `metas
 count (pint's own cycle is an angle, which brings a stray 2 pi into conversions), and ``at%``, which only a whole
 composition converts to per cent by weight.
 
-What a unit may look like is decided here and not by pint, which drops characters that it does not know and computes
-numbers to a power: names, ``*``, ``/`` and small powers, in at most 60 characters.
+What a unit may look like is decided by `metasci.unit_grammar` and not by pint, which drops characters that it does not
+know and computes numbers to a power.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pint
 from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
+from metasci.unit_grammar import factors_of, shown
 
 __all__ = ["convert", "magnitude", "registry", "same_dimension", "stated", "unfit", "unit"]
 
@@ -44,33 +45,6 @@ def _registry() -> pint.UnitRegistry[Any]:
 registry = _registry()
 _WAVENUMBER = registry.parse_units("1/m")
 
-_LONGEST = 60
-_SPELLINGS = (
-    (re.compile(r"\b(wt|weight|mass)[ _.]*(%|percent\b)"), "percent"),
-    (re.compile(r"\b(at|atomic|mol|mole)[ _.]*(%|percent\b)"), "atomic_percent"),
-    (re.compile(r"^deg(?:rees?)?\.? ?([CF])$"), r"deg\1"),
-    (re.compile("℃"), "degC"),
-    (re.compile("℉"), "degF"),
-    # the load and the ball do not change the scale: HV10, HV 0.5, HBW 10/3000, HRBW
-    (re.compile(r"^HV ?[\d.]*$"), "HV"),
-    (re.compile(r"^HK ?[\d.]*$"), "HK"),
-    (re.compile(r"^HB[WS]?( ?[\d.]+(/[\d.]+){0,2})?$"), "HB"),
-    (re.compile(r"^HRB[WS]$"), "HRB"),
-)
-_SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
-_DIGITS_ABOVE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-_NAME = rf"(?:[^\W\d{_DIGITS_ABOVE}]|[%°‰])(?:[^\W{_DIGITS_ABOVE}])*"
-# no power above 9 and no fraction finer than a hundredth has a meaning here
-_POWER = r"-?\d(?:\.\d{1,2})?"
-_FACTOR = re.compile(
-    rf"(?P<name>{_NAME})"
-    rf"(?:\s*(?:\*\*|\^)\s*(?P<power>{_POWER}|\(\s*{_POWER}\s*\))"
-    rf"|(?P<raised>⁻?[{_DIGITS_ABOVE}])(?![⁻{_DIGITS_ABOVE}])"
-    r"|(?P<minus>-\d))?"
-)
-_BLANKS = " \xa0"
-_ONE = re.compile(r"1\s*(?:$|/)")
-_NUMBERED = re.compile(r"(?P<name>[^\W\d]+)(?P<power>[2-9])")
 _MISTAKEN = {"C": ("coulomb", "degC"), "F": ("farad", "degF")}
 _AMOUNT = re.compile(r"\s*(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<unit>.*)", re.DOTALL)
 
@@ -82,9 +56,9 @@ def unit(text: str) -> pint.Unit:
     Parameters
     ----------
     text : str
-        Names of units with ``*``, ``/`` and small powers (``"mg/L"``, ``"degC"``, ``"1/s"``, ``"kg/m**2"``, ``"N/mm2"``,
-        ``"cm-1"``, ``"MPa*m^0.5"``), or ``"wt%"``, ``"at%"``, ``"HRC"``, ``"HV10"``, ``"HBW"``; ``"1"`` or an empty
-        text is the dimensionless unit.
+        Names of units with ``*``, ``/`` and small powers (``"mg/L"``, ``"degC"``, ``"1/s"``, ``"kg/m**2"``,
+        ``"N/mm2"``, ``"cm-1"``, ``"MPa*m^0.5"``), or ``"wt%"``, ``"at%"``, ``"HRC"``, ``"HV10"``, ``"HBW"``; ``"1"``
+        or an empty text is the dimensionless unit.
 
     Raises
     ------
@@ -100,7 +74,7 @@ def unit(text: str) -> pint.Unit:
     >>> unit("N/mm2") == unit("N/mm**2"), unit("HV10") == unit("HV")
     (True, True)
     """
-    factors = _factors(text)
+    factors = factors_of(text, known=lambda name: name in registry)
     if len(factors) == 1 and factors[0][1] == 1.0 and factors[0][0].startswith("delta_"):
         raise InputError(
             f"'{text}' is a difference of temperatures and no temperature; write 'degC', 'degF' or 'K'."
@@ -109,63 +83,7 @@ def unit(text: str) -> pint.Unit:
         product = "*".join(f"{name}**{power:g}" for name, power in factors)
         return registry.parse_units(product.removesuffix("**1") if len(factors) == 1 else product)
     except Exception:  # pint raises many kinds: not defined, ambiguous, offset units
-        raise InputError(f"'{_shown(text)}' is not a unit.") from None
-
-
-def _factors(text: str) -> list[tuple[str, float]]:
-    """Names and powers of a unit's factors, in order."""
-    refused = InputError(f"'{_shown(text)}' is not a unit.")
-    cleaned = text.strip()
-    if len(cleaned) > _LONGEST:
-        raise refused
-    for pattern, spelling in _SPELLINGS:
-        cleaned = pattern.sub(spelling, cleaned)
-    factors: list[tuple[str, float]] = []
-    place, sign, in_brackets, wants_factor = 0, 1.0, False, bool(cleaned)
-    while place < len(cleaned):
-        character = cleaned[place]
-        if character in _BLANKS:
-            place += 1
-        elif wants_factor and (matched := _FACTOR.match(cleaned, place)):
-            power = (
-                matched["power"] or matched["minus"] or (matched["raised"] or "1").translate(_SUPERSCRIPTS)
-            )
-            factors.append(_named(matched["name"], sign * float(power.strip("() "))))
-            place, wants_factor = matched.end(), False
-        elif wants_factor and _ONE.match(cleaned, place) and not factors:
-            place, wants_factor = place + 1, False
-        elif wants_factor and character == "(" and not in_brackets:
-            place, in_brackets = place + 1, True
-        elif wants_factor:
-            raise refused
-        elif character == ")" and in_brackets:
-            place, in_brackets, sign = place + 1, False, 1.0
-        elif character in "*·⋅" or (
-            character == "/" and not in_brackets
-        ):  # nobody knows what J/(mol/K) means
-            sign = sign if in_brackets else -1.0 if character == "/" else 1.0
-            place, wants_factor = place + 1, True
-        elif cleaned[place - 1] in _BLANKS and sign > 0.0:  # 'J mol-1 K-1', but 'W/m K' has two readings
-            wants_factor = True
-        else:
-            raise refused
-    if in_brackets or wants_factor:
-        raise refused
-    return factors
-
-
-def _named(name: str, power: float) -> tuple[str, float]:
-    """A factor; of a name such as mm2 that is no unit the number is a power."""
-    numbered = _NUMBERED.fullmatch(name)
-    if numbered and power in (1.0, -1.0) and name not in registry:
-        return numbered["name"], power * float(numbered["power"])
-    return name, power
-
-
-def _shown(text: str) -> str:
-    """A text in a sentence: printable, and not longer than a line."""
-    printable = "".join(character if character.isprintable() else "?" for character in text)
-    return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]}…"
+        raise InputError(f"'{shown(text)}' is not a unit.") from None
 
 
 def same_dimension(first: str, second: str) -> bool:
@@ -292,7 +210,7 @@ def stated(value: Any, asked: str) -> tuple[float, str]:
             return float(amount["number"]), symbol
         except InputError:
             raise InputError(
-                f"{asked}: '{_shown(value)}' is not a number with a unit, such as '64 kg'."
+                f"{asked}: '{shown(value)}' is not a number with a unit, such as '64 kg'."
             ) from None
     if hasattr(value, "magnitude"):
         return float(value.magnitude), str(value.units)
