@@ -1,11 +1,11 @@
 """Hardness of steels from one scale to another, by the tables of ASTM E140, within their ranges.
 
 Table 1 holds for the range of Rockwell C, Table 2 for that of Rockwell B, both for non-austenitic steels. Between two
-rows is interpolated along a straight line. Where both tables hold a value, between Vickers, Brinell and Knoop, the first
-is taken; the two differ by up to 5 % where they meet. Conversion is approximate: a unit of Rockwell or two.
+rows is interpolated along a straight line. Where both tables hold a value, between Vickers, Brinell and Knoop, the
+first is taken; the two differ by up to 5 % where they meet. Conversion is approximate: a unit of Rockwell or two.
 
-Source: ASTM E140-12b, Standard Hardness Conversion Tables for Metals, Tables 1 and 2 (Brinell with 3000 kgf and a ball of
-tungsten carbide, Knoop with 500 gf and more). ISO 18265, Table A.1, holds values of the same kind.
+Source: ASTM E140-12b, Standard Hardness Conversion Tables for Metals, Tables 1 and 2 (Brinell with 3000 kgf and a ball
+of tungsten carbide, Knoop with 500 gf and more). ISO 18265, Table A.1, holds values of the same kind.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metasci.data.kinds import Kind, register
 from metasci.errors import InputError
 
 __all__ = ["KINDS", "Features", "canonical", "family", "features"]
@@ -95,3 +97,11 @@ def needs(library: str) -> Any:
         raise InputError(
             f"chemical structures need the library '{library.partition('.')[0]}': install metasci[materials]."
         ) from None
+
+
+def _register() -> None:
+    for name in KINDS:
+        register(name, Kind(partial(canonical, name), partial(family, name)))
+
+
+_register()
