@@ -17,6 +17,7 @@ import torch
 
 from metasci.data.batch import check_measurable
 from metasci.data.cards import Card
+from metasci.data.door import read
 from metasci.data.events.read import headers_of, tells_events
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
@@ -102,26 +103,14 @@ class Prior:
 
     def read(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> TaskSet:
         """Tasks from a CSV file, a DataFrame, a Dataset or a TaskSet, by this prior's card, in the model's units."""
-        if isinstance(data, TaskSet):
-            if not len(data):
-                raise InputError(f"there is no task to calibrate in the data '{data.card.name}'.")
-            if data.card is self.card and data.is_in_units_of(self.model):  # this prior has read them itself
-                return data
-            return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", self.model)
-        import xarray as xr
-
         if (
-            not isinstance(data, xr.Dataset)
-            and (self.model.histories or self.card.events)
-            and tells_events(headers_of(data), self.card)
+            isinstance(data, TaskSet)
+            and data.card is self.card
+            and data.is_in_units_of(self.model)
+            and len(data)
         ):
-            return TaskSet.from_events(data, self.model, self.card)
-        if isinstance(data, str | Path):
-            return TaskSet.from_csv(Path(data), self.card, model=self.model)
-
-        if isinstance(data, xr.Dataset):
-            return TaskSet.from_dataset(data, self.card, model=self.model)
-        return TaskSet.from_frame(data, self.card, model=self.model)
+            return data  # this prior has read them itself
+        return read(data, self.card, self.model)
 
     def for_data(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> Prior:
         """The same prior; where data tell of doses at times, with the model of its parameters that takes them."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from metasci.data.batch import check_measurable
 from metasci.data.cards import UNKNOWN, Card, Column
+from metasci.data.door import read
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, write_atomically, write_tensors
@@ -85,15 +86,14 @@ class StructurePrior:
 
     def read(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> TaskSet:
         """Families from a CSV file, a DataFrame, a Dataset or a TaskSet; members need not be measured."""
-        import xarray as xr
-
-        if isinstance(data, TaskSet):
-            return data
-        if isinstance(data, str | Path):
-            return TaskSet.from_csv(Path(data), self.card, self.model, require_output=False)
-        if isinstance(data, xr.Dataset):
-            return TaskSet.from_dataset(data, self.card, model=self.model)
-        return TaskSet.from_frame(data, self.card, model=self.model, require_output=False)
+        if (
+            isinstance(data, TaskSet)
+            and data.card is self.card
+            and data.is_in_units_of(self.model)
+            and len(data)
+        ):
+            return data  # this prior has read them itself
+        return read(data, self.card, self.model, require_output=False)
 
     def batch(self, tasks: TaskSet) -> Batch:
         """The families as padded tensors, refused where the property's noise cannot have produced a measurement."""
