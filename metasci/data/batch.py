@@ -54,6 +54,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def numbers(self) -> Tensor:
+        """Where a measurement is a number, and no limit or interval, (task, observation)."""
+        import torch
+
+        plain = self.mask
+        if self.censored is not None:
+            plain = plain & ~self.censored
+        return plain if self.upper is None else plain & torch.isnan(self.upper)
+
     def select(self, index: Any) -> Batch:
         """Some of the tasks, by positions or a boolean for each task; the padding stays."""
         import torch

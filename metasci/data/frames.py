@@ -10,10 +10,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.arrays import above_name, below_name, limit_names, present, upper_name
+from metasci.data.arrays import limit_names, present
 from metasci.data.cards import Card
 
-__all__ = ["frame_of", "safe_for_spreadsheets", "structures_of"]
+__all__ = ["frame_of", "safe_for_spreadsheets", "structures_of", "written"]
 
 
 def structures_of(dataset: xr.Dataset, name: str) -> list[str]:
@@ -44,7 +44,7 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
             measured[name] = [texts[code] for code in measured[name]]
     limits = {name: ds[name].values[task, observation] for name in limit_names(card) if name in ds}
     if units and limits:
-        measured[card.output.name] = _written(measured[card.output.name], limits, card)
+        measured[card.output.name] = written(measured[card.output.name], limits, card.output.name)
     else:
         measured |= limits
     parts.append(pd.DataFrame({"_": task, **measured}))
@@ -67,12 +67,10 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
     return frame.rename(columns=headers)
 
 
-def _written(values: NDArray[np.float64], limits: Mapping[str, NDArray[np.float64]], card: Card) -> list[Any]:
-    """Measurements as cells: numbers, and texts where they are limits or intervals."""
+def written(values: NDArray[np.float64], limits: Mapping[str, NDArray[np.float64]], output: str) -> list[Any]:
+    """Measurements as cells: numbers, and texts where they are limits or intervals, as their variables tell."""
     nothing = np.full(len(values), np.nan)
-    below, above, upper = (
-        limits.get(name, nothing) for name in (below_name(card), above_name(card), upper_name(card))
-    )
+    below, above, upper = (limits.get(f"{output}_{end}", nothing) for end in ("below", "above", "upper"))
     return [
         f"<{value!r}" if is_below == 1.0
         else f">{value!r}" if is_above == 1.0

@@ -122,6 +122,8 @@ def readings_of(cells: pd.Series[Any], fault: Fault) -> Readings:
         if text.lower() in _EMPTY:
             continue
         if limit := _LIMIT.fullmatch(text):
+            if limit["number"].lower() in _EMPTY:
+                raise fault(at, f"'{shown(text)}' is not a number")
             lows[at] = highs[at] = limit["number"]
             ends[at] = -1.0 if limit["sign"][0] in "<≤" else 1.0
         elif between := _BETWEEN.fullmatch(text):

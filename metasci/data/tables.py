@@ -29,6 +29,7 @@ from metasci.data.checks import (
     check_tasks,
     first_of_copies,
 )
+from metasci.data.frames import written
 from metasci.data.headers import QUANTITIES, resolve, spelling
 from metasci.data.labels import families_of, labels_of
 from metasci.data.quantities import quantities_of, target_units
@@ -117,6 +118,7 @@ def tidy(
     check_header(list(frame.columns), where)
     if not len(frame):
         raise InputError(f"{where} has a header but no rows.")
+    frame = _with_limits_in_cells(frame, card.output.name)
     stated = frame.attrs.get("units", {})
     given = resolve(
         [str(header).strip() for header in frame.columns],
@@ -159,6 +161,19 @@ def tidy(
     table.attrs["structures"] = quantities.structures
     table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes]
     return table
+
+
+def _with_limits_in_cells(frame: pd.DataFrame, output: str) -> pd.DataFrame:
+    """The frame, in which limits that `TaskSet.to_frame` tells in columns of their own stand in the cells."""
+    extra = [
+        name for name in (f"{output}_below", f"{output}_above", f"{output}_upper") if name in frame.columns
+    ]
+    if not extra or output not in frame.columns:
+        return frame
+    limits = {name: np.asarray(frame[name], float) for name in extra}
+    changed = frame.drop(columns=extra)
+    changed[output] = written(np.asarray(frame[output], float), limits, output)
+    return changed
 
 
 def _limits(output: str, readings: Readings) -> dict[str, NDArray[np.float64]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metasci.errors import check_level
 from metasci.meta.adapted import Adapted
+from metasci.meta.likelihood import log_probability
 from metasci.meta.problem import Problem
 
 __all__ = ["Predictive", "predictive", "sampled"]
@@ -90,13 +91,22 @@ class Predictive:
         off = (self.problem.target - self.centre - self.shift) / self.total_sd
         each = -0.5 * off**2 - self.total_sd.log() - 0.5 * math.log(2.0 * math.pi)
         density = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
-        censored = self.problem.batch.censored
+        limits = self.problem.limits
         with torch.enable_grad():  # the link stretches the output's unit
             value = torch.where(self.problem.batch.mask, self.problem.batch.output, torch.ones_like(off[0]))
             at = value.detach().requires_grad_()
             (stretch,) = torch.autograd.grad(self.problem.model.noise.link(at).sum(), at)
         density = density + stretch.abs().log()
-        return density if censored is None else torch.where(censored, self.cumulative().log(), density)
+        if limits is None:
+            return density
+        if limits.below is not None:
+            density = torch.where(limits.below, self.cumulative().log(), density)
+        if limits.span is not None:
+            span = torch.where(torch.isnan(limits.span), torch.ones_like(limits.span), limits.span)
+            each = log_probability(off, off + span / self.total_sd)
+            between = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
+            density = torch.where(torch.isnan(limits.span), density, between)
+        return density
 
 
 def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Predictive:

@@ -110,7 +110,7 @@ def _without_likelihood(calibration: Calibration) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.start, adapted.log_noise)
-    each = cost(problem.target - line.prediction, line.variance, problem.batch.censored)
+    each = cost(problem.target - line.prediction, line.variance, problem.limits)
     return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
 
 
