@@ -135,6 +135,8 @@ def unfit(name: str, stated: str, wanted: str) -> str:
 
 
 def _hint(stated: str, wanted: str) -> str:
+    if unit(stated) == unit("at%") and same_dimension(wanted, "percent"):
+        return " (per cent of atoms; take the whole composition to per cent by weight)"
     if stated not in _MISTAKEN or not same_dimension(wanted, "K"):
         return ""
     meaning, meant = _MISTAKEN[stated]

@@ -4,49 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-import stat
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from metasci.data.regular import MOST_BYTES, bytes_of
 from metasci.data.text_tables import MOST_COLUMNS, cells_of
 from metasci.errors import InputError
 
-__all__ = ["MOST_BYTES", "bytes_of", "cells_of", "table_of", "unpacked"]
-
-MOST_BYTES = 256 * 2**20
-"""More text than this would take several gigabytes as cells."""
-
-
-def bytes_of(path: str | Path) -> bytes:
-    """What is in a regular file of up to `MOST_BYTES`.
-
-    Raises
-    ------
-    InputError
-        Also for a device or a pipe, which might never end.
-    """
-    try:
-        status = Path(path).stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"'{path}' is a folder, not a file.")
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"'{path}' is no regular file; give one with the data.")
-        if status.st_size > MOST_BYTES:
-            raise InputError(
-                f"'{path}' has {status.st_size >> 20} MB; files of up to {MOST_BYTES >> 20} MB are read."
-            )
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"there is no file '{path}'.") from None
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("the name of the file holds a character that no file's name can hold.") from None
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from None
+__all__ = ["bytes_of", "cells_of", "table_of", "unpacked"]
 
 
 def unpacked(content: bytes, path: str | Path) -> bytes:

@@ -17,20 +17,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.arrays import above_name, below_name, content_sum, present, upper_name, width
-from metasci.data.batch import Batch, repeat_last
+from metasci.data.arrays import content_sum, present, width
+from metasci.data.batch import Batch
+from metasci.data.batching import batch_of
 from metasci.data.cards import Card
-from metasci.data.courses import put_in_order
 from metasci.data.door import opened, with_sums
 from metasci.data.frames import frame_of
 from metasci.data.netcdf import read_netcdf, write_netcdf
 from metasci.data.notes import notes_of
 from metasci.errors import InputError
-from metasci.units import convert
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from metasci.model import Model
 
@@ -244,78 +242,4 @@ class TaskSet:
         InputError
             If the data lack what the model needs, or have it in another dimension.
         """
-        import torch
-
-        there = present(self.dataset, self.card)
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, needed in model.inputs.items():
-            values = self._values(name, needed.unit, f"model '{model.name}'")
-            if values.ndim == 1:
-                if np.isnan(values).any():
-                    task = self.names[int(np.flatnonzero(np.isnan(values))[0])]
-                    raise InputError(f"model '{model.name}' needs {name}, which task '{task}' does not give.")
-                arrays[name] = np.broadcast_to(values[:, None], there.shape)
-            else:
-                arrays[name] = repeat_last(values, there)
-        for name, given in model.histories.items():
-            for key, unit in ((name, given.unit), (f"{name}_time", model.inputs[given.at].unit)):
-                told_events = _one_or_more(self._values(key, unit, f"model '{model.name}'"))
-                arrays[key] = np.nan_to_num(told_events)[:, None, :]
-            for column, told in given.columns.items():
-                key = f"{name}_{column}"
-                blank = np.full(arrays[name].shape, told.default)
-                if key in self.dataset:
-                    values = _one_or_more(self._values(key, told.unit, f"model '{model.name}'"))[:, None, :]
-                    blank = np.where(np.isnan(values), blank, values)
-                arrays[key] = blank
-            if given.course:
-                put_in_order(arrays, name, given, there, self.names)
-        output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
-        known = [self._covariate(name, model) for name in covariates]
-
-        def tensor(values: NDArray[Any]) -> Tensor:
-            return torch.tensor(np.ascontiguousarray(values), dtype=dtype or torch.float64, device=device)
-
-        below = self.dataset.get(below_name(self.card))
-        censored = None if below is None else torch.tensor(below.values == 1.0, device=device)
-        upper = self._upper(model.output.unit)
-        return Batch(
-            inputs={name: tensor(values) for name, values in arrays.items()},
-            output=tensor(np.nan_to_num(output)),
-            mask=torch.tensor(~np.isnan(output), device=device),
-            covariates=tensor(np.stack(known, axis=1) if known else np.empty((len(self), 0))),
-            names=self.names,
-            censored=censored,
-            upper=None if upper is None else tensor(upper),
-        )
-
-    def _upper(self, unit: str) -> NDArray[np.float64] | None:
-        """Upper ends of measurements that lie above what stands there, infinite where that is all that is known."""
-        above, upper = above_name(self.card), upper_name(self.card)
-        if above not in self.dataset and upper not in self.dataset:
-            return None
-        ends = np.full(self.dataset[self.card.output.name].shape, np.nan)
-        if upper in self.dataset:
-            ends = self._values(upper, unit, "the upper ends")
-        if above in self.dataset:
-            ends = np.where(self.dataset[above].values == 1.0, np.inf, ends)
-        return ends
-
-    def _values(self, name: str, unit: str | None, asker: str) -> NDArray[np.float64]:
-        """The values of a variable, in a unit."""
-        if name not in self.dataset.data_vars:
-            known = ", ".join(str(item) for item in self.dataset.data_vars)
-            raise InputError(f"{asker}: the data '{self.card.name}' have no '{name}'; they have {known}.")
-        stored = self.dataset[name].attrs["units"]
-        return convert(self.dataset[name].values, stored, unit or stored, f"{asker}, {name}")
-
-    def _covariate(self, name: str, model: Model) -> NDArray[np.float64]:
-        """The values of a covariate; all unknown if only the model has heard of it."""
-        if name in model.covariates and name not in self.dataset:
-            return np.full(len(self), np.nan)
-        return self._values(name, model.covariates.get(name), "the covariates")
-
-
-def _one_or_more(events: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Events (task, event), with one that is blank where nobody has any."""
-    return events if events.shape[1] else np.full((len(events), 1), np.nan)
+        return batch_of(self.dataset, self.card, self.names, model, covariates, dtype, device)

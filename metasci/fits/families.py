@@ -182,6 +182,7 @@ class StructureCalibration:
         """
         found = []
         model, tables = self.prior.model, self.predictions
+        found += self.tasks.notes
         told = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
             if column.optional and column.name not in model.inputs and (told[column.name] != UNKNOWN).any():

@@ -141,10 +141,16 @@ def _at_fault(calibration: Calibration, index: int, faults: Tensor) -> str:
 
 def _measured(calibration: Calibration, index: int, place: int) -> str:
     """A measurement with its unit; ``<0.2 mg/L`` where it is a limit."""
+    unit = calibration.prior.model.output.unit
+    return _sign(calibration, index, place) + _quantity(float(calibration.batch.output[index, place]), unit)
+
+
+def _sign(calibration: Calibration, index: int, place: int) -> str:
+    """What stands before a measurement that is a limit, or the lower end of an interval."""
     batch = calibration.batch
-    limit = batch.censored is not None and bool(batch.censored[index, place])
-    value = _quantity(float(batch.output[index, place]), calibration.prior.model.output.unit)
-    return f"<{value}" if limit else value
+    if batch.censored is not None and bool(batch.censored[index, place]):
+        return "<"
+    return ">" if batch.upper is not None and not bool(torch.isnan(batch.upper[index, place])) else ""
 
 
 def _accuracy(calibration: Calibration) -> Iterator[Finding]:
@@ -171,6 +177,8 @@ def _surprises(calibration: Calibration) -> Iterator[Finding]:
     rarity = torch.minimum(below, 1.0 - below)
     if batch.censored is not None:
         rarity = torch.where(batch.censored, below, rarity)
+    if batch.upper is not None:  # of an interval counts what lies above its lower end
+        rarity = torch.where(torch.isnan(batch.upper), rarity, 1.0 - below)
     far = (rarity < _FAR) & batch.mask
     if not bool(calibration.adapted.finite.all()):
         far &= ~_without_likelihood(calibration)  # already said
@@ -178,8 +186,7 @@ def _surprises(calibration: Calibration) -> Iterator[Finding]:
         which = _where(far[index])
         order = {place: rank + 1 for rank, place in enumerate(_where(batch.mask[index]))}
         ranks = enumerated([str(order[place]) for place in which], most=5)
-        limits = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
-        texts = [("<" if limits[index, at] else "") + number(float(batch.output[index, at])) for at in which]
+        texts = [_sign(calibration, index, at) + number(float(batch.output[index, at])) for at in which]
         values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
         stands = "is far outside what the prior expects; check its unit"
         many = len(which) > 1
@@ -310,7 +317,7 @@ def warnings_of_reading(calibration: Calibration) -> list[str]:
     calibration : Calibration
     """
     counts = _attribute(calibration, "records")
-    found = []
+    found = list(calibration.tasks.notes)
     if anew := counts.get("starts_of_time_anew", 0):
         found.append(
             f"time began anew at {anew} record{'s' * (anew > 1)} of the table (EVID 3 or 4): what follows was laid "

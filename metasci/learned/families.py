@@ -99,6 +99,12 @@ class StructurePrior:
         """The families as padded tensors, refused where the property's noise cannot have produced a measurement."""
         batch = tasks.batch(self.model)
         check_measurable(batch, self.model)
+        if bool((batch.mask & ~batch.numbers).any()):
+            task = int((batch.mask & ~batch.numbers).any(1).nonzero()[0])
+            raise InputError(
+                f"task '{batch.names[task]}' has a measurement that is a limit or an interval, which a prior of "
+                "families does not take; leave it out."
+            )
         return batch
 
     def outlooks(self, tasks: TaskSet) -> list[Outlook]:
