@@ -80,7 +80,7 @@ READ = {
     "a scale as header": with_head("time [h],temperature [degC],HRC"),
     "Brinell": with_head("time [h],temperature [degC],hardness [HBW]", "1,200,560\n1,400,426.5\n2,600,286\n"),
     "Knoop": with_head("time [h],temperature [degC],HK0.5", "1,200,630\n1,400,473\n2,600,311\n"),
-    "quotes": with_head('"time [h]","temperature [degC]","hardness [HRC]"', '"1","200","55.0"\n1,400,"45.5"\n2,600,30\n'),
+    "quotes": with_head('"time [h]","temperature [degC]","hardness [HRC]"', '"1",200,"55.0"\n1,400,45.5\n2,600,30\n'),
     "underscores and spaces": with_head(" time_s ,Temperature_degC [degC],hardness [HRC]".replace("_degC", ""),
                                         "3600,200,55\n3600,400,45.5\n7200,600,30\n"),
 }  # fmt: skip

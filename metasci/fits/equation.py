@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metasci.constraints.verdicts import greatest, rounding, verdicts
 from metasci.data.cards import owning_up
 from metasci.data.conditions import asked_for, batch_at, followed
+from metasci.data.frames import safe_for_spreadsheets
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import check_level
 from metasci.files import write_atomically
@@ -325,7 +326,7 @@ class Calibration:
         tables = {"parameters.csv": self.table(), "predictions.csv": self.at_measurements()}
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
-            write_atomically(folder / name, table.to_csv(index=False).encode())
+            write_atomically(folder / name, safe_for_spreadsheets(table).to_csv(index=False).encode())
         data = self.to_xarray()
         data["converged"] = data["converged"].astype("int8")
         partial = folder / ".calibration.nc.partial"

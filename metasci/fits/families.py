@@ -13,6 +13,7 @@ import pandas as pd
 from torch import Tensor
 
 from metasci.data.cards import UNKNOWN
+from metasci.data.frames import safe_for_spreadsheets
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import write_atomically
@@ -245,7 +246,9 @@ class StructureCalibration:
     def save(self, folder: str | Path) -> Path:
         """Write ``predictions.csv`` and ``report.html`` into a folder."""
         folder = Path(folder)
-        write_atomically(folder / "predictions.csv", self.table().to_csv(index=False).encode())
+        write_atomically(
+            folder / "predictions.csv", safe_for_spreadsheets(self.table()).to_csv(index=False).encode()
+        )
         self.report(folder / "report.html")
         return folder
 
