@@ -116,7 +116,7 @@ def _kind_of_light(of: pint.Unit) -> str:
 
 def _wavenumber(quantity: pint.Quantity[Any]) -> pint.Quantity[Any]:
     """The wavenumber of a frequency ν, ν/c, or of an energy E, E/(hc)."""
-    kind = _kind_of_light(quantity.units)
+    kind = _kind_of_light(registry.Unit(quantity.units))
     if kind == "wavenumber":
         return quantity
     light = registry.Quantity(1.0, "speed_of_light")

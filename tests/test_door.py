@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 
 import metasci as ms
 from metasci import catalogue
@@ -182,9 +182,8 @@ def test_repeated_rows_are_told():
     assert TaskSet.from_frame(FRAME, CARD).notes == ()
     twice = pd.concat([FRAME, FRAME.iloc[[0, 0]]], ignore_index=True).sort_values("task", ignore_index=True)
     (note,) = TaskSet.from_frame(twice, CARD).notes
-    assert note.startswith(
-        "2 measurements repeat another of the same task to the digit, under the same conditions (task a)"
-    )
+    start = "2 measurements repeat another of the same task to the digit, under the same conditions (task a)"
+    assert note.startswith(start)
     replicate = pd.concat([FRAME, FRAME.iloc[[0]].assign(**{"hardness [HRC]": 55.1})]).sort_values("task")
     assert TaskSet.from_frame(replicate, CARD).notes == ()  # measured again, not copied
 
@@ -201,26 +200,31 @@ def test_repeated_rows_stand_among_the_warnings():
 # broken files -------------------------------------------------------------------------------------
 
 
+def outcome(action: Callable[[], Any]) -> tuple[Any, str]:
+    """What comes of it, or the sentence of the error."""
+    try:
+        return action(), ""
+    except InputError as error:
+        return None, str(error)
+
+
 def test_a_netcdf_file_with_flipped_bytes_is_one_sentence_or_as_it_was(tmp_path: Path):
     tasks = TaskSet.from_frame(FRAME, CARD)
     whole = tasks.to_netcdf(tmp_path / "whole.nc").read_bytes()
     draw = random.Random(0)
     refused = 0
-    for trial in range(150):
+    for trial in range(40):
         content = bytearray(whole)
         for _ in range(draw.choice((1, 3, 10))):
             content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
         path = tmp_path / f"{trial}.nc"
         path.write_bytes(content)
-        try:
-            again = TaskSet.from_netcdf(path)
-        except InputError as error:
-            refused += 1
-            assert "\n" not in str(error)
-            assert len(str(error).replace(str(path), "")) <= 300
-        else:
-            assert again.checksum == tasks.checksum
-    assert refused > 10
+        again, sentence = outcome(lambda path=path: TaskSet.from_netcdf(path))
+        refused += again is None
+        assert "\n" not in sentence
+        assert len(sentence.replace(str(path), "")) <= 300
+        assert again is None or again.checksum == tasks.checksum
+    assert refused >= 2
 
 
 def test_attributes_of_other_types_are_one_sentence():
@@ -243,7 +247,7 @@ def test_every_mutated_card_is_one_sentence_or_a_card(tmp_path: Path):
            '"(9)**(9)**(9)"', "[" * 2000 + "]" * 2000, '"' + "x" * 30_000 + '"', '"h,min"', "[columns]"]  # fmt: skip
     draw = random.Random(1)
     read_whole = 0
-    for _ in range(400):
+    for _ in range(200):
         lines = draw.choice(texts).splitlines()
         kind = draw.randrange(4)
         place = draw.randrange(len(lines))
@@ -260,21 +264,17 @@ def test_every_mutated_card_is_one_sentence_or_a_card(tmp_path: Path):
             lines = "".join(text).split("\n")
         path = tmp_path / "dataset.toml"
         path.write_text("\n".join(lines), encoding="utf-8")
-        try:
-            card = Card.from_toml(path)
-            assert Card.from_dict(json.loads(json.dumps(card.to_dict()))) == card
-            read_whole += 1
-        except InputError as error:
-            sentence = str(error).replace(str(path), "")
-            assert "\n" not in sentence
-            assert len(sentence) <= 600
-    assert 50 < read_whole < 350
+        card, sentence = outcome(lambda path=path: Card.from_toml(path))
+        read_whole += card is not None
+        assert card is None or Card.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+        assert "\n" not in sentence
+        assert len(sentence.replace(str(path), "")) <= 600
+    assert 25 < read_whole < 175
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("columns = [1]", "must have one table [columns.X]"),
         ("protocol = 5", "protocol: is to be a table, not 5"),
         ("task = 'a'", "task: is to be a list of texts, not 'a'"),
         ("task = [1]", "task[0]: is to be a text, not 1"),
@@ -306,6 +306,14 @@ def test_a_card_names_the_place_of_a_wrong_value(tmp_path: Path, change: str, re
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize("columns", ["columns = [1]", "columns = 5", "columns.y = 1"])
+def test_a_card_without_tables_of_columns(tmp_path: Path, columns: str):
+    path = tmp_path / "dataset.toml"
+    path.write_text(f'name = "x"\n{columns}\n')
+    with pytest.raises(InputError, match=r"must have one table \[columns\.X\] for every column"):
+        Card.from_toml(path)
+
+
 # out again ----------------------------------------------------------------------------------------
 
 
@@ -324,4 +332,4 @@ def test_names_that_cannot_be_printed_are_refused(name: str):
         TaskSet.from_frame(FRAME.assign(task=[name, name, "b"]), CARD)
     data = TaskSet.from_frame(FRAME, CARD).dataset
     with pytest.raises(InputError, match="holds a control character; remove it"):
-        read(xr.Dataset(data.assign_coords(task=[name, "b"])), CARD)
+        read(data.assign_coords(task=[name, "b"]), CARD)

@@ -65,8 +65,10 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
 def _variables(dataset: xr.Dataset, card: Card) -> dict[str, tuple[tuple[str, ...], Column]]:
     """Dimensions and column of every variable that the card asks for, or that the Dataset has of what it may have."""
     observed, event = ("task", "observation"), ("task", "event")
-    variables = {name: (observed, card.column(name)) for name in (*card.inputs, card.output.name)}
-    variables |= {name: (("task",), card.column(name)) for name in card.covariates}  # type: ignore[dict-item]
+    variables: dict[str, tuple[tuple[str, ...], Column]] = {
+        name: (observed, card.column(name)) for name in (*card.inputs, card.output.name)
+    }
+    variables |= {name: (("task",), card.column(name)) for name in card.covariates}
     for name in card.histories:
         variables[name] = (event, card.column(name))
         variables[f"{name}_time"] = (event, card.column(card.column(name).at))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -70,7 +71,7 @@ def two_readings(cell: str) -> str:
     )
 
 
-def _is_numeric(cells: pd.Series) -> bool:  # type: ignore[type-arg]
+def _is_numeric(cells: pd.Series[Any]) -> bool:
     """Whether most of a column's cells are numbers: one that is not will be told as it stands."""
     filled = [cell for cell in cells if isinstance(cell, str) and cell]
     return 2 * sum(_CELL.fullmatch(cell) is not None for cell in filled) > len(filled)

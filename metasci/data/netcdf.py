@@ -27,7 +27,13 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
         If there is none, it is broken, or holds other numbers than `write_netcdf` wrote.
     """
     bytes_of(path)
+    import h5py
+
     try:
+        with h5py.File(
+            path
+        ):  # what is no HDF5 at all is found here; h5netcdf would complain once more on leaving
+            pass
         # values are not decoded: units such as 'h' are ours and no time codes
         dataset = xr.load_dataset(
             path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False

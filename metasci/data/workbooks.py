@@ -66,12 +66,12 @@ def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
 
 def _rows(sheet: Any, where: str) -> list[tuple[int, list[Any]]]:
     """The rows of a sheet that hold anything, without comments."""
-    rows = []
+    rows: list[tuple[int, list[Any]]] = []
     for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
         cells = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
         filled = [cell for cell in cells if cell is not None]
         if not filled or (len(filled) == 1 and str(filled[0]).startswith("#")):
             continue
-        check_header(cells, where) if not rows else None
+        check_header([str(cell) for cell in cells], where)
         rows.append((line, cells))
     return rows

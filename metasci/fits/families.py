@@ -181,7 +181,7 @@ class StructureCalibration:
         """What a reader has to know: conditions that the prior does not use, and measured members that it holds to be
         next to impossible.
         """
-        found = []
+        found: list[str] = []
         model, tables = self.prior.model, self.predictions
         found += self.tasks.notes
         told = self.tasks.to_frame()
