@@ -17,6 +17,7 @@ from torch import Tensor
 
 from metasci.data.tasks import Batch
 from metasci.errors import check_level
+from metasci.meta.likelihood import Limits, log_probability
 from metasci.noise import Noise
 
 __all__ = [
@@ -96,8 +97,8 @@ class MixtureForecast:
         Probability of each level.
     measured : Tensor, (task, observation)
         In the output's unit; one where nothing was.
-    censored : Tensor of bool, (task, observation), optional
-        Where the true value is only known to lie below what was measured.
+    known : Limits, optional
+        Of measurements that are no numbers: which only lie below, above or between.
     limits : tuple of pairs
         Of the model's laws, inside of which intervals and draws are kept.
     """
@@ -109,7 +110,7 @@ class MixtureForecast:
     noise_sd: Tensor
     weight: Tensor
     measured: Tensor
-    censored: Tensor | None = None
+    known: Limits | None = None
     limits: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -149,14 +150,22 @@ class MixtureForecast:
     def log_density(self) -> Tensor:
         """Log density of each measurement in the output's unit, (task, observation); meaningless where padded.
 
-        Of a measurement that is only known to lie below a limit it is the log probability of that.
+        Of a measurement that is only known to lie below or above a limit, or between two, it is the log probability of
+        that.
         """
         each = -0.5 * self._off**2 - self.total_sd.log() - 0.5 * math.log(2.0 * math.pi)
         density = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
         density = density + stretch(self.noise, self.measured).log()
-        return (
-            density if self.censored is None else torch.where(self.censored, self.cumulative().log(), density)
-        )
+        below, span = self.known or Limits()
+        if below is not None:
+            density = torch.where(below, self.cumulative().log(), density)
+        if span is None:
+            return density
+        number = torch.isnan(span)
+        width = torch.where(number, torch.ones_like(span), span) / self.total_sd
+        each = log_probability(self._off, self._off + width)
+        between = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
+        return torch.where(number, density, between)
 
     @property
     def _off(self) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.model import Model
-from metasci.units import convert, unit
+from metasci.units import convert, stated, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,11 +77,8 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
 def _numbers(name: str, value: Any, given: Input) -> NDArray[np.float64]:
     """Numbers, a text such as ``"2 h"`` or a quantity, in the input's unit."""
     if isinstance(value, str):
-        number, _, symbol = value.strip().partition(" ")
-        try:
-            value = float(number) * unit(symbol.strip() or "1")
-        except ValueError as error:
-            raise InputError(f"{name}: '{value}' is not a number with a unit, such as '2 h'.") from error
+        number, symbol = stated(value, name)
+        value = number * unit(symbol)
     if hasattr(value, "magnitude"):
         value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
     try:
@@ -181,8 +178,8 @@ def read_conditions(
         given = model.inputs[name]
         try:
             if isinstance(value, str):
-                number, _, symbol = value.strip().partition(" ")
-                value = float(number) * unit(symbol.strip() or "1")
+                number, symbol = stated(value, name)
+                value = number * unit(symbol)
             if hasattr(value, "magnitude"):
                 value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
             values[name] = np.atleast_1d(np.asarray(value, dtype=float)).ravel()

@@ -205,4 +205,5 @@ def _judge(score: Score, forecaster: Forecaster, batch: Batch, split: Split) -> 
     for row, query in enumerate(split.query):
         of_query = [values[row, query] for values in (chosen.output, median, lower, upper, density)]
         limits = None if chosen.censored is None else chosen.censored[row, query]
-        score.add(of_query[0], of_query[1], of_query[2], of_query[3], of_query[4], limits)
+        ends = None if chosen.upper is None else chosen.upper[row, query]
+        score.add(of_query[0], of_query[1], of_query[2], of_query[3], of_query[4], limits, ends)

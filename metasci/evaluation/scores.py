@@ -37,13 +37,21 @@ class Score:
         upper: Tensor,
         log_density: Tensor,
         censored: Tensor | None = None,
+        up_to: Tensor | None = None,
     ) -> None:
         """Record one task's query, (measurement,) each.
 
         Of a measurement that lies below a limit a forecast below the limit is no error, and an interval that reaches
-        below it covers.
+        below it covers. So it is above a limit and between two numbers, of which `up_to` is the upper, infinite or
+        not, and NaN of a number.
         """
         off = measured - median
+        if up_to is not None:
+            known = ~torch.isnan(up_to)
+            beyond = torch.where(median > up_to, up_to - median, off.clamp(min=0.0))
+            off = torch.where(known, beyond, off)
+            # an interval that reaches into that of the measurement covers
+            lower = torch.where(known & (lower <= up_to), torch.minimum(lower, measured), lower)
         if censored is not None:
             off = torch.where(censored & (median <= measured), torch.zeros_like(off), off)
             upper = torch.where(censored, torch.full_like(upper, torch.inf), upper)

@@ -182,8 +182,9 @@ class MembersFit(Fit):
         """What a reader has to know: conditions that the prior does not use, and measured members that it holds to be
         next to impossible.
         """
-        found = []
+        found: list[str] = []
         model, tables = self.prior.model, self.predictions
+        found += self.tasks.notes
         told = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
             if column.optional and column.name not in model.inputs and (told[column.name] != UNKNOWN).any():

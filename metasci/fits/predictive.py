@@ -34,7 +34,7 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
     batch, model = problem.batch, problem.model
     return MixtureForecast(
         model.noise, line.prediction, shift, spread.sqrt(), noise, mixture.weight,
-        measured_or_one(batch.output, batch.mask), batch.censored, tuple(law.limits for law in model.constraints),
+        measured_or_one(batch.output, batch.mask), problem.limits, tuple(law.limits for law in model.constraints),
     )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def _without_likelihood(calibration: EquationFit) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.start, adapted.log_noise)
-    each = cost(problem.target - line.prediction, line.variance, problem.batch.censored)
+    each = cost(problem.target - line.prediction, line.variance, problem.limits)
     return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
 
 
@@ -134,10 +134,16 @@ def _at_fault(calibration: EquationFit, index: int, faults: Tensor) -> str:
 
 def _measured(calibration: EquationFit, index: int, place: int) -> str:
     """A measurement with its unit; ``<0.2 mg/L`` where it is a limit."""
+    unit = calibration.prior.model.output.unit
+    return _sign(calibration, index, place) + _quantity(float(calibration.batch.output[index, place]), unit)
+
+
+def _sign(calibration: EquationFit, index: int, place: int) -> str:
+    """What stands before a measurement that is a limit, or the lower end of an interval."""
     batch = calibration.batch
-    limit = batch.censored is not None and bool(batch.censored[index, place])
-    value = _quantity(float(batch.output[index, place]), calibration.prior.model.output.unit)
-    return f"<{value}" if limit else value
+    if batch.censored is not None and bool(batch.censored[index, place]):
+        return "<"
+    return ">" if batch.upper is not None and not bool(torch.isnan(batch.upper[index, place])) else ""
 
 
 def _accuracy(calibration: EquationFit) -> Iterator[Finding]:
@@ -164,6 +170,8 @@ def _surprises(calibration: EquationFit) -> Iterator[Finding]:
     rarity = torch.minimum(below, 1.0 - below)
     if batch.censored is not None:
         rarity = torch.where(batch.censored, below, rarity)
+    if batch.upper is not None:  # of an interval counts what lies above its lower end
+        rarity = torch.where(torch.isnan(batch.upper), rarity, 1.0 - below)
     far = (rarity < _FAR) & batch.mask
     if not bool(calibration.adapted.finite.all()):
         far &= ~_without_likelihood(calibration)  # already said
@@ -171,8 +179,7 @@ def _surprises(calibration: EquationFit) -> Iterator[Finding]:
         which = _where(far[index])
         order = {place: rank + 1 for rank, place in enumerate(_where(batch.mask[index]))}
         ranks = enumerated([str(order[place]) for place in which], most=5)
-        limits = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
-        texts = [("<" if limits[index, at] else "") + number(float(batch.output[index, at])) for at in which]
+        texts = [_sign(calibration, index, at) + number(float(batch.output[index, at])) for at in which]
         values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
         stands = "is far outside what the prior expects; check its unit"
         many = len(which) > 1
@@ -303,7 +310,7 @@ def warnings_of_reading(calibration: EquationFit) -> list[str]:
     calibration : Calibration
     """
     counts = reading_attribute(calibration, "records")
-    found = []
+    found = list(calibration.tasks.notes)
     if anew := counts.get("starts_of_time_anew", 0):
         found.append(
             f"time began anew at {anew} record{'s' * (anew > 1)} of the table (EVID 3 or 4): what follows was laid "

@@ -34,6 +34,17 @@ class LearnedMembers(Learned):
     def _learned_from(self) -> str:
         return f"learned from {self.training.get('tasks', 'unknown')} families"
 
+    def batch(self, tasks: TaskSet) -> Batch:
+        """The families as padded tensors; measurements are numbers, no limits."""
+        batch = super().batch(tasks)
+        limits = (batch.mask & ~batch.numbers).any(1)
+        if bool(limits.any()):
+            raise InputError(
+                f"task '{batch.names[int(limits.nonzero()[0])]}' has a measurement that is a limit or an interval, "
+                "which a prior of families does not take; leave it out."
+            )
+        return batch
+
     def forecaster(self, tasks: TaskSet) -> StudentForecaster:
         """Forecasts of all members of some families, from those that are measured."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metasci.data.cards import Card
+from metasci.data.door import read
 from metasci.data.events.read import headers_of, tells_events
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
@@ -37,22 +38,9 @@ def read_for(model: Model, card: Card, data: Data, *, require_output: bool = Tru
     InputError
         If the data do not make sense, or there are none.
     """
-    import xarray as xr
-
-    if isinstance(data, TaskSet):
-        if not len(data):
-            raise InputError(f"there is no task to calibrate in the data '{data.card.name}'.")
-        if data.card is card and data.is_in_units_of(model):  # these have been read by the same card
-            return data
-        return TaskSet.from_dataset(data.dataset, data.card, f"the data '{data.card.name}'", model)
-    if isinstance(data, xr.Dataset):
-        tasks = TaskSet.from_dataset(data, card, model=model)
-    elif (model.histories or card.events) and tells_events(headers_of(data), card):
-        tasks = TaskSet.from_events(data, model, card)
-    elif isinstance(data, str | Path):
-        tasks = TaskSet.from_csv(Path(data), card, model, require_output)
-    else:
-        tasks = TaskSet.from_frame(data, card, model=model, require_output=require_output)
+    if isinstance(data, TaskSet) and len(data) and data.card is card and data.is_in_units_of(model):
+        return data  # these have been read by the same card
+    tasks = read(data, card, model, require_output)
     if not len(tasks):
         raise InputError("there is no task to calibrate in the data.")
     return tasks

@@ -6,12 +6,14 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metasci.data.frames import safe_for_spreadsheets
 from metasci.files import netcdf, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = ["Calibration", "Reported", "StructureCalibration"]
@@ -70,8 +72,8 @@ class Calibration(EquationFit, Reported):
         data["converged"] = data["converged"].astype("int8")  # NetCDF knows neither true nor false
         return {
             "calibration.nc": netcdf(data),
-            "parameters.csv": self.table().to_csv(index=False).encode(),
-            "predictions.csv": self.at_measurements().to_csv(index=False).encode(),
+            "parameters.csv": _csv(self.table()),
+            "predictions.csv": _csv(self.at_measurements()),
         }
 
 
@@ -90,4 +92,9 @@ class StructureCalibration(MembersFit, Reported):
         return structure_report(self)
 
     def _contents(self) -> dict[str, bytes]:
-        return {"predictions.csv": self.table().to_csv(index=False).encode()}
+        return {"predictions.csv": _csv(self.table())}
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    content: str = safe_for_spreadsheets(table).to_csv(index=False)
+    return content.encode()

@@ -35,6 +35,7 @@ __all__ = [
     "name_of",
     "only",
     "span",
+    "upper_ends",
     "values_of",
 ]
 
@@ -150,6 +151,15 @@ def below_limit(calibration: EquationFit) -> np.ndarray:
     flags = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
     below: np.ndarray = flags[batch.mask].cpu().numpy()
     return below
+
+
+def upper_ends(calibration: EquationFit) -> np.ndarray:
+    """Upper ends of measurements that lie above what stands there, infinite without one, NaN of numbers."""
+    batch = calibration.batch
+    if batch.upper is None:
+        return np.full(int(batch.mask.sum()), np.nan)
+    ends: np.ndarray = batch.upper[batch.mask].cpu().numpy()
+    return ends
 
 
 def is_logarithmic(calibration: EquationFit, values: np.ndarray) -> bool:

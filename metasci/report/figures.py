@@ -27,15 +27,15 @@ from metasci.report.curves import (
     measurements,
     name_of,
     only,
+    upper_ends,
     values_of,
 )
 from metasci.report.intervals import parameters_figure
 from metasci.report.marks import (
     draw_band,
     draw_given,
-    draw_limits,
+    draw_measured,
     draw_parity,
-    draw_points,
     draw_shaded,
     headline,
     legend_below,
@@ -135,13 +135,12 @@ def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
         one, here = panel.calibration, panel.here()
         said = curve(one, axis, panel.fixed)
         x, y = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
-        below = below_limit(one)[here]
+        below, upper = below_limit(one)[here], upper_ends(one)[here]
         prior = (said.prior, said.prior_lower, said.prior_upper)
         banded = "prior alone, 90 % band" if np.isfinite(said.prior_lower).any() else "prior alone"
         draw_band(place, said.x, *prior, GREY, banded, dashed=True)
         draw_band(place, said.x, said.median, said.lower, said.upper, BLUE, "calibrated, 90 % band")
-        draw_points(place, x[~below], y[~below])
-        draw_limits(place, x[below], y[below])
+        draw_measured(place, x, y, below, upper)
         place.set_title(panel.title)
         place.set_xlim(said.x[0], said.x[-1])
         for name, given in given_along(one, axis).items():
@@ -192,7 +191,16 @@ def _parities(shown: Sequence[EquationFit]) -> Figure:
     for place, one in zip(axes, shown, strict=True):
         forecast, mask = one.forecast(), one.batch.mask
         both = [values[mask].numpy() for values in (forecast.median, *forecast.interval(0.9))]
-        draw_parity(place, measurements(one), both[0], both[1], both[2], BLUE, below=below_limit(one))
+        draw_parity(
+            place,
+            measurements(one),
+            both[0],
+            both[1],
+            both[2],
+            BLUE,
+            below=below_limit(one),
+            up_to=upper_ends(one),
+        )
         place.set_title(_title(one, len(shown)))
     outer_labels(
         axes, label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit)

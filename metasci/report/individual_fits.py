@@ -23,13 +23,13 @@ from metasci.report.curves import (
     measurements,
     name_of,
     only,
+    upper_ends,
     values_of,
 )
 from metasci.report.marks import (
     draw_band,
     draw_given,
-    draw_limits,
-    draw_points,
+    draw_measured,
     headline,
     legend_below,
     outer_labels,
@@ -154,6 +154,7 @@ def _draw_individual(
 ) -> None:
     """One task; each value of another input has a colour."""
     x, y, below = axis.show(values_of(one, axis.name)), measurements(one), below_limit(one)
+    upper = upper_ends(one)
     for value, colour in zip(values.tolist(), (BLUE, *PALETTE[1:]), strict=False):
         fixed = {others[0]: value} if others else {}
         here = np.isclose(values_of(one, others[0]), value) if others else np.ones(len(x), dtype=bool)
@@ -168,8 +169,7 @@ def _draw_individual(
         draw_band(
             place, said.x, said.median, said.lower, said.upper, colour, f"individual, 90 % band{suffix}"
         )
-        draw_points(place, x[here & ~below], y[here & ~below])
-        draw_limits(place, x[here & below], y[here & below])
+        draw_measured(place, x[here], y[here], below[here], upper[here])
         place.set_xlim(said.x[0], said.x[-1])
     for name, given in given_along(one, axis).items():
         draw_given(place, *given, words(name))

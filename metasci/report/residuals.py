@@ -36,8 +36,7 @@ def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float
     """
     problem, adapted = calibration.problem, calibration.adapted
     there = problem.batch.mask
-    if problem.batch.censored is not None:
-        there = there & ~problem.batch.censored
+    there = there & problem.batch.numbers
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
     there = there & torch.isfinite(line.prediction) & torch.isfinite(line.jacobian).all(-1)
     slopes = line.jacobian.where(there[..., None], torch.zeros_like(line.jacobian))

@@ -18,6 +18,7 @@ from metasci.report.curves import (
     is_simulated,
     measurements,
     name_of,
+    upper_ends,
     values_of,
 )
 from metasci.report.figures import calibration_figure, parameters_figure
@@ -117,6 +118,11 @@ def _marks(calibration: EquationFit) -> str:
         said += " Covariates are as they were last told."
     if below_limit(calibration).any():
         said += " Open triangles: limits, below which the true values lie."
+    upper = upper_ends(calibration)
+    if np.isposinf(upper).any():
+        said += " Triangles that point up: limits, above which the true values lie."
+    if np.isfinite(upper).any():
+        said += " Upright bars: intervals, within which the true values lie."
     return said
 
 
@@ -244,7 +250,7 @@ def _predictions(calibration: EquationFit) -> str:
     frame, model = calibration.at_measurements(), calibration.prior.model
     axes = {name: axis_of(calibration, name) for name in model.inputs}
     given = {name: values_of(calibration, name) for name in model.inputs}
-    measured, below = measurements(calibration), below_limit(calibration)
+    measured, below, upper = measurements(calibration), below_limit(calibration), upper_ends(calibration)
     rows = []
     for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
         at = [_condition(axis, float(given[name][place])) for name, axis in axes.items()]
@@ -252,7 +258,10 @@ def _predictions(calibration: EquationFit) -> str:
             f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")
         ]
-        value = f"{'<' if below[place] else ''}{number(measured[place], 4)}"
+        sign = "<" if below[place] else ">" if np.isposinf(upper[place]) else ""
+        value = f"{sign}{number(measured[place], 4)}"
+        if np.isfinite(upper[place]):
+            value += f" to {number(upper[place], 4)}"
         rows.append([row["task"], *at, value, *said])
     conditions = [words(name) if axis.unit == "s" else axis.label for name, axis in axes.items()]
     header = ["task", *conditions, label("measured", model.output.unit)]
