@@ -70,7 +70,17 @@ def described(
     told: dict[str, Any] = {key: getattr(card, key) for key in ("name", "title", "source", "licence")}
     simulated = str(card.simulated).lower()
     dataset = dataset.assign_attrs(**told, checksum=cells.checksum, rows=len(frame), simulated=simulated)
-    kept = ("description", "traps", "protocol", "events", "minimum_rows", "simulated", "tasks", "rows", "sha256")
+    kept = (
+        "description",
+        "traps",
+        "protocol",
+        "events",
+        "minimum_rows",
+        "simulated",
+        "tasks",
+        "rows",
+        "sha256",
+    )
     told |= {key: getattr(card, key) for key in kept}
     return dataset, replace(
         made, **told, model=model.name, columns=(*made.columns, *_notes(dataset, card, made))
@@ -79,11 +89,13 @@ def described(
 
 def _options(card: Card) -> dict[str, Any]:
     """What the card says of how a table is read, beside the names of its columns."""
-    told = {name: card.events[name] for name in OPTIONS if name in card.events}
+    told: dict[str, Any] = {name: card.events[name] for name in OPTIONS if name in card.events}
     for name in ("dose_rows_measure", "allow_before_dose"):
         if name in told and not isinstance(told[name], bool):
             if str(told[name]).lower() not in _TRUTH:
-                raise InputError(f"the card of '{card.name}' says {name} = '{told[name]}'; write true or false.")
+                raise InputError(
+                    f"the card of '{card.name}' says {name} = '{told[name]}'; write true or false."
+                )
             told[name] = _TRUTH[str(told[name]).lower()]
     return told
 

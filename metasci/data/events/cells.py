@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from metasci.data.cells import bytes_of, cells_of, unpacked
 from metasci.data.checks import Faults
 from metasci.data.events.columns import looks_like_events
-from metasci.errors import InputError
 
 __all__ = ["Cells", "first", "headers_of", "numbers", "read_cells", "texts"]
 

@@ -103,7 +103,9 @@ def check_representable(table: Table, records: Records, model: Model) -> None:
     reset = "EVID" if "EVID" in fault.headers and records.resets[forgets].any() else "SS"
     lasting = gives & (records.duration > 0)
     lacking = {
-        "duration": Rule("RATE" if "RATE" in fault.headers else "DUR", lasting | records.endless, "an infusion"),
+        "duration": Rule(
+            "RATE" if "RATE" in fault.headers else "DUR", lasting | records.endless, "an infusion"
+        ),
         "interval": Rule("SS", gives & (records.steady > 0), "a steady state"),
         "until": Rule(reset, forgets & (records.resets | (reset == "SS")), "a reset of earlier doses"),
     }

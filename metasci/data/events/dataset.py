@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from metasci.data.arrays import below_name
 from metasci.data.cards import Card, Column
-from metasci.data.events.columns import Found, Wanted
+from metasci.data.events.columns import Wanted
+from metasci.data.events.headers import Found
 from metasci.data.events.histories import Events, packed
 from metasci.data.events.quantities import Quantities
 from metasci.data.events.records import Records

@@ -7,7 +7,7 @@ backward: what stands on a row holds in the interval before it, and is told at t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from metasci.data.events.records import Records
 from metasci.data.events.table import Flags, Floats
 
-__all__ = ["Carried", "Events", "clock", "events_of", "filled", "just_after", "order_at_equal_times", "packed"]
+__all__ = [
+    "Carried",
+    "Events",
+    "clock",
+    "events_of",
+    "filled",
+    "just_after",
+    "order_at_equal_times",
+    "packed",
+]
 
 AFTER_ZERO = 1e-300
 """A time that is after zero, and nothing else."""
@@ -133,20 +142,20 @@ def events_of(
     other = rank != 0
     at = np.where(other, time[row] + rank * records.interval[row], given_time[row])
     at = _among_records(records, time, at, row, other)
-    until = _until(records, given_time)[row]
+    spans = _spans(records, time)
+    until = _until(records, given_time - spans)[row]
     kept = (rank <= 0) | ~(at >= until)
     steady = np.where((rank == -before[row]) & (records.steady[row] > 0), records.interval[row], 0.0)
     told = {name: values[row] for name, values in carried.values.items()}
     named = {
-        "amount": records.amount[row],
-        "time": at,
-        "duration": records.duration[row],
-        "interval": steady,
+        "amount": np.where(records.endless, records.rate * spans, records.amount)[row],
+        "time": at - spans[row],
+        "duration": np.where(records.endless, spans, records.duration)[row],
+        "interval": np.where(records.endless[row], spans[row], steady),
         "until": until,
         "compartment": np.where(records.compartment[row] > 0, records.compartment[row], np.nan),
         **told,
     }
-    named |= _endless(records, time, named, row)
     parts = [(row[kept], {name: values[kept] for name, values in named.items()})]
     if carried.values:
         parts.append(_changes(records, observed, given_time, carried))
@@ -179,27 +188,22 @@ def _doses_before(records: Records, time: Floats) -> NDArray[np.intp]:
     return before
 
 
-def _endless(
-    records: Records, time: Floats, named: Mapping[str, Floats], row: NDArray[np.intp]
-) -> dict[str, Floats]:
-    """Infusions since forever that end at their row's time, as infusions repeated without a gap.
+def _spans(records: Records, time: Floats) -> Floats:
+    """How long before the row of an endless infusion the last of the infusions begins as which it is written.
 
-    The last of them begins after whatever came before, half-way to the record before; where nothing was given earlier,
-    before the patient's first record.
+    An infusion since forever is one that is repeated without a gap. The last begins before the patient's first record
+    where nothing was given earlier, else just before its row, so that nothing else happens in between.
     """
-    changed = {name: named[name].copy() for name in ("amount", "time", "duration", "interval")}
-    for place in np.flatnonzero(records.endless[row]):
-        at = row[place]
-        earlier = time[:at][(records.codes[:at] == records.codes[at]) & (time[:at] < time[at])]
-        if len(earlier):
-            first = time[at] - earlier[0] + 1.0
-            span = first if records.leads[at] else 0.5 * (time[at] - earlier[-1])
+    spans = np.zeros(len(time))
+    for row in np.flatnonzero(records.endless):
+        earlier = time[:row][(records.codes[:row] == records.codes[row]) & (time[:row] < time[row])]
+        if not len(earlier):
+            spans[row] = 1.0
         else:
-            span = 1.0
-        changed["amount"][place] = records.rate[at] * span
-        changed["duration"][place] = changed["interval"][place] = span
-        changed["time"][place] = named["time"][place] - span
-    return changed
+            spans[row] = (
+                time[row] - earlier[0] + 1.0 if records.leads[row] else 0.01 * (time[row] - earlier[-1])
+            )
+    return spans
 
 
 def _until(records: Records, given_time: Floats) -> Floats:
@@ -214,9 +218,7 @@ def _until(records: Records, given_time: Floats) -> Floats:
     return until
 
 
-def _among_records(
-    records: Records, time: Floats, at: Floats, row: NDArray[np.intp], other: Flags
-) -> Floats:
+def _among_records(records: Records, time: Floats, at: Floats, row: NDArray[np.intp], other: Flags) -> Floats:
     """Times of doses without a row of their own, equal to that of a record if they differ from it by rounding alone."""
     at = at.copy()
     added = np.flatnonzero(other)
@@ -254,7 +256,9 @@ def _changes(
         changed |= same & (np.diff(values, prepend=np.nan) != 0)
     # a row that neither measures nor gives is there to tell of a change
     rows = np.flatnonzero((changed | ~records.measures) & ~records.gives)
-    return rows, _without_dose(given_time[rows], {name: values[rows] for name, values in carried.values.items()})
+    return rows, _without_dose(
+        given_time[rows], {name: values[rows] for name, values in carried.values.items()}
+    )
 
 
 def _back_to(

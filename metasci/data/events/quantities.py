@@ -11,7 +11,8 @@ import numpy as np
 from metasci.data.cards import Card
 from metasci.data.checks import Faults, check_limits
 from metasci.data.events.cells import first, numbers
-from metasci.data.events.columns import Located, Wanted
+from metasci.data.events.columns import Wanted
+from metasci.data.events.headers import Located
 from metasci.data.events.histories import filled
 from metasci.data.events.records import Records
 from metasci.data.events.table import Flags, Floats, Table
@@ -70,11 +71,12 @@ def quantities_of(
         changed = ~np.isnan(held) & (held != held[starts][codes])
         fixed = name in model.covariates or model.inputs[name].constant
         if fixed and (at := first(changed)) is not None:
+            start = int(starts[codes[at]])
             raise fault(
                 name,
                 at,
-                f"{name} of patient '{table.labels[codes[at]]}' changes from {fault.shown(name, int(starts[codes[at]]))} "
-                f"to {fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one value, or take a "
+                f"{name} of patient '{table.labels[codes[at]]}' changes from {fault.shown(name, start)} to "
+                f"{fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one value, or take a "
                 "model in which it changes",
             )
         values[name] = held

@@ -20,24 +20,16 @@ from numpy.typing import NDArray
 from metasci.data.cards import Card
 from metasci.data.events.cells import Cells, headers_of, read_cells, texts
 from metasci.data.events.coherence import check_order, check_representable, compartments_by_name
-from metasci.data.events.columns import (
-    COLUMNS,
-    Found,
-    Located,
-    Wanted,
-    locate,
-    looks_like_events,
-    tells_events,
-    wanted_by,
-)
+from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tells_events, wanted_by
 from metasci.data.events.dataset import assemble_events
+from metasci.data.events.headers import Found, Located, locate
 from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
 from metasci.data.events.quantities import Quantities, check_quantities, quantities_of
 from metasci.data.events.records import Records, records_of
 from metasci.data.events.table import Floats, Table, table_of
 from metasci.data.events.times import by_clock
 from metasci.errors import InputError
-from metasci.units import same_dimension, stated
+from metasci.molar import checked_molar_mass
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -81,14 +73,14 @@ class EventReader:
     Notes
     -----
     Headers may be in any case and carry units, ``AMT [ug]``. An event table has no units: where nobody says them, TIME,
-    AMT and DV are taken to be in the model's units (times by the clock in hours), RATE, DUR, II and LLOQ in what follows.
-    Other columns need a unit, unless it is 1. A header that is nearly a known one that is absent is refused; what nobody
-    knows is named in the attribute ``unknown`` and in a warning of the calibration.
+    AMT and DV are taken to be in the model's units (times by the clock in hours), RATE, DUR, II and LLOQ in what
+    follows. Other columns need a unit, unless it is 1. A header that is nearly a known one that is absent is refused;
+    what nobody knows is named in the attribute ``unknown`` and in a warning of the calibration.
 
-    *Kinds of records.* EVID 0 is a measurement, 1 a dose, 2 another event, 3 a reset, 4 a reset and dose; rxode2's 101 is
-    a dose into compartment 1. Without EVID a row with an amount is a dose, whatever stands in DV, any other with a value a
-    measurement. MDV 1 passes a measurement over. With BLQ (or CENS) 1 the true value lies below LLOQ, or below DV if that
-    is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ.
+    *Kinds of records.* EVID 0 is a measurement, 1 a dose, 2 another event, 3 a reset, 4 a reset and dose; rxode2's 101
+    is a dose into compartment 1. Without EVID a row with an amount is a dose, whatever stands in DV, any other with a
+    value a measurement. MDV 1 passes a measurement over. With BLQ (or CENS) 1 the true value lies below LLOQ, or below
+    DV if that is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ.
 
     *Order.* What is recorded first happens first. A dose recorded after a measurement of the same time is moved one
     rounding error up, so that the measurement does not see it. Additional doses (ADDL) come before whatever is recorded
@@ -103,13 +95,14 @@ class EventReader:
     if that is at steady state, sees the doses before it. An infusion may last longer than II, and with AMT 0 and a RATE
     it has gone on since forever and ends at its row.
 
-    *Times.* Numbers, also negative ones; clocks of one day; or dates and clocks: a column DATE (2024-03-01 or 2024/03/01)
-    with TIME (08:30, or hours of the day), or one column DATETIME or TIME (2024-03-01 08:30, with a zone or without). Time
-    then runs from the patient's first record, as it does for a patient who is measured at a negative time.
+    *Times.* Numbers, also negative ones; clocks of one day; or dates and clocks: a column DATE (2024-03-01 or
+    2024/03/01) with TIME (08:30, or hours of the day), or one column DATETIME or TIME (2024-03-01 08:30, with a zone or
+    without). Time then runs from the patient's first record, as it does for a patient who is measured at a negative
+    time.
 
     *Covariates* that are the same throughout each patient become (task,); other inputs (task, observation). What a
-    history is told at every event is told at every change, by an event of amount zero where there is no dose. Additional
-    doses come with the values of the row that orders them.
+    history is told at every event is told at every change, by an event of amount zero where there is no dose.
+    Additional doses come with the values of the row that orders them.
 
     Examples
     --------
@@ -138,9 +131,7 @@ class EventReader:
         if self.carried not in _CARRIED:
             raise InputError(f"carried is one of {', '.join(_CARRIED)}, not '{self.carried}'.")
         if self.molar_mass:
-            number, mass = stated(self.molar_mass, "molar_mass")
-            if not mass or not same_dimension(mass, "g/mol") or not number > 0.0:
-                raise InputError(f"molar_mass is a mass per mole, such as '232.2 g/mol', not '{self.molar_mass}'.")
+            checked_molar_mass(self.molar_mass)
 
     def read(self, source: str | Path | pd.DataFrame) -> tuple[xr.Dataset, Card]:
         """The Dataset of a table, as `metasci.TaskSet` has it, and its card.
@@ -148,14 +139,14 @@ class EventReader:
         Parameters
         ----------
         source : path or DataFrame
-            A CSV file (may be gzipped), or a frame of numbers or texts. A dot and an empty cell hold nothing; lines that
-            start with ``#`` are comments.
+            A CSV file (may be gzipped), or a frame of numbers or texts. A dot and an empty cell hold nothing; lines
+            that start with ``#`` are comments.
 
         Returns
         -------
         dataset : Dataset
-            ``attrs["records"]`` counts, as JSON, what was read and what was passed over, ``attrs["assumed_units"]`` names
-            the units that nobody stated, ``attrs["unknown"]`` the headers that nobody knows.
+            ``attrs["records"]`` counts, as JSON, what was read and what was passed over, ``attrs["assumed_units"]``
+            names the units that nobody stated, ``attrs["unknown"]`` the headers that nobody knows.
         card : Card
 
         Raises
@@ -262,7 +253,11 @@ class EventReader:
         """What the card says of the columns and of how they are read, so that another such table is read alike."""
         told = {key: located.found[name].bare for key, name in self._named(located).items()}
         options = {name: getattr(self, name) for name in OPTIONS}
-        return {"ID": located.found["ID"].bare, **told, **{key: value for key, value in options.items() if value}}
+        return {
+            "ID": located.found["ID"].bare,
+            **told,
+            **{key: value for key, value in options.items() if value},
+        }
 
     def _named(self, located: Located) -> dict[str, str]:
         wanted = wanted_by(self.model, self.where)
@@ -273,16 +268,16 @@ OPTIONS = ("carried", "molar_mass", "dose_rows_measure", "allow_before_dose")
 """What a card of events may say beside names of columns."""
 
 
-def read_events(
-    source: str | Path | pd.DataFrame, model: Model, **options: Any
-) -> tuple[xr.Dataset, Card]:
+def read_events(source: str | Path | pd.DataFrame, model: Model, **options: Any) -> tuple[xr.Dataset, Card]:
     """Read an event table for a model; `options` are those of `EventReader`."""
     return EventReader(model, **options).read(source)
 
 
 def _notes(cells: Cells, located: Located, table: Table) -> dict[Found, NDArray[Any]]:
     """What columns that nobody asked for say of whole patients."""
-    said = {item: np.array(texts(cells.frame.iloc[:, item.position]), dtype=object) for item in located.unused}
+    said = {
+        item: np.array(texts(cells.frame.iloc[:, item.position]), dtype=object) for item in located.unused
+    }
     first = {item: values[table.starts] for item, values in said.items()}
     return {item: values for item, values in first.items() if (said[item] == values[table.codes]).all()}
 

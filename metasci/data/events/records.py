@@ -167,7 +167,11 @@ def _with_plain_codes(table: Table) -> Table:
     ]
     refuse(rules, table.fault)
     steady = np.where(compound & (kind >= 10), kind / 10, table["SS"])
-    values = {"EVID": np.where(compound, 1.0, evid), "CMT": np.where(compound, compartment, told), "SS": steady}
+    values = {
+        "EVID": np.where(compound, 1.0, evid),
+        "CMT": np.where(compound, compartment, told),
+        "SS": steady,
+    }
     return _with(table, values)
 
 

@@ -118,7 +118,9 @@ def rules_of_rows(
         Rule("ADDL", additional > MOST_ADDITIONAL, f"ADDL {{}} is more than {MOST_ADDITIONAL} doses"),
         Rule("II", interval < 0, "the interval {} is negative"),
         Rule("ADDL", (additional > 0) & (interval <= 0), "ADDL {} needs II, the interval between the doses"),
-        Rule("SS", (steady > 0) & (interval <= 0) & ~endless, "SS {} needs II, the interval between the doses"),
+        Rule(
+            "SS", (steady > 0) & (interval <= 0) & ~endless, "SS {} needs II, the interval between the doses"
+        ),
         Rule(
             "II",
             (interval > 0) & (additional <= 0) & (steady <= 0),

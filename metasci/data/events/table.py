@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from metasci.data.checks import Faults
 from metasci.data.events.cells import Cells, first, numbers, texts
-from metasci.data.events.columns import COLUMNS, Located, Wanted
+from metasci.data.events.columns import COLUMNS, Wanted
+from metasci.data.events.headers import Located
 from metasci.data.events.times import times
 from metasci.errors import InputError
+from metasci.molar import molar_factor
 from metasci.units import convert, same_dimension
 
 __all__ = ["Flags", "Floats", "Table", "table_of"]
@@ -80,7 +82,9 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
     codes, labels = pd.factorize(names)
     time, is_hours = times(fault, codes, found["TIME"].unit if "TIME" in found else "h")
     from_unit = "h" if is_hours else found["TIME"].unit
-    time = convert(time, from_unit, wanted.units["time"], f"{where}, column '{fault.headers.get('TIME', 'TIME')}'")
+    time = convert(
+        time, from_unit, wanted.units["time"], f"{where}, column '{fault.headers.get('TIME', 'TIME')}'"
+    )
     values: dict[str, Floats] = {}
     signed = np.zeros(len(frame), dtype=bool)
     for name in found.keys() & COLUMNS.keys():
@@ -97,7 +101,9 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
         if kind in wanted.units and (wanted.dose or kind == "output" or kind == "time"):
             what = f"{where}, column '{found[name].header}'"
             converted = in_units(read, found[name].unit, wanted.units[kind], molar_mass, what)
-            read = np.where(read < 0.0, read, converted) if name == "RATE" else converted  # -1 and -2 are codes
+            read = (
+                np.where(read < 0.0, read, converted) if name == "RATE" else converted
+            )  # -1 and -2 are codes
         values[name] = read
     return Table(fault, [str(label) for label in labels], codes, time, values, signed)
 
@@ -112,10 +118,7 @@ def in_units(values: Floats, from_unit: str, to_unit: str, molar_mass: str, wher
     """
     if not molar_mass or same_dimension(from_unit, to_unit):
         return convert(values, from_unit, to_unit, where)
-    number, _, mass = molar_mass.partition(" ")
-    if same_dimension(f"({from_unit})*({mass})", to_unit):
-        return convert(values * float(number), f"({from_unit})*({mass})", to_unit, where)
-    return convert(values / float(number), f"({from_unit})/({mass})", to_unit, where)
+    return values * molar_factor(from_unit, to_unit, molar_mass, where)
 
 
 def _without_signs(cells: pd.Series[Any]) -> tuple[pd.Series[Any], Flags]:

@@ -26,9 +26,11 @@ Floats = NDArray[np.float64]
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?")
 _DAY = re.compile(r"(?P<year>\d{4})(?P<mark>[-/])(?P<month>\d{1,2})(?P=mark)(?P<date>\d{1,2})")
-_STAMP = re.compile(rf"(?P<day>{_DAY.pattern})[ T](?P<clock>{_CLOCK.pattern}) *(?P<zone>Z|[-+]\d\d(:?\d\d)?)?")
+_STAMP = re.compile(
+    rf"(?P<day>{_DAY.pattern})[ T](?P<clock>{_CLOCK.pattern}) *(?P<zone>Z|[-+]\d\d(:?\d\d)?)?"
+)
 _SOME_TIME = re.compile(r"\d:\d|\d{4}[-/]\d\d?[-/]\d")
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
+_EPOCH = datetime(1970, 1, 1)
 
 
 def by_clock(cells: pd.Series[Any]) -> bool:
@@ -125,7 +127,7 @@ def _day(text: str, at: int, name: str, fault: Faults) -> float:
         problem = f"'{text}' may be read in several ways, or is no date" if text else "the cell is empty"
         raise fault(name, at, f"{problem}; write it as 2024-03-01")
     try:
-        date = datetime(int(day["year"]), int(day["month"]), int(day["date"]))  # noqa: DTZ001
+        date = datetime(int(day["year"]), int(day["month"]), int(day["date"]))
     except ValueError:
         raise fault(name, at, f"there is no day '{text}'") from None
     return (date - _EPOCH).total_seconds()
@@ -142,7 +144,9 @@ def _stamps(written: Sequence[str], name: str, fault: Faults) -> Floats:
             problem = f"'{text}' is no date with a time of the day" if text else "the cell is empty"
             raise fault(name, at, f"{problem}; write it as 2024-03-01 08:30")
         if zoned[at] != zoned[0]:
-            raise fault(name, at, "some times say their zone and others do not; write all of them with one, or none")
+            raise fault(
+                name, at, "some times say their zone and others do not; write all of them with one, or none"
+            )
         local = _day(stamp["day"], at, name, fault) + _seconds(stamp["clock"], at, name, fault)
         seconds[at] = local - _offset(stamp["zone"])
     return seconds
