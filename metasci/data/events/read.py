@@ -25,7 +25,7 @@ from metasci.data.events.dataset import assemble_events
 from metasci.data.events.headers import Found, Located, locate
 from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
 from metasci.data.events.quantities import Quantities, check_quantities, quantities_of
-from metasci.data.events.records import Records, records_of
+from metasci.data.events.records import ON_OTHER_ROWS, Records, records_of
 from metasci.data.events.table import Floats, Table, table_of
 from metasci.data.events.times import by_clock
 from metasci.errors import InputError
@@ -178,6 +178,8 @@ class EventReader:
         dropped = [item.header for item in located.unused if item.bare not in dataset.coords]
         counts = _counts(table, records, events, restarts)
         counts |= {"patients_from_first_record": moved, "comments": cells.comments, "rows": len(cells.frame)}
+        if not {"EVID", "MDV"} & located.found.keys():
+            counts["values_on_dose_rows"] = records.passed_over[ON_OTHER_ROWS]
         if _any_changes(quantities, wanted, table):
             counts["carried"] = self.carried
         dataset.attrs |= {

@@ -16,7 +16,10 @@ from metasci.data.events.rules import Rule, refuse, rules_of_limits, rules_of_ro
 from metasci.data.events.table import Flags, Floats, Table
 from metasci.errors import InputError
 
-__all__ = ["Records", "records_of"]
+__all__ = ["ON_OTHER_ROWS", "Records", "records_of"]
+
+ON_OTHER_ROWS = "values on rows of doses, resets and other events"
+"""Why a value in DV was passed over: by this name it is counted."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def records_of(
     passed_over = {
         "measurements marked by MDV 1": int((measures & marked & ~placed).sum()),
         "rows without dose or measurement": int((evid == 2).sum()),
-        "values on rows of doses, resets and other events": int(noted.sum()),
+        ON_OTHER_ROWS: int(noted.sum()),
     }
     measures = measures & (~marked | placed)
     infused = rate > 0
