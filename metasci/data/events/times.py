@@ -29,7 +29,8 @@ _DAY = re.compile(r"(?P<year>\d{4})(?P<mark>[-/])(?P<month>\d{1,2})(?P=mark)(?P<
 _STAMP = re.compile(
     rf"(?P<day>{_DAY.pattern})[ T](?P<clock>{_CLOCK.pattern}) *(?P<zone>Z|[-+]\d\d(:?\d\d)?)?"
 )
-_SOME_TIME = re.compile(r"\d:\d|\d{4}[-/]\d\d?[-/]\d")
+_SOME_DAY = re.compile(r"\d[-/]\d")
+_SOME_TIME = re.compile(r"\d[-/:]\d")
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -67,7 +68,7 @@ def times(fault: Faults, codes: NDArray[np.intp], unit: str) -> tuple[Floats, bo
     if name not in names:
         raise InputError(f"{fault.where} has no column 'TIME'; say which it is, columns={{'TIME': '...'}}.")
     written = [] if pd.api.types.is_numeric_dtype(fault.cells[name].dtype) else texts(fault.cells[name])
-    stamped = name == "DATETIME" or any(_DAY.match(text) for text in written)
+    stamped = name == "DATETIME" or any(_SOME_DAY.search(text) for text in written)
     clocked = not stamped and any(":" in text for text in written)
     if (stamped or clocked) and unit != "h":
         raise InputError(
