@@ -8,6 +8,7 @@ sums of closed forms; where covariates change they follow the patient's records.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -305,6 +306,8 @@ def compartment_model(
     def scaled(concentration: Any) -> Any:
         return concentration if abs(scale - 1.0) < 1e-12 else scale * concentration  # ug/L are ng/mL
 
+    # as `collections.namedtuple` does: the model belongs to the module that asks for it
+    function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")
     model = Model(
         name=f"patients.{name}",
         function=function,
