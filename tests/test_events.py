@@ -556,10 +556,7 @@ def test_compartments_and_outputs_may_have_names() -> None:
 def test_cells_may_be_separated_by_tabs_or_semicolons(tmp_path) -> None:
     lines = ["ID,TIME [h],AMT [mg],EVID,DV", "1,0,100.5,1,.", "1,2,0,0,1.75", "1,9,0,0,<0.25"]
     expected, _ = read_events(_written(tmp_path, "comma.csv", lines), iv)
-    semicolons = [
-        line.replace(",", ";").replace(".5", ",5").replace(".75", ",75").replace(".25", ",25")
-        for line in lines
-    ]
+    semicolons = [re.sub(r"\.(?=\d)", ",", line.replace(",", ";")) for line in lines]
     for name, rows in (("tab.tsv", [line.replace(",", "\t") for line in lines]), ("semi.csv", semicolons)):
         data, _ = read_events(_written(tmp_path, name, rows), iv)
         xr_equal = [np.array_equal(data[key].values, expected[key].values) for key in expected.data_vars]

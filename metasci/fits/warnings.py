@@ -314,15 +314,15 @@ def warnings_of_reading(calibration: Calibration) -> list[str]:
     if unknown := str(calibration.tasks.dataset.attrs.get("unknown", "")):
         many = ", " in unknown
         found.append(
-            f"column{'s' * many} {unknown} {'are' if many else 'is'} not used, being neither NONMEM's nor of the model; "
-            "say what stands there (columns=, or the [events] of a card) if it matters."
+            f"column{'s' * many} {unknown} {'are' if many else 'is'} not used, being neither NONMEM's nor of the "
+            "model; say what stands there (columns=, or the [events] of a card) if it matters."
         )
     if values := counts.get("values_on_dose_rows", 0):
         many = values > 1
         found.append(
-            f"{values} value{'s' * many} in DV on rows of doses {'are' if many else 'is'} no measurement, as in NONMEM, "
-            "since neither EVID nor MDV says so; give a sample a row of its own (or dose_rows_measure = true in the "
-            "[events] of a card)."
+            f"{values} value{'s' * many} in DV on rows of doses {'are' if many else 'is'} no measurement, as in "
+            "NONMEM, since neither EVID nor MDV says so; give a sample a row of its own (or say "
+            "dose_rows_measure = true in the [events] of a card)."
         )
     if moved := counts.get("patients_from_first_record", 0):
         found.append(
