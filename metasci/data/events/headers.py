@@ -93,7 +93,7 @@ def locate(
         elif name not in COLUMNS and default != "1":
             raise InputError(
                 f"{where}, column '{header}': the header does not say the unit; write it as '{bare} [{default}]' "
-                f"or give units={{'{name}': '{default}'}}."
+                f"or give units={{'{name}': '{default}'}}, or the unit in the [events] of a card."
             )
         found[name] = Found(places[name], header, bare, "" if kind == "text" else stated.get(name, default))
     for reserved, name in wanted.numbered.items():
@@ -158,7 +158,7 @@ class _Headers:
         for place, text in enumerate(self.bare):
             key = self._of_header(text)
             if key is not None and place not in chosen.values() and key not in chosen:
-                which = f"columns={{'{key}': '{self.headers[place]}'}}"
+                which = f"columns={{'{key}': '{self.headers[place]}'}}, or in the [events] of a card"
                 self._place(places, key, place, f"{key} is given twice", f"; say which counts, {which}")
         if "TIME" in chosen and "DATETIME" not in chosen:
             places.pop("DATETIME", None)

@@ -213,7 +213,8 @@ class EventReader:
                 others = ", ".join(item.header for item in located.unused)
                 raise InputError(
                     f"{where} has no column '{name}', which is needed; if it is called otherwise, say "
-                    f"columns={{'{name}': '...'}}" + (f" (columns not in use: {others})." if others else ".")
+                    f"columns={{'{name}': '...'}}, or in the [events] of a card"
+                    + (f" (columns not in use: {others})." if others else ".")
                 )
         return located
 

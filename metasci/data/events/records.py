@@ -104,7 +104,8 @@ def records_of(
         measures = (evid == 0) | (gives & ~empty & ("MDV" not in table) & dose_rows_measure)
     if "AMT" not in table and gives.any():
         raise InputError(
-            f"{table.fault.where} has doses, but no column 'AMT'; say which it is, columns={{'AMT': '...'}}."
+            f"{table.fault.where} has doses, but no column 'AMT'; say which it is, columns={{'AMT': '...'}}, or in the "
+            "[events] of a card."
         )
     refuse(rules_of_rows(table, rate, evid, gives, endless, value), table.fault)
     if require_output and (at := first(measures & empty & ~(mdv == 1))) is not None:

@@ -62,11 +62,14 @@ def times(fault: Faults, codes: NDArray[np.intp], unit: str) -> tuple[Floats, bo
     if "DATETIME" in names and "TIME" in names:
         raise InputError(
             f"{fault.where}: time is given twice, by '{names['TIME']}' and by '{names['DATETIME']}'; take one of them "
-            "out, or say which counts, columns={'TIME': '...'}."
+            "out, or say which counts, columns={'TIME': '...'}, or in the [events] of a card."
         )
     name = "TIME" if "TIME" in names else "DATETIME"
     if name not in names:
-        raise InputError(f"{fault.where} has no column 'TIME'; say which it is, columns={{'TIME': '...'}}.")
+        raise InputError(
+            f"{fault.where} has no column 'TIME'; say which it is, columns={{'TIME': '...'}}, or in the [events] of a "
+            "card."
+        )
     written = [] if pd.api.types.is_numeric_dtype(fault.cells[name].dtype) else texts(fault.cells[name])
     stamped = name == "DATETIME" or any(_SOME_DAY.search(text) for text in written)
     clocked = not stamped and any(":" in text for text in written)
