@@ -311,6 +311,24 @@ def warnings_of_reading(calibration: EquationFit) -> list[str]:
     """
     counts = reading_attribute(calibration, "records")
     found = list(calibration.tasks.notes)
+    if unknown := str(calibration.tasks.dataset.attrs.get("unknown", "")):
+        many = ", " in unknown
+        found.append(
+            f"column{'s' * many} {unknown} {'are' if many else 'is'} not used, being neither NONMEM's nor of the "
+            "model; say what stands there (columns=, or the [events] of a card) if it matters."
+        )
+    if values := counts.get("values_on_dose_rows", 0):
+        many = values > 1
+        found.append(
+            f"{values} value{'s' * many} in DV on rows of doses {'are' if many else 'is'} no measurement, as in "
+            "NONMEM, since neither EVID nor MDV says so; give a sample a row of its own (or say "
+            "dose_rows_measure = true in the [events] of a card)."
+        )
+    if moved := counts.get("patients_from_first_record", 0):
+        found.append(
+            f"the times of {moved} patient{'s' * (moved > 1)} with samples at negative times run from the first record "
+            "here."
+        )
     if anew := counts.get("starts_of_time_anew", 0):
         found.append(
             f"time began anew at {anew} record{'s' * (anew > 1)} of the table (EVID 3 or 4): what follows was laid "
