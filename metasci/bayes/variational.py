@@ -9,11 +9,8 @@ Vehtari, J Mach Learn Res 23 (2022) 1, for Pathfinder.
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +69,7 @@ def advi(
     def falling(approximation: Any, losses: Any, step: int) -> None:
         pace.set_value(rate * 0.5 * (1.0 + math.cos(math.pi * step / steps)))
 
-    with as_pymc(built, start), _quiet():
+    with as_pymc(built, start), versions.quiet():
         inference = getattr(pm, family)(random_seed=int(random.integers(2**31)))
         found = inference.fit(
             steps, progressbar=False, obj_optimizer=pm.adam(learning_rate=pace), callbacks=[falling]
@@ -106,12 +103,14 @@ def pathfinder(
         raise InputError(
             "Pathfinder needs pymc-extras: install metasci with its extra 'bayes', or say another method."
         ) from missing
-    with as_pymc(built, start), _quiet():
+    with as_pymc(built, start), versions.quiet():
         try:
             data = pymc_extras.fit_pathfinder(
                 num_paths=paths, num_draws_per_path=draws, jitter=0.5 / _UNIT, importance_sampling=None,
-                concurrent=None, progressbar=False, display_summary=False, store_diagnostics=True,
-                random_seed=int(random.integers(2**31)),
+                progressbar=False, random_seed=int(random.integers(2**31)),
+                **versions.known_options(
+                    pymc_extras.fit_pathfinder, concurrent=None, display_summary=False, store_diagnostics=True,
+                ),
             )  # fmt: skip
         except ValueError as failed:
             raise InputError(
@@ -125,16 +124,3 @@ def pathfinder(
     best = int(bound.argmax())
     unit = built.size * math.log(_UNIT)
     return start + _UNIT * away[best], log_q[best] - unit, bound + unit
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What libraries say of BLAS, of steps and of what they deprecate is not for this package's users."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -1,14 +1,18 @@
 """What differs between the two supported generations: PyMC 5 with ArviZ 0.23, and PyMC 6 with ArviZ 1.x.
 
 There, the results of sampling are an `InferenceData`; here, an xarray `DataTree`. Both give a group by
-``data["posterior"]``, and nothing else of them is used outside of this module.
+``data["posterior"]``, and nothing else of them is used outside of this module. What differs between versions of nutpie
+and pymc-extras, and what all of these libraries say by the way, is dealt with here as well.
 """
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "draws",
+    "from_chains",
     "from_draws",
     "group",
+    "known_options",
     "load",
+    "nuts",
     "pareto_shape",
-    "replace_posterior",
+    "quiet",
     "save",
     "summary",
+    "with_posterior",
     "worst",
 ]
 
@@ -44,30 +52,79 @@ def group(data: Any, name: str) -> xr.Dataset:
     return found.to_dataset() if hasattr(found, "to_dataset") else found
 
 
-def replace_posterior(
+def with_posterior(
     data: Any, values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
-) -> None:
-    """Put other variables, each (chain, draw, ...) with named dims, into the place of the posterior."""
+) -> Any:
+    """The results with other variables, each (chain, draw, ...) with named dims, in the place of the posterior."""
     import xarray as xr
 
     dataset = _dataset(values, dims, coords).assign_attrs(group(data, "posterior").attrs)
     if _MODERN:
-        data["posterior"] = xr.DataTree(dataset)
-    else:
-        del data.posterior
-        data.add_groups(posterior=dataset)
+        others = {str(name): group(data, name) for name in data.children if name != "posterior"}
+        return xr.DataTree.from_dict({"posterior": dataset, **others})
+    del data.posterior
+    data.add_groups(posterior=dataset)
+    return data
+
+
+def from_chains(
+    values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
+) -> Any:
+    """Results with a posterior of some chains, from variables (chain, draw, ...) with named dims."""
+    import xarray as xr
+
+    dataset = _dataset(values, dims, coords)
+    return (
+        xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
+    )
 
 
 def from_draws(
     values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
 ) -> Any:
     """Results with a posterior of one chain, from variables (draw, ...) with named dims."""
-    import xarray as xr
+    return from_chains({name: value[None] for name, value in values.items()}, dims, coords)
 
-    dataset = _dataset({name: value[None] for name, value in values.items()}, dims, coords)
-    return (
-        xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
-    )
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What other libraries warn of and log is not for this package's users: its own checks judge what they gave."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def known_options(function: Any, **options: Any) -> dict[str, Any]:
+    """Those of some options that a function has in the version at hand.
+
+    Examples
+    --------
+    >>> known_options(lambda a, b=1: a, b=2, c=3)
+    {'b': 2}
+    """
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in known}
+
+
+def nuts(compiled: Any, **options: Any) -> Any:
+    """Sample what nutpie has compiled, correlations adapted to by a low rank; interrupted, it gives nothing."""
+    import nutpie
+
+    if "adaptation" in inspect.signature(nutpie.sample).parameters:  # from nutpie 0.17 on
+        rank: dict[str, Any] = {"adaptation": "low_rank"}
+    else:
+        rank = {"low_rank_modified_mass_matrix": True}
+    sampler = nutpie.sample(compiled, save_warmup=False, blocking=False, **rank, **options)
+    try:
+        return sampler.wait()
+    except BaseException:
+        sampler.cancel()
+        raise
 
 
 def _dataset(

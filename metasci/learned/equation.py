@@ -17,6 +17,7 @@ import torch
 
 from metasci.data.batch import check_measurable
 from metasci.data.cards import Card
+from metasci.data.checksums import checksum
 from metasci.data.events.read import headers_of, tells_events
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
@@ -510,7 +511,7 @@ def meta_calibrate(
         "left_out_as_not_finite": left_out,
         "iterations": int(state["iteration"]),
         "seconds": round(time.perf_counter() - began, 2),
-        "data_sha256": str(tasks.dataset.attrs.get("checksum", "")),
+        "data_sha256": checksum(tasks),
         "ranges": _ranges(model, batch),
         "versions": _versions(),
     }

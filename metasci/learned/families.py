@@ -304,7 +304,7 @@ def learn_structures(
         "measurements": int(seen.sum()),
         "left_out_as_not_finite": {},
         "seconds": round(time.perf_counter() - began, 2),
-        "data_sha256": str(tasks.dataset.attrs.get("checksum", "")),
+        "data_sha256": checksum(tasks),
         "versions": dict(_versions()),
     }
     return StructurePrior(name or tasks.card.name, model, method, state, tasks.card, training, known)
