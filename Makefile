@@ -6,7 +6,8 @@
 # `make help` lists the rest. Everything is installed into .venv, which is made anew when
 # pyproject.toml or constraints.txt change. To test with other versions than the pinned ones:
 #
-#   make test VENV=.venv-new PYTHON=python3.12 CONSTRAINTS=/dev/null
+#   make test-new                                                         # Python 3.13
+#   make test VENV=.venv-312 PYTHON=python3.12 CONSTRAINTS=/dev/null
 
 # Python 3.11 where there is one: that is what constraints.txt was made with.
 PYTHON      ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
@@ -33,10 +34,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs models clean
+.PHONY: help setup demo test test-new check format docs models clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.installed  ## the environment in .venv
 
@@ -52,6 +53,11 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 
 test: setup  ## tests and doctests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
+
+# The newest of everything, without constraints; `python3.13` may be another name of it.
+test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-new
+	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
+		PYTHON="$$(command -v python3.13 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python | tail -n 1)"
 
 check: setup  ## style and types
 	$(BIN)/ruff check .
@@ -70,5 +76,5 @@ models: setup  ## learn all shipped priors anew, into models/
 	$(BIN)/python -m metasci.studies.ship
 
 clean:  ## remove the environment, caches and built files
-	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-new build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find metasci tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -288,7 +288,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
-    from metasci.bayes.comparison import compare as run
+    from metasci.bayes.comparison import compare as run  # first of all: it says which extra is missing
     from metasci.bayes.comparison import summary
     from metasci.learned.equation import Prior, load
 
@@ -303,7 +303,8 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
-        progress=sys.stderr.isatty(),
+        keep=None if out is None else out / "draws",
+        progress=True,
     )
     result = summary(dataset)
     if out is not None:

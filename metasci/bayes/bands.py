@@ -20,9 +20,7 @@ Array = NDArray[np.float64]
 _MOST = 100  # points at which bands are compared: more hardly move them, and cost their square
 
 
-def ecdf_bands(
-    count: int, level: float = 0.95, points: int | None = None
-) -> tuple[Array, Array, Array]:
+def ecdf_bands(count: int, level: float = 0.95, points: int | None = None) -> tuple[Array, Array, Array]:
     """Bands that hold the whole empirical distribution function of uniform values with a probability.
 
     Parameters

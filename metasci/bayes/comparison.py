@@ -116,9 +116,9 @@ def compare(
 
     Notes
     -----
-    PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each its own only:
-    where old tasks are few, new ones tell much of the population. ``"PyMC, population as prior"`` knows what the learned
-    prior knows.
+    PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each task only its
+    own: where old tasks are few, new ones tell much of the population. ``"PyMC, population as prior"`` knows what the
+    learned prior knows.
     """
     for name, margin in (("rmse_margin", rmse_margin), ("nats_margin", nats_margin)):
         if not margin > 0.0:
@@ -211,7 +211,9 @@ class _Sampler:
                 with self.steps.step(f"{where}: PyMC samples {what}, {self.draws} draws a chain{numbered}"):
                     parts.append(self.kept.sampled(key, sample))
             except KeyboardInterrupt:
-                goes_on = f"interrupted in {where}; the same call goes on from the draws in '{self.kept.folder}'"
+                goes_on = (
+                    f"interrupted in {where}; the same call goes on from the draws in '{self.kept.folder}'"
+                )
                 self.steps.say(goes_on)
                 raise KeyboardInterrupt(goes_on) from None
         posterior = pooled(parts)
@@ -248,7 +250,8 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
         ``coverage90`` and ``seconds_per_task`` of both; ``rmse_ratio``, ``nlpd_difference`` (learned less PyMC, in nats
         a measurement), ``speed_ratio``; ``rmse_ratio_interval`` and ``nlpd_difference_interval``, 90 % by Student's t,
         ``nlpd_difference_se``, clustered by task and over chains; ``tost``, p of the two one-sided tests of
-        equivalence within ``margins``; ``beside``, the ratio and the difference of what is judged as well; of the
+        equivalence within ``margins``; ``beside``, the ratio and the difference of what is judged as well;
+        ``against_population``, those against what PyMC forecasts from the old tasks' population alone; of the
         population ``start_tail`` (the smallest χ² tail of a fold), ``spread_ratio`` (by parameter, the learned spread
         over PyMC's, their geometric mean over folds), ``wasserstein``; ``converged``, whether all chains have; and
         ``verdict``.
@@ -263,6 +266,7 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     coverage = comparison["coverage"].sel(level=0.9)
     ratio = np.exp(np.log((comparison["implied_sd"] / comparison["population_sd"]).values).mean(0))
     error, density = differences(comparison)
+    alike = differences(comparison, 0, 2)
     beside = {}
     for place, name in enumerate(names[3:], 3):
         of_error, of_density = differences(comparison, place)
@@ -288,6 +292,11 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
             "nats": float(comparison.attrs["nats_margin"]),
         },
         "beside": beside,
+        "against_population": {
+            "rmse_ratio": float(np.exp(alike[0].estimate)),
+            "nlpd_difference": alike[1].estimate,
+            "nlpd_difference_se": alike[1].standard_error,
+        },
         "crps": of_both("mean_crps"),
         "coverage90": {key: float(coverage.sel(forecaster=method)) for key, method in both.items()},
         "seconds_per_task": seconds,

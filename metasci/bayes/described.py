@@ -31,7 +31,9 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
     prior = fold.judged
     state, names = prior.state, list(prior.model.parameters.names)
     start = (state["coefficients"][:, 0] if "coefficients" in state else state["mean"]).numpy()
-    if prior is not fold.same and "coefficients" in state:  # where the covariates of PyMC's tasks are ordinary
+    if (
+        prior is not fold.same and "coefficients" in state
+    ):  # where the covariates of PyMC's tasks are ordinary
         ordinary = prior.covariates.design(fold.old.covariates).values.mean(0)
         start = start + (state["coefficients"][:, 1:] @ ordinary).numpy()
     said = implied_prior(prior, fold.old)

@@ -95,7 +95,9 @@ def arranged(
         known = _known(prior, protocol, learned_from, known)
         if known is not None:
             fold = Fold(prior, None, prior, prior.batch(known), prior.batch(tasks))
-            sentence = f"The prior is judged as given; PyMC has learned from the same {len(known)} tasks as it"
+            sentence = (
+                f"The prior is judged as given; PyMC has learned from the same {len(known)} tasks as it"
+            )
             return Arrangement(GIVEN, "", 1, sentence, iter([fold]))
     group = protocol.leave_out or (*tasks.card.task, "task")[0]
     parts = min(folds, len(set(np.asarray(tasks.groups(group)).tolist())))
@@ -106,9 +108,7 @@ def arranged(
         )
     among = "these tasks" if group in ("task", *tasks.card.task) else f"groups by {group}"
     if own:
-        sentence = (
-            f"Prior and PyMC are learned anew without {among}, in {parts} folds, since the prior has seen them"
-        )
+        sentence = f"Prior and PyMC are learned anew without {among}, in {parts} folds, since the prior has seen them"
         return Arrangement(ANEW, GIVEN, parts, sentence, _held_out(prior, tasks, group, folds, given=False))
     sentence = (
         f"The prior is judged as given; PyMC has learned from the other new tasks, in {parts} folds, since those that "
@@ -124,9 +124,7 @@ def _held_out(prior: Prior, tasks: TaskSet, group: str, folds: int, given: bool)
         yield Fold(judged, beside, anew, anew.batch(old), anew.batch(new))
 
 
-def _known(
-    prior: Prior, protocol: Protocol, learned_from: str, known: TaskSet | None
-) -> TaskSet | None:
+def _known(prior: Prior, protocol: Protocol, learned_from: str, known: TaskSet | None) -> TaskSet | None:
     """What the prior has learned from, if that is at hand."""
     from metasci.catalogue import dataset, names
 

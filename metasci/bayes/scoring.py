@@ -29,6 +29,7 @@ JOINT, POPULATION = "PyMC, joint", "PyMC, population as prior"
 
 
 def score_learned(score: HeldOut, prior: Prior, batch: Batch, support: Tensor, query: Tensor) -> None:
+    """Record the learned prior's forecasts."""
     for row in range(len(batch)):  # one at a time, as a user would
         one = batch.select([row])
         began = time.perf_counter()
@@ -128,7 +129,7 @@ def _counts(part: xr.Dataset) -> np.ndarray:
     return np.asarray(counts[np.argsort(first)])
 
 
-def differences(comparison: xr.Dataset, place: int = 0) -> tuple[Difference, Difference]:
+def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tuple[Difference, Difference]:
     """A forecaster's error and log density against those of PyMC's joint fit, with their standard errors.
 
     Parameters
@@ -137,6 +138,8 @@ def differences(comparison: xr.Dataset, place: int = 0) -> tuple[Difference, Dif
         As `metasci.bayes.compare` gives it.
     place : int
         The forecaster's position; what the comparison judges comes first.
+    against : int
+        Position of what it is held against; only of the joint fit is the scatter between chains known.
 
     Returns
     -------
@@ -158,14 +161,14 @@ def differences(comparison: xr.Dataset, place: int = 0) -> tuple[Difference, Dif
         return float((theirs[kept] - log_density[place][kept]).mean())
 
     every = np.ones(len(labels), bool)
-    run_off = comparison["run_median"].values - measured
-    run_density = comparison["run_log_density"].values
+    runs = comparison.isel(run=slice(None if against == 1 else 0))
+    run_off, run_density = runs["run_median"].values - measured, runs["run_log_density"].values
     error = difference(
-        lambda kept: error_against(off[1], kept), labels, float(np.log1p(comparison.attrs["rmse_margin"])),
+        lambda kept: error_against(off[against], kept), labels, float(np.log1p(comparison.attrs["rmse_margin"])),
         [error_against(one, every) for one in run_off],
     )  # fmt: skip
     density = difference(
-        lambda kept: density_against(log_density[1], kept), labels, float(comparison.attrs["nats_margin"]),
+        lambda kept: density_against(log_density[against], kept), labels, float(comparison.attrs["nats_margin"]),
         [density_against(one, every) for one in run_density],
     )  # fmt: skip
     return error, density

@@ -9,6 +9,7 @@ Vehtari, J Mach Learn Res 23 (2022) 1, for Pathfinder.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +24,7 @@ from pytensor.graph.op import Op
 from metasci.bayes import versions
 from metasci.bayes.proposals import Proposal, gaussian_draws
 from metasci.bayes.traced import TracedModel
-from metasci.errors import InputError
+from metasci.errors import InputError, MissingExtra
 
 __all__ = ["advi", "as_pymc", "fullrank_advi", "pathfinder"]
 
@@ -97,29 +98,18 @@ def pathfinder(
     InputError
         If pymc-extras is not there, or no path arrived.
     """
-    try:
-        import pymc_extras
-    except ImportError as missing:
-        raise InputError(
-            "Pathfinder needs pymc-extras: install metasci with its extra 'bayes', or say another method."
-        ) from missing
-    with as_pymc(built, start), versions.quiet():
+    if importlib.util.find_spec("pymc_extras") is None:
+        raise MissingExtra("Pathfinder needs 'pymc-extras', which is not installed: install metasci[bayes].")
+    with as_pymc(built, start) as flat, versions.quiet():
         try:
-            data = pymc_extras.fit_pathfinder(
-                num_paths=paths, num_draws_per_path=draws, jitter=0.5 / _UNIT, importance_sampling=None,
-                progressbar=False, random_seed=int(random.integers(2**31)),
-                **versions.known_options(
-                    pymc_extras.fit_pathfinder, concurrent=None, display_summary=False, store_diagnostics=True,
-                ),
-            )  # fmt: skip
+            away, log_p, log_q = versions.pathfinder_paths(
+                flat, paths=paths, draws=draws, jitter=0.5 / _UNIT, seed=int(random.integers(2**31))
+            )
         except ValueError as failed:
             raise InputError(
                 f"no path of Pathfinder arrived for '{built.problem.model.name}': start it from adapted coordinates "
                 "(`initial`), or say another method."
             ) from failed
-    away = np.asarray(versions.group(data, "posterior")["away"])
-    told = versions.group(data, "sample_stats")
-    log_p, log_q = (np.asarray(told[f"diagnostics_log{which}_full"]) for which in "PQ")
     bound = np.where(np.isfinite(log_p), log_p - log_q, -np.inf).mean(1)
     best = int(bound.argmax())
     unit = built.size * math.log(_UNIT)

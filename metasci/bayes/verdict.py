@@ -33,7 +33,8 @@ def verdict(comparison: xr.Dataset) -> str:
     seconds = comparison["seconds"].values
     return (
         f"{comparison.attrs['learned']}. {_population(comparison)}; {_forecasts(error, density)}, "
-        f"{seconds[1] / seconds[0]:.0f} times faster{_beside(comparison)}: {_trust(error, density, given)}."
+        f"{seconds[1] / seconds[0]:.0f} times faster{_alike(comparison)}{_beside(comparison)}: "
+        f"{_trust(error, density, given)}."
     )
 
 
@@ -55,7 +56,21 @@ def _forecasts(error: Difference, density: Difference) -> str:
         return f"its forecasts are {accuracy} PyMC's ({ratio}), {unsure} as well calibrated ({nats}; {tests})"
     if honesty:
         return f"{unsure} its forecasts are as accurate as PyMC's ({ratio}), they are {honesty} ({nats}; {tests})"
-    return f"{unsure} its forecasts are as accurate as PyMC's ({ratio}) or as well calibrated ({nats}; {tests})"
+    return (
+        f"{unsure} its forecasts are as accurate as PyMC's ({ratio}) or as well calibrated ({nats}; {tests})"
+    )
+
+
+def _alike(comparison: xr.Dataset) -> str:
+    """Whether PyMC's joint fit owes something to the other new tasks, which the learned prior has not seen."""
+    error, density = differences(comparison, 2)
+    if error.judgement != "worse" and density.judgement != "worse":
+        return ""
+    ratio = math.exp(differences(comparison, 0, 2)[0].estimate)
+    return (
+        "; PyMC's joint fit learns from the supports of all new tasks together, and against PyMC without them the "
+        f"RMSE ratio is {ratio:.3f}"
+    )
 
 
 def _beside(comparison: xr.Dataset) -> str:
@@ -63,7 +78,11 @@ def _beside(comparison: xr.Dataset) -> str:
     clauses = []
     for place, name in enumerate(_names(comparison)[3:], 3):
         error, density = differences(comparison, place)
-        who = "as given, having seen these tasks," if name == GIVEN else "learned anew from the same tasks as PyMC,"
+        who = (
+            "as given, having seen these tasks,"
+            if name == GIVEN
+            else "learned anew from the same tasks as PyMC,"
+        )
         clauses.append(
             f"; {who} its RMSE ratio is {math.exp(error.estimate):.3f} and its log density {-density.estimate:+.3f} ± "
             f"{density.standard_error:.3f}"

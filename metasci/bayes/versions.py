@@ -32,10 +32,10 @@ __all__ = [
     "from_chains",
     "from_draws",
     "group",
-    "known_options",
     "load",
     "nuts",
     "pareto_shape",
+    "pathfinder_paths",
     "quiet",
     "save",
     "summary",
@@ -99,23 +99,53 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def known_options(function: Any, **options: Any) -> dict[str, Any]:
-    """Those of some options that a function has in the version at hand.
+def pathfinder_paths(
+    model: Any, *, paths: int, draws: int, jitter: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws of every path of pymc-extras' Pathfinder, of a model with one variable.
 
-    Examples
-    --------
-    >>> known_options(lambda a, b=1: a, b=2, c=3)
-    {'b': 2}
+    Returns
+    -------
+    points : array, (path, draw, size)
+    log_p, log_q : array, (path, draw)
+        Their log densities by the model and by the path's Gaussian.
+
+    Raises
+    ------
+    ValueError
+        If no path arrived.
     """
-    known = inspect.signature(function).parameters
-    return {name: value for name, value in options.items() if name in known}
+    import pymc_extras
+
+    options: dict[str, Any] = {
+        "num_paths": paths, "num_draws_per_path": draws, "jitter": jitter, "importance_sampling": None,
+        "progressbar": False, "random_seed": seed,
+    }  # fmt: skip
+    if "concurrent" in inspect.signature(pymc_extras.fit_pathfinder).parameters:  # earlier versions
+        data = pymc_extras.fit_pathfinder(
+            model, concurrent=None, display_summary=False, store_diagnostics=True, **options
+        )
+        (name,) = group(data, "posterior").data_vars
+        stats = group(data, "sample_stats")
+        log_p, log_q = (np.asarray(stats[f"diagnostics_log{which}_full"]) for which in "PQ")
+        return np.asarray(group(data, "posterior")[name]), log_p, log_q
+    # what it gives in the end has no densities of single draws any more: one floor below they are
+    from pymc_extras.inference.pathfinder.lbfgs import LBFGSConfig
+    from pymc_extras.inference.pathfinder.multipath import multipath_pathfinder
+
+    size = sum(int(np.size(value)) for value in model.initial_point().values())
+    result = multipath_pathfinder(
+        model, num_draws=paths * draws, num_elbo_draws=10, parallel=False,
+        lbfgs_config=LBFGSConfig().set_default_maxcor(size), **options,
+    )  # fmt: skip
+    return np.asarray(result.samples), np.asarray(result.logP), np.asarray(result.logQ)
 
 
 def nuts(compiled: Any, **options: Any) -> Any:
     """Sample what nutpie has compiled, correlations adapted to by a low rank; interrupted, it gives nothing."""
     import nutpie
 
-    if "adaptation" in inspect.signature(nutpie.sample).parameters:  # from nutpie 0.17 on
+    if "adaptation" in inspect.signature(nutpie.sample).parameters:  # later versions
         rank: dict[str, Any] = {"adaptation": "low_rank"}
     else:
         rank = {"low_rank_modified_mass_matrix": True}
@@ -174,7 +204,8 @@ def pareto_shape(log_weight: np.ndarray) -> float:
     if _MODERN:
         from arviz_stats.base import array_stats
 
-        return float(array_stats.psislw(np.array(log_weight))[1])
+        # it takes log likelihoods, of which weights are the inverse
+        return float(array_stats.psislw(-np.array(log_weight))[1])
     return float(arviz.psislw(np.array(log_weight))[1])
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from metasci.data.batch import check_measurable
 from metasci.data.cards import UNKNOWN, Card, Column
+from metasci.data.checksums import checksum
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, write_atomically, write_tensors
