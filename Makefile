@@ -12,6 +12,7 @@
 # Python 3.11 where there is one: that is what constraints.txt was made with.
 PYTHON      ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV        ?= .venv
+PYENV_313   := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.13.*/bin/python
 CONSTRAINTS ?= constraints.txt
 WORKERS     ?= 2
 BIN         := $(VENV)/bin
@@ -54,10 +55,9 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 test: setup  ## tests and doctests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
 
-# The newest of everything, without constraints; `python3.13` may be another name of it.
 test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-new
 	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
-		PYTHON="$$(command -v python3.13 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python | tail -n 1)"
+		PYTHON="$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(PYENV_313) | tail -n 1)"
 
 check: setup  ## style and types
 	$(BIN)/ruff check .

@@ -303,7 +303,6 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
-        keep=None if out is None else out / "draws",
         progress=True,
     )
     result = summary(dataset)

@@ -24,7 +24,15 @@ from metasci.bayes.joint import Joint, joint_posterior, together
 from metasci.bayes.kept import KeptDraws, key_of
 from metasci.bayes.sampling import Posterior, pooled
 from metasci.bayes.scores import HeldOut
-from metasci.bayes.scoring import JOINT, POPULATION, differences, score_learned, score_pymc, scores_of
+from metasci.bayes.scoring import (
+    JOINT,
+    POPULATION,
+    against_pymc,
+    differences,
+    score_learned,
+    score_pymc,
+    scores_of,
+)
 from metasci.bayes.steps import Steps
 from metasci.bayes.verdict import verdict
 from metasci.data.batch import Batch
@@ -104,7 +112,9 @@ def compare(
         Of every held-out measurement (forecaster, measurement): ``median``, ``lower`` and ``upper`` of 90 %,
         ``log_density``, ``crps``, ``pit`` and ``covered`` (…, level); over all of them ``rmse``, ``nlpd``,
         ``mean_crps``, ``coverage`` and ``seconds`` a task (for PyMC one joint fit, compilation included, since a new
-        task needs all of it). ``run_median`` and ``run_log_density`` (run, measurement) are by each chain alone.
+        task needs all of it); against PyMC's joint fit ``rmse_ratio`` with the ends of its 90 % interval (``_lower``,
+        ``_upper``), and ``nlpd_difference`` with its standard error (``_se``). ``run_median`` and ``run_log_density``
+        (run, measurement) are by each chain alone.
 
         The attribute ``verdict`` is a sentence or two; `metasci.bayes.summary` gives the figures.
 
@@ -116,7 +126,7 @@ def compare(
 
     Notes
     -----
-    PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each task only its
+    PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each only its
     own: where old tasks are few, new ones tell much of the population. ``"PyMC, population as prior"`` knows what the
     learned prior knows.
     """
@@ -172,6 +182,7 @@ def compare(
         "inputs": ",".join(prior.model.inputs), "rmse_margin": rmse_margin, "nats_margin": nats_margin,
         "learned": plan.sentence,
     }  # fmt: skip
+    result = result.assign(against_pymc(result))
     result.attrs["verdict"] = verdict(result)
     if keep is None:
         sampler.discard()

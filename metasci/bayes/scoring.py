@@ -23,7 +23,7 @@ from metasci.fits.predictive import predictive as learned_predictive
 from metasci.learned.equation import Prior
 from metasci.meta.problem import Problem
 
-__all__ = ["JOINT", "POPULATION", "differences", "score_learned", "score_pymc", "scores_of"]
+__all__ = ["JOINT", "POPULATION", "against_pymc", "differences", "score_learned", "score_pymc", "scores_of"]
 
 JOINT, POPULATION = "PyMC, joint", "PyMC, population as prior"
 
@@ -172,3 +172,15 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
         [density_against(one, every) for one in run_density],
     )  # fmt: skip
     return error, density
+
+
+def against_pymc(comparison: xr.Dataset) -> xr.Dataset:
+    """Every forecaster's ratio of errors and difference of log densities to PyMC's joint fit (forecaster,)."""
+    pairs = [differences(comparison, place) for place in range(comparison.sizes["forecaster"])]
+    ratios = np.exp([(error.estimate, *error.interval) for error, _ in pairs])
+    columns = {
+        "rmse_ratio": ratios[:, 0], "rmse_ratio_lower": ratios[:, 1], "rmse_ratio_upper": ratios[:, 2],
+        "nlpd_difference": [density.estimate for _, density in pairs],
+        "nlpd_difference_se": [density.standard_error for _, density in pairs],
+    }  # fmt: skip
+    return xr.Dataset({name: ("forecaster", np.asarray(values)) for name, values in columns.items()})
