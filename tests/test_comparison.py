@@ -26,6 +26,7 @@ from metasci.bayes.scoring import differences
 from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
+from metasci.evaluation.protocol import Protocol, split_tasks
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 
@@ -119,7 +120,7 @@ def compared(setting, tmp_path_factory) -> Iterator[xr.Dataset]:
 def test_estimates_and_operators_are_the_conjugate_ones(setting, compared) -> None:
     prior, tasks = setting
     batch = prior.batch(tasks.select(range(10, 40)))
-    split = ms.evaluation.split_tasks(batch.mask, 3, ms.evaluation.Protocol(shots=(0, 1, 3, 5)), 1)
+    split = split_tasks(batch.mask, 3, Protocol(shots=(0, 1, 3, 5)), 1)
     for task in range(30):
         mean, covariance = _posterior(batch, task, split.support[task])
         one = compared.isel(task=task)

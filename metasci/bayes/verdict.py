@@ -29,7 +29,8 @@ def verdict(comparison: xr.Dataset) -> str:
     given must not be shown to be worse either.
     """
     error, density = differences(comparison)
-    given = [differences(comparison, place) for place, name in enumerate(_names(comparison)) if name == GIVEN]
+    beside = list(enumerate(_names(comparison)))[3:]
+    given = [differences(comparison, place) for place, name in beside if name == GIVEN]
     seconds = comparison["seconds"].values
     return (
         f"{comparison.attrs['learned']}. {_population(comparison)}; {_forecasts(error, density)}, "

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 with warnings.catch_warnings():
-    # ArviZ 0.23 announces ArviZ 1 at every import
-    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore")  # ArviZ 0.23 announces ArviZ 1 at every import
     import arviz
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ __all__ = [
     "worst",
 ]
 
-_MODERN = not hasattr(arviz, "InferenceData")
+_MODERN = int(arviz.__version__.partition(".")[0]) >= 1
 
 
 def group(data: Any, name: str) -> xr.Dataset:
