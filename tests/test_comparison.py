@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -97,7 +96,7 @@ def setting() -> tuple[ms.Prior, ms.TaskSet]:
 
 
 @pytest.fixture(scope="module")
-def compared(setting, tmp_path_factory) -> Iterator[xr.Dataset]:
+def compared(setting, tmp_path_factory) -> xr.Dataset:
     """The comparison, with exact draws in the place of PyMC's."""
     prior, tasks = setting
 
@@ -114,7 +113,7 @@ def compared(setting, tmp_path_factory) -> Iterator[xr.Dataset]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "joint_posterior", known)
         patch.setattr(comparison, "arranged", parts)
-        yield comparison.compare(prior, tasks, shots=3, keep=tmp_path_factory.mktemp("draws"))
+        return comparison.compare(prior, tasks, shots=3, keep=tmp_path_factory.mktemp("draws"))
 
 
 def test_estimates_and_operators_are_the_conjugate_ones(setting, compared) -> None:
