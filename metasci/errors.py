@@ -1,6 +1,6 @@
 """The error that is meant for people."""
 
-__all__ = ["InputError", "check_level"]
+__all__ = ["InputError", "MissingExtra", "check_level"]
 
 
 class InputError(ValueError):
@@ -8,6 +8,10 @@ class InputError(ValueError):
 
     The command line prints the sentence and ends with status 2; no traceback is shown.
     """
+
+
+class MissingExtra(InputError, ImportError):
+    """A library that comes with one of the package's extras is not installed; the sentence says which to install."""
 
 
 def check_level(level: float) -> None:

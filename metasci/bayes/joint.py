@@ -23,7 +23,7 @@ from metasci.data.batch import Batch
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
-__all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task"]
+__all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task", "together"]
 
 _RICH = 0.2  # median share of the population's variance that a task's measurements leave, below which data are rich
 _HEAVY = 7.0  # degrees of freedom of the proposals' tails
@@ -82,9 +82,7 @@ def joint_posterior(
     draws, tune, chains, seed, progress
         See `metasci.bayes.sample`.
     """
-    batch = old
-    if new is not None:
-        batch = old.join(new if support is None else new.with_mask(new.mask & support))
+    batch = together(old, new, support)
     adapted = prior.adapt(batch)
     # where the measurements say more of a task than the population does, centred coordinates mix better
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
@@ -116,6 +114,13 @@ def joint_posterior(
             break
     assert best is not None
     return Joint(best, batch, len(old))
+
+
+def together(old: Batch, new: Batch | None = None, support: Tensor | None = None) -> Batch:
+    """Old tasks, whole, and new ones, of which the support counts."""
+    if new is None:
+        return old
+    return old.join(new if support is None else new.with_mask(new.mask & support))
 
 
 def population_covariances(posterior: Posterior) -> np.ndarray:
@@ -193,6 +198,6 @@ def posterior_of_new_task(
     if "noise_shape" in kept:
         found["noise_precision"] = weight.numpy()[index][:, None]
     return replace(
-        population, draws=found, tasks=new.names, effective_size=float(1.0 / (share**2).sum()),
+        population, draws=found, tasks=new.names, chains=1, effective_size=float(1.0 / (share**2).sum()),
         seconds=time.perf_counter() - began, compile_seconds=0.0,
     )  # fmt: skip

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from metasci.bayes import versions
 from metasci.bayes.implied import simulated_like
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
@@ -157,7 +158,7 @@ def nuts_ranks(
             "a model that is centred, or has measurements below a limit, cannot simulate its own measurements: "
             "build it with centred=False, from tasks without limits."
         )
-    with built:
+    with built, versions.quiet():
         simulated = pm.sample_prior_predictive(
             simulations * (1 if plausible is None else _MORE), random_seed=seed,
             compile_kwargs={"mode": "FAST_COMPILE"},
@@ -170,7 +171,7 @@ def nuts_ranks(
     observed = pytensor.shared(measured[0], name="observed", shape=measured.shape[1:])
     variable = built["measurement"]
     built.rvs_to_values[variable], built.values_to_rvs[observed] = observed, variable
-    with pytensor.config.change_flags(mode="FAST_COMPILE"):  # for the first point only
+    with pytensor.config.change_flags(mode="FAST_COMPILE"), versions.quiet():  # for the first point only
         compiled = nutpie.compile_pymc_model(built, var_names=[])
     random = np.random.default_rng(seed)
     ranks, diverging = [], 0
@@ -178,10 +179,11 @@ def nuts_ranks(
         told = compiled.with_data(observed=values)
         if start is not None:
             told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
-        data = nutpie.sample(
-            told, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
-            progress_bar=False, save_warmup=False, target_accept=0.9,
-        )  # fmt: skip
+        with versions.quiet():
+            data = nutpie.sample(
+                told, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
+                progress_bar=False, save_warmup=False, target_accept=0.9,
+            )  # fmt: skip
         diverging += int(np.asarray(data["sample_stats"]["diverging"]).sum())
         row: dict[str, np.ndarray] = {}
         for free in built.free_RVs:

@@ -188,6 +188,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a prior on held-out tasks, beside baselines."""
+    from metasci.data.checksums import checksum
     from metasci.evaluation import evaluate as evaluation
     from metasci.evaluation.protocol import Protocol
 
@@ -197,7 +198,7 @@ def evaluate(
     protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
-    same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
+    same_data = recipe.training.get("data_sha256") == checksum(tasks)
     report = evaluation.evaluate(
         recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
         progress=sys.stderr.isatty(),
@@ -238,7 +239,7 @@ def compare(
 
     Both forecast the same held-out measurements.
     """
-    from metasci.bayes.comparison import compare as run
+    from metasci.bayes.comparison import compare as run  # first of all: it says which extra is missing
     from metasci.bayes.comparison import summary
     from metasci.priors.equation import Prior
 
@@ -253,7 +254,7 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
-        progress=sys.stderr.isatty(),
+        progress=True,
     )
     result = summary(dataset)
     if out is not None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from metasci.data.batch import check_measurable
+from metasci.data.checksums import checksum
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.forecasts import Forecaster
@@ -324,7 +325,7 @@ def meta_calibrate(
         "left_out_as_not_finite": left_out,
         "iterations": int(state["iteration"]),
         "seconds": round(time.perf_counter() - began, 2),
-        "data_sha256": str(tasks.dataset.attrs.get("checksum", "")),
+        "data_sha256": checksum(tasks),
         "ranges": _ranges(model, batch),
         "versions": versions(),
     }
@@ -358,14 +359,14 @@ def _together(
         else [low, high]
         for name, (low, high) in new.items()
     }
-    checksum = str(tasks.dataset.attrs.get("checksum", ""))
+    of_data = checksum(tasks)
     return {
         **old,
         "tasks": int(old.get("tasks", 0)) + len(tasks),
         "measurements": int(old.get("measurements", 0)) + int(batch.mask.sum()),
         "left_out_as_not_finite": {**old.get("left_out_as_not_finite", {}), **left_out},
         "seconds": round(float(old.get("seconds", 0.0)) + seconds, 2),
-        "data_sha256": " ".join(part for part in (old.get("data_sha256", ""), checksum) if part),
+        "data_sha256": " ".join(part for part in (old.get("data_sha256", ""), of_data) if part),
         "ranges": {**old.get("ranges", {}), **ranges},
         "versions": versions(),
     }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metasci.data.batch import check_measurable
+from metasci.data.checksums import checksum
 from metasci.data.tasks import Batch, TaskSet
 from metasci.forecasts import StudentForecast, StudentForecaster, measured_or_one
 from metasci.learned.base import versions
@@ -128,7 +129,7 @@ def learn_structures(
         "measurements": len(values),
         "left_out_as_not_finite": {},
         "seconds": round(time.perf_counter() - began, 2),
-        "data_sha256": str(tasks.dataset.attrs.get("checksum", "")),
+        "data_sha256": checksum(tasks),
         "versions": versions(),
     }
     known = _known(points, values, group)

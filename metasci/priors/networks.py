@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metasci.data.batch import check_measurable
+from metasci.data.checksums import checksum
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.forecasts import StudentForecaster
@@ -120,7 +121,7 @@ def learn_networks(
         "measurements": int(members.mask.sum()),
         "left_out_as_not_finite": {},
         "seconds": round(time.perf_counter() - began, 2),
-        "data_sha256": str(tasks.dataset.attrs.get("checksum", "")),
+        "data_sha256": checksum(tasks),
         "versions": versions(),
     }
     kept = {way: tuple(networks) for way, networks in ways.items()}
