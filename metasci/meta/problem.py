@@ -19,6 +19,7 @@ from metasci.data.tasks import Batch
 from metasci.meta.likelihood import cost
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
+from metasci.ode.tangents import along
 
 __all__ = ["Linearisation", "Problem"]
 
@@ -142,13 +143,13 @@ class Problem:
         copies = replace(self, batch=self.batch.select(torch.arange(tasks).repeat(size)))
         directions = torch.eye(size, dtype=coordinates.dtype, device=coordinates.device)
         with torch.set_grad_enabled(create_graph):
-            raw, along = torch.func.jvp(  # type: ignore[misc]
+            raw, change = along(
                 copies.predict, (coordinates.repeat(size, 1),), (directions.repeat_interleave(tasks, 0),)
             )
             # the link acts on every prediction by itself
-            linked, along = torch.func.jvp(self.model.noise.link, (raw,), (along,))  # type: ignore[misc]
+            linked, change = along(self.model.noise.link, (raw,), (change,))
             raw, linked = raw[:tasks], linked[:tasks]
-            jacobian = along.reshape(size, tasks, -1).movedim(0, 2)
+            jacobian = change.reshape(size, tasks, -1).movedim(0, 2)
             return Linearisation(linked, jacobian, self.variance(raw, log_noise))
 
     def negative_log_likelihood(

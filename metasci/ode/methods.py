@@ -18,6 +18,7 @@ from torch.autograd import forward_ad
 
 from metasci.errors import InputError
 from metasci.ode.order_eight import ERROR_3, ERROR_5, NODES, RESULT, WEIGHTS
+from metasci.ode.tangents import along
 
 __all__ = ["METHODS", "Rate", "Step", "System", "method_named", "prince_dormand", "rodas"]
 
@@ -110,7 +111,7 @@ class System:
         tasks, states = state.shape
         one = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
         moving = {name: value for name, value in self._copies.items() if isinstance(value, Tensor)}
-        both: tuple[Tensor, Tensor] = torch.func.jvp(  # type: ignore[assignment]
+        slope, change = along(
             lambda t, x, values: self.rate(t, x, {**self._copies, **values}),
             (time.repeat(states + 1), state.repeat(states + 1, 1), moving),
             (
@@ -120,7 +121,6 @@ class System:
                 {name: torch.zeros_like(value) for name, value in moving.items()},
             ),
         )
-        slope, change = both
         change = change.reshape(states + 1, tasks, states)
         return slope[:tasks], change[:states].permute(1, 2, 0), change[states]
 
