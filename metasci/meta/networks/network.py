@@ -262,6 +262,11 @@ class NetworkEpisode:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def asked(self) -> Tensor | None:
+        """Which tasks have a query, (task,), all if nothing is said; the mean of the losses is over them."""
+        return None if self.query_mask is None else self.query_mask.any(1)
+
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task starts from the same weights; buffers are shared."""
         buffers = self.network.buffer_names
