@@ -156,8 +156,8 @@ class Model:
             raise
         except FAILURES as error:
             raise InputError(
-                f"equation '{self.name}': {failure(self.function, error)}; it gets arrays (task, measurement) and is to "
-                "compute with `metasci.math` and operators, number by number."
+                f"equation '{self.name}': {failure(self.function, error)}; it gets arrays (task, measurement) and is "
+                "to compute with `metasci.math` and operators, number by number."
             ) from error
         if prediction is None:
             raise InputError(f"equation '{self.name}': it returns nothing; end it with `return`.")

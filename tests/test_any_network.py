@@ -46,7 +46,8 @@ def as_torch(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int = 3)
             torch.testing.assert_close(adapted[name][task], value, rtol=2e-4, atol=2e-6, msg=name)
     assert all(bool(torch.isfinite(slope).all()) for slope in slopes.values())
     after = module.state_dict()
-    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(isinstance(value, nn.Parameter) for value in module.parameters())
     return network
 
@@ -186,9 +187,8 @@ def test_a_way_that_cannot_be_batched_is_told_of_once() -> None:
     inputs = torch.randn(4, 5, 3) + torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None]
     network = Network(Branches())
     weights = {name: value.expand(4, *value.shape) for name, value in network.start().items()}
-    with pytest.warns(UserWarning, match="Branches run one after the other") as told:
-        outputs = network(weights, inputs)
-        again = network(weights, inputs)
+    with pytest.warns(UserWarning, match=r"Branches run one after the other") as told:
+        outputs, again = (network(weights, inputs) for _ in range(2))
     assert len([one for one in told if "one after the other" in str(one.message)]) == 1
     assert torch.equal(outputs, again)
     torch.testing.assert_close(outputs, torch.stack([network.module(own) for own in inputs]))
@@ -214,7 +214,9 @@ def test_a_transformer_in_evaluation_is_the_one_in_training_without_dropout() ->
         (lambda: nn.utils.spectral_norm(nn.Linear(2, 2)), "power iteration"),
     ],
 )  # fmt: skip
-def test_layers_that_do_more_than_compute_are_refused_by_name(module: Callable[[], nn.Module], words: str) -> None:
+def test_layers_that_do_more_than_compute_are_refused_by_name(
+    module: Callable[[], nn.Module], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         Network(module())
 
@@ -222,11 +224,11 @@ def test_layers_that_do_more_than_compute_are_refused_by_name(module: Callable[[
 def test_hooks_on_gradients_are_refused_and_others_are_heeded() -> None:
     layer = nn.Linear(2, 2)
     layer.weight.register_hook(lambda slope: 0.0 * slope)
-    with pytest.raises(InputError, match="'weight' of the layer '0' .Linear. has a hook"):
+    with pytest.raises(InputError, match=r"'weight' of the layer '0' .Linear. has a hook"):
         Network(nn.Sequential(layer))
     other = nn.Sequential(nn.Linear(2, 2))
     other[0].register_full_backward_hook(lambda *_: None)
-    with pytest.raises(InputError, match="hooks on its gradients"):
+    with pytest.raises(InputError, match=r"hooks on its gradients"):
         Network(other)
     doubled = nn.Sequential(nn.Linear(2, 1))
     doubled[0].register_forward_hook(lambda _, __, output: 2.0 * output)
@@ -237,7 +239,9 @@ def test_hooks_on_gradients_are_refused_and_others_are_heeded() -> None:
 
 def test_spectral_norm_in_evaluation_adapts_as_torch_does() -> None:
     torch.manual_seed(5)
-    module = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2)), nn.Tanh(), nn.Linear(2, 1))
+    module = nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2)), nn.Tanh(), nn.Linear(2, 1)
+    )
     as_torch(module.eval(), torch.randn(3, 5, 3), torch.randn(3, 5, 1))
 
 
@@ -256,5 +260,5 @@ def test_a_function_that_drops_out_is_refused_in_training_and_runs_in_evaluation
 def test_a_network_that_fails_is_named_with_what_torch_said() -> None:
     network = Network(nn.Sequential(nn.Conv1d(2, 1, 3)))
     weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
-    with pytest.raises(InputError, match="the network Sequential fails at task 0: .*channels"):
+    with pytest.raises(InputError, match=r"the network Sequential fails at task 0: .*channels"):
         network(weights, torch.zeros(2, 4, 3, 5))

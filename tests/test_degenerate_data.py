@@ -58,7 +58,7 @@ def test_rounded_data_have_at_least_the_noise_of_rounding() -> None:
         for x in (0.0, 2.0, 4.0, 6.0)
     ]
     tasks = TaskSet.from_frame(pd.DataFrame(rows), Card.from_model(straight), model=straight)
-    with pytest.warns(UserWarning, match="held at 0.29"):
+    with pytest.warns(UserWarning, match=r"held at 0.29"):
         assert noise_of(tasks) == pytest.approx(1.0 / math.sqrt(12.0))
 
 
@@ -68,7 +68,9 @@ def test_noise_above_the_rounding_is_what_it_was(recwarn: pytest.WarningsRecorde
     assert not [one for one in recwarn if "do not scatter" in str(one.message)]
 
 
-@pytest.mark.parametrize(("values", "digit"), [([5.0, 15.0], 1.0), ([1.25, 3.5], 0.01), ([300.0, 100.0], 100.0), ([0.0], 0.0)])
+@pytest.mark.parametrize(
+    ("values", "digit"), [([5.0, 15.0], 1.0), ([1.25, 3.5], 0.01), ([300.0, 100.0], 100.0), ([0.0], 0.0)]
+)
 def test_the_last_digit(values: list[float], digit: float) -> None:
     assert last_digit(torch.tensor(values, dtype=torch.float64)) == pytest.approx(digit)
 
@@ -91,9 +93,16 @@ def test_a_task_without_a_query_is_not_in_the_mean() -> None:
 
 @pytest.mark.parametrize(
     ("slopes", "convex", "concave"),
-    [((1.0, 1.0), True, False), ((-1.0, -1.0), False, True), ((1.0, -2.0), False, False), ((1.0, 0.0), True, False)],
+    [
+        ((1.0, 1.0), True, False),
+        ((-1.0, -1.0), False, True),
+        ((1.0, -2.0), False, False),
+        ((1.0, 0.0), True, False),
+    ],
 )
-def test_the_shape_of_what_is_linear_piece_by_piece(slopes: tuple[float, float], convex: bool, concave: bool) -> None:
+def test_the_shape_of_what_is_linear_piece_by_piece(
+    slopes: tuple[float, float], convex: bool, concave: bool
+) -> None:
     module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():  # s₁·max(x, 0) + s₂·max(x − 1, 0)
         module[0].weight[:] = 1.0
@@ -105,7 +114,10 @@ def test_the_shape_of_what_is_linear_piece_by_piece(slopes: tuple[float, float],
     laws = LawfulEpisode(episode, (Convex("x"), Concave("x")), ("x",), grid)
     verdicts = laws.verdicts({name: value[None] for name, value in Network(module).start().items()})
     assert verdicts["satisfied"].tolist() == [convex, concave]
-    if slopes == (-1.0, -1.0):  # the widest chord, from (−2, 0) to (3, −5), lies 2 below the curve in its middle
+    if slopes == (
+        -1.0,
+        -1.0,
+    ):  # the widest chord, from (−2, 0) to (3, −5), lies 2 below the curve in its middle
         assert float(verdicts["violation"][0]) == pytest.approx(2.0, rel=1e-5)
         assert float(verdicts["x"][0]) == pytest.approx(0.5, abs=1e-5)
 

@@ -114,7 +114,9 @@ def test_a_shared_tensor_is_shared_however_many_tasks_there_are(tasks: int, meth
 
     torch.testing.assert_close(found(shared=("c",)), expected, rtol=1e-6, atol=1e-8)
     if tasks == 3:
-        with pytest.raises(InputError, match="one value a task.*: c. Name those that tasks share in `shared`"):
+        with pytest.raises(
+            InputError, match=r"one value a task.*: c. Name those that tasks share in `shared`"
+        ):
             found()
     else:
         torch.testing.assert_close(found(), expected, rtol=1e-6, atol=1e-8)
@@ -139,11 +141,11 @@ def test_a_shared_matrix_of_any_size_and_its_gradient(tasks: int) -> None:
 def test_a_rate_that_mixes_tasks_or_fails_is_refused() -> None:
     one = torch.ones(3, 1, dtype=torch.float64)
     apart = torch.arange(3.0, dtype=torch.float64)[:, None]
-    with pytest.raises(InputError, match="depends on which tasks"):
+    with pytest.raises(InputError, match=r"depends on which tasks"):
         solve(lambda t, x, p: -x + x.mean(), apart, one, {})
-    with pytest.raises(InputError, match="rate gives .3,.; it must be of the state's shape .3, 1."):
+    with pytest.raises(InputError, match=r"rate gives .3,.; it must be of the state's shape .3, 1."):
         solve(lambda t, x, p: -x[:, 0], one, one, {})
     with pytest.raises(InputError, match=r"fails .test_failing_equations.py, line \d+.: KeyError, 'k'"):
         solve(lambda t, x, p: -p["k"] * x, one, one, {})
-    with pytest.raises(InputError, match="shared: 'k' is not a parameter"):
+    with pytest.raises(InputError, match=r"shared: 'k' is not a parameter"):
         solve(lambda t, x, p: -x, one, one, {}, shared=("k",))

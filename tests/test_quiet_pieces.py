@@ -95,7 +95,8 @@ def test_proportional_noise_tells_of_the_prediction_by_its_size_too() -> None:
 def test_readings_scatter_by_the_standard_deviation_of_the_noise() -> None:
     model, sd, factor = line(), 0.2, 4.0
     fit: Any = SimpleNamespace(
-        prior=SimpleNamespace(model=model), adapted=SimpleNamespace(log_noise=torch.tensor([math.log(sd)], dtype=DOUBLE))
+        prior=SimpleNamespace(model=model),
+        adapted=SimpleNamespace(log_noise=torch.tensor([math.log(sd)], dtype=DOUBLE)),
     )
     drawn: Any = SimpleNamespace(noise_factor=torch.full((20000,), factor, dtype=DOUBLE))
     assert "noise_factor" in Draws.__dataclass_fields__
@@ -118,7 +119,9 @@ def test_npde_are_judged_by_three_tests_at_once() -> None:
     assert _tests(stats.norm.ppf((np.arange(50) + 0.5) / 50))["p_any"] == 1.0
 
 
-@pytest.mark.parametrize(("rule", "share"), [("descent", 1.0), ("momentum", 0.1), ("nesterov", 0.1), ("adam", 1.0)])
+@pytest.mark.parametrize(
+    ("rule", "share"), [("descent", 1.0), ("momentum", 0.1), ("nesterov", 0.1), ("adam", 1.0)]
+)
 def test_the_stable_step_of_momentum_is_that_of_descent_less_what_it_adds_up(rule: str, share: float) -> None:
     """With momentum 0.9 a steady gradient makes ten times the step; half of 1/λ is the step of plain descent."""
     model = line()
@@ -134,7 +137,13 @@ def test_the_stable_step_of_momentum_is_that_of_descent_less_what_it_adds_up(rul
 
 def test_tied_parameters_have_one_variance_and_no_correlation_and_the_others_keep_theirs() -> None:
     space = ParameterSpace(
-        (Parameter("a"), Parameter("b"), Parameter("c", tied="k"), Parameter("d", tied="k"), Parameter("e", tied="m"))
+        (
+            Parameter("a"),
+            Parameter("b"),
+            Parameter("c", tied="k"),
+            Parameter("d", tied="k"),
+            Parameter("e", tied="m"),
+        )
     )
     root = torch.tensor(np.random.default_rng(1).normal(size=(5, 5)))
     whole = root @ root.T
@@ -163,7 +172,9 @@ def test_least_squares_of_a_task_alone_has_a_prior_of_ten_spreads() -> None:
     model = line()
     tasks = tasks_of(model, {"a": (7.0,)})
     prior: Any = SimpleNamespace(
-        model=model, state={"log_noise": torch.zeros(1, dtype=DOUBLE)}, problem=lambda batch: Problem(model, batch)
+        model=model,
+        state={"log_noise": torch.zeros(1, dtype=DOUBLE)},
+        problem=lambda batch: Problem(model, batch),
     )
     found = per_task_least_squares(prior, tasks.batch(model))
     row = torch.tensor([[1.0, TIMES[0]]], dtype=DOUBLE)

@@ -42,7 +42,9 @@ def saturable() -> Problem:
     rows = []
     for patient, dose in (("1", 300.0), ("2", 500.0)):
         rows.append({"ID": patient, "TIME": 0.0, "AMT": dose, "DV": ".", "EVID": 1})
-        rows += [{"ID": patient, "TIME": t, "AMT": 0.0, "DV": v, "EVID": 0} for t, v in ((2.0, 5.0), (9.0, 3.0))]
+        rows += [
+            {"ID": patient, "TIME": t, "AMT": 0.0, "DV": v, "EVID": 0} for t, v in ((2.0, 5.0), (9.0, 3.0))
+        ]
     units = {"TIME": model.inputs["time"].unit, "AMT": "mg", "DV": model.output.unit}
     frame = pd.DataFrame(rows).rename(columns={name: f"{name} [{unit}]" for name, unit in units.items()})
     return _problem(model, TaskSet.from_events(frame, model, Card.from_model(model)))
@@ -51,7 +53,9 @@ def saturable() -> Problem:
 def changing() -> Problem:
     """Two patients whose weight changes: matrix exponentials along their records."""
     prior, tasks = ms.load("quinidine"), ms.dataset("quinidine")
-    return _problem(prior.model, prior.read(tasks.select([str(name) for name in tasks.dataset["task"].values[:2]])))
+    return _problem(
+        prior.model, prior.read(tasks.select([str(name) for name in tasks.dataset["task"].values[:2]]))
+    )
 
 
 def _problem(model: Model, tasks: TaskSet) -> Problem:

@@ -51,8 +51,8 @@ class Convex(Constraint):
     """The output curves upwards along one input.
 
     The violation is half the second derivative of the wrong sign times the square of the task's greatest size of the
-    input: how far the curve would leave its tangent on the wrong side over that size. Where the second derivative is zero,
-    as it is of what is linear piece by piece, it is how far the curve lies on the wrong side of a chord about
+    input: how far the curve would leave its tangent on the wrong side over that size. Where the second derivative is
+    zero, as it is of what is linear piece by piece, it is how far the curve lies on the wrong side of a chord about
     the point, within the range of the task's points: one as wide as fits, and one as wide as points are apart.
 
     Examples

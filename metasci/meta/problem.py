@@ -132,8 +132,8 @@ class Problem:
         sizes = zip(prediction.shape[::-1], shape[::-1], strict=False)
         if prediction.dim() > len(shape) or not all(size in (1, whole) for size, whole in sizes):
             raise InputError(
-                f"equation '{self.model.name}': it returns an array of shape {tuple(prediction.shape)} for measurements "
-                f"(task, measurement) of shape {tuple(shape)}; return one number a measurement."
+                f"equation '{self.model.name}': it returns an array of shape {tuple(prediction.shape)} for "
+                f"measurements (task, measurement) of shape {tuple(shape)}; return one number a measurement."
             )
 
     def variance(self, prediction: Tensor, log_noise: Tensor) -> Tensor:
@@ -160,15 +160,15 @@ class Problem:
     def _slope(self, linked: Tensor, spread: Tensor, create_graph: bool) -> Tensor:
         if not linked.requires_grad:
             raise InputError(
-                f"equation '{self.model.name}': its prediction depends on none of its parameters, or was taken out of torch "
-                "on the way (`float`, `.item()`, `.numpy()`); compute with `metasci.math` and operators."
+                f"equation '{self.model.name}': its prediction depends on none of its parameters, or was taken out "
+                "of torch on the way (`float`, `.item()`, `.numpy()`); compute with `metasci.math` and operators."
             )
         try:
             return torch.autograd.grad(linked.sum(), spread, create_graph=create_graph)[0]
         except RuntimeError as error:
             raise InputError(
-                f"equation '{self.model.name}': it cannot be differentiated ({str(error).splitlines()[0][:160]}); do not "
-                "change arrays in place, and compute with `metasci.math` and operators."
+                f"equation '{self.model.name}': it cannot be differentiated ({str(error).splitlines()[0][:160]}); do "
+                "not change arrays in place, and compute with `metasci.math` and operators."
             ) from error
 
     def _linearise_jointly(self, coordinates: Tensor, log_noise: Tensor, create_graph: bool) -> Linearisation:

@@ -133,9 +133,9 @@ class System:
         if not bool(same.all()):
             names = ", ".join(sorted(self.own or ())) or "none"
             raise InputError(
-                "differential equation: how a task moves depends on which tasks are solved with it. Parameters read as one "
-                f"value a task, since they are as long as there are tasks: {names}. Name those that tasks share in "
-                "`shared`, and write the rate for any number of tasks."
+                "differential equation: how a task moves depends on which tasks are solved with it. Parameters read "
+                f"as one value a task, since they are as long as there are tasks: {names}. Name those that tasks "
+                "share in `shared`, and write the rate for any number of tasks."
             )
 
     def _tried(self, time: Tensor, state: Tensor) -> Tensor:
@@ -146,8 +146,8 @@ class System:
             raise
         except FAILURES as error:
             raise InputError(
-                f"differential equation: {failure(self.rate, error)}, for a state of shape {tuple(state.shape)}, (task, "
-                "state). Parameters that tasks share, if they happen to be as long as there are tasks, are named in `shared`."
+                f"differential equation: {failure(self.rate, error)}, for a state (task, state) of shape "
+                f"{tuple(state.shape)}. Parameters that tasks share are named in `shared`, if they may be as long as there are tasks."
             ) from error
         if not isinstance(slope, Tensor) or slope.shape != state.shape:
             shape = tuple(slope.shape) if isinstance(slope, Tensor) else type(slope).__name__

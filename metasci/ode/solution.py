@@ -25,9 +25,7 @@ from metasci.ode.trajectory import Trajectory
 __all__ = ["make_plan", "solve"]
 
 
-def _system(
-    rate: Rate, parameters: Mapping[str, Any], initial: Tensor, shared: Collection[str]
-) -> System:
+def _system(rate: Rate, parameters: Mapping[str, Any], initial: Tensor, shared: Collection[str]) -> System:
     """The rate with its parameters, of which some are the same for all tasks."""
     if odd := sorted(set(shared) - set(parameters)):
         raise InputError(
@@ -218,7 +216,9 @@ def solve(
 
     fixed = FixedSteps.current()
     if plan is None and fixed is not None:
-        return _followed(fixed.next(planned), _system(rate, parameters, initial, shared), initial, times, doses)
+        return _followed(
+            fixed.next(planned), _system(rate, parameters, initial, shared), initial, times, doses
+        )
     plan = plan or planned()
     system = _system(rate, parameters, initial, shared).with_tangents(initial, doses.amount)
     line, grid = plan.line, plan.grid

@@ -1,9 +1,9 @@
 """Forward-mode derivatives, one thread at a time.
 
-The level of torch's forward mode (`torch.autograd.forward_ad`, and the nesting of `torch.func.jvp`) is one number for the
-whole process, not one a thread: two threads within it mix each other's tangents, at best with an error. So whatever in this
-package goes forward does it through here, under one lock; the same thread may enter again, as it does where
-the rate of a differential equation is differentiated within the derivative of its solution.
+The level of torch's forward mode (`torch.autograd.forward_ad`, and the nesting of `torch.func.jvp`) is one number for
+the whole process, not one a thread: two threads within it mix each other's tangents, at best with an error. So whatever
+in this package goes forward does it through here, under one lock; the same thread may enter again, as it does where the
+rate of a differential equation is differentiated within the derivative of its solution.
 """
 
 from __future__ import annotations

@@ -85,7 +85,9 @@ class RecurrentRule:
                     for key, value in self.weights.items()
                     if key.startswith(f"layer{layer}.")
                 }
-                flow, kept = torch.lstm_cell(flow, [memory[key] for key in keys], *(cell[part] for part in _CELL))
+                flow, kept = torch.lstm_cell(
+                    flow, [memory[key] for key in keys], *(cell[part] for part in _CELL)
+                )
                 new |= {keys[0]: flow, keys[1]: kept}
             out = flow @ self.weights["out.weight"].T + self.weights["out.bias"]
             change[name] = self.scale * out.reshape(slope.shape)

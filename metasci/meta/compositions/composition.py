@@ -279,8 +279,8 @@ def meta_gradient(
 ) -> tuple[Tensor, Parameters]:
     """Query loss of every task, (task,), and the gradient of its mean for everything learned.
 
-    The mean is over the tasks that have a query (`asked`). Every scalar among the learned tensors that the losses read (a penalty's weight, a noise scale, a step
-    size) gets its hypergradient in the same way.
+    The mean is over the tasks that have a query (`asked`). Every scalar among the learned tensors that the losses read
+    (a penalty's weight, a noise scale, a step size) gets its hypergradient in the same way.
 
     Parameters
     ----------

@@ -40,7 +40,8 @@ def noise_floor(problem: Problem) -> Tensor:
     """Least logarithm of each noise scale, (scale,).
 
     Values rounded to a digit d scatter by d/√12 about what they were (Sheppard 1898), relative noise by that over the
-    median size of a value. Where there is nothing to round, or a scale is neither, it is a millionth of the typical noise.
+    median size of a value. Where there is nothing to round, or a scale is neither, it is a millionth of the typical
+    noise.
     """
     noise = problem.model.noise
     seen = problem.batch.output[problem.batch.mask]

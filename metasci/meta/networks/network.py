@@ -113,8 +113,8 @@ class Network:
             own = copy.deepcopy(self.module)
         except RuntimeError as error:
             raise InputError(
-                f"the module {type(self.module).__name__} cannot be copied: it holds a tensor with a history of gradients; "
-                "detach what is no weight."
+                f"the module {type(self.module).__name__} cannot be copied: it holds a tensor with a history of "
+                "gradients; detach what is no weight."
             ) from error
         own = with_task_statistics(with_padding_kept(own), self.statistics)
         object.__setattr__(self, "module", own)
@@ -174,8 +174,8 @@ class Network:
             except RuntimeError as error:
                 if "random operation" in str(error):
                     raise InputError(
-                        f"the network {type(self.module).__name__} draws at random (`F.dropout`, for instance), so that no "
-                        "adaptation could be repeated; call `module.eval()` first, or leave it out."
+                        f"the network {type(self.module).__name__} draws at random (by `F.dropout`?), so that "
+                        "no adaptation could be repeated; call `module.eval()` first, or leave it out."
                     ) from error
                 cause = error
         outputs = self._in_turn(one, weights, inputs, support)
@@ -208,7 +208,9 @@ class Network:
             try:
                 outputs.append(one(of_task, own, None if support is None else support[task]))
             except (RuntimeError, IndexError, TypeError, ValueError) as error:
-                raise InputError(f"the network {name} fails at task {task}: {_first_sentence(error)}.") from error
+                raise InputError(
+                    f"the network {name} fails at task {task}: {_first_sentence(error)}."
+                ) from error
         if not torch.equal(drawn, torch.get_rng_state()):
             raise InputError(
                 f"the network {name} draws at random, so that no adaptation could be repeated; call `module.eval()` "

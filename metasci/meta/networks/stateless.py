@@ -61,7 +61,7 @@ def called(module: nn.Module, tensors: Parameters, inputs: Any) -> Any:
 
 @contextmanager
 def _differentiable_kernels(module: nn.Module) -> Iterator[None]:
-    """Without the fused kernels of attention and of recurrent layers, which cannot be differentiated twice or at all."""
+    """Without the fused kernels of attention and recurrent layers, which cannot be differentiated twice, or at all."""
     layers = {type(layer) for layer in module.modules()}
     attentive = any(issubclass(kind, nn.MultiheadAttention | nn.TransformerEncoderLayer) for kind in layers)
     recurrent = any(issubclass(kind, nn.RNNBase) for kind in layers)
@@ -86,7 +86,9 @@ def check_repeatable(module: nn.Module) -> None:
         That names the layer.
     """
     for name, layer in module.named_modules():
-        at = f"the layer '{name}' ({type(layer).__name__})" if name else f"the module ({type(layer).__name__})"
+        at = (
+            f"the layer '{name}' ({type(layer).__name__})" if name else f"the module ({type(layer).__name__})"
+        )
         if layer.training and _draws(layer):
             raise InputError(
                 f"{at} drops out at random, so that no adaptation could be repeated; "
@@ -94,7 +96,8 @@ def check_repeatable(module: nn.Module) -> None:
             )
         if layer.training and _iterates(layer):
             raise InputError(
-                f"{at} goes on with a power iteration in every call, which tasks cannot share; call `module.eval()` first."
+                f"{at} goes on with a power iteration in every call, which tasks cannot share; "
+                "call `module.eval()` first."
             )
         if getattr(layer, "max_norm", None) is not None:
             raise InputError(f"{at} shortens its own weights by `max_norm` in every call; leave that out.")
@@ -103,17 +106,19 @@ def check_repeatable(module: nn.Module) -> None:
                 f"{at} scales gradients by how often a row is used (`scale_grad_by_freq`), which is not done for many "
                 "tasks at once; leave that out."
             )
-        if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and not _is_embedding(layer):
-            if layer.padding_idx is not None:
-                raise InputError(
-                    f"{at} has a padding row, which only a plain `nn.Embedding` keeps in every task; use one."
-                )
+        if _has_padding_row(layer):
+            raise InputError(
+                f"{at} has a padding row, which only a plain `nn.Embedding` keeps in every task; use one."
+            )
         if layer._backward_hooks or layer._backward_pre_hooks:
-            raise InputError(f"{at} has hooks on its gradients, which tasks side by side would not heed; remove them.")
+            raise InputError(
+                f"{at} has hooks on its gradients, which tasks side by side would not heed; remove them."
+            )
         for own, value in layer._parameters.items():
             if value is not None and value._backward_hooks:
                 raise InputError(
-                    f"the weight '{own}' of {at} has a hook on its gradient, which adaptation would not heed; remove it."
+                    f"the weight '{own}' of {at} has a hook on its gradient, which adaptation would not heed; "
+                    "remove it."
                 )
 
 
@@ -132,8 +137,10 @@ def _iterates(layer: nn.Module) -> bool:
     return isinstance(layer, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks)
 
 
-def _is_embedding(layer: nn.Module) -> bool:
-    return type(layer) in (nn.Embedding, PaddedEmbedding)
+def _has_padding_row(layer: nn.Module) -> bool:
+    """Whether a layer, of another kind than those that `with_padding_kept` knows, has a row without gradient."""
+    kinds = isinstance(layer, nn.Embedding | nn.EmbeddingBag) and type(layer) is not nn.Embedding
+    return kinds and getattr(layer, "padding_idx", None) is not None
 
 
 class PaddedEmbedding(nn.Module):
@@ -154,7 +161,9 @@ class PaddedEmbedding(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """The rows, (..., feature)."""
         row = torch.arange(len(self.weight), device=self.weight.device)[:, None]
-        return functional.embedding(tokens, torch.where(row == self.padding_idx, self.weight.detach(), self.weight))
+        return functional.embedding(
+            tokens, torch.where(row == self.padding_idx, self.weight.detach(), self.weight)
+        )
 
 
 def with_padding_kept(module: nn.Module) -> nn.Module:
