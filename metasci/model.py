@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from metasci.errors import InputError
+from metasci.errors import FAILURES, InputError, failure
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
 
@@ -149,8 +149,25 @@ class Model:
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
-        return self.function(**inputs, **parameters)
+        """Prediction in the output's unit, from inputs and physical parameters in the model's units.
+
+        Raises
+        ------
+        InputError
+            If the equation fails; the sentence names it and its line.
+        """
+        try:
+            prediction = self.function(**inputs, **parameters)
+        except InputError:
+            raise
+        except FAILURES as error:
+            raise InputError(
+                f"equation '{self.name}': {failure(self.function, error)}; it gets arrays (task, measurement) and is "
+                "to compute with `metasci.math` and operators, number by number."
+            ) from error
+        if prediction is None:
+            raise InputError(f"equation '{self.name}': it returns nothing; end it with `return`.")
+        return prediction
 
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""

@@ -32,7 +32,8 @@ from safetensors.torch import save_file
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.meta import MAML, GaussianPrior, Outer, initial, meta_train, named, training
+from metasci.meta import MAML, GaussianPrior, Outer, initial, meta_train, named
+from metasci.meta.compositions import training
 from metasci.meta.compositions.distributed import joined
 from metasci.priors.equation import meta_calibrate
 from metasci.studies import sinusoids
