@@ -245,7 +245,8 @@ def test_every_method_at_every_number_of_shots(prior: Prior, patients: TaskSet) 
     found = [(row["method"], row["shots"]) for row in report["results"]]
     assert found == [(m, k) for m in ("prior", "start only", "per-task least squares") for k in (0, 3, 1)]
     for row in report["results"]:
-        assert set(row) == {"method", "shots", *FIGURES}
+        assert set(row) == {"method", "shots", "tasks", "left_out", *FIGURES}
+        assert (row["tasks"], row["left_out"]) == (12, {})
         assert all(np.isfinite(row[key]) for key in FIGURES)
     table = pd.DataFrame(report["results"]).set_index(["method", "shots"])
     for key in ("rmse", "nlpd", "coverage90"):

@@ -277,7 +277,7 @@ def test_a_prior_is_saved_and_loaded(small: StructurePrior, tmp_path: Path) -> N
     np.testing.assert_allclose(said["predicted"], saved["predicted"], atol=0.2)  # saved in single precision
     np.testing.assert_allclose(said["upper"], saved["upper"], atol=0.5)
     (tmp_path / "own" / "prior.json").write_text(json.dumps({"format": "metasci-structure-prior-1"}))
-    with pytest.raises(InputError, match="not the description"):
+    with pytest.raises(InputError, match="'method' is missing"):
         ms.load(tmp_path / "own")
 
 

@@ -192,7 +192,6 @@ def _state_of(record: Record, method: Method, sizes: tuple[int, int, int, int]) 
     for name in ("covariance", "design_covariance"):
         if name in owed:
             record.check_covariance(name, owed[name], strictly=name == "covariance")
-    record.check_positive("noise_shape", "widening")
     beside = {
         name: value
         for name, value in record.tensors.items()
@@ -201,8 +200,9 @@ def _state_of(record: Record, method: Method, sizes: tuple[int, int, int, int]) 
     for name in ("widening", "relevance", "iteration", "refined"):
         if name in beside:
             record.take({name: tuple(beside[name].shape)}, torch.float64)
-    if "widening" in beside and beside["widening"].shape != ():
+    if "widening" in beside:
         record.take({"widening": ()})
+    record.check_positive("noise_shape", "widening")
     return {**owed, **beside}
 
 
