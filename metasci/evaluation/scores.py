@@ -10,10 +10,15 @@ from torch import Tensor
 
 __all__ = ["Score"]
 
+_FIGURES = (
+    "rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction",
+    "coverage90", "nlpd", "seconds_per_task",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of one method at one number of shots, gathered over folds."""
+    """Errors of one method at one number of shots, gathered over folds; which tasks they are of, and of which not."""
 
     errors: list[np.ndarray]
     measured: list[np.ndarray]
@@ -21,6 +26,8 @@ class Score:
     density: list[np.ndarray]
     seconds: list[float]
     seeds: list[int] = field(default_factory=list)
+    tasks: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def add(
         self,
@@ -59,7 +66,10 @@ class Score:
         Percentages are of the measurement: ``mdape`` and ``mdpe``, medians of |p − y|/y and (p − y)/y, and ``f20`` and
         ``f30``, the share within 20 and 30 % (Sheiner and Beal 1981); ``mdape_of_prediction`` and
         ``mdpe_of_prediction`` are of the prediction, (y − p)/p, as anaesthetists have them (Varvel and others 1992).
+        Without a task all are NaN.
         """
+        if not self.errors:
+            return dict.fromkeys(_FIGURES, float("nan"))
         flat = np.concatenate(self.errors)
         measured = np.concatenate(self.measured)
         error = -flat / np.maximum(np.abs(measured), 1e-12)

@@ -46,7 +46,7 @@ from metasci.report.style import BLUE, GREY, plain_log_axis, shades, styled
 from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["calibration_figure", "parameters_figure"]
 
@@ -56,7 +56,7 @@ _MOST_COLOURS = 4
 
 
 @styled
-def calibration_figure(calibration: Calibration, tasks: Sequence[int] | None = None) -> Figure:
+def calibration_figure(calibration: EquationFit, tasks: Sequence[int] | None = None) -> Figure:
     """Data, calibrated median with its 90 % band, and what the prior alone says, for up to six tasks.
 
     One panel for each task. Where two inputs vary, a single task has a panel for each value of the second
@@ -98,7 +98,7 @@ class _Panel:
     """A task, at fixed values of the inputs that are not drawn."""
 
     title: str
-    calibration: Calibration
+    calibration: EquationFit
     fixed: Mapping[str, float] = field(default_factory=dict)
 
     def here(self) -> np.ndarray:
@@ -109,7 +109,7 @@ class _Panel:
         return near
 
 
-def _title(one: Calibration, panels: int) -> str:
+def _title(one: EquationFit, panels: int) -> str:
     return titled(name_of(one), is_simulated(one), 60 if panels == 1 else 32)
 
 
@@ -159,7 +159,7 @@ def _wide_limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
     return 0.5 * float(measured.min()), 1.2 * float(high[np.isfinite(high)].max())
 
 
-def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration]) -> Figure:
+def _coloured(axis: Axis, other: Axis, shown: Sequence[EquationFit]) -> Figure:
     """Several tasks, or many values of the second input: a colour for each of a few values."""
     figure, axes = _grid(len(shown))
     values = np.unique(np.concatenate([values_of(one, other.name) for one in shown]))
@@ -183,7 +183,7 @@ def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration]) -> Figure:
     return figure
 
 
-def _parities(shown: Sequence[Calibration]) -> Figure:
+def _parities(shown: Sequence[EquationFit]) -> Figure:
     """Measured against predicted values, where there are too many inputs to draw along."""
     figure, axes = _grid(len(shown), share=False)
     output = shown[0].prior.model.output
@@ -226,7 +226,7 @@ def _limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
 def _finish(
     axes: Sequence[Axes],
     axis: Axis,
-    calibration: Calibration,
+    calibration: EquationFit,
     limits: Sequence[tuple[float, float]],
     logarithmic: bool = False,
 ) -> None:

@@ -40,14 +40,14 @@ from metasci.report.time_axis import along
 from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["can_draw_individual_fits", "individual_fits_figure"]
 
 _MOST_CURVES = 4
 
 
-def can_draw_individual_fits(calibration: Calibration) -> bool:
+def can_draw_individual_fits(calibration: EquationFit) -> bool:
     """Whether each task's curve can be drawn along time: nothing else varies in it, but perhaps a few values of one."""
     axis = along(calibration)
     others = [name for name in coordinates(calibration) if name != axis.name]
@@ -58,7 +58,7 @@ def can_draw_individual_fits(calibration: Calibration) -> bool:
 
 @styled
 def individual_fits_figure(
-    calibration: Calibration, tasks: Sequence[int | str] | None = None, most: int = 12
+    calibration: EquationFit, tasks: Sequence[int | str] | None = None, most: int = 12
 ) -> Figure:
     """A panel for each task: its measurements, its own curve with the 90 % interval of a measurement, its doses.
 
@@ -129,7 +129,7 @@ def individual_fits_figure(
     return figure
 
 
-def _positions(calibration: Calibration, tasks: Sequence[int | str] | None) -> list[int]:
+def _positions(calibration: EquationFit, tasks: Sequence[int | str] | None) -> list[int]:
     """Positions of tasks given by position or name."""
     names = list(calibration.batch.names)
     if tasks is None:
@@ -150,7 +150,7 @@ def _positions(calibration: Calibration, tasks: Sequence[int | str] | None) -> l
 
 
 def _draw_individual(
-    place: Axes, one: Calibration, axis: Axis, others: list[str], values: NDArray[np.float64]
+    place: Axes, one: EquationFit, axis: Axis, others: list[str], values: NDArray[np.float64]
 ) -> None:
     """One task; each value of another input has a colour."""
     x, y, below = axis.show(values_of(one, axis.name)), measurements(one), below_limit(one)

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["conditional_weighted_residuals", "running_median"]
 
 
-def conditional_weighted_residuals(calibration: Calibration) -> NDArray[np.float64]:
+def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float64]:
     """Conditional weighted residuals (CWRES) of every measurement, (task, observation), NaN where there is none.
 
     On the scale on which the noise is Gaussian, and with the model linearised at a task's estimate ẑ,
