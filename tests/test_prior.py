@@ -471,7 +471,7 @@ def test_predictions_are_asked_for_in_any_unit(prior: Prior) -> None:
     ("asked", "reason"),
     [
         ({}, r"say at which time \(h\)"),
-        ({"time": "2h"}, "such as '2 h'"),
+        ({"time": "h2"}, "such as '2 h'"),
         ({"time": "soon"}, "such as '2 h'"),
         ({"time": "2 kg"}, "cannot be converted to 'h'"),
         ({"time": "2 parsnip"}, "'parsnip' is not a unit|such as '2 h'"),
