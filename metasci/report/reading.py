@@ -58,7 +58,9 @@ def what_was_read(calibration: Calibration) -> list[Section]:
     pairs["Units that nobody stated, taken to be"] = ", ".join(units)
     attrs = calibration.tasks.dataset.attrs
     unused = [str(attrs.get(name, "")) for name in ("unknown", "dropped")]
-    pairs["Columns that were not used"] = ", ".join(dict.fromkeys(", ".join(filter(None, unused)).split(", ")))
+    pairs["Columns that were not used"] = ", ".join(
+        dict.fromkeys(", ".join(filter(None, unused)).split(", "))
+    )
     part = len(calibration.batch) < counts.get("patients", 0)
     said = "Counts are those of the whole table, of which only some patients were calibrated."
     return [Section("What was read", definitions(pairs) + (paragraph(said, "note") if part else ""))]
