@@ -6,11 +6,13 @@
 # `make help` lists the rest. Everything is installed into .venv, which is made anew when
 # pyproject.toml or constraints.txt change. To test with other versions than the pinned ones:
 #
-#   make test VENV=.venv-new PYTHON=python3.12 CONSTRAINTS=/dev/null
+#   make test-new                                                         # Python 3.13
+#   make test VENV=.venv-312 PYTHON=python3.12 CONSTRAINTS=/dev/null
 
 # Python 3.11 where there is one: that is what constraints.txt was made with.
 PYTHON      ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV        ?= .venv
+PYENV_313   := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.13.*/bin/python
 CONSTRAINTS ?= constraints.txt
 WORKERS     ?= 2
 BIN         := $(VENV)/bin
@@ -33,10 +35,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check wheel format docs models clean
+.PHONY: help setup demo test test-new check wheel format docs models clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.installed  ## the environment in .venv
 
@@ -52,6 +54,10 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 
 test: setup  ## tests and doctests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
+
+test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-new
+	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
+		PYTHON="$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(PYENV_313) | tail -n 1)"
 
 check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .
@@ -83,5 +89,5 @@ models: setup  ## learn all shipped priors anew, into models/
 	$(BIN)/python -m metasci.studies.ship
 
 clean:  ## remove the environment, caches and built files
-	rm -rf $(VENV) $(PLAIN) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-new $(PLAIN) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find metasci tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from metasci.errors import InputError
+from metasci.errors import MissingExtra
 
-__all__ = ["DISTRIBUTION", "how_to_install", "needed"]
+__all__ = ["DISTRIBUTION", "how_to_install", "missing", "needed"]
 
 DISTRIBUTION = "metasci-calibration"
 """What pip knows the package by; the name ``metasci`` belongs to another project there."""
@@ -24,6 +24,17 @@ def how_to_install(extra: str) -> str:
     return f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
+def missing(library: str, extra: str, purpose: str) -> MissingExtra:
+    """The error that asks for a library.
+
+    Examples
+    --------
+    >>> str(missing("nutpie", "bayes", "a comparison"))
+    "a comparison needs the library 'nutpie': pip install 'metasci-calibration[bayes]'."
+    """
+    return MissingExtra(f"{purpose} needs the library '{library}': {how_to_install(extra)}.")
+
+
 def needed(module: str, extra: str, purpose: str) -> Any:
     """A module of an extra's library.
 
@@ -38,17 +49,16 @@ def needed(module: str, extra: str, purpose: str) -> Any:
 
     Raises
     ------
-    InputError
+    MissingExtra
         If the library is not installed.
 
     Examples
     --------
     >>> needed("absent.part", "bayes", "a comparison")
     Traceback (most recent call last):
-    metasci.errors.InputError: a comparison needs the library 'absent': pip install 'metasci-calibration[bayes]'.
+    metasci.errors.MissingExtra: a comparison needs the library 'absent': pip install 'metasci-calibration[bayes]'.
     """
     try:
         return importlib.import_module(module)
     except ImportError:
-        library = module.partition(".")[0]
-        raise InputError(f"{purpose} needs the library '{library}': {how_to_install(extra)}.") from None
+        raise missing(module.partition(".")[0], extra, purpose) from None

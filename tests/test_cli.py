@@ -202,7 +202,9 @@ def test_evaluate_as_json(run: Run) -> None:
     for row in told.json["results"]:
         assert set(row) == FIGURES
         assert all(isinstance(row[key], (int, float)) for key in FIGURES - {"method"})
-        assert 0.0 <= row["coverage90"] <= 1.0
+    covered = {(row["method"], row["shots"]): row["coverage90"] for row in told.json["results"]}
+    assert covered["prior", 0] == covered["start only", 0]
+    assert 0.75 < covered["prior", 3] < 1.0
 
 
 def test_evaluate_prints_columns_that_stand_apart(run: Run) -> None:

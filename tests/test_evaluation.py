@@ -20,9 +20,10 @@ from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate, held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.evaluation.scores import Score
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.library import find
 from metasci.meta import GaussianPrior
+from metasci.priors.equation import Prior, meta_calibrate
+from metasci.priors.load import load
 
 FIGURES = ("rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction",
            "mdpe_of_prediction", "coverage90", "nlpd", "seconds_per_task")  # fmt: skip

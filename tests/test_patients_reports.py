@@ -15,7 +15,7 @@ from scipy.integrate import solve_ivp
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.priors.calibrated import Calibration
 from metasci.report import (
     calibration_figure,
     calibration_report,

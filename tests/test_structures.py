@@ -15,7 +15,7 @@ import metasci as ms
 from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
-from metasci.learned.families import StructurePrior, learn_structures, points_of
+from metasci.learned.places import points_of
 from metasci.materials.baselines import Known, baselines
 from metasci.materials.properties import (
     alloy_strength,
@@ -35,6 +35,7 @@ from metasci.meta.group_process import (
     left_out_cost,
     overlap,
 )
+from metasci.priors.families import StructurePrior, learn_structures
 
 pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
 pytest.importorskip("sklearn", reason="needs the extra metasci-calibration[materials]: scikit-learn")

@@ -25,9 +25,9 @@ from metasci.errors import InputError
 
 if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
-    from metasci.learned.families import StructurePrior
     from metasci.meta.method import Method
     from metasci.model import Model
+    from metasci.priors.families import StructurePrior
 
 __all__ = ["compare", "evaluate", "study", "train"]
 
@@ -131,7 +131,7 @@ def train(
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
-        learned = recipe.retrain(tasks, seed=seed)
+        learned = recipe.retrain(tasks, seed=seed, progress=sys.stderr.isatty())
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
@@ -188,16 +188,18 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a prior on held-out tasks, beside baselines."""
+    from metasci.data.checksums import checksum
     from metasci.evaluation import evaluate as evaluation
+    from metasci.evaluation.protocol import Protocol
 
     counts = _shots(shots)
     recipe, tasks, trained = _recipe_and_tasks(prior, data, method, model)
-    protocol = evaluation.Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
+    protocol = Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
     protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
-    same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
-    report = evaluation.evaluate(  # type: ignore[type-var]  # it keeps to one kind
+    same_data = recipe.training.get("data_sha256") == checksum(tasks)
+    report = evaluation.evaluate(
         recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
         progress=sys.stderr.isatty(),
     )  # fmt: skip
@@ -209,6 +211,8 @@ def evaluate(
         print_json(report)
         return
     _say_left_out(report["left_out"])
+    for sentence in evaluation.who_was_left_out(report):
+        typer.echo(sentence, err=True)
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
     header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
     widths = {name: max(12, len(name) + 2) for name in header}
@@ -235,9 +239,9 @@ def compare(
 
     Both forecast the same held-out measurements.
     """
-    from metasci.bayes.comparison import compare as run
+    from metasci.bayes.comparison import compare as run  # first of all: it says which extra is missing
     from metasci.bayes.comparison import summary
-    from metasci.learned.equation import Prior
+    from metasci.priors.equation import Prior
 
     check_folder(out)
     recipe = learned_prior(prior, model)
@@ -250,7 +254,7 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
-        progress=sys.stderr.isatty(),
+        progress=True,
     )
     result = summary(dataset)
     if out is not None:
@@ -306,10 +310,10 @@ def _structures(
 ) -> tuple[StructurePrior, TaskSet]:
     """How a property of structures is learned, the package's own or that of the data's card, and its data."""
     from metasci import catalogue
-    from metasci.learned.families import StructurePrior
     from metasci.materials.properties import PROPERTIES, property_of_card
     from metasci.meta.group_process import GroupProcess
     from metasci.noise import Additive, LogNormal
+    from metasci.priors.families import StructurePrior
 
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
     model = PROPERTIES.get(name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metasci.fits.warnings import _attribute
+from metasci.fits.warnings import reading_attribute
 from metasci.report.html import Section, definitions, paragraph
 from metasci.words import pretty_unit
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["what_was_read"]
 
@@ -34,14 +34,14 @@ _CARRIED = {
 _ALWAYS = ("rows", "patients", "measurements", "doses")
 
 
-def what_was_read(calibration: Calibration) -> list[Section]:
+def what_was_read(calibration: EquationFit) -> list[Section]:
     """A section on the event table; none where the data were none.
 
     Parameters
     ----------
     calibration : Calibration
     """
-    counts = _attribute(calibration, "records")
+    counts = reading_attribute(calibration, "records")
     if not counts:
         return []
     pairs = {
@@ -53,7 +53,7 @@ def what_was_read(calibration: Calibration) -> list[Section]:
         pairs["Covariates that change"] = _CARRIED.get(str(carried), str(carried))
     passed = {name: count for name, count in counts.get("passed_over", {}).items() if count}
     pairs["Passed over"] = ", ".join(f"{name}: {count}" for name, count in passed.items()) or "nothing"
-    assumed = _attribute(calibration, "assumed_units")
+    assumed = reading_attribute(calibration, "assumed_units")
     units = [f"{name}: {pretty_unit(str(unit)) or 'a pure number'}" for name, unit in assumed.items()]
     pairs["Units that nobody stated, taken to be"] = ", ".join(units)
     attrs = calibration.tasks.dataset.attrs

@@ -27,8 +27,8 @@ from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
 from metasci.extras import needed
 from metasci.kinetics import yield_strength
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta import GaussianPrior
+from metasci.priors.equation import Prior, meta_calibrate
 from metasci.studies.baselines import Table, parts_of, tabular_results
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def figure(tasks: TaskSet, count: int = 6, shots: int = 1) -> Figure:
             own = priors[at].batch(one)
             seen = torch.zeros_like(own.mask)
             seen[0, torch.as_tensor(np.flatnonzero(own.mask[0].numpy())[[first]][:shots])] = True
-            from metasci.fits.equation import Calibration
+            from metasci.priors.calibrated import Calibration
 
             fit = Calibration(priors[at], one, own.with_mask(seen), priors[at].adapt(own.with_mask(seen)))
             line = np.linspace(min(250.0, kelvin.min()), max(1500.0, kelvin.max()), 100)

@@ -23,8 +23,8 @@ from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.extras import how_to_install
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
-from metasci.learned.equation import meta_calibrate
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
+from metasci.priors.equation import meta_calibrate
 from metasci.studies import softening_laws
 from metasci.studies.baselines import Table, _linear, forest, tabular_results
 
