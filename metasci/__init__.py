@@ -10,21 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from metasci.methods import METHODS
+
 __version__ = "0.1.0"
 
 _WHERE = {
-    "ANIL": "metasci.meta.gradient",
-    "FOMAML": "metasci.meta.gradient",
-    "IMAML": "metasci.meta.gradient",
-    "MAML": "metasci.meta.gradient",
-    "MetaCurvature": "metasci.meta.gradient",
-    "MetaSGD": "metasci.meta.gradient",
-    "Reptile": "metasci.meta.gradient",
-    "LearnedOptimiser": "metasci.meta.gradient",
-    "FineTuning": "metasci.meta.gradient",
-    "FromScratch": "metasci.meta.gradient",
-    "Pooled": "metasci.meta.gradient",
-    "GaussianPrior": "metasci.meta.laplace.gaussian",
+    **{method.name: method.module for method in METHODS},
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
     "EarlyLogNormal": "metasci.noise",
@@ -87,7 +78,8 @@ if TYPE_CHECKING:
     from metasci.evaluation.evaluate import evaluate
     from metasci.fits.equation import Calibration
     from metasci.learned.equation import Prior, load, meta_calibrate
-    from metasci.meta.gradient import (
+    from metasci.meta.laplace.gaussian import GaussianPrior
+    from metasci.meta.methods import (
         ANIL,
         FOMAML,
         IMAML,
@@ -100,7 +92,6 @@ if TYPE_CHECKING:
         Pooled,
         Reptile,
     )
-    from metasci.meta.laplace.gaussian import GaussianPrior
     from metasci.model import History, Input, Model, Output, equation
     from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Proportional, Several
     from metasci.parameters import Parameter, ParameterSpace

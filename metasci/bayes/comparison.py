@@ -33,6 +33,7 @@ from metasci.fits.predictive import predictive as learned_predictive
 from metasci.learned.equation import Prior
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gauss_newton import normal_equations
+from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.problem import Problem
 
 __all__ = ["FORECASTERS", "compare", "summary"]
@@ -200,12 +201,12 @@ def _folds(prior: Prior, tasks: TaskSet, protocol: Protocol, folds: int) -> list
 def _population(prior: Prior, old: Batch, known: Joint, joint: Joint, number: int) -> xr.Dataset:
     """Start and implied spread against the population that PyMC infers from the same tasks."""
     state, names = prior.state, list(prior.model.parameters.names)
-    start = (state["coefficients"][:, 0] if "coefficients" in state else state["mean"]).numpy()
+    start = state.mean.numpy()
     said = implied_prior(prior, old)
-    stated = "covariance" in state
+    stated = isinstance(state, GaussianState)
     spread = said["average"].values
     if stated:
-        spread = (state["covariance"] * state.get("widening", 1.0)).numpy()
+        spread = (state.covariance * state.widening).numpy()
     means = known.posterior.draws["coordinate_mean"]
     covariances = population_covariances(known.posterior)
     kept = np.linspace(0, len(means) - 1, min(_KEPT, len(means))).round().astype(int)

@@ -238,9 +238,13 @@ def meta_hessian(
     episode = method.episode(prior.problem(rows), prior.covariates.design(rows.covariates), support)
     names = prior.model.parameters.names
     result = composition_hessian(
-        method.composition(float(prior.state["first_step"])), episode, method.learned(prior.state), ["mean"],
-        count=count or len(names), labels=names,
-    )  # fmt: skip
+        method.adaptation(float(prior.state.first_step)),
+        episode,
+        prior.state.learned,
+        ["mean"],
+        count=count or len(names),
+        labels=names,
+    )
     each = result["task_curvature"].values.reshape(result.sizes["direction"], seeds, len(batch)).mean(1)
     result = result.drop_vars("task_curvature").assign_coords(task=list(batch.names))
     result["task_curvature"] = (("direction", "task"), each, {"units": result["eigenvalue"].attrs["units"]})

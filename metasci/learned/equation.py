@@ -26,7 +26,7 @@ from metasci.library import find, registered
 from metasci.meta.adapted import Adapted
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates
-from metasci.meta.gradient import GradientMethod
+from metasci.meta.descriptions import describe, method_from
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prior", "load", "meta_calibrate"]
 
-_METHODS = {"GaussianPrior": GaussianPrior, "GradientMethod": GradientMethod}
 _FORMAT = "metasci-prior-1"
-_TASK_LEVEL = ("coordinates", "noise_precision")
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,8 +56,8 @@ class Prior:
     name : str
     model : Model
     method : Method
-    state : dict of Tensor
-        What the method learned.
+    state : GaussianState or GradientState
+        What the method learned; a dict of its tensors by their names in files is taken, too.
     covariates : Covariates
         How known properties of a task are standardised.
     card : Card
@@ -76,11 +74,15 @@ class Prior:
 
     name: str
     model: Model
-    method: Method
-    state: State
+    method: Method[Any]
+    state: Any
     covariates: Covariates
     card: Card
     training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.state, Mapping):
+            object.__setattr__(self, "state", self.method.state_of(dict(self.state)))
 
     def __repr__(self) -> str:
         tasks = self.training.get("tasks", "unknown")
@@ -97,7 +99,8 @@ class Prior:
     def adapt(self, batch: Batch, device: torch.device | str = "cpu") -> Adapted:
         """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory."""
         design = self.covariates.design(batch.covariates).to(device)
-        state = {name: value.to(device) for name, value in self.state.items()}
+        there = {name: value.to(device) for name, value in self.state.tensors().items()}
+        state = self.method.state_of(there)
         return self.method.adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
 
     def read(self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset) -> TaskSet:
@@ -263,8 +266,7 @@ class Prior:
     def save(self, folder: str | Path) -> Path:
         """Write ``prior.safetensors`` and ``prior.json`` into a folder, each atomically."""
         folder = Path(folder)
-        tensors = {name: value for name, value in self.state.items() if name not in _TASK_LEVEL}
-        tensors = {name: value for name, value in tensors.items() if not name.startswith("outer/")}
+        tensors = self.state.lasting().tensors()
         for name in ("centre", "scale", "correlation"):
             tensors[f"covariates/{name}"] = getattr(self.covariates, name)
         write_tensors(folder / "prior.safetensors", tensors, {"format": _FORMAT})
@@ -277,7 +279,7 @@ class Prior:
             "format": _FORMAT,
             "name": self.name,
             "model": self.model.name,
-            "method": {"kind": type(self.method).__name__, "name": self.method.name, **_options(self.method)},
+            "method": describe(self.method),
             "parameters": [dataclasses.asdict(parameter) for parameter in self.model.parameters],
             "noise": described_noise(self.model.noise),
             "laws": [law.law for law in self.model.constraints],
@@ -323,13 +325,7 @@ class Prior:
             raise InputError(
                 f"{path}: the format '{description['format']}' is not known to this version of metasci."
             )
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["method"].items()}
-        kind = options.pop("kind")
-        if kind not in _METHODS:
-            raise InputError(f"{path}: the method '{kind}' is not known to this version of metasci.")
-        if kind == "GaussianPrior":
-            options.pop("name", None)
-        method = _METHODS[kind](**options)
+        method = method_from(description["method"], str(path))
         if model is None and description["model"] not in registered():
             raise InputError(
                 f"{path}: the prior is of the model '{description['model']}', which is not one of the package's own; "
@@ -352,7 +348,7 @@ class Prior:
             name=str(description["name"]),
             model=model,
             method=method,
-            state=state,
+            state=method.state_of(state),
             covariates=Covariates(names, transforms, *moved),
             card=Card.from_dict(description["data"], where=f"{path}, data"),
             training=dict(description["training"]),
@@ -402,10 +398,6 @@ def _batch(model: Model, tasks: TaskSet, covariates: Sequence[str]) -> Batch:
     return batch
 
 
-def _options(method: Method) -> dict[str, Any]:
-    return dataclasses.asdict(method)  # type: ignore[call-overload]
-
-
 @overload
 def load(name: str | Path, model: Model) -> Prior: ...
 @overload
@@ -444,7 +436,7 @@ def _read(folder: Path, model: Model | None) -> Prior | StructurePrior:
 def meta_calibrate(
     model: Model,
     tasks: TaskSet,
-    method: Method | None = None,
+    method: Method[Any] | None = None,
     *,
     covariates: Sequence[str] | None = None,
     name: str = "",
@@ -493,12 +485,8 @@ def meta_calibrate(
         method, Problem(model, batch.to(device=device), method.penalty),
         scaled.design(batch.covariates).to(device), seed=seed, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
-    state = {name: value.cpu() for name, value in state.items()}
-    if not all(
-        bool(torch.isfinite(state[key]).all())
-        for key in ("log_noise", "coefficients", "mean")
-        if key in state
-    ):
+    state = method.state_of({name: value.cpu() for name, value in state.tensors().items()})
+    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean, state.effects)):
         raise InputError(
             f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
             f"numbers for the tasks of '{tasks.card.name}'."
@@ -508,7 +496,7 @@ def meta_calibrate(
         "tasks": len(tasks),
         "measurements": int(batch.mask.sum()),
         "left_out_as_not_finite": left_out,
-        "iterations": int(state["iteration"]),
+        "iterations": int(state.iteration),
         "seconds": round(time.perf_counter() - began, 2),
         "data_sha256": str(tasks.dataset.attrs.get("checksum", "")),
         "ranges": _ranges(model, batch),

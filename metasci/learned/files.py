@@ -13,8 +13,6 @@ import torch
 from metasci.errors import InputError
 from metasci.files import State
 from metasci.materials.properties import property_of
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.method import Method
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
@@ -96,7 +94,7 @@ def property_described(name: str, described: Mapping[str, Any], path: Path) -> M
     return property_of(structure, output, noise, conditions, described["description"], name)
 
 
-def check_state(state: State, method: Method, sizes: tuple[int, int, int, int], path: Path) -> None:
+def check_state(state: State, method: Method[Any], sizes: tuple[int, int, int, int], path: Path) -> None:
     """Refuse tensors that are missing, of another shape, or not finite; sizes are of parameters, covariates, noise
     scales and laws.
     """
@@ -105,14 +103,8 @@ def check_state(state: State, method: Method, sizes: tuple[int, int, int, int], 
         "covariates/centre": (covariates,),
         "covariates/scale": (covariates,),
         "covariates/correlation": (covariates, covariates),
-        "log_noise": (scales,),
+        **method.shapes(size, covariates, scales, laws),
     }
-    if isinstance(method, GaussianPrior):
-        wide = 1 + covariates
-        shapes |= {"coefficients": (size, wide), "covariance": (size, size)}
-        shapes |= {"design_covariance": (wide, wide), "noise_shape": ()}
-    elif isinstance(method, GradientMethod):
-        shapes |= method.shapes(size, covariates, scales, laws)
     for name, shape in shapes.items():
         value = state.get(name)
         if value is None or tuple(value.shape) != shape or not bool(torch.isfinite(value).all()):

@@ -12,6 +12,7 @@ from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.adapted import Adapted
+from metasci.meta.compositions import named
 from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.meta.compositions.composition import (
     Composition,
@@ -28,22 +29,26 @@ from metasci.meta.compositions.composition import (
 from metasci.meta.compositions.outer import Outer, Trained, meta_train
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates, Design
-from metasci.meta.gradient import (
+from metasci.meta.descriptions import describe, method_from
+from metasci.meta.gradient import GradientMethod, Learning
+from metasci.meta.gradient_state import GradientState
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.method import Method
+from metasci.meta.methods import (
     ANIL,
     FOMAML,
     IMAML,
     MAML,
+    Composed,
     FineTuning,
     FromScratch,
-    GradientMethod,
     LearnedOptimiser,
     MetaCurvature,
     MetaSGD,
     Pooled,
     Reptile,
 )
-from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.method import Method
 from metasci.meta.networks.lawful import LawfulEpisode, law_weights
 from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy, squared_error
 from metasci.meta.networks.prototypes import prototypical_episode
@@ -56,6 +61,7 @@ __all__ = [
     "MAML",
     "Adam",
     "Adapted",
+    "Composed",
     "Composition",
     "Covariates",
     "Curvature",
@@ -68,12 +74,15 @@ __all__ = [
     "FirstOrder",
     "FromScratch",
     "GaussianPrior",
+    "GaussianState",
     "GradientDescent",
     "GradientMethod",
+    "GradientState",
     "Implicit",
     "InnerRule",
     "LawfulEpisode",
     "LearnedOptimiser",
+    "Learning",
     "MetaCurvature",
     "MetaSGD",
     "Method",
@@ -93,11 +102,14 @@ __all__ = [
     "adapt",
     "compile_meta_gradient",
     "cross_entropy",
+    "describe",
     "initial",
     "law_weights",
     "learn",
     "meta_gradient",
     "meta_train",
+    "method_from",
+    "named",
     "prototypical_episode",
     "query_loss",
     "squared_error",

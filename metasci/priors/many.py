@@ -241,7 +241,7 @@ def _kept(
 
 def _digest_of_prior(prior: Prior, level: float) -> str:
     digest = hashlib.sha256(json.dumps([prior._description(), level], sort_keys=True).encode())
-    tensors = prior.state | {
+    tensors = prior.state.tensors() | {
         name: getattr(prior.covariates, name) for name in ("centre", "scale", "correlation")
     }
     for name, value in sorted(tensors.items()):
