@@ -53,10 +53,11 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 test: setup  ## tests and doctests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
 
-check: setup  ## style and types
+check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .

@@ -29,7 +29,7 @@ def missing_data(name: str) -> str | None:
 
 
 _EXTRA = ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric")
-_OF_EXTRA = ("metasci.materials.", "metasci.structure_")
+_OF_EXTRA = ("metasci.materials.", "metasci.learned.families", "metasci.fits.families", "metasci.priors.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
