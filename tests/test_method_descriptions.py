@@ -241,6 +241,12 @@ def test_reading_a_state_by_names_still_works_and_says_what_to_write() -> None:
     assert float(changed.state.log_noise[0]) == float(prior.state.log_noise[0]) + 1.0
 
 
+def test_the_old_name_of_learnable_rules_says_the_new() -> None:
+    with pytest.warns(DeprecationWarning, match="LearnableRule"):
+        assert ms.meta.RuleFamily is ms.meta.LearnableRule
+    assert not hasattr(ms.meta, "RuleFamly")
+
+
 def test_a_momentum_that_adds_up_gets_a_smaller_stable_step() -> None:
     tasks, model = ms.dataset("theophylline"), ms.patients.one_compartment_oral
     steps = [

@@ -18,7 +18,7 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.learned.equation import Prior
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.adaptation.rule_families import Descent
+from metasci.meta.adaptation.learnable_rules import Descent
 from metasci.meta.compositions.composition import Implicit, adapt
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod

@@ -6,10 +6,13 @@ networks. Above, methods (`MAML`, `GaussianPrior`, …) put scientific models th
 noise and Laplace posteriors.
 """
 
+import warnings
+from typing import Any
+
 from metasci.files import State
 from metasci.meta.adaptation.inner import InnerRule, unroll
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent, LearnableRule
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.adapted import Adapted
 from metasci.meta.compositions import named
@@ -81,6 +84,7 @@ __all__ = [
     "Implicit",
     "InnerRule",
     "LawfulEpisode",
+    "LearnableRule",
     "LearnedOptimiser",
     "Learning",
     "MetaCurvature",
@@ -96,7 +100,6 @@ __all__ = [
     "RMSProp",
     "RecurrentOptimiser",
     "Reptile",
-    "RuleFamily",
     "State",
     "Trained",
     "adapt",
@@ -115,3 +118,11 @@ __all__ = [
     "squared_error",
     "unroll",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that have changed: the old one still works for a while, and says the new."""
+    if name == "RuleFamily":
+        warnings.warn("metasci.meta.RuleFamily is now LearnableRule.", DeprecationWarning, stacklevel=2)
+        return LearnableRule
+    raise AttributeError(f"module 'metasci.meta' has no attribute '{name}'")

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from metasci.errors import InputError
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rule_families import Curvature, Descent
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp
 from metasci.meta.compositions.composition import (
     Composition,

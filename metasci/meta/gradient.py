@@ -19,7 +19,7 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.files import State
-from metasci.meta.adaptation.rule_families import Curvature, Descent
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.compositions.composition import (
     Composition,

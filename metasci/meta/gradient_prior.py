@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.adaptation.rule_families import Curvature, Descent
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.compositions.composition import Composition, Implicit
 from metasci.meta.episodes import EquationEpisode
 from metasci.meta.gradient_state import GradientState

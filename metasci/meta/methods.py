@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from metasci.errors import InputError
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rule_families import Curvature, Descent
 from metasci.meta.compositions.composition import (
     Composition,
     Displacement,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import InnerRule
-from metasci.meta.adaptation.rule_families import Descent
+from metasci.meta.adaptation.learnable_rules import Descent
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp, StepSizes
 from metasci.meta.compositions.composition import Composition
 from metasci.meta.laplace.gauss_newton import normal_equations
@@ -54,7 +54,7 @@ def number_or_none(step_size: float | str) -> float | None:
 
 
 def descent(step_size: float | str, rule: str, learned: str = "scalar", per_step: bool = False) -> Descent:
-    """The family of inner rules of what a user wrote.
+    """The inner rule of what a user wrote, with what is learned of it.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from metasci.errors import InputError
 from metasci.meta.adaptation.checkpointing import segment_length, unroll_in_segments
 from metasci.meta.adaptation.implicit import conjugate_gradients, implicit_gradient, neumann_series, newton
 from metasci.meta.adaptation.inner import Loss, Parameters, Visit, unroll
-from metasci.meta.adaptation.rule_families import Descent, RuleFamily
+from metasci.meta.adaptation.learnable_rules import Descent, LearnableRule
 
 __all__ = [
     "Composition", "Displacement", "Episode", "Exact", "FirstOrder", "Implicit", "MetaGradient", "adapt",
@@ -120,7 +120,7 @@ class Composition:
 
     Parameters
     ----------
-    rule : RuleFamily
+    rule : LearnableRule
         The inner rule, with what is learned of it.
     steps : int
         Inner steps; with none, tasks do not adapt and learning is joint training on all of them.
@@ -143,7 +143,7 @@ class Composition:
         If the choices do not go together.
     """
 
-    rule: RuleFamily = field(default_factory=Descent)
+    rule: LearnableRule = field(default_factory=Descent)
     steps: int = 1
     gradient: MetaGradient = field(default_factory=Exact)
     frozen: tuple[str, ...] = ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rule_families import Curvature, Descent
 from metasci.meta.adaptation.rules import Adam, Momentum, RMSProp
 from metasci.meta.compositions.composition import Composition, Displacement, Exact, FirstOrder, Implicit
 
