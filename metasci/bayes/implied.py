@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.compositions.composition import Implicit
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.implied import precision_of_jacobian, step_eigenvalues
 from metasci.meta.laplace.gauss_newton import normal_equations

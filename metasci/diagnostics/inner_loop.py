@@ -19,7 +19,8 @@ from metasci.errors import InputError
 from metasci.learned.equation import Prior
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.adaptation.learnable_rules import Descent
-from metasci.meta.compositions.composition import Implicit, adapt
+from metasci.meta.compositions.adapting import adapt
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
 

@@ -14,7 +14,7 @@ from metasci.diagnostics.variance import Gradient, gradient_noise
 from metasci.errors import InputError
 from metasci.learned.equation import Prior
 from metasci.meta.adaptation.learnable_rules import Descent
-from metasci.meta.compositions.composition import meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod, Learning
 

@@ -21,16 +21,10 @@ from metasci.errors import InputError
 from metasci.files import State
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adapted import Adapted, NoiseMixture
-from metasci.meta.compositions.composition import (
-    Composition,
-    Displacement,
-    Exact,
-    Implicit,
-    adapt,
-    initial,
-    meta_gradient,
-)
+from metasci.meta.compositions.adapting import adapt, meta_gradient
+from metasci.meta.compositions.composition import Composition, initial
 from metasci.meta.compositions.distributed import reduced, shard
+from metasci.meta.compositions.gradients import Displacement, Exact, Implicit
 from metasci.meta.compositions.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import EquationEpisode, sample_support

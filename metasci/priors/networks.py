@@ -22,7 +22,8 @@ from metasci.forecasts import StudentForecast
 from metasci.learned.families import Forecaster
 from metasci.materials.graphs import Graph
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import adapt, initial
+from metasci.meta.compositions.adapting import adapt
+from metasci.meta.compositions.composition import initial
 from metasci.meta.compositions.outer import Outer, meta_train
 from metasci.meta.networks.codes import Coded
 from metasci.meta.networks.linear_head import LinearHeadEpisode

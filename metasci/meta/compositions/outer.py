@@ -23,9 +23,11 @@ from metasci.errors import InputError
 from metasci.files import State
 from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters
 from metasci.meta.adaptation.rules import Adam, GradientDescent
-from metasci.meta.compositions.composition import Composition, Episode, meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
+from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import reduced, shard
+from metasci.meta.compositions.episode import Episode
 from metasci.meta.compositions.training import iterate
 
 __all__ = [
