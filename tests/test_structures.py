@@ -36,8 +36,8 @@ from metasci.meta.group_process import (
     overlap,
 )
 
-pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
-pytest.importorskip("sklearn", reason="needs the extra metasci[materials]: scikit-learn")
+pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
+pytest.importorskip("sklearn", reason="needs the extra metasci-calibration[materials]: scikit-learn")
 
 ALDEHYDES = pd.DataFrame(
     {

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
+from metasci.extras import needed
 
 __all__ = ["KINDS", "Features", "canonical", "family", "features"]
 
@@ -89,9 +90,4 @@ def _module(kind: str) -> Any:
 
 def needs(library: str) -> Any:
     """A library of the extra, or a sentence that says how to get it."""
-    try:
-        return importlib.import_module(library)
-    except ImportError:
-        raise InputError(
-            f"chemical structures need the library '{library.partition('.')[0]}': install metasci[materials]."
-        ) from None
+    return needed(library, "materials", "a chemical structure")
