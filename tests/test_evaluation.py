@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 
 import metasci as ms
@@ -308,7 +307,7 @@ def test_measurements_of_the_held_out_reach_nothing_that_judges_them(patients: T
     spoiled = TaskSet.from_dataset(dataset, few.card)
     recipe = meta_calibrate(find("patients.one_compartment_oral"), few, QUICK)
     sound, hurt = (
-        {fold.names[0]: learned.state["coefficients"] for learned, fold in held_out(recipe, tasks, "subject")}
+        {fold.names[0]: learned.state.coefficients for learned, fold in held_out(recipe, tasks, "subject")}
         for tasks in (few, spoiled)
     )
     assert torch.equal(sound["1"], hurt["1"])
