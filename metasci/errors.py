@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["FAILURES", "InputError", "check_level", "failure"]
+__all__ = ["FAILURES", "InputError", "MissingExtra", "check_level", "failure"]
 
 FAILURES = (
     ArithmeticError, AttributeError, IndexError, KeyError, NameError, NotImplementedError, RuntimeError, TypeError,
@@ -21,6 +21,10 @@ class InputError(ValueError):
 
     The command line prints the sentence and ends with status 2; no traceback is shown.
     """
+
+
+class MissingExtra(InputError, ImportError):
+    """A library that comes with one of the package's extras is not installed; the sentence says which to install."""
 
 
 def check_level(level: float) -> None:

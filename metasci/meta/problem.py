@@ -17,7 +17,7 @@ from torch import Tensor
 from metasci.constraints.collocation import with_measured
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
-from metasci.meta.likelihood import cost
+from metasci.meta.likelihood import Limits, cost
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
 from metasci.ode.tangents import along
@@ -67,6 +67,17 @@ class Problem:
         """Measurements on the noise's linked scale; zero where padded."""
         safe = torch.where(self.batch.mask, self.batch.output, torch.ones_like(self.batch.output))
         return torch.where(self.batch.mask, self.model.noise.link(safe), torch.zeros_like(safe))
+
+    @cached_property
+    def limits(self) -> Limits | None:
+        """Which measurements are limits or intervals, on the noise's linked scale; nothing where all are numbers."""
+        batch = self.batch
+        if batch.upper is None:
+            return None if batch.censored is None else Limits(batch.censored)
+        between = torch.isfinite(batch.upper) & batch.mask
+        safe = torch.where(between, batch.upper, torch.ones_like(batch.upper))
+        linked = torch.where(between, self.model.noise.link(safe) - self.target, batch.upper)
+        return Limits(batch.censored, torch.where(batch.mask, linked, torch.full_like(linked, torch.nan)))
 
     @cached_property
     def checked(self) -> tuple[Mapping[str, Tensor], Tensor]:
@@ -199,7 +210,7 @@ class Problem:
         variance = self.variance(one, log_noise)
         if precision is not None:
             variance = variance / precision[:, None]
-        each = cost(self.target - self.model.noise.link(raw), variance, self.batch.censored)
+        each = cost(self.target - self.model.noise.link(raw), variance, self.limits)
         return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
 
     def broken(self, spread: Tensor) -> list[Tensor]:

@@ -147,8 +147,8 @@ class System:
         except FAILURES as error:
             raise InputError(
                 f"differential equation: {failure(self.rate, error)}, for a state (task, state) of shape "
-                f"{tuple(state.shape)}. Parameters that tasks share are named in `shared`, if they may be as long "
-                "as there are tasks."
+                f"{tuple(state.shape)}. Parameters that tasks share are named in `shared`, if they may be as long as "
+                "there are tasks."
             ) from error
         if not isinstance(slope, Tensor) or slope.shape != state.shape:
             shape = tuple(slope.shape) if isinstance(slope, Tensor) else type(slope).__name__
