@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new check format docs models clean
+.PHONY: help setup demo test test-new check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,10 +59,23 @@ test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-n
 	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
 		PYTHON="$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(PYENV_313) | tail -n 1)"
 
-check: setup  ## style and types
+check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# As a user has it: the wheel in an environment of its own, no extras and no constraints (but for torch, of which pip
+# would else fetch a build with gigabytes of CUDA libraries).
+PLAIN := $(VENV)-plain
+wheel: setup  ## build wheel and sdist, install the wheel alone, and run the README's commands with it
+	rm -rf dist $(PLAIN)
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv $(PLAIN)
+	$(PLAIN)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH_ARGS) torch
+	$(PLAIN)/bin/python -m pip install --quiet dist/*.whl
+	$(PLAIN)/bin/python -I tests/plain_install.py
+	rm -rf $(PLAIN)
 
 format: setup  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .
@@ -76,5 +89,5 @@ models: setup  ## learn all shipped priors anew, into models/
 	$(BIN)/python -m metasci.studies.ship
 
 clean:  ## remove the environment, caches and built files
-	rm -rf $(VENV) .venv-new build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-new $(PLAIN) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find metasci tests -name __pycache__ -type d -prune -exec rm -rf {} +

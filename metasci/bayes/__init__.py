@@ -3,13 +3,11 @@
 import importlib.util
 import warnings
 
-from metasci.errors import MissingExtra
+from metasci.extras import missing
 
 for _library in ("arviz", "numba", "nutpie", "pymc"):
     if importlib.util.find_spec(_library) is None:
-        raise MissingExtra(
-            f"hierarchical Bayes needs '{_library}', which is not installed: install metasci[bayes]."
-        )
+        raise missing(_library, "bayes", "hierarchical Bayes")
 
 # nothing here runs through PyTensor's C code, whose linear algebra the warning is about
 warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")

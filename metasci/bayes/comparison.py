@@ -39,7 +39,7 @@ from metasci.data.batch import Batch
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 
 __all__ = ["FORECASTERS", "compare", "summary"]
 
@@ -48,7 +48,7 @@ FORECASTERS = (GIVEN, ANEW, JOINT, POPULATION)
 
 
 def compare(
-    prior: Prior,
+    prior: LearnedEquation,
     tasks: TaskSet,
     *,
     known: TaskSet | None = None,

@@ -15,7 +15,7 @@ from metasci.bayes.joint import Joint, population_covariances
 from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.shrinkage import contraction, of_prior, of_steps
 from metasci.data.batch import Batch
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gauss_newton import normal_equations
 
@@ -82,7 +82,7 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
     return xr.Dataset(data, coords)
 
 
-def tasks_of(prior: Prior, chosen: Batch, support: Tensor, joint: Joint, number: int) -> xr.Dataset:
+def tasks_of(prior: LearnedEquation, chosen: Batch, support: Tensor, joint: Joint, number: int) -> xr.Dataset:
     """Every held-out task's estimate against its posterior in the joint fit."""
     seen = chosen.with_mask(chosen.mask & support)
     adapted = prior.adapt(seen)
@@ -132,7 +132,7 @@ def tasks_of(prior: Prior, chosen: Batch, support: Tensor, joint: Joint, number:
     return xr.Dataset(data, {"task": list(chosen.names), "parameter": names, "parameter_other": names})
 
 
-def measurements_of(prior: Prior, chosen: Batch, query: Tensor) -> xr.Dataset:
+def measurements_of(prior: LearnedEquation, chosen: Batch, query: Tensor) -> xr.Dataset:
     """What was held out: of which task, under which conditions, and its value."""
     task, place = (values.numpy() for values in query.nonzero(as_tuple=True))
     data: dict[str, Any] = {

@@ -13,7 +13,7 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 
 __all__ = ["ANEW", "GIVEN", "Arrangement", "Fold", "arranged"]
 
@@ -36,9 +36,9 @@ class Fold:
     old, new : Batch
     """
 
-    judged: Prior
-    beside: Prior | None
-    same: Prior
+    judged: LearnedEquation
+    beside: LearnedEquation | None
+    same: LearnedEquation
     old: Batch
     new: Batch
 
@@ -66,7 +66,7 @@ class Arrangement:
 
 
 def arranged(
-    prior: Prior, tasks: TaskSet, protocol: Protocol, folds: int, known: TaskSet | None = None
+    prior: LearnedEquation, tasks: TaskSet, protocol: Protocol, folds: int, known: TaskSet | None = None
 ) -> Arrangement:
     """Arrange a comparison.
 
@@ -117,14 +117,16 @@ def arranged(
     return Arrangement(GIVEN, ANEW, parts, sentence, _held_out(prior, tasks, group, folds, given=True))
 
 
-def _held_out(prior: Prior, tasks: TaskSet, group: str, folds: int, given: bool) -> Iterator[Fold]:
+def _held_out(prior: LearnedEquation, tasks: TaskSet, group: str, folds: int, given: bool) -> Iterator[Fold]:
     for anew, new in held_out(prior, tasks, group, folds):
         old = tasks.select(~np.isin(tasks.names, new.names))
         judged, beside = (prior, anew) if given else (anew, prior)
         yield Fold(judged, beside, anew, anew.batch(old), anew.batch(new))
 
 
-def _known(prior: Prior, protocol: Protocol, learned_from: str, known: TaskSet | None) -> TaskSet | None:
+def _known(
+    prior: LearnedEquation, protocol: Protocol, learned_from: str, known: TaskSet | None
+) -> TaskSet | None:
     """What the prior has learned from, if that is at hand."""
     from metasci.catalogue import dataset, names
 

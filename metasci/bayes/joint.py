@@ -20,7 +20,7 @@ from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.traced import sample_traced, traced
 from metasci.data.batch import Batch
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
 __all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task", "together"]
@@ -46,7 +46,7 @@ class Joint:
     batch: Batch
     first_new: int
 
-    def forecast(self, prior: Prior, new_task: int, query: Tensor) -> Forecast:
+    def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> Forecast:
         """Forecast some measurements (observation,) of a new task."""
         mask = torch.zeros_like(self.batch.mask)
         mask[self.first_new + new_task, : len(query)] = query
@@ -54,7 +54,7 @@ class Joint:
 
 
 def joint_posterior(
-    prior: Prior,
+    prior: LearnedEquation,
     old: Batch,
     new: Batch | None = None,
     support: Tensor | None = None,
@@ -130,7 +130,7 @@ def population_covariances(posterior: Posterior) -> np.ndarray:
 
 
 def posterior_of_new_task(
-    population: Posterior, prior: Prior, new: Batch, *, draws: int = 1000, seed: int = 0
+    population: Posterior, prior: LearnedEquation, new: Batch, *, draws: int = 1000, seed: int = 0
 ) -> Posterior:
     """One new task's posterior with the population posterior of old tasks as its prior.
 

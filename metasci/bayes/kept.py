@@ -19,7 +19,7 @@ from metasci.files import write_atomically
 
 if TYPE_CHECKING:
     from metasci.data.batch import Batch
-    from metasci.learned.equation import Prior
+    from metasci.learned.equation import LearnedEquation
 
 __all__ = ["KeptDraws", "key_of"]
 
@@ -29,7 +29,7 @@ _FIGURES = tuple(
 _APART = 1009  # seeds of chains that are added lie so far apart
 
 
-def key_of(prior: Prior, batch: Batch, **settings: Any) -> str:
+def key_of(prior: LearnedEquation, batch: Batch, **settings: Any) -> str:
     """A name for what a sampling depends on: model, state, covariates' scale, measurements and settings."""
     described = {
         "model": prior.model.name, "noise": repr(prior.model.noise), "parameters": repr(prior.model.parameters),

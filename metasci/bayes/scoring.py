@@ -20,7 +20,7 @@ from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.data.batch import Batch
 from metasci.fits.predictive import predictive as learned_predictive
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.problem import Problem
 
 __all__ = ["JOINT", "POPULATION", "against_pymc", "differences", "score_learned", "score_pymc", "scores_of"]
@@ -28,7 +28,9 @@ __all__ = ["JOINT", "POPULATION", "against_pymc", "differences", "score_learned"
 JOINT, POPULATION = "PyMC, joint", "PyMC, population as prior"
 
 
-def score_learned(score: HeldOut, prior: Prior, batch: Batch, support: Tensor, query: Tensor) -> None:
+def score_learned(
+    score: HeldOut, prior: LearnedEquation, batch: Batch, support: Tensor, query: Tensor
+) -> None:
     """Record the learned prior's forecasts."""
     for row in range(len(batch)):  # one at a time, as a user would
         one = batch.select([row])

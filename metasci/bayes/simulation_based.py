@@ -20,7 +20,7 @@ from torch import Tensor
 from metasci.bayes import versions
 from metasci.bayes.implied import simulated_like
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from metasci.data.batch import Batch
-    from metasci.learned.equation import Prior
+    from metasci.learned.equation import LearnedEquation
 
 __all__ = ["importance_ranks", "laplace_ranks", "nuts_ranks", "uniformity"]
 
@@ -37,7 +37,7 @@ _MORE = 10
 
 
 def laplace_ranks(
-    prior: Prior, batch: Batch, *, repeats: int = 50, narrowed: float = 1.0, seed: int = 0
+    prior: LearnedEquation, batch: Batch, *, repeats: int = 50, narrowed: float = 1.0, seed: int = 0
 ) -> Array:
     """Ranks of the truth in the Laplace posterior of simulated tasks, (simulation, parameter).
 
@@ -61,7 +61,7 @@ def laplace_ranks(
 
 
 def importance_ranks(
-    prior: Prior, batch: Batch, *, repeats: int = 50, draws: int = 200, seed: int = 0
+    prior: LearnedEquation, batch: Batch, *, repeats: int = 50, draws: int = 200, seed: int = 0
 ) -> tuple[Array, Array]:
     """Ranks of the truth among weighted draws (`metasci.fits.posterior.posterior_draws`) of the same simulated tasks.
 
@@ -81,7 +81,7 @@ def importance_ranks(
         How many independent draws each task's are worth.
     """
     truth, simulated = _simulated(prior, batch, repeats, seed)
-    fit = Calibration(prior, cast(Any, None), simulated, prior.adapt(simulated))
+    fit = EquationFit(prior, cast(Any, None), simulated, prior.adapt(simulated))
     random = np.random.default_rng(seed)
     ranks, effective = [], []
     for task, coordinates in enumerate(truth):
@@ -92,7 +92,7 @@ def importance_ranks(
     return np.array(ranks), np.array(effective)
 
 
-def _simulated(prior: Prior, batch: Batch, repeats: int, seed: int) -> tuple[Tensor, Batch]:
+def _simulated(prior: LearnedEquation, batch: Batch, repeats: int, seed: int) -> tuple[Tensor, Batch]:
     """True coordinates (simulation, parameter), drawn from every task's prior, and measurements made of them."""
     blank = prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
     generator = torch.Generator().manual_seed(seed)

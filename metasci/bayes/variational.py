@@ -24,7 +24,8 @@ from pytensor.graph.op import Op
 from metasci.bayes import versions
 from metasci.bayes.proposals import Proposal, gaussian_draws
 from metasci.bayes.traced import TracedModel
-from metasci.errors import InputError, MissingExtra
+from metasci.errors import InputError
+from metasci.extras import missing
 
 __all__ = ["advi", "as_pymc", "fullrank_advi", "pathfinder"]
 
@@ -99,7 +100,7 @@ def pathfinder(
         If pymc-extras is not there, or no path arrived.
     """
     if importlib.util.find_spec("pymc_extras") is None:
-        raise MissingExtra("Pathfinder needs 'pymc-extras', which is not installed: install metasci[bayes].")
+        raise missing("pymc_extras", "bayes", "Pathfinder")
     with as_pymc(built, start) as flat, versions.quiet():
         try:
             away, log_p, log_q = versions.pathfinder_paths(

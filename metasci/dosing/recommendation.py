@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.fits.equation import EquationFit
+from metasci.fits.posterior import posterior_draws, prior_draws
 from metasci.units import magnitude
 
 __all__ = ["Recommendation", "recommend"]
@@ -71,7 +70,7 @@ class Recommendation:
 
 
 def recommend(
-    calibration: Calibration,
+    calibration: EquationFit,
     target: Target,
     *,
     doses: Sequence[float | str],
@@ -134,7 +133,8 @@ def recommend(
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
     _check(number, begins, lasting, min(gaps), probability, draws)
-    after, before = _draws(calibration, draws, seed, False), _draws(calibration, draws, seed, True)
+    after = posterior_draws(calibration, 0, int(draws), seed).coordinates
+    before = prior_draws(calibration.adapted, 0, int(draws), seed).coordinates
 
     def course_of(gap: float) -> Course:
         first = next_due(calibration, history, gap) if begins is None else begins
@@ -203,14 +203,14 @@ def _log_variance(quantity: NDArray[np.float64]) -> float:
     return float(np.log(np.maximum(quantity, 1e-300)).var())
 
 
-def _dosed(calibration: Calibration) -> tuple[Any, str]:
+def _dosed(calibration: EquationFit) -> tuple[Any, str]:
     model = calibration.prior.model
     if len(calibration.batch) != 1:
         raise InputError(
             f"a dose is recommended to one patient, not to {len(calibration.batch)}; select one."
         )
     if len(model.histories) != 1:
-        hint = "; calibrate from an event table or a Regimen" if model.after_doses else ""
+        hint = "; calibrate from an event table or a Regimen" if model.after_doses is not None else ""
         raise InputError(f"'{model.name}' takes no doses at times, so that none can be recommended{hint}.")
     return model, next(iter(model.histories))
 
@@ -222,21 +222,8 @@ def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float
     return found
 
 
-def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tensor:
-    """Coordinates from the posterior of the patient, or from the prior, (draw, parameter)."""
-    adapted = calibration.adapted
-    centre, mixture = (
-        (adapted.start[0], adapted.start_mixture) if prior else (adapted.coordinates[0], adapted.mixture)
-    )
-    generator = torch.Generator().manual_seed(seed)
-    level = torch.multinomial(mixture.weight[:, 0], draws, replacement=True, generator=generator)
-    white = torch.randn(draws, centre.shape[0], generator=generator, dtype=centre.dtype)
-    root = torch.linalg.cholesky_ex(mixture.covariance[:, 0]).L
-    return centre + mixture.shift[level, 0] + torch.einsum("dij,dj->di", root[level], white)
-
-
 def _warnings(
-    calibration: Calibration, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
+    calibration: EquationFit, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
 ) -> list[str]:  # fmt: skip
     said = []
     if not reached:

@@ -17,7 +17,7 @@ import torch
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.learned.equation import load
+from metasci.priors.load import load
 
 if TYPE_CHECKING:
     import xarray as xr
