@@ -22,6 +22,7 @@ from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, write_atomically, write_tensors
 from metasci.learned.files import as_declared, check_state, described_noise
+from metasci.learned.published import published_model
 from metasci.library import find, registered
 from metasci.meta.adapted import Adapted
 from metasci.meta.compositions.training import learn
@@ -82,7 +83,19 @@ class Prior:
     card: Card
     training: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def published(cls, model: Any, **numbers: Any) -> Prior:
+        """A prior of published numbers: θ, Ω, residual error and covariate formulas of a paper.
+
+        See `metasci.priors.published.published`, which takes the same arguments.
+        """
+        from metasci.priors.published import published
+
+        return published(model, **numbers)
+
     def __repr__(self) -> str:
+        if "published" in self.training:
+            return f"Prior('{self.name}': {self.model.name}, published: {self.training['published']['source']})"
         tasks = self.training.get("tasks", "unknown")
         return f"Prior('{self.name}': {self.model.name}, {self.method.name}, learned from {tasks} tasks)"
 
@@ -330,6 +343,8 @@ class Prior:
         if kind == "GaussianPrior":
             options.pop("name", None)
         method = _METHODS[kind](**options)
+        if "published" in description["training"]:
+            model = published_model(description, model, path)
         if model is None and description["model"] not in registered():
             raise InputError(
                 f"{path}: the prior is of the model '{description['model']}', which is not one of the package's own; "

@@ -18,7 +18,7 @@ from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.method import Method
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
-from metasci.parameters import Parameter
+from metasci.parameters import parameter_described
 
 __all__ = ["as_declared", "check_state", "described_noise", "described_property", "property_described"]
 
@@ -29,8 +29,7 @@ def as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:
     """The model with the noise the prior was learned under; refused where its parameters mean something else now."""
     declared = {}
     for entry in description["parameters"]:
-        bounds = entry.get("bounds")
-        declared[entry["name"]] = Parameter(**{**entry, "bounds": None if bounds is None else tuple(bounds)})
+        declared[entry["name"]] = parameter_described(entry)
     if tuple(declared) != model.parameters.names:
         raise InputError(
             f"{path}: the prior is of parameters {tuple(declared)}, the model has {model.parameters.names}."

@@ -20,6 +20,7 @@ from metasci.noise import Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Effect, Occasion, factors
+from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
 
@@ -171,6 +172,7 @@ def compartment_model(
     changing: Sequence[str] = (),
     typical: Mapping[str, float] | None = None,
     spread: Mapping[str, float] | None = None,
+    distributions: Mapping[str, str | float] | None = None,
     noise: Noise | None = None,
     covariates: Mapping[str, str] | None = None,
     transforms: Mapping[str, str] | None = None,
@@ -194,6 +196,9 @@ def compartment_model(
         the records, and cannot be written in PyTensor. Any other is to be the same for all records of a patient.
     typical, spread : mapping of str to float, optional
         Instead of the ordinary ones.
+    distributions : mapping of str to str or float, optional
+        Of parameters that are not as `Structure` has them: ``"normal"``, ``"log-normal"``, ``"logit"`` (between 0 and 1),
+        or the λ of a log-normal quantity skewed by Box and Cox.
     noise : Noise, optional
         Proportional by default.
     covariates, transforms : mapping of str to str, optional
@@ -215,7 +220,8 @@ def compartment_model(
     ['time', 'weight']
     """
     several = {key: tuple(value) for key, value in (effects or {}).items()}
-    needed = {effect.covariate: effect.unit for each in several.values() for effect in each}
+    wanted = {key: told for each in several.values() for effect in each for key, told in effect.needs.items()}
+    needed = {covariate: unit for covariate, (unit, _) in wanted.items()}
     occasions = {
         effect.covariate for each in several.values() for effect in each if isinstance(effect, Occasion)
     }
@@ -228,8 +234,9 @@ def compartment_model(
             "the next either."
         )
     declared = [
-        replace(
+        distributed(
             parameter,
+            (distributions or {}).get(parameter.name),
             typical=(typical or {}).get(parameter.name, parameter.typical),
             spread=(spread or {}).get(parameter.name, parameter.spread),
         )
@@ -248,9 +255,8 @@ def compartment_model(
     columns = [column for column in history.columns if column not in changing]
 
     limits = {
-        effect.covariate: Input(effect.unit, *effect.limits, constant=effect.covariate not in changing)
-        for each in several.values()
-        for effect in each
+        covariate: Input(unit, *within, constant=covariate not in changing)
+        for covariate, (unit, within) in wanted.items()
     }
 
     def function(**values: Any) -> Any:
@@ -276,6 +282,7 @@ def compartment_model(
         transforms=dict(transforms or {}),
         description=description,
         joint=bool(changing),
+        individual=individual_of(structure, several, time, volume),
     )
     return register(model)
 
