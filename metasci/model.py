@@ -239,7 +239,7 @@ class Model:
         )
 
 
-_REGISTERED: dict[str, Model] = {}
+_MADE: dict[str, Model] = {}
 
 
 def equation(
@@ -302,11 +302,30 @@ def equation(
 
 
 def register(model: Model) -> Model:
-    """Let a model be found by its name, and give it back."""
-    _REGISTERED[model.name] = model
+    """Let a model be found by its name, and give it back.
+
+    A later one of the same name takes its place, so that a notebook's cell can be run again; but none takes the name
+    of one of the package's own.
+
+    Raises
+    ------
+    InputError
+        If the name is taken by one of the package's own models, or the other way round.
+    """
+    known = _MADE.get(model.name)
+    if known is not None and _is_own(known) != _is_own(model):
+        raise InputError(
+            f"the name '{model.name}' is taken by a model that comes with metasci; give yours another one, "
+            'such as `name="mine.' + model.name.rpartition(".")[2] + '"`.'
+        )
+    _MADE[model.name] = model
     return model
 
 
 def made() -> dict[str, Model]:
-    """Every model made so far, by name."""
-    return dict(_REGISTERED)
+    """Every model made in this process so far, by name."""
+    return dict(_MADE)
+
+
+def _is_own(model: Model) -> bool:
+    return model.function.__module__.startswith("metasci.")

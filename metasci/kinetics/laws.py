@@ -10,7 +10,6 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.kinetics.clocks import Clock
 from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
-from metasci.library import find, registered
 from metasci.model import Input, Model, Output, equation
 from metasci.parameters import Parameter
 from metasci.units import same_dimension, unit
@@ -18,6 +17,7 @@ from metasci.units import same_dimension, unit
 __all__ = ["along", "kinetic_law"]
 
 _POINTS = ("temperature", "temperature_time", "temperature_cycle")
+_ALONG: dict[str, Model] = {}  # of a law's name: its model along a temperature history
 
 
 def kinetic_law(
@@ -98,7 +98,7 @@ def kinetic_law(
         constraints = tuple(declared.get("constraints", ()))
         with_history = [c for c in constraints if getattr(c, "input", "time") != "temperature"]
         clocked = Input(time, lower=0.0)
-        equation(
+        _ALONG[title] = equation(
             inputs={"time": clocked, "cycle": Input("1"), **extra}, output=output, parameters=parameters,
             histories={"temperature": TEMPERATURE_HISTORY}, name=f"{title}_along",
             **{**declared, "constraints": with_history},
@@ -128,10 +128,9 @@ def along(model: Model) -> Model:
     >>> along(tempering).name
     'kinetics.tempering_along'
     """
-    title = f"{model.name}_along"
-    if title not in registered():
+    if model.name not in _ALONG:
         raise InputError(f"'{model.name}' is not known along a temperature history.")
-    return replace(find(title), noise=model.noise)
+    return replace(_ALONG[model.name], noise=model.noise)
 
 
 def _signed(

@@ -8,6 +8,7 @@ sums of closed forms; where covariates change they follow the patient's records.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -269,6 +270,8 @@ def compartment_model(
         known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
         return structure.along(at, what, known_at, factors(several, values, everywhere))
 
+    # as `collections.namedtuple` does: the model belongs to the module that asks for it
+    function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")
     model = Model(
         name=f"patients.{name}",
         function=function,
