@@ -27,8 +27,10 @@ _WHERE = {
     "GaussianPrior": "metasci.meta.laplace.gaussian",
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
+    "CombinedDeviations": "metasci.noise",
     "EarlyLogNormal": "metasci.noise",
     "LogNormal": "metasci.noise",
+    "PowerNoise": "metasci.noise",
     "Proportional": "metasci.noise",
     "Several": "metasci.noise",
     "Bounded": "metasci.constraints",
@@ -102,7 +104,16 @@ if TYPE_CHECKING:
     )
     from metasci.meta.laplace.gaussian import GaussianPrior
     from metasci.model import History, Input, Model, Output, equation
-    from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Proportional, Several
+    from metasci.noise import (
+        Additive,
+        Combined,
+        CombinedDeviations,
+        EarlyLogNormal,
+        LogNormal,
+        PowerNoise,
+        Proportional,
+        Several,
+    )
     from metasci.parameters import Parameter, ParameterSpace
     from metasci.units import unit
 

@@ -17,12 +17,25 @@ from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.method import Method
 from metasci.model import Input, Model, Output
-from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
+from metasci.noise import (
+    Additive,
+    Combined,
+    CombinedDeviations,
+    EarlyLogNormal,
+    LogNormal,
+    Noise,
+    PowerNoise,
+    Proportional,
+    Several,
+)
 from metasci.parameters import parameter_described
 
 __all__ = ["as_declared", "check_state", "described_noise", "described_property", "property_described"]
 
-_NOISES = {kind.__name__: kind for kind in (Additive, Combined, LogNormal, Proportional)}
+_NOISES = {
+    kind.__name__: kind
+    for kind in (Additive, Combined, CombinedDeviations, LogNormal, PowerNoise, Proportional)
+}
 
 
 def as_declared(model: Model, description: dict[str, Any], path: Path) -> Model:

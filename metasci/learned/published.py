@@ -37,10 +37,10 @@ def published_model(description: Mapping[str, Any], model: Model | None, path: P
     record = description["training"]["published"]
     free = {entry["name"]: parameter_described(entry) for entry in description["parameters"]}
     held = {entry["name"]: parameter_described(entry) for entry in record["fixed"]}
-    if model is None:
-        model = registered().get(description["model"])
     if model is None and record.get("structure"):
         model = _of_structure(description["model"], record["structure"])
+    if model is None:
+        model = registered().get(description["model"])
     if model is None:
         raise InputError(
             f"{path}: the prior is of the model '{description['model']}', whose covariate formula is code and not in the "
@@ -61,6 +61,6 @@ def _of_structure(name: str, recorded: Mapping[str, Any]) -> Model:
     effects = {key: [effect_described(effect) for effect in each] for key, each in values.pop("effects").items()}
     options, output = values.pop("options"), values.pop("output")
     return compartment_model(
-        Structure(**values), name=name.removeprefix("patients."), effects=effects,
+        Structure(**values), name=name.removeprefix("published."), effects=effects, listed=False,
         output=None if output is None else Output(**output), **options,
     )  # fmt: skip

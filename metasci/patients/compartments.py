@@ -24,6 +24,7 @@ from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
+from metasci.units import convert
 
 __all__ = ["Structure", "compartment_model"]
 
@@ -178,6 +179,7 @@ def compartment_model(
     covariates: Mapping[str, str] | None = None,
     transforms: Mapping[str, str] | None = None,
     description: str = "",
+    listed: bool = True,
 ) -> Model:
     """Make a model of a drug in the body.
 
@@ -205,6 +207,8 @@ def compartment_model(
     covariates, transforms : mapping of str to str, optional
         Further covariates that may shift parameters in a learned prior: name to unit, name to scale.
     description : str
+    listed : bool
+        Whether it is registered; else it is `published.NAME`, and only whoever holds it knows it.
 
     Returns
     -------
@@ -260,23 +264,28 @@ def compartment_model(
         for covariate, (unit, within) in wanted.items()
     }
 
+    measured = output or Output("concentration", f"{amount}/{volume}", "concentration")
+    scale = _scale(f"({amount})/({volume})", measured)
+
     def function(**values: Any) -> Any:
         at = values.pop("time")
         told = {column: values.pop(f"dose_{column}") for column in columns if f"dose_{column}" in values}
         what = Doses.of(values.pop("dose"), values.pop("dose_time"), **told)
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
-            return structure.concentration(at, what, factors(several, values, known))
+            found = structure.concentration(at, what, factors(several, values, known))
+            return found if scale == 1.0 else scale * found
         known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
-        return structure.along(at, what, known_at, factors(several, values, everywhere))
+        found = structure.along(at, what, known_at, factors(several, values, everywhere))
+        return found if scale == 1.0 else scale * found
 
     # as `collections.namedtuple` does: the model belongs to the module that asks for it
     function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")
     model = Model(
-        name=f"patients.{name}",
+        name=f"{'patients' if listed else 'published'}.{name}",
         function=function,
         inputs={"time": Input(time, lower=0.0), **limits},
-        output=output or Output("concentration", f"{amount}/{volume}", "concentration"),
+        output=measured,
         parameters=ParameterSpace(tuple(declared)),
         noise=noise or Proportional((0.2,)),
         constraints=(NonNegative(),),
@@ -287,7 +296,13 @@ def compartment_model(
         joint=bool(changing),
         individual=individual_of(structure, several, time, volume),
     )
-    return register(model)
+    return register(model) if listed else model
+
+
+def _scale(given: str, output: Output) -> float:
+    """What a concentration in the units of amount and volume is multiplied by to be in the output's unit."""
+    factor = float(convert(1.0, given, output.unit, f"output '{output.name}'"))
+    return 1.0 if abs(factor - 1.0) < 1e-12 else factor
 
 
 def _by_route(what: Doses) -> tuple[Doses, Doses | None]:

@@ -210,6 +210,8 @@ class Formula(Effect):
         so that the parameter is that of the reference patient, whatever the formula.
     within : mapping of str to pair of float, optional
         Least and greatest value of a covariate that makes sense; zero and infinity by default.
+    of_whom : str
+        Without a reference: to whom the parameter's own value belongs, in words.
 
     Examples
     --------
@@ -224,6 +226,7 @@ class Formula(Effect):
     units: Mapping[str, str] = field(kw_only=True)
     reference: Mapping[str, float] = field(default_factory=dict, kw_only=True)
     within: Mapping[str, tuple[float, float]] = field(default_factory=dict, kw_only=True)
+    of_whom: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.reference and set(self.reference) != set(self.units):

@@ -66,6 +66,8 @@ def reference_of(effects: Mapping[str, Sequence[Effect]]) -> str:
         if isinstance(effect, Occasion):
             continue
         if isinstance(effect, Formula):
+            if effect.of_whom:
+                values.setdefault(effect.of_whom, effect.of_whom)
             for name, value in effect.reference.items():
                 values.setdefault(name, _of_reference(name, value, effect.units[name]))
         elif isinstance(effect, Power):

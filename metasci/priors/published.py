@@ -138,7 +138,8 @@ def published(
         title = name or "published"
         model = compartment_model(
             structure, name=title, effects=effects, typical=numbers, noise=noise, output=output,
-            distributions=distributions, description=f"{population or title}.\n\nSource: {source}.", **options,
+            distributions=distributions, description=f"{population or title}.\n\nSource: {source}.", listed=False,
+            **options,
         )  # fmt: skip
         record["structure"] = _recipe(structure, effects, options, output)
     else:
