@@ -124,7 +124,7 @@ class BoxCox(Parameter):
     >>> skewed = BoxCox("clearance", "L/h", 4.0, positive=True, spread=0.5, skew=0.4)
     >>> value = skewed.to_physical(1.0)
     >>> round(float(value), 4), round(float(skewed.to_coordinate(value)), 9)
-    (6.9564, 1.0)
+    (6.9574, 1.0)
     """
 
     skew: float = 0.0

@@ -24,6 +24,7 @@ from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.pooled import pooled_estimate
 from metasci.meta.laplace.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
 from metasci.meta.laplace.second_look import look_again
+from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
 from metasci.meta.laplace.ties import free_means, is_tied, tied_covariance
 from metasci.meta.problem import Problem
@@ -307,6 +308,7 @@ class GaussianPrior:
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
         if not self.task_noise:  # a noisy task is another explanation of a misfit
             estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance)
+            estimate = settle(problem, mean, covariance, log_noise, estimate, tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = NoiseMixture.single(covariance)
         if self.task_noise:
