@@ -50,8 +50,11 @@ class Calibration:
     batch: Batch
     adapted: Adapted
 
-    files = ("calibration.nc", "parameters.csv", "predictions.csv", "report.html")
-    """What `save` writes."""
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What `save` writes."""
+        own = ("individual.csv",) if self.prior.model.individual is not None else ()
+        return ("calibration.nc", *own, "parameters.csv", "predictions.csv", "report.html")
 
     def __repr__(self) -> str:
         return f"Calibration({len(self.tasks)} task(s) with the prior '{self.prior.name}')"
@@ -82,13 +85,27 @@ class Calibration:
         frame.insert(2, "unit", frame["name"].map(units))
         return frame
 
+    @cached_property
+    def individual(self) -> pd.DataFrame:
+        """Each task's own parameters, after its covariates; see `metasci.fits.individual.individual_table`."""
+        from metasci.fits.individual import individual_table
+
+        return individual_table(self)
+
     def summary(self, level: float = 0.9) -> str:
         """The parameters as a table to read, with warnings below.
+
+        Where a task's own properties act on them, such as a patient's weight, they are the task's own, with those of
+        the reference beside them.
 
         Returns
         -------
         str
         """
+        if self.prior.model.individual is not None:
+            from metasci.report.patient_summary import patient_summary
+
+            return patient_summary(self, level)
         lines = []
         width = max(len(name) for name in self.prior.model.parameters.names) + 2
         for task, rows in self.table(level).groupby("task", sort=False):
@@ -304,11 +321,14 @@ class Calibration:
         rows = self.table(level).replace({np.nan: None}).to_dict("records")
         if len(self.tasks) == 1:
             rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
+        from metasci.report.patient_summary import patient_json
+
         return {
             "prior": self.prior.name,
             "model": self.prior.model.name,
             "tasks": list(self.batch.names),
             "parameters": rows,
+            **patient_json(self, level),
             "noise": self.noise,
             "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
             "warnings": self.warnings,
@@ -323,6 +343,8 @@ class Calibration:
         folder = Path(folder)
         report = self._html()
         tables = {"parameters.csv": self.table(), "predictions.csv": self.at_measurements()}
+        if self.prior.model.individual is not None:
+            tables["individual.csv"] = self.individual
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             write_atomically(folder / name, table.to_csv(index=False).encode())

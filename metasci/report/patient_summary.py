@@ -1,0 +1,93 @@
+"""What is printed of a patient: the patient's own parameters beside the reference's, half-lives and exposure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from metasci.data.cards import owning_up
+from metasci.fits.individual import individual_table, reference_label
+
+if TYPE_CHECKING:
+    from metasci.fits.equation import Calibration
+
+__all__ = ["exposure_of", "patient_json", "patient_summary"]
+
+
+def exposure_of(calibration: Calibration, level: float = 0.9) -> pd.DataFrame:
+    """Exposure of one patient; empty where several were calibrated or the dosing interval is not known."""
+    from metasci.dosing.exposure import exposure
+
+    return exposure(calibration, level)
+
+
+def patient_json(calibration: Calibration, level: float = 0.9) -> dict[str, Any]:
+    """The patient's own parameters and exposure as plain numbers and text; nothing for a model without patients."""
+    if calibration.prior.model.individual is None:
+        return {}
+    own = individual_table(calibration, level)
+    if len(calibration.tasks) == 1:
+        own = own.drop(columns="task")
+    return {
+        "reference": reference_label(calibration),
+        "individual": _plain(own),
+        "exposure": _plain(exposure_of(calibration, level)),
+    }
+
+
+def patient_summary(calibration: Calibration, level: float = 0.9) -> str:
+    """The patients' parameters as a table to read, with exposure and warnings below."""
+    whom = reference_label(calibration)
+    own = individual_table(calibration, level)
+    shrinkage = calibration.table(level).set_index(["task", "name"])["shrinkage"]
+    width = max(len(name) for name in [*own["name"], *calibration.prior.model.parameters.names]) + 2
+    beside = max(len(whom), 10)
+    lines = []
+    for task, rows in own.groupby("task", sort=False):
+        count = int(calibration.batch.mask[list(calibration.batch.names).index(str(task))].sum())
+        label = owning_up(str(task), calibration.tasks.card.simulated)
+        lines.append(f"{label}: {calibration.prior.model.name}, {count} measurement{'s' * (count != 1)}")
+        head = f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}"
+        lines.append(f"{head}  {whom:>{beside}}  shrinkage" if whom else f"{head}  shrinkage")
+        for row in rows.itertuples():
+            interval = "as published" if row.fixed else f"{row.lower:.4g} to {row.upper:.4g}"
+            left = shrinkage.get((task, row.name), np.nan)
+            said = f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  {row.prior:>10.4g}"
+            if whom:
+                said += f"  {'' if np.isnan(row.reference) else f'{row.reference:.4g}':>{beside}}"
+            unit = "" if row.unit == "1" else f" {row.unit}"
+            lines.append(f"{said}  {'' if np.isnan(left) else f'{left:.2f}':>9} {unit}".rstrip())
+        # numbers that are learned beside the parameters, such as the strength of a covariate's effect
+        others = calibration.table(level)
+        for row in others[(others["task"] == task) & ~others["name"].isin(set(rows["name"]))].itertuples():
+            said = f"  {row.name:{width}}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}"
+            blank = f"  {'':>{beside}}" if whom else ""
+            unit = "" if row.unit == "1" else f" {row.unit}"
+            lines.append(f"{said}  {row.prior:>10.4g}{blank}  {row.shrinkage:>9.2f} {unit}".rstrip())
+    if whom:
+        lines.append(f"  the estimates are the patient's own; those of the {whom} stand beside them")
+    lines += _exposure_lines(exposure_of(calibration, level), calibration.prior.model.inputs, level)
+    lines += [f"  warning: {warning}" for warning in calibration.warnings]
+    return "\n".join(lines)
+
+
+def _exposure_lines(found: pd.DataFrame, inputs: Any, level: float) -> list[str]:
+    lines = []
+    for which, rows in found.groupby("interval", sort=False):
+        time = inputs["time"].unit
+        first = rows.iloc[0]
+        again = "" if which == "last" else ", if the last dose is given again"
+        lines.append(
+            f"  {which} dosing interval, {first.begins:.4g} to {first.ends:.4g} {time}{again} ({100 * level:.0f} % interval):"
+        )
+        lines += [
+            f"    {row.quantity:8}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}  {row.unit}"
+            for row in rows.itertuples()
+        ]
+    return lines
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return frame.astype(object).replace({np.nan: None}).to_dict("records")  # type: ignore[no-any-return]
