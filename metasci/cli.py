@@ -112,9 +112,14 @@ def list_everything(as_json: Json = False) -> None:
             }
         )
         return
+    published = {name: source for name in catalogue.names("models") if (source := catalogue.published_source(name))}
     typer.echo("Learned priors")
     for name in catalogue.names("models"):
-        typer.echo(f"  {name}")
+        if name not in published:
+            typer.echo(f"  {name}")
+    typer.echo("Published priors")
+    for name, source in published.items():
+        typer.echo(f"  {name:28} {source}")
     typer.echo("Data sets")
     for name, card in cards.items():
         typer.echo(f"  {name:18} {card.title}")
@@ -130,13 +135,21 @@ def calibrate(
         Path, typer.Argument(help="Your measurements (CSV); headers carry units, such as 'time [h]'.")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for tables, NetCDF and the report.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:NAME", help="An equation of your own that the prior is of; the file is run as Python."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
     from metasci.learned.equation import load
+    from metasci.own_models import model_of
 
     _check_folder(out)
-    fit = load(prior).calibrate(file)
+    recipe = load(prior) if model is None else load(prior, model_of(model))
+    fit = recipe.calibrate(file)
     result = fit.to_json()
     if out is not None:
         fit.save(out)
