@@ -112,7 +112,9 @@ def list_everything(as_json: Json = False) -> None:
             }
         )
         return
-    published = {name: source for name in catalogue.names("models") if (source := catalogue.published_source(name))}
+    published = {
+        name: source for name in catalogue.names("models") if (source := catalogue.published_source(name))
+    }
     typer.echo("Learned priors")
     for name in catalogue.names("models"):
         if name not in published:
@@ -138,7 +140,8 @@ def calibrate(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE.py:NAME", help="An equation of your own that the prior is of; the file is run as Python."
+            metavar="FILE.py:NAME",
+            help="An equation of your own that the prior is of; the file is run as Python.",
         ),
     ] = None,
     as_json: Json = False,

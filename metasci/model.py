@@ -233,9 +233,15 @@ class Model:
         individual = self.individual
         if individual is not None:
             inner = individual.values
-            individual = replace(individual, values=lambda parameters, inputs: inner(whole(parameters), inputs))
+            individual = replace(
+                individual, values=lambda parameters, inputs: inner(whole(parameters), inputs)
+            )
         return replace(
-            self, function=function, parameters=ParameterSpace(free), individual=individual, fixed=(*self.fixed, *held)
+            self,
+            function=function,
+            parameters=ParameterSpace(free),
+            individual=individual,
+            fixed=(*self.fixed, *held),
         )
 
 

@@ -21,7 +21,9 @@ FIFTH = {"clearance": 0.2, "volume": 0.2, "absorption_rate": 0.2}
 
 def _table(times: list[float], values: list[float], dose: float, **columns: object) -> pd.DataFrame:
     rows = [{"ID": "a", "TIME": 0.0, "AMT": dose, "EVID": 1, "DV": "."}]
-    rows += [{"ID": "a", "TIME": t, "AMT": 0.0, "EVID": 0, "DV": v} for t, v in zip(times, values, strict=True)]
+    rows += [
+        {"ID": "a", "TIME": t, "AMT": 0.0, "EVID": 0, "DV": v} for t, v in zip(times, values, strict=True)
+    ]
     return pd.DataFrame([{**row, **columns} for row in rows])
 
 
@@ -32,7 +34,11 @@ def _etas(fit: ms.Calibration) -> np.ndarray:
 
 def test_mapbayr_example_has_its_etas() -> None:
     prior = ms.Prior.published(
-        Structure(1, "first-order"), typical=ORAL, variability=FIFTH, noise=ms.Proportional((0.05**0.5,)), source="ex001"
+        Structure(1, "first-order"),
+        typical=ORAL,
+        variability=FIFTH,
+        noise=ms.Proportional((0.05**0.5,)),
+        source="ex001",
     )
     data = _table([1.5, 4.4, 7.1, 24.6], [91.2904, 110.826, 79.384, 20.6671], 10000.0)
     assert _etas(prior.calibrate(data)) == pytest.approx([0.405058, 0.0728506, -0.0749541], abs=2e-6)
@@ -64,7 +70,9 @@ def test_phenobarbital_has_nonmems_objective_function() -> None:
     # and the same by scipy, from the formula
     frame = fit.at_measurements()
     first = frame[frame["task"] == frame["task"].iloc[0]]
-    assert objective_function(fit).iloc[0] == pytest.approx(_foce(fit, first["concentration"].to_numpy()), abs=1e-6)
+    assert objective_function(fit).iloc[0] == pytest.approx(
+        _foce(fit, first["concentration"].to_numpy()), abs=1e-6
+    )
 
 
 def _foce(fit: ms.Calibration, levels: np.ndarray) -> float:
@@ -83,7 +91,9 @@ def _foce(fit: ms.Calibration, levels: np.ndarray) -> float:
 
     def cost(eta: np.ndarray) -> float:
         f = curve(eta)
-        return float((eta**2 / omega).sum() + ((levels - f) ** 2 / (noise * f**2) + np.log(noise * f**2)).sum())
+        return float(
+            (eta**2 / omega).sum() + ((levels - f) ** 2 / (noise * f**2) + np.log(noise * f**2)).sum()
+        )
 
     at = minimize(cost, np.zeros(2), method="BFGS", options={"gtol": 1e-9}).x
     f, h = curve(at), 1e-5
@@ -195,7 +205,9 @@ def test_normal_logit_and_skewed_parameters_have_scipys_minimum() -> None:
         off = (LEVELS - fraction * _bolus(clearance, volume)) / 0.5
         return float(0.5 * (eta**2 / [0.3, 64.0, 0.25]).sum() + 0.5 * (off**2).sum())
 
-    best = minimize(cost, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 4000})
+    best = minimize(
+        cost, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 4000}
+    )
     fit = prior.calibrate(_table(TIMES.tolist(), LEVELS.tolist(), 500.0, **{"weight [kg]": weight}))
     assert fit.individual["estimate"].tolist()[:3] == pytest.approx(own(best.x), rel=1e-5)
 
@@ -244,7 +256,11 @@ def test_a_sum_of_clearances_and_thresholds_are_the_patients_own() -> None:
 
 
 def test_effects_of_numbers_survive_their_description() -> None:
-    for effect in (Power("weight", "kg", 70.0, 0.75), Threshold("apgar", at=5.0, below=1.2), Occasion(parameter="v")):
+    for effect in (
+        Power("weight", "kg", 70.0, 0.75),
+        Threshold("apgar", at=5.0, below=1.2),
+        Occasion(parameter="v"),
+    ):
         described = described_effect(effect)
         assert described is not None
         assert effect_described(described) == effect
@@ -295,7 +311,9 @@ def test_wide_priors_end_at_the_best_of_many_starts() -> None:
     def cost(eta: np.ndarray, values: np.ndarray) -> float:
         with np.errstate(all="ignore"):
             f = curve(eta)
-            found = 0.5 * (eta**2).sum() / variance + (0.5 * (values - f) ** 2 / (0.05 * f**2) + np.log(f)).sum()
+            found = (
+                0.5 * (eta**2).sum() / variance + (0.5 * (values - f) ** 2 / (0.05 * f**2) + np.log(f)).sum()
+            )
         return float(found) if np.isfinite(found) else 1e10
 
     for place, values in enumerate(seen):

@@ -97,7 +97,10 @@ def _values(
         found = model.individual.values(model.parameters.to_physical(free), inputs)
         found = {name: values + 0.0 * free[:, 0] for name, values in found.items()}
         gradients = (
-            {name: torch.autograd.grad(values.sum(), free, retain_graph=True)[0] for name, values in found.items()}
+            {
+                name: torch.autograd.grad(values.sum(), free, retain_graph=True)[0]
+                for name, values in found.items()
+            }
             if slopes
             else {}
         )

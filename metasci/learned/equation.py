@@ -95,7 +95,9 @@ class Prior:
 
     def __repr__(self) -> str:
         if "published" in self.training:
-            return f"Prior('{self.name}': {self.model.name}, published: {self.training['published']['source']})"
+            return (
+                f"Prior('{self.name}': {self.model.name}, published: {self.training['published']['source']})"
+            )
         tasks = self.training.get("tasks", "unknown")
         return f"Prior('{self.name}': {self.model.name}, {self.method.name}, learned from {tasks} tasks)"
 

@@ -58,7 +58,9 @@ def published_model(description: Mapping[str, Any], model: Model | None, path: P
 
 def _of_structure(name: str, recorded: Mapping[str, Any]) -> Model:
     values = dict(recorded)
-    effects = {key: [effect_described(effect) for effect in each] for key, each in values.pop("effects").items()}
+    effects = {
+        key: [effect_described(effect) for effect in each] for key, each in values.pop("effects").items()
+    }
     options, output = values.pop("options"), values.pop("output")
     return compartment_model(
         Structure(**values), name=name.removeprefix("published."), effects=effects, listed=False,

@@ -143,7 +143,9 @@ def _hennig_clearance(*, weight: Any, height: Any, sex: Any, age: Any, relative_
     older = age - 18.0
     ripening = 1.0 - 0.021 * minimum(older, 0.0 * older) - 0.010 * maximum(older, 0.0 * older)
     of_sex = where(sex == 2.0, 8.1 / 9.4 + 0.0 * sex, 1.0 + 0.0 * sex)
-    return of_sex * (fat_free_mass(weight, height, sex) / 70.0) ** 0.952 * ripening / relative_creatinine**0.222
+    return (
+        of_sex * (fat_free_mass(weight, height, sex) / 70.0) ** 0.952 * ripening / relative_creatinine**0.222
+    )
 
 
 def _hennig_exchange(*, weight: Any, height: Any, sex: Any) -> Any:

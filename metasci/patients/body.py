@@ -98,9 +98,7 @@ def ideal_body_weight(height: Any, sex: Any) -> Any:
     return _by_sex(sex, 50.0, 45.5) + 0.91 * (height - 152.4)
 
 
-def cockcroft_gault(
-    age: Any, weight: Any, creatinine: Any, sex: Any, most: float = float("inf")
-) -> Any:
+def cockcroft_gault(age: Any, weight: Any, creatinine: Any, sex: Any, most: float = float("inf")) -> Any:
     """Creatinine clearance in mL/min of age in years, weight in kg and serum creatinine in mg/dL.
 
     (140 − age)·weight/(72·creatinine), times 0.85 in women; cut off at `most`.

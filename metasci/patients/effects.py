@@ -322,7 +322,9 @@ def factors(
     return changed
 
 
-_NAMED = {kind.__name__: kind for kind in (Category, Exponential, Linear, Maturation, Occasion, Power, Threshold)}
+_NAMED = {
+    kind.__name__: kind for kind in (Category, Exponential, Linear, Maturation, Occasion, Power, Threshold)
+}
 
 
 def described_effect(effect: Effect) -> dict[str, Any] | None:
@@ -346,6 +348,9 @@ def effect_described(described: Mapping[str, Any]) -> Effect:
     kind = values.pop("kind")
     if kind not in _NAMED:
         raise InputError(f"the effect '{kind}' is not known to this version of metasci.")
-    plain = {key: parameter_described(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    plain = {
+        key: parameter_described(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
     effect: Effect = _NAMED[kind](**plain)
     return effect

@@ -71,10 +71,14 @@ def reference_of(effects: Mapping[str, Sequence[Effect]]) -> str:
             for name, value in effect.reference.items():
                 values.setdefault(name, _of_reference(name, value, effect.units[name]))
         elif isinstance(effect, Power):
-            values.setdefault(effect.covariate, _of_reference(effect.covariate, effect.reference, effect.unit))
+            values.setdefault(
+                effect.covariate, _of_reference(effect.covariate, effect.reference, effect.unit)
+            )
     # the size comes first: it is what readers look for
     sized = sorted(values, key=lambda name: name not in ("weight", "height"))
-    return ", ".join(values[name] for name in sized) or ("covariates without effect" if any(effects.values()) else "")
+    return ", ".join(values[name] for name in sized) or (
+        "covariates without effect" if any(effects.values()) else ""
+    )
 
 
 def _of_reference(name: str, value: float, unit: str) -> str:

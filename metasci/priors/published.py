@@ -214,7 +214,9 @@ def covariance_of(
         together = float(value)
         if (first, second) in correlation:
             if not -1.0 <= together <= 1.0:
-                raise InputError(f"correlation of '{first}' and '{second}': {together:g} is not between -1 and 1.")
+                raise InputError(
+                    f"correlation of '{first}' and '{second}': {together:g} is not between -1 and 1."
+                )
             together *= math.sqrt(matrix[place[first], place[first]] * matrix[place[second], place[second]])
         matrix[place[first], place[second]] = matrix[place[second], place[first]] = together
     varies = np.diag(matrix) > 0.0
@@ -222,7 +224,9 @@ def covariance_of(
         raise InputError("variability: a parameter without a variance has a covariance.")
     part = matrix[np.ix_(varies, varies)]
     if not len(part) or np.linalg.eigvalsh(part).min() <= 0.0:
-        raise InputError("variability: these variances and covariances are no covariance matrix (not positive definite).")
+        raise InputError(
+            "variability: these variances and covariances are no covariance matrix (not positive definite)."
+        )
     return matrix
 
 
@@ -230,8 +234,12 @@ def _as_mapping(matrix: pd.DataFrame) -> dict[Any, float]:
     """Variances and covariances of a whole matrix with the parameters' names on both sides."""
     names = [str(name) for name in matrix.index]
     values = matrix.to_numpy(float)
-    if names != [str(name) for name in matrix.columns] or not np.allclose(values, values.T, rtol=1e-9, atol=0.0):
-        raise InputError("variability: the matrix needs the same names on both sides, and has to be symmetric.")
+    if names != [str(name) for name in matrix.columns] or not np.allclose(
+        values, values.T, rtol=1e-9, atol=0.0
+    ):
+        raise InputError(
+            "variability: the matrix needs the same names on both sides, and has to be symmetric."
+        )
     found: dict[Any, float] = {}
     for i, first in enumerate(names):
         found[first] = float(values[i, i])
@@ -246,7 +254,8 @@ def _effects(
     count: int,
 ) -> dict[str, list[Effect]]:
     effects = {
-        key: [several] if isinstance(several, Effect) else list(several) for key, several in covariates.items()
+        key: [several] if isinstance(several, Effect) else list(several)
+        for key, several in covariates.items()
     }
     for key, value in typical.items():
         if isinstance(value, Formula):
@@ -277,7 +286,9 @@ def _at_typical(model: Model, typical: Mapping[str, Amount | Formula]) -> Model:
             f"typical: '{odd[0]}' is no parameter of '{model.name}'; they are {', '.join(model.parameters.names)}."
         )
     if formula := [key for key, value in typical.items() if isinstance(value, Formula)]:
-        raise InputError(f"typical: '{formula[0]}' is a formula, which a complete model cannot take; give a Structure.")
+        raise InputError(
+            f"typical: '{formula[0]}' is a formula, which a complete model cannot take; give a Structure."
+        )
     numbers = {
         parameter.name: magnitude(typical[parameter.name], parameter.unit, f"typical '{parameter.name}'")  # type: ignore[arg-type]
         for parameter in model.parameters
@@ -288,7 +299,10 @@ def _at_typical(model: Model, typical: Mapping[str, Amount | Formula]) -> Model:
 
 
 def _recipe(
-    structure: Structure, effects: Mapping[str, Sequence[Effect]], options: Mapping[str, Any], output: Output | None
+    structure: Structure,
+    effects: Mapping[str, Sequence[Effect]],
+    options: Mapping[str, Any],
+    output: Output | None,
 ) -> dict[str, Any] | None:
     """How the model is made, as numbers and text; None where a formula is code."""
     described = {key: [described_effect(effect) for effect in several] for key, several in effects.items()}

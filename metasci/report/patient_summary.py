@@ -79,7 +79,9 @@ def patient_summary(calibration: Calibration, level: float = 0.9) -> str:
             unit = "" if row.unit == "1" else f" {row.unit}"
             lines.append(f"{said}  {row.prior:>10.4g}{blank}  {row.shrinkage:>9.2f} {unit}".rstrip())
     if whom:
-        lines.append(f"  the estimates are the patient's own; those of the reference ({whom.removesuffix(' reference')}) stand beside")
+        lines.append(
+            f"  the estimates are the patient's own; those of the reference ({whom.removesuffix(' reference')}) stand beside"
+        )
     lines += _exposure_lines(exposure_of(calibration, level), calibration.prior.model.inputs, level)
     lines += [f"  warning: {warning}" for warning in calibration.warnings]
     return "\n".join(lines)

@@ -283,7 +283,9 @@ def card_of(prior: Prior) -> str:
     """The card of a published prior, Markdown."""
     record, model = prior.training["published"], prior.model
     rows = []
-    spreads = dict(zip(model.parameters.names, prior.state["covariance"].diagonal().sqrt().tolist(), strict=True))
+    spreads = dict(
+        zip(model.parameters.names, prior.state["covariance"].diagonal().sqrt().tolist(), strict=True)
+    )
     for parameter in (*model.parameters, *model.fixed):
         omega = parameter.spread * spreads[parameter.name] if parameter.name in spreads else 0.0
         shown = f"{omega**2:.4g}" if omega else "fixed"

@@ -63,7 +63,9 @@ def _misfit(problem: Problem, found: Estimate) -> Tensor:
     return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
 
 
-def posterior_cost(problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, at: Tensor) -> Tensor:
+def posterior_cost(
+    problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, at: Tensor
+) -> Tensor:
     """Negative log posterior, (task,); what is not finite is the worst."""
     with torch.no_grad():
         cost = problem.negative_log_likelihood(at, log_noise) + problem.penalty_cost(at)
