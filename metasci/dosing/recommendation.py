@@ -23,7 +23,8 @@ from metasci.dosing.course import Course, concentrations, doses_left_out, next_d
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import Calibration
-from metasci.units import magnitude
+from metasci.fits.posterior import posterior_draws
+from metasci.units import convert, magnitude, stated
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -92,7 +93,8 @@ def recommend(
     target : Target
         Judged in the interval after the last of the new doses.
     doses : sequence of float or str
-        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``.
+        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``; or by
+        the patient's weight, ``"15 mg/kg"``.
     intervals : sequence of float or str
         Between doses.
     number : int
@@ -129,7 +131,7 @@ def recommend(
     """
     model, history = _dosed(calibration)
     time_unit = model.inputs["time"].unit
-    sizes = _positive(doses, model.histories[history].unit, "doses")
+    sizes = _positive(_by_weight(calibration, doses), model.histories[history].unit, "doses")
     gaps = _positive(intervals, time_unit, "intervals")
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
@@ -158,10 +160,13 @@ def recommend(
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
+    scaled = {"auc": " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"}.get(
+        target.kind, ""
+    )
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
         f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
-        f"{f'{high:.3g} {target.unit(units[2], units[1])}'.strip()})"
+        f"{f'{high:.3g} {target.unit(units[2], units[1])}{scaled}'.strip()})"
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
     if late := doses_left_out(calibration, history, course):
@@ -215,6 +220,26 @@ def _dosed(calibration: Calibration) -> tuple[Any, str]:
     return model, next(iter(model.histories))
 
 
+def _by_weight(calibration: Calibration, doses: Sequence[float | str]) -> list[float | str]:
+    """Doses, those per kilogram times the patient's weight."""
+    found: list[float | str] = []
+    for dose in doses:
+        text = str(dose).replace(" ", "")
+        if not text.endswith("/kg"):
+            found.append(dose)
+            continue
+        inputs = calibration.batch.inputs
+        if "weight" not in inputs:
+            raise InputError(
+                f"doses: '{dose}' is by weight, which '{calibration.prior.model.name}' does not take."
+            )
+        unit = calibration.prior.model.inputs["weight"].unit
+        weight = float(convert(float(inputs["weight"].ravel()[-1]), unit, "kg", "weight"))
+        size, symbol = stated(str(dose).strip().removesuffix("/kg"), "doses")
+        found.append(f"{size * weight!r} {symbol}")
+    return found
+
+
 def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:
     found = sorted({magnitude(value, unit, what) for value in values})
     if not found or found[0] <= 0.0 or not np.isfinite(found).all():
@@ -223,8 +248,14 @@ def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float
 
 
 def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tensor:
-    """Coordinates from the posterior of the patient, or from the prior, (draw, parameter)."""
+    """Coordinates from the posterior of the patient, or from the prior, (draw, parameter).
+
+    The posterior is prior times likelihood, drawn by importance weights: where it is skewed, as after a few
+    measurements, the median of an area under Laplace's approximation would be a few per cent off.
+    """
     adapted = calibration.adapted
+    if not prior and bool(calibration.batch.mask.any()):
+        return posterior_draws(calibration, draws=draws, seed=seed).coordinates
     centre, mixture = (
         (adapted.start[0], adapted.start_mixture) if prior else (adapted.coordinates[0], adapted.mixture)
     )
