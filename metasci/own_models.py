@@ -29,7 +29,8 @@ def model_of(where: str) -> Model:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file to take the model '{name}' from.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

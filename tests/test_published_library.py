@@ -1,4 +1,4 @@
-"""Every published prior that ships, against scipy's integration of the published equations, typed anew from the papers."""
+"""Every published prior that ships, against scipy's integration of its equations, typed anew."""
 
 from __future__ import annotations
 

@@ -147,8 +147,8 @@ def test_variability_is_said_as_variance_percent_deviation_covariance_or_correla
         with pytest.raises(ms.InputError, match=said):
             ms.Prior.published(Structure(1, "first-order"), variability=wrong, **common)
     with pytest.raises(ms.InputError, match="'volume' is missing"):
-        ms.Prior.published(Structure(1), typical={"clearance": 4.0}, variability={"clearance": 0.1}, noise=ms.Additive(),
-                           source="s")  # fmt: skip
+        ms.Prior.published(Structure(1), typical={"clearance": 4.0}, variability={"clearance": 0.1},
+                           noise=ms.Additive(), source="s")  # fmt: skip
 
 
 TIMES, LEVELS = np.array([1.0, 4.0, 11.0]), np.array([12.0, 7.5, 2.2])
@@ -159,7 +159,7 @@ def _bolus(clearance: float, volume: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "noise, deviation",
+    ("noise", "deviation"),
     [
         (ms.Additive((0.8,)), lambda f: 0.8 + 0.0 * f),
         (ms.Proportional((0.2,)), lambda f: 0.2 * f),

@@ -52,7 +52,7 @@ def next_due(calibration: Calibration, history: str, gap: float) -> float:
 
 
 def usual_interval(calibration: Calibration, history: str) -> tuple[float | None, float]:
-    """When the patient's last dose was given, and the interval of the last two, or of a steady state; zero if unknown."""
+    """When the last dose was given, and the interval of the last two, or of a steady state; zero if unknown."""
     inputs = calibration.batch.inputs
     amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
     given = np.unique(at[amount > 0.0].round(9))

@@ -1,4 +1,4 @@
-"""A dose that is solved for: the size with which half of the posterior lies above the middle of a target, and half below.
+"""A dose that is solved for: the size with which the posterior's median is the middle of a target.
 
 For linear kinetics concentrations are a + b·dose for every draw, so that sizes cost next to nothing and the median is
 closed in on by bracketing. A loading dose is solved for in the first interval, a maintenance dose after it.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metasci.dosing.course import Course, concentrations, next_due
-from metasci.dosing.recommendation import NO_DEVICE, _draws, _dosed
+from metasci.dosing.recommendation import NO_DEVICE, _dosed, _draws
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import Calibration

@@ -110,9 +110,10 @@ class Target:
     def words(self, output: str, time: str) -> str:
         """The target in words."""
         scaled = "of the dosing interval" if self.per is None else f"per {self.per:g} {time}"
-        name = {"auc": f"area under the curve {scaled}", "concentration": f"concentration {self.at or 0.0:g} {time} after "
-                "the dose", "time_above": f"share of time above {self.threshold:g} {output}"
-                if self.threshold is not None else ""}.get(self.kind, self.kind)  # fmt: skip
+        later = f"concentration {self.at or 0.0:g} {time} after the dose"
+        above = "" if self.threshold is None else f"share of time above {self.threshold:g} {output}"
+        names = {"auc": f"area under the curve {scaled}", "concentration": later, "time_above": above}
+        name = names.get(self.kind, self.kind)
         unit = self.unit(output, time)
         shown = f" {unit}" if unit else ""
         if not np.isfinite(self.high):

@@ -44,7 +44,8 @@ vancomycin_goti_2018 = compartment_model(
     },
     description=(
         "Vancomycin by infusion in adults with and without haemodialysis: two compartments.\n\n"
-        "The authors cut creatinine clearance off at 150 mL/min, and serum creatinine of the old at 1 mg/dL from below. "
+        "The authors cut creatinine clearance off at 150 mL/min, and serum creatinine of the old at 1 mg/dL from "
+        "below. "
         "Source: Goti and others, Ther Drug Monit 40 (2018) 212, table 2, with the erratum of 2019."
     ),
 )  # fmt: skip
@@ -83,7 +84,8 @@ vancomycin_buelga_2005 = compartment_model(
     },
     description=(
         "Vancomycin by infusion in adults with haematological malignancies: one compartment.\n\n"
-        "Source: Buelga and others, Antimicrob Agents Chemother 49 (2005) 4934, table 4: CL = 1.08·CLCR, V = 0.98·weight."
+        "Source: Buelga and others, Antimicrob Agents Chemother 49 (2005) 4934, table 4: CL = 1.08·CLCR, V = "
+        "0.98·weight."
     ),
 )  # fmt: skip
 
@@ -131,7 +133,8 @@ tobramycin_hennig_2008 = compartment_model(
     effects={name: [Power("weight", "kg", 70.0, exponent)] for name, exponent in _by_weight.items()},
     description=(
         "Tobramycin by infusion in children with cystic fibrosis: two compartments, allometric weight.\n\n"
-        "The lag is that of the infusion set. Source: Hennig, Norris and Kirkpatrick, Br J Clin Pharmacol 65 (2008) 502, "
+        "The lag is that of the infusion set. Source: Hennig, Norris and Kirkpatrick, Br J Clin Pharmacol 65 "
+        "(2008) 502, "
         "table 2."
     ),
 )  # fmt: skip
@@ -178,7 +181,8 @@ tobramycin_hennig_2013 = compartment_model(
     },
     description=(
         "Tobramycin by infusion from children to the old, with and without cystic fibrosis: two compartments.\n\n"
-        "Size is fat-free mass; relative_creatinine is serum creatinine over what is expected for age and sex (Ceriotti "
+        "Size is fat-free mass; relative_creatinine is serum creatinine over what is expected for age and sex "
+        "(Ceriotti "
         "and others, Clin Chem 54 (2008) 559). Source: Hennig and others, Clin Pharmacokinet 52 (2013) 289, table 2."
     ),
 )  # fmt: skip

@@ -200,7 +200,7 @@ def compartment_model(
     typical, spread : mapping of str to float, optional
         Instead of the ordinary ones.
     distributions : mapping of str to str or float, optional
-        Of parameters that are not as `Structure` has them: ``"normal"``, ``"log-normal"``, ``"logit"`` (between 0 and 1),
+        Of parameters that are not as `Structure` has them: ``"normal"``, ``"log-normal"``, ``"logit"`` (from 0 to 1),
         or the λ of a log-normal quantity skewed by Box and Cox.
     noise : Noise, optional
         Proportional by default.

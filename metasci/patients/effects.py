@@ -1,8 +1,8 @@
 """How covariates change a patient's parameters: each effect is a factor, fixed or with numbers that are learned.
 
 Effects multiply: CL = CL₀ · (weight/70)^0.75 · maturation(age) · …. A number given as a `Parameter` instead of a float
-is learned with the others. What none of the named effects says, such as CL = nonrenal + renal·creatinine clearance, is a
-`Formula`: any function of covariates written with `metasci.math` (see `metasci.patients.body`).
+is learned with the others. What none of the named effects says, such as CL = nonrenal + renal·creatinine clearance, is
+a `Formula`: any function of covariates written with `metasci.math` (see `metasci.patients.body`).
 """
 
 from __future__ import annotations

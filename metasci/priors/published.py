@@ -75,8 +75,8 @@ def published(
     variability : mapping or DataFrame
         Between patients, on the scale of each parameter's distribution (the logarithm, as a rule). For a parameter: a
         number is the variance ω², ``"39.8 %"`` a coefficient of variation (ω² = ln(1 + CV²) of a log-normal parameter),
-        ``"sd 0.39"`` ω itself. A pair of parameters has their covariance. A DataFrame is the whole matrix Ω. A parameter
-        that is not named, or whose variance is zero, does not vary.
+        ``"sd 0.39"`` ω itself. A pair of parameters has their covariance. A DataFrame is the whole matrix Ω. A
+        parameter that is not named, or whose variance is zero, does not vary.
     noise : Noise
         The residual error with its published scales: `Additive`, `Proportional`, `Combined` (variances add up),
         `CombinedDeviations` (standard deviations add up), `LogNormal`, `PowerNoise`.
@@ -183,7 +183,7 @@ def _of_percent(cv: float, parameter: Parameter) -> float:
     """ω² of a coefficient of variation: of a log-normal quantity, or of a normal one about its typical value."""
     if parameter.bounds is not None:
         raise InputError(
-            f"variability of '{parameter.name}': a quantity between bounds varies on the logit scale: give ω² or 'sd 0.3'."
+            f"variability of '{parameter.name}': between bounds it varies on the logit scale: give ω² or 'sd 0.3'."
         )
     return math.log1p(cv**2) if parameter.positive else (cv * parameter.typical) ** 2
 

@@ -80,7 +80,8 @@ def patient_summary(calibration: Calibration, level: float = 0.9) -> str:
             lines.append(f"{said}  {row.prior:>10.4g}{blank}  {row.shrinkage:>9.2f} {unit}".rstrip())
     if whom:
         lines.append(
-            f"  the estimates are the patient's own; those of the reference ({whom.removesuffix(' reference')}) stand beside"
+            "  the estimates are the patient's own; those of the reference "
+            f"({whom.removesuffix(' reference')}) stand beside"
         )
     lines += _exposure_lines(exposure_of(calibration, level), calibration.prior.model.inputs, level)
     lines += [f"  warning: {warning}" for warning in calibration.warnings]
@@ -94,7 +95,8 @@ def _exposure_lines(found: pd.DataFrame, inputs: Any, level: float) -> list[str]
         first = rows.iloc[0]
         again = "" if which == "last" else ", if the last dose is given again"
         lines.append(
-            f"  {which} dosing interval, {first.begins:.4g} to {first.ends:.4g} {time}{again} ({100 * level:.0f} % interval):"
+            f"  {which} dosing interval, {first.begins:.4g} to {first.ends:.4g} {time}{again} "
+            f"({100 * level:.0f} % interval):"
         )
         lines += [
             f"    {row.quantity:8}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}  {row.unit}"

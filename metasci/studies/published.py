@@ -32,7 +32,8 @@ def _vancomycin_goti_2018() -> Prior:
         ranges={"weight": (33.0, 255.0), "creatinine_clearance": (4.0, 150.0)},
         remarks=(
             "haemodialysis is 1 for patients on intermittent haemodialysis, else 0.",
-            "Cut creatinine clearance off at 150 mL/min, and serum creatinine at 1 mg/dL from below where age is above 65.",
+            "Cut creatinine clearance off at 150 mL/min, and serum creatinine at 1 mg/dL from below where age is "
+            "above 65.",
             "Compared with posologyr's, PKPDsim's and Tucuxi's implementations, which agree in the volumes; nlmixr2lib "
             "scales the peripheral volume by weight, too.",
         ),
@@ -138,7 +139,8 @@ def _tobramycin_hennig_2013() -> Prior:
         noise=Proportional((0.204,)),
         remarks=(
             f"{_MAN_WOMAN}; relative_creatinine is serum creatinine over what is expected for age and sex.",
-            "Compared with nlmixr2lib's and Tucuxi's implementations, which agree; Tucuxi takes coefficients of variation "
+            "Compared with nlmixr2lib's and Tucuxi's implementations, which agree; Tucuxi takes coefficients of "
+            "variation "
             "for standard deviations of the logarithm.",
         ),
     )  # fmt: skip
@@ -183,7 +185,8 @@ def _imatinib_widmer_2006() -> Prior:
         ranges={"age": (20.0, 79.0)},
         remarks=(
             f"gist is 1 for gastrointestinal stromal tumours, else 0; {_MAN_WOMAN}.",
-            "Covariate coefficients are Tucuxi's (gotta2012); typical values, variability and noise agree with nlmixr2lib's "
+            "Covariate coefficients are Tucuxi's (gotta2012); typical values, variability and noise agree with "
+            "nlmixr2lib's "
             "to the digits that it has.",
         ),
     )  # fmt: skip
@@ -207,13 +210,16 @@ def _infliximab_fasanmade_2009() -> Prior:
 def _phenobarbital_grasela_1985() -> Prior:
     return published(
         other_drugs.phenobarbital_grasela_1985, name="phenobarbital_grasela_1985",
-        source="NONMEM's estimates in the example pheno_real (PsN, pharmpy) from the data of Grasela TH and Donn SM, Dev "
+        source="NONMEM's estimates in the example pheno_real (PsN, pharmpy) from the data of Grasela TH and Donn "
+        "SM, Dev "
         "Pharmacol Ther 8 (1985) 374",
         population="59 newborns, 155 concentrations",
         variability={"clearance": 0.0293508, "volume": 0.0279060},
         noise=Proportional((0.0132410**0.5,)),
         ranges={"weight": (0.6, 3.6), "apgar": (1.0, 10.0)},
-        remarks=("Reproduces the objective function value of these data that NONMEM prints, 586.27605628, within 2e-5.",),
+        remarks=(
+            "Reproduces the objective function value of these data that NONMEM prints, 586.27605628, within 2e-5.",
+        ),
     )  # fmt: skip
 
 
@@ -226,8 +232,10 @@ def _phenobarbital_voller_2017() -> Prior:
         noise=Proportional((0.0258**0.5,)),
         remarks=(
             "age is days since birth; doses into a vein are of compartment 2.",
-            "The numbers are those of DDMORE's run on the real data; rcpc's implementation has the same typical values to "
-            "their digits, variances of 0.086 and 0.049, and takes the variance of the noise for its standard deviation.",
+            "The numbers are those of DDMORE's run on the real data; rcpc's implementation has the same typical "
+            "values to "
+            "their digits, variances of 0.086 and 0.049, and takes the variance of the noise for its standard "
+            "deviation.",
         ),
     )  # fmt: skip
 
@@ -243,9 +251,11 @@ def _tacrolimus_andrews_2017() -> Prior:
         noise=Combined((0.28, 0.21)),
         ranges={"weight": (11.6, 83.7), "haematocrit": (0.16, 0.43)},
         remarks=(
-            "cyp3a5_expresser is 1 for carriers of *1, living_donor 1 for a graft of a living donor, else 0; haematocrit is "
+            "cyp3a5_expresser is 1 for carriers of *1, living_donor 1 for a graft of a living donor, else 0; "
+            "haematocrit is "
             "a fraction; the noise is that of LC-MS/MS.",
-            "Variability between occasions (18 % of clearance, 35 % of the peripheral volume) is left out: the model has a "
+            "Variability between occasions (18 % of clearance, 35 % of the peripheral volume) is left out: the "
+            "model has a "
             "lag.",
             "Compared with nlmixr2lib's and rcpc's implementations; rcpc does not scale volumes by weight.",
         ),
@@ -262,7 +272,8 @@ def _warfarin_holford() -> Prior:
         noise=Combined((0.135**0.5, 0.00478**0.5)),
         remarks=(
             "Racemic warfarin, total concentration; the response (INR) is not part of the model.",
-            "Typical values agree with nlmixr's example of these data (clearance 0.135 L/h, volume 8 L) within a twentieth.",
+            "Typical values agree with nlmixr's example of these data (clearance 0.135 L/h, volume 8 L) within a "
+            "twentieth.",
         ),
     )  # fmt: skip
 
@@ -324,7 +335,8 @@ def card_of(prior: Prior) -> str:
             "",
             *(f"- {remark}" for remark in record["remarks"]),
             "",
-            "Numbers are facts of the publication and were typed in from it or from an open implementation of it; this is "
+            "Numbers are facts of the publication and were typed in from it or from an open implementation of "
+            "it; this is "
             "research software and no medical device.",
             "",
         ]
