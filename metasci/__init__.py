@@ -47,10 +47,10 @@ _WHERE = {
     "Card": "metasci.data.cards",
     "Regimen": "metasci.data.regimen",
     "TaskSet": "metasci.data.tasks",
-    "Calibration": "metasci.fits.equation",
-    "Prior": "metasci.learned.equation",
-    "load": "metasci.learned.equation",
-    "meta_calibrate": "metasci.learned.equation",
+    "Calibration": "metasci.priors.calibrated",
+    "Prior": "metasci.priors.equation",
+    "load": "metasci.priors.load",
+    "meta_calibrate": "metasci.priors.equation",
     "evaluate": "metasci.evaluation.evaluate",
     "dataset": "metasci.catalogue",
     "Target": "metasci.dosing",
@@ -87,8 +87,6 @@ if TYPE_CHECKING:
     from metasci.dosing import Target, recommend
     from metasci.errors import InputError
     from metasci.evaluation.evaluate import evaluate
-    from metasci.fits.equation import Calibration
-    from metasci.learned.equation import Prior, load, meta_calibrate
     from metasci.meta.gradient import (
         ANIL,
         FOMAML,
@@ -115,6 +113,9 @@ if TYPE_CHECKING:
         Several,
     )
     from metasci.parameters import Parameter, ParameterSpace
+    from metasci.priors.calibrated import Calibration
+    from metasci.priors.equation import Prior, meta_calibrate
+    from metasci.priors.load import load
     from metasci.units import unit
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from metasci.errors import InputError
+from metasci.errors import FAILURES, InputError, failure
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
 
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
+    from metasci.ode import Solution
 
 __all__ = ["EventColumn", "History", "Individual", "Input", "Model", "Output", "equation", "made", "register"]
 
@@ -113,7 +114,8 @@ class Model:
     function : callable
         ``function(*, inputs..., parameters...)`` on arrays that broadcast.
     inputs, histories : mapping
-        What a measurement depends on, by name. A history ``dose`` reaches the function as ``dose``, ``dose_time``
+        What a measurement depends on, by name; a task's curve runs along the first input, unless that is constant. A
+        history ``dose`` reaches the function as ``dose``, ``dose_time``
         and one array for each of its columns, with one trailing axis (event) more than the other inputs.
     output : Output
     parameters : ParameterSpace
@@ -129,13 +131,16 @@ class Model:
     joint : bool
         Whether the predictions of a task are computed together, along one trajectory, such as the solution of a
         differential equation. The parameters must then be the same for all measurements of a task.
-    after_doses : str
-        Name of the model of the same parameters that takes any doses at their times, if this one does not: event
-        tables are read for that one.
     individual : Individual, optional
         Where properties of a task act inside of the function: what its own parameters then are.
     fixed : tuple of Parameter
         Quantities that are the same for every task, by their typical values (see `with_fixed`).
+    after_doses : Model, optional
+        The model of the same parameters that takes any doses at their times, if this one does not: event tables are
+        read for that one.
+    solution : callable, optional
+        Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
+        `metasci.ode.Solution` behind its predictions, whose error calibrations report.
 
     Examples
     --------
@@ -162,14 +167,32 @@ class Model:
     transforms: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     joint: bool = False
-    after_doses: str = ""
+    after_doses: Model | None = None
     collocation: Collocation | None = None
     individual: Individual | None = None
     fixed: tuple[Parameter, ...] = ()
+    solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
-        return self.function(**inputs, **parameters)
+        """Prediction in the output's unit, from inputs and physical parameters in the model's units.
+
+        Raises
+        ------
+        InputError
+            If the equation fails; the sentence names it and its line.
+        """
+        try:
+            prediction = self.function(**inputs, **parameters)
+        except InputError:
+            raise
+        except FAILURES as error:
+            raise InputError(
+                f"equation '{self.name}': {failure(self.function, error)}; it gets arrays (task, measurement) and is "
+                "to compute with `metasci.math` and operators, number by number."
+            ) from error
+        if prediction is None:
+            raise InputError(f"equation '{self.name}': it returns nothing; end it with `return`.")
+        return prediction
 
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""
@@ -260,8 +283,9 @@ def equation(
     transforms: Mapping[str, str] | None = None,
     name: str | None = None,
     joint: bool = False,
-    after_doses: str = "",
+    after_doses: Model | None = None,
     collocation: Collocation | None = None,
+    solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -295,6 +319,7 @@ def equation(
             joint=joint,
             after_doses=after_doses,
             collocation=collocation,
+            solution=solution,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}

@@ -437,11 +437,19 @@ def test_one_law_gives_the_same_numbers_on_three_libraries(model: Model) -> None
 @every_model
 def test_every_model_says_where_it_comes_from_and_in_what_units(model: Model) -> None:
     assert "Source" in model.description
-    for parameter in model.parameters:
-        assert ms.unit(parameter.unit) is not None
+    kinds = {
+        "time": "[time]", "temperature": "[temperature]", "activation_energy": "[energy]/[substance]",
+        "stress": "[pressure]", "hardness": "[pressure]",
+    }  # fmt: skip
+    for parameter in model.parameters:  # what lasts, heats or weighs is told in units of that
+        assert ms.unit(parameter.unit).check(
+            kinds.get(parameter.name, ms.unit(parameter.unit).dimensionality)
+        )
     for name, declared in model.inputs.items():
-        assert ms.unit(declared.unit) is not None, name
-    assert ms.unit(model.output.unit) is not None
+        assert ms.unit(declared.unit).check(kinds.get(name, ms.unit(declared.unit).dimensionality)), name
+    assert ms.unit(model.output.unit).check(
+        kinds.get(model.output.name, ms.unit(model.output.unit).dimensionality)
+    )
     energies = [parameter for parameter in model.parameters if parameter.name == "activation_energy"]
     assert all(parameter.limits[0] >= 0.0 for parameter in energies)
 

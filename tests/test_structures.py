@@ -15,7 +15,7 @@ import metasci as ms
 from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
-from metasci.learned.families import StructurePrior, learn_structures, points_of
+from metasci.learned.places import points_of
 from metasci.materials.baselines import Known, baselines
 from metasci.materials.properties import (
     alloy_strength,
@@ -35,9 +35,10 @@ from metasci.meta.group_process import (
     left_out_cost,
     overlap,
 )
+from metasci.priors.families import StructurePrior, learn_structures
 
-pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
-pytest.importorskip("sklearn", reason="needs the extra metasci[materials]: scikit-learn")
+pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
+pytest.importorskip("sklearn", reason="needs the extra metasci-calibration[materials]: scikit-learn")
 
 ALDEHYDES = pd.DataFrame(
     {
@@ -276,7 +277,7 @@ def test_a_prior_is_saved_and_loaded(small: StructurePrior, tmp_path: Path) -> N
     np.testing.assert_allclose(said["predicted"], saved["predicted"], atol=0.2)  # saved in single precision
     np.testing.assert_allclose(said["upper"], saved["upper"], atol=0.5)
     (tmp_path / "own" / "prior.json").write_text(json.dumps({"format": "metasci-structure-prior-1"}))
-    with pytest.raises(InputError, match="not the description"):
+    with pytest.raises(InputError, match="'method' is missing"):
         ms.load(tmp_path / "own")
 
 

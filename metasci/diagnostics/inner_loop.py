@@ -16,11 +16,11 @@ from torch import Tensor
 
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.composition import adapt
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
+from metasci.priors.equation import Prior
 
 __all__ = ["inner_loop_curve", "validation_split", "with_steps"]
 

@@ -8,7 +8,7 @@ import torch
 
 from metasci.dosing.course import Course, concentrations, usual_interval
 from metasci.errors import check_level
-from metasci.fits.equation import Calibration
+from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws
 
 __all__ = ["exposure"]
@@ -16,7 +16,7 @@ __all__ = ["exposure"]
 _DRAWS = 300
 
 
-def exposure(calibration: Calibration, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
+def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
     """Exposure of one patient in the interval after the last dose, and in the next if the same dose is given again.
 
     The interval is that between the last two doses, or the one that is told of a steady state. Intervals of
@@ -24,7 +24,7 @@ def exposure(calibration: Calibration, level: float = 0.9, seed: int = 0) -> pd.
 
     Parameters
     ----------
-    calibration : Calibration
+    calibration : EquationFit
         Of one patient.
     level : float
     seed : int

@@ -15,15 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
-from metasci.fits.posterior import posterior_draws
+from metasci.fits.equation import EquationFit
+from metasci.fits.posterior import posterior_draws, prior_draws
 from metasci.units import convert, magnitude, stated
 
 __all__ = ["Recommendation", "recommend"]
@@ -72,7 +70,7 @@ class Recommendation:
 
 
 def recommend(
-    calibration: Calibration,
+    calibration: EquationFit,
     target: Target,
     *,
     doses: Sequence[float | str],
@@ -136,7 +134,8 @@ def recommend(
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
     _check(number, begins, lasting, min(gaps), probability, draws)
-    after, before = _draws(calibration, draws, seed, False), _draws(calibration, draws, seed, True)
+    after = posterior_draws(calibration, 0, int(draws), seed).coordinates
+    before = prior_draws(calibration.adapted, 0, int(draws), seed).coordinates
 
     def course_of(gap: float) -> Course:
         first = next_due(calibration, history, gap) if begins is None else begins
@@ -160,9 +159,8 @@ def recommend(
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
-    scaled = {"auc": " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"}.get(
-        target.kind, ""
-    )
+    of_what = " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"
+    scaled = of_what if target.kind == "auc" else ""
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
         f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
@@ -208,19 +206,19 @@ def _log_variance(quantity: NDArray[np.float64]) -> float:
     return float(np.log(np.maximum(quantity, 1e-300)).var())
 
 
-def _dosed(calibration: Calibration) -> tuple[Any, str]:
+def _dosed(calibration: EquationFit) -> tuple[Any, str]:
     model = calibration.prior.model
     if len(calibration.batch) != 1:
         raise InputError(
             f"a dose is recommended to one patient, not to {len(calibration.batch)}; select one."
         )
     if len(model.histories) != 1:
-        hint = "; calibrate from an event table or a Regimen" if model.after_doses else ""
+        hint = "; calibrate from an event table or a Regimen" if model.after_doses is not None else ""
         raise InputError(f"'{model.name}' takes no doses at times, so that none can be recommended{hint}.")
     return model, next(iter(model.histories))
 
 
-def _by_weight(calibration: Calibration, doses: Sequence[float | str]) -> list[float | str]:
+def _by_weight(calibration: EquationFit, doses: Sequence[float | str]) -> list[float | str]:
     """Doses, those per kilogram times the patient's weight."""
     found: list[float | str] = []
     for dose in doses:
@@ -247,27 +245,8 @@ def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float
     return found
 
 
-def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tensor:
-    """Coordinates from the posterior of the patient, or from the prior, (draw, parameter).
-
-    The posterior is prior times likelihood, drawn by importance weights: where it is skewed, as after a few
-    measurements, the median of an area under Laplace's approximation would be a few per cent off.
-    """
-    adapted = calibration.adapted
-    if not prior and bool(calibration.batch.mask.any()):
-        return posterior_draws(calibration, draws=draws, seed=seed).coordinates
-    centre, mixture = (
-        (adapted.start[0], adapted.start_mixture) if prior else (adapted.coordinates[0], adapted.mixture)
-    )
-    generator = torch.Generator().manual_seed(seed)
-    level = torch.multinomial(mixture.weight[:, 0], draws, replacement=True, generator=generator)
-    white = torch.randn(draws, centre.shape[0], generator=generator, dtype=centre.dtype)
-    root = torch.linalg.cholesky_ex(mixture.covariance[:, 0]).L
-    return centre + mixture.shift[level, 0] + torch.einsum("dij,dj->di", root[level], white)
-
-
 def _warnings(
-    calibration: Calibration, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
+    calibration: EquationFit, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
 ) -> list[str]:  # fmt: skip
     said = []
     if not reached:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metasci.dosing.course import Course, concentrations, next_due
-from metasci.dosing.recommendation import NO_DEVICE, _dosed, _draws
+from metasci.dosing.recommendation import NO_DEVICE, _dosed
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.fits.equation import EquationFit
+from metasci.fits.posterior import posterior_draws
 from metasci.units import magnitude
 
 __all__ = ["SolvedDose", "solve_dose"]
@@ -52,7 +53,7 @@ class SolvedDose:
 
 
 def solve_dose(
-    calibration: Calibration,
+    calibration: EquationFit,
     target: Target,
     *,
     interval: float | str,
@@ -67,7 +68,7 @@ def solve_dose(
 
     Parameters
     ----------
-    calibration : Calibration
+    calibration : EquationFit
         Of one patient.
     target : Target
         With both ends; judged in the interval after the last of the doses: `number` 1 is a loading dose, more a
@@ -101,7 +102,7 @@ def solve_dose(
         )
     begins = next_due(calibration, history, gap) if start is None else magnitude(start, time, "start")
     course = Course(begins, gap, int(number), lasting)
-    drawn = _draws(calibration, draws, seed, False)
+    drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
     middle = float(np.sqrt(target.low * target.high))
 
     def medians(sizes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["objective_function"]
 
 
-def objective_function(calibration: Calibration) -> pd.Series:
+def objective_function(calibration: EquationFit) -> pd.Series:
     """Minus twice the log likelihood of each task by FOCE with interaction, without n·ln 2π.
 
     −2 ln ∫ p(y | η) N(η; 0, Ω) dη ≈ Σ(ln v + r²/v) + η̂ᵀΩ⁻¹η̂ + ln|Ω| + ln|H| at the estimate η̂, H the curvature with

@@ -12,6 +12,7 @@ from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.adapted import Adapted
+from metasci.meta.compositions import named
 from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.meta.compositions.composition import (
     Composition,
@@ -98,6 +99,7 @@ __all__ = [
     "learn",
     "meta_gradient",
     "meta_train",
+    "named",
     "prototypical_episode",
     "query_loss",
     "squared_error",

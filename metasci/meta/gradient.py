@@ -256,11 +256,11 @@ class GradientMethod:
         own = episode if index is None else episode.select(index)
         learned = self.learned(state)
         loss, slopes, used = finite_meta_gradient(own, learned, self._gradient(composition, own, learned))
-        _, slopes, used = reduced(loss, slopes, used, len(problem))
+        _, slopes, judged = reduced(loss, slopes, used & own.asked, len(problem))
         new = outer_step(self.outer, state, slopes)
         if self.finished(new) and self._needs_jacobian:
             new["implied_precision"] = self.average_precision(problem, design, new)
-        return new, ~used
+        return new, ~judged & episode.asked
 
     def _gradient(self, composition: Composition, episode: EquationEpisode, learned: Parameters) -> Gradient:
         """The meta-gradient, compiled once for all iterations if that is wanted."""

@@ -25,7 +25,7 @@ Source of the calculus: Rasmussen and Williams, Gaussian Processes for Machine L
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -169,7 +169,14 @@ class GroupProcess:
 
     name = "Gaussian process over families"
 
-    def learn(self, points: Points, values: Tensor, group: Tensor, seed: int = 0) -> State:
+    def learn(
+        self,
+        points: Points,
+        values: Tensor,
+        group: Tensor,
+        seed: int = 0,
+        advance: Callable[[int], None] = lambda iteration: None,
+    ) -> State:
         """Learn from known groups.
 
         Parameters
@@ -180,6 +187,8 @@ class GroupProcess:
             Which group each point is a member of.
         seed : int
             Of the choice of members.
+        advance : callable
+            Called with the number of each iteration that is done.
         """
         labels, group = torch.unique(group, return_inverse=True)
         if len(labels) < 2:
@@ -193,11 +202,29 @@ class GroupProcess:
         points, target = _scaled(points, state), (values - state["target_centre"]) / state["target_scale"]
         chosen = _some_of_each(group, self.members, seed)
         few = points.select(chosen)
-        state |= self._covariances(few, target[chosen], group[chosen])
+        state |= self._covariances(few, target[chosen], group[chosen], advance)
         state |= {"counts": few.counts, "descriptors": few.descriptors}
         return state | _condensed(points, target, group, state)
 
-    def _covariances(self, points: Points, target: Tensor, group: Tensor) -> State:
+    def update(self, points: Points, values: Tensor, group: Tensor, state: State) -> State:
+        """Learn from new groups on top of the old ones, under the same covariances.
+
+        Given the few members that stand for all, groups tell of the shared function independently: precisions add.
+
+        Parameters
+        ----------
+        points, values, group
+            Of the new groups, as in `learn`.
+        state : dict of Tensor
+        """
+        target = (values - state["target_centre"]) / state["target_scale"]
+        root = torch.linalg.inv(state["factor"])  # the factor F has F Fᵀ as the weights' covariance
+        known = root.T @ root, root.T @ root @ state["weights"]
+        return state | _condensed(_scaled(points, state), target, group, state, known)
+
+    def _covariances(
+        self, points: Points, target: Tensor, group: Tensor, advance: Callable[[int], None]
+    ) -> State:
         """Amplitudes and lengths under which each group is most probable given the others."""
         factory = points.descriptors.new_tensor
         free = {name: factory(math.log(value)) for name, value in _START.items()}
@@ -211,7 +238,7 @@ class GroupProcess:
         together = group[:, None] == group[None]
         parts = [(group == label).nonzero()[:, 0] for label in group.unique()]
         with torch.enable_grad():
-            for _ in range(self.iterations):
+            for iteration in range(self.iterations):
                 search.zero_grad()
                 shared, own = _covariance(points, points, free, alike)
                 whole = shared + torch.where(together, own, 0.0) + _noise(points, free).diag()
@@ -221,6 +248,7 @@ class GroupProcess:
                 (cost + 0.5 * belief / len(target)).backward()
                 search.step()
                 slower.step()
+                advance(iteration + 1)
         return {f"log/{name}": value.detach() for name, value in free.items()}
 
     def outlook(self, points: Points, state: State) -> Outlook:
@@ -319,13 +347,20 @@ def _basis(points: Points, few: Points, free: State) -> Tensor:
     return torch.linalg.solve_triangular(factor, across, upper=False).T
 
 
-def _condensed(points: Points, target: Tensor, group: Tensor, state: State) -> State:
-    """Posterior of the features' weights given all groups: mean, and a factor of the covariance."""
+def _condensed(
+    points: Points, target: Tensor, group: Tensor, state: State, known: tuple[Tensor, Tensor] | None = None
+) -> State:
+    """Posterior of the features' weights given all groups: mean, and a factor of the covariance.
+
+    What is known beforehand is a precision, and its product with the mean; the features' own spread without.
+    """
     free = _free(state)
     few = Points(state["counts"], state["descriptors"])
     basis = _basis(points, few, free)
     precision = torch.eye(len(few), dtype=basis.dtype)
     pulled = basis.new_zeros(len(few))
+    if known is not None:
+        precision, pulled = known
     noise = _noise(points, free)
     for label in group.unique():
         index = (group == label).nonzero()[:, 0]

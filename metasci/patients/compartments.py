@@ -17,6 +17,7 @@ from metasci.constraints import NonNegative
 from metasci.errors import InputError
 from metasci.math import where
 from metasci.model import Input, Model, Output, register
+from metasci.molar import molar_factor
 from metasci.noise import Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
@@ -24,7 +25,6 @@ from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
-from metasci.units import convert
 
 __all__ = ["Structure", "compartment_model"]
 
@@ -45,18 +45,26 @@ class Structure:
     bioavailability : bool
         Whether a fraction of the dose is absorbed. From doses by mouth alone it cannot be told from clearance and
         volume.
+    bioavailability_keeps : "rate" or "duration"
+        What of an infusion stays as it is written where a fraction F of it counts: its rate, so that it lasts F times
+        as long (NONMEM's reading of AMT and RATE), or its duration, so that it is F times as fast.
     """
 
     compartments: int = 1
     absorption: str = "none"
     lag: bool = False
     bioavailability: bool = False
+    bioavailability_keeps: str = "rate"
 
     def __post_init__(self) -> None:
         if self.compartments not in (1, 2, 3):
             raise InputError(f"a model has 1, 2 or 3 compartments, not {self.compartments}.")
         if self.absorption not in _ABSORPTION:
             raise InputError(f"absorption is one of {', '.join(_ABSORPTION)}, not '{self.absorption}'.")
+        if self.bioavailability_keeps not in ("rate", "duration"):
+            raise InputError(
+                f"bioavailability_keeps is 'rate' or 'duration', not '{self.bioavailability_keeps}'."
+            )
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -106,18 +114,32 @@ class Structure:
         exchange = [values[name] for name in self.exchanges]
         responses = modes(values["clearance"], volume, *zip(exchange, peripheral, strict=True))
         lag = values["lag"] if self.lag else 0.0
-        fraction = values["bioavailability"] if self.bioavailability else 1.0
         if self.absorption == "first-order":
             swallowed, injected = _by_route(given_doses)
+            fraction = values["bioavailability"] if self.bioavailability else 1.0
             amount = fraction * absorbed(time, swallowed, responses, values["absorption_rate"], lag)
             if injected is not None:
                 amount = amount + given(time, injected, responses)
-        else:
-            if self.absorption == "zero-order":
-                lasting = (values["absorption_duration"] + 0.0 * time)[..., None]
-                given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
-            amount = fraction * given(time, given_doses, responses, lag)
-        return amount / volume
+            return amount / volume
+        lasting, fraction = None, None
+        if self.absorption == "zero-order":
+            lasting = (values["absorption_duration"] + 0.0 * time)[..., None]
+        if self.bioavailability:
+            fraction = (values["bioavailability"] + 0.0 * time)[..., None]
+        return given(time, self._entering(given_doses, lasting, fraction), responses, lag) / volume
+
+    def _entering(self, given_doses: Doses, lasting: Any, fraction: Any) -> Doses:
+        """Doses as they enter: over how long, and how much of them."""
+        if lasting is not None:
+            given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
+        if fraction is None:
+            return given_doses
+        shortened = self.absorption == "none" and self.bioavailability_keeps == "rate"
+        return replace(
+            given_doses,
+            amount=fraction * given_doses.amount,
+            duration=fraction * given_doses.duration if shortened else given_doses.duration,
+        )
 
     def along(self, time: Any, given_doses: Doses, told: Any, values: Mapping[str, Any]) -> Any:
         """The same along each patient's records, where parameters change; torch only.
@@ -135,10 +157,26 @@ class Structure:
 
         from metasci.patients.timeline import amounts, records
 
-        if self.bioavailability:  # the fraction in force when the dose is given
-            fraction = values["bioavailability"][:, None, : given_doses.time.shape[2]]
-            given_doses = replace(given_doses, amount=given_doses.amount * fraction)
-        happened = records(time, given_doses, told)
+        events = given_doses.time.shape[2]
+
+        def at_doses(name: str) -> Any:
+            """A parameter as it is in force when each dose is given."""
+            return values[name][:, :events].expand(-1, events)
+
+        injected = given_doses
+        lasting = at_doses("absorption_duration")[:, None] if self.absorption == "zero-order" else None
+        if self.bioavailability:
+            given_doses = self._entering(given_doses, lasting, at_doses("bioavailability")[:, None])
+        elif lasting is not None:
+            given_doses = self._entering(given_doses, lasting, None)
+        lag = at_doses("lag") if self.lag else None
+        if self.absorption == "first-order" and injected.compartment is not None:
+            central = injected.compartment == 2.0  # into a vein: all of it, and at once
+            given_doses = replace(
+                given_doses, amount=torch.where(central, injected.amount, given_doses.amount)
+            )
+            lag = None if lag is None else torch.where(central[:, 0], torch.zeros_like(lag), lag)
+        happened = records(time, given_doses, told, lag)
         width = given_doses.time.shape[2] + time.shape[1]
 
         def at(name: str) -> Any:
@@ -178,6 +216,7 @@ def compartment_model(
     noise: Noise | None = None,
     covariates: Mapping[str, str] | None = None,
     transforms: Mapping[str, str] | None = None,
+    molar_mass: str = "",
     description: str = "",
     listed: bool = True,
 ) -> Model:
@@ -191,7 +230,7 @@ def compartment_model(
     amount, time, volume : str
         Units of doses, time (h, min or day) and volumes.
     output : Output, optional
-        Concentration in amount per volume by default.
+        Concentration in amount per volume by default. One in another unit is converted: 2 mg/L are 2,000 ng/mL.
     effects : mapping of str to sequence of Effect, optional
         What covariates do to each parameter.
     changing : sequence of str
@@ -206,6 +245,8 @@ def compartment_model(
         Proportional by default.
     covariates, transforms : mapping of str to str, optional
         Further covariates that may shift parameters in a learned prior: name to unit, name to scale.
+    molar_mass : str
+        ``"232.2 g/mol"``, where doses are masses and the output counts moles, or the other way round.
     description : str
     listed : bool
         Whether it is registered; else it is `published.NAME`, and only whoever holds it knows it.
@@ -233,11 +274,8 @@ def compartment_model(
     changing = tuple(dict.fromkeys((*changing, *sorted(occasions))))
     if odd := sorted(set(changing) - set(needed)):
         raise InputError(f"'{odd[0]}' changes, but no effect takes it.")
-    if changing and (structure.lag or structure.absorption == "zero-order"):
-        raise InputError(
-            "a lag and zero-order absorption are for models in which nothing changes with time, from one occasion to "
-            "the next either."
-        )
+    output = output or Output("concentration", f"{amount}/{volume}", "concentration")
+    scale = molar_factor(f"({amount})/({volume})", output.unit, molar_mass, output.name)
     declared = [
         distributed(
             parameter,
@@ -254,7 +292,7 @@ def compartment_model(
         time,
         {key: needed[key] for key in changing},
         infusions=structure.absorption != "zero-order",
-        routes=structure.absorption == "first-order" and not changing,
+        routes=structure.absorption == "first-order",
         lasts="absorption_duration" if structure.absorption == "zero-order" else "",
     )
     columns = [column for column in history.columns if column not in changing]
@@ -264,20 +302,18 @@ def compartment_model(
         for covariate, (unit, within) in wanted.items()
     }
 
-    measured = output or Output("concentration", f"{amount}/{volume}", "concentration")
-    scale = _scale(f"({amount})/({volume})", measured)
-
     def function(**values: Any) -> Any:
         at = values.pop("time")
         told = {column: values.pop(f"dose_{column}") for column in columns if f"dose_{column}" in values}
         what = Doses.of(values.pop("dose"), values.pop("dose_time"), **told)
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
-            found = structure.concentration(at, what, factors(several, values, known))
-            return found if scale == 1.0 else scale * found
+            return scaled(structure.concentration(at, what, factors(several, values, known)))
         known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
-        found = structure.along(at, what, known_at, factors(several, values, everywhere))
-        return found if scale == 1.0 else scale * found
+        return scaled(structure.along(at, what, known_at, factors(several, values, everywhere)))
+
+    def scaled(concentration: Any) -> Any:
+        return concentration if abs(scale - 1.0) < 1e-12 else scale * concentration  # ug/L are ng/mL
 
     # as `collections.namedtuple` does: the model belongs to the module that asks for it
     function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")
@@ -285,7 +321,7 @@ def compartment_model(
         name=f"{'patients' if listed else 'published'}.{name}",
         function=function,
         inputs={"time": Input(time, lower=0.0), **limits},
-        output=measured,
+        output=output,
         parameters=ParameterSpace(tuple(declared)),
         noise=noise or Proportional((0.2,)),
         constraints=(NonNegative(),),
@@ -297,12 +333,6 @@ def compartment_model(
         individual=individual_of(structure, several, time, volume),
     )
     return register(model) if listed else model
-
-
-def _scale(given: str, output: Output) -> float:
-    """What a concentration in the units of amount and volume is multiplied by to be in the output's unit."""
-    factor = float(convert(1.0, given, output.unit, f"output '{output.name}'"))
-    return 1.0 if abs(factor - 1.0) < 1e-12 else factor
 
 
 def _by_route(what: Doses) -> tuple[Doses, Doses | None]:

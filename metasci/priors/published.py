@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from metasci.data.cards import Card
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.model import Model
@@ -32,6 +31,7 @@ from metasci.noise import Noise
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.effects import Effect, Formula, Occasion, described_effect
+from metasci.priors.equation import Prior
 from metasci.units import magnitude
 
 if TYPE_CHECKING:

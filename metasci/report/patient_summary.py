@@ -12,29 +12,29 @@ from metasci.fits.individual import individual_table, reference_label
 from metasci.words import number, pretty_unit, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
-    from metasci.learned.equation import Prior
+    from metasci.fits.equation import EquationFit
+    from metasci.learned.equation import LearnedEquation
 
 __all__ = [
     "exposure_of",
     "exposure_rows",
     "own_parameters",
     "patient_json",
-    "patient_summary",
+    "patient_lines",
     "published_provenance",
 ]
 
 _LONGEST = 18  # of a column's title
 
 
-def exposure_of(calibration: Calibration, level: float = 0.9) -> pd.DataFrame:
+def exposure_of(calibration: EquationFit, level: float = 0.9) -> pd.DataFrame:
     """Exposure of one patient; empty where several were calibrated or the dosing interval is not known."""
     from metasci.dosing.exposure import exposure
 
     return exposure(calibration, level)
 
 
-def patient_json(calibration: Calibration, level: float = 0.9) -> dict[str, Any]:
+def patient_json(calibration: EquationFit, level: float = 0.9) -> dict[str, Any]:
     """The patient's own parameters and exposure as plain numbers and text; nothing for a model without patients."""
     if calibration.prior.model.individual is None:
         return {}
@@ -48,8 +48,8 @@ def patient_json(calibration: Calibration, level: float = 0.9) -> dict[str, Any]
     }
 
 
-def patient_summary(calibration: Calibration, level: float = 0.9) -> str:
-    """The patients' parameters as a table to read, with exposure and warnings below."""
+def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
+    """The patients' parameters as a table to read, with exposure below."""
     whom = reference_label(calibration)
     own = individual_table(calibration, level)
     shrinkage = calibration.table(level).set_index(["task", "name"])["shrinkage"]
@@ -84,8 +84,7 @@ def patient_summary(calibration: Calibration, level: float = 0.9) -> str:
             f"({whom.removesuffix(' reference')}) stand beside"
         )
     lines += _exposure_lines(exposure_of(calibration, level), calibration.prior.model.inputs, level)
-    lines += [f"  warning: {warning}" for warning in calibration.warnings]
-    return "\n".join(lines)
+    return lines
 
 
 def _exposure_lines(found: pd.DataFrame, inputs: Any, level: float) -> list[str]:
@@ -109,7 +108,7 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return frame.astype(object).replace({np.nan: None}).to_dict("records")  # type: ignore[no-any-return]
 
 
-def own_parameters(calibration: Calibration, most: int) -> tuple[list[str], list[list[str]], str] | None:
+def own_parameters(calibration: EquationFit, most: int) -> tuple[list[str], list[list[str]], str] | None:
     """Header, rows and a note of a table of the patients' own parameters; None for a model that knows no patients."""
     if calibration.prior.model.individual is None:
         return None
@@ -130,7 +129,7 @@ def own_parameters(calibration: Calibration, most: int) -> tuple[list[str], list
     return [*header, *([whom] if whom else []), "unit"], rows, note
 
 
-def exposure_rows(calibration: Calibration) -> list[list[str]]:
+def exposure_rows(calibration: EquationFit) -> list[list[str]]:
     """Rows of a table of exposure; none where it is not known."""
     found = exposure_of(calibration)
     time = calibration.prior.model.inputs["time"].unit if len(found) else ""
@@ -141,7 +140,7 @@ def exposure_rows(calibration: Calibration) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def published_provenance(prior: Prior) -> dict[str, str]:
+def published_provenance(prior: LearnedEquation) -> dict[str, str]:
     """Where the numbers of a published prior come from, by what it is."""
     record = prior.training["published"]
     within = [words(name) for name in prior.model.inputs if name != "time"]

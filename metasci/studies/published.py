@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from metasci.files import write_atomically
-from metasci.learned.equation import Prior
 from metasci.noise import Additive, Combined, CombinedDeviations, Proportional
 from metasci.patients import antibiotics, other_drugs
+from metasci.priors.equation import Prior
 from metasci.priors.published import published
 from metasci.words import number, pretty_unit, words
 

@@ -22,7 +22,7 @@ from metasci.meta.adaptation.rule_families import Descent, RuleFamily
 
 __all__ = [
     "Composition", "Displacement", "Episode", "Exact", "FirstOrder", "Implicit", "MetaGradient", "adapt",
-    "adapted_from", "initial", "meta_gradient", "query_loss",
+    "adapted_from", "asked", "initial", "meta_gradient", "query_loss",
 ]  # fmt: skip
 
 _RULE = "rule/"
@@ -279,8 +279,8 @@ def meta_gradient(
 ) -> tuple[Tensor, Parameters]:
     """Query loss of every task, (task,), and the gradient of its mean for everything learned.
 
-    Every scalar among the learned tensors that the losses read (a penalty's weight, a noise scale, a step
-    size) gets its hypergradient in the same way.
+    The mean is over the tasks that have a query (`asked`). Every scalar among the learned tensors that the losses read
+    (a penalty's weight, a noise scale, a step size) gets its hypergradient in the same way.
 
     Parameters
     ----------
@@ -301,12 +301,41 @@ def meta_gradient(
         loss, gradient = _implicit(composition, composition.gradient, episode, free)
     else:
         each = query_loss(composition, episode, free)
-        slopes = torch.autograd.grad(each.mean(), list(free.values()), allow_unused=True)
+        slopes = torch.autograd.grad(_mean(episode, each), list(free.values()), allow_unused=True)
         loss, gradient = each.detach(), dict(zip(free, slopes, strict=True))
     return loss, {
         name: torch.zeros_like(value) if (slope := gradient.get(name)) is None or not _learns(composition,
         name) else slope for name, value in learned.items()
     }  # fmt: skip
+
+
+def asked(episode: Episode) -> Tensor:
+    """Which tasks have a query, (task,): what the episode says by `asked`; else all.
+
+    Examples
+    --------
+    >>> class Two:
+    ...     def __len__(self):
+    ...         return 2
+    >>> asked(Two()).tolist()
+    [True, True]
+    """
+    told: Tensor | None = getattr(episode, "asked", None)
+    return torch.ones(len(episode), dtype=torch.bool) if told is None else told
+
+
+def _mean(episode: Episode, each: Tensor) -> Tensor:
+    """Mean over the tasks that have a query."""
+    told: Tensor | None = getattr(episode, "asked", None)
+    if told is None:
+        return each.mean()
+    return torch.where(told, each, 0.0).sum() / told.sum().clamp(min=1)
+
+
+def _shares(episode: Episode, like: Tensor) -> Tensor | None:
+    """Of each task in that mean; None where all are in it."""
+    told: Tensor | None = getattr(episode, "asked", None)
+    return None if told is None else told.to(like.dtype) / told.sum().clamp(min=1).to(like.dtype)
 
 
 def _learns(composition: Composition, name: str) -> bool:
@@ -385,7 +414,7 @@ def _displacement(
     )
     loss = episode.query({**{name: adapted[name] for name in moving}, **shared})
     if loss.requires_grad:
-        beside = torch.autograd.grad(loss.mean(), values, allow_unused=True)
+        beside = torch.autograd.grad(_mean(episode, loss), values, allow_unused=True)
         slopes = [
             one if other is None else other if one is None else one + other
             for one, other in zip(slopes, beside, strict=True)
@@ -407,5 +436,6 @@ def _implicit(
         {name: adapted[name] for name in moving},
         list(learned.values()),
         solve,
+        _shares(episode, next(iter(learned.values()))),
     )
     return loss, dict(zip(learned, slopes, strict=True))

@@ -9,6 +9,7 @@ Laplace's approximation in the expectation step.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ from metasci.meta.episodes import sample_support
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.pooled import pooled_estimate
 from metasci.meta.laplace.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
+from metasci.meta.laplace.resolution import noise_floor
 from metasci.meta.laplace.second_look import look_again
 from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.task_noise import at_levels, gamma_shape, level_posteriors, noise_levels
@@ -171,6 +173,8 @@ class GaussianPrior:
         new["change"] = torch.cat([moved.ravel(), widened, quieter]).max()
         new["coordinates"] = torch.where(used[:, None], estimate.coordinates, state["coordinates"])
         new["iteration"] = state["iteration"] + 1.0
+        if self._settled(new):
+            _warn_of_floor(problem, new["log_noise"])
         return new, ~used
 
     def finished(self, state: State) -> bool:
@@ -360,13 +364,28 @@ def _finite_at_typical(problem: Problem) -> Tensor:
     return sound if bool(sound.any()) else torch.ones_like(sound)
 
 
+def _warn_of_floor(problem: Problem, log_noise: Tensor) -> None:
+    """Say that measurements do not scatter about the model, so that intervals are those of rounding alone."""
+    held = (log_noise <= noise_floor(problem) + 1e-9).nonzero()[:, 0].tolist()
+    # of several scales one may well vanish, if another says how measurements scatter
+    if len(held) < len(log_noise):
+        return
+    scale = problem.model.noise.scales[held[0]]
+    warnings.warn(
+        f"the measurements do not scatter about '{problem.model.name}': the noise ({scale}) is held at "
+        f"{float(log_noise[held[0]].exp()):.2g}, what rounding leaves; intervals say no more than that.",
+        stacklevel=2,
+    )
+
+
 def _noise_scales(
     problem: Problem, estimate: Estimate, mask: Tensor, precision: Tensor, log_noise: Tensor
 ) -> Tensor:
-    """Scales that make the expected squared residuals most likely."""
+    """Scales that make the expected squared residuals most likely, down to the resolution of the measurements."""
+    floor = noise_floor(problem)
     weighted = torch.where(mask, precision[:, None] * estimate.squared, torch.zeros_like(estimate.squared))
     if len(log_noise) == 1:
-        return log_noise + 0.5 * torch.log(weighted.sum() / mask.sum())
+        return (log_noise + 0.5 * torch.log(weighted.sum() / mask.sum())).maximum(floor)
     raw = problem.model.noise.unlink(estimate.line.prediction)
     squared = weighted * problem.variance(raw, log_noise)
     free = log_noise.clone().requires_grad_()
@@ -383,4 +402,4 @@ def _noise_scales(
 
     with torch.enable_grad():
         search.step(cost)
-    return free.detach().clamp(log_noise - 2.0, log_noise + 2.0)
+    return free.detach().clamp(log_noise - 2.0, log_noise + 2.0).maximum(floor)

@@ -56,8 +56,7 @@ def look_again(
 def _misfit(problem: Problem, found: Estimate) -> Tensor:
     """Whether the squared residuals of a task are far more than its noise explains, (task,)."""
     seen = problem.batch.mask
-    if problem.batch.censored is not None:
-        seen = seen & ~problem.batch.censored
+    seen = seen & problem.batch.numbers
     squared = (problem.target - found.line.prediction).square() / found.line.variance
     count = seen.sum(1)
     return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
