@@ -18,8 +18,10 @@ _WHERE = {
     **{method.name: method.module for method in METHODS},
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
+    "CombinedDeviations": "metasci.noise",
     "EarlyLogNormal": "metasci.noise",
     "LogNormal": "metasci.noise",
+    "PowerNoise": "metasci.noise",
     "Proportional": "metasci.noise",
     "Several": "metasci.noise",
     "Bounded": "metasci.constraints",
@@ -121,8 +123,10 @@ if TYPE_CHECKING:
     from metasci.noise import (
         Additive as Additive,
         Combined as Combined,
+        CombinedDeviations as CombinedDeviations,
         EarlyLogNormal as EarlyLogNormal,
         LogNormal as LogNormal,
+        PowerNoise as PowerNoise,
         Proportional as Proportional,
         Several as Several,
     )

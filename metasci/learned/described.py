@@ -12,19 +12,33 @@ from metasci.errors import InputError
 from metasci.learned.checked import Table, dataclass_of
 from metasci.materials.properties import property_of
 from metasci.model import Input, Model, Output
-from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
-from metasci.parameters import Parameter
+from metasci.noise import (
+    Additive,
+    Combined,
+    CombinedDeviations,
+    EarlyLogNormal,
+    LogNormal,
+    Noise,
+    PowerNoise,
+    Proportional,
+    Several,
+)
+from metasci.parameters import BoxCox, Parameter
 
 __all__ = [
     "as_declared", "described_noise", "described_property", "noise_described", "property_described",
 ]  # fmt: skip
 
-_NOISES = {kind.__name__: kind for kind in (Additive, Combined, LogNormal, Proportional)}
+_NOISES = {
+    kind.__name__: kind
+    for kind in (Additive, Combined, CombinedDeviations, LogNormal, PowerNoise, Proportional)
+}
 
 
 def as_declared(model: Model, description: Table) -> Model:
     """The model with the noise the prior was learned under; refused where its parameters mean something else now."""
-    declared = [dataclass_of(Parameter, row) for row in description.tables("parameters")]
+    rows = description.tables("parameters")
+    declared = [dataclass_of(BoxCox if "skew" in row.values else Parameter, row) for row in rows]
     names = tuple(parameter.name for parameter in declared)
     if names != model.parameters.names:
         raise InputError(

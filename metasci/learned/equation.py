@@ -15,6 +15,7 @@ from metasci.files import State
 from metasci.learned.base import Learned
 from metasci.learned.checked import Table
 from metasci.learned.described import as_declared, described_noise
+from metasci.learned.published import published_model
 from metasci.learned.record import Record
 from metasci.library import registered
 from metasci.meta.adapted import Adapted
@@ -70,6 +71,8 @@ class LearnedEquation(Learned):
             object.__setattr__(self, "state", self.method.state_of(dict(self.state)))
 
     def _learned_from(self) -> str:
+        if "published" in self.training:
+            return f"published: {self.training['published']['source']}"
         return f"{self.method.name}, {super()._learned_from()}"
 
     def _covariate_names(self) -> tuple[str, ...]:
@@ -116,6 +119,8 @@ class LearnedEquation(Learned):
         described = description.table("method")
         described.get("kind", str)
         method = method_from(described.values, described.where)
+        if "published" in description.get("training", dict[str, Any]):
+            model = published_model(description.values, model, record.path)
         model = as_declared(model or _model_of(description), description)
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
     from metasci.learned.reading import Data
+    from metasci.patients import Structure
 
 __all__ = ["Prior", "meta_calibrate"]
 
@@ -54,6 +55,16 @@ class Prior(Verbs, LearnedEquation):
     >>> prior.model.parameters.names
     ('absorption_rate', 'clearance', 'volume')
     """
+
+    @classmethod
+    def published(cls, model: Model | Structure, **numbers: Any) -> Prior:
+        """A prior of published numbers: θ, Ω, residual error and covariate formulas of a paper.
+
+        See `metasci.priors.published.published`, which takes the same arguments.
+        """
+        from metasci.priors.published import published
+
+        return published(model, **numbers)
 
     def for_data(self, data: Data) -> Prior:
         """The same prior; where data tell of doses at times, with the model of its parameters that takes them."""

@@ -34,6 +34,7 @@ from metasci.meta.laplace.pooled import pooled_fit
 from metasci.meta.laplace.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
 from metasci.meta.laplace.resolution import warn_of_floor
 from metasci.meta.laplace.second_look import look_again
+from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.task_noise import at_levels, level_posteriors, noise_levels
 from metasci.meta.laplace.ties import is_tied
 from metasci.meta.problem import Problem
@@ -299,6 +300,7 @@ class GaussianPrior:
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
         if not self.task_noise:  # a noisy task is another explanation of a misfit
             estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance)
+            estimate = settle(problem, mean, covariance, log_noise, estimate, tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = NoiseMixture.single(covariance)
         if self.task_noise:
