@@ -667,6 +667,8 @@ unit = "mg/L"
     tasks = ms.dataset(tmp_path)
     assert tasks.dataset["concentration"].values.tolist() == [[7.0, 9.5, 2.0]]
     np.testing.assert_allclose(tasks.dataset["dose"].values, [[25000.0, 12500.0]])
-    (tmp_path / "dataset.toml").write_text(card.replace('"yes"', '"perhaps"'))
+    (tmp_path / "dataset.toml").write_text(
+        card.replace('allow_before_dose = "yes"', 'allow_before_dose = "perhaps"')
+    )
     with pytest.raises(InputError, match="allow_before_dose = 'perhaps'; write yes or no"):
         ms.dataset(tmp_path)
