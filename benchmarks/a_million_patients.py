@@ -43,7 +43,7 @@ def simulate(prior: Prior, count: int, seed: int) -> tuple[dict[str, NDArray], N
     time[random.random(count) < 0.5, 2] = np.nan  # two samples only
     dose = 320.0 / weight
     curve = prior.model({"time": time, "dose": dose[:, None]}, {k: v[:, None] for k, v in true.items()})
-    noise = float(prior.state["log_noise"].exp()) * random.standard_normal(time.shape)
+    noise = float(prior.state.log_noise.exp()) * random.standard_normal(time.shape)
     columns = {"time": time, "concentration": curve + noise, "dose": dose, "weight": weight}
     return columns, np.stack([true[name] for name in prior.model.parameters.names], 1)
 

@@ -62,8 +62,8 @@ def _folds(measured: dict[str, Any]) -> int:
 
 def _population(prior: Prior) -> str:
     """The typical task and the range of tasks."""
-    centre = prior.state["coefficients"][:, 0]
-    sd = prior.state["covariance"].diagonal().sqrt()
+    centre = prior.state.mean
+    sd = prior.state.covariance.diagonal().sqrt()
     space = prior.model.parameters
     low, middle, high = (space.to_physical(centre + shift * sd) for shift in (-1.645, 0.0, 1.645))
     lines = ["| parameter | unit | typical task | 90 % of tasks, at given covariates |", "|---|---|---|---|"]
@@ -73,7 +73,7 @@ def _population(prior: Prior) -> str:
         lines.append(f"| {name.replace('_', ' ')} | {parameter.unit} | {row} |")
     scales = ", ".join(
         f"{name} {float(value):.3g}"
-        for name, value in zip(prior.model.noise.scales, torch.exp(prior.state["log_noise"]), strict=True)
+        for name, value in zip(prior.model.noise.scales, torch.exp(prior.state.log_noise), strict=True)
     )
     names = ", ".join(prior.covariates.names) or "none"
     return "\n".join(lines) + f"\n\nNoise: {scales}. Covariates that shift the start: {names}.\n"

@@ -79,12 +79,12 @@ class Mixed:
     """The linear mixed model of a way, with its numbers."""
 
     def __init__(self, way: Way, prior: Prior, parameters: int, width: int) -> None:
-        self.way, old = way, prior.state["coefficients"]
+        self.way, old = way, prior.state.coefficients
         effects = torch.zeros(parameters, width, dtype=old.dtype)
         effects[: old.shape[0], : old.shape[1]] = old
         log_sd = torch.full((parameters,), -0.3, dtype=old.dtype)
-        log_sd[: old.shape[0]] = 0.5 * prior.state["covariance"].diagonal().log()
-        self.numbers = {"effects": effects, "log_sd": log_sd, "noise": prior.state["log_noise"].clone()}
+        log_sd[: old.shape[0]] = 0.5 * prior.state.covariance.diagonal().log()
+        self.numbers = {"effects": effects, "log_sd": log_sd, "noise": prior.state.log_noise.clone()}
         self.numbers["shape"] = torch.tensor(0.7).double()
         optional = {"assay": [-1.9], "mixing": [-1.6, 0.7], "drift": [-2.3, 0.0]}
         self.numbers |= {k: torch.tensor(v).double() for k, v in optional.items() if getattr(way, k)}
@@ -226,9 +226,9 @@ def linearise(prior: Prior, tasks: TaskSet, transit: bool = False) -> Linear:
     batch = tasks.batch(model, covariates=prior.covariates.names)
     design = prior.covariates.design(batch.covariates).with_intercept
     at = torch.zeros(len(batch), len(model.parameters), dtype=design.dtype)
-    at[:, : len(prior.model.parameters)] = design @ prior.state["coefficients"].T
+    at[:, : len(prior.model.parameters)] = design @ prior.state.coefficients.T
     problem = Problem(model, batch)
-    line = problem.linearise(at, prior.state["log_noise"])
+    line = problem.linearise(at, prior.state.log_noise)
     slope = torch.where(batch.mask[..., None], line.jacobian, 0.0)
     measured = torch.where(batch.mask, problem.target - line.prediction, 0.0)
     measured = measured + torch.einsum("top,tp->to", slope, at)

@@ -8,6 +8,7 @@ not ship are named by a card with `external`: they are looked for under the envi
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
     from metasci.model import Model
 
-__all__ = ["card", "dataset", "fetch", "names", "shipped"]
+__all__ = ["card", "dataset", "fetch", "names", "published_source", "shipped"]
 
 _SUM = re.compile(r"[0-9a-f]{64}")
 DATA_DIR = "METASCI_DATA_DIR"
@@ -52,6 +53,18 @@ def names(kind: str) -> tuple[str, ...]:
     """
     folder = shipped(kind)
     return tuple(sorted(path.parent.name for path in folder.glob(f"*/{_MARK[kind]}")))
+
+
+def published_source(name: str) -> str:
+    """The publication of a prior that ships; empty where it was learned.
+
+    Examples
+    --------
+    >>> published_source("digoxin_zhou_2010").partition(",")[0], published_source("theophylline")
+    ('Zhou XD and others', '')
+    """
+    description = json.loads((shipped("models") / name / _MARK["models"]).read_text(encoding="utf-8"))
+    return str(description.get("training", {}).get("published", {}).get("source", ""))
 
 
 def card(name_or_folder: str | Path) -> Card:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "State",
+    "check_new",
     "netcdf",
     "read_tensors",
     "tensors_as_bytes",
@@ -129,8 +130,13 @@ def netcdf(dataset: xr.Dataset) -> bytes:
 
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     """Write a new NetCDF file, all of it or nothing."""
+    check_new(path)
+    write_atomically(path, netcdf(dataset))
+
+
+def check_new(path: Path) -> None:
+    """Refuse, before any work, where no new NetCDF file can be written."""
     if path.suffix != ".nc":
         raise InputError(f"'{path}' must end in .nc.")
     if path.exists():
         raise InputError(f"'{path}' exists; give a new name.")
-    write_atomically(path, netcdf(dataset))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from metasci.constraints import Collocation
     from metasci.ode import Solution
 
-__all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "made", "register"]
+__all__ = ["EventColumn", "History", "Individual", "Input", "Model", "Output", "equation", "made", "register"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,25 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Individual:
+    """What a task's parameters are once its own properties have acted on them, and what follows from them.
+
+    Attributes
+    ----------
+    values : callable
+        ``values(parameters, inputs)`` by name, on arrays that broadcast: first the parameters, then what follows.
+    units : mapping of str to str
+        In the same order.
+    reference : str
+        To whom the parameters of the model belong, such as ``"70 kg"``; empty where nothing acts on them.
+    """
+
+    values: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+    units: Mapping[str, str]
+    reference: str = ""
+
+
+@dataclass(frozen=True)
 class Model:
     """A differentiable function of parameters and inputs, and what is known about it.
 
@@ -112,6 +131,10 @@ class Model:
     joint : bool
         Whether the predictions of a task are computed together, along one trajectory, such as the solution of a
         differential equation. The parameters must then be the same for all measurements of a task.
+    individual : Individual, optional
+        Where properties of a task act inside of the function: what its own parameters then are.
+    fixed : tuple of Parameter
+        Quantities that are the same for every task, by their typical values (see `with_fixed`).
     after_doses : Model, optional
         The model of the same parameters that takes any doses at their times, if this one does not: event tables are
         read for that one.
@@ -146,6 +169,8 @@ class Model:
     joint: bool = False
     after_doses: Model | None = None
     collocation: Collocation | None = None
+    individual: Individual | None = None
+    fixed: tuple[Parameter, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
@@ -190,6 +215,57 @@ class Model:
     def with_noise(self, noise: Noise) -> Model:
         """The same model under another noise."""
         return replace(self, noise=noise)
+
+    def with_fixed(self, values: Mapping[str, float]) -> Model:
+        """The same model with some parameters held at a value, which no task differs from.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            In the parameters' units.
+
+        Raises
+        ------
+        InputError
+            If there is no such parameter, a value is not allowed, or no parameter is left.
+
+        Examples
+        --------
+        >>> from metasci.library import find
+        >>> model = find("patients.two_compartment").with_fixed({"exchange_clearance": 6.5})
+        >>> model.parameters.names
+        ('clearance', 'central_volume', 'peripheral_volume')
+        """
+        if odd := [name for name in values if name not in self.parameters.names]:
+            known = ", ".join(self.parameters.names)
+            raise InputError(f"'{self.name}' has no parameter '{odd[0]}' to hold; they are {known}.")
+        free = tuple(parameter for parameter in self.parameters if parameter.name not in values)
+        if not free:
+            raise InputError(f"'{self.name}': at least one parameter has to differ between tasks.")
+        if not values:
+            return self
+        held = tuple(replace(p, typical=values[p.name]) for p in self.parameters if p.name in values)
+
+        def whole(parameters: Mapping[str, Any]) -> dict[str, Any]:
+            like = 0.0 * parameters[free[0].name]  # of the free parameters' kind and shape
+            return {**parameters, **{p.name: p.typical + like for p in held}}
+
+        def function(**arguments: Any) -> Any:
+            return self.function(**whole(arguments))
+
+        individual = self.individual
+        if individual is not None:
+            inner = individual.values
+            individual = replace(
+                individual, values=lambda parameters, inputs: inner(whole(parameters), inputs)
+            )
+        return replace(
+            self,
+            function=function,
+            parameters=ParameterSpace(free),
+            individual=individual,
+            fixed=(*self.fixed, *held),
+        )
 
 
 _MADE: dict[str, Model] = {}

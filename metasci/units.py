@@ -194,8 +194,10 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
     return np.asarray(converted, dtype=np.float64)
 
 
-def stated(value: Any, asked: str) -> tuple[float, str]:
+def stated(value: Any, asked: str, like: str = "64 kg") -> tuple[float, str]:
     """A number and its unit, from a number, a text such as ``"64 kg"``, or a quantity; no unit where none is said.
+
+    `like` is the example that the sentence of an error gives.
 
     Examples
     --------
@@ -212,7 +214,7 @@ def stated(value: Any, asked: str) -> tuple[float, str]:
             return float(amount["number"]), symbol
         except InputError:
             raise InputError(
-                f"{asked}: '{shown(value)}' is not a number with a unit, such as '64 kg'."
+                f"{asked}: '{shown(value)}' is not a number with a unit, such as '{like}'."
             ) from None
     if hasattr(value, "magnitude"):
         return float(value.magnitude), str(value.units)

@@ -85,13 +85,13 @@ def setting() -> tuple[ms.Prior, ms.TaskSet]:
     x = np.sort(random.uniform(0.0, 3.0, (40, 8)), 1)
     tasks = simulated_tasks(line, {"level": z[:, 0], "slope": z[:, 1]}, {"x": x}, seed=2)
     prior = ms.meta_calibrate(line, tasks, GaussianPrior(iterations=1), name="lines")
-    state = {
-        **prior.state,
-        "coefficients": torch.tensor(MEAN)[:, None],
-        "covariance": torch.tensor(COVARIANCE),
-        "design_covariance": torch.zeros(1, 1, dtype=torch.float64),
-        "log_noise": torch.tensor([math.log(NOISE)], dtype=torch.float64),
-    }
+    state = replace(
+        prior.state,
+        coefficients=torch.tensor(MEAN)[:, None],
+        covariance=torch.tensor(COVARIANCE),
+        design_covariance=torch.zeros(1, 1, dtype=torch.float64),
+        log_noise=torch.tensor([math.log(NOISE)], dtype=torch.float64),
+    )
     return replace(prior, state=state, training={**prior.training, "data_sha256": "of other tasks"}), tasks
 
 

@@ -55,7 +55,6 @@ from metasci.meta import (
 )
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates
-from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate, normal_equations
 from metasci.meta.problem import Problem
 from metasci.report.sections import calibration_report
@@ -318,21 +317,21 @@ def test_a_law_that_no_parameter_moves_costs_nothing_to_differentiate() -> None:
 
 def equation_episode(**options: object):
     model = hump(constraints=LAWS, collocation=COLLOCATION)
-    method = GradientMethod(step_size=0.002, penalty=0.5, learn_penalty=True, steps=3, **options)  # type: ignore[arg-type]
+    method = MAML(step_size=0.002, penalty=0.5, learn_penalty=True, steps=3, **options)  # type: ignore[arg-type]
     batch = humps(4)
     design = Covariates.learn((), (), batch.covariates).design(batch.covariates)
     problem = Problem(model, batch, method.penalty)
     state = method.initial(problem, design)
     support = torch.zeros_like(batch.mask)
     support[:, ::2] = True
-    learned = method.learned(state)
+    learned = dict(state.learned)
     learned["mean"] = torch.tensor([0.2, 1.5, 0.3], dtype=FLOAT)
     return method, method.episode(problem, design, support), learned
 
 
 def test_meta_gradient_of_laws_and_their_weights_against_central_differences() -> None:
     method, episode, learned = equation_episode()
-    composition = method.composition(0.002)
+    composition = method.adaptation(0.002)
     _, slopes = meta_gradient(composition, episode, learned)
     assert learned["log_penalty"].shape == (len(LAWS),)
     for name in ("mean", "log_penalty"):
@@ -355,7 +354,7 @@ def test_learned_weights_move_each_by_itself_and_stay_positive() -> None:
     design = Covariates.learn((), (), batch.covariates).design(batch.covariates)
     method = MAML(3, penalty=2.0, learn_penalty=True, iterations=15)
     state, _ = learn(method, Problem(model, batch, method.penalty), design)
-    weights = state["log_penalty"].exp()
+    weights = state.log_penalty.exp()
     assert weights.shape == (2,)
     assert bool((weights > 0).all())
     assert float((weights - 2.0).abs().max()) > 1e-2
@@ -439,7 +438,7 @@ def test_learned_weights_of_laws_come_back_from_a_file(tmp_path) -> None:
     method = MAML(2, penalty=1.0, learn_penalty=True, iterations=3)
     prior = ms.meta_calibrate(model, hump_tasks(), method)
     again = ms.Prior.load(prior.save(tmp_path / "prior"), model)
-    assert torch.equal(again.state["log_penalty"], prior.state["log_penalty"])
+    assert torch.equal(again.state.log_penalty, prior.state.log_penalty)
     one, two = (p.calibrate(hump_tasks()).parameters["estimate"] for p in (prior, again))
     np.testing.assert_array_equal(one, two)
     for others in ((NonNegative(),), (NonNegative(), Odd("x"))):
@@ -544,7 +543,7 @@ def test_laws_can_be_traced(monkeypatch) -> None:
     of_network = initial(named.maml(1), network.start()) | law_weights(laws, 0.3, network.start())
     lawful = network_episode(network, laws=laws, collocation=POINTS)
     for composition, episode, learned in (
-        (dataclasses.replace(method.composition(0.002), steps=1), equation, of_equation),
+        (dataclasses.replace(method.adaptation(0.002), steps=1), equation, of_equation),
         (named.maml(1), lawful, of_network),
     ):
         quick = compile_meta_gradient(composition, episode, learned)

@@ -212,7 +212,7 @@ def test_inner_loop_of_constants_follows_the_closed_form() -> None:
     tasks, shots, most = levels(400), 4, 40
     prior = ms.meta_calibrate(level, tasks, ms.FOMAML(steps=5, step_size=0.02, iterations=1))
     curve = inner_loop_curve(prior, tasks, most=most, shots=shots, seeds=5)
-    variance = float(prior.state["log_noise"][0].exp()) ** 2
+    variance = float(prior.state.log_noise[0].exp()) ** 2
     share = 1.0 - (1.0 - 0.02 * shots / variance) ** np.arange(most + 1)
     expected = 0.36 * (1 - share) ** 2 + share**2 / shots + 1.0
     loss = 0.5 * (expected / variance + np.log(2 * np.pi * variance))
@@ -247,14 +247,14 @@ def test_a_u_shape_is_found_and_the_stop_survives_saving(tmp_path) -> None:
 
 def test_other_step_rules_get_the_prior_that_the_new_steps_imply() -> None:
     tasks = levels(20)
-    method = ms.meta.GradientMethod("momentum", 4, 0.03, rule="momentum", iterations=2, shots=(3, 3))
+    method = ms.MAML(4, 0.03, rule="momentum", iterations=2, shots=(3, 3))
     prior = ms.meta_calibrate(level, tasks, method)
     curve = inner_loop_curve(prior, tasks, most=8, seeds=2)
     with pytest.raises(InputError, match="give `tasks`"):
         with_steps(prior, curve.assign(stop_at_steps=2))
     few, many = (with_steps(prior, curve.assign(stop_at_steps=k), tasks) for k in (2, 4))
-    assert float(few.state["implied_precision"]) > float(many.state["implied_precision"])
-    torch.testing.assert_close(many.state["implied_precision"], prior.state["implied_precision"])
+    assert float(few.state.implied_precision) > float(many.state.implied_precision)
+    torch.testing.assert_close(many.state.implied_precision, prior.state.implied_precision)
 
 
 def test_inner_loop_refuses_what_has_no_steps() -> None:
@@ -408,7 +408,7 @@ def test_a_start_for_every_row_gives_each_row_its_own_gradient(stepped: ms.Prior
     episode = stepped.method.episode(
         stepped.problem(batch), stepped.covariates.design(batch.covariates), support
     )
-    learned = {name: stepped.state[name] for name in ("mean", "effects", "log_noise")}
+    learned = stepped.state.beside_rule
     apart = {**learned, "mean": learned["mean"].expand(4, -1)}
     together = 4 * meta_gradient(composition, episode, apart)[1]["mean"]
     for row in range(4):

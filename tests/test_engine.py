@@ -174,17 +174,17 @@ def test_meta_gradient_of_an_equation_against_finite_differences(make, steps: in
     method = make(steps=steps, penalty=penalty)
     state = method.initial(problem, design)
     support = sample_support(batch.mask, (3, 3), "random", 0)
-    learned, episode = method.learned(state), method.episode(problem, design, support)
-    composition = method.composition(float(state["first_step"]))
+    learned, episode = dict(state.learned), method.episode(problem, design, support)
+    composition = method.adaptation(float(state.first_step))
     _, gradient = meta_gradient(composition, episode, learned)
     for name in sorted(set(learned) - {"effects"}):
-        flat = state[name].reshape(-1)
+        flat = learned[name].reshape(-1)
         for index in range(len(flat)):
             values = []
             for shift in (1e-5, -1e-5):
                 moved = flat.clone()
                 moved[index] += shift
-                changed = learned | {name: moved.reshape(state[name].shape)}
+                changed = learned | {name: moved.reshape(learned[name].shape)}
                 values.append(query_loss(composition, episode, changed).mean().item())
             numeric = (values[0] - values[1]) / 2e-5
             assert float(gradient[name].reshape(-1)[index]) == pytest.approx(numeric, rel=2e-5, abs=1e-7)
@@ -271,10 +271,10 @@ def test_gaussian_prior_recovers_a_known_population() -> None:
     scaled = Covariates.learn(("known",), ("identity",), batch.covariates)
     state, lost = learn(GaussianPrior(), Problem(line, batch), scaled.design(batch.covariates))
     assert not lost
-    spread = state["covariance"].diagonal().sqrt()
+    spread = state.covariance.diagonal().sqrt()
     torch.testing.assert_close(spread, torch.tensor([0.3, 0.8], dtype=FLOAT), rtol=0.1, atol=0.0)
-    assert float(state["coefficients"][0, 1]) == pytest.approx(0.5 * float(scaled.scale), rel=0.1)
-    assert float(state["log_noise"].exp()) == pytest.approx(0.4, rel=0.05)
+    assert float(state.coefficients[0, 1]) == pytest.approx(0.5 * float(scaled.scale), rel=0.1)
+    assert float(state.log_noise.exp()) == pytest.approx(0.4, rel=0.05)
 
 
 def test_task_noise_finds_the_noisy_tasks() -> None:
@@ -320,7 +320,7 @@ def test_a_killed_run_resumes_to_the_same_bits(method, tmp_path) -> None:
             return repr(method)
 
         def improve(self, problem, design, state, seed):
-            if int(state["iteration"]) == 7:
+            if int(state.iteration) == 7:
                 raise Killed
             return method.improve(problem, design, state, seed)
 
@@ -328,9 +328,10 @@ def test_a_killed_run_resumes_to_the_same_bits(method, tmp_path) -> None:
     with pytest.raises(Killed):
         learn(Dies(), problem, design, seed=5, checkpoint=path, every=0.0)
     resumed, _ = learn(method, problem, design, seed=5, checkpoint=path)
-    assert unbroken.keys() == resumed.keys()
-    for name, value in unbroken.items():
-        assert torch.equal(value, resumed[name]), name
+    expected, tensors = unbroken.tensors(), resumed.tensors()
+    assert expected.keys() == tensors.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, tensors[name]), name
     with pytest.raises(InputError, match="another run"):
         learn(method, problem, design, seed=6, checkpoint=path)
 
@@ -346,12 +347,8 @@ def test_a_task_that_turns_non_finite_is_named_and_the_others_go_on(method) -> N
         method, Problem(decay, dataclasses.replace(batch, output=broken)), no_covariates(batch)
     )
     assert set(lost) == {"task 2"}
-    assert all(
-        bool(torch.isfinite(state[key]).all())
-        for key in ("log_noise", "coefficients", "mean")
-        if key in state
-    )
-    assert float(state["iteration"]) > 1.0
+    assert all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean, state.effects))
+    assert float(state.iteration) > 1.0
 
 
 def test_a_penalty_makes_an_unlawful_model_lawful() -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 
 import metasci as ms
@@ -245,7 +244,8 @@ def test_every_method_at_every_number_of_shots(prior: Prior, patients: TaskSet) 
     found = [(row["method"], row["shots"]) for row in report["results"]]
     assert found == [(m, k) for m in ("prior", "start only", "per-task least squares") for k in (0, 3, 1)]
     for row in report["results"]:
-        assert set(row) == {"method", "shots", *FIGURES}
+        assert set(row) == {"method", "shots", "tasks", "left_out", *FIGURES}
+        assert (row["tasks"], row["left_out"]) == (12, {})
         assert all(np.isfinite(row[key]) for key in FIGURES)
     table = pd.DataFrame(report["results"]).set_index(["method", "shots"])
     for key in ("rmse", "nlpd", "coverage90"):
@@ -307,7 +307,7 @@ def test_measurements_of_the_held_out_reach_nothing_that_judges_them(patients: T
     spoiled = TaskSet.from_dataset(dataset, few.card)
     recipe = meta_calibrate(find("patients.one_compartment_oral"), few, QUICK)
     sound, hurt = (
-        {fold.names[0]: learned.state["coefficients"] for learned, fold in held_out(recipe, tasks, "subject")}
+        {fold.names[0]: learned.state.coefficients for learned, fold in held_out(recipe, tasks, "subject")}
         for tasks in (few, spoiled)
     )
     assert torch.equal(sound["1"], hurt["1"])

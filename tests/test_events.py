@@ -14,8 +14,15 @@ import metasci as ms
 from metasci.data.events.read import looks_like_events, read_events
 from metasci.data.regimen import Regimen
 from metasci.errors import InputError
-from metasci.patients import Occasion, Power, Structure, compartment_model, one_compartment_bolus, quinidine
-from metasci.patients import one_compartment as iv
+from metasci.patients import (
+    Occasion,
+    Power,
+    Structure,
+    compartment_model,
+    one_compartment as iv,
+    one_compartment_bolus,
+    quinidine,
+)
 
 HEADER = ["ID", "TIME", "AMT", "RATE", "EVID", "MDV", "ADDL", "II", "SS", "DV"]
 

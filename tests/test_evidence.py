@@ -181,7 +181,7 @@ def test_theophylline_reaches_the_likelihood_that_nlme_reports(correlated: bool,
     assert fits["marginal"] >= fits["expectation"] - 1e-6
     assert fits["marginal"] == pytest.approx(published, abs=0.5)
     assert fits["marginal"] >= published - 0.01
-    means = state["coefficients"][:, 0] + torch.tensor([0.08, 1.5, 0.04], dtype=FLOAT).log()
+    means = state.coefficients[:, 0] + torch.tensor([0.08, 1.5, 0.04], dtype=FLOAT).log()
     known = torch.tensor([-2.4547, 0.4655, -3.2272], dtype=FLOAT)
     torch.testing.assert_close(means, known, rtol=0, atol=0.03)
 

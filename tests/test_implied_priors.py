@@ -114,7 +114,7 @@ def test_steps_are_the_estimate_under_the_prior_they_imply(steps: int) -> None:
         prior.problem(batch),
         torch.tensor(said["mean"].values),
         precision,
-        prior.state["log_noise"],
+        prior.state.log_noise,
         tolerance=1e-12,
     )
     torch.testing.assert_close(walked.coordinates, best.coordinates, rtol=0, atol=1e-10)
@@ -195,9 +195,8 @@ def test_meta_sgd_recovers_the_spread_of_a_population() -> None:
         [math.log(NOISE)], dtype=FLOAT
     )  # else it takes up what the estimates leave uncertain
     while not method.finished(state):
-        state, _ = method.improve(problem, design, {**state, "log_noise": known}, seed=0)
-    state["log_noise"] = known
-    prior = with_method(three, method, state)
+        state, _ = method.improve(problem, design, state.with_learned(log_noise=known), seed=0)
+    prior = with_method(three, method, state.with_learned(log_noise=known))
     support = torch.zeros_like(batch.mask)
     support[:, : 3 * each] = True
     said = implied_prior(prior, batch.select(range(5)).with_mask(support[:5]))

@@ -220,7 +220,7 @@ def test_only_what_has_changed_is_done_again(
     elif change == "level":
         level = 0.5
     else:
-        prior = replace(prior, state={**prior.state, "log_noise": prior.state["log_noise"] + 0.1})
+        prior = replace(prior, state=replace(prior.state, log_noise=prior.state.log_noise + 0.1))
     found = prior.calibrate_many(patients, chunk=3, out=out, level=level)
     again = ["4", "7", "10"] if change == "measurement" else ["1", "4", "7", "10"]
     assert [names[0] for names in calls[3:]] == again

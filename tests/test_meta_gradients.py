@@ -13,13 +13,13 @@ import metasci as ms
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta import (
+    MAML,
     Adam,
     Composition,
     Covariates,
     Descent,
     Displacement,
     Exact,
-    GradientMethod,
     Implicit,
     Momentum,
     Network,
@@ -65,7 +65,7 @@ def saturating(time, *, size, rate):
 
 
 def equation_episode(**options: object):
-    method = GradientMethod(step_size=0.002, penalty=1.0, **options)  # type: ignore[arg-type]
+    method = MAML(step_size=0.002, penalty=1.0, **options)  # type: ignore[arg-type]
     time = 4.0 * torch.sigmoid(draw(5, 8))
     output = torch.exp(0.3 * draw(5, 1, seed=1) - 0.3 * time) + 0.05 * draw(5, 8, seed=2)
     mask = torch.ones(5, 8, dtype=torch.bool, device=DEVICE)
@@ -78,7 +78,7 @@ def equation_episode(**options: object):
     support = torch.zeros_like(mask)
     support[:, ::2] = True
     episode = method.episode(problem, design, support)
-    return episode, {"coordinates": state["mean"]}, method.learned(state)
+    return episode, {"coordinates": state.mean}, dict(state.learned)
 
 
 class Graph(nn.Module):
@@ -347,7 +347,7 @@ def test_reptile_is_its_formula_to_the_bit() -> None:
     adapted = adapt(composition, episode, start)
     for name, value in start.items():
         towards = ((adapted[name] - value) / len(episode)).sum(0)
-        assert torch.equal(state[name], value + epsilon * towards), name
+        assert torch.equal(state.learned[name], value + epsilon * towards), name
     walked = unroll(
         episode.support, {n: v.expand(3, *v.shape) for n, v in start.items()}, descent(start, 0.05), 5
     )
@@ -479,8 +479,8 @@ def test_learning_with_a_compiled_step_is_learning(monkeypatch) -> None:
         ms.meta_calibrate(model, tasks, ms.MAML(2, iterations=4, shots=(1, 3), compile=compile))
         for compile in (False, True)
     )
-    for name, value in eager.state.items():
-        torch.testing.assert_close(compiled.state[name], value, rtol=1e-9, atol=1e-11)
+    for name, value in eager.state.tensors().items():
+        torch.testing.assert_close(compiled.state.tensors()[name], value, rtol=1e-9, atol=1e-11)
     one, other = (prior.calibrate(tasks).adapted.coordinates for prior in (eager, compiled))
     torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 

@@ -14,6 +14,7 @@ from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta import (
     ANIL,
+    FOMAML,
     IMAML,
     MAML,
     Composition,
@@ -25,7 +26,6 @@ from metasci.meta import (
     FirstOrder,
     FromScratch,
     GaussianPrior,
-    GradientMethod,
     Implicit,
     LearnedOptimiser,
     MetaCurvature,
@@ -82,7 +82,7 @@ def test_imaml_is_the_estimate_under_its_own_gaussian() -> None:
         state, _ = learn(method, problem, design)
         adapted = method.adapt(problem, design, state)
         precision = 2.0 * torch.eye(2, dtype=FLOAT).expand(len(problem), 2, 2)
-        best = map_estimate(problem, adapted.start, precision, state["log_noise"], tolerance=1e-10)
+        best = map_estimate(problem, adapted.start, precision, state.log_noise, tolerance=1e-10)
         torch.testing.assert_close(adapted.coordinates, best.coordinates, rtol=0, atol=1e-7)
         torch.testing.assert_close(adapted.covariance, best.covariance, rtol=1e-6, atol=1e-9)
         assert bool(adapted.converged.all())
@@ -103,7 +103,7 @@ def test_a_frozen_parameter_is_learned_but_the_same_for_every_task(make) -> None
     method = dataclasses.replace(make(("slope",)), iterations=20)
     begun = method.initial(problem, design)
     state, _ = learn(method, problem, design)
-    assert float((state["mean"][1] - begun["mean"][1]).abs()) > 1e-4
+    assert float((state.mean[1] - begun.mean[1]).abs()) > 1e-4
     adapted = method.adapt(problem, design, state)
     assert float(adapted.coordinates[:, 1].std()) < 1e-14
     assert float(adapted.coordinates[:, 0].std()) > 0.05
@@ -139,7 +139,7 @@ def test_what_is_learned_pays_on_tasks_not_seen() -> None:
     for method in (
         MAML(3, **few), Reptile(5, **few), MetaSGD(3, **few), MetaCurvature(3, **few), IMAML(**few),
         FineTuning(5, iterations=100), GaussianPrior(), LearnedOptimiser(5, **few),
-        GradientMethod("Nesterov", rule="nesterov", **few),
+        MAML(rule="nesterov", **few),
     ):  # fmt: skip
         assert loss(method) < 0.85 * pooled, method.name
     assert loss(FromScratch()) > loss(GaussianPrior())
@@ -155,22 +155,27 @@ def test_what_never_adapts_says_that_it_has_no_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("make", "words"),
     [
-        ({"step_size": "learnd"}, "step_size"),
-        ({"step_size": -1.0}, "step_size"),
-        ({"gradient": "reptile"}, "cannot learn it"),
-        ({"step_size": 0.1, "per_parameter": True}, "per_parameter"),
-        ({"support": "frist"}, "support"),
-        ({"shots": (10, 1)}, "shots"),
-        ({"steps": -1}, "steps"),
-        ({"rule": "newton"}, "rule"),
-        ({"gradient": "first-order", "penalty": 1.0, "learn_penalty": True}, "learn_penalty"),
+        (lambda: MAML(step_size="learnd"), "step_size"),
+        (lambda: MAML(step_size=-1.0), "step_size"),
+        (lambda: Reptile(step_size="learned"), "'Reptile' cannot learn it"),
+        (lambda: FineTuning(step_size="learned"), "'fine-tuning' cannot learn it"),
+        (lambda: MAML(step_size=0.1, per_step=True), "per_step"),
+        (lambda: MAML(support="frist"), "support"),
+        (lambda: MAML(shots=(10, 1)), "shots"),
+        (lambda: MAML(steps=-1), "steps"),
+        (lambda: MAML(rule="newton"), "rule"),
+        (lambda: MAML(segment=-1), "segment"),
+        (lambda: ANIL("volume"), "in a tuple"),
+        (lambda: MAML(learn_penalty=True), "above zero"),
+        (lambda: FOMAML(penalty=1.0, learn_penalty=True), "learn_penalty"),
+        (lambda: FineTuning(penalty=1.0, learn_penalty=True), "learn_penalty"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        GradientMethod(**options)
+def test_options_that_make_no_sense_are_refused(make, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
 
 
 def test_learned_tensors_that_could_never_move_are_refused() -> None:
@@ -193,7 +198,7 @@ def test_a_learned_penalty_moves_and_is_used() -> None:
     low = Problem(ray, dataclasses.replace(problem.batch, output=problem.batch.output - 2.0), 5.0)
     method = MAML(3, penalty=5.0, learn_penalty=True, iterations=20)
     state, _ = learn(method, low, design)
-    assert float((state["log_penalty"] - math.log(5.0)).abs()) > 1e-3
+    assert float((state.log_penalty - math.log(5.0)).abs()) > 1e-3
 
 
 def test_a_task_without_finite_numbers_does_not_stop_the_refinement() -> None:
@@ -206,7 +211,7 @@ def test_a_task_without_finite_numbers_does_not_stop_the_refinement() -> None:
     one, left_out = learn(method, with_it, design)
     other, _ = learn(method, problem.select(index), design.select(index))
     assert "simulated 3" in left_out
-    torch.testing.assert_close(one["covariance"], other["covariance"], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(one.covariance, other.covariance, rtol=1e-3, atol=1e-5)
 
 
 def test_a_checkpoint_of_another_noise_or_rule_is_refused(tmp_path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.ode import Doses, Solution, make_plan, solve
 from metasci.ode.methods import System
+from metasci.ode.order_eight import tableau
 
 FLOAT = torch.float64
 both_methods = pytest.mark.parametrize("method", ["explicit", "stiff"])
@@ -266,6 +267,22 @@ def plan_of(theta: Tensor, method: str, interval: float):  # type: ignore[no-unt
     given = Doses(AMOUNT * theta[:, 1:2] / 4.0, GIVEN, DURATION, into=INTO)
     start = torch.stack([0.0 * theta[:, 0], 0.1 * theta[:, 1]], -1)
     return make_plan(saturable, start, TIMES, p, given, method=method, relative=1e-5)
+
+
+def test_coefficients_are_those_of_the_published_code() -> None:
+    """A few of DOP853's as Hairer, Nørsett and Wanner print them, and conditions that all of them must meet."""
+    table = tableau()
+    assert table.result[0] == 5.42937341165687622380535766363e-2
+    assert table.weights[11][10] == 6.43392746015763530355970484046e-1
+    assert table.error_5[5] == -0.1225156446376204440720569753e01
+    assert table.nodes[1] == 0.526001519587677318785587544488e-1
+    for node, weights in zip(table.nodes, table.weights, strict=True):
+        assert sum(weights) == pytest.approx(node, abs=1e-14)
+    for power in range(8):  # quadrature of order 8
+        moment = sum(b * c**power for b, c in zip(table.result, table.nodes, strict=True))
+        assert moment == pytest.approx(1.0 / (power + 1), abs=1e-14)
+    for estimate in (table.error_5, table.error_3):
+        assert sum(estimate) == pytest.approx(0.0, abs=1e-14)
 
 
 @both_methods

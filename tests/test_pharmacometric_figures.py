@@ -16,7 +16,7 @@ import metasci as ms
 from metasci.data.cards import Card
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
-from metasci.meta import GradientMethod
+from metasci.meta import MAML
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, LogNormal
 from metasci.parameters import Parameter, ParameterSpace
@@ -27,11 +27,11 @@ from metasci.report import (
     normalised_prediction_errors,
     npde_figure,
     random_effects_figure,
+    simulation as simulation_module,
     to_svg,
     visual_predictive_check,
     visual_predictive_check_figure,
 )
-from metasci.report import simulation as simulation_module
 from metasci.report.bins import Correction, edges_of, order_statistics
 from metasci.report.residuals import conditional_weighted_residuals, running_median
 from metasci.report.simulation import Simulator, limits_of, simulated_like
@@ -105,16 +105,19 @@ def infants() -> TaskSet:
 
 def wider(prior: ms.Prior, factor: float, noise: float = 1.0) -> ms.Prior:
     """A prior of another spread and noise."""
-    state = {**prior.state, "covariance": prior.state["covariance"] * factor**2}
-    state["log_noise"] = state["log_noise"] + np.log(noise)
+    state = replace(
+        prior.state,
+        covariance=prior.state.covariance * factor**2,
+        log_noise=prior.state.log_noise + np.log(noise),
+    )
     return replace(prior, state=state)
 
 
 def shifted(prior: ms.Prior, by: float) -> ms.Prior:
     """A prior whose mean lies elsewhere, in units of its spread."""
-    moved = prior.state["coefficients"].clone()
-    moved[:, 0] += by * prior.state["covariance"].diagonal().sqrt()
-    return replace(prior, state={**prior.state, "coefficients": moved})
+    moved = prior.state.coefficients.clone()
+    moved[:, 0] += by * prior.state.covariance.diagonal().sqrt()
+    return replace(prior, state=replace(prior.state, coefficients=moved))
 
 
 def points(axes: Any, marker: str = "o") -> int:
@@ -132,7 +135,7 @@ def expected_line(prior: ms.Prior, batch: Batch, task: int) -> tuple[np.ndarray,
     time = batch.inputs["time"][task].numpy()[mask]
     slopes = np.stack([np.full_like(time, 3.0), 0.7 * time], 1)
     mean = 10.0 + slopes @ adapted.start[task].numpy()
-    noise = np.exp(2.0 * float(prior.state["log_noise"][0])) * np.eye(len(time))
+    noise = np.exp(2.0 * float(prior.state.log_noise[0])) * np.eye(len(time))
     covariance = slopes @ adapted.start_covariance[task].numpy() @ slopes.T + noise
     return mean, covariance, batch.output[task].numpy()[mask]
 
@@ -167,20 +170,20 @@ def test_a_task_is_drawn_the_same_alone_and_in_pieces(
 
 
 def test_tasks_of_their_own_noise_are_drawn_with_students_tails(line: ms.Prior) -> None:
-    state = {**line.state, "noise_shape": torch.tensor(2.0, dtype=torch.float64)}
-    state["covariance"] = 1e-12 * state["covariance"]
+    shape, nearly_none = torch.tensor(2.0, dtype=torch.float64), 1e-12 * line.state.covariance
+    state = replace(line.state, noise_shape=shape, covariance=nearly_none)
     noisy = replace(line, method=ms.GaussianPrior(task_noise=True), state=state)
     batch = line.batch(lines(3))
     drawn = Simulator(noisy, batch, 0).draw(20_000)[:, batch.mask.numpy()]
     # the factor on the precision is Gamma(2, 2): a Student's t of four degrees of freedom
-    scaled = (drawn[:, 0] - np.median(drawn[:, 0])) / np.exp(float(state["log_noise"][0]))
+    scaled = (drawn[:, 0] - np.median(drawn[:, 0])) / np.exp(float(state.log_noise[0]))
     assert np.quantile(scaled, 0.9) == pytest.approx(stats.t(4).ppf(0.9), rel=0.05)
     assert np.quantile(scaled, 0.99) == pytest.approx(stats.t(4).ppf(0.99), rel=0.15)
 
 
 def test_other_methods_can_be_simulated_too() -> None:
     tasks = lines(12)
-    learned = ms.meta_calibrate(LINE, tasks, GradientMethod("MAML", 4, 0.03, iterations=2, shots=(3, 3)))
+    learned = ms.meta_calibrate(LINE, tasks, MAML(4, 0.03, iterations=2, shots=(3, 3)))
     drawn = Simulator(learned, learned.batch(tasks), 0).draw(200)
     there = learned.batch(tasks).mask.numpy()
     assert np.isfinite(drawn[:, there]).all()

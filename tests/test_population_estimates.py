@@ -32,13 +32,13 @@ def estimates(
     )
     state, _ = learn(method, problem, design)
     cost, _ = marginal_cost(problem, design, packed(state), lambda _: torch.zeros(()), False)
-    means = model.parameters.to_physical(state["coefficients"][:, 0])
-    sd = state["covariance"].diagonal().sqrt()
+    means = model.parameters.to_physical(state.coefficients[:, 0])
+    sd = state.covariance.diagonal().sqrt()
     spreads = {p.name: p.spread * float(sd[i]) for i, p in enumerate(model.parameters)}
     return (
         {k: float(v) for k, v in means.items()},
         spreads,
-        float(state["log_noise"].exp()),
+        float(state.log_noise.exp()),
         -float(cost.detach()),
     )
 

@@ -17,7 +17,7 @@ from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.fits.posterior import Draws
 from metasci.heat_treatment import furnace
-from metasci.meta import GradientMethod
+from metasci.meta import FOMAML
 from metasci.meta.covariates import Covariates, Design
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.laplace.ties import tied_covariance
@@ -128,11 +128,11 @@ def test_the_stable_step_of_momentum_is_that_of_descent_less_what_it_adds_up(rul
     tasks = tasks_of(model, {"a": (1.0, 2.0, 4.5), "b": (0.0, 1.0, 2.0)})
     problem = Problem(model, tasks.batch(model))
     nothing = torch.zeros(2, 0, dtype=DOUBLE)
-    method = GradientMethod(rule=rule, step_size="stable", gradient="first-order", shots=(3, 3))
+    method = FOMAML(step_size="stable", rule=rule, shots=(3, 3))
     state = method.initial(problem, Design(nothing, nothing[..., None] * nothing[:, None]))
     rows = torch.tensor([[1.0, time] for time in TIMES], dtype=DOUBLE)
-    steepest = torch.linalg.eigvalsh(rows.T @ rows)[-1] / state["log_noise"].exp().square()[0]
-    assert float(state["first_step"]) == pytest.approx(share * 0.5 / float(steepest), rel=1e-6)
+    steepest = torch.linalg.eigvalsh(rows.T @ rows)[-1] / state.log_noise.exp().square()[0]
+    assert float(state.first_step) == pytest.approx(share * 0.5 / float(steepest), rel=1e-6)
 
 
 def test_tied_parameters_have_one_variance_and_no_correlation_and_the_others_keep_theirs() -> None:

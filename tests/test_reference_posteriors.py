@@ -109,7 +109,7 @@ def test_pooling_brackets_the_hierarchical_model() -> None:
     prior = ms.load("theophylline")
     batch = prior.batch(tasks)
     together = complete_pooling(prior.model, batch)
-    alone = no_pooling(prior.model, batch, prior.state["log_noise"])
+    alone = no_pooling(prior.model, batch, prior.state.log_noise)
     between = prior.adapt(batch).coordinates.numpy()
     assert np.ptp(together.coordinates, axis=0).max() == 0.0
     assert (alone.coordinates.std(0) > between.std(0)).all()

@@ -84,7 +84,7 @@ def _places(count: int, points: int | None) -> int:
 
 def _counts(count: int, at: Array, tail: float) -> tuple[Array, Array]:
     """Pointwise binomial intervals of the counts, with at most this probability outside at either side."""
-    return binom.ppf(tail, count, at), binom.ppf(1.0 - tail, count, at)
+    return np.asarray(binom.ppf(tail, count, at)), np.asarray(binom.ppf(1.0 - tail, count, at))
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from metasci.meta.laplace.gauss_newton import map_estimate, normal_equations
-from metasci.meta.laplace.gaussian import pooled_fit
+from metasci.meta.laplace.pooled import pooled_fit
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:

@@ -278,7 +278,7 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     ratio = np.exp(np.log((comparison["implied_sd"] / comparison["population_sd"]).values).mean(0))
     error, density = differences(comparison)
     alike = differences(comparison, 0, 2)
-    beside = {}
+    beside: dict[str, float] = {}
     for place, name in enumerate(names[3:], 3):
         of_error, of_density = differences(comparison, place)
         beside |= {

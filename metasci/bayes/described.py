@@ -18,6 +18,7 @@ from metasci.data.batch import Batch
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gauss_newton import normal_equations
+from metasci.meta.laplace.gaussian_state import GaussianState
 
 __all__ = ["measurements_of", "population_of", "tasks_of"]
 
@@ -30,17 +31,15 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
     """Start and implied spread against the population that PyMC infers from the old tasks."""
     prior = fold.judged
     state, names = prior.state, list(prior.model.parameters.names)
-    start = (state["coefficients"][:, 0] if "coefficients" in state else state["mean"]).numpy()
-    if (
-        prior is not fold.same and "coefficients" in state
-    ):  # where the covariates of PyMC's tasks are ordinary
+    start = state.mean.numpy()
+    stated = isinstance(state, GaussianState)
+    if prior is not fold.same and stated:  # where the covariates of PyMC's tasks are ordinary
         ordinary = prior.covariates.design(fold.old.covariates).values.mean(0)
-        start = start + (state["coefficients"][:, 1:] @ ordinary).numpy()
+        start = start + (state.effects @ ordinary).numpy()
     said = implied_prior(prior, fold.old)
-    stated = "covariance" in state
     spread = said["average"].values
     if stated:
-        spread = (state["covariance"] * state.get("widening", 1.0)).numpy()
+        spread = (state.covariance * state.widening).numpy()
     means = known.posterior.draws["coordinate_mean"]
     covariances = population_covariances(known.posterior)
     kept = np.linspace(0, len(means) - 1, min(_KEPT, len(means))).round().astype(int)

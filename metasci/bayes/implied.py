@@ -17,6 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.implied import precision_of_jacobian, step_eigenvalues
 from metasci.meta.laplace.gauss_newton import normal_equations
@@ -128,7 +129,7 @@ def _kind(prior: LearnedEquation) -> str:
         return "empirical"
     if not method.steps:
         return "none"
-    if method.gradient == "implicit":
+    if isinstance(method.composition.gradient, Implicit):
         return "proximal"
     return "steps" if method.has_closed_form else "empirical"
 
@@ -137,7 +138,7 @@ def _hessian(prior: LearnedEquation, batch: Batch, at: Tensor) -> Tensor:
     """Of the measurements' negative log-likelihood, (task, parameter, parameter)."""
     nothing = at.new_zeros(*at.shape, at.shape[1])
     return normal_equations(
-        prior.problem(batch), at, at, nothing, prior.state["log_noise"], torch.ones_like(at[:, 0])
+        prior.problem(batch), at, at, nothing, prior.state.log_noise, torch.ones_like(at[:, 0])
     )[1]
 
 
@@ -159,7 +160,7 @@ def simulated_like(prior: LearnedEquation, batch: Batch, truth: Tensor, noise: T
     problem = prior.problem(many)
     with torch.no_grad():
         curve = problem.predict(truth.reshape(-1, size))
-        sd = problem.variance(curve, prior.state["log_noise"]).sqrt()
+        sd = problem.variance(curve, prior.state.log_noise).sqrt()
         value = prior.model.noise.unlink(prior.model.noise.link(curve) + sd * noise.reshape(sd.shape))
     names = tuple(f"{name} (simulated {draw + 1})" for draw in range(draws) for name in batch.names)
     return replace(many, output=torch.where(many.mask, value, 0.0), names=names, censored=None)

@@ -37,7 +37,7 @@ def key_of(prior: LearnedEquation, batch: Batch, **settings: Any) -> str:
         **settings,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
-    for name, value in sorted(prior.state.items()):
+    for name, value in sorted(prior.state.lasting().tensors().items()):
         digest.update(name.encode() + value.detach().numpy().tobytes())
     digest.update("\0".join(batch.names).encode())
     censored = () if batch.censored is None else (batch.censored,)

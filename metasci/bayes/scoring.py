@@ -14,8 +14,7 @@ from torch import Tensor
 
 from metasci.bayes.differences import Difference, difference, log_rmse
 from metasci.bayes.folds import Fold
-from metasci.bayes.forecast import Forecast
-from metasci.bayes.forecast import predictive as forecast_of
+from metasci.bayes.forecast import Forecast, predictive as forecast_of
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.data.batch import Batch

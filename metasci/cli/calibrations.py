@@ -134,8 +134,7 @@ def recommend(
 
     From a patient's levels so far; a recommendation is no prescription.
     """
-    from metasci.dosing import Target
-    from metasci.dosing import recommend as regimen_for
+    from metasci.dosing import Target, recommend as regimen_for
 
     fit = _fit(prior, file, None)
     best = regimen_for(

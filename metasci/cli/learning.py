@@ -22,6 +22,7 @@ from metasci.cli.arguments import (
     print_json,
 )
 from metasci.errors import InputError
+from metasci.methods import command_names, method_of_command
 
 if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
@@ -32,19 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evaluate", "study", "train"]
 
 
-class MethodName(StrEnum):
-    """Methods that `train` offers."""
+_METHODS = f"[{'|'.join(command_names())}]"
 
-    gaussian = "gaussian"
-    maml = "maml"
-    fomaml = "fomaml"
-    reptile = "reptile"
-    meta_sgd = "meta-sgd"
-    meta_curvature = "meta-curvature"
-    imaml = "imaml"
-    learned_optimiser = "learned-optimiser"
-    fine_tuning = "fine-tuning"
-    pooled = "pooled"
+
+def _known_method(command: str) -> str:
+    """A method that the command line offers, as it was written."""
+    if command not in command_names():
+        raise typer.BadParameter(f"'{command}' is not one of {', '.join(command_names())}.")
+    return command
 
 
 class Scatter(StrEnum):
@@ -96,7 +92,9 @@ def train(
     ],
     data: DataArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the learned prior.")],
-    method: Annotated[MethodName, typer.Option(help="How to learn and adapt.")] = MethodName.gaussian,
+    method: Annotated[
+        str, typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn and adapt.")
+    ] = "gaussian",
     covariates: Annotated[str, typer.Option(help="'all', 'none', or names separated by commas.")] = "all",
     penalty: Annotated[float, typer.Option(min=0.0, help="Weight of the physical laws.")] = 0.0,
     task_noise: Annotated[
@@ -123,10 +121,10 @@ def train(
     from metasci.meta.compositions.distributed import joined
 
     check_folder(out)
-    if task_noise and method is not MethodName.gaussian:
-        raise InputError(f"--task-noise belongs to the method gaussian; {method.value} has no such choice.")
+    if task_noise and method != "gaussian":
+        raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
-        if method is not MethodName.gaussian or covariates != "all" or penalty or task_noise or checkpoint:
+        if method != "gaussian" or covariates != "all" or penalty or task_noise or checkpoint:
             raise InputError(f"'{model}' is learned in one way: it takes --noise, --members and --seed only.")
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
@@ -182,14 +180,15 @@ def evaluate(
     folds: Annotated[int | None, typer.Option(min=2, help="Hold groups out in so many parts.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Random choices of the support.")] = 5,
     method: Annotated[
-        MethodName, typer.Option(help="How to learn, where a model is given.")
-    ] = MethodName.gaussian,
+        str,
+        typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn, where a model is given."),
+    ] = "gaussian",
     model: OwnModel = None,
     as_json: Json = False,
 ) -> None:
     """Judge a prior on held-out tasks, beside baselines."""
     from metasci.data.checksums import checksum
-    from metasci.evaluation import evaluate as evaluation
+    from metasci.evaluation.evaluate import evaluate as judge, who_was_left_out
     from metasci.evaluation.protocol import Protocol
 
     counts = _shots(shots)
@@ -199,7 +198,7 @@ def evaluate(
     if not trained and leave_out is None:
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
     same_data = recipe.training.get("data_sha256") == checksum(tasks)
-    report = evaluation.evaluate(
+    report = judge(
         recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
         progress=sys.stderr.isatty(),
     )  # fmt: skip
@@ -211,7 +210,7 @@ def evaluate(
         print_json(report)
         return
     _say_left_out(report["left_out"])
-    for sentence in evaluation.who_was_left_out(report):
+    for sentence in who_was_left_out(report):
         typer.echo(sentence, err=True)
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
     header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
@@ -239,8 +238,10 @@ def compare(
 
     Both forecast the same held-out measurements.
     """
-    from metasci.bayes.comparison import compare as run  # first of all: it says which extra is missing
-    from metasci.bayes.comparison import summary
+    from metasci.bayes.comparison import (
+        compare as run,  # first of all: it says which extra is missing
+        summary,
+    )
     from metasci.priors.equation import Prior
 
     check_folder(out)
@@ -285,23 +286,9 @@ def study(
     typer.echo(f"figures are in {out}")
 
 
-def _method(name: MethodName, penalty: float, task_noise: bool) -> Method:
-    from metasci import meta
-
-    if name is MethodName.gaussian:
-        return meta.GaussianPrior(penalty=penalty, task_noise=task_noise)
-    makers: dict[MethodName, Any] = {
-        MethodName.maml: meta.MAML,
-        MethodName.fomaml: meta.FOMAML,
-        MethodName.reptile: meta.Reptile,
-        MethodName.meta_sgd: meta.MetaSGD,
-        MethodName.meta_curvature: meta.MetaCurvature,
-        MethodName.imaml: meta.IMAML,
-        MethodName.learned_optimiser: meta.LearnedOptimiser,
-        MethodName.fine_tuning: meta.FineTuning,
-        MethodName.pooled: meta.Pooled,
-    }
-    method: Method = makers[name](penalty=penalty)
+def _method(command: str, penalty: float, task_noise: bool) -> Method[Any]:
+    options: dict[str, Any] = {"task_noise": True} if task_noise else {}
+    method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
     return method
 
 
@@ -351,9 +338,7 @@ def _equation(name: str) -> Model:
     return own_equation(name) if ".py:" in name else find(named(name, registered(), "model"))
 
 
-def _recipe_and_tasks(
-    name: str, data: str, method: MethodName, model: str | None
-) -> tuple[Any, TaskSet, bool]:
+def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> tuple[Any, TaskSet, bool]:
     """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
     import metasci as ms
     from metasci.evaluation.protocol import Protocol, with_enough_rows

@@ -35,7 +35,9 @@ def list_everything(as_json: Json = False) -> None:
         titles = {name: card.title for name, card in cards.items()}
         print_json({"priors": priors, "datasets": titles, "models": models})
         return
-    _heading("Learned priors", priors.items(), 18)
+    published = {name: source for name in priors if (source := catalogue.published_source(name))}
+    _heading("Learned priors", ((name, text) for name, text in priors.items() if name not in published), 18)
+    _heading("Published priors", published.items(), 28)
     _heading("Data sets", ((name, card.title) for name, card in cards.items()), 18)
     _heading("Models", models.items(), 32)
     typer.echo("`metasci info NAME` says more of each.")

@@ -193,7 +193,7 @@ class Card:
     def from_dict(cls, raw: Mapping[str, Any], where: str = "the card") -> Card:
         """The card of what `to_dict` gave."""
         if not isinstance(raw, Mapping):
-            raise InputError(f"{where} is to hold keys and values, not {type(raw).__name__}.")
+            raise InputError(f"{where} is not the description of data: it is to hold keys and values.")
         values = dict(raw)
         columns = values.pop("columns", ())
         if not isinstance(columns, list | tuple) or not all(isinstance(each, Mapping) for each in columns):

@@ -77,7 +77,7 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
 def _numbers(name: str, value: Any, given: Input) -> NDArray[np.float64]:
     """Numbers, a text such as ``"2 h"`` or a quantity, in the input's unit."""
     if isinstance(value, str):
-        number, symbol = stated(value, name)
+        number, symbol = stated(value, name, "2 h")
         value = number * unit(symbol)
     if hasattr(value, "magnitude"):
         value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
@@ -178,7 +178,7 @@ def read_conditions(
         given = model.inputs[name]
         try:
             if isinstance(value, str):
-                number, symbol = stated(value, name)
+                number, symbol = stated(value, name, "2 h")
                 value = number * unit(symbol)
             if hasattr(value, "magnitude"):
                 value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)

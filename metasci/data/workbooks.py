@@ -11,6 +11,7 @@ import pandas as pd
 from metasci.data.decimals import with_points
 from metasci.data.text_tables import check_header
 from metasci.errors import InputError
+from metasci.extras import needed
 
 __all__ = ["cells_of_workbook"]
 
@@ -25,12 +26,7 @@ def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
     InputError
         If openpyxl is not installed, the content is no workbook, or several sheets hold something.
     """
-    try:
-        import openpyxl
-    except ImportError:
-        raise InputError(
-            f"to read '{where}' the library openpyxl is needed: install it, or save the sheet as CSV."
-        ) from None
+    openpyxl = needed("openpyxl", "tables", f"reading '{where}'")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             if sum(item.file_size for item in packed.infolist()) > _MOST_UNPACKED:

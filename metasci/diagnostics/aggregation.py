@@ -131,7 +131,7 @@ def task_aggregation(prior: Prior | Model, tasks: TaskSet) -> xr.Dataset:
         raise InputError(f"'{tasks.card.name}' has {len(tasks)} task; there is nothing to aggregate.")
     learned = prior if isinstance(prior, Prior) else meta_calibrate(prior, tasks)
     model, batch = learned.model, learned.batch(tasks)
-    problem, log_noise = Problem(model, batch), learned.state["log_noise"]
+    problem, log_noise = Problem(model, batch), learned.state.log_noise
     alone = per_task_least_squares(learned, batch)
     if not bool(alone.finite.all()):
         task = batch.names[int((~alone.finite).nonzero()[0])]

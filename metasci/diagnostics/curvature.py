@@ -22,7 +22,10 @@ from metasci.data.tasks import TaskSet
 from metasci.diagnostics.combinations import named_combination
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import Composition, Episode, Exact, query_loss
+from metasci.meta.compositions.adapting import query_loss
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.episode import Episode
+from metasci.meta.compositions.gradients import Exact
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
 from metasci.priors.equation import Prior
@@ -238,9 +241,13 @@ def meta_hessian(
     episode = method.episode(prior.problem(rows), prior.covariates.design(rows.covariates), support)
     names = prior.model.parameters.names
     result = composition_hessian(
-        method.composition(float(prior.state["first_step"])), episode, method.learned(prior.state), ["mean"],
-        count=count or len(names), labels=names,
-    )  # fmt: skip
+        method.adaptation(float(prior.state.first_step)),
+        episode,
+        prior.state.learned,
+        ["mean"],
+        count=count or len(names),
+        labels=names,
+    )
     each = result["task_curvature"].values.reshape(result.sizes["direction"], seeds, len(batch)).mean(1)
     result = result.drop_vars("task_curvature").assign_coords(task=list(batch.names))
     result["task_curvature"] = (("direction", "task"), each, {"units": result["eigenvalue"].attrs["units"]})

@@ -142,7 +142,7 @@ def _use_once(
     moved = start + displacement * torch.randn(start.shape, generator=generator, dtype=start.dtype)
     white = torch.randn(batch.output.shape, generator=generator, dtype=start.dtype)
     problem = Problem(model, batch)
-    log_noise = learned.state["log_noise"]
+    log_noise = learned.state.log_noise
 
     def measured(coordinates: torch.Tensor) -> tuple[torch.Tensor, Batch]:
         curve = problem.predict(coordinates)

@@ -17,7 +17,9 @@ from torch import Tensor
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import adapt
+from metasci.meta.adaptation.learnable_rules import Descent
+from metasci.meta.compositions.adapting import adapt
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
 from metasci.priors.equation import Prior
@@ -103,7 +105,8 @@ def inner_loop_curve(
     most = 4 * method.steps if most is None else most
     if most < 1:
         raise InputError(f"most: {most} is not a number of steps; ask for one at least.")
-    if method.per_step and most > method.steps:
+    rule = method.composition.rule
+    if isinstance(rule, Descent) and rule.per_step and most > method.steps:
         raise InputError(
             f"the prior has learned {method.steps} step sizes, one for each step: `most` can be no more."
         )
@@ -115,7 +118,7 @@ def inner_loop_curve(
     problem = prior.problem(rows)
     query = rows.mask & ~support
     found: dict[str, list[Tensor]] = {"query_loss": [], "support_loss": [], "query_rmse": []}
-    learned = method.learned(prior.state)
+    learned = prior.state.learned
     episode = method.episode(problem, prior.covariates.design(rows.covariates), support)
 
     def visit(step: int, here: Parameters) -> None:
@@ -127,7 +130,7 @@ def inner_loop_curve(
             squared = torch.where(query, (problem.predict(at) - rows.output).square(), 0.0)
             found["query_rmse"].append((squared.sum(1) / query.sum(1)).sqrt())
 
-    composition = replace(method.composition(float(prior.state["first_step"])), steps=most)
+    composition = replace(method.adaptation(float(prior.state.first_step)), steps=most)
     adapt(composition, episode, learned, visit)
     unit = {"query_rmse": prior.model.output.unit}
     variables = {
@@ -203,7 +206,7 @@ def with_steps(prior: Prior, curve: xr.Dataset, tasks: TaskSet | None = None) ->
         given.
     """
     method = _gradient_method(prior)
-    if method.gradient == "implicit":
+    if isinstance(method.composition.gradient, Implicit):
         raise InputError(
             f"the prior '{prior.name}' solves its inner problem whole: its number of steps is no choice to store."
         )
@@ -212,16 +215,15 @@ def with_steps(prior: Prior, curve: xr.Dataset, tasks: TaskSet | None = None) ->
         raise InputError(
             "the curve says to make no step at all: the start alone predicts better than this adaptation."
         )
-    stopped, state = replace(method, steps=stop), prior.state
-    if "implied_precision" in state:
+    stopped, state = method.with_steps(stop), prior.state
+    if state.implied_precision is not None:
         if tasks is None:
             raise InputError(
                 "the prior that these steps imply is computed from the tasks learned from: give `tasks`."
             )
         batch = prior.batch(tasks)
         design = prior.covariates.design(batch.covariates)
-        precision = stopped.average_precision(prior.problem(batch), design, state)
-        state = {**state, "implied_precision": precision}
+        state = stopped.with_implied_precision(prior.problem(batch), design, state)
     at = curve.sel(step=stop)
     validation = {
         "tasks": [str(name) for name in curve["task"].values],

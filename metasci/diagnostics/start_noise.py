@@ -12,10 +12,10 @@ from torch import Tensor
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.variance import Gradient, gradient_noise
 from metasci.errors import InputError
-from metasci.meta.adaptation.rule_families import Descent
-from metasci.meta.compositions.composition import meta_gradient
+from metasci.meta.adaptation.learnable_rules import Descent
+from metasci.meta.compositions.adapting import meta_gradient
 from metasci.meta.episodes import sample_support
-from metasci.meta.gradient import GradientMethod
+from metasci.meta.gradient import GradientMethod, Learning
 from metasci.priors.equation import Prior
 
 __all__ = ["meta_gradient_noise"]
@@ -59,7 +59,7 @@ def meta_gradient_noise(
         If the prior's method has no meta-gradient through inner steps, or a task has too few measurements.
     """
     method = prior.method
-    if not isinstance(method, GradientMethod) or method.gradient in ("joint", "none"):
+    if not isinstance(method, GradientMethod) or method.learning is not Learning.THROUGH_ADAPTATION:
         raise InputError(
             f"the prior '{prior.name}' was learned by {method.name}, which has no meta-gradient; use MAML or kin."
         )
@@ -69,7 +69,7 @@ def meta_gradient_noise(
             f"half of a task's measurements are no more than {max(shots, query_shots)}; ask for fewer in support or "
             "query."
         )
-    first = float(prior.state["first_step"])
+    first = float(prior.state.first_step)
     sizes = [first / 8, first / 4, first / 2, first] if step_sizes is None else list(step_sizes)
     count, copies = len(batch), supports * queries
     half = _half(batch.mask)
@@ -85,13 +85,12 @@ def meta_gradient_noise(
     rows = rows.with_mask(torch.cat(judged))
     problem, design = prior.problem(rows), prior.covariates.design(rows.covariates)
     episode = method.episode(problem, design, torch.cat(masks))
-    learned = method.learned(prior.state)
-    learned = {name: value for name, value in learned.items() if not name.startswith("rule/")}
+    learned = prior.state.beside_rule
     # every row has a start of its own, so that one backward pass gives all gradients
     learned["mean"] = learned["mean"].expand(len(rows), -1)
 
     def make(number: int, size: float) -> Gradient:
-        rule = replace(method.composition(first), rule=Descent(size), steps=number, trajectory=False)
+        rule = replace(method.adaptation(first), rule=Descent(size), steps=number, trajectory=False)
         slopes = meta_gradient(rule, episode, learned)[1]["mean"] * len(rows)
         each = slopes.reshape(supports, queries, count, -1)
         return lambda task, support, query: each[support, query, task]

@@ -13,7 +13,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 
-__all__ = ["Course", "concentrations", "doses_left_out", "next_due"]
+__all__ = ["Course", "concentrations", "doses_left_out", "next_due", "usual_interval"]
 
 _POINTS, _EARLY = 97, 128
 
@@ -44,19 +44,26 @@ def next_due(calibration: EquationFit, history: str, gap: float) -> float:
 
     The interval is that of the patient's last two doses, or `gap` if there was one only.
     """
+    last, usual = usual_interval(calibration, history)
     inputs, mask = calibration.batch.inputs, calibration.batch.mask
-    amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
-    given = np.unique(at[amount > 0.0].round(9))
     seen = inputs["time"].expand(mask.shape)[mask].numpy()
     latest = float(seen.max()) if len(seen) else 0.0
+    return latest if last is None else max(latest, last + (usual or gap))
+
+
+def usual_interval(calibration: EquationFit, history: str) -> tuple[float | None, float]:
+    """When the last dose was given, and the interval of the last two, or of a steady state; zero if unknown."""
+    inputs = calibration.batch.inputs
+    amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
+    given = np.unique(at[amount > 0.0].round(9))
     if not len(given):
-        return latest
+        return None, 0.0
     usual = float(given[-1] - given[-2]) if len(given) > 1 else 0.0
     if not usual and f"{history}_interval" in inputs:
         usual = float(
             inputs[f"{history}_interval"].ravel()[int(np.argmax(np.where(amount > 0.0, at, -np.inf)))]
         )
-    return max(latest, float(given[-1]) + (usual or gap))
+    return float(given[-1]), usual
 
 
 def doses_left_out(calibration: EquationFit, history: str, course: Course) -> int:

@@ -22,7 +22,7 @@ from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws, prior_draws
-from metasci.units import magnitude
+from metasci.units import convert, magnitude, stated
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -91,7 +91,8 @@ def recommend(
     target : Target
         Judged in the interval after the last of the new doses.
     doses : sequence of float or str
-        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``.
+        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``; or by
+        the patient's weight, ``"15 mg/kg"``.
     intervals : sequence of float or str
         Between doses.
     number : int
@@ -128,7 +129,7 @@ def recommend(
     """
     model, history = _dosed(calibration)
     time_unit = model.inputs["time"].unit
-    sizes = _positive(doses, model.histories[history].unit, "doses")
+    sizes = _positive(_by_weight(calibration, doses), model.histories[history].unit, "doses")
     gaps = _positive(intervals, time_unit, "intervals")
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
@@ -158,10 +159,12 @@ def recommend(
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
+    of_what = " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"
+    scaled = of_what if target.kind == "auc" else ""
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
         f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
-        f"{f'{high:.3g} {target.unit(units[2], units[1])}'.strip()})"
+        f"{f'{high:.3g} {target.unit(units[2], units[1])}{scaled}'.strip()})"
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
     if late := doses_left_out(calibration, history, course):
@@ -213,6 +216,26 @@ def _dosed(calibration: EquationFit) -> tuple[Any, str]:
         hint = "; calibrate from an event table or a Regimen" if model.after_doses is not None else ""
         raise InputError(f"'{model.name}' takes no doses at times, so that none can be recommended{hint}.")
     return model, next(iter(model.histories))
+
+
+def _by_weight(calibration: EquationFit, doses: Sequence[float | str]) -> list[float | str]:
+    """Doses, those per kilogram times the patient's weight."""
+    found: list[float | str] = []
+    for dose in doses:
+        text = str(dose).replace(" ", "")
+        if not text.endswith("/kg"):
+            found.append(dose)
+            continue
+        inputs = calibration.batch.inputs
+        if "weight" not in inputs:
+            raise InputError(
+                f"doses: '{dose}' is by weight, which '{calibration.prior.model.name}' does not take."
+            )
+        unit = calibration.prior.model.inputs["weight"].unit
+        weight = float(convert(float(inputs["weight"].ravel()[-1]), unit, "kg", "weight"))
+        size, symbol = stated(str(dose).strip().removesuffix("/kg"), "doses")
+        found.append(f"{size * weight!r} {symbol}")
+    return found
 
 
 def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self, TypeVar
-from typing import Protocol as Structural
+from typing import Any, Protocol as Structural, Self, TypeVar
 
 import numpy as np
 

@@ -83,6 +83,13 @@ class EquationFit(Fit):
         frame.insert(2, "unit", frame["name"].map(units))
         return frame
 
+    @cached_property
+    def individual(self) -> pd.DataFrame:
+        """Each task's own parameters, after its covariates; see `metasci.fits.individual.individual_table`."""
+        from metasci.fits.individual import individual_table
+
+        return individual_table(self)
+
     def _lines(self, level: float) -> list[str]:
         """A block for each task: its measurements, then a line for each parameter."""
         lines = []

@@ -11,42 +11,34 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.learned.checked import Table, dataclass_of
 from metasci.materials.properties import property_of
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.method import Method
 from metasci.model import Input, Model, Output
-from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Noise, Proportional, Several
-from metasci.parameters import Parameter
+from metasci.noise import (
+    Additive,
+    Combined,
+    CombinedDeviations,
+    EarlyLogNormal,
+    LogNormal,
+    Noise,
+    PowerNoise,
+    Proportional,
+    Several,
+)
+from metasci.parameters import BoxCox, Parameter
 
 __all__ = [
-    "as_declared", "described_method", "described_noise", "described_property", "method_described", "noise_described",
-    "property_described",
+    "as_declared", "described_noise", "described_property", "noise_described", "property_described",
 ]  # fmt: skip
 
-_NOISES = {kind.__name__: kind for kind in (Additive, Combined, LogNormal, Proportional)}
-_METHODS: dict[str, Any] = {kind.__name__: kind for kind in (GaussianPrior, GradientMethod)}
-
-
-def described_method(method: Method) -> dict[str, Any]:
-    """A method as plain text and numbers: its kind, and its options."""
-    return {"kind": type(method).__name__, "name": method.name, **asdict(method)}  # type: ignore[call-overload]
-
-
-def method_described(table: Table) -> Method:
-    """The method of what `described_method` says."""
-    kind = table.get("kind", str)
-    if kind not in _METHODS:
-        raise InputError(f"{table.where}: the method '{kind}' is not known to this version of metasci.")
-    options = {key: value for key, value in table.values.items() if key != "kind"}
-    if kind == GaussianPrior.__name__:  # its name is no option
-        options.pop("name", None)
-    method: Method = dataclass_of(_METHODS[kind], Table(options, table.where))
-    return method
+_NOISES = {
+    kind.__name__: kind
+    for kind in (Additive, Combined, CombinedDeviations, LogNormal, PowerNoise, Proportional)
+}
 
 
 def as_declared(model: Model, description: Table) -> Model:
     """The model with the noise the prior was learned under; refused where its parameters mean something else now."""
-    declared = [dataclass_of(Parameter, row) for row in description.tables("parameters")]
+    rows = description.tables("parameters")
+    declared = [dataclass_of(BoxCox if "skew" in row.values else Parameter, row) for row in rows]
     names = tuple(parameter.name for parameter in declared)
     if names != model.parameters.names:
         raise InputError(

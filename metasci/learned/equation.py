@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -13,13 +14,13 @@ from metasci.errors import InputError
 from metasci.files import State
 from metasci.learned.base import Learned
 from metasci.learned.checked import Table
-from metasci.learned.described import as_declared, described_method, described_noise, method_described
+from metasci.learned.described import as_declared, described_noise
+from metasci.learned.published import published_model
 from metasci.learned.record import Record
 from metasci.library import registered
 from metasci.meta.adapted import Adapted
 from metasci.meta.covariates import Covariates
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.descriptions import describe, method_from
 from metasci.meta.laplace.statistics import TaskStatistics
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
@@ -27,10 +28,6 @@ from metasci.model import Model
 
 __all__ = ["LearnedEquation"]
 
-_TASK_LEVEL = (
-    "coordinates",
-    "noise_precision",
-)  # of the tasks that were learned from, and of no use for others
 _OF_COVARIATES = ("centre", "scale", "correlation")
 _TRANSFORMS = ("identity", "log", "sqrt")
 _SEEN = "seen/"
@@ -45,8 +42,8 @@ class LearnedEquation(Learned):
     name : str
     model : Model
     method : Method
-    state : dict of Tensor
-        What the method learned.
+    state : GaussianState, GradientState or another of the method's own
+        What the method learned; a dict of its tensors by their names in files is taken, too.
     covariates : Covariates
         How known properties of a task are standardised.
     card : Card
@@ -60,8 +57,8 @@ class LearnedEquation(Learned):
 
     name: str
     model: Model
-    method: Method
-    state: State
+    method: Method[Any]
+    state: Any
     covariates: Covariates
     card: Card
     training: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +66,13 @@ class LearnedEquation(Learned):
 
     format: ClassVar[str] = "metasci-prior-1"
 
+    def __post_init__(self) -> None:
+        if isinstance(self.state, Mapping):
+            object.__setattr__(self, "state", self.method.state_of(dict(self.state)))
+
     def _learned_from(self) -> str:
+        if "published" in self.training:
+            return f"published: {self.training['published']['source']}"
         return f"{self.method.name}, {super()._learned_from()}"
 
     def _covariate_names(self) -> tuple[str, ...]:
@@ -82,16 +85,12 @@ class LearnedEquation(Learned):
     def adapt(self, batch: Batch, device: torch.device | str = "cpu") -> Adapted:
         """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory."""
         design = self.covariates.design(batch.covariates).to(device)
-        state = {name: value.to(device) for name, value in self.state.items()}
+        state = self.method.state_of({name: value.to(device) for name, value in self.state.tensors().items()})
         return self.method.adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
 
     def tensors(self) -> State:
         """What the method learned, how covariates are standardised, and what is kept of the tasks."""
-        learned = {
-            name: value
-            for name, value in self.state.items()
-            if name not in _TASK_LEVEL and not name.startswith("outer/")
-        }
+        learned = self.state.lasting().tensors()
         scaled = {f"covariates/{name}": getattr(self.covariates, name) for name in _OF_COVARIATES}
         kept = {} if self.seen is None else self.seen.tensors()
         return {**learned, **scaled, **{_SEEN + name: value for name, value in kept.items()}}
@@ -101,7 +100,7 @@ class LearnedEquation(Learned):
         return {
             "name": self.name,
             "model": self.model.name,
-            "method": described_method(self.method),
+            "method": describe(self.method),
             "parameters": [asdict(parameter) for parameter in self.model.parameters],
             "noise": described_noise(self.model.noise),
             "laws": [law.law for law in self.model.constraints],
@@ -117,7 +116,11 @@ class LearnedEquation(Learned):
     def of_record(cls, record: Record, model: Model | None = None) -> Self:
         """The prior of what `save` wrote; see `Learned.of_record`."""
         description = record.description
-        method = method_described(description.table("method"))
+        described = description.table("method")
+        described.get("kind", str)
+        method = method_from(described.values, described.where)
+        if "published" in description.get("training", dict[str, Any]):
+            model = published_model(description.values, model, record.path)
         model = as_declared(model or _model_of(description), description)
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)
@@ -186,13 +189,12 @@ def _check_laws(record: Record, model: Model) -> None:
         )
 
 
-def _state_of(record: Record, method: Method, sizes: tuple[int, int, int, int]) -> State:
+def _state_of(record: Record, method: Method[Any], sizes: tuple[int, int, int, int]) -> State:
     """What the method learned: the tensors that it owes, checked, and those that it wrote beside."""
-    owed = record.take(_shapes(method, *sizes), torch.float64)
+    owed = record.take(dict(method.shapes(*sizes)), torch.float64)
     for name in ("covariance", "design_covariance"):
         if name in owed:
             record.check_covariance(name, owed[name], strictly=name == "covariance")
-    record.check_positive("noise_shape", "widening")
     beside = {
         name: value
         for name, value in record.tensors.items()
@@ -201,22 +203,10 @@ def _state_of(record: Record, method: Method, sizes: tuple[int, int, int, int]) 
     for name in ("widening", "relevance", "iteration", "refined"):
         if name in beside:
             record.take({name: tuple(beside[name].shape)}, torch.float64)
-    if "widening" in beside and beside["widening"].shape != ():
+    if "widening" in beside:
         record.take({"widening": ()})
+    record.check_positive("noise_shape", "widening")
     return {**owed, **beside}
-
-
-def _shapes(method: Method, size: int, covariates: int, scales: int, laws: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors that adaptation needs; the one place here that knows what a method keeps."""
-    if isinstance(method, GaussianPrior):
-        wide = 1 + covariates
-        return {
-            "coefficients": (size, wide), "covariance": (size, size), "design_covariance": (wide, wide),
-            "log_noise": (scales,), "noise_shape": (),
-        }  # fmt: skip
-    if isinstance(method, GradientMethod):
-        return method.shapes(size, covariates, scales, laws)
-    return {}
 
 
 def _seen_of(record: Record, size: int, covariates: int) -> TaskStatistics | None:

@@ -28,7 +28,8 @@ from metasci.learned.record import Record
 from metasci.learned.ways import WAYS, Way, shrunken_error
 from metasci.materials.architectures import Architecture
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import adapt, initial
+from metasci.meta.compositions.adapting import adapt
+from metasci.meta.compositions.composition import initial
 from metasci.meta.networks.codes import Coded
 from metasci.meta.networks.linear_head import LinearHeadEpisode
 from metasci.meta.networks.network import Network, NetworkEpisode

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.adaptation.rule_families import Descent
+from metasci.meta.adaptation.learnable_rules import Descent
 from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.named import cavia, pooled_training
 from metasci.meta.networks.linear_head import LinearHeadEpisode, head_start

@@ -6,45 +6,44 @@ networks. Above, methods (`MAML`, `GaussianPrior`, …) put scientific models th
 noise and Laplace posteriors.
 """
 
+import warnings
+from typing import Any
+
 from metasci.files import State
 from metasci.meta.adaptation.inner import InnerRule, unroll
+from metasci.meta.adaptation.learnable_rules import Curvature, Descent, LearnableRule
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.adaptation.rule_families import Curvature, Descent, RuleFamily
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.adapted import Adapted
 from metasci.meta.compositions import named
+from metasci.meta.compositions.adapting import adapt, meta_gradient, query_loss
 from metasci.meta.compositions.compiled import compile_meta_gradient
-from metasci.meta.compositions.composition import (
-    Composition,
-    Displacement,
-    Episode,
-    Exact,
-    FirstOrder,
-    Implicit,
-    adapt,
-    initial,
-    meta_gradient,
-    query_loss,
-)
+from metasci.meta.compositions.composition import Composition, initial
+from metasci.meta.compositions.episode import Episode
+from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit
 from metasci.meta.compositions.outer import Outer, Trained, meta_train
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates, Design
-from metasci.meta.gradient import (
+from metasci.meta.descriptions import describe, method_from
+from metasci.meta.gradient import GradientMethod, Learning
+from metasci.meta.gradient_state import GradientState
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.method import Method
+from metasci.meta.methods import (
     ANIL,
     FOMAML,
     IMAML,
     MAML,
+    Composed,
     FineTuning,
     FromScratch,
-    GradientMethod,
     LearnedOptimiser,
     MetaCurvature,
     MetaSGD,
     Pooled,
     Reptile,
 )
-from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.method import Method
 from metasci.meta.networks.lawful import LawfulEpisode, law_weights
 from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy, squared_error
 from metasci.meta.networks.prototypes import prototypical_episode
@@ -57,6 +56,7 @@ __all__ = [
     "MAML",
     "Adam",
     "Adapted",
+    "Composed",
     "Composition",
     "Covariates",
     "Curvature",
@@ -69,12 +69,16 @@ __all__ = [
     "FirstOrder",
     "FromScratch",
     "GaussianPrior",
+    "GaussianState",
     "GradientDescent",
     "GradientMethod",
+    "GradientState",
     "Implicit",
     "InnerRule",
     "LawfulEpisode",
+    "LearnableRule",
     "LearnedOptimiser",
+    "Learning",
     "MetaCurvature",
     "MetaSGD",
     "Method",
@@ -88,20 +92,29 @@ __all__ = [
     "RMSProp",
     "RecurrentOptimiser",
     "Reptile",
-    "RuleFamily",
     "State",
     "Trained",
     "adapt",
     "compile_meta_gradient",
     "cross_entropy",
+    "describe",
     "initial",
     "law_weights",
     "learn",
     "meta_gradient",
     "meta_train",
+    "method_from",
     "named",
     "prototypical_episode",
     "query_loss",
     "squared_error",
     "unroll",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that have changed: the old one still works for a while, and says the new."""
+    if name == "RuleFamily":
+        warnings.warn("metasci.meta.RuleFamily is now LearnableRule.", DeprecationWarning, stacklevel=2)
+        return LearnableRule
+    raise AttributeError(f"module 'metasci.meta' has no attribute '{name}'")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -13,9 +14,11 @@ from metasci.meta.problem import Problem
 
 __all__ = ["Method"]
 
+S = TypeVar("S")
 
-class Method(Protocol):
-    """A way to learn from many tasks and to adapt to a new one."""
+
+class Method(Protocol[S]):
+    """A way to learn from many tasks and to adapt to a new one; S is the state that it carries."""
 
     @property
     def name(self) -> str:
@@ -29,14 +32,23 @@ class Method(Protocol):
     def iterations(self) -> int:
         """How many iterations learning takes at most."""
 
-    def initial(self, problem: Problem, design: Design) -> State:
+    def initial(self, problem: Problem, design: Design) -> S:
         """The state before the first iteration."""
 
-    def improve(self, problem: Problem, design: Design, state: State, seed: int) -> tuple[State, Tensor]:
+    def improve(self, problem: Problem, design: Design, state: S, seed: int) -> tuple[S, Tensor]:
         """One iteration: the next state, and which tasks turned non-finite and were left out of it."""
 
-    def finished(self, state: State) -> bool:
+    def finished(self, state: S) -> bool:
         """Whether learning is done."""
 
-    def adapt(self, problem: Problem, design: Design, state: State) -> Adapted:
+    def adapt(self, problem: Problem, design: Design, state: S) -> Adapted:
         """Calibrate every task of a batch."""
+
+    def state_of(self, tensors: State) -> S:
+        """The state of its tensors by name, as files keep them."""
+
+    def shapes(self, size: int, covariates: int, scales: int, laws: int) -> Mapping[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that every saved state has.
+
+        For a model of so many parameters, covariates, noise scales and laws.
+        """

@@ -1,4 +1,4 @@
-"""Steps that stay: the grids of differential equations, found once and walked ever after.
+"""Steps that stay: the meshes of differential equations, found once and walked ever after.
 
 An adaptive solver looks at numbers before it steps, so that nothing that is recorded of it holds for other
 numbers. A sampler asks for the same solutions at a hundred thousand places near each other; along steps that stay

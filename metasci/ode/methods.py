@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from metasci.errors import FAILURES, InputError, failure
-from metasci.ode.order_eight import ERROR_3, ERROR_5, NODES, RESULT, WEIGHTS
+from metasci.ode.order_eight import tableau
 from metasci.ode.tangents import along
 
 __all__ = ["METHODS", "Rate", "Step", "System", "method_named", "prince_dormand", "rodas"]
@@ -245,15 +245,16 @@ def prince_dormand(
     """
     width = size[:, None]
     slopes: list[Tensor] = []
-    for node, weights in zip(NODES, WEIGHTS, strict=True):
+    table = tableau()
+    for node, weights in zip(table.nodes, table.weights, strict=True):
         inside = _combined(state, weights, slopes)
         slopes.append(width * system.slope(torch.add(time, size, alpha=node), inside, supply))
-    new = _combined(state, RESULT, slopes)
+    new = _combined(state, table.result, slopes)
     if not measured:
         return new, None
     with torch.no_grad():
         blank = torch.zeros_like(new)
-        five, three = _combined(blank, ERROR_5, slopes), _combined(blank, ERROR_3, slopes)
+        five, three = _combined(blank, table.error_5, slopes), _combined(blank, table.error_3, slopes)
         beside = torch.hypot(five, 0.1 * three)
         return new, torch.where(beside > 0.0, five * (five / beside).abs(), beside).detach()
 

@@ -1,128 +1,57 @@
-"""Coefficients of the explicit method of order 8 with 12 stages, and of the two estimates of its error.
+"""The explicit method of order 8 with 12 stages, and two estimates of its error: SciPy's coefficients.
 
 Source: Prince and Dormand, J Comput Appl Math 7 (1981) 67; error estimates of orders 5 and 3 by Hairer, Nørsett and
 Wanner, Solving Ordinary Differential Equations I (1993), II.5 and II.10, code DOP853.
 """
 
-__all__ = ["ERROR_3", "ERROR_5", "NODES", "RESULT", "WEIGHTS"]
+from __future__ import annotations
 
-NODES = (
-    0.0,
-    0.05260015195876773,
-    0.0789002279381516,
-    0.1183503419072274,
-    0.2816496580927726,
-    0.3333333333333333,
-    0.25,
-    0.3076923076923077,
-    0.6512820512820513,
-    0.6,
-    0.8571428571428571,
-    1.0,
-)
-WEIGHTS = (
-    (),
-    (0.05260015195876773,),
-    (0.0197250569845379, 0.0591751709536137),
-    (0.02958758547680685, 0.0, 0.08876275643042054),
-    (0.2413651341592667, 0.0, -0.8845494793282861, 0.924834003261792),
-    (0.037037037037037035, 0.0, 0.0, 0.17082860872947386, 0.12546768756682242),
-    (0.037109375, 0.0, 0.0, 0.17025221101954405, 0.06021653898045596, -0.017578125),
-    (
-        0.03709200011850479,
-        0.0,
-        0.0,
-        0.17038392571223998,
-        0.10726203044637328,
-        -0.015319437748624402,
-        0.008273789163814023,
-    ),
-    (
-        0.6241109587160757,
-        0.0,
-        0.0,
-        -3.3608926294469414,
-        -0.868219346841726,
-        27.59209969944671,
-        20.154067550477894,
-        -43.48988418106996,
-    ),
-    (
-        0.47766253643826434,
-        0.0,
-        0.0,
-        -2.4881146199716677,
-        -0.590290826836843,
-        21.230051448181193,
-        15.279233632882423,
-        -33.28821096898486,
-        -0.020331201708508627,
-    ),
-    (
-        -0.9371424300859873,
-        0.0,
-        0.0,
-        5.186372428844064,
-        1.0914373489967295,
-        -8.149787010746927,
-        -18.52006565999696,
-        22.739487099350505,
-        2.4936055526796523,
-        -3.0467644718982196,
-    ),
-    (
-        2.273310147516538,
-        0.0,
-        0.0,
-        -10.53449546673725,
-        -2.0008720582248625,
-        -17.9589318631188,
-        27.94888452941996,
-        -2.8589982771350235,
-        -8.87285693353063,
-        12.360567175794303,
-        0.6433927460157636,
-    ),
-)
-RESULT = (
-    0.054293734116568765,
-    0.0,
-    0.0,
-    0.0,
-    0.0,
-    4.450312892752409,
-    1.8915178993145003,
-    -5.801203960010585,
-    0.3111643669578199,
-    -0.1521609496625161,
-    0.20136540080403034,
-    0.04471061572777259,
-)
-ERROR_5 = (
-    0.01312004499419488,
-    0.0,
-    0.0,
-    0.0,
-    0.0,
-    -1.2251564463762044,
-    -0.4957589496572502,
-    1.6643771824549864,
-    -0.35032884874997366,
-    0.3341791187130175,
-    0.08192320648511571,
-    -0.022355307863886294,
-)
-ERROR_3 = (
-    -0.18980075407240762,
-    0.0,
-    0.0,
-    0.0,
-    0.0,
-    4.450312892752409,
-    1.8915178993145003,
-    -5.801203960010585,
-    -0.4226823213237919,
-    -0.1521609496625161,
-    0.20136540080403034,
-    0.02265179219836082,
-)
+from dataclasses import dataclass
+from functools import cache
+
+__all__ = ["Tableau", "tableau"]
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """Coefficients of an explicit Runge–Kutta method.
+
+    Attributes
+    ----------
+    nodes : tuple of float
+        c of every stage.
+    weights : tuple of tuple of float
+        a of every stage, of the stages before it.
+    result : tuple of float
+        b of the solution of order 8.
+    error_5, error_3 : tuple of float
+        Of the estimates of orders 5 and 3.
+    """
+
+    nodes: tuple[float, ...]
+    weights: tuple[tuple[float, ...], ...]
+    result: tuple[float, ...]
+    error_5: tuple[float, ...]
+    error_3: tuple[float, ...]
+
+
+@cache
+def tableau() -> Tableau:
+    """The coefficients; read when a first system is solved, as `scipy.integrate` takes a while to load.
+
+    Examples
+    --------
+    >>> len(tableau().nodes), round(sum(tableau().result), 12)
+    (12, 1.0)
+    """
+    from scipy.integrate import DOP853
+
+    stages = DOP853.n_stages
+    return Tableau(
+        tuple(DOP853.C[:stages].tolist()),
+        tuple(tuple(row[:stage].tolist()) for stage, row in enumerate(DOP853.A[:stages])),
+        tuple(DOP853.B.tolist()),
+        # the last stage of the estimates is the next step's first, with weight zero
+        tuple(DOP853.E5[:stages].tolist()),
+        tuple(DOP853.E3[:stages].tolist()),
+    )

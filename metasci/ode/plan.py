@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from metasci.ode.events import Timeline
-from metasci.ode.grid import Grid, Tolerance
+from metasci.ode.mesh import Mesh, Tolerance
 from metasci.ode.methods import Step
 from metasci.ode.steady import Repetition
 
@@ -24,9 +24,9 @@ class Plan:
         The method's (`metasci.ode.methods`).
     tolerance : Tolerance
     line : Timeline
-    grid : Grid
+    mesh : Mesh
     nodes : Tensor, (task, node, state)
-        The states along the grid as it was found.
+        The states along the mesh as it was found.
     repetitions : tuple of Repetition
         The intervals of doses at steady state.
     error : Tensor, (task,)
@@ -37,7 +37,7 @@ class Plan:
     step: Step
     tolerance: Tolerance
     line: Timeline
-    grid: Grid
+    mesh: Mesh
     nodes: Tensor
     repetitions: tuple[Repetition, ...]
     error: Tensor
@@ -46,12 +46,12 @@ class Plan:
     @property
     def steps(self) -> Tensor:
         """Number of steps of each task, those of steady states not counted."""
-        return (self.grid.size > 0.0).sum(1)
+        return (self.mesh.size > 0.0).sum(1)
 
     def halved(self) -> Plan:
         """The same with two steps in the place of each: how much a solution moves is about its true error."""
-        finer = tuple(replace(each, grid=each.grid.halved()) for each in self.repetitions)
-        return replace(self, grid=self.grid.halved(), repetitions=finer)
+        finer = tuple(replace(each, mesh=each.mesh.halved()) for each in self.repetitions)
+        return replace(self, mesh=self.mesh.halved(), repetitions=finer)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """Differential equations of many tasks, each with its own doses, observations and steps, solved and differentiated.
 
-Adaptive solvers for torch step a whole batch together and in place; here a grid of steps is planned first,
-for every task alone, and then walked by a map that is smooth in all that carries gradients.
+Other solvers for torch step a whole batch together (torchdiffeq) or tasks apart, too (torchode: Lienen and Günnemann
+2022, arXiv 2210.12375), and adapt their steps as they go. Here a mesh of steps is planned first, for every task alone,
+and then walked by a map that is smooth in all that carries gradients; doses are a part of the walk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.ode.events import Doses, Timeline, timeline
 from metasci.ode.fixed import FixedSteps
-from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, follow, forced, walk
+from metasci.ode.mesh import Forcing, Mesh, Tolerance, find_mesh, follow, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
 from metasci.ode.plan import Plan, Solution
 from metasci.ode.steady import find_repetition, steady_state
@@ -121,7 +122,7 @@ def _planned(
         find_repetition(step, system, initial, doses, events, tolerance) for events in line.steady.unbind(1)
     ]
     steady = [initial.index_copy(0, each.tasks, each.state) for each in repetitions]
-    grid, nodes, error = find_grid(step, system, line, forced(line, initial, steady, doses), tolerance)
+    mesh, nodes, error = find_mesh(step, system, line, forced(line, initial, steady, doses), tolerance)
     converged = torch.isfinite(error)
     for each in repetitions:
         error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
@@ -130,7 +131,7 @@ def _planned(
     lost = torch.isinf(error)
     nodes = torch.where(lost[:, None, None], initial[:, None], nodes)
     sound = converged & (error <= 1.0)
-    return Plan(step, tolerance, line, grid.stopped(lost), nodes, tuple(repetitions), error, sound)
+    return Plan(step, tolerance, line, mesh.stopped(lost), nodes, tuple(repetitions), error, sound)
 
 
 def solve(
@@ -151,7 +152,7 @@ def solve(
     """Solve d state/dt = rate(time, state, parameters) for many tasks.
 
     Derivatives of the states by whatever enters `initial`, `parameters` and the doses' amounts are those of the
-    walk along a fixed grid: reverse mode, forward mode (`torch.func.jvp`) and either through the other, to the third
+    walk along a fixed mesh: reverse mode, forward mode (`torch.func.jvp`) and either through the other, to the third
     order, and to the second where there are steady states. By the times of observation there is the first derivative,
     in reverse mode. Times of doses have none.
 
@@ -221,8 +222,8 @@ def solve(
         )
     plan = plan or planned()
     system = _system(rate, parameters, initial, shared).with_tangents(initial, doses.amount)
-    line, grid = plan.line, plan.grid
-    latest = torch.maximum(times.detach().amax(1), grid.time[:, 0]) if times.shape[1] else grid.time[:, 0]
+    line, mesh = plan.line, plan.mesh
+    latest = torch.maximum(times.detach().amax(1), mesh.time[:, 0]) if times.shape[1] else mesh.time[:, 0]
     if not torch.equal(latest, line.breaks[:, -1]) or line.arrival.shape != doses.time.shape:
         raise InputError("differential equation: the plan was made for other times or doses.")
     error, converged = plan.error, plan.converged
@@ -237,11 +238,11 @@ def solve(
     forcing, found = forced(line, initial, repeated, doses), plan.nodes
     if ready:
         plain = forcing.detach()
-        found, error = walk(plan.step, system.detach(), grid, plain, plan.tolerance)
+        found, error = walk(plan.step, system.detach(), mesh, plain, plan.tolerance)
         converged = (error <= 1.0) & _steady_still(plan, system, repeated, doses)
     if differentiated:
-        found = Trajectory(plan.step, grid, found).states(system, forcing)
-    observed = _observed(plan.step, system, grid, forcing, found, times)
+        found = Trajectory(plan.step, mesh, found).states(system, forcing)
+    observed = _observed(plan.step, system, mesh, forcing, found, times)
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
@@ -254,28 +255,28 @@ def _followed(plan: Plan, system: System, initial: Tensor, times: Tensor, doses:
             "differential equation: doses at steady state cannot be followed along steps that stay."
         )
     forcing = forced(plan.line, initial, [], doses)
-    nodes = follow(plan.step, system, plan.grid, forcing)
-    observed = _observed(plan.step, system, plan.grid, forcing, nodes, times)
+    nodes = follow(plan.step, system, plan.mesh, forcing)
+    observed = _observed(plan.step, system, plan.mesh, forcing, nodes, times)
     return Solution(observed, plan.error, plan.steps, plan.converged)
 
 
 def _observed(
-    step: Step, system: System, grid: Grid, forcing: Forcing, nodes: Tensor, times: Tensor
+    step: Step, system: System, mesh: Mesh, forcing: Forcing, nodes: Tensor, times: Tensor
 ) -> Tensor:
     """The states at any times, (task, time, state): one shorter step from the node before, all side by side."""
     tasks, width = times.shape
     states = nodes.shape[2]
-    node = grid.before(times)
+    node = mesh.before(times)
     every = torch.arange(tasks, device=times.device).repeat_interleave(width)
     many = system.select(every)
 
     def there(values: Tensor, place: Tensor) -> Tensor:
         return values.gather(1, place[..., None].expand(-1, -1, states)).reshape(-1, states)
 
-    begun = times.detach() >= grid.time[:, :1]
-    time = grid.time.gather(1, node)
+    begun = times.detach() >= mesh.time[:, :1]
+    time = mesh.time.gather(1, node)
     size = torch.where(begun, times.detach() - time, 0.0).reshape(-1)
-    supply = None if forcing.supply is None else many.dense(there(forcing.supply, grid.place.gather(1, node)))
+    supply = None if forcing.supply is None else many.dense(there(forcing.supply, mesh.place.gather(1, node)))
     at, before = many.dense(time.reshape(-1)), there(nodes, node)
     found, _ = step(many, at, before, many.dense(size), supply, False)
     if times.requires_grad:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metasci.ode.events import Doses, Timeline, timeline
-from metasci.ode.grid import Forcing, Grid, Tolerance, find_grid, forced, walk
+from metasci.ode.mesh import Forcing, Mesh, Tolerance, find_mesh, forced, walk
 from metasci.ode.methods import Step, System
 from metasci.ode.trajectory import Trajectory, carried
 
@@ -30,12 +30,12 @@ class Repetition:
     ----------
     tasks, events : Tensor of int, (chosen,)
         Which tasks, and which of their events.
-    line, grid : Timeline, Grid
+    line, mesh : Timeline, Mesh
         Of the interval, from a dose to just before the next.
     state : Tensor, (chosen, state)
         Just before a dose.
     nodes : Tensor, (chosen, node, state)
-        The states along the grid.
+        The states along the mesh.
     inverse : Tensor, (chosen, state, state)
         Inverse of one minus the Jacobian of the interval's map.
     error : Tensor, (chosen,)
@@ -47,7 +47,7 @@ class Repetition:
     tasks: Tensor
     events: Tensor
     line: Timeline
-    grid: Grid
+    mesh: Mesh
     state: Tensor
     nodes: Tensor
     inverse: Tensor
@@ -87,7 +87,7 @@ def find_repetition(
         unit, inverse = None, None
         for _ in range(_PERIODS):
             forcing = forced(line, candidate, [], one)
-            grid, nodes, error = find_grid(step, system, line, forcing, tolerance)
+            mesh, nodes, error = find_mesh(step, system, line, forcing, tolerance)
             after = nodes[:, -1]
             unit = after.abs() + candidate.abs() if unit is None else unit
             change = tolerance.ratio(after - candidate, unit, unit)
@@ -96,7 +96,7 @@ def find_repetition(
             state = torch.where(taken[:, None], candidate, state)
             lived = torch.where(taken[:, None], after, lived)
             off = torch.where(taken, change, off)
-            inverse = _newton_matrix(Trajectory(step, grid, nodes), system, forcing)
+            inverse = _newton_matrix(Trajectory(step, mesh, nodes), system, forcing)
             move = (inverse @ (after - candidate)[..., None])[..., 0]
             reach = tolerance.ratio(move, candidate, candidate + move)
             near = torch.where(taken, reach, near)
@@ -111,7 +111,7 @@ def find_repetition(
         lost = torch.isinf(error)
         nodes = torch.where(lost[:, None, None], state[:, None], nodes)
         return Repetition(
-            tasks, chosen, line, grid.stopped(lost), state, nodes, inverse, error, near <= _ENOUGH
+            tasks, chosen, line, mesh.stopped(lost), state, nodes, inverse, error, near <= _ENOUGH
         )
 
 
@@ -142,13 +142,13 @@ def steady_state(
 
     With a tolerance the repetition is that of other parameters, and its nodes are reached anew.
     """
-    some, line, grid = system.select(repetition.tasks), repetition.line, repetition.grid
+    some, line, mesh = system.select(repetition.tasks), repetition.line, repetition.mesh
     _, one = _one_interval(doses, repetition.tasks, repetition.events)
     state, nodes = repetition.state, repetition.nodes
     for _ in range(2):
         forcing = forced(line, state, [], one)
         if tolerance is not None:
-            nodes, _ = walk(step, some.detach(), grid, forcing.detach(), tolerance)
-        end = Trajectory(step, grid, nodes).states(some, forcing)[:, -1]
+            nodes, _ = walk(step, some.detach(), mesh, forcing.detach(), tolerance)
+        end = Trajectory(step, mesh, nodes).states(some, forcing)[:, -1]
         state = state + (repetition.inverse @ (end - state)[..., None])[..., 0]
     return initial.index_copy(0, repetition.tasks, state)

@@ -1,7 +1,7 @@
 """Derivatives of all steps of a trajectory at once.
 
-The states at the nodes of a grid solve one equation, x₀ = start, xₙ₊₁ = kₙ₊₁·Φₙ(xₙ) + bₙ₊₁, with Φ the method's step.
-Its solution is known without gradients (`metasci.ode.grid`). So every step is taken once more, but all of them side by
+The states at the nodes of a mesh solve one equation, x₀ = start, xₙ₊₁ = kₙ₊₁·Φₙ(xₙ) + bₙ₊₁, with Φ the method's step.
+Its solution is known without gradients (`metasci.ode.mesh`). So every step is taken once more, but all of them side by
 side, and Newton's method with a frozen matrix carries what differs along the nodes. At a solution each of its steps
 makes one more order of derivatives exact (implicit function theorem), in every mode.
 
@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from metasci.ode.grid import Forcing, Grid
+from metasci.ode.mesh import Forcing, Mesh
 from metasci.ode.methods import Step, System
 from metasci.ode.tangents import along
 
@@ -27,21 +27,21 @@ ORDERS = 3
 
 
 class Trajectory:
-    """The steps along a grid, to be taken side by side.
+    """The steps along a mesh, to be taken side by side.
 
     Parameters
     ----------
     step : Step
-    grid : Grid
+    mesh : Mesh
     nodes : Tensor, (task, node, state)
         The states there, without gradients.
     """
 
-    def __init__(self, step: Step, grid: Grid, nodes: Tensor) -> None:
-        self.step, self.grid, self.nodes = step, grid, nodes.detach()
-        tasks, count = grid.place.shape
+    def __init__(self, step: Step, mesh: Mesh, nodes: Tensor) -> None:
+        self.step, self.mesh, self.nodes = step, mesh, nodes.detach()
+        tasks, count = mesh.place.shape
         self.task = torch.arange(tasks, device=nodes.device).repeat_interleave(count - 1)
-        self.time, self.size = (values[:, :-1].reshape(-1) for values in (grid.time, grid.size))
+        self.time, self.size = (values[:, :-1].reshape(-1) for values in (mesh.time, mesh.size))
 
     def windows(self, system: System, forcing: Forcing) -> list[Tensor]:
         """How a node depends on the one 1, 2, 4, … nodes before, (task, node, state, state) each; without gradients."""
@@ -72,8 +72,8 @@ class Trajectory:
         time, size = many.dense(self.time), many.dense(self.size)
         supply = None if forcing.supply is None else self._supply(forcing.supply)
         supply = None if supply is None else many.dense(supply)
-        first, kept = self.grid.first[..., None], self._kept(forcing)[..., None]
-        index = self.grid.place[..., None].expand_as(self.nodes)
+        first, kept = self.mesh.first[..., None], self._kept(forcing)[..., None]
+        index = self.mesh.place[..., None].expand_as(self.nodes)
         push = torch.where(first, system.dense(forcing.push).gather(1, index), 0.0)
         start = system.dense(forcing.initial)[:, None]
         found = system.dense(self.nodes)
@@ -87,10 +87,10 @@ class Trajectory:
         return found
 
     def _kept(self, forcing: Forcing) -> Tensor:
-        return forcing.kept.gather(1, self.grid.place) | ~self.grid.first
+        return forcing.kept.gather(1, self.mesh.place) | ~self.mesh.first
 
     def _supply(self, supply: Tensor) -> Tensor:
-        index = self.grid.place[:, :-1, None].expand(-1, -1, supply.shape[2])
+        index = self.mesh.place[:, :-1, None].expand(-1, -1, supply.shape[2])
         return supply.gather(1, index).reshape(-1, supply.shape[2])
 
 

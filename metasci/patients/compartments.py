@@ -22,6 +22,7 @@ from metasci.noise import Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Effect, Occasion, factors
+from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
 
@@ -211,11 +212,13 @@ def compartment_model(
     changing: Sequence[str] = (),
     typical: Mapping[str, float] | None = None,
     spread: Mapping[str, float] | None = None,
+    distributions: Mapping[str, str | float] | None = None,
     noise: Noise | None = None,
     covariates: Mapping[str, str] | None = None,
     transforms: Mapping[str, str] | None = None,
     molar_mass: str = "",
     description: str = "",
+    listed: bool = True,
 ) -> Model:
     """Make a model of a drug in the body.
 
@@ -235,6 +238,9 @@ def compartment_model(
         the records, and cannot be written in PyTensor. Any other is to be the same for all records of a patient.
     typical, spread : mapping of str to float, optional
         Instead of the ordinary ones.
+    distributions : mapping of str to str or float, optional
+        Of parameters that are not as `Structure` has them: ``"normal"``, ``"log-normal"``, ``"logit"`` (from 0 to 1),
+        or the λ of a log-normal quantity skewed by Box and Cox.
     noise : Noise, optional
         Proportional by default.
     covariates, transforms : mapping of str to str, optional
@@ -242,6 +248,8 @@ def compartment_model(
     molar_mass : str
         ``"232.2 g/mol"``, where doses are masses and the output counts moles, or the other way round.
     description : str
+    listed : bool
+        Whether it is registered; else it is `published.NAME`, and only whoever holds it knows it.
 
     Returns
     -------
@@ -258,7 +266,8 @@ def compartment_model(
     ['time', 'weight']
     """
     several = {key: tuple(value) for key, value in (effects or {}).items()}
-    needed = {effect.covariate: effect.unit for each in several.values() for effect in each}
+    wanted = {key: told for each in several.values() for effect in each for key, told in effect.needs.items()}
+    needed = {covariate: unit for covariate, (unit, _) in wanted.items()}
     occasions = {
         effect.covariate for each in several.values() for effect in each if isinstance(effect, Occasion)
     }
@@ -268,8 +277,9 @@ def compartment_model(
     output = output or Output("concentration", f"{amount}/{volume}", "concentration")
     scale = molar_factor(f"({amount})/({volume})", output.unit, molar_mass, output.name)
     declared = [
-        replace(
+        distributed(
             parameter,
+            (distributions or {}).get(parameter.name),
             typical=(typical or {}).get(parameter.name, parameter.typical),
             spread=(spread or {}).get(parameter.name, parameter.spread),
         )
@@ -288,9 +298,8 @@ def compartment_model(
     columns = [column for column in history.columns if column not in changing]
 
     limits = {
-        effect.covariate: Input(effect.unit, *effect.limits, constant=effect.covariate not in changing)
-        for each in several.values()
-        for effect in each
+        covariate: Input(unit, *within, constant=covariate not in changing)
+        for covariate, (unit, within) in wanted.items()
     }
 
     def function(**values: Any) -> Any:
@@ -309,7 +318,7 @@ def compartment_model(
     # as `collections.namedtuple` does: the model belongs to the module that asks for it
     function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")
     model = Model(
-        name=f"patients.{name}",
+        name=f"{'patients' if listed else 'published'}.{name}",
         function=function,
         inputs={"time": Input(time, lower=0.0), **limits},
         output=output,
@@ -321,8 +330,9 @@ def compartment_model(
         transforms=dict(transforms or {}),
         description=description,
         joint=bool(changing),
+        individual=individual_of(structure, several, time, volume),
     )
-    return register(model)
+    return register(model) if listed else model
 
 
 def _by_route(what: Doses) -> tuple[Doses, Doses | None]:

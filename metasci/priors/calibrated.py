@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metasci.data.frames import safe_for_spreadsheets
 from metasci.files import netcdf, write_atomically, write_folder
@@ -56,6 +56,27 @@ class Calibration(EquationFit, Reported):
     Calibration(1 task(s) with the prior 'theophylline')
     """
 
+    @property
+    def files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What a saved calibration consists of: the patients' own parameters, too, where a model has them."""
+        own = ("individual.csv",) if self.prior.model.individual is not None else ()
+        return (EquationFit.files[0], *own, *EquationFit.files[1:])
+
+    def _lines(self, level: float) -> list[str]:
+        """A block for each task; of a patient, its own parameters with the reference's beside them, and exposure."""
+        if self.prior.model.individual is None:
+            return super()._lines(level)
+        from metasci.report.patient_summary import patient_lines
+
+        return patient_lines(self, level)
+
+    def _numbers(self, level: float) -> dict[str, Any]:
+        if self.prior.model.individual is None:
+            return super()._numbers(level)
+        from metasci.report.patient_summary import patient_json
+
+        return {**super()._numbers(level), **patient_json(self, level)}
+
     def plot(self) -> Figure:
         """Data, prediction with its 90 % band, and what the prior alone would have said."""
         from metasci.report.figures import calibration_figure
@@ -72,6 +93,7 @@ class Calibration(EquationFit, Reported):
         data["converged"] = data["converged"].astype("int8")  # NetCDF knows neither true nor false
         return {
             "calibration.nc": netcdf(data),
+            "individual.csv": _csv(self.individual),
             "parameters.csv": _csv(self.table()),
             "predictions.csv": _csv(self.at_measurements()),
         }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
     from metasci.learned.reading import Data
+    from metasci.patients import Structure
 
 __all__ = ["Prior", "meta_calibrate"]
 
@@ -54,6 +55,16 @@ class Prior(Verbs, LearnedEquation):
     >>> prior.model.parameters.names
     ('absorption_rate', 'clearance', 'volume')
     """
+
+    @classmethod
+    def published(cls, model: Model | Structure, **numbers: Any) -> Prior:
+        """A prior of published numbers: θ, Ω, residual error and covariate formulas of a paper.
+
+        See `metasci.priors.published.published`, which takes the same arguments.
+        """
+        from metasci.priors.published import published
+
+        return published(model, **numbers)
 
     def for_data(self, data: Data) -> Prior:
         """The same prior; where data tell of doses at times, with the model of its parameters that takes them."""
@@ -266,7 +277,7 @@ def _unmeasured(prior: LearnedEquation, given: Mapping[str, tuple[float, str]]) 
 def meta_calibrate(
     model: Model,
     tasks: TaskSet,
-    method: Method | None = None,
+    method: Method[Any] | None = None,
     *,
     covariates: Sequence[str] | None = None,
     name: str = "",
@@ -316,14 +327,14 @@ def meta_calibrate(
         method, Problem(model, batch.to(device=device), method.penalty),
         scaled.design(batch.covariates).to(device), seed=seed, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
-    state = {name: value.cpu() for name, value in state.items()}
+    state = method.state_of({name: value.cpu() for name, value in state.tensors().items()})
     _check_finite(state, model, tasks)
     training = {
         "seed": seed,
         "tasks": len(tasks),
         "measurements": int(batch.mask.sum()),
         "left_out_as_not_finite": left_out,
-        "iterations": int(state["iteration"]),
+        "iterations": int(state.iteration),
         "seconds": round(time.perf_counter() - began, 2),
         "data_sha256": checksum(tasks),
         "ranges": _ranges(model, batch),
@@ -335,13 +346,9 @@ def meta_calibrate(
     return Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
 
 
-def _check_finite(state: Mapping[str, torch.Tensor], model: Model, tasks: TaskSet) -> None:
+def _check_finite(state: Any, model: Model, tasks: TaskSet) -> None:
     """Refuse to call that a prior which holds no numbers."""
-    if not all(
-        bool(torch.isfinite(state[key]).all())
-        for key in ("log_noise", "coefficients", "mean")
-        if key in state
-    ):
+    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean, state.effects)):
         raise InputError(
             f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
             f"numbers for the tasks of '{tasks.card.name}'."

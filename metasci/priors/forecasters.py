@@ -44,7 +44,7 @@ def per_task_least_squares(prior: LearnedEquation, batch: Batch) -> Adapted:
     size = len(prior.model.parameters)
     start = batch.output.new_zeros(len(batch), size)
     wide = 100.0 * torch.eye(size, dtype=start.dtype, device=start.device).expand(len(batch), -1, -1)
-    log_noise = prior.state["log_noise"]
+    log_noise = prior.state.log_noise
     estimate = map_estimate(problem, start, torch.linalg.inv(wide), log_noise, steps=100)
     return Adapted(
         estimate.coordinates, estimate.covariance, start, wide, log_noise,

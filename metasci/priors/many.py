@@ -25,6 +25,7 @@ from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.extras import how_to_install
+from metasci.files import check_new
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
 from metasci.progress import shown
@@ -114,8 +115,8 @@ def calibrate_members(
     """
     import pandas as pd
 
-    if out is not None and (Path(out).suffix != ".nc" or Path(out).exists()):
-        raise InputError(f"out: '{out}' must end in .nc and be new.")
+    if out is not None:
+        check_new(Path(out))
     size = _FAMILIES if chunk is None else chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of families; give one or more.")

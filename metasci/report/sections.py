@@ -9,6 +9,7 @@ import numpy as np
 
 from metasci.data.cards import owning_up
 from metasci.data.conditions import followed
+from metasci.fits.individual import reference_label
 from metasci.report.curves import (
     Axis,
     axis_of,
@@ -25,6 +26,7 @@ from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, page, paragraph, table
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.maps import has_map, tempering_map
+from metasci.report.patient_summary import exposure_rows, own_parameters, published_provenance
 from metasci.report.pharmacometric import goodness_of_fit_figure
 from metasci.report.reading import what_was_read
 from metasci.words import enumerated, label, number, pretty_unit, words
@@ -56,9 +58,10 @@ def title_of(calibration: EquationFit) -> tuple[str, str]:
     count = int(batch.mask.sum())
     title = owning_up(f"{what[:1].upper()}{what[1:]}: {who}", is_simulated(calibration))
     measured = f"{count} measurement{'s' * (count != 1)}"
+    kind = "published" if "published" in calibration.prior.training else "learned"
     return (
         title,
-        f"{model.name} calibrated from {measured} with the learned prior '{calibration.prior.name}'.",
+        f"{model.name} calibrated from {measured} with the {kind} prior '{calibration.prior.name}'.",
     )
 
 
@@ -151,6 +154,27 @@ def _population(calibration: EquationFit) -> list[Section]:
 
 
 def _parameters(calibration: EquationFit) -> str:
+    own = own_parameters(calibration, _MOST_TASKS)
+    if own is None:
+        return _calibrated(calibration)
+    header, rows, note = own
+    made = _task_table(header, rows, range(2, len(header) - 1), several=len(calibration.batch) > 1)
+    return made + paragraph(note, "note") + _exposure(calibration) + _calibrated(calibration)
+
+
+def _exposure(calibration: EquationFit) -> str:
+    """The patient's exposure in the last and the next dosing interval."""
+    rows = exposure_rows(calibration)
+    if not rows:
+        return ""
+    header = ["exposure", "interval", "estimate", "90 % interval", "unit"]
+    return table(header, rows, (2, 3)) + paragraph(
+        "Next: if the last dose is given again, an interval after it.", "note"
+    )
+
+
+def _calibrated(calibration: EquationFit) -> str:
+    """The parameters that were calibrated, which are the reference's where covariates act on them."""
     frame = calibration.table()
     kept = frame[frame["task"].isin(list(calibration.batch.names[:_MOST_TASKS]))]
     about = {parameter.name: parameter.description for parameter in calibration.prior.model.parameters}
@@ -168,6 +192,9 @@ def _parameters(calibration: EquationFit) -> str:
     made = _task_table(header, rows, (2, 3, 4, 6), several=len(calibration.batch) > 1)
     more = _left_out(len(calibration.batch) - _MOST_TASKS, "tasks")
     caption = "Estimates and 90 % intervals, calibrated and of the prior alone."
+    whom = reference_label(calibration)
+    if whom:
+        caption += f" They are those of the {whom}; the patients' own stand in the table above."
     return made + more + paragraph(_SHRINKAGE, "note") + figure(parameters_figure(calibration), caption)
 
 
@@ -288,6 +315,9 @@ def _provenance(calibration: EquationFit) -> str:
         "SHA-256 of the file": checksum,
     }
     versions = training.get("versions", {})
+    if "published" in training:
+        return definitions(data) + definitions(published_provenance(prior))
+    within = [name for name in prior.model.inputs if name != "time"] if prior.model.individual else []
     learned = {
         "Model": f"{prior.model.name}: {_first_sentence(prior.model.description)}",
         "Prior": f"{prior.name}, {prior.method.name}",
@@ -296,6 +326,7 @@ def _provenance(calibration: EquationFit) -> str:
         "Licence of the data": card.licence,
         "Tasks and measurements": f"{training.get('tasks', '?')} and {training.get('measurements', '?')}",
         "Covariates": ", ".join(words(name) for name in prior.covariates.names) or "none",
+        "Covariates inside of the model": ", ".join(words(name) for name in within),
         "Seed": str(training.get("seed", "")),
         "Versions in training": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "SHA-256 of the data": str(training.get("data_sha256", "")),

@@ -135,7 +135,7 @@ def learned(count: int = 60, seed: int = 1) -> Prior:
 def as_believed(prior: Prior, count: int, seed: int = 0) -> list[dict[str, float]]:
     """Parameters of simulated alloys that are spread exactly as a learned prior believes."""
     draw = np.random.default_rng(seed)
-    mean, covariance = prior.state["coefficients"][:, 0].numpy(), prior.state["covariance"].numpy()
+    mean, covariance = prior.state.mean.numpy(), prior.state.covariance.numpy()
     drawn = draw.multivariate_normal(mean, covariance, size=count, method="cholesky")
     physical = prior.model.parameters.to_physical(drawn)
     return [{name: float(values[at]) for name, values in physical.items()} for at in range(count)]

@@ -133,7 +133,7 @@ def simulated_steel(prior: Prior, seed: int = 0) -> TaskSet:
     curve = prior.model.at(coordinates[:, None, :], {name: values[None] for name, values in inputs.items()})[
         0
     ]
-    noise = torch.exp(prior.state["log_noise"][0]) * torch.randn(
+    noise = torch.exp(prior.state.log_noise[0]) * torch.randn(
         curve.shape, generator=generator, dtype=curve.dtype
     )
     frame = pd.DataFrame(

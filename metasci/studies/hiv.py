@@ -79,12 +79,12 @@ def population(priors: dict[str, Prior]) -> pd.DataFrame:
     """Typical values, spreads and noise of each prior."""
     rows = []
     for kind, prior in priors.items():
-        typical = prior.model.parameters.to_physical(prior.state["coefficients"][:, 0].numpy())
+        typical = prior.model.parameters.to_physical(prior.state.mean.numpy())
         half_life = np.log(2.0) / float(typical["second_loss"])
         rows.append(
             {"treatment": kind, **{name: float(value) for name, value in typical.items()},
              "half-life of the second phase (day)": half_life,
-             "noise (log10)": float(prior.state["log_noise"].exp()[0])}
+             "noise (log10)": float(prior.state.log_noise.exp()[0])}
         )  # fmt: skip
     return pd.DataFrame(rows).set_index("treatment")
 
@@ -173,7 +173,7 @@ def figure(tasks: TaskSet, priors: dict[str, Prior]) -> Figure:
 def _decay(prior: Prior, kind: str, tasks: TaskSet, patient: int | None, days: Any) -> Any:
     """The typical patient's decay, or a patient's own."""
     if patient is None:
-        return viral_decay_biphasic.at(prior.state["coefficients"][:, 0].numpy(), {"time": days})
+        return viral_decay_biphasic.at(prior.state.mean.numpy(), {"time": days})
     fit = prior.calibrate(treated(kind, tasks).select([tasks.names[patient]]))
     return fit.predict(time=days)["median"].values[0]
 

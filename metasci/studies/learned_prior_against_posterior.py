@@ -61,8 +61,7 @@ def table(comparisons: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
 def write(comparison: xr.Dataset, folder: Path) -> None:
     """The Dataset, the report and every figure of one comparison."""
-    from metasci.report import bayes_figures as figures
-    from metasci.report import save_comparison
+    from metasci.report import bayes_figures as figures, save_comparison
     from metasci.report.style import to_png
 
     save_comparison(comparison, folder)

@@ -23,7 +23,7 @@ _SMALLEST = 10.0  # p of the paper's appendix A: gradients below exp(−p) count
 
 @dataclass(frozen=True)
 class RecurrentOptimiser:
-    """The family of learned optimisers; learns the weights of its network.
+    """Learned optimisers; learns the weights of its network.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The outer loop: what a meta-gradient does to everything learned, and meta-training on episodes drawn anew.
 
-The outer rules are the inner ones. The state is a flat dict of tensors, so a checkpoint holds all of it.
+The outer rules are the inner ones. All of the state is tensors with names, so a checkpoint holds it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,25 @@ from torch.utils._pytree import tree_map
 
 from metasci.errors import InputError
 from metasci.files import State
-from metasci.meta.adaptation.inner import InnerRule, Parameters
+from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters
 from metasci.meta.adaptation.rules import Adam, GradientDescent
-from metasci.meta.compositions.composition import Composition, Episode, asked, meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
+from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import reduced, shard
+from metasci.meta.compositions.episode import Episode, which_are_asked
 from metasci.meta.compositions.training import iterate
 
-__all__ = ["Outer", "Trained", "finite_meta_gradient", "meta_train", "outer_state", "outer_step"]
+__all__ = [
+    "Gradient",
+    "Outer",
+    "OuterState",
+    "Trained",
+    "finite_meta_gradient",
+    "meta_train",
+    "outer_state",
+    "outer_step",
+]
 
 _OUTER = "outer/"
 Gradient = Callable[[Any, Parameters], tuple[Tensor, Parameters]]
@@ -94,35 +106,65 @@ class Trained:
     left_out: dict[int, int]
 
 
-def outer_state(outer: Outer, learned: Parameters) -> State:
+@dataclass(frozen=True)
+class OuterState:
+    """Where the outer loop stands.
+
+    Attributes
+    ----------
+    learned : dict of Tensor
+    memory : dict of Tensor
+        The outer rule's; empty where learning is over.
+    iteration : Tensor, ()
+        Iterations made.
+    """
+
+    learned: Parameters
+    memory: Memory
+    iteration: Tensor
+
+    def tensors(self) -> State:
+        """All tensors by their names in files."""
+        return {
+            **self.learned,
+            **{_OUTER + name: value for name, value in self.memory.items()},
+            "iteration": self.iteration,
+        }
+
+    @classmethod
+    def of(cls, tensors: State) -> OuterState:
+        """The state of named tensors: what is neither memory nor the iteration is learned."""
+        memory = {n.removeprefix(_OUTER): value for n, value in tensors.items() if n.startswith(_OUTER)}
+        learned = {n: v for n, v in tensors.items() if not n.startswith(_OUTER) and n != "iteration"}
+        return cls(learned, memory, tensors["iteration"])
+
+
+def outer_state(outer: Outer, learned: Parameters) -> OuterState:
     """The state before the first iteration: what is learned, and the outer rule's memory."""
-    memory = outer.bind(learned, 0).init(learned)
     some = next(iter(learned.values()))
-    carried = {_OUTER + name: value for name, value in memory.items()}
-    return {**learned, **carried, "iteration": some.new_zeros((), dtype=torch.float64)}
+    memory = outer.bind(learned, 0).init(learned)
+    return OuterState(learned, memory, some.new_zeros((), dtype=torch.float64))
 
 
-def outer_step(outer: Outer, state: State, gradient: Parameters) -> State:
+def outer_step(outer: Outer, state: OuterState, gradient: Parameters) -> OuterState:
     """The state after one iteration.
 
     Parameters
     ----------
     outer : Outer
-    state : dict of Tensor
+    state : OuterState
     gradient : dict of Tensor
         Names that it lacks stay as they are.
     """
-    iteration = int(state["iteration"])
-    moved = dict(gradient)
+    iteration = int(state.iteration)
+    clipped = dict(gradient)
     if math.isfinite(outer.clip):
         length = math.sqrt(sum(float(slope.square().sum()) for slope in gradient.values()))
         share = min(1.0, outer.clip / max(length, 1e-300))
-        moved = {name: share * slope for name, slope in gradient.items()}
-    memory = {n.removeprefix(_OUTER): v for n, v in state.items() if n.startswith(_OUTER)}
-    change, memory = outer.bind(moved, iteration).update(moved, memory, iteration)
-    new = {**state, "iteration": state["iteration"] + 1.0}
-    new |= {_OUTER + name: value for name, value in memory.items()}
-    return new | {name: state[name] + change[name] for name in change}
+        clipped = {name: share * slope for name, slope in gradient.items()}
+    change, memory = outer.bind(clipped, iteration).update(clipped, state.memory, iteration)
+    learned = state.learned | {name: state.learned[name] + change[name] for name in change}
+    return OuterState(learned, {**state.memory, **memory}, state.iteration + 1.0)
 
 
 def finite_meta_gradient(
@@ -217,7 +259,7 @@ def meta_train(
     after = _refresh if after is None else after
     left_out: Counter[int] = Counter()
     losses: list[Tensor] = []
-    gradient: Gradient = lambda episode, learned: meta_gradient(composition, episode, learned)  # noqa: E731
+    gradient: Gradient = partial(meta_gradient, composition)
     if compile:
         from metasci.meta.compositions.compiled import compile_meta_gradient
 
@@ -228,35 +270,41 @@ def meta_train(
             gradient = compile_meta_gradient(composition, example, learned)
     names = list(learned)
 
-    def improve(state: State) -> State:
-        episode = draw(seed * 1_000_003 + int(state["iteration"]))
+    def improve(state: OuterState) -> OuterState:
+        episode = draw(seed * 1_000_003 + int(state.iteration))
         index = shard(len(episode))
         own = episode if index is None else episode.select(index)
-        here = {name: state[name] for name in names}
+        # in the caller's order, which a file does not keep
+        here = {name: state.learned[name] for name in names}
         loss, slopes, used = finite_meta_gradient(own, here, gradient)
-        judged = asked(own).to(used.device)
+        judged = which_are_asked(own).to(used.device)
         mean, slopes, used = reduced(loss, slopes, used & judged, len(episode))
         none = not bool(used.any())
-        if none and not int(state["iteration"]):
+        if none and not int(state.iteration):
             raise InputError(
                 "the first iteration: no task of the episode gave finite numbers; look at its inputs and targets, or "
                 "take a smaller step size."
             )
-        left_out.update((~used & asked(episode).to(used.device)).nonzero()[:, 0].tolist())
+        left_out.update((~used & which_are_asked(episode).to(used.device)).nonzero()[:, 0].tolist())
         losses.append(mean * math.nan if none else mean)
         new = outer_step(outer, state, slopes)
-        if after is None:
-            return new
-        return {**new, **after({name: new[name] for name in names}, episode)}
+        refreshed = after({name: new.learned[name] for name in names}, episode)
+        return replace(new, learned={**new.learned, **refreshed})
 
     state = iterate(
-        lambda: outer_state(outer, learned), improve, lambda state: float(state["iteration"]) >= outer.iterations,
+        lambda: outer_state(outer, learned),
+        improve,
+        lambda state: float(state.iteration) >= outer.iterations,
+        OuterState.of,
         run=_run(composition, learned, outer, seed, draw(seed * 1_000_003)),
         checkpoint=None if checkpoint is None else Path(checkpoint),
-        every=every, title="meta-training", total=outer.iterations, progress=progress,
+        every=every,
+        title="meta-training",
+        total=outer.iterations,
+        progress=progress,
         device=next(iter(learned.values())).device,
-    )  # fmt: skip
-    final = {name: state[name] for name in names}
+    )
+    final = {name: state.learned[name] for name in names}
     return Trained(final, torch.stack(losses) if losses else torch.zeros(0), dict(left_out))
 
 

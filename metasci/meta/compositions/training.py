@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, write_tensors
@@ -20,11 +22,25 @@ from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.progress import bar
 
-__all__ = ["iterate", "learn"]
+__all__ = ["Carried", "iterate", "learn"]
+
+
+class Carried(Protocol):
+    """What an iteration hands on to the next."""
+
+    @property
+    def iteration(self) -> Tensor:
+        """Iterations made, ()."""
+
+    def tensors(self) -> State:
+        """All of it by name, as files keep it."""
+
+
+S = TypeVar("S", bound=Carried)
 
 
 def learn(
-    method: Method,
+    method: Method[S],
     problem: Problem,
     design: Design,
     *,
@@ -32,7 +48,7 @@ def learn(
     checkpoint: str | Path | None = None,
     every: float = 10.0,
     progress: bool = False,
-) -> tuple[State, dict[str, int]]:
+) -> tuple[S, dict[str, int]]:
     """Learn from a batch of tasks until the method is done.
 
     Parameters
@@ -51,7 +67,8 @@ def learn(
 
     Returns
     -------
-    state : State
+    state
+        The method's own: `GaussianState`, `GradientState`.
     left_out : dict
         Names of tasks that turned non-finite, and in how many iterations.
 
@@ -63,23 +80,32 @@ def learn(
     path = None if checkpoint is None else Path(checkpoint)
     left_out: Counter[str] = Counter()
 
-    def improve(state: State) -> State:
+    def improve(state: S) -> S:
         state, lost = method.improve(problem, design, state, seed)
         left_out.update(problem.batch.names[i] for i in lost.nonzero()[:, 0].tolist())
         return state
 
     state = iterate(
-        lambda: method.initial(problem, design), improve, method.finished,
-        run=_fingerprint(method, problem, design, seed), checkpoint=path, every=every,
-        title=method.name, total=method.iterations, progress=progress, device=problem.batch.output.device,
-    )  # fmt: skip
+        lambda: method.initial(problem, design),
+        improve,
+        method.finished,
+        method.state_of,
+        run=_fingerprint(method, problem, design, seed),
+        checkpoint=path,
+        every=every,
+        title=method.name,
+        total=method.iterations,
+        progress=progress,
+        device=problem.batch.output.device,
+    )
     return state, dict(left_out)
 
 
 def iterate(
-    initial: Callable[[], State],
-    improve: Callable[[State], State],
-    finished: Callable[[State], bool],
+    initial: Callable[[], S],
+    improve: Callable[[S], S],
+    finished: Callable[[S], bool],
+    of: Callable[[State], S],
     *,
     run: str = "",
     checkpoint: Path | None = None,
@@ -88,7 +114,7 @@ def iterate(
     total: int = 0,
     progress: bool = False,
     device: torch.device | str = "cpu",
-) -> State:
+) -> S:
     """Improve a state until it is finished, keeping it on disk on the way and when interrupted.
 
     Where several processes learn together, the first alone reads and writes the checkpoint and shows progress,
@@ -97,6 +123,8 @@ def iterate(
     Parameters
     ----------
     initial, improve, finished : callable
+    of : callable
+        Makes a state of its tensors.
     run : str
         What the state belongs to; a checkpoint of another run is refused.
     checkpoint : Path, optional
@@ -109,23 +137,26 @@ def iterate(
     """
     writes = is_writer()
     resumes = writes and checkpoint is not None and checkpoint.exists()
-    first = agreed(lambda: _resume(checkpoint, run) if resumes and checkpoint is not None else initial())
+
+    def begin() -> State:
+        return _resume(checkpoint, run) if resumes and checkpoint is not None else initial().tensors()
+
     # files keep no order, and sums depend on it: one order for every process and for runs that go on
-    state = {name: value.to(device) for name, value in sorted(first.items())}
+    state = of({name: value.to(device) for name, value in sorted(agreed(begin).items())})
     kept = state if resumes else None
     saved = time.monotonic()
 
     def keep() -> None:
         nonlocal kept, saved
         if checkpoint is not None and writes and kept is not state:
-            write_tensors(checkpoint, state, {"run": run})
+            write_tensors(checkpoint, state.tensors(), {"run": run})
         kept, saved = state, time.monotonic()
 
     try:
         with bar(title, total, progress and writes) as advance:
             while not finished(state):
                 state = improve(state)
-                advance(int(state["iteration"]))
+                advance(int(state.iteration))
                 if time.monotonic() - saved > every:
                     keep()
     finally:
@@ -143,7 +174,7 @@ def _resume(path: Path, run: str) -> State:
     return state
 
 
-def _fingerprint(method: Method, problem: Problem, design: Design, seed: int) -> str:
+def _fingerprint(method: Method[S], problem: Problem, design: Design, seed: int) -> str:
     digest = hashlib.sha256()
     model = problem.model
     declared = [repr(part) for part in (model.parameters, model.noise, model.output)]

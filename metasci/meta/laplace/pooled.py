@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, normal_equations
+from metasci.meta.laplace.noise_scales import noise_scales
 from metasci.meta.likelihood import information_share
 from metasci.meta.problem import Problem
 
-__all__ = ["pooled_estimate"]
+__all__ = ["pooled_estimate", "pooled_fit"]
 
+# steps without second derivatives of the model; where these have not arrived, residuals are large and the full
+# curvature is worth its price
 _GAUSS_NEWTON = 20
 
 
 def pooled_estimate(
-    problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, steps: int = 50, tolerance: float = 1e-6
-) -> Estimate:  # fmt: skip
+    problem: Problem,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    steps: int = 50,
+    tolerance: float = 1e-6,
+) -> Estimate:
     """Estimate one set of coordinates from the measurements of all tasks.
 
     Levenberg–Marquardt steps on the summed normal equations, with the full curvature where these creep.
@@ -48,10 +58,10 @@ def pooled_estimate(
 
     def equations(at: Tensor, full: bool) -> tuple[Tensor, Tensor]:
         everywhere = at.expand(tasks, -1)
-        given = (problem, everywhere, everywhere, nothing, log_noise, ones)
-        gradient, hessian = normal_equations(*given)[:2]
+        at_all = (problem, everywhere, everywhere, nothing, log_noise, ones)
+        gradient, hessian = normal_equations(*at_all)[:2]
         if full:
-            whole = full_curvature(*given)[1].sum(0) + precision[0]
+            whole = full_curvature(*at_all)[1].sum(0) + precision[0]
             if int(torch.linalg.cholesky_ex(whole).info) == 0:
                 return gradient.sum(0) + precision[0] @ (at - mean)[0], whole
         return gradient.sum(0) + precision[0] @ (at - mean)[0], hessian.sum(0) + precision[0]
@@ -78,5 +88,28 @@ def pooled_estimate(
     residual = problem.target - line.prediction
     spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
-    told = torch.tensor([converged]), torch.tensor([finite])
-    return Estimate(here, covariance[None], squared, line, *told)
+    return Estimate(here, covariance[None], squared, line, torch.tensor([converged]), torch.tensor([finite]))
+
+
+def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:
+    """One set of coordinates for all tasks, and the noise that leaves."""
+    size = len(problem.model.parameters)
+    sound = _finite_at_typical(problem)
+    together = problem.select(sound.nonzero()[:, 0])
+    centre = problem.batch.output.new_zeros(1, size)
+    # a belief of two typical spreads about the typical values, which measurements of all tasks soon outweigh
+    precision = torch.eye(size, dtype=centre.dtype, device=centre.device)[None] * 0.25
+    log_noise = centre.new_tensor([math.log(value) for value in problem.model.noise.typical])
+    for _ in range(3):  # coordinates and noise by turns; this is but a start
+        estimate = pooled_estimate(together, centre, precision, log_noise, steps=20, tolerance=1e-3)
+        ones = torch.ones(len(together), dtype=centre.dtype, device=centre.device)
+        log_noise = noise_scales(together, estimate, together.batch.mask, ones, log_noise)
+    return estimate.coordinates[0], log_noise
+
+
+def _finite_at_typical(problem: Problem) -> Tensor:
+    """Which tasks have a finite likelihood at the typical values; all, if none has."""
+    at = problem.batch.output.new_zeros(len(problem), len(problem.model.parameters))
+    log_noise = at.new_tensor([math.log(value) for value in problem.model.noise.typical])
+    sound = torch.isfinite(problem.negative_log_likelihood(at, log_noise))
+    return sound if bool(sound.any()) else torch.ones_like(sound)

@@ -7,62 +7,74 @@ coefficients, spread (by its Cholesky factor, with a logarithmic diagonal) and n
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from metasci.files import State
+from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
+from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.problem import Problem
 
 __all__ = ["finite_tasks", "marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
 
+Belief = Callable[[Tensor, Tensor], Tensor]
+"""Log density of coefficients and covariance."""
+
 _LOG_SD = (-9.0, 5.0)  # a spread may vanish, or be unbounded; its logarithm stays within these
 
 
-def packed(state: State) -> State:
+def packed(state: GaussianState) -> Parameters:
     """The population's free numbers: coefficients, Cholesky factor with a logarithmic diagonal, noise."""
-    factor = torch.linalg.cholesky(state["covariance"])
+    factor = torch.linalg.cholesky(state.covariance)
     below = torch.tril(factor, -1) + torch.diag(factor.diagonal().log())
-    return {"coefficients": state["coefficients"], "factor": below, "log_noise": state["log_noise"]}
+    return {"coefficients": state.coefficients, "factor": below, "log_noise": state.log_noise}
 
 
-def unpacked(free: State, correlated: bool = True) -> State:
-    """Coefficients, covariance and noise of the free numbers."""
+def unpacked(state: GaussianState, free: Parameters, correlated: bool = True) -> GaussianState:
+    """The state with coefficients, covariance and noise of the free numbers."""
     factor = _factor(free, correlated)
-    return {
-        "coefficients": free["coefficients"],
-        "covariance": factor @ factor.T,
-        "log_noise": free["log_noise"],
-    }
+    return replace(
+        state, coefficients=free["coefficients"], covariance=factor @ factor.T, log_noise=free["log_noise"]
+    )
 
 
-def _factor(free: State, correlated: bool) -> Tensor:
+def _believed(free: Parameters, belief: Belief, correlated: bool) -> Tensor:
+    factor = _factor(free, correlated)
+    return belief(free["coefficients"], factor @ factor.T)
+
+
+def _factor(free: Parameters, correlated: bool) -> Tensor:
     below = torch.tril(free["factor"], -1) if correlated else torch.zeros_like(free["factor"])
     return below + torch.diag(free["factor"].diagonal().clamp(*_LOG_SD).exp())
 
 
-def _population(free: State, design: Design, correlated: bool) -> Population:
+def _population(free: Parameters, design: Design, correlated: bool) -> Population:
     mean = design.with_intercept @ free["coefficients"].T
     return Population(mean, _factor(free, correlated), free["log_noise"])
 
 
 def marginal_cost(
-    problem: Problem, design: Design, free: State, belief: Callable[[State], Tensor], correlated: bool,
+    problem: Problem,
+    design: Design,
+    free: Parameters,
+    belief: Belief,
+    correlated: bool,
     start: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Negative log marginal likelihood of all tasks less the belief about the population, and the modes."""
     value, mode = log_marginal(problem, _population(free, design, correlated), start)
-    return -value.sum() - belief(unpacked(free, correlated)), mode
+    return -value.sum() - _believed(free, belief, correlated), mode
 
 
 def predictive_cost(
     problem: Problem,
     design: Design,
-    free: State,
+    free: Parameters,
     support: Tensor,
-    belief: Callable[[State], Tensor],
+    belief: Belief,
     correlated: bool,
     share: float = 1.0,
 ) -> Tensor:
@@ -74,45 +86,56 @@ def predictive_cost(
     value, _ = log_predictive(seen, judged, _population(free, design, correlated))
     asked = judged.batch.mask.any(1)
     mean = torch.where(asked, value, 0.0).sum() / asked.sum().clamp(min=1)
-    return -mean - belief(unpacked(free, correlated)) / (share * problem.batch.mask.sum())
+    return -mean - _believed(free, belief, correlated) / (share * problem.batch.mask.sum())
 
 
-def finite_tasks(problem: Problem, design: Design, state: State) -> Tensor:
+def finite_tasks(problem: Problem, design: Design, state: GaussianState) -> Tensor:
     """Which tasks have a finite marginal likelihood, (task,)."""
-    at = design.with_intercept @ state["coefficients"].T
-    cost = problem.negative_log_likelihood(at, state["log_noise"])
+    at = design.with_intercept @ state.coefficients.T
+    cost = problem.negative_log_likelihood(at, state.log_noise)
     seen = torch.where(problem.batch.mask, problem.batch.output, 0.0)
     return torch.isfinite(cost) & torch.isfinite(seen).all(1)
 
 
 def most_likely(
-    problem: Problem, design: Design, state: State, belief: Callable[[State], Tensor], correlated: bool,
+    problem: Problem,
+    design: Design,
+    state: GaussianState,
+    belief: Belief,
+    correlated: bool,
     iterations: int = 200,
-) -> State:  # fmt: skip
-    """Climb the marginal likelihood by L-BFGS (Nocedal 1980) until it is flat; returns what has moved.
+) -> GaussianState:
+    """Climb the marginal likelihood by L-BFGS (Nocedal 1980) until it is flat; returns the state there.
 
     A search that leads nowhere finite is given up for the best point it has seen.
     """
     free = {name: value.detach().clone().requires_grad_() for name, value in packed(state).items()}
     search = torch.optim.LBFGS(
-        list(free.values()), max_iter=iterations, history_size=30, tolerance_grad=1e-7, tolerance_change=1e-12,
+        list(free.values()),
+        max_iter=iterations,
+        history_size=30,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
-    )  # fmt: skip
-    best: tuple[float, State] = (float("inf"), {name: value.detach().clone() for name, value in free.items()})
-    modes = state["coordinates"]
+    )
+    best: tuple[float, Parameters] = (
+        float("inf"),
+        {name: value.detach().clone() for name, value in free.items()},
+    )
+    modes = state.coordinates
 
     def closure() -> Tensor:
         nonlocal best, modes
         search.zero_grad()
-        cost, found = marginal_cost(problem, design, free, belief, correlated, modes)
+        cost, modes_there = marginal_cost(problem, design, free, belief, correlated, modes)
         if not bool(torch.isfinite(cost)):
             return torch.full_like(cost.detach(), 1e30)
         cost.backward()
         if float(cost.detach()) < best[0]:
             best = (float(cost.detach()), {name: value.detach().clone() for name, value in free.items()})
-            modes = found
+            modes = modes_there
         return cost.detach()
 
     with torch.enable_grad():
         search.step(closure)
-    return {**unpacked(best[1], correlated), "coordinates": modes}
+    return replace(unpacked(state, best[1], correlated), coordinates=modes)

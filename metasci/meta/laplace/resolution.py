@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import Tensor
 
 from metasci.meta.problem import Problem
 
-__all__ = ["last_digit", "noise_floor"]
+__all__ = ["last_digit", "noise_floor", "warn_of_floor"]
 
 _DIGITS = 12  # of double precision, that many are left after a conversion of units
 _NEGLIGIBLE = 1e-6  # of the typical noise: where all digits are in use there is no rounding to tell
@@ -52,3 +53,17 @@ def noise_floor(problem: Problem) -> Tensor:
     if len(floors) == 1 and digit > 0.0 and size > 0.0:
         floors[0] = max(floors[0], digit if noise.scales[0] == "sd" else digit / size)
     return problem.target.new_tensor(floors).log()
+
+
+def warn_of_floor(problem: Problem, log_noise: Tensor) -> None:
+    """Say that measurements do not scatter about the model, so that intervals are those of rounding alone."""
+    held = (log_noise <= noise_floor(problem) + 1e-9).nonzero()[:, 0].tolist()
+    # of several scales one may well vanish, if another says how measurements scatter
+    if len(held) < len(log_noise):
+        return
+    scale = problem.model.noise.scales[held[0]]
+    warnings.warn(
+        f"the measurements do not scatter about '{problem.model.name}': the noise ({scale}) is held at "
+        f"{float(log_noise[held[0]].exp()):.2g}, what rounding leaves; intervals say no more than that.",
+        stacklevel=3,
+    )

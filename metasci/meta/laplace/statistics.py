@@ -13,7 +13,7 @@ Sources: Dempster, Laird and Rubin, JRSS B 39 (1977) 1, for the iteration; Neal 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +22,8 @@ from torch import Tensor
 from metasci.files import State
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
+from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.laplace.maximisation import BELIEVED_VARIANCE, INTERCEPT_PRECISION, widening
 from metasci.meta.laplace.ties import free_means, is_tied, tied_covariance
 from metasci.meta.problem import Problem
 from metasci.parameters import ParameterSpace
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     from metasci.meta.laplace.gaussian import GaussianPrior
 
 __all__ = ["TaskStatistics", "learn_also", "statistics_of", "why_no_update"]
-
-_INTERCEPT_PRECISION = 1e-2  # as `metasci.meta.laplace.gaussian` has it
-_SHARED_SPREAD = 0.1  # likewise: the spread that is believed beforehand, squared
 
 
 @dataclass(frozen=True)
@@ -154,12 +153,12 @@ def why_no_update(method: GaussianPrior, scales: int) -> str:
     return ""
 
 
-def statistics_of(problem: Problem, design: Design, state: State) -> TaskStatistics:
+def statistics_of(problem: Problem, design: Design, state: GaussianState) -> TaskStatistics:
     """The sums over a batch of tasks under a learned state; tasks that are not finite are not in them."""
-    x, precision = design.with_intercept, torch.linalg.inv(state["covariance"])
-    mean = x @ state["coefficients"].T
-    estimate = map_estimate(problem, mean, precision.expand(len(x), -1, -1), state["log_noise"])
-    return _sums(problem, x, estimate, (state["coefficients"], precision, state["log_noise"]))
+    x, precision = design.with_intercept, torch.linalg.inv(state.covariance)
+    mean = x @ state.coefficients.T
+    estimate = map_estimate(problem, mean, precision.expand(len(x), -1, -1), state.log_noise)
+    return _sums(problem, x, estimate, (state.coefficients, precision, state.log_noise))
 
 
 def _sums(
@@ -176,23 +175,23 @@ def _sums(
 
 
 def learn_also(
-    method: GaussianPrior, seen: TaskStatistics, problem: Problem, design: Design, state: State
-) -> tuple[State, TaskStatistics, dict[str, int]]:
+    method: GaussianPrior, seen: TaskStatistics, problem: Problem, design: Design, state: GaussianState
+) -> tuple[GaussianState, TaskStatistics, dict[str, int]]:
     """Learn from new tasks on top of those whose sums were kept.
 
     Returns
     -------
-    state : State
+    state : GaussianState
     seen : TaskStatistics
         Of old and new tasks.
     left_out : dict
         Names of new tasks that turned non-finite, and in how many iterations.
     """
     x, space = design.with_intercept, problem.model.parameters
-    start = x @ state["coefficients"].T
+    start = x @ state.coefficients.T
     left_out: dict[str, int] = {}
     for _ in range(method.iterations):
-        population = state["coefficients"], torch.linalg.inv(state["covariance"]), state["log_noise"]
+        population = state.coefficients, torch.linalg.inv(state.covariance), state.log_noise
         estimate = map_estimate(
             problem, x @ population[0].T, population[1].expand(len(x), -1, -1), population[2],
             start=start, tolerance=1e-6,
@@ -202,31 +201,27 @@ def learn_also(
             left_out[problem.batch.names[at]] = left_out.get(problem.batch.names[at], 0) + 1
         both = seen.under(*population).join(_sums(problem, x, estimate, population))
         new = _population(method, both, state, space)
-        spread = new["covariance"].diagonal().sqrt()
-        moved = (new["coefficients"] - state["coefficients"]).abs() / spread[:, None]
-        widened = (spread / state["covariance"].diagonal().sqrt()).log().abs()
-        quieter = (new["log_noise"] - state["log_noise"]).abs()
-        change = torch.cat([moved.ravel(), widened, quieter]).max()
-        iteration = state["iteration"] + 1.0
-        state = {**state, **new, "change": change, "iteration": iteration}
-        if float(change) < method.tolerance:
+        state = replace(new, change=new.change_from(state), iteration=state.iteration + 1.0)
+        if float(state.change) < method.tolerance:
             break
     alone = statistics_of(problem, design, state)
     whole = seen.under(alone.coefficients, alone.precision, alone.log_noise).join(alone)
     ones = torch.ones_like(start[:, 0])
-    return {**state, "coordinates": start, "noise_precision": ones}, whole, left_out
+    return replace(state, coordinates=start, noise_precision=ones), whole, left_out
 
 
-def _population(method: GaussianPrior, sums: TaskStatistics, state: State, space: ParameterSpace) -> State:
+def _population(
+    method: GaussianPrior, sums: TaskStatistics, state: GaussianState, space: ParameterSpace
+) -> GaussianState:
     """The maximisation step of `GaussianPrior`, of sums instead of tasks; its notes say what the symbols are."""
     size, covariates = len(sums.products), len(sums.designs) - 1
-    relevance = state["relevance"]
-    strength = torch.cat([relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)])
+    relevance = state.relevance
+    strength = torch.cat([relevance.new_full((1,), INTERCEPT_PRECISION), relevance[0].expand(covariates)])
     design_covariance = torch.linalg.inv(sums.designs + torch.diag(strength))
     coefficients = sums.across @ design_covariance * free_means(space, sums.across)[:, None]
     crossed = sums.across @ coefficients.T
     off = sums.products - crossed - crossed.T + coefficients @ sums.designs @ coefficients.T
-    shape = method.regularisation * _SHARED_SPREAD * torch.eye(size, dtype=off.dtype, device=off.device)
+    shape = method.regularisation * BELIEVED_VARIANCE * torch.eye(size, dtype=off.dtype, device=off.device)
     covariance = off + sums.tasks * sums.covariance + shape + (coefficients * strength) @ coefficients.T
     covariance = covariance / (sums.tasks + method.regularisation)
     covariance = 0.5 * (covariance + covariance.T)
@@ -239,11 +234,15 @@ def _population(method: GaussianPrior, sums: TaskStatistics, state: State, space
         explained = (effects * torch.linalg.solve(covariance, effects)).sum()
         uncertain = size * design_covariance.diagonal()[1:].sum()
         relevance = (size * covariates / (explained + uncertain)).expand_as(relevance).clone()
-    return {
-        "coefficients": coefficients,
-        "design_covariance": design_covariance,
-        "covariance": covariance,
-        "widening": torch.ones_like(relevance[0]) * method._widening(int(sums.tasks), size),
-        "relevance": relevance,
-        "log_noise": state["log_noise"] + 0.5 * torch.log(sums.squared / sums.measurements),
-    }
+    wider = 1.0
+    if method.spread_uncertainty:
+        wider = widening(int(sums.tasks), size, method.regularisation, method.correlated)
+    return replace(
+        state,
+        coefficients=coefficients,
+        design_covariance=design_covariance,
+        covariance=covariance,
+        widening=torch.ones_like(relevance[0]) * wider,
+        relevance=relevance,
+        log_noise=state.log_noise + 0.5 * torch.log(sums.squared / sums.measurements),
+    )

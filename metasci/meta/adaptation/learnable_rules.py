@@ -1,7 +1,7 @@
 """What is learned about an inner rule: step sizes, a preconditioner, a whole optimiser.
 
-A family says which tensors there are to learn (`initial`) and makes a rule of them (`bind`). `Descent` makes a
-family of any rule that takes step sizes: ``Descent(0.01, rule=Adam)``.
+A learnable rule says which tensors there are to learn (`initial`) and makes a rule of them (`bind`). `Descent` makes
+one of any rule that takes step sizes: ``Descent(0.01, rule=Adam)``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from metasci.errors import InputError
 from metasci.meta.adaptation.inner import InnerRule, Parameters
 from metasci.meta.adaptation.rules import GradientDescent, Preconditioned, StepSizes
 
-__all__ = ["Curvature", "Descent", "RuleFamily"]
+__all__ = ["Curvature", "Descent", "LearnableRule"]
 
 _LEARNED = ("nothing", "scalar", "tensor", "parameter")
 
 
-class RuleFamily(Protocol):
+class LearnableRule(Protocol):
     """Inner rules that differ by learned tensors."""
 
     def initial(self, start: Parameters, steps: int, seed: int = 0) -> Parameters:
@@ -54,8 +54,8 @@ class Descent:
 
     Examples
     --------
-    >>> family = Descent(0.1, learned="parameter")
-    >>> {name: value.shape for name, value in family.initial({"theta": torch.zeros(3)}, steps=1).items()}
+    >>> rule = Descent(0.1, learned="parameter")
+    >>> {name: value.shape for name, value in rule.initial({"theta": torch.zeros(3)}, steps=1).items()}
     {'rate/theta': torch.Size([3])}
     """
 

@@ -1,4 +1,4 @@
-"""A grid of steps for every task, and the walk along it, without gradients (`metasci.ode.trajectory` has them)."""
+"""A mesh of steps for every task, and the walk along it, without gradients (`metasci.ode.trajectory` has them)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from metasci.ode.events import INITIAL, KEEP, Doses, Timeline, jumps, supplies
 from metasci.ode.methods import Step, System
 
-__all__ = ["Forcing", "Grid", "Tolerance", "find_grid", "follow", "forced", "walk"]
+__all__ = ["Forcing", "Mesh", "Tolerance", "find_mesh", "follow", "forced", "walk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def forced(line: Timeline, initial: Tensor, steady: list[Tensor], doses: Doses) 
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class Mesh:
     """Nodes at which the state is known; a step leads from each to the next.
 
     Attributes
@@ -99,16 +99,16 @@ class Grid:
         """The last node not after each of some times, (task, time)."""
         return (torch.searchsorted(self.time, times.detach().contiguous(), right=True) - 1).clamp(min=0)
 
-    def halved(self) -> Grid:
+    def halved(self) -> Mesh:
         """The same with two steps in the place of each."""
         size = 0.5 * self.size.repeat_interleave(2, 1)
         second = torch.arange(size.shape[1], device=size.device) % 2 == 1
         time = self.time.repeat_interleave(2, 1) + torch.where(second, size, torch.zeros_like(size))
-        return Grid(
+        return Mesh(
             self.place.repeat_interleave(2, 1), time, size, self.first.repeat_interleave(2, 1) & ~second
         )
 
-    def stopped(self, tasks: Tensor) -> Grid:
+    def stopped(self, tasks: Tensor) -> Mesh:
         """The same with steps of size zero in some of the tasks."""
         return replace(self, size=torch.where(tasks[:, None], torch.zeros_like(self.size), self.size))
 
@@ -121,34 +121,34 @@ def _at(values: Tensor, place: Tensor) -> Tensor:
 
 
 def walk(
-    step: Step, system: System, grid: Grid, forcing: Forcing, tolerance: Tolerance
+    step: Step, system: System, mesh: Mesh, forcing: Forcing, tolerance: Tolerance
 ) -> tuple[Tensor, Tensor]:
     """States at the nodes, (task, node, state), and the greatest local error in units of the tolerance, (task,)."""
     with torch.no_grad():
         state = forcing.initial
         worst = torch.zeros_like(state[:, 0])
         states = []
-        for node in range(grid.place.shape[1]):
-            place = grid.place[:, node]
-            state = torch.where(grid.first[:, node, None], forcing.arrived(place, state), state)
+        for node in range(mesh.place.shape[1]):
+            place = mesh.place[:, node]
+            state = torch.where(mesh.first[:, node, None], forcing.arrived(place, state), state)
             states.append(state)
             supply = None if forcing.supply is None else _at(forcing.supply, place)
-            after, error = step(system, grid.time[:, node], state, grid.size[:, node], supply, True)
+            after, error = step(system, mesh.time[:, node], state, mesh.size[:, node], supply, True)
             assert error is not None
             worst = torch.maximum(worst, tolerance.ratio(error, state, after))
             state = after
         return torch.stack(states, 1), worst
 
 
-def follow(step: Step, system: System, grid: Grid, forcing: Forcing) -> Tensor:
+def follow(step: Step, system: System, mesh: Mesh, forcing: Forcing) -> Tensor:
     """States at the nodes, (task, node, state), step after step, with all their derivatives."""
     state, states = forcing.initial, []
-    for node in range(grid.place.shape[1]):
-        place = grid.place[:, node]
-        state = torch.where(grid.first[:, node, None], forcing.arrived(place, state), state)
+    for node in range(mesh.place.shape[1]):
+        place = mesh.place[:, node]
+        state = torch.where(mesh.first[:, node, None], forcing.arrived(place, state), state)
         states.append(state)
         supply = None if forcing.supply is None else _at(forcing.supply, place)
-        state, _ = step(system, grid.time[:, node], state, grid.size[:, node], supply, False)
+        state, _ = step(system, mesh.time[:, node], state, mesh.size[:, node], supply, False)
     return torch.stack(states, 1)
 
 
@@ -156,10 +156,10 @@ _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 5.0
 _SMALLEST = 1e-14
 
 
-def find_grid(
+def find_mesh(
     step: Step, system: System, line: Timeline, forcing: Forcing, tolerance: Tolerance
-) -> tuple[Grid, Tensor, Tensor]:
-    """Grid, states at its nodes (task, node, state), and greatest local error in units of the tolerance, (task,).
+) -> tuple[Mesh, Tensor, Tensor]:
+    """Mesh, states at its nodes (task, node, state), and greatest local error in units of the tolerance, (task,).
 
     A task that has used up its attempts, or whose steps have become too small to matter, goes on to the end in one
     step from break to break, whatever the error; it shows in the error.
@@ -216,7 +216,7 @@ def _first_size(
     return torch.where(torch.isfinite(guess), torch.minimum(guess, span), 1e-6 * span)
 
 
-def _compact(records: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]]) -> tuple[Grid, Tensor]:
+def _compact(records: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]]) -> tuple[Mesh, Tensor]:
     """The accepted steps of each task, moved together, and the states from which they set out."""
     place, time, size, first, state, accepted = (
         torch.stack(column, 1) for column in zip(*records, strict=True)
@@ -224,10 +224,10 @@ def _compact(records: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
     width = int(accepted.sum(1).max())
     order = torch.argsort((~accepted).to(torch.int8), dim=1, stable=True)[:, :width]
     kept = accepted.gather(1, order)
-    grid = Grid(
+    mesh = Mesh(
         torch.where(kept, place.gather(1, order), place[:, -1:]),
         torch.where(kept, time.gather(1, order), time[:, -1:]),
         torch.where(kept, size.gather(1, order), 0.0),
         kept & first.gather(1, order),
     )
-    return grid, torch.where(kept[..., None], _at(state, order), state[:, -1:])
+    return mesh, torch.where(kept[..., None], _at(state, order), state[:, -1:])
