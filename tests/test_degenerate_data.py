@@ -43,7 +43,7 @@ def lines(digits: int | None, noise: float = 0.0) -> TaskSet:
 
 
 def noise_of(tasks: TaskSet) -> float:
-    return float(meta_calibrate(straight, tasks, name="mine").state["log_noise"].exp())
+    return float(ms.meta_calibrate(straight, tasks, name="mine").state["log_noise"].exp())
 
 
 def test_without_scatter_noise_stays_at_the_rounding_and_a_warning_says_so() -> None:
