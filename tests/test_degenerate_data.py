@@ -16,7 +16,6 @@ from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.meta import LawfulEpisode, Network, NetworkEpisode, initial, meta_gradient, named
 from metasci.meta.laplace.resolution import last_digit
-from metasci.priors.equation import meta_calibrate
 
 LINE = torch.linspace(-2, 3, 11)[None, :, None]
 
