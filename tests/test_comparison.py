@@ -238,10 +238,12 @@ def other_lines(seed: int, label: str) -> ms.TaskSet:
 
 def moved(prior: ms.Prior) -> ms.Prior:
     """The same with a start that is some sixteen spreads off, of which it is sure."""
-    state = {name: value.clone() for name, value in prior.state.items()}
-    state["coefficients"][:, 0] += 5.0
-    state["covariance"] /= 100.0
-    return replace(prior, state=state)
+    coefficients = prior.state.coefficients.clone()
+    coefficients[:, 0] += 5.0
+    return replace(
+        prior,
+        state=replace(prior.state, coefficients=coefficients, covariance=prior.state.covariance / 100.0),
+    )
 
 
 @pytest.fixture(scope="module")
