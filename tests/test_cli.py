@@ -23,15 +23,6 @@ SHOWN = {"method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "secon
 FIGURES = SHOWN | {
     "tasks", "left_out", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction", "mae_sd_over_seeds",
 }  # fmt: skip
-    "tasks",
-    "left_out",
-    "mdpe",
-    "f20",
-    "f30",
-    "mdape_of_prediction",
-    "mdpe_of_prediction",
-    "mae_sd_over_seeds",
-}
 
 
 class Ended(NamedTuple):
