@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from metasci.constraints import Collocation
     from metasci.ode import Solution
 
-__all__ = ["EventColumn", "History", "Individual", "Input", "Model", "Output", "equation", "made", "register"]
+__all__ = [
+    "EventColumn", "History", "Individual", "Input", "Model", "Output", "Reference", "equation", "made",
+    "register",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,26 @@ class Individual:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The temperature at which a law states its rates, and the same law stating them at another.
+
+    Attributes
+    ----------
+    temperature, declared : float
+        K; where rates are stated, and where they are stated unless data ask for another.
+    moved : callable
+        The model with its rates stated at a temperature (K), its parameters as they were declared.
+    below : float
+        K; the law has no meaning with a reference that is not below.
+    """
+
+    temperature: float
+    declared: float
+    moved: Callable[[float], Model]
+    below: float = float("inf")
+
+
+@dataclass(frozen=True)
 class Model:
     """A differentiable function of parameters and inputs, and what is known about it.
 
@@ -141,6 +164,8 @@ class Model:
     solution : callable, optional
         Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
         `metasci.ode.Solution` behind its predictions, whose error calibrations report.
+    reference : Reference, optional
+        Of a law with thermally activated rates: the temperature at which it states them (see `at_reference`).
 
     Examples
     --------
@@ -172,6 +197,7 @@ class Model:
     individual: Individual | None = None
     fixed: tuple[Parameter, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
+    reference: Reference | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units.
@@ -216,6 +242,46 @@ class Model:
         """The same model under another noise."""
         return replace(self, noise=noise)
 
+    def at_reference(self, temperature: float) -> Model:
+        """The same law with its rates stated at another temperature; typical values are then taken to be those there.
+
+        Parameters
+        ----------
+        temperature : float
+            K.
+
+        Raises
+        ------
+        InputError
+            If the model states no rates at a reference temperature, or not at this one.
+
+        Examples
+        --------
+        >>> from metasci.library import find
+        >>> find("kinetics.avrami").at_reference(1600.0).reference.temperature
+        1600.0
+        """
+        own = self.reference
+        if own is None:
+            raise InputError(f"'{self.name}' states no rates at a reference temperature that could be chosen.")
+        if temperature == own.temperature:
+            return self
+        if not 0.0 < temperature < own.below:
+            most = "" if own.below == float("inf") else f" and below {own.below:g} K"
+            raise InputError(
+                f"'{self.name}': a reference temperature of {temperature:g} K will not do; give one above 0 K{most}."
+            )
+        new = own.moved(temperature)
+        worded = zip(self.parameters, new.parameters, strict=True)
+        return replace(
+            self,
+            function=new.function,
+            parameters=ParameterSpace(tuple(replace(p, description=other.description) for p, other in worded)),
+            description=new.description,
+            individual=new.individual,
+            reference=new.reference,
+        )
+
     def with_fixed(self, values: Mapping[str, float]) -> Model:
         """The same model with some parameters held at a value, which no task differs from.
 
@@ -259,12 +325,19 @@ class Model:
             individual = replace(
                 individual, values=lambda parameters, inputs: inner(whole(parameters), inputs)
             )
+        reference = self.reference
+        if reference is not None:
+            free_law = self
+            reference = replace(
+                reference, moved=lambda temperature: free_law.at_reference(temperature).with_fixed(values)
+            )
         return replace(
             self,
             function=function,
             parameters=ParameterSpace(free),
             individual=individual,
             fixed=(*self.fixed, *held),
+            reference=reference,
         )
 
 

@@ -109,6 +109,13 @@ def train(
             min=2, help="Of a property of structures: members that stand for each family, 15 by default."
         ),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPERATURE",
+            help="At which a law states its rates, such as '1300 degC'; chosen from the data by default.",
+        ),
+    ] = None,
     seed: Seed = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File that lets a killed run go on.")] = None,
 ) -> None:
@@ -124,7 +131,7 @@ def train(
     if task_noise and method != "gaussian":
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
-        if method != "gaussian" or covariates != "all" or penalty or task_noise or checkpoint:
+        if method != "gaussian" or covariates != "all" or penalty or task_noise or checkpoint or reference:
             raise InputError(f"'{model}' is learned in one way: it takes --noise, --members and --seed only.")
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
@@ -144,7 +151,7 @@ def train(
             _say_left_out(few)
         prior = ms.meta_calibrate(
             equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
-            checkpoint=checkpoint, progress=sys.stderr.isatty(),
+            checkpoint=checkpoint, progress=sys.stderr.isatty(), reference=reference,
         )  # fmt: skip
         if rank > 0:
             return
@@ -152,6 +159,8 @@ def train(
     lost = prior.training["left_out_as_not_finite"]
     if lost:
         typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
+    if prior.model.reference != equation.reference:
+        typer.echo(f"rates are stated at {prior.model.reference.temperature:g} K", err=True)
     typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
 
 

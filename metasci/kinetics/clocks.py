@@ -131,6 +131,11 @@ class Soluble:
     def corner(self) -> str:
         return "solvus_temperature"
 
+    @property
+    def above_reference(self) -> str:
+        """The parameter that has to lie above the reference: what is stable there is what all is relative to."""
+        return "solvus_temperature"
+
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         weight = self.weight(temperature, parameters["solvus_temperature"])
         return weight * arrhenius_factor(temperature, parameters["activation_energy"], self.reference)

@@ -97,9 +97,14 @@ class LearnedEquation(Learned):
 
     def description(self) -> dict[str, Any]:
         """What ``prior.json`` says."""
+        reference = self.model.reference
+        moved = {}
+        if reference is not None and reference.temperature != reference.declared:
+            moved = {"reference_temperature": reference.temperature}
         return {
             "name": self.name,
             "model": self.model.name,
+            **moved,
             "method": describe(self.method),
             "parameters": [asdict(parameter) for parameter in self.model.parameters],
             "noise": described_noise(self.model.noise),
@@ -121,7 +126,7 @@ class LearnedEquation(Learned):
         method = method_from(described.values, described.where)
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
-        model = as_declared(model or _model_of(description), description)
+        model = as_declared(_referred(model or _model_of(description), description), description)
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
@@ -157,6 +162,22 @@ def _model_of(description: Table) -> Model:
             "with `model=`, that equation."
         )
     return known[name]
+
+
+def _referred(model: Model, description: Table) -> Model:
+    """The model with its rates stated where the prior was learned; files without say that it is as declared."""
+    if model.reference is None and "reference_temperature" not in description.values:
+        return model
+    if model.reference is None:
+        raise InputError(
+            f"{description.where}: the prior's rates are stated at a temperature of its own, but the model "
+            f"'{model.name}' states none at a reference temperature; learn the prior anew."
+        )
+    temperature = description.get_or("reference_temperature", float, model.reference.declared)
+    try:
+        return model.at_reference(temperature)
+    except InputError as error:
+        raise InputError(f"{description.where}, reference_temperature: {error}") from None
 
 
 def _covariates_of(description: Table, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:

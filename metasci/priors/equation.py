@@ -18,6 +18,7 @@ from metasci.data.checksums import checksum
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.forecasts import Forecaster
+from metasci.kinetics.reference import reference_for
 from metasci.learned.base import versions
 from metasci.learned.equation import LearnedEquation
 from metasci.learned.reading import tell_events
@@ -31,13 +32,15 @@ from metasci.model import Model
 from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
+from metasci.priors.learning import check_learned
 from metasci.priors.many import calibrate_many
-from metasci.units import convert, stated
+from metasci.units import convert, magnitude, stated
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from dask.distributed import Client
+    from pint import Quantity
 
     from metasci.learned.reading import Data
     from metasci.patients import Structure
@@ -285,8 +288,12 @@ def meta_calibrate(
     checkpoint: str | Path | None = None,
     progress: bool = False,
     device: torch.device | str = "cpu",
+    reference: float | str | Quantity | None = None,
 ) -> Prior:
     """Learn a prior from many tasks.
+
+    Thermally activated rates are stated at a reference temperature. Where data lie far from that of the model, a
+    temperature in their middle takes its place, and is saved with the prior.
 
     Parameters
     ----------
@@ -304,10 +311,17 @@ def meta_calibrate(
     progress : bool
     device : str
         Where to learn: ``"cpu"``, ``"cuda"``. Equations are in double precision everywhere.
+    reference : number, str or quantity, optional
+        The temperature (K, or with its unit, such as ``"1300 degC"``) at which the law is to state its rates.
 
     Returns
     -------
     Prior
+
+    Raises
+    ------
+    InputError
+        If tasks are fewer than two, data do not fit the model, or its predictions do not move with its parameters.
     """
     method = method or GaussianPrior()
     if len(tasks) < 2:
@@ -320,6 +334,10 @@ def meta_calibrate(
     chosen = tuple(covariates)
     batch = tasks.batch(model, covariates=chosen)
     check_measurable(batch, model)
+    if reference is None:
+        model = reference_for(model, batch)
+    else:
+        model = model.at_reference(magnitude(reference, "K", "reference"))
     transforms = tuple(model.transforms.get(covariate, "identity") for covariate in chosen)
     scaled = Covariates.learn(chosen, transforms, batch.covariates)
     began = time.perf_counter()
@@ -343,7 +361,9 @@ def meta_calibrate(
     seen = None
     if isinstance(method, GaussianPrior) and not why_no_update(method, len(model.noise.scales)):
         seen = statistics_of(Problem(model, batch), scaled.design(batch.covariates), state)
-    return Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
+    prior = Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
+    check_learned(prior, batch, state)
+    return prior
 
 
 def _check_finite(state: Any, model: Model, tasks: TaskSet) -> None:
