@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from metasci.errors import FAILURES, InputError, failure
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
+from metasci.quantities import in_unit, is_quantity
 
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
@@ -200,13 +201,15 @@ class Model:
     reference: Reference | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        """Prediction in the output's unit, from inputs and physical parameters in the model's units.
+        """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
 
         Raises
         ------
         InputError
             If the equation fails; the sentence names it and its line.
         """
+        if any(is_quantity(value) for value in (*inputs.values(), *parameters.values())):
+            inputs, parameters = self._plain(inputs), self._plain(parameters)
         try:
             prediction = self.function(**inputs, **parameters)
         except InputError:
@@ -219,6 +222,15 @@ class Model:
         if prediction is None:
             raise InputError(f"equation '{self.name}': it returns nothing; end it with `return`.")
         return prediction
+
+    def _plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers in the model's units, of quantities and numbers."""
+        units = {parameter.name: parameter.unit for parameter in self.parameters}
+        units |= {name: wanted.unit for name, wanted in self.inputs.items()}
+        for name, history in self.histories.items():
+            units |= {name: history.unit, f"{name}_time": self.inputs[history.at].unit}
+            units |= {f"{name}_{key}": column.unit for key, column in history.columns.items()}
+        return {name: in_unit(value, units.get(name, "1"), name) for name, value in values.items()}
 
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""
