@@ -95,7 +95,7 @@ def train(
     method: Annotated[
         str, typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn and adapt.")
     ] = "gaussian",
-    covariates: Annotated[str, typer.Option(help="'all', 'none', or names separated by commas.")] = "all",
+    covariates: Annotated[str, typer.Option(help="'all' that the card marks, 'none', or names separated by commas.")] = "all",
     penalty: Annotated[float, typer.Option(min=0.0, help="Weight of the physical laws.")] = 0.0,
     task_noise: Annotated[
         bool, typer.Option(help="Give each task a noise level of its own (gaussian).")
@@ -145,7 +145,8 @@ def train(
     equation = _equation(model)
     tasks = ms.dataset(_data(data))
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-    chosen = {"all": None, "none": ()}.get(covariates, tuple(part.strip() for part in covariates.split(",")))
+    named_ones = tuple(part.strip() for part in covariates.split(","))
+    chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
     with joined() as rank:
         if rank == 0:
             _say_left_out(few)
@@ -359,7 +360,8 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
     if ".py:" in name or name in registered():
         tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        return ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False)), tasks, False
+        learned = ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False), covariates="all")
+        return learned, tasks, False
     prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True
 

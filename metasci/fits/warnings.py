@@ -65,7 +65,7 @@ def warnings_of(calibration: EquationFit) -> list[str]:
         )
         for finding in check(calibration)
     ]
-    notes = [*calibration.adapted.notes, *warnings_of_reading(calibration)]
+    notes = [*_nothing_learned(calibration), *calibration.adapted.notes, *warnings_of_reading(calibration)]
     if len(calibration.batch) <= _ONE_BY_ONE:
         return [f"task {finding.task}: {finding.says}." for finding in found] + notes
     together: dict[str, list[str]] = {}
@@ -76,6 +76,18 @@ def warnings_of(calibration: EquationFit) -> list[str]:
         f"{len(tasks)} of {count} tasks ({enumerated(tasks, most=3)}): {shared}."
         for shared, tasks in together.items()
     ] + notes
+
+
+def _nothing_learned(calibration: EquationFit) -> Iterator[str]:
+    """What stands in the place of a learned prior, if none is there."""
+    prior = calibration.prior
+    if "declared" in prior.training:
+        own = prior.model.reference
+        at = "" if own is None else f", rates at {own.temperature:g} K"
+        yield (
+            f"nothing was learned: the prior is the typical values that '{prior.model.name}' declares, with twice their "
+            f"ordinary spread{at}; where there are many tasks, `metasci train` learns a better one."
+        )
 
 
 def _unmeasured(calibration: EquationFit) -> Iterator[Finding]:

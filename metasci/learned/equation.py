@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -26,7 +26,7 @@ from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
 
-__all__ = ["LearnedEquation"]
+__all__ = ["LearnedEquation", "with_covariates"]
 
 _OF_COVARIATES = ("centre", "scale", "correlation")
 _TRANSFORMS = ("identity", "log", "sqrt")
@@ -73,6 +73,8 @@ class LearnedEquation(Learned):
     def _learned_from(self) -> str:
         if "published" in self.training:
             return f"published: {self.training['published']['source']}"
+        if "declared" in self.training:
+            return "nothing was learned: declared typical values"
         return f"{self.method.name}, {super()._learned_from()}"
 
     def _covariate_names(self) -> tuple[str, ...]:
@@ -127,6 +129,8 @@ class LearnedEquation(Learned):
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
         model = as_declared(_referred(model or _model_of(description), description), description)
+        told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+        model = with_covariates(model, told)
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
@@ -151,6 +155,19 @@ class LearnedEquation(Learned):
             training=record.training(),
             seen=_seen_of(record, sizes[0], wide),
         )
+
+
+def with_covariates(model: Model, units: Mapping[str, str]) -> Model:
+    """The model with further covariates that it did not name, by their units.
+
+    Examples
+    --------
+    >>> from metasci.kinetics import avrami
+    >>> dict(with_covariates(avrami, {"carbon": "percent"}).covariates)
+    {'carbon': 'percent'}
+    """
+    further = {name: unit for name, unit in units.items() if name not in model.covariates}
+    return replace(model, covariates={**model.covariates, **further}) if further else model
 
 
 def _model_of(description: Table) -> Model:
