@@ -47,6 +47,7 @@ def in_unit(value: Any, unit: str, name: str) -> Any:
 
     symbol = str(value.units)
     if "/" in symbol:  # a temperature in a rate is a difference
+        symbol = symbol.replace("delta_", "")
         symbol = symbol.replace("degree_Celsius", "kelvin").replace("degree_Fahrenheit", "degree_Rankine")
     numbers = convert(value.magnitude, symbol, unit, name)
     return float(numbers) if numbers.ndim == 0 else numbers

@@ -224,3 +224,110 @@ def test_a_models_name_in_the_place_of_a_prior() -> None:
     assert "declared" not in learned_prior("steel_tempering").training
     with pytest.raises(InputError, match="no model or learned prior 'kinetics.avramy'"):
         learned_prior("kinetics.avramy")
+
+
+def test_lack_of_fit_is_told() -> None:
+    """A curve that rises and falls is none that softening can follow: H13-like secondary hardening."""
+    temperature, hardness = [20.0, 425.0, 510.0, 600.0, 650.0], [54.0, 53.0, 55.0, 46.0, 33.0]
+    frame = pd.DataFrame({"time [h]": [1.0, 2.0, 2.0, 2.0, 2.0], "temperature [degC]": temperature,
+                          "hardness [HRC]": hardness, "carbon [wt%]": 0.39})  # fmt: skip
+    fit = ms.load("steel_tempering").calibrate(frame)
+    assert any("cannot bend as these measurements do" in sentence for sentence in fit.warnings)
+
+
+def test_measurements_of_the_law_itself_are_no_misfit() -> None:
+    from metasci.fits.misfit import misfits
+
+    tasks = _fractions(900.0, 250.0, 2.0, 1e-3, seed=6, tasks=40)
+    prior = ms.meta_calibrate(avrami, tasks.select(slice(0, 20)))
+    assert len(misfits(prior.calibrate(tasks.select(slice(20, 40))))) <= 2
+
+
+def test_another_law_is_a_misfit() -> None:
+    from metasci.fits.misfit import misfits
+
+    tasks = _fractions(900.0, 250.0, 2.0, 1e-3, seed=6, tasks=10)
+    prior = ms.meta_calibrate(avrami, tasks)
+    frame = tasks.select([0]).to_frame()
+    frame["fraction"] = 0.5 + 0.4 * np.sin(np.arange(len(frame)))
+    found = misfits(prior.calibrate(frame[["time", "temperature", "fraction"]].set_axis(
+        ["time [s]", "temperature [K]", "fraction"], axis=1)))  # fmt: skip
+    assert len(found) == 1
+    assert found[0].outlier is None
+
+
+def test_a_single_slip_is_named() -> None:
+    tasks = _fractions(900.0, 250.0, 2.0, 1e-3, seed=7, tasks=10)
+    prior = ms.meta_calibrate(avrami, tasks)
+    frame = tasks.select([0]).to_frame()[["time", "temperature", "fraction"]]
+    frame.columns = ["time [s]", "temperature [K]", "fraction"]
+    frame.loc[5, "fraction"] += 0.4
+    sentences = prior.calibrate(frame).warnings
+    assert any("measurement 6 (fraction" in each and "stands apart" in each for each in sentences)
+
+
+_SALT = """data_{name}
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+_symmetry_Int_Tables_number 225
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 {first}
+Cl1 Cl 0.5 0.5 0.5 1.0
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (_SALT.format(name="one", first="1.0") + _SALT.format(name="two", first="1.0"), r"2 crystals \(one, two\)"),
+        (_SALT.format(name="one", first="1.0 7"), "a row does not fit its columns"),
+        (_SALT.format(name="one", first="?"), "the occupancy of site Na1 is"),
+    ],
+)
+def test_a_cif_that_is_not_one_whole_crystal_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    pytest.importorskip("ase")
+    from metasci.materials.crystals import atoms_of
+
+    (tmp_path / "salt.cif").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        atoms_of(str(tmp_path / "salt.cif"))
+    (tmp_path / "whole.cif").write_text("data_empty\n_journal_year 2020\n\n" + _SALT.format(name="one", first="1.0"))
+    assert len(atoms_of(str(tmp_path / "whole.cif"))) == 8
+
+
+def test_per_cent_by_weight_is_read_where_it_is_said() -> None:
+    pytest.importorskip("chemicals")
+    from metasci.materials.compositions import canonical, fractions
+
+    found = fractions("Fe-18Cr-8Ni wt%")
+    weights = {"Fe": 74.0 / 55.845, "Cr": 18.0 / 51.9961, "Ni": 8.0 / 58.6934}
+    for element, weight in weights.items():
+        assert found[element] == pytest.approx(weight / sum(weights.values()), abs=1e-5)
+    assert fractions("Ti-6Al-4V at%") == pytest.approx({"Ti": 0.9, "Al": 0.06, "V": 0.04})
+    with pytest.raises(InputError, match="by weight or of atoms"):
+        fractions("Ti-6Al-4V")
+    with pytest.warns(UserWarning, match="write 'Ti-6Al-4V wt%'"):
+        assert canonical("Ti6Al4V") == "Al4Ti6V"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        canonical("Al0.25CoNi")
+        canonical("Mg2SiO4")
+
+
+def test_a_mistyped_duplicate_is_named() -> None:
+    pytest.importorskip("rdkit")
+    rows = pd.DataFrame({"smiles": ["CCCCC=O", "CCCCC=O", "CCCCCC=O"], "boiling_point [degC]": [103, 1030, 131]})
+    sentences = ms.load("boiling_point").calibrate(rows).warnings
+    assert any("are at odds" in sentence and "CCCCC=O" in sentence for sentence in sentences)
