@@ -110,7 +110,8 @@ def _rows(frame: pd.DataFrame) -> list[Any]:
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return frame.astype(object).replace({np.nan: None}).to_dict("records")
+    rows: Any = frame.astype(object).replace({np.nan: None}).to_dict("records")
+    return list(rows)
 
 
 def own_parameters(calibration: EquationFit, most: int) -> tuple[list[str], list[list[str]], str] | None:
