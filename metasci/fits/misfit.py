@@ -1,0 +1,119 @@
+"""Whether a law can bend as the measurements do: residuals against the noise, and how their signs run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from metasci.fits.equation import EquationFit
+
+__all__ = ["Misfit", "misfits"]
+
+_RARE = 0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
+_ORDINARY = 0.05  # … with which the rest is in order, once a single measurement is left out
+_FEW_RUNS = -3.3  # standard deviations: one-sided, one task in two thousand, as several inputs are tried
+_ENOUGH = 10  # residuals, below which the number of runs is not near normal
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Lack of fit of one task.
+
+    Attributes
+    ----------
+    task : int
+    times : float
+        Mean square of residuals over that of the noise; NaN where the runs of signs alone tell.
+    along : str
+        The input along which residuals keep their sign for too long; empty where their size tells.
+    outlier : int or None
+        The place of the one measurement without which the rest fits.
+    """
+
+    task: int
+    times: float
+    along: str = ""
+    outlier: int | None = None
+
+
+def misfits(calibration: EquationFit) -> list[Misfit]:
+    """Tasks that their law does not fit.
+
+    Residuals r at the estimate, in standard deviations of the learned noise, leave n − p degrees of freedom, where p is
+    what the measurements say of the parameters, the sum of 1 − shrinkage. Their mean square is F-distributed with
+    (n − p, 2a) degrees of freedom where tasks differ in noise by Gamma(a, a), χ²/(n − p) where they share one. The number
+    of runs of equal signs along each input is near normal.
+
+    Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
+    Ann Math Stat 11 (1940) 147, for runs.
+    """
+    found = []
+    adapted, batch = calibration.adapted, calibration.batch
+    line = calibration.problem.linearise(adapted.coordinates, adapted.log_noise)
+    standard = ((calibration.problem.target - line.prediction) / line.variance.sqrt()).detach().numpy()
+    seen = (batch.mask & batch.numbers).numpy()
+    share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
+    known = (1.0 - share).clamp(0.0, 1.0).sum(1).numpy()
+    shape = float(getattr(calibration.prior.state, "noise_shape", math.inf))
+    for task in range(len(batch)):
+        places = np.flatnonzero(seen[task] & np.isfinite(standard[task]))
+        residuals, free = standard[task, places], len(places) - float(known[task])
+        if not bool(adapted.finite[task]) or free < 1.0:
+            continue
+        if _rarity(residuals, free, shape) < _RARE:
+            times = float((residuals**2).sum() / free)
+            found.append(Misfit(task, times, outlier=_outlier(residuals, places, free, shape)))
+        elif along := _along(calibration, task, places, residuals):
+            found.append(Misfit(task, math.nan, along=along))
+    return found
+
+
+def _rarity(residuals: NDArray[np.float64], free: float, shape: float) -> float:
+    """With which probability the law would leave residuals as large."""
+    from scipy.stats import chi2, f
+
+    total = float((residuals**2).sum())
+    return float(chi2.sf(total, free) if shape > 1e6 else f.sf(total / free, free, 2.0 * shape))
+
+
+def _outlier(
+    residuals: NDArray[np.float64], places: NDArray[np.int_], free: float, shape: float
+) -> int | None:
+    """The measurement without which the rest is in order, if that is one; the fit has bent towards it already."""
+    if free < 3.0:
+        return None
+    worst = int(np.abs(residuals).argmax())
+    rest = np.delete(residuals, worst)
+    return int(places[worst]) if _rarity(rest, free - 1.0, shape) > _ORDINARY else None
+
+
+def _along(
+    calibration: EquationFit, task: int, places: NDArray[np.int_], residuals: NDArray[np.float64]
+) -> str:
+    """The input along which residuals keep their sign for too long; empty if there is none."""
+    batch = calibration.batch
+    for name in calibration.prior.model.inputs:
+        values = batch.inputs[name].expand(batch.mask.shape)[task].numpy()[places]
+        if len(np.unique(values)) < _ENOUGH or len(np.unique(values)) < len(values):
+            continue  # at equal conditions the order says nothing
+        above = residuals[np.argsort(values, kind="stable")] > 0.0
+        if _runs_score(above) < _FEW_RUNS:
+            return name
+    return ""
+
+
+def _runs_score(above: NDArray[np.bool_]) -> float:
+    """By how many standard deviations runs of equal signs are fewer than by chance (below zero)."""
+    count, positive = len(above), int(above.sum())
+    negative = count - positive
+    if not positive or not negative:
+        return -math.sqrt(count)
+    runs = 1 + int((above[1:] != above[:-1]).sum())
+    expected = 1.0 + 2.0 * positive * negative / count
+    variance = (expected - 1.0) * (expected - 2.0) / (count - 1.0)
+    return (runs - expected) / math.sqrt(variance) if variance > 0.0 else 0.0
