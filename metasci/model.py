@@ -113,6 +113,9 @@ class Model:
     after_doses : str
         Name of the model of the same parameters that takes any doses at their times, if this one does not: event
         tables are read for that one.
+    discrepancy_inputs : callable, optional
+        From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
+        logarithm of time; by default the inputs themselves.
 
     Examples
     --------
@@ -141,6 +144,7 @@ class Model:
     joint: bool = False
     after_doses: str = ""
     collocation: Collocation | None = None
+    discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
@@ -186,6 +190,7 @@ def equation(
     joint: bool = False,
     after_doses: str = "",
     collocation: Collocation | None = None,
+    discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -219,6 +224,7 @@ def equation(
             joint=joint,
             after_doses=after_doses,
             collocation=collocation,
+            discrepancy_inputs=discrepancy_inputs,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from metasci.errors import check_level
-from metasci.meta.adapted import Adapted
-from metasci.meta.problem import Problem
+from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
+from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Predictive", "predictive", "sampled"]
 
@@ -114,12 +114,32 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Predi
         (adapted.start, adapted.start_mixture) if prior else (adapted.coordinates, adapted.mixture)
     )
     line = problem.linearise(coordinates, adapted.log_noise)
+    if adapted.discrepancy is not None:
+        return _with_discrepancy(problem, adapted.discrepancy, line, coordinates, mixture, prior)
     shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
     spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian).clamp(
         min=0.0
     )
     noise = (line.variance * mixture.factor[:, :, None]).sqrt()
     return Predictive(problem, line.prediction, shift, spread.sqrt(), noise, mixture.weight)
+
+
+def _with_discrepancy(
+    problem: Problem,
+    discrepancy: Discrepancy,
+    line: Linearisation,
+    coordinates: Tensor,
+    mixture: NoiseMixture,
+    prior: bool,
+) -> Predictive:
+    """The equation and what it leaves out, whose variances all have the mixture's factor."""
+    left_out, covariance = discrepancy.at(problem, line, coordinates, prior)
+    factor = mixture.factor[:, :, None]
+    spread = factor * covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0)
+    noise = (line.variance * factor).sqrt()
+    return Predictive(
+        problem, line.prediction + left_out, torch.zeros_like(spread), spread.sqrt(), noise, mixture.weight
+    )
 
 
 def sampled(

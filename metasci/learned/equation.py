@@ -486,7 +486,7 @@ def meta_calibrate(
         scaled.design(batch.covariates).to(device), seed=seed, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
     state = method.state_of({name: value.cpu() for name, value in state.tensors().items()})
-    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean, state.effects)):
+    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean)):
         raise InputError(
             f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
             f"numbers for the tasks of '{tasks.card.name}'."
