@@ -15,6 +15,7 @@ from metasci.meta.problem import Problem
 
 __all__ = ["condensed", "inducing_rows", "tails", "with_tasks"]
 
+_ROUNDING = 1e-8  # of the greatest variance: a row of which less is unknown would be divided by rounding
 _DRAWS = 8  # of some measurements of each task: their density hangs on which
 _FREEDOM = (2.5, 316.0)  # degrees of freedom looked at: from a variance that exists to a Gaussian
 _STRETCHES = (0.3, 3.2)
@@ -22,7 +23,7 @@ _STRETCH_BELIEF = 0.3  # of its logarithm about zero
 _FREEDOM_BELIEF = 2.0  # exp(−2/ν): as few degrees of freedom as two are a tenth as likely as many
 
 
-def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float) -> Tensor:
+def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float = 0.0) -> Tensor:
     """Positions of rows that stand for all: each is the one of which the others leave most unknown (pivoted Cholesky).
 
     Parameters
@@ -36,6 +37,7 @@ def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float) -> Tensor
     whole = kernel.shared(rows, rows)
     rest, columns = whole.diagonal().clone(), torch.zeros(len(whole), min(most, len(whole)), dtype=whole.dtype)
     chosen: list[int] = []
+    least = max(least, _ROUNDING * float(rest.max()))
     while len(chosen) < columns.shape[1]:
         pivot, done = int(rest.argmax()), len(chosen)
         if float(rest[pivot]) < least:
@@ -46,11 +48,8 @@ def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float) -> Tensor
     return torch.tensor(chosen, dtype=torch.long)
 
 
-def condensed(problem: Problem, data: Linearised, state: DiscrepancyState, most: int) -> DiscrepancyState:
-    """The state with inducing rows, and with what all measurements tell of the shared process there."""
-    noise = problem.model.noise.variance(data.raw, state.log_noise, data.inputs)
-    # a thousandth of the noise: far less than a measurement can tell
-    chosen = inducing_rows(state.kernel, data.rows, most, 1e-3 * float(noise.median()))
+def condensed(problem: Problem, data: Linearised, state: DiscrepancyState, chosen: Tensor) -> DiscrepancyState:
+    """The state with some rows that stand for all, and with what all measurements tell of the shared process there."""
     nothing = state.pull.new_zeros(len(chosen))
     bare = replace(state, rows=data.rows.select(chosen), precision=torch.outer(nothing, nothing), pull=nothing)
     return with_tasks(problem, data, bare)

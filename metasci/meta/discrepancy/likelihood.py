@@ -48,10 +48,16 @@ class Linearised:
         )
 
 
-def linearised(problem: Problem, design: Design, state: DiscrepancyState, at: Tensor) -> Linearised:
-    """The measurements of a problem, linearised at some coordinates (task, parameter)."""
+def linearised(
+    problem: Problem, design: Design, state: DiscrepancyState, at: Tensor, known: bool = True
+) -> Linearised:
+    """The measurements of a problem, linearised at some coordinates (task, parameter).
+
+    Tasks are numbered from 0 on; those that are not `known`, none of which has inducing rows, from −1 downwards.
+    """
     line, mask = problem.linearise(at, state.log_noise), problem.batch.mask
     number = torch.arange(len(at), device=at.device).to(at.dtype)
+    number = number if known else -1.0 - number
     rows = rows_of(state.places(problem), line.jacobian, design, task=number)
     left = problem.target - line.prediction + torch.einsum("top,tp->to", line.jacobian, at - state.origin)
     model = problem.model

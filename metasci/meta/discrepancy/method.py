@@ -15,7 +15,7 @@ from metasci.meta.adapted import Adapted
 from metasci.meta.compositions.outer import Outer, OuterState, outer_state, outer_step
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Design
-from metasci.meta.discrepancy.condensing import condensed, tails, with_tasks
+from metasci.meta.discrepancy.condensing import condensed, inducing_rows, tails, with_tasks
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.estimation import most_probable
 from metasci.meta.discrepancy.kernel import first_scales
@@ -29,6 +29,7 @@ from metasci.meta.problem import Problem
 __all__ = ["DiscrepancyPrior"]
 
 _RELINEARISE = 12  # steps between moves of where the equation is linearised
+_LEAST_SHARE = 1e-3  # of the noise's variance: what is less unknown than that no measurement can tell
 _NOISE_SHARE = 0.7  # of the equation's misfit, taken for noise to begin with: the rest is what it leaves out
 
 
@@ -125,12 +126,11 @@ class DiscrepancyPrior:
         assert state.coordinates is not None
         number = int(state.iteration)
         data = linearised(problem, design, state, state.coordinates)
-        some = data.select(some_of_each(data.rows.task, self.members, seed * 1_000_003 + number))
+        some = some_of_each(data.rows.task, self.members, seed * 1_000_003 + number)
         if number and number % _RELINEARISE == 0:
-            at = posterior_means(problem, some, state, state.coordinates)
-            state = replace(state, coordinates=at)
-            some = linearised(problem, design, state, at).select(some_of_each(data.rows.task, self.members, seed * 1_000_003 + number))
-        _, slopes = cost_and_slopes(problem, some, state, _learned(state))
+            at = posterior_means(problem, data.select(some), state, state.coordinates)
+            state, data = replace(state, coordinates=at), linearised(problem, design, state, at)
+        _, slopes = cost_and_slopes(problem, data.select(some), state, _learned(state))
         moved = outer_step(self._outer, OuterState(_learned(state), state.memory, state.iteration), slopes)
         scales = dict(moved.learned)
         state = replace(
@@ -153,7 +153,10 @@ class DiscrepancyPrior:
         state = replace(state, coordinates=at)
         data = linearised(problem, design, state, at)
         freedom, stretch = tails(problem, data, state, self.members, seed)
-        return replace(condensed(problem, data, state, self.inducing), freedom=freedom, stretch=stretch)
+        noise = problem.model.noise.variance(data.raw, state.log_noise, data.inputs)
+        least = _LEAST_SHARE * float(noise.median())
+        chosen = inducing_rows(state.kernel, data.rows, self.inducing, least)
+        return replace(condensed(problem, data, state, chosen), freedom=freedom, stretch=stretch)
 
     def adapt(self, problem: Problem, design: Design, state: DiscrepancyState) -> Adapted:
         """Calibrate every task of the batch."""
@@ -171,7 +174,7 @@ class DiscrepancyPrior:
     def update(self, problem: Problem, design: Design, state: DiscrepancyState) -> DiscrepancyState:
         """The state that knows more tasks, too; scales stay as they were learned."""
         at = self.adapt(problem, design, state).coordinates
-        return with_tasks(problem, linearised(problem, design, state, at), state)
+        return with_tasks(problem, linearised(problem, design, state, at, known=False), state)
 
     def state_of(self, tensors: State) -> DiscrepancyState:
         """The state of its tensors by name, as files keep them."""
