@@ -242,15 +242,15 @@ def test_without_discrepancy_it_is_the_gaussian_prior() -> None:
     batch = prior.batch(tasks) if hasattr(prior, "batch") else tasks.batch(model, covariates=())
     problem, design = Problem(model, batch), prior.covariates.design(batch.covariates)
     covariance, origin = prior.state.covariance, prior.state.mean
-    scales = first_scales(covariance, 1, 0)
+    scales = first_scales(covariance, 2, 0)
     scales |= {name: torch.tensor(-30.0, dtype=F64) for name in ("shared", "own_level", "own")}
     scales["effects"] = torch.cat([torch.full((3,), -30.0, dtype=F64), torch.zeros(3, dtype=F64)])
     one, none = torch.ones((), dtype=F64), torch.zeros(0, dtype=F64)
-    rows = Rows(none[:, None], torch.zeros(0, 3, dtype=F64), torch.zeros(0, 0, dtype=F64),
+    rows = Rows(torch.zeros(0, 2, dtype=F64), torch.zeros(0, 3, dtype=F64), torch.zeros(0, 0, dtype=F64),
                 torch.zeros(0, 0, dtype=F64), none, none)  # fmt: skip
     state = DiscrepancyState(
         scales=scales, log_noise=prior.state.log_noise, unit=one, level=1e-12 * one, origin=origin,
-        centre=one[None], width=one[None], rows=rows, precision=torch.zeros(0, 0, dtype=F64), pull=none,
+        centre=0.0 * none.new_ones(2), width=none.new_ones(2), rows=rows, precision=torch.zeros(0, 0, dtype=F64), pull=none,
         freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     mask = batch.mask & (torch.arange(batch.mask.shape[1]) < 4)
