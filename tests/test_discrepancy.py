@@ -15,7 +15,7 @@ from metasci.errors import InputError
 from metasci.fits.predictive import predictive
 from metasci.meta import DiscrepancyPrior, DiscrepancyState, GaussianPrior
 from metasci.meta.covariates import Design
-from metasci.meta.discrepancy.condensing import condensed, inducing_rows, with_tasks
+from metasci.meta.discrepancy.condensing import condensed, inducing_rows, likeliest_tails, with_tasks
 from metasci.meta.discrepancy.kernel import Rows, first_scales
 from metasci.meta.discrepancy.likelihood import cost_and_slopes, linearised, posterior_means
 from metasci.meta.laplace.gauss_newton import map_estimate
@@ -273,7 +273,7 @@ def test_tails_are_students() -> None:
     adapted = DiscrepancyPrior().adapt(problem.with_mask(support), design, state)
     process = adapted.discrepancy
     noise = float((2.0 * state.log_noise).exp())
-    mean, covariance = state.outlook(process.rows)
+    mean, covariance = state.mean_of(process.rows), state.covariance(process.rows, process.rows)
     among = covariance[0] + noise * torch.eye(3, dtype=F64)
     off = process.left[0] - mean[0]
     distance = float(off @ torch.linalg.solve(among, off))
@@ -291,13 +291,11 @@ def test_tails_are_students() -> None:
 
 def test_learned_tails_are_those_that_tasks_were_drawn_from() -> None:
     """Tasks whose variances have a common factor of their own, from four degrees of freedom."""
-    from metasci.meta.discrepancy.condensing import _likeliest
-
     rng = np.random.default_rng(0)
     count, each = 400, 11
     factor = 0.8 * 4.0 / rng.chisquare(4.0, count)
     far = factor * rng.chisquare(each, count)
-    freedom, stretch = _likeliest(torch.as_tensor(far).repeat(8), torch.full((8 * count,), float(each), dtype=F64))
+    freedom, stretch = likeliest_tails(torch.as_tensor(far), torch.full((count,), float(each), dtype=F64))
     assert 3.0 < float(freedom) < 5.5
     assert 0.65 < float(stretch) < 0.95
 

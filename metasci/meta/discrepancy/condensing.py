@@ -87,11 +87,21 @@ def tails(
             some = torch.randperm(len(index), generator=draw)[:members]
             far.append(off[some] @ torch.linalg.solve(spread[some][:, some], off[some]))
             count.append(len(some))
-    return _likeliest(torch.stack(far), torch.tensor(count).to(state.pull))
+    return likeliest_tails(torch.stack(far), torch.tensor(count).to(state.pull), 1.0 / _DRAWS)
 
 
-def _likeliest(far: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a grid of degrees of freedom and squared scales, given squared distances and their numbers of measurements."""
+def likeliest_tails(far: Tensor, count: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The likeliest degrees of freedom and squared scale on a grid.
+
+    Parameters
+    ----------
+    far : Tensor, (case,)
+        Squared distances from the expectation, in units of the covariance.
+    count : Tensor, (case,)
+        Of measurements that each is a distance of.
+    share : float
+        How much a case counts, where several are of one task.
+    """
     low, high = (math.log10(end) for end in _FREEDOM)
     freedom = torch.logspace(low, high, 60, dtype=far.dtype)[:, None, None]
     low, high = (math.log10(end) for end in _STRETCHES)
@@ -99,7 +109,7 @@ def _likeliest(far: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     each = torch.lgamma(0.5 * (freedom + count)) - torch.lgamma(0.5 * freedom)
     each = each - 0.5 * count * (freedom * stretch).log()
     each = each - 0.5 * (freedom + count) * torch.log1p(far / (freedom * stretch))
-    value = each.sum(-1) / _DRAWS
+    value = share * each.sum(-1)
     value = value - _FREEDOM_BELIEF / freedom[..., 0] - 0.5 * (stretch[..., 0].log() / _STRETCH_BELIEF).square()
     best = int(value.argmax())
     return freedom.flatten()[best // 61], stretch.flatten()[best % 61]

@@ -66,29 +66,36 @@ class TaskProcess:
     @cached_property
     def _solved(self) -> tuple[Tensor, Tensor]:
         """Inverse of the factor of the measurements' covariance in units of the noise, and the whitened surprises."""
-        mean, covariance = self.state.outlook(self.rows)
+        covariance = self.state.covariance(self.rows, self.rows)
         quiet = 1.0 / self.variance.sqrt()
         scaled = quiet[..., :, None] * covariance * quiet[..., None, :]
         eye = torch.eye(len(self.rows), dtype=scaled.dtype, device=scaled.device)
         root = torch.linalg.cholesky(scaled + eye)
         whitening = torch.linalg.solve_triangular(root, torch.diag_embed(quiet), upper=False)
-        return whitening, torch.einsum("tij,tj->ti", whitening, self.left - mean)
+        return whitening, torch.einsum("tij,tj->ti", whitening, self.left - self.state.mean_of(self.rows))
 
-    def of_rows(self, rows: Rows, prior: bool = False) -> tuple[Tensor, Tensor]:
-        """Mean (task, row) and covariance (task, row, row') of any rows of the tasks, about the equation at z₀."""
+    def mean_of(self, rows: Rows, prior: bool = False) -> Tensor:
+        """Of any rows of the tasks, (task, row), about the linearised equation at z₀."""
+        mean = self.state.mean_of(rows)
         if prior:
-            return self.state.outlook(rows)
-        count = len(self.rows)
-        mean, covariance = self.state.outlook(self.rows.join(rows))
+            return mean
         whitening, surprise = self._solved
-        gain = whitening @ covariance[:, :count, count:]
-        after = mean[:, count:] + torch.einsum("tor,to->tr", gain, surprise)
-        return after, covariance[:, count:, count:] - gain.mT @ gain
+        gain = whitening @ self.state.covariance(self.rows, rows)
+        return mean + torch.einsum("tor,to->tr", gain, surprise)
+
+    def covariance(self, one: Rows, other: Rows, prior: bool = False) -> Tensor:
+        """Of any rows of the tasks, (task, row, row'), for a factor of one."""
+        before = self.state.covariance(one, other)
+        if prior:
+            return before
+        whitening, _ = self._solved
+        left, right = (whitening @ self.state.covariance(self.rows, rows) for rows in (one, other))
+        return before - left.mT @ right
 
     def parameters(self, prior: bool = False) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the tasks' coordinates."""
-        mean, covariance = self.of_rows(self._looking_at_parameters, prior)
-        return self.state.origin + mean, covariance
+        rows = self._looking_at_parameters
+        return self.state.origin + self.mean_of(rows, prior), self.covariance(rows, rows, prior)
 
     @property
     def _looking_at_parameters(self) -> Rows:
@@ -100,9 +107,9 @@ class TaskProcess:
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
     ) -> tuple[Tensor, Tensor]:
         """What is to be added to the equation at a problem's places, and the covariance; see `Discrepancy`."""
-        mean, covariance = self.of_rows(rows_of(self.state.places(problem), line.jacobian, self.design), prior)
+        rows = rows_of(self.state.places(problem), line.jacobian, self.design)
         way = torch.einsum("top,tp->to", line.jacobian, coordinates - self.state.origin)
-        return mean - way, covariance
+        return self.mean_of(rows, prior) - way, self.covariance(rows, rows, prior)
 
     def mixture(self, prior: bool = False) -> NoiseMixture:
         """Coordinates at each factor on all variances, and how probable each is."""

@@ -94,7 +94,8 @@ class _Cost:
         place = state.places(problem)
         parameters = rows_of(place.new_zeros(tasks, size, place.shape[2]), eye, design, seen=0.0)
         places = rows_of(place, place.new_zeros(tasks, count, size), design)
-        mean, covariance = state.outlook(parameters.join(places))
+        together = parameters.join(places)
+        mean, covariance = state.mean_of(together), state.covariance(together, together)
         self.mean, self.left_out = state.origin + mean[:, :size], mean[:, size:]
         self.precision = torch.linalg.inv(covariance[:, :size, :size])
         self.lean = covariance[:, size:, :size] @ self.precision

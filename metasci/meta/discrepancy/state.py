@@ -84,7 +84,7 @@ class DiscrepancyState(NamedTensors):
         nothing = eye.new_zeros(len(eye), len(self.scales["covariate_lengths"]))
         place = eye.new_zeros(len(eye), len(self.centre))
         rows = Rows(place, eye, nothing, nothing, eye.new_full((len(eye),), -1.0), eye.new_zeros(len(eye)))
-        return self.origin + self.outlook(rows)[0]
+        return self.origin + self.mean_of(rows)
 
     @cached_property
     def whitening(self) -> Tensor:
@@ -111,13 +111,16 @@ class DiscrepancyState(NamedTensors):
         """The shared process's features at rows, uncorrelated and of unit variance beforehand, (..., row, feature)."""
         return self.kernel.shared(rows, self.rows) @ self.whitening.mT
 
-    def outlook(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Mean (..., row) and covariance (..., row, row') of rows of new tasks, about the linearised equation at z₀."""
-        mean, root = self._posterior
-        basis = self.basis(rows)
-        known = basis @ root.mT
-        covariance = self.kernel.shared(rows, rows) + self.kernel.own(rows, rows)
-        return basis @ mean, covariance - basis @ basis.mT + known @ known.mT
+    def mean_of(self, rows: Rows) -> Tensor:
+        """Of rows of new tasks, (..., row), about the linearised equation at z₀."""
+        return self.basis(rows) @ self._posterior[0]
+
+    def covariance(self, one: Rows, other: Rows) -> Tensor:
+        """Of rows of the same new tasks, (..., row, row'), given what is known of others."""
+        root = self._posterior[1]
+        left, right = self.basis(one), self.basis(other)
+        known = (left @ root.mT) @ (right @ root.mT).mT
+        return self.kernel.shared(one, other) + self.kernel.own(one, other) - left @ right.mT + known
 
     def tensors(self) -> State:
         """All tensors by their names in files; of the precision, which is symmetric, its lower triangle."""
