@@ -6,11 +6,13 @@
 # `make help` lists the rest. Everything is installed into .venv, which is made anew when
 # pyproject.toml or constraints.txt change. To test with other versions than the pinned ones:
 #
-#   make test VENV=.venv-new PYTHON=python3.12 CONSTRAINTS=/dev/null
+#   make test-new                                                         # Python 3.13
+#   make test VENV=.venv-312 PYTHON=python3.12 CONSTRAINTS=/dev/null
 
 # Python 3.11 where there is one: that is what constraints.txt was made with.
 PYTHON      ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 VENV        ?= .venv
+PYENV_313   := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.13.*/bin/python
 CONSTRAINTS ?= constraints.txt
 WORKERS     ?= 2
 BIN         := $(VENV)/bin
@@ -33,10 +35,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs models clean
+.PHONY: help setup demo test test-new check wheel format docs models clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.installed  ## the environment in .venv
 
@@ -53,11 +55,27 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 test: setup  ## tests and doctests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
 
+test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-new
+	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
+		PYTHON="$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(PYENV_313) | tail -n 1)"
+
 check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# As a user has it: the wheel in an environment of its own, no extras and no constraints (but for torch, of which pip
+# would else fetch a build with gigabytes of CUDA libraries).
+PLAIN := $(VENV)-plain
+wheel: setup  ## build wheel and sdist, install the wheel alone, and run the README's commands with it
+	rm -rf dist $(PLAIN)
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv $(PLAIN)
+	$(PLAIN)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH_ARGS) torch
+	$(PLAIN)/bin/python -m pip install --quiet dist/*.whl
+	$(PLAIN)/bin/python -I tests/plain_install.py
+	rm -rf $(PLAIN)
 
 format: setup  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .
@@ -71,5 +89,5 @@ models: setup  ## learn all shipped priors anew, into models/
 	$(BIN)/python -m metasci.studies.ship
 
 clean:  ## remove the environment, caches and built files
-	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-new $(PLAIN) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find metasci tests -name __pycache__ -type d -prune -exec rm -rf {} +

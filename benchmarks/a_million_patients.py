@@ -24,7 +24,7 @@ import zarr
 from numpy.typing import NDArray
 
 import metasci as ms
-from metasci.learned.equation import Prior
+from metasci.priors.equation import Prior
 from metasci.priors.many import open_store
 
 PIECE = 20_000

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from metasci import catalogue
-from metasci.learned.equation import Prior
 from metasci.library import find
+from metasci.priors.equation import Prior
 from metasci.studies.ship import Recipe
 
 _FIGURES = ("rmse", "mae", "mdape", "coverage90", "nlpd")

@@ -20,7 +20,6 @@ import torch
 from metasci import catalogue
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.learned.equation import meta_calibrate
 from metasci.library import find
 from metasci.meta import (
     ANIL,
@@ -37,6 +36,7 @@ from metasci.meta import (
     Pooled,
     Reptile,
 )
+from metasci.priors.equation import meta_calibrate
 from metasci.studies.ship import RECIPES, Recipe
 
 OUT = Path(__file__).with_name("methods.json")

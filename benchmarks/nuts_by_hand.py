@@ -19,7 +19,7 @@ import pytensor.tensor as pt
 from metasci import catalogue
 from metasci.bayes import hierarchical, initial_point
 from metasci.bayes.sampling import compile_model
-from metasci.learned.equation import load
+from metasci.priors.load import load
 
 
 def by_hand(

@@ -14,7 +14,7 @@ from typing import Any
 from card_text import _population
 
 from metasci import catalogue
-from metasci.learned.equation import load
+from metasci.priors.load import load
 
 _HEADS = {
     "rmse": "RMSE", "mdape": "MDAPE, %", "mdpe": "MDPE, %", "f20": "F20, %", "f30": "F30, %",

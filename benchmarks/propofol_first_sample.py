@@ -23,7 +23,6 @@ from metasci import catalogue, math
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.fits.predictive import predictive
-from metasci.learned.equation import Prior, load
 from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.parameters import Parameter
@@ -33,6 +32,8 @@ from metasci.patients.drugs import propofol
 from metasci.patients.effects import Maturation, Power
 from metasci.patients.regimen import Doses
 from metasci.patients.superposition import given
+from metasci.priors.equation import Prior
+from metasci.priors.load import load
 
 JUDGED = ("3", "4", "8", "29", "30")
 MIXED = 3.0  # minutes

@@ -16,7 +16,7 @@ import torch
 from metasci import catalogue
 from metasci.bayes import complete_pooling, hierarchical, initial_point, no_pooling, quick, sample
 from metasci.bayes.quick import METHODS
-from metasci.learned.equation import load
+from metasci.priors.load import load
 
 
 def main(name: str) -> None:

@@ -25,9 +25,9 @@ from metasci import catalogue
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.learned.equation import meta_calibrate
 from metasci.library import find
 from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
+from metasci.priors.equation import meta_calibrate
 from metasci.studies.ship import RECIPES, Recipe
 
 HERE = Path(__file__).parent

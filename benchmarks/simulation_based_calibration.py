@@ -29,7 +29,8 @@ from metasci.bayes import (
     uniformity,
 )
 from metasci.data.batch import Batch
-from metasci.learned.equation import Prior, load
+from metasci.priors.equation import Prior
+from metasci.priors.load import load
 
 NUTS = {  # simulations of each
     "theophylline": 200, "phenobarbital": 200, "alloy_fatigue": 200, "steel_tempering": 200, "remifentanil": 120,

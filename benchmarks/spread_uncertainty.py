@@ -13,7 +13,7 @@ import torch
 from metasci import catalogue
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
-from metasci.learned.equation import load
+from metasci.priors.load import load
 
 SHOTS = {"theophylline": 3, "phenobarbital": 2, "steel_tempering": 3, "alloy_fatigue": 3}
 

@@ -18,8 +18,10 @@ _WHERE = {
     **{method.name: method.module for method in METHODS},
     "Additive": "metasci.noise",
     "Combined": "metasci.noise",
+    "CombinedDeviations": "metasci.noise",
     "EarlyLogNormal": "metasci.noise",
     "LogNormal": "metasci.noise",
+    "PowerNoise": "metasci.noise",
     "Proportional": "metasci.noise",
     "Several": "metasci.noise",
     "Bounded": "metasci.constraints",
@@ -36,10 +38,10 @@ _WHERE = {
     "Card": "metasci.data.cards",
     "Regimen": "metasci.data.regimen",
     "TaskSet": "metasci.data.tasks",
-    "Calibration": "metasci.fits.equation",
-    "Prior": "metasci.learned.equation",
-    "load": "metasci.learned.equation",
-    "meta_calibrate": "metasci.learned.equation",
+    "Calibration": "metasci.priors.calibrated",
+    "Prior": "metasci.priors.equation",
+    "load": "metasci.priors.load",
+    "meta_calibrate": "metasci.priors.equation",
     "evaluate": "metasci.evaluation.evaluate",
     "dataset": "metasci.catalogue",
     "Target": "metasci.dosing",
@@ -55,47 +57,96 @@ __all__ = ["__version__", *_WHERE, *_MODULES]
 
 if TYPE_CHECKING:
     from metasci import (
-        bayes,
-        constraints,
-        diagnostics,
-        dosing,
-        heat_treatment,
-        kinetics,
-        math,
-        meta,
-        noise,
-        ode,
-        patients,
-        report,
+        bayes as bayes,
+        constraints as constraints,
+        diagnostics as diagnostics,
+        dosing as dosing,
+        heat_treatment as heat_treatment,
+        kinetics as kinetics,
+        math as math,
+        meta as meta,
+        noise as noise,
+        ode as ode,
+        patients as patients,
+        report as report,
     )
-    from metasci.catalogue import dataset
-    from metasci.constraints import Bounded, Monotone, NonNegative
-    from metasci.data.cards import Card
-    from metasci.data.regimen import Regimen
-    from metasci.data.tasks import TaskSet
-    from metasci.dosing import Target, recommend
-    from metasci.errors import InputError
-    from metasci.evaluation.evaluate import evaluate
-    from metasci.fits.equation import Calibration
-    from metasci.learned.equation import Prior, load, meta_calibrate
-    from metasci.meta.laplace.gaussian import GaussianPrior
+    from metasci.catalogue import (
+        dataset as dataset,
+    )
+    from metasci.constraints import (
+        Bounded as Bounded,
+        Monotone as Monotone,
+        NonNegative as NonNegative,
+    )
+    from metasci.data.cards import (
+        Card as Card,
+    )
+    from metasci.data.regimen import (
+        Regimen as Regimen,
+    )
+    from metasci.data.tasks import (
+        TaskSet as TaskSet,
+    )
+    from metasci.dosing import (
+        Target as Target,
+        recommend as recommend,
+    )
+    from metasci.errors import (
+        InputError as InputError,
+    )
+    from metasci.evaluation.evaluate import (
+        evaluate as evaluate,
+    )
+    from metasci.meta.laplace.gaussian import (
+        GaussianPrior as GaussianPrior,
+    )
     from metasci.meta.methods import (
-        ANIL,
-        FOMAML,
-        IMAML,
-        MAML,
-        FineTuning,
-        FromScratch,
-        LearnedOptimiser,
-        MetaCurvature,
-        MetaSGD,
-        Pooled,
-        Reptile,
+        ANIL as ANIL,
+        FOMAML as FOMAML,
+        IMAML as IMAML,
+        MAML as MAML,
+        FineTuning as FineTuning,
+        FromScratch as FromScratch,
+        LearnedOptimiser as LearnedOptimiser,
+        MetaCurvature as MetaCurvature,
+        MetaSGD as MetaSGD,
+        Pooled as Pooled,
+        Reptile as Reptile,
     )
-    from metasci.model import History, Input, Model, Output, equation
-    from metasci.noise import Additive, Combined, EarlyLogNormal, LogNormal, Proportional, Several
-    from metasci.parameters import Parameter, ParameterSpace
-    from metasci.units import unit
+    from metasci.model import (
+        History as History,
+        Input as Input,
+        Model as Model,
+        Output as Output,
+        equation as equation,
+    )
+    from metasci.noise import (
+        Additive as Additive,
+        Combined as Combined,
+        CombinedDeviations as CombinedDeviations,
+        EarlyLogNormal as EarlyLogNormal,
+        LogNormal as LogNormal,
+        PowerNoise as PowerNoise,
+        Proportional as Proportional,
+        Several as Several,
+    )
+    from metasci.parameters import (
+        Parameter as Parameter,
+        ParameterSpace as ParameterSpace,
+    )
+    from metasci.priors.calibrated import (
+        Calibration as Calibration,
+    )
+    from metasci.priors.equation import (
+        Prior as Prior,
+        meta_calibrate as meta_calibrate,
+    )
+    from metasci.priors.load import (
+        load as load,
+    )
+    from metasci.units import (
+        unit as unit,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -2,14 +2,16 @@
 
 A wheel carries `datasets/` and `models/` inside the package; a checkout has them beside it. Data that may
 not ship are named by a card with `external`: they are looked for under the environment variable
-``METASCI_DATA_DIR``, and else fetched from the card's `url`, if it has one, into the user's cache.
+``METASCI_DATA_DIR``, and else in the user's cache, where `fetch` puts them. Nothing else opens a connection.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from metasci.data.cards import Card
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
     from metasci.model import Model
 
-__all__ = ["card", "dataset", "names", "shipped"]
+__all__ = ["card", "dataset", "fetch", "names", "published_source", "shipped"]
 
+_SUM = re.compile(r"[0-9a-f]{64}")
 DATA_DIR = "METASCI_DATA_DIR"
 _MARK = {"datasets": "dataset.toml", "models": "prior.json"}
 
@@ -50,6 +53,18 @@ def names(kind: str) -> tuple[str, ...]:
     """
     folder = shipped(kind)
     return tuple(sorted(path.parent.name for path in folder.glob(f"*/{_MARK[kind]}")))
+
+
+def published_source(name: str) -> str:
+    """The publication of a prior that ships; empty where it was learned.
+
+    Examples
+    --------
+    >>> published_source("digoxin_zhou_2010").partition(",")[0], published_source("theophylline")
+    ('Zhou XD and others', '')
+    """
+    description = json.loads((shipped("models") / name / _MARK["models"]).read_text(encoding="utf-8"))
+    return str(description.get("training", {}).get("published", {}).get("source", ""))
 
 
 def card(name_or_folder: str | Path) -> Card:
@@ -87,23 +102,16 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     >>> dataset("theophylline")
     TaskSet('theophylline': 12 tasks, 132 measurements)
     """
-    from metasci.data.events.read import headers_of, tells_events
+    from metasci.data.door import read
     from metasci.data.tasks import TaskSet
 
     path = Path(name_or_path)
     if str(name_or_path) not in names("datasets") and path.is_file():
-        if path.suffix == ".nc":
-            tasks = TaskSet.from_netcdf(path)
-            return (
-                tasks if model is None else TaskSet.from_dataset(tasks.dataset, tasks.card, str(path), model)
-            )
-        if card is None:
+        if card is None and path.suffix != ".nc":
             raise InputError(
                 f"'{path}' needs a card that says what its columns mean: give one, or a folder with a dataset.toml."
             )
-        if model is not None and model.histories and tells_events(headers_of(path), card):
-            return TaskSet.from_events(path, model, card)
-        return TaskSet.from_csv(path, card, model=model)
+        return read(path, None if path.suffix == ".nc" else card, model)
     folder = _folder(name_or_path)
     own = Card.from_toml(folder / _MARK["datasets"])
     if card is not None and own.external and (card.external, card.model != own.model) == (own.external, True):
@@ -114,6 +122,49 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
 
         return TaskSet.from_events(path, model or find(own.model), own)
     return TaskSet.from_csv(path, own, model=model)
+
+
+def fetch(name_or_folder: str | Path) -> Path:
+    """Fetch the data of a card that do not ship from the address that it names, into the user's cache.
+
+    Parameters
+    ----------
+    name_or_folder : str or path
+        A data set by the name of one that ships, or by its folder.
+
+    Returns
+    -------
+    path
+        The file, which `dataset` finds there from then on.
+
+    Raises
+    ------
+    InputError
+        If the card names no address or no checksum, or there is no such file at the address.
+    """
+    own = Card.from_toml(_folder(name_or_folder) / _MARK["datasets"])
+    if not own.external or not own.url:
+        raise InputError(f"the card of '{own.name}' names no address to fetch its data from.")
+    if not own.url.startswith(("https://", "http://")) or not _SUM.fullmatch(own.sha256):
+        raise InputError(
+            f"the data of '{own.name}' are not fetched: its card needs an https address and a sha256."
+        )
+    target = _cached(own)
+    import pooch
+
+    try:
+        pooch.retrieve(own.url, known_hash=f"sha256:{own.sha256}", fname=target.name, path=target.parent)
+    except Exception as error:  # many kinds: no network, no such address, another checksum
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"the data of '{own.name}' could not be fetched from {own.url}: {reason}.") from None
+    return target
+
+
+def _cached(card: Card) -> Path:
+    """Where `fetch` puts the file of a card; its name and the card's are no paths."""
+    import pooch
+
+    return Path(pooch.os_cache("metasci")) / card.name / _external_path(card).name
 
 
 def _folder(name_or_folder: str | Path) -> Path:
@@ -133,18 +184,19 @@ def _folder(name_or_folder: str | Path) -> Path:
 
 def _data_file(folder: Path, card: Card) -> Path:
     """The file with the data of a card, its checksum compared."""
+    from metasci.data.card_checks import file_inside
+    from metasci.data.regular import bytes_of
+
     if card.file:
-        path = folder / card.file
+        path = file_inside(folder, card.file, f"the card of '{card.name}'")
     elif card.external:
         path = _external(card)
     else:
         raise InputError(f"the card of '{card.name}' names no file: give `file` or `external`.")
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"the data of '{card.name}' cannot be read from '{path}': {error.strerror}."
-        ) from None
+        found = hashlib.sha256(bytes_of(path)).hexdigest()
+    except InputError as error:
+        raise InputError(f"the data of '{card.name}' cannot be read: {error}") from None
     if card.sha256 and found != card.sha256:
         raise InputError(
             f"'{path}' is not the file that the card of '{card.name}' describes: its SHA-256 is {found} and "
@@ -153,28 +205,26 @@ def _data_file(folder: Path, card: Card) -> Path:
     return path
 
 
-def _external(card: Card) -> Path:
-    """The file of data that do not ship: found under METASCI_DATA_DIR, or fetched."""
-    setting = os.environ.get(DATA_DIR)
-    if setting and (path := Path(setting) / str(card.external)).is_file():
-        return path
-    if card.url:
-        import pooch
+def _external_path(card: Card) -> PurePosixPath:
+    """The path of data that do not ship, below whatever folder holds them."""
+    path = PurePosixPath(str(card.external))
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in str(path):
+        raise InputError(
+            f"the card of '{card.name}' names its data by '{card.external}', which leads out of any folder."
+        )
+    return path
 
-        try:
-            fetched = pooch.retrieve(
-                card.url,
-                known_hash=f"sha256:{card.sha256}" if card.sha256 else None,
-                fname=Path(str(card.external)).name,
-                path=Path(pooch.os_cache("metasci")) / card.name,
-            )
-        except Exception as error:  # many kinds: no network, no such address, another checksum
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"the data of '{card.name}' could not be fetched from {card.url}: {reason}."
-            ) from None
-        return Path(fetched)
-    told = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
+
+def _external(card: Card) -> Path:
+    """The file of data that do not ship: found under METASCI_DATA_DIR, or fetched before."""
+    setting = os.environ.get(DATA_DIR)
+    if setting and (path := Path(setting) / _external_path(card)).is_file():
+        return path
+    if card.url and (path := _cached(card)).is_file():
+        return path
+    said = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
+    way = f", or fetch them, with metasci.catalogue.fetch, from {card.url}" if card.url else ""
     raise InputError(
-        f"the data of '{card.name}' do not ship: set {DATA_DIR} to the folder that holds '{card.external}' ({told})."
+        f"the data of '{card.name}' do not ship: set {DATA_DIR} to the folder that holds '{card.external}' "
+        f"({said}){way}."
     )

@@ -1,6 +1,19 @@
 """The error that is meant for people."""
 
-__all__ = ["InputError", "check_level"]
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["FAILURES", "InputError", "MissingExtra", "check_level", "failure"]
+
+FAILURES = (
+    ArithmeticError, AttributeError, IndexError, KeyError, NameError, NotImplementedError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What a function that a user wrote may raise where it is given arrays that it does not expect."""
 
 
 class InputError(ValueError):
@@ -8,6 +21,10 @@ class InputError(ValueError):
 
     The command line prints the sentence and ends with status 2; no traceback is shown.
     """
+
+
+class MissingExtra(InputError, ImportError):
+    """A library that comes with one of the package's extras is not installed; the sentence says which to install."""
 
 
 def check_level(level: float) -> None:
@@ -21,3 +38,28 @@ def check_level(level: float) -> None:
     """
     if not 0.0 <= level < 1.0:
         raise InputError(f"level: {level:g} is not between 0 and 1; 0.9 stands for intervals of 90 %.")
+
+
+def failure(function: Callable[..., Any], error: BaseException) -> str:
+    """What went wrong within a user's function: its name, the file and line of it, and what was said there.
+
+    Examples
+    --------
+    >>> def halved(x):
+    ...     return x / 0
+    >>> try:
+    ...     halved(1)
+    ... except ArithmeticError as error:
+    ...     failure(halved, error).partition(" (")[0]
+    "'halved' fails"
+    """
+    code = getattr(function, "__code__", None)
+    line, at = None, error.__traceback__
+    while isinstance(at, TracebackType):  # the deepest of its own lines is where to look
+        if code is not None and at.tb_frame.f_code.co_filename == code.co_filename:
+            line = at.tb_lineno
+        at = at.tb_next
+    name = getattr(function, "__name__", type(function).__name__)
+    where = "" if line is None or code is None else f" ({Path(code.co_filename).name}, line {line})"
+    words = (str(error).strip().splitlines() or [""])[0].rstrip(".")[:160]
+    return f"'{name}' fails{where}: {type(error).__name__}, {words or 'without a word'}"

@@ -1,36 +1,181 @@
-"""Forecasts: distributions of what will be measured, whatever made them."""
+"""Forecasts: distributions of what will be measured, whatever made them.
+
+There are as many kinds as the mathematics has: Gaussians at one or several noise levels (an equation's calibration),
+Student's in closed form (families, and Gaussians as the limit), and draws of a sampler (`metasci.bayes.forecast`).
+All satisfy `Forecast`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from metasci.data.tasks import Batch
+from metasci.errors import check_level
+from metasci.meta.likelihood import Limits, log_probability
 from metasci.noise import Noise
 
-__all__ = ["Forecast", "Forecaster", "StudentForecast"]
+__all__ = [
+    "Forecast",
+    "Forecaster",
+    "MixtureForecast",
+    "StudentForecast",
+    "StudentForecaster",
+    "chosen_levels",
+    "measured_or_one",
+    "stretch",
+]
+
+# Student's law of so many degrees of freedom is a Gaussian to nine digits; the libraries take no infinity.
+_MANY = 1e9
 
 
 class Forecast(Protocol):
-    """Predictive distributions of measurements, (task, observation)."""
+    """Predictive distributions of measurements, (task, observation); of draws for one task, (row,)."""
 
     @property
-    def median(self) -> Tensor:
+    def median(self) -> Any:
         """In the output's unit."""
 
-    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+    def interval(self, level: float = 0.9) -> tuple[Any, Any]:
         """Central interval of a measurement."""
 
-    def log_density(self) -> Tensor:
-        """Log density of what was measured."""
+    def log_density(self) -> Any:
+        """Log density of what was measured, in the output's unit."""
 
 
 Forecaster = Callable[[Batch, Tensor, Tensor], Forecast]
 """Of a batch, its support and its query, (task, observation), to forecasts; only the support is looked at."""
+
+
+def stretch(noise: Noise, values: Tensor) -> Tensor:
+    """Slope of the noise's link, by which a density per output unit differs from one on the linked scale.
+
+    Examples
+    --------
+    >>> from metasci.noise import LogNormal
+    >>> stretch(LogNormal((0.1,)), torch.tensor([2.0, 4.0])).tolist()
+    [0.5, 0.25]
+    """
+    with torch.enable_grad():
+        at = values.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(noise.link(at).sum(), at)
+    return slope.abs()
+
+
+def measured_or_one(values: Tensor, wanted: Tensor) -> Tensor:
+    """Measurements where they are wanted; one elsewhere, which every link takes."""
+    return torch.where(wanted, values, torch.ones_like(values))
+
+
+def chosen_levels(weight: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """A noise level for every draw and task, (draw, task), as probable as its weight (level, task) says."""
+    return torch.multinomial(weight.T, draws, replacement=True, generator=generator).T
+
+
+@dataclass(frozen=True)
+class MixtureForecast:
+    """On the noise's linked scale a mixture of Gaussians, one for each possible noise level of the task.
+
+    With a noise that tasks share it is one Gaussian.
+
+    Attributes
+    ----------
+    noise : Noise
+        Says the scale on which they are.
+    centre : Tensor, (task, observation)
+        Linked prediction at the adapted coordinates.
+    shift, curve_sd, noise_sd : Tensor, (level, task, observation)
+        For each noise level: how far the prediction lies from the centre, and the standard deviations
+        that the parameters' uncertainty and the noise give it.
+    weight : Tensor, (level, task)
+        Probability of each level.
+    measured : Tensor, (task, observation)
+        In the output's unit; one where nothing was.
+    known : Limits, optional
+        Of measurements that are no numbers: which only lie below, above or between.
+    limits : tuple of pairs
+        Of the model's laws, inside of which intervals and draws are kept.
+    """
+
+    noise: Noise
+    centre: Tensor
+    shift: Tensor
+    curve_sd: Tensor
+    noise_sd: Tensor
+    weight: Tensor
+    measured: Tensor
+    known: Limits | None = None
+    limits: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def median(self) -> Tensor:
+        """Prediction at the adapted coordinates, in the output's unit: the median where there is one noise level."""
+        return self.noise.unlink(self.centre)
+
+    @property
+    def total_sd(self) -> Tensor:
+        """Standard deviation of a measurement for each noise level, (level, task, observation)."""
+        return (self.curve_sd**2 + self.noise_sd**2).sqrt()
+
+    def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
+        """Central interval of a measurement (or, without noise, of the curve), kept inside the model's limits."""
+        check_level(level)
+        sd = self.total_sd if noise else self.curve_sd
+        tail = 0.5 * (1.0 - level)
+        lower, upper = (
+            self._inside(self.noise.unlink(self.centre + _quantile(self.shift, sd, self.weight, p)))
+            for p in (tail, 1.0 - tail)
+        )
+        return lower, upper
+
+    def sample(self, draws: int, seed: int = 0) -> Tensor:
+        """Draws of a measurement, (draw, task, observation), in the output's unit, kept inside the model's limits."""
+        generator = torch.Generator().manual_seed(seed)
+        level = chosen_levels(self.weight, draws, generator)
+        task = torch.arange(self.centre.shape[0]).expand(draws, -1)
+        normal = torch.randn(draws, *self.centre.shape, generator=generator, dtype=self.centre.dtype)
+        off = self.shift[level, task] + self.total_sd[level, task] * normal
+        return self._inside(self.noise.unlink(self.centre + off))
+
+    def cumulative(self) -> Tensor:
+        """Probability of a value below each measurement, (task, observation)."""
+        return (self.weight[:, :, None] * torch.special.ndtr(self._off)).sum(0)
+
+    def log_density(self) -> Tensor:
+        """Log density of each measurement in the output's unit, (task, observation); meaningless where padded.
+
+        Of a measurement that is only known to lie below or above a limit, or between two, it is the log probability of
+        that.
+        """
+        each = -0.5 * self._off**2 - self.total_sd.log() - 0.5 * math.log(2.0 * math.pi)
+        density = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
+        density = density + stretch(self.noise, self.measured).log()
+        below, span = self.known or Limits()
+        if below is not None:
+            density = torch.where(below, self.cumulative().log(), density)
+        if span is None:
+            return density
+        number = torch.isnan(span)
+        width = torch.where(number, torch.ones_like(span), span) / self.total_sd
+        each = log_probability(self._off, self._off + width)
+        between = torch.logsumexp(each + self.weight.log()[:, :, None], 0)
+        return torch.where(number, density, between)
+
+    @property
+    def _off(self) -> Tensor:
+        """How far each measurement lies from each level's centre, in standard deviations."""
+        return (self.noise.link(self.measured) - self.centre - self.shift) / self.total_sd
+
+    def _inside(self, values: Tensor) -> Tensor:
+        for low, high in self.limits:
+            values = values.clamp(low, high)
+        return values
 
 
 @dataclass(frozen=True)
@@ -39,8 +184,9 @@ class StudentForecast:
 
     Attributes
     ----------
-    mean, scale, measured : Tensor
-        The last in the output's unit.
+    mean, scale : Tensor
+    measured : Tensor
+        In the output's unit; one where nothing was.
     freedom : Tensor, (row, 1)
         Degrees of freedom; infinite for Gaussians.
     noise : Noise
@@ -58,20 +204,43 @@ class StudentForecast:
         """In the output's unit."""
         return self.noise.unlink(self.mean)
 
-    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
-        """Central interval of a measurement."""
+    def reach(self, level: float) -> Tensor:
+        """Half the width of a central interval on the linked scale, (row, observation)."""
         from scipy.special import stdtrit
 
-        many = self.freedom.clamp(max=1e9).numpy()
-        reach = torch.as_tensor(stdtrit(many, 0.5 * (1.0 + level))) * self.scale
+        check_level(level)
+        many = self.freedom.clamp(max=_MANY).numpy()
+        return torch.as_tensor(stdtrit(many, 0.5 * (1.0 + level))) * self.scale
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """Central interval of a measurement."""
+        reach = self.reach(level)
         return self.noise.unlink(self.mean - reach), self.noise.unlink(self.mean + reach)
 
     def log_density(self) -> Tensor:
         """Log density of what was measured, in the output's unit."""
-        with torch.enable_grad():  # the link stretches the unit
-            at = self.measured.detach().requires_grad_()
-            linked = self.noise.link(at)
-            (stretch,) = torch.autograd.grad(linked.sum(), at)
-        many = self.freedom.clamp(max=1e9)
-        law = torch.distributions.StudentT(many, self.mean, self.scale, validate_args=False)
-        return law.log_prob(linked.detach()) + stretch.abs().log()
+        law = torch.distributions.StudentT(
+            self.freedom.clamp(max=_MANY), self.mean, self.scale, validate_args=False
+        )
+        return law.log_prob(self.noise.link(self.measured)) + stretch(self.noise, self.measured).log()
+
+
+StudentForecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
+"""One that forecasts members of families."""
+
+
+def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:
+    """Quantile of a mixture of Gaussians over the first dimension, by bisection."""
+    normal = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
+    ends = shift + normal * sd
+    if len(sd) == 1:
+        return ends[0]
+    low, high = ends.min(0).values, ends.max(0).values
+    for _ in range(40):  # halvings: the interval's ends are known to twelve digits of their first distance
+        middle = 0.5 * (low + high)
+        below = (weight[:, :, None] * torch.special.ndtr((middle - shift) / sd)).sum(0)
+        low, high = (
+            torch.where(below < probability, middle, low),
+            torch.where(below < probability, high, middle),
+        )
+    return 0.5 * (low + high)

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from metasci.errors import InputError
+from metasci.errors import FAILURES, InputError, failure
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
 
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
+    from metasci.ode import Solution
 
-__all__ = ["EventColumn", "History", "Input", "Model", "Output", "equation", "made", "register"]
+__all__ = ["EventColumn", "History", "Individual", "Input", "Model", "Output", "equation", "made", "register"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,25 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Individual:
+    """What a task's parameters are once its own properties have acted on them, and what follows from them.
+
+    Attributes
+    ----------
+    values : callable
+        ``values(parameters, inputs)`` by name, on arrays that broadcast: first the parameters, then what follows.
+    units : mapping of str to str
+        In the same order.
+    reference : str
+        To whom the parameters of the model belong, such as ``"70 kg"``; empty where nothing acts on them.
+    """
+
+    values: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+    units: Mapping[str, str]
+    reference: str = ""
+
+
+@dataclass(frozen=True)
 class Model:
     """A differentiable function of parameters and inputs, and what is known about it.
 
@@ -94,7 +114,8 @@ class Model:
     function : callable
         ``function(*, inputs..., parameters...)`` on arrays that broadcast.
     inputs, histories : mapping
-        What a measurement depends on, by name. A history ``dose`` reaches the function as ``dose``, ``dose_time``
+        What a measurement depends on, by name; a task's curve runs along the first input, unless that is constant. A
+        history ``dose`` reaches the function as ``dose``, ``dose_time``
         and one array for each of its columns, with one trailing axis (event) more than the other inputs.
     output : Output
     parameters : ParameterSpace
@@ -110,9 +131,16 @@ class Model:
     joint : bool
         Whether the predictions of a task are computed together, along one trajectory, such as the solution of a
         differential equation. The parameters must then be the same for all measurements of a task.
-    after_doses : str
-        Name of the model of the same parameters that takes any doses at their times, if this one does not: event
-        tables are read for that one.
+    individual : Individual, optional
+        Where properties of a task act inside of the function: what its own parameters then are.
+    fixed : tuple of Parameter
+        Quantities that are the same for every task, by their typical values (see `with_fixed`).
+    after_doses : Model, optional
+        The model of the same parameters that takes any doses at their times, if this one does not: event tables are
+        read for that one.
+    solution : callable, optional
+        Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
+        `metasci.ode.Solution` behind its predictions, whose error calibrations report.
     discrepancy_inputs : callable, optional
         From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
         logarithm of time; by default the inputs themselves.
@@ -142,13 +170,33 @@ class Model:
     transforms: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     joint: bool = False
-    after_doses: str = ""
+    after_doses: Model | None = None
     collocation: Collocation | None = None
+    individual: Individual | None = None
+    fixed: tuple[Parameter, ...] = ()
+    solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        """Prediction in the output's unit, from inputs and physical parameters in the model's units."""
-        return self.function(**inputs, **parameters)
+        """Prediction in the output's unit, from inputs and physical parameters in the model's units.
+
+        Raises
+        ------
+        InputError
+            If the equation fails; the sentence names it and its line.
+        """
+        try:
+            prediction = self.function(**inputs, **parameters)
+        except InputError:
+            raise
+        except FAILURES as error:
+            raise InputError(
+                f"equation '{self.name}': {failure(self.function, error)}; it gets arrays (task, measurement) and is "
+                "to compute with `metasci.math` and operators, number by number."
+            ) from error
+        if prediction is None:
+            raise InputError(f"equation '{self.name}': it returns nothing; end it with `return`.")
+        return prediction
 
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""
@@ -172,6 +220,57 @@ class Model:
         """The same model under another noise."""
         return replace(self, noise=noise)
 
+    def with_fixed(self, values: Mapping[str, float]) -> Model:
+        """The same model with some parameters held at a value, which no task differs from.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            In the parameters' units.
+
+        Raises
+        ------
+        InputError
+            If there is no such parameter, a value is not allowed, or no parameter is left.
+
+        Examples
+        --------
+        >>> from metasci.library import find
+        >>> model = find("patients.two_compartment").with_fixed({"exchange_clearance": 6.5})
+        >>> model.parameters.names
+        ('clearance', 'central_volume', 'peripheral_volume')
+        """
+        if odd := [name for name in values if name not in self.parameters.names]:
+            known = ", ".join(self.parameters.names)
+            raise InputError(f"'{self.name}' has no parameter '{odd[0]}' to hold; they are {known}.")
+        free = tuple(parameter for parameter in self.parameters if parameter.name not in values)
+        if not free:
+            raise InputError(f"'{self.name}': at least one parameter has to differ between tasks.")
+        if not values:
+            return self
+        held = tuple(replace(p, typical=values[p.name]) for p in self.parameters if p.name in values)
+
+        def whole(parameters: Mapping[str, Any]) -> dict[str, Any]:
+            like = 0.0 * parameters[free[0].name]  # of the free parameters' kind and shape
+            return {**parameters, **{p.name: p.typical + like for p in held}}
+
+        def function(**arguments: Any) -> Any:
+            return self.function(**whole(arguments))
+
+        individual = self.individual
+        if individual is not None:
+            inner = individual.values
+            individual = replace(
+                individual, values=lambda parameters, inputs: inner(whole(parameters), inputs)
+            )
+        return replace(
+            self,
+            function=function,
+            parameters=ParameterSpace(free),
+            individual=individual,
+            fixed=(*self.fixed, *held),
+        )
+
 
 _MADE: dict[str, Model] = {}
 
@@ -188,8 +287,9 @@ def equation(
     transforms: Mapping[str, str] | None = None,
     name: str | None = None,
     joint: bool = False,
-    after_doses: str = "",
+    after_doses: Model | None = None,
     collocation: Collocation | None = None,
+    solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None,
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
@@ -224,6 +324,7 @@ def equation(
             joint=joint,
             after_doses=after_doses,
             collocation=collocation,
+            solution=solution,
             discrepancy_inputs=discrepancy_inputs,
         )
         takes = set(inspect.signature(function).parameters)

@@ -16,9 +16,11 @@ from metasci.errors import InputError
 __all__ = [
     "Additive",
     "Combined",
+    "CombinedDeviations",
     "EarlyLogNormal",
     "LogNormal",
     "Noise",
+    "PowerNoise",
     "Proportional",
     "Several",
     "noise_named",
@@ -107,6 +109,47 @@ class Combined(Noise):
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         return math.exp(2.0 * log_scales[0]) + math.exp(2.0 * log_scales[1]) * prediction**2
+
+
+@dataclass(frozen=True)
+class CombinedDeviations(Noise):
+    """A constant and a proportional part whose standard deviations add up, y ~ N(f, (σ₁ + σ₂f)²).
+
+    What Monolix and nlmixr call ``combined1``; `Combined` is their ``combined2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = CombinedDeviations((0.2, 0.1))
+    >>> noise.variance(np.array([0.0, 10.0]), np.log(noise.typical)).round(9).tolist()
+    [0.04, 1.44]
+    """
+
+    typical: tuple[float, ...] = (0.3, 0.1)
+    scales: ClassVar[tuple[str, ...]] = ("sd", "cv")
+
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
+        return (math.exp(log_scales[0]) + math.exp(log_scales[1]) * math.absolute(prediction)) ** 2
+
+
+@dataclass(frozen=True)
+class PowerNoise(Noise):
+    """Noise that grows with a power of the prediction, y ~ N(f, (σ|f|^γ)²); needs f ≠ 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = PowerNoise((0.2, 0.5))
+    >>> noise.variance(np.array([4.0, 100.0]), np.log(noise.typical)).round(9).tolist()
+    [0.16, 4.0]
+    """
+
+    typical: tuple[float, ...] = (0.1, 0.8)
+    scales: ClassVar[tuple[str, ...]] = ("factor", "power")
+
+    def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
+        growth = math.exp(log_scales[1]) * math.log(math.absolute(prediction))
+        return math.exp(2.0 * (log_scales[0] + growth))
 
 
 @dataclass(frozen=True)
@@ -220,11 +263,15 @@ class Several(Noise):
 
 
 def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
-    """The noise model called ``additive``, ``proportional``, ``combined`` or ``log-normal``."""
+    """The noise model called ``additive``, ``proportional``, ``combined``, ``combined-deviations``, ``power`` or
+    ``log-normal``.
+    """
     kinds = {
         "additive": Additive,
         "proportional": Proportional,
         "combined": Combined,
+        "combined-deviations": CombinedDeviations,
+        "power": PowerNoise,
         "log-normal": LogNormal,
     }
     if kind not in kinds:

@@ -1,12 +1,17 @@
-"""Units: one registry, and conversion that says in a sentence what does not fit.
+"""Units: one registry, a grammar before it, and conversion that says in a sentence what does not fit.
 
-On top of pint's units there are Rockwell C (``HRC``) and Vickers (``HV``) hardness, each a dimension
-of its own because no factor leads from one to the other, and ``cycle``, a plain count (pint's own
-cycle is an angle, which brings a stray 2 pi into conversions).
+On top of pint's units there are the hardness scales (``HRC``, ``HRB``, ``HV``, ``HB``, ``HK``), each a dimension of its
+own because no factor leads from one to the other (tables do, for steels: `metasci.data.hardness`), ``cycle``, a plain
+count (pint's own cycle is an angle, which brings a stray 2 pi into conversions), and ``at%``, which only a whole
+composition converts to per cent by weight.
+
+What a unit may look like is decided by `metasci.unit_grammar` and not by pint, which drops characters that it does not
+know and computes numbers to a power.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import Any
@@ -16,27 +21,32 @@ import pint
 from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
+from metasci.unit_grammar import factors_of, shown
 
 __all__ = ["convert", "magnitude", "registry", "same_dimension", "stated", "unfit", "unit"]
 
 
 def _registry() -> pint.UnitRegistry[Any]:
-    made: pint.UnitRegistry[Any] = pint.UnitRegistry(
+    defined: pint.UnitRegistry[Any] = pint.UnitRegistry(
         # so that `[200, 400] * unit("degC")` is a quantity in degC instead of an error
         autoconvert_offset_to_baseunit=True,
         on_redefinition="ignore",  # `cycle` is meant to be redefined
     )
-    made.define("rockwell_c_hardness = [rockwell_c_hardness] = HRC")
-    made.define("vickers_hardness = [vickers_hardness] = HV")
-    made.define("cycle = [] = _ = cycles")
-    return made
+    defined.define("rockwell_c_hardness = [rockwell_c_hardness] = HRC")
+    defined.define("rockwell_b_hardness = [rockwell_b_hardness] = HRB")
+    defined.define("vickers_hardness = [vickers_hardness] = HV")
+    defined.define("brinell_hardness = [brinell_hardness] = HB")
+    defined.define("knoop_hardness = [knoop_hardness] = HK")
+    defined.define("atomic_percent = [atomic_percent]")
+    defined.define("cycle = [] = _ = cycles")
+    return defined
 
 
 registry = _registry()
+_WAVENUMBER = registry.parse_units("1/m")
 
-_WEIGHT_PERCENT = re.compile(r"\b(wt|weight|mass)[ _.]*(%|percent\b)")
 _MISTAKEN = {"C": ("coulomb", "degC"), "F": ("farad", "degF")}
-_NUMBER_TO_A_POWER = re.compile(r"\d\s*(\*\*|\^)")
+_AMOUNT = re.compile(r"\s*(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<unit>.*)", re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
@@ -46,8 +56,9 @@ def unit(text: str) -> pint.Unit:
     Parameters
     ----------
     text : str
-        As pint reads it (``"mg/L"``, ``"degC"``, ``"1/s"``), or ``"wt%"``, ``"HRC"``, ``"HV"``; ``"1"`` or
-        an empty text is the dimensionless unit.
+        Names of units with ``*``, ``/`` and small powers (``"mg/L"``, ``"degC"``, ``"1/s"``, ``"kg/m**2"``,
+        ``"N/mm2"``, ``"cm-1"``, ``"MPa*m^0.5"``), or ``"wt%"``, ``"at%"``, ``"HRC"``, ``"HV10"``, ``"HBW"``; ``"1"``
+        or an empty text is the dimensionless unit.
 
     Raises
     ------
@@ -60,25 +71,56 @@ def unit(text: str) -> pint.Unit:
     [473.15, 673.15]
     >>> 3 * unit("wt%")
     <Quantity(3, 'percent')>
+    >>> unit("N/mm2") == unit("N/mm**2"), unit("HV10") == unit("HV")
+    (True, True)
     """
-    cleaned = _WEIGHT_PERCENT.sub("percent", text.strip())
-    if len(cleaned) > 60 or _NUMBER_TO_A_POWER.search(cleaned):  # 10**10**10 would be computed
-        raise InputError(f"'{text}' is not a unit.")
+    factors = factors_of(text, known=lambda name: name in registry)
+    if len(factors) == 1 and factors[0][1] == 1.0 and factors[0][0].startswith("delta_"):
+        raise InputError(
+            f"'{text}' is a difference of temperatures and no temperature; write 'degC', 'degF' or 'K'."
+        )
     try:
-        return registry.parse_units(cleaned)
-    except Exception:  # pint and its tokenizer raise many kinds: not defined, syntax, type, division
-        raise InputError(f"'{text}' is not a unit.") from None
+        product = "*".join(f"{name}**{power:g}" for name, power in factors)
+        return registry.parse_units(product.removesuffix("**1") if len(factors) == 1 else product)
+    except Exception:  # pint raises many kinds: not defined, ambiguous, offset units
+        raise InputError(f"'{shown(text)}' is not a unit.") from None
 
 
 def same_dimension(first: str, second: str) -> bool:
     """Whether values in one unit can be converted to the other.
 
+    A wavenumber may also be said as its frequency in hertz or its energy in electron volts.
+
     Examples
     --------
-    >>> same_dimension("h", "s"), same_dimension("h", "kg"), same_dimension("HRC", "HV")
-    (True, False, False)
+    >>> same_dimension("h", "s"), same_dimension("h", "kg"), same_dimension("HRC", "HV"), same_dimension("THz", "1/cm")
+    (True, False, False, True)
     """
-    return bool(unit(first).dimensionality == unit(second).dimensionality)
+    source, target = unit(first), unit(second)
+    return bool(source.dimensionality == target.dimensionality) or _of_light(source, target)
+
+
+def _of_light(source: pint.Unit, target: pint.Unit) -> bool:
+    """Whether both say the same of light or of a vibration, and one is a wavenumber."""
+    kinds = {_kind_of_light(source), _kind_of_light(target)}
+    return "" not in kinds and "wavenumber" in kinds
+
+
+def _kind_of_light(of: pint.Unit) -> str:
+    """By name and not by dimension: 1/s may be a rate and kJ a heat, where THz and meV are neither."""
+    if of.dimensionality == _WAVENUMBER.dimensionality:
+        return "wavenumber"
+    name = str(of)
+    return "frequency" if name.endswith("hertz") else "energy" if name.endswith("electron_volt") else ""
+
+
+def _wavenumber(quantity: pint.Quantity[Any]) -> pint.Quantity[Any]:
+    """The wavenumber of a frequency ν, ν/c, or of an energy E, E/(hc)."""
+    kind = _kind_of_light(registry.Unit(quantity.units))
+    if kind == "wavenumber":
+        return quantity
+    light = registry.Quantity(1.0, "speed_of_light")
+    return quantity / (light if kind == "frequency" else light * registry.Quantity(1.0, "planck_constant"))
 
 
 def unfit(name: str, stated: str, wanted: str) -> str:
@@ -93,6 +135,8 @@ def unfit(name: str, stated: str, wanted: str) -> str:
 
 
 def _hint(stated: str, wanted: str) -> str:
+    if unit(stated) == unit("at%") and same_dimension(wanted, "percent"):
+        return " (per cent of atoms; take the whole composition to per cent by weight)"
     if stated not in _MISTAKEN or not same_dimension(wanted, "K"):
         return ""
     meaning, meant = _MISTAKEN[stated]
@@ -122,6 +166,8 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
     [273.15, 373.15]
     >>> convert(2.0, "Mcycle", "cycle").tolist()
     2000000.0
+    >>> convert(1.0, "THz", "1/cm").round(3).tolist()
+    33.356
     """
     numbers = np.asarray(values, dtype=np.float64)
     opening = f"{where}: " if where else ""
@@ -131,29 +177,45 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
         raise InputError(f"{opening}{error}") from None
     if source == target:
         return numbers
+    quantity = registry.Quantity(numbers, source)
     if source.dimensionality != target.dimensionality:
-        raise InputError(
-            f"{opening}'{from_unit}'{_hint(from_unit, to_unit)} cannot be converted to '{to_unit}'."
-        )
-    converted = registry.Quantity(numbers, source).to(target).magnitude
+        if not _of_light(source, target):
+            raise InputError(
+                f"{opening}'{from_unit}'{_hint(from_unit, to_unit)} cannot be converted to '{to_unit}'."
+            )
+        quantity = _wavenumber(quantity)
+        if _kind_of_light(target) != "wavenumber":
+            quantity = (
+                quantity
+                / _wavenumber(registry.Quantity(1.0, target)).to("1/m")
+                * registry.Quantity(1.0, target)
+            )
+    converted = quantity.to(target).magnitude
     return np.asarray(converted, dtype=np.float64)
 
 
-def stated(value: Any, asked: str) -> tuple[float, str]:
+def stated(value: Any, asked: str, like: str = "64 kg") -> tuple[float, str]:
     """A number and its unit, from a number, a text such as ``"64 kg"``, or a quantity; no unit where none is said.
+
+    `like` is the example that the sentence of an error gives.
 
     Examples
     --------
-    >>> stated("64 kg", "weight"), stated(3, "sex")
-    ((64.0, 'kg'), (3.0, ''))
+    >>> stated("64 kg", "weight"), stated("64kg", "weight"), stated(3, "sex")
+    ((64.0, 'kg'), (64.0, 'kg'), (3.0, ''))
     """
     if isinstance(value, str):
-        number, _, symbol = value.strip().partition(" ")
+        amount = _AMOUNT.fullmatch(value.strip())
         try:
-            unit(symbol.strip() or "1")
-            return float(number), symbol.strip()
-        except ValueError:
-            raise InputError(f"{asked}: '{value}' is not a number with a unit, such as '64 kg'.") from None
+            if amount is None or not math.isfinite(float(amount["number"])):
+                raise InputError("no number")
+            symbol = amount["unit"].strip()
+            unit(symbol)
+            return float(amount["number"]), symbol
+        except InputError:
+            raise InputError(
+                f"{asked}: '{shown(value)}' is not a number with a unit, such as '{like}'."
+            ) from None
     if hasattr(value, "magnitude"):
         return float(value.magnitude), str(value.units)
     try:

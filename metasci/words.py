@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["duration", "enumerated", "label", "number", "pretty_unit", "words"]
+__all__ = ["duration", "enumerated", "label", "number", "pretty_unit", "suggestion", "words"]
 
 _UNITS = {
     "1": "",
@@ -121,3 +122,16 @@ def enumerated(items: Sequence[str], most: int = 6) -> str:
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most} other{'s' * (len(items) - most > 1)}"
     return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What follows an unknown name in a sentence: a question in parentheses, or nothing where no known one is like it.
+
+    Examples
+    --------
+    >>> suggestion("theophyline", ["theophylline", "quinidine"]), suggestion("magic", ["theophylline"])
+    (" (did you mean 'theophylline'?)", '')
+    """
+    # 0.75: one slip in four letters, two in eight; a looser bound suggests words that only end alike
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     for item in items:
         if missing and isinstance(item, pytest.DoctestItem) and item.name.startswith(_OF_EXTRA):
-            reason = f"needs the extra metasci[materials]: {', '.join(missing)}"
+            reason = f"needs the extra metasci-calibration[materials]: {', '.join(missing)}"
             item.add_marker(pytest.mark.skip(reason=reason))
         for marker in item.iter_markers("needs_data"):
             if reason := missing_data(*marker.args):

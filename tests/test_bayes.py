@@ -29,9 +29,10 @@ from metasci.bayes import (  # noqa: E402
 from metasci.bayes.hierarchical import flatten  # noqa: E402
 from metasci.data.batch import Batch  # noqa: E402
 from metasci.errors import InputError  # noqa: E402
+from metasci.library import find  # noqa: E402
 from metasci.math import floor  # noqa: E402
 from metasci.meta.covariates import Design  # noqa: E402
-from metasci.model import Model, equation, find  # noqa: E402
+from metasci.model import Model, equation  # noqa: E402
 
 PYTHON = Mode(linker="py", optimizer="fast_compile")  # nothing to compile: quick for a few evaluations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ SUM = hashlib.sha256(CSV).hexdigest()
 
 def folder_with(tmp_path: Path, line: str, checksum: str = SUM) -> Path:
     folder = tmp_path / "mine"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "dataset.toml").write_text(
         f'name = "mine"\n{line}\nsha256 = "{checksum}"\n'
         '[columns."time [h]"]\nname = "time"\nrole = "input"\nunit = "h"\n[columns.y]\nrole = "output"\nunit = "1"\n'
@@ -133,7 +134,12 @@ def test_external_data_are_fetched_once(server: str, tmp_path: Path, monkeypatch
     pooch = pytest.importorskip("pooch")
     monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path / "cache")
     folder = folder_with(tmp_path, f'external = "x/data.csv"\nurl = "{server}/data.csv"')
-    assert catalogue.dataset(folder).counts.tolist() == [2]
+    with pytest.raises(
+        InputError, match=r"do not ship: set .* or fetch them, with metasci\.catalogue\.fetch"
+    ):
+        catalogue.dataset(folder)  # reading opens no connection
+    assert not (tmp_path / "cache").exists()
+    assert catalogue.fetch(folder) == tmp_path / "cache/mine/data.csv"
     (tmp_path / "served/data.csv").unlink()
     assert catalogue.dataset(folder).counts.tolist() == [2]
 
@@ -145,8 +151,38 @@ def test_external_data_that_cannot_be_fetched(server: str, tmp_path: Path, monke
     with pytest.raises(
         InputError, match=r"data of 'mine' could not be fetched from http.*data\.csv"
     ) as caught:
+        catalogue.fetch(folder)
+    assert "\n" not in str(caught.value)
+    without = folder_with(tmp_path, f'external = "x/data.csv"\nurl = "{server}/data.csv"', checksum="")
+    with pytest.raises(InputError, match="its card needs an https address and a sha256"):
+        catalogue.fetch(without)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['file = "/etc/passwd"', 'file = "../outside.csv"', 'file = "link.csv"', 'file = "."', 'file = "a\\u0000b"',
+     'external = "../outside.csv"', 'external = "/etc/passwd"', 'file = "pipe"', 'file = "/dev/zero"',
+     'file = "data.csv"\nsha256_ = "x"', 'name_ = 1'],
+)  # fmt: skip
+def test_a_card_leads_nowhere_but_into_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str):
+    monkeypatch.setenv("METASCI_DATA_DIR", str(tmp_path / "mine"))
+    (tmp_path / "outside.csv").write_bytes(CSV)
+    folder = folder_with(tmp_path, line, checksum="")
+    (folder / "link.csv").symlink_to(tmp_path / "outside.csv")
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(InputError) as caught:
         catalogue.dataset(folder)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["/tmp/victim", "../..", "..", "a/b", "", ".hidden", "x" * 200, "a\\nb"])
+def test_names_are_names(tmp_path: Path, name: str):
+    folder = folder_with(tmp_path, 'file = "data.csv"')
+    text = (folder / "dataset.toml").read_text().replace('name = "mine"', f'name = "{name}"')
+    (folder / "dataset.toml").write_text(text)
+    with pytest.raises(InputError, match=r"has no name of letters, digits|cannot be read|control character"):
+        catalogue.card(folder)
 
 
 @pytest.mark.needs_data("steel_tempering")

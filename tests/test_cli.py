@@ -202,7 +202,9 @@ def test_evaluate_as_json(run: Run) -> None:
     for row in told.json["results"]:
         assert set(row) == FIGURES
         assert all(isinstance(row[key], (int, float)) for key in FIGURES - {"method"})
-        assert 0.0 <= row["coverage90"] <= 1.0
+    covered = {(row["method"], row["shots"]): row["coverage90"] for row in told.json["results"]}
+    assert covered["prior", 0] == covered["start only", 0]
+    assert 0.75 < covered["prior", 3] < 1.0
 
 
 def test_evaluate_prints_columns_that_stand_apart(run: Run) -> None:
@@ -366,7 +368,7 @@ def test_a_folder_is_checked_before_hours_of_learning(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it began to learn")
 
-    monkeypatch.setattr("metasci.learned.equation.meta_calibrate", never)
+    monkeypatch.setattr("metasci.meta_calibrate", never)
     refused(run(*TRAIN[:3], "--out", patient))
 
 
@@ -391,7 +393,7 @@ def test_interrupted(run: Run, patient: str, monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("metasci.learned.equation.load", interrupt)
+    monkeypatch.setattr("metasci.load", interrupt)
     told = run("calibrate", "theophylline", patient)
     assert told.status == 130
     assert "Traceback" not in told.err
@@ -423,7 +425,7 @@ unit = "degC"
 
 
 def test_a_property_of_ones_own_is_learned_and_used(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
+    pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
     folder = tmp_path / "flash"
     folder.mkdir()
     (folder / "dataset.toml").write_text(FLASH)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -16,17 +16,22 @@ pytest.importorskip("pymc")
 
 import metasci as ms
 from metasci.bayes import comparison, joint
-from metasci.bayes.joint import Joint, posterior_of_new_task
+from metasci.bayes.described import population_of
+from metasci.bayes.folds import GIVEN, Arrangement, Fold
+from metasci.bayes.joint import Joint, posterior_of_new_task, together
 from metasci.bayes.sampling import Posterior
 from metasci.bayes.scores import LEVELS, HeldOut, ensemble_crps
+from metasci.bayes.scoring import differences
 from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
+from metasci.evaluation.protocol import Protocol, split_tasks
+from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 
 MEAN, SD, CORRELATION, NOISE = np.array([0.5, -0.3]), np.array([0.8, 0.5]), 0.4, 0.3
 COVARIANCE = np.outer(SD, SD) * np.array([[1.0, CORRELATION], [CORRELATION, 1.0]])
-DRAWS = 4000
+DRAWS, FEW = 4000, 400
 
 
 @ms.equation(
@@ -41,24 +46,25 @@ def line(x, *, level, slope):
     return level + slope * x
 
 
-def _known(batch: Batch, support: torch.Tensor) -> Posterior:
+def _known(batch: Batch, support: torch.Tensor, draws: int = DRAWS) -> Posterior:
     """Draws of the exact posterior of every task, given the population."""
     random = np.random.default_rng(0)
     coordinates = np.stack(
-        [random.multivariate_normal(*_posterior(batch, t, support[t]), DRAWS) for t in range(len(batch))], 1
+        [random.multivariate_normal(*_posterior(batch, t, support[t]), draws) for t in range(len(batch))], 1
     )
-    jitter = 0.05 * random.standard_normal((DRAWS, 2))
+    jitter = 0.05 * random.standard_normal((draws, 2))
     return Posterior(
         draws={
             "coordinates": coordinates,
             "coordinate_mean": MEAN + jitter - jitter.mean(0),
-            "coordinate_sd": np.broadcast_to(SD, (DRAWS, 2)),
+            "coordinate_sd": np.broadcast_to(SD, (draws, 2)),
             "coordinate_correlation": np.broadcast_to(
-                np.array([[1.0, CORRELATION], [CORRELATION, 1.0]]), (DRAWS, 2, 2)
+                np.array([[1.0, CORRELATION], [CORRELATION, 1.0]]), (draws, 2, 2)
             ),
-            "log_noise": np.full((DRAWS, 1), math.log(NOISE)),
+            "log_noise": np.full((draws, 1), math.log(NOISE)),
         },
         tasks=batch.names, data=None, seconds=20.0, compile_seconds=5.0, rhat=1.0, effective_size=4000.0, divergences=0,
+        chains=2, judged=("coordinate_mean",),
     )  # fmt: skip
 
 
@@ -90,7 +96,7 @@ def setting() -> tuple[ms.Prior, ms.TaskSet]:
 
 
 @pytest.fixture(scope="module")
-def compared(setting) -> Iterator[xr.Dataset]:
+def compared(setting, tmp_path_factory) -> xr.Dataset:
     """The comparison, with exact draws in the place of PyMC's."""
     prior, tasks = setting
 
@@ -100,19 +106,20 @@ def compared(setting) -> Iterator[xr.Dataset]:
             batch = old.join(new.with_mask(new.mask & support))
         return Joint(_known(batch, batch.mask), batch, len(old))
 
-    def parts(*_) -> list:
-        return [(prior, prior.batch(tasks.select(range(10))), prior.batch(tasks.select(range(10, 40))))]
+    def parts(*_) -> Arrangement:
+        old, new = prior.batch(tasks.select(range(10))), prior.batch(tasks.select(range(10, 40)))
+        return Arrangement(GIVEN, "", 1, "As given", iter([Fold(prior, None, prior, old, new)]))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "joint_posterior", known)
-        patch.setattr(comparison, "_folds", parts)
-        yield comparison.compare(prior, tasks, shots=3)
+        patch.setattr(comparison, "arranged", parts)
+        return comparison.compare(prior, tasks, shots=3, keep=tmp_path_factory.mktemp("draws"))
 
 
 def test_estimates_and_operators_are_the_conjugate_ones(setting, compared) -> None:
     prior, tasks = setting
     batch = prior.batch(tasks.select(range(10, 40)))
-    split = ms.evaluation.split_tasks(batch.mask, 3, ms.evaluation.Protocol(shots=(0, 1, 3, 5)), 1)
+    split = split_tasks(batch.mask, 3, Protocol(shots=(0, 1, 3, 5)), 1)
     for task in range(30):
         mean, covariance = _posterior(batch, task, split.support[task])
         one = compared.isel(task=task)
@@ -153,7 +160,7 @@ def test_populations_that_are_one_agree(compared) -> None:
     assert "agrees with PyMC's population mean" in figures["verdict"]
     assert "as accurate as PyMC's" in figures["verdict"]
     assert figures["verdict"].endswith("the learned prior can stand in for it.")
-    assert float(compared["coverage"].sel(forecaster="learned prior", level=0.9)) == pytest.approx(
+    assert float(compared["coverage"].sel(forecaster="learned prior, as given", level=0.9)) == pytest.approx(
         0.9, abs=0.07
     )
 
@@ -162,8 +169,8 @@ def test_a_prior_that_is_wrong_is_told_from_the_posterior(setting, compared) -> 
     from metasci.bayes.verdict import verdict
 
     wrong = compared.copy(deep=True)
-    wrong["rmse"][0] *= 1.5
-    wrong["nlpd"][0] += 0.3
+    wrong["median"][0] += 1.5
+    wrong["log_density"][0] -= 0.3
     wrong["start_z"][:, 1], wrong["tail"][:] = 8.0, 1e-9
     said = verdict(wrong)
     assert "differs from PyMC's population mean, most in slope" in said
@@ -211,16 +218,204 @@ def test_what_only_torch_can_compute_is_sampled_and_forecast(monkeypatch) -> Non
     np.testing.assert_allclose(forecast.curve, draws["level"][:, :1] + draws["slope"][:, :1] * x)
 
 
-def test_chains_that_have_not_converged_are_refused(setting, monkeypatch) -> None:
+def exact(prior, old, new=None, support=None, **_) -> Joint:
+    """In the place of PyMC: the exact posterior, given the true population."""
+    batch = together(old, new, support)
+    return Joint(_known(batch, batch.mask, FEW), batch, len(old))
+
+
+def other_lines(seed: int, label: str) -> ms.TaskSet:
+    """Lines of the same population, from a DataFrame: no file, no checksum of one."""
+    random = np.random.default_rng(seed)
+    rows = [
+        {"task": f"{label} {task}", "x [h]": x, "height [cm]": level + slope * x + NOISE * random.normal()}
+        for task, (level, slope) in enumerate(random.multivariate_normal(MEAN, COVARIANCE, 12))
+        for x in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+    ]
+    return ms.TaskSet.from_frame(pd.DataFrame(rows), ms.Card.from_model(line), model=line)
+
+
+def moved(prior: ms.Prior) -> ms.Prior:
+    """The same with a start that is some sixteen spreads off, of which it is sure."""
+    state = {name: value.clone() for name, value in prior.state.items()}
+    state["coefficients"][:, 0] += 5.0
+    state["covariance"] /= 100.0
+    return replace(prior, state=state)
+
+
+@pytest.fixture(scope="module")
+def of_a_frame() -> ms.Prior:
+    return ms.meta_calibrate(line, other_lines(0, "old"), name="of a frame")
+
+
+def test_new_tasks_from_a_frame_judge_the_prior_as_it_is_given(of_a_frame, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(comparison, "joint_posterior", exact)
+    new = other_lines(1, "new")
+    right, wrong = (
+        comparison.compare(prior, new, folds=2, keep=tmp_path) for prior in (of_a_frame, moved(of_a_frame))
+    )
+    for found in (right, wrong):
+        assert found["forecaster"].values.tolist() == [
+            "learned prior, as given", "PyMC, joint", "PyMC, population as prior", "learned prior, anew in folds",
+        ]  # fmt: skip
+        assert found["task"].size == 12
+        assert found.attrs["verdict"].startswith(
+            "The prior is judged as given; PyMC has learned from the other new tasks, in 2 folds"
+        )
+    # what is learned anew knows nothing of the state that was given
+    xr.testing.assert_identical(right["median"].isel(forecaster=3), wrong["median"].isel(forecaster=3))
+    assert float(wrong["rmse"][0]) > 5.0 * float(right["rmse"][0])
+    assert "differs from PyMC's population mean" in wrong.attrs["verdict"]
+    assert "trust PyMC" in wrong.attrs["verdict"]
+    assert "trust PyMC" not in right.attrs["verdict"]
+    figures = ms.bayes.summary(wrong)
+    assert figures["judged"] == "learned prior, as given"
+    assert figures["nlpd_difference"] > figures["nlpd_difference_interval"]["lower"] > 1.0
+
+
+def test_pymc_conditions_on_the_tasks_that_the_prior_has_learned_from(
+    of_a_frame, monkeypatch, tmp_path
+) -> None:
+    learned_from: list[tuple[str, ...]] = []
+
+    def noted(prior, old, new=None, support=None, **_) -> Joint:
+        learned_from.append(old.names)
+        return exact(prior, old, new, support)
+
+    monkeypatch.setattr(comparison, "joint_posterior", noted)
+    old, new = other_lines(0, "old"), other_lines(1, "new")
+    found = comparison.compare(of_a_frame, new, known=old, keep=tmp_path)
+    assert set(learned_from) == {old.names}
+    assert found["forecaster"].size == 3  # nothing is learned anew
+    assert "PyMC has learned from the same 12 tasks as it" in found.attrs["verdict"]
+    with pytest.raises(
+        InputError, match=r"known: the 12 tasks .* are not those that 'of a frame' has learned from"
+    ):
+        comparison.compare(of_a_frame, new, known=other_lines(2, "others"), keep=tmp_path)
+
+
+def test_on_its_own_tasks_a_prior_is_judged_as_given_beside_the_folds(
+    of_a_frame, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setattr(comparison, "joint_posterior", exact)
+    own = other_lines(0, "old")  # read again: the same content
+    found = comparison.compare(moved(of_a_frame), own, folds=3, keep=tmp_path)
+    assert found["forecaster"].values.tolist() == [
+        "learned prior, anew in folds", "PyMC, joint", "PyMC, population as prior", "learned prior, as given",
+    ]  # fmt: skip
+    assert "learned anew without these tasks, in 3 folds" in found.attrs["verdict"]
+    assert found.attrs["verdict"].endswith("trust PyMC, and not the prior as given.")
+    assert float(found["rmse"][3]) > 5.0 * float(found["rmse"][0])
+    rows = ms.report.comparison_table(found)
+    assert [row[0] for row in rows[1:]] == found["forecaster"].values.tolist()
+
+
+def test_a_covariate_shifts_the_start_to_where_pymcs_tasks_are_ordinary(setting) -> None:
+    """The given prior's covariate is centred on its own tasks; PyMC's population is that of others."""
     prior, tasks = setting
+    effect = torch.tensor([[MEAN[0], 2.0], [MEAN[1], 0.0]])
+    covariates = Covariates(
+        ("age",), ("identity",), torch.tensor([10.0]), torch.tensor([5.0]), torch.eye(1).double()
+    )
+    given = replace(
+        prior, covariates=covariates,
+        state={**prior.state, "coefficients": effect, "design_covariance": torch.zeros(2, 2, dtype=torch.float64)},
+    )  # fmt: skip
+    batch = prior.batch(tasks)
+    aged = replace(batch, covariates=torch.full((len(batch), 1), 20.0, dtype=torch.float64))
+    fit = Joint(_known(aged, aged.mask), aged, len(aged))
+    start = population_of(Fold(given, prior, prior, aged, aged), fit, fit, 1)["start"].values
+    np.testing.assert_allclose(start, [MEAN[0] + 2.0 * 2.0, MEAN[1]])  # two scales older
 
-    def bad(prior, old, new=None, support=None, **_) -> Joint:
-        return Joint(replace(_known(old, old.mask), rhat=1.4), old, len(old))
 
-    monkeypatch.setattr(comparison, "joint_posterior", bad)
-    monkeypatch.setattr(comparison, "_folds", lambda *_: [(prior, prior.batch(tasks), prior.batch(tasks))])
-    with pytest.raises(InputError, match=r"have not converged in fold 1 of 1 .*R-hat 1\.400.*more draws"):
-        comparison.compare(prior, tasks, shots=3)
+def unconverged(prior, old, new=None, support=None, *, seed=0, **_) -> Joint:
+    """Chains that do not mix: one lies apart, and only more of them tell what is usual."""
+    found = exact(prior, old, new, support)
+    draws = {name: np.array(values) for name, values in found.posterior.draws.items()}
+    if seed < 100:
+        draws["coordinate_mean"][: FEW // 2] += 1.0
+    rhat = 1.4 if seed < 100 else 1.0
+    return replace(found, posterior=replace(found.posterior, draws=draws, rhat=rhat))
+
+
+def test_chains_that_have_not_converged_are_refused_and_kept(of_a_frame, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(comparison, "joint_posterior", unconverged)
+    new = other_lines(1, "new")
+    with pytest.raises(
+        InputError,
+        match=r"have not converged in fold 1 of 2 .*R-hat 1\.400.*the same call adds chains.*more draws",
+    ):
+        comparison.compare(of_a_frame, new, folds=2, keep=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    with xr.open_dataset(kept, engine="h5netcdf") as dataset:
+        assert dataset.attrs["chains"] == 2
+    with pytest.raises(InputError, match="have not converged in fold 1"):  # two of four chains do not mend it
+        comparison.compare(of_a_frame, new, folds=2, keep=tmp_path)
+    with xr.open_dataset(kept, engine="h5netcdf") as dataset:
+        assert dataset.attrs["chains"] == 4
+        assert dataset["coordinate_mean"].shape == (2 * FEW, 2)
+
+
+def test_an_interrupted_comparison_goes_on_from_what_it_has_sampled(
+    of_a_frame, monkeypatch, tmp_path, capsys
+) -> None:
+    new, calls = other_lines(1, "new"), []
+
+    def stopped(*arguments, **options) -> Joint:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return exact(*arguments, **options)
+
+    monkeypatch.setattr(comparison, "joint_posterior", stopped)
+    with pytest.raises(
+        KeyboardInterrupt, match=r"interrupted in fold 2 of 2; the same call goes on from the draws in"
+    ):
+        comparison.compare(of_a_frame, new, folds=2, keep=tmp_path, progress=True)
+    said = capsys.readouterr().err
+    assert "fold 1 of 2: PyMC samples 6 old tasks and 6 new ones, 1000 draws a chain" in said
+    assert len(list(tmp_path.iterdir())) == 3
+    goes_on = comparison.compare(of_a_frame, new, folds=2, keep=tmp_path)
+    assert len(calls) == 5  # only what was missing
+    monkeypatch.setattr(comparison, "joint_posterior", exact)
+    at_once = comparison.compare(of_a_frame, new, folds=2, keep=tmp_path / "elsewhere")
+    xr.testing.assert_equal(goes_on.drop_vars("seconds"), at_once.drop_vars("seconds"))
+
+
+def test_draws_leave_the_cache_once_a_comparison_is_whole(of_a_frame, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(comparison, "joint_posterior", exact)
+    monkeypatch.setattr(comparison, "_folder", lambda keep: tmp_path)
+    other = tmp_path / "of another.nc"
+    other.write_bytes(b"")
+    comparison.compare(of_a_frame, other_lines(1, "new"), folds=2)
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_the_summary_says_whether_chains_have_converged(compared) -> None:
+    assert ms.bayes.summary(compared)["converged"] is True
+    broken = compared.copy(deep=True)
+    broken["converged"][0, 1] = False
+    assert ms.bayes.summary(broken)["converged"] is False
+
+
+def test_seeds_of_the_sampler_widen_the_standard_error(of_a_frame, monkeypatch, tmp_path) -> None:
+    """Draws of the exact posterior at other seeds: their scatter is the sampler's own."""
+
+    def drawn(prior, old, new=None, support=None, *, seed=0, **_) -> Joint:
+        found = exact(prior, old, new, support)
+        off = np.random.default_rng(seed).normal(0.0, 0.3, 2)
+        draws = {**found.posterior.draws, "coordinates": found.posterior.draws["coordinates"] + off}
+        return replace(found, posterior=replace(found.posterior, draws=draws))
+
+    monkeypatch.setattr(comparison, "joint_posterior", drawn)
+    new = other_lines(1, "new")
+    found = comparison.compare(of_a_frame, new, folds=2, seeds=4, keep=tmp_path)
+    assert found["run"].size == 8  # two chains each
+    error, density = differences(found)
+    by_run = [float((run - found["log_density"][0]).mean()) for run in found["run_log_density"]]
+    assert density.between_runs == pytest.approx(np.std(by_run, ddof=1) / math.sqrt(8))
+    assert density.standard_error == pytest.approx(math.hypot(density.between_tasks, density.between_runs))
+    assert error.freedom < 11 + 7
 
 
 def test_chains_get_a_second_chance(setting, monkeypatch) -> None:

@@ -34,6 +34,8 @@ def doses(amount, time, duration=0.0, interval=0.0, until=NEVER) -> Doses:
 def solved(structure: Structure, values: dict[str, float], given: Doses, at: np.ndarray) -> np.ndarray:
     """Concentrations by SciPy, restarted at every break."""
     amount, start, duration = given.amount[0], given.time[0] + values.get("lag", 0.0), given.duration[0]
+    if structure.bioavailability and structure.bioavailability_keeps == "rate":
+        duration = values["bioavailability"] * duration
     if structure.absorption == "zero-order":
         duration = np.full_like(start, values["absorption_duration"])
     if structure.absorption == "first-order":

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import metasci as ms
-from metasci.learned.equation import load, meta_calibrate
 from metasci.meta import FOMAML
+from metasci.priors.equation import meta_calibrate
+from metasci.priors.load import load
 
 SCRIPT = '''
 """Runs to compare between one process and several: python learn.py FOLDER (runs | killed | resumed)."""
@@ -34,7 +35,7 @@ from metasci.errors import InputError
 from metasci.meta import MAML, GaussianPrior, Outer, initial, meta_train, named
 from metasci.meta.compositions import training
 from metasci.meta.compositions.distributed import joined
-from metasci.learned.equation import meta_calibrate
+from metasci.priors.equation import meta_calibrate
 from metasci.studies import sinusoids
 
 TASKS = {"even": (4, ()), "odd": (5, ()), "one task": (1, ()), "bad": (5, (3,)), "bad share": (4, (1, 3))}

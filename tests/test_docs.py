@@ -19,8 +19,10 @@ _spec.loader.exec_module(run_examples)
 
 @pytest.mark.parametrize("page", run_examples.pages(), ids=lambda page: page.stem)
 def test_examples(page):
-    if "metasci[materials]" in page.read_text():
-        pytest.importorskip("rdkit", reason=f"{page.stem} needs the extra metasci[materials]: rdkit")
+    if "metasci-calibration[materials]" in page.read_text():
+        pytest.importorskip(
+            "rdkit", reason=f"{page.stem} needs the extra metasci-calibration[materials]: rdkit"
+        )
     differences = [
         f"{page.name}, line {example.line}: {example.typed}stands:\n{example.printed}printed:\n{printed}"
         for example, printed in run_examples.run_page(page)

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 
 import metasci as ms
@@ -20,9 +19,10 @@ from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate, held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.evaluation.scores import Score
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.library import find
 from metasci.meta import GaussianPrior
+from metasci.priors.equation import Prior, meta_calibrate
+from metasci.priors.load import load
 
 FIGURES = ("rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction",
            "mdpe_of_prediction", "coverage90", "nlpd", "seconds_per_task")  # fmt: skip
@@ -244,7 +244,8 @@ def test_every_method_at_every_number_of_shots(prior: Prior, patients: TaskSet) 
     found = [(row["method"], row["shots"]) for row in report["results"]]
     assert found == [(m, k) for m in ("prior", "start only", "per-task least squares") for k in (0, 3, 1)]
     for row in report["results"]:
-        assert set(row) == {"method", "shots", *FIGURES}
+        assert set(row) == {"method", "shots", "tasks", "left_out", *FIGURES}
+        assert (row["tasks"], row["left_out"]) == (12, {})
         assert all(np.isfinite(row[key]) for key in FIGURES)
     table = pd.DataFrame(report["results"]).set_index(["method", "shots"])
     for key in ("rmse", "nlpd", "coverage90"):

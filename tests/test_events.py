@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,15 @@ import metasci as ms
 from metasci.data.events.read import looks_like_events, read_events
 from metasci.data.regimen import Regimen
 from metasci.errors import InputError
-from metasci.patients import Occasion, Power, Structure, compartment_model, one_compartment_bolus, quinidine
-from metasci.patients import one_compartment as iv
+from metasci.patients import (
+    Occasion,
+    Power,
+    Structure,
+    compartment_model,
+    one_compartment as iv,
+    one_compartment_bolus,
+    quinidine,
+)
 
 HEADER = ["ID", "TIME", "AMT", "RATE", "EVID", "MDV", "ADDL", "II", "SS", "DV"]
 
@@ -123,12 +131,18 @@ def test_covariates_are_carried_forward_into_records_and_events() -> None:
         (1, 3, 0, 2, ".", ".", 1.2, ".", "."),
         (1, 6, 0, 0, 2.0, ".", ".", ".", "."),
     ]
-    data, _ = read_events(table(*rows, header=header), quinidine)
+    data, card = read_events(table(*rows, header=header), quinidine, carried="forward")
+    assert card.events["carried"] == "forward"
     assert data["dose"].values.tolist() == [[200.0, 0.0]]
     assert data["dose_alpha_1_acid_glycoprotein"].values.tolist() == [[0.8, 1.2]]
     assert data["alpha_1_acid_glycoprotein"].values.tolist() == [[1.2]]
     assert data["weight"].values.tolist() == [[70.0]]
     assert json.loads(data.attrs["records"])["passed_over"]["rows without dose or measurement"] == 1
+    backward, _ = read_events(table(*rows, header=header), quinidine)
+    assert backward["dose_alpha_1_acid_glycoprotein"].values.tolist() == [[0.8, 1.2]]
+    assert backward["dose_time"].values.tolist() == [[0.0, 1e-300]]  # from just after the dose on
+    with pytest.raises(InputError, match="carried is one of backward, forward, not 'sideways'"):
+        read_events(table(*rows, header=header), quinidine, carried="sideways")
 
 
 def changed(row: tuple, **values: object) -> tuple:
@@ -150,7 +164,10 @@ def changed(row: tuple, **values: object) -> tuple:
         ((changed(DOSE, ADDL=2), SAMPLE), r"ADDL 2 needs II"),
         ((changed(DOSE, SS=1), SAMPLE), r"SS 1 needs II"),
         ((changed(DOSE, II=8), SAMPLE), r"II 8 needs ADDL or SS"),
-        ((changed(DOSE, SS=1, II=2, RATE=10), SAMPLE), r"lasts longer than the interval 2"),
+        (
+            (changed(DOSE, AMT=0, SS=1, II=2, RATE=10), SAMPLE),
+            r"the interval 2 stands on an endless infusion",
+        ),
         ((changed(DOSE, SS=3, II=2), SAMPLE), r"SS is 0, 1 or 2, not 3"),
         ((changed(DOSE, EVID=7), SAMPLE), r"EVID is 0, 1, 2, 3 or 4, not 7"),
         ((DOSE, changed(SAMPLE, MDV=2)), r"MDV is 0 or 1, not 2"),
@@ -296,9 +313,9 @@ def test_a_patient_without_measurements_is_the_typical_one_of_these_covariates()
         infused.table(weight="sixty-four kg")
 
 
-def predicted(model: ms.Model, frame: pd.DataFrame, **values: float) -> np.ndarray:
+def predicted(model: ms.Model, frame: pd.DataFrame, carried: str = "backward", **values: float) -> np.ndarray:
     """What a model says at the measurements of the first patient, with typical values but for some."""
-    inputs = ms.TaskSet.from_events(frame, model).batch(model).inputs
+    inputs = ms.TaskSet.from_events(frame, model, carried=carried).batch(model).inputs
     parameters = {one.name: values.get(one.name, one.typical) for one in model.parameters}
     return model(
         inputs, {name: torch.full((1, 1), value, dtype=torch.float64) for name, value in parameters.items()}
@@ -322,6 +339,9 @@ def test_a_change_recorded_after_a_sample_of_the_same_time_is_kept() -> None:
         return table(*rows, header=header)
 
     np.testing.assert_allclose(predicted(model, at(6.0)), predicted(model, at(6.0 + 1e-12)), rtol=1e-9)
+    k = 5 / 40
+    expected = 100 / 40 * np.exp(-k * np.array([6.0, 6.0 + 18 * 0.5**0.75]))
+    np.testing.assert_allclose(predicted(model, at(6.0)), expected, rtol=1e-9)
     still = compartment_model(
         Structure(1), name="test_still", effects={"clearance": [Power("weight", "kg", 70.0, 0.75)]}
     )
@@ -336,14 +356,14 @@ def test_occasions_change_clearance_from_then_on() -> None:
     frame = table(*rows, header=["ID", "TIME", "EVID", "AMT", "DV", "OCC"])
     frame.loc[0, "OCC"] = 1
     k1, k2 = 5 / 40 * np.exp(0.5), 5 / 40 * np.exp(-0.5)
-    found = predicted(model, frame, clearance_occasion_1=0.5, clearance_occasion_2=-0.5)
+    found = predicted(model, frame, clearance_occasion_1=0.5, clearance_occasion_2=-0.5, carried="forward")
     np.testing.assert_allclose(found, 100 / 40 * (np.exp(-12 * k1) + 1) * np.exp(-2 * k2), rtol=1e-9)
+    nonmem = predicted(model, frame, clearance_occasion_1=0.5, clearance_occasion_2=-0.5)
+    np.testing.assert_allclose(nonmem, 100 / 40 * (np.exp(-14 * k2) + np.exp(-2 * k2)), rtol=1e-9)
     with pytest.raises(InputError, match="occasion"):
         read_events(frame.assign(OCC=[1, 7, 7]), model)
     with pytest.raises(InputError, match=r"OCC 1\.5 is no whole number"):
         read_events(frame.assign(OCC=[1, 1.5, 1.5]), model)
-    with pytest.raises(InputError, match="from one occasion to the next"):
-        compartment_model(Structure(1, "first-order", lag=True), name="test_lagged", effects=effects)
 
 
 def test_bioavailability_is_that_of_the_occasion_of_the_dose() -> None:
@@ -421,3 +441,239 @@ def test_a_limit_where_nothing_can_be_measured_yet_says_nothing() -> None:
     fits = [prior.calibrate(each) for each in tasks]
     np.testing.assert_allclose(*(fit.parameters["estimate"] for fit in fits), rtol=1e-9)
     np.testing.assert_allclose(*(fit.parameters["upper"] for fit in fits), rtol=1e-9)
+
+
+def classic(value: object) -> pd.DataFrame:
+    """The classic table of phenobarbital, as it has been handed on: neither EVID nor MDV, and a value on dose rows."""
+    frame = ms.dataset("phenobarbital").to_frame()
+    return pd.DataFrame({
+        "ID": frame["task"], "TIME": frame["time"], "AMT": frame["dose"].fillna(0.0), "weight [kg]": frame["weight"],
+        "apgar": frame["apgar"], "DV": frame["concentration"].astype(object).where(frame["dose"].isna(), value),
+    }).sort_values(["ID", "TIME"], kind="stable")  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [0, ".", 12.5])
+def test_what_stands_in_dv_on_the_row_of_a_dose_is_no_measurement(value: object) -> None:
+    data, _ = read_events(classic(value), one_compartment_bolus)
+    counts = json.loads(data.attrs["records"])
+    assert (counts["patients"], counts["measurements"], counts["doses"]) == (59, 155, 589)
+    assert counts["values_on_dose_rows"] == (589 if value == 12.5 else 0)
+    frame = classic(value)
+    own = ms.load("phenobarbital").calibrate(frame[frame["ID"] == "1"])
+    assert int(own.batch.mask.sum()) == 2
+    assert any("values in DV on rows of doses are no" in each for each in own.warnings) == (value == 12.5)
+    both = pd.DataFrame({"ID": 1, "TIME": [0, 5, 9], "AMT": [100, 50, 0], "DV": [".", 2.0, 3.0]})
+    shared, _ = read_events(both, iv, dose_rows_measure=True)
+    assert shared["concentration"].values.tolist() == [[2.0, 3.0]]
+
+
+def test_a_header_that_is_a_slip_is_refused_and_one_that_nobody_knows_is_named() -> None:
+    frame = table(DOSE, SAMPLE)
+    for slip, meant in (
+        ("ADLL", "ADDL"),
+        ("TIEM", "TIME"),
+        ("RATTE", "RATE"),
+        ("EVDI", "EVID"),
+        ("AMTT", "AMT"),
+    ):
+        with pytest.raises(InputError, match=f"'{slip}' is not known; did you mean {meant}"):
+            read_events(frame.rename(columns={meant: slip}), iv)
+    with pytest.raises(InputError, match="'wieght' is not known; did you mean weight"):
+        read_events(frame.assign(wieght=70.0), one_compartment_bolus)
+    data, _ = read_events(frame.drop(columns="RATE").assign(RACE=1, hospital="A", TAD=[0, 2]), iv)
+    assert data.attrs["unknown"] == "RACE, hospital"
+    assert data.attrs["dropped"] == "TAD"
+    remifentanil = Regimen().infusion(2500, "ug", over="10 min").table(
+        [6 / 60, 14 / 60], [52.0, 12.5], value_unit="ng/mL",
+        weight="64 kg", age="58 year", height="166 cm", lean_body_mass="46.5 kg", sex=2,
+    )  # fmt: skip
+    fit = ms.load("remifentanil").calibrate(remifentanil.assign(ward="B", nurse=7))
+    assert any("columns ward, nurse are not used" in warning for warning in fit.warnings)
+
+
+def test_a_duration_says_what_a_rate_says() -> None:
+    fast, _ = read_events(table(changed(DOSE, RATE=50), SAMPLE), iv)
+    for header in ("DUR", "duration", "DURATION [min]", "TINF"):
+        lasting = 120 if "min" in header else 2
+        frame = table(DOSE, SAMPLE).drop(columns="RATE").assign(**{header: [lasting, 0]})
+        data, _ = read_events(frame, iv)
+        np.testing.assert_allclose(data["dose_duration"].values, fast["dose_duration"].values)
+    both = table(changed(DOSE, RATE=50), SAMPLE).assign(DUR=[3, 0])
+    with pytest.raises(InputError, match="row 0: the duration 3 is not the amount over the rate"):
+        read_events(both, iv)
+    read_events(both.assign(DUR=[2, 0]), iv)
+    with pytest.raises(InputError, match="row 1: DUR 2 stands on a row that gives no dose"):
+        read_events(both.assign(DUR=[2, 2]), iv)
+
+
+def test_limits_as_monolix_writes_them() -> None:
+    frame = table(DOSE, SAMPLE, changed(SAMPLE, TIME=9, DV=0.1)).assign(CENS=[0, 0, 1])
+    for limit in (None, [".", ".", 0]):
+        data, _ = read_events(frame if limit is None else frame.assign(LIMIT=limit), iv)
+        assert data["concentration_below"].values.tolist() == [[0.0, 1.0]]
+        assert data["concentration"].values.tolist() == [[5.0, 0.1]]
+    with pytest.raises(InputError, match=r"a value between LIMIT 0\.05 and DV is not modelled"):
+        read_events(frame.assign(LIMIT=[".", ".", 0.05]), iv)
+    own, _ = read_events(
+        frame.assign(DV=[".", 5.0, "."]).rename(columns={"CENS": "BLOQ"}).assign(LOQ=0.2), iv
+    )
+    assert own["concentration"].values.tolist() == [[5.0, 0.2]]
+
+
+def test_rxode2_writes_the_compartment_into_evid() -> None:
+    oral = ms.patients.one_compartment_first_order
+    for evid, ways in ((101, [[1.0]]), (201, [[2.0]])):
+        data, _ = read_events(table(changed(DOSE, EVID=evid), SAMPLE), oral)
+        assert data["dose_compartment"].values.tolist() == ways
+    steady, _ = read_events(table(changed(DOSE, EVID=110, II=12), SAMPLE), iv)
+    assert steady["dose_interval"].values.tolist() == [[12.0]]
+    for evid, sentence in (
+        (10101, "rxode2's code of an infusion"),
+        (130, "EVID is 0, 1, 2, 3 or 4, not 130"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            read_events(table(changed(DOSE, EVID=evid), SAMPLE), iv)
+    with pytest.raises(InputError, match="CMT 2 is not the compartment that EVID names"):
+        read_events(table(changed(DOSE, EVID=101), SAMPLE).assign(CMT=2), oral)
+
+
+def test_compartments_and_outputs_may_have_names() -> None:
+    oral, frame = ms.patients.one_compartment_first_order, table(DOSE, SAMPLE)
+    for names, way in ((["depot", "central"], 1.0), (["Central", "Central"], 2.0)):
+        data, _ = read_events(frame.assign(CMT=names), oral)
+        assert data["dose_compartment"].values.tolist() == [[way]]
+    read_events(frame.assign(CMT=["central", "central"], DVID="cp"), iv)
+    for model, names, sentence in (
+        (oral, ["elbow", "central"], "CMT elbow is no way in"),
+        (
+            iv,
+            ["depot", "central"],
+            "CMT depot is no compartment that doses of 'patients.one_compartment' go into",
+        ),
+        (iv, [99, 1], "CMT 99 is no compartment that doses of"),
+        (iv, [2, 1], "2 is central where a drug is absorbed"),
+        (ms.patients.michaelis_menten_oral, ["iv", "iv"], "CMT iv is no compartment"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            read_events(frame.assign(CMT=names), model)
+    with pytest.raises(InputError, match=r"'cp' is no number of an output .* codes = "):
+        read_events(frame.assign(DVID="cp"), ms.patients.indirect_response)
+
+
+def test_cells_may_be_separated_by_tabs_or_semicolons(tmp_path) -> None:
+    lines = ["ID,TIME [h],AMT [mg],EVID,DV", "1,0,100.5,1,.", "1,2,0,0,1.75", "1,9,0,0,<0.25"]
+    expected, _ = read_events(_written(tmp_path, "comma.csv", lines), iv)
+    semicolons = [re.sub(r"\.(?=\d)", ",", line.replace(",", ";")) for line in lines]
+    for name, rows in (("tab.tsv", [line.replace(",", "\t") for line in lines]), ("semi.csv", semicolons)):
+        data, _ = read_events(_written(tmp_path, name, rows), iv)
+        xr_equal = [np.array_equal(data[key].values, expected[key].values) for key in expected.data_vars]
+        assert all(xr_equal)
+        fit = ms.load("phenobarbital").calibrate(
+            _written(tmp_path, name, [*(row + ("\t" if "\t" in row else ";") + end for row, end in
+                                        zip(rows, ["weight [kg]", "1.5", "1.5", "1.5"], strict=True))])
+        )  # fmt: skip
+        assert int(fit.batch.mask.sum()) == 2
+
+
+def _written(folder, name: str, lines: list[str]):
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_clocks_zones_and_slashes() -> None:
+    frame = table(DOSE, SAMPLE, changed(SAMPLE, TIME=26))
+    for name, written in (
+        ("DATETIME", ["2022/02/02 08:00", "2022/02/02 10:00", "2022/02/03 10:00"]),
+        ("DATETIME", ["2022-02-02T08:00Z", "2022-02-02T12:00+02:00", "2022-02-03T05:00:00-0500"]),
+        ("TIME", ["2022-2-2 8:00", "2022-2-2 10:00", "2022-2-3 10:00"]),
+    ):
+        data, _ = read_events(frame.drop(columns="TIME").assign(**{name: written}), iv)
+        assert data["time"].values.tolist() == [[2.0, 26.0]]
+    data, _ = read_events(frame.iloc[:2].assign(TIME=["08:00", "10:00"]), iv)
+    assert data["time"].values.tolist() == [[2.0]]
+    for written, sentence in (
+        (["08:00", "10:00", "09:00"], "the clock goes back from 10:00 to 09:00, which needs a column DATE"),
+        (
+            ["2022-02-02 08:00Z", "2022-02-02 10:00", "2022-02-03 10:00"],
+            "some times say their zone and others do not",
+        ),
+        (["2022/02/30 08:00", "2022/03/02 10:00", "2022/03/03 10:00"], "there is no day '2022/02/30'"),
+        (["2/3/2022 08:00", "2/3/2022 10:00", "2/3/2022 12:00"], "write it as 2024-03-01 08:30"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            read_events(frame.assign(TIME=written), iv)
+
+
+def test_negative_times_run_from_the_first_record_of_a_patient_who_is_given_doses() -> None:
+    frame = table(changed(DOSE, TIME=-24), changed(SAMPLE, TIME=-1), changed(SAMPLE, TIME=2))
+    data, _ = read_events(frame, iv)
+    assert (data["dose_time"].values.tolist(), data["time"].values.tolist()) == ([[0.0]], [[23.0, 26.0]])
+    assert json.loads(data.attrs["records"])["patients_from_first_record"] == 1
+    before, _ = read_events(table(changed(DOSE, TIME=-24), SAMPLE), iv)  # only the dose is before zero
+    assert (before["dose_time"].values.tolist(), before["time"].values.tolist()) == ([[-24.0]], [[2.0]])
+    frame = pd.DataFrame({"ID": 1, "TIME": [-3, 7], "DV": [5.0, 4.0], "EVID": 0})
+    with pytest.raises(InputError, match="-3 lies below the least time allowed"):
+        read_events(frame, ms.patients.viral_decay_biphasic)
+
+
+def test_concentrations_are_in_the_units_that_the_model_says() -> None:
+    nano = compartment_model(Structure(1), name="test_nano", output=ms.Output("concentration", "ng/mL"))
+    frame = pd.DataFrame(
+        {"ID": 1, "TIME": [0, 2, 8], "AMT [mg]": [100, 0, 0], "DV [ng/mL]": [".", 1700, 1050]}
+    )
+    k = np.log(1700 / 1050) / 6
+    volume = 100 / (1.7 * np.exp(2 * k))
+    found = predicted(nano, frame, clearance=k * volume, volume=volume)
+    np.testing.assert_allclose(found, [1700, 1050], rtol=1e-9)
+    assert 3.5 < k * volume < 4.5
+    with pytest.raises(InputError, match="concentration cannot be in 'kg'"):
+        compartment_model(Structure(1), name="test_kilos", output=ms.Output("concentration", "kg"))
+    molar = ms.Output("concentration", "umol/L")
+    with pytest.raises(InputError, match="the molar mass leads; give it, molar_mass="):
+        compartment_model(Structure(1), name="test_moles", output=molar)
+    model = compartment_model(Structure(1), name="test_moles", output=molar, molar_mass="250 g/mol")
+    np.testing.assert_allclose(
+        predicted(model, frame.drop(columns="DV [ng/mL]").assign(DV=[".", 1, 1]))[0],
+        10 * np.exp(-0.25),
+        rtol=1e-9,
+    )
+    moles = frame.drop(columns="DV [ng/mL]").assign(**{"DV [umol/L]": [".", 6.8, 4.2]})
+    with pytest.raises(
+        InputError, match=r"from 'umol/L' to 'mg/L' the molar mass leads; .* \[events\] of a card"
+    ):
+        read_events(moles, iv)
+    data, card = read_events(moles, iv, molar_mass="250 g/mol")
+    np.testing.assert_allclose(data["concentration"].values, [[1.7, 1.05]])
+    assert card.events["molar_mass"] == "250 g/mol"
+    with pytest.raises(InputError, match="molar_mass is a mass per mole"):
+        read_events(moles, iv, molar_mass="250 g")
+
+
+def test_a_card_says_how_a_table_is_read(tmp_path) -> None:
+    _written(tmp_path, "mine.csv", ["who,when,given,level", "a,0,100,7", "a,4,50,9.5", "a,9,0,2"])
+    card = """
+name = "mine"
+file = "mine.csv"
+model = "patients.one_compartment"
+[events]
+ID = "who"
+TIME = "when [h]"
+AMT = "given [mmol]"
+DV = "level [mg/L]"
+molar_mass = "250 mg/mmol"
+dose_rows_measure = true
+allow_before_dose = "yes"
+[columns.who]
+role = "task"
+[columns.level]
+role = "output"
+unit = "mg/L"
+"""
+    (tmp_path / "dataset.toml").write_text(card)
+    tasks = ms.dataset(tmp_path)
+    assert tasks.dataset["concentration"].values.tolist() == [[7.0, 9.5, 2.0]]
+    np.testing.assert_allclose(tasks.dataset["dose"].values, [[25000.0, 12500.0]])
+    (tmp_path / "dataset.toml").write_text(card.replace('"yes"', '"perhaps"'))
+    with pytest.raises(InputError, match="allow_before_dose = 'perhaps'; write true or false"):
+        ms.dataset(tmp_path)

@@ -12,9 +12,9 @@ from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_gradient, meta_train, named
 from metasci.meta.networks.linear_head import head_start, linear_head_episode, posterior
 
-pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
-pytest.importorskip("ase", reason="needs the extra metasci[materials]: ase")
-pytest.importorskip("chemicals", reason="needs the extra metasci[materials]: chemicals")
+pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
+pytest.importorskip("ase", reason="needs the extra metasci-calibration[materials]: ase")
+pytest.importorskip("chemicals", reason="needs the extra metasci-calibration[materials]: chemicals")
 
 from metasci.materials.compositions import element_table, fractions
 from metasci.materials.crystals import atoms_of

@@ -11,11 +11,11 @@ import torch
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
 from metasci.fits.posterior import posterior_draws
 from metasci.heat_treatment import along_cycle, furnace_time, next_test, prior_along, transformation_diagram
 from metasci.heat_treatment.conditions import curves
 from metasci.heat_treatment.figures import furnace_figure, transformation_figure
+from metasci.priors.calibrated import Calibration
 from metasci.report.curves import only
 
 READINGS = {

@@ -14,9 +14,10 @@ import xarray as xr
 import metasci as ms
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.meta import MAML, GaussianPrior
 from metasci.priors import many
+from metasci.priors.equation import Prior, meta_calibrate
+from metasci.priors.load import load
 
 ALL = ("theophylline", "phenobarbital", "steel_tempering", "alloy_fatigue")
 

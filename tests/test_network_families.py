@@ -149,12 +149,13 @@ def organic():  # type: ignore[no-untyped-def]
 
 @functools.cache
 def learned():  # type: ignore[no-untyped-def]
+    from metasci.priors.networks import learn_networks
     from metasci.studies.graph_networks import CASES
 
     case = CASES["boiling-points"]
     ways = {name: dataclasses.replace(case.networks.ways[name], iterations=50) for name in WAYS}
     method = dataclasses.replace(case.networks, ways=ways, networks=1, first=60)
-    return method.learn(case.model, organic()[0])
+    return learn_networks(case.model, organic()[0], method)
 
 
 def shares(prior, tasks, shots: int, seeds: int = 3):  # type: ignore[no-untyped-def]
@@ -233,14 +234,14 @@ def test_networks_of_a_way_are_one_row_of_the_table() -> None:
 
 
 def test_what_a_network_is_told_beside_the_graph() -> None:
-    from metasci.priors.members import members_of, scales_of
+    from metasci.learned.members import members_of, scales_of
     from metasci.studies.graph_networks import CASES
 
     case, tasks = CASES["boiling-points"], organic()[1]
     seen = {}
     for beside in ("nothing", "descriptors"):
         scales = scales_of(tasks, case.model, beside)
-        seen[beside] = members_of(tasks, case.model, scales, case.networks.graph, beside)
+        seen[beside] = members_of(tasks, case.model, scales, case.networks.architecture.graph, beside)
     assert seen["nothing"].conditions.shape[-1] == 0
     told = seen["descriptors"].conditions[seen["descriptors"].mask]
     torch.testing.assert_close(told.mean(0), torch.zeros(told.shape[1]), atol=1e-4, rtol=0.0)

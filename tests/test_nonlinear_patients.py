@@ -14,7 +14,6 @@ import metasci as ms
 from metasci.errors import InputError
 from metasci.model import Model
 from metasci.patients.nonlinear import (
-    SOLUTIONS,
     indirect_response,
     michaelis_menten,
     michaelis_menten_oral,
@@ -218,7 +217,7 @@ def test_slopes_in_both_modes_agree_with_differences(model: Model) -> None:
 
 @each_model
 def test_the_error_of_the_integration_can_be_told(model: Model) -> None:
-    solution = SOLUTIONS[model.name](inputs_of(model), typical(model))
+    solution = model.solution(inputs_of(model), typical(model))
     assert solution.converged.tolist() == [True]
     assert 0.0 < float(solution.error) <= 1.0
     assert int(solution.steps) > 0
@@ -233,7 +232,7 @@ def test_models_are_joint_and_say_their_source(model: Model) -> None:
 def test_what_cannot_be_solved_is_not_a_number() -> None:
     given = inputs_of(michaelis_menten)
     p = typical(michaelis_menten, michaelis_constant=1e-12)  # a corner that no step of finite size can turn
-    solution = SOLUTIONS[michaelis_menten.name](given, p)
+    solution = michaelis_menten.solution(given, p)
     found = michaelis_menten(given, p)
     assert bool(solution.converged) == bool(np.isfinite(found).all())
     lost = michaelis_menten(given, typical(michaelis_menten, volume=float("nan")))

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 import safetensors
 from hatchling.builders.wheel import WheelBuilder
+
+from metasci.extras import DISTRIBUTION
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -198,3 +201,63 @@ def test_what_is_tested_is_pinned() -> None:
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["bayes"], *extras["dev"], *extras["docs"]]
     assert {re.match(r"[a-z0-9-]+", entry.lower()).group() for entry in wanted} <= pinned  # type: ignore[union-attr]
+
+
+# ------------------------------------------------------------------------------------------- extras
+
+
+def test_every_hint_to_install_names_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
+    texts = [*SOURCES, ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]
+    hints = {
+        path.relative_to(ROOT).as_posix(): hint
+        for path in texts
+        for hint in re.findall(r"(?:install +['\"]?|\W)metasci\[(\w+)\]", path.read_text(encoding="utf-8"))
+    }
+    assert hints == {}
+    named = {
+        extra
+        for path in texts
+        for extra in re.findall(rf"{DISTRIBUTION}\[(\w+)\]", path.read_text(encoding="utf-8"))
+    }
+    assert named <= set(project["optional-dependencies"])
+    assert named
+
+
+# Rooms whose libraries come with an extra: nothing else loads them before it is asked for.
+OF_EXTRAS = {
+    "bayes": {
+        "arviz",
+        "arviz_stats",
+        "better_optimize",
+        "numba",
+        "nutpie",
+        "pymc",
+        "pymc_extras",
+        "pytensor",
+    },
+    "materials": {"torch_geometric"},
+}
+
+
+def test_what_is_imported_on_a_plain_install_is_a_dependency() -> None:
+    """Every library that a module loads at its top stands among the dependencies, or belongs to the room's extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dependencies = {re.split(r"[<>=\[ ]", entry)[0].lower() for entry in project["dependencies"]}
+    missing = {
+        f"{path.relative_to(ROOT)}: {library}"
+        for path in SOURCES
+        for library in libraries_loaded_by(path)
+        if library not in dependencies | OF_EXTRAS.get(path.relative_to(ROOT / "metasci").parts[0], set())
+    }
+    assert missing == set()
+    assert {"h5netcdf", "h5py"} <= dependencies, "xarray writes NetCDF through both, and names neither"
+
+
+def libraries_loaded_by(path: Path) -> set[str]:
+    """Top-level names of the libraries that a module imports when it is loaded."""
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    names = {name.name for node in statements if isinstance(node, ast.Import) for name in node.names}
+    names |= {node.module or "" for node in statements if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names} - {"metasci", *sys.stdlib_module_names}

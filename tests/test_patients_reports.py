@@ -15,7 +15,7 @@ from scipy.integrate import solve_ivp
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.priors.calibrated import Calibration
 from metasci.report import (
     calibration_figure,
     calibration_report,
@@ -56,7 +56,7 @@ def quinidine() -> ms.Prior:
 
 @pytest.fixture(scope="module")
 def changing(quinidine: ms.Prior) -> Calibration:
-    return quinidine.calibrate(events(*ROWS))
+    return quinidine.calibrate(ms.TaskSet.from_events(events(*ROWS), quinidine.model, carried="forward"))
 
 
 def names(figure: Figure) -> list[str]:
@@ -103,7 +103,13 @@ def test_covariates_are_carried_forward_and_the_curve_is_that_of_a_solver(changi
     assert said["median"].values[0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_one_point_is_predicted_as_among_many_and_as_at_measurements(changing: Calibration) -> None:
+def test_one_point_is_predicted_as_among_many_and_as_at_measurements(
+    changing: Calibration, quinidine: ms.Prior
+) -> None:
+    backward = quinidine.calibrate(events(*ROWS))  # the next value holds in the interval before it
+    assert backward.predict(time=[6.9, 7.0, 7.1])["weight"].values.tolist() == [[70.0, 70.0, 65.0]]
+    measured = backward.at_measurements()["predicted"].to_numpy()
+    assert backward.predict(time=[7.0, 20.0])["median"].values[0] == pytest.approx(measured, rel=1e-9)
     many = changing.predict(time=np.linspace(0.0, 40.0, 81))["median"].values[0]
     assert changing.predict(time=33.0)["median"].values[0] == pytest.approx(many[66], rel=1e-9)
     measured = changing.at_measurements()["predicted"].to_numpy()

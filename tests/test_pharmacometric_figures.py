@@ -27,11 +27,11 @@ from metasci.report import (
     normalised_prediction_errors,
     npde_figure,
     random_effects_figure,
+    simulation as simulation_module,
     to_svg,
     visual_predictive_check,
     visual_predictive_check_figure,
 )
-from metasci.report import simulation as simulation_module
 from metasci.report.bins import Correction, edges_of, order_statistics
 from metasci.report.residuals import conditional_weighted_residuals, running_median
 from metasci.report.simulation import Simulator, limits_of, simulated_like

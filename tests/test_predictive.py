@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import integrate, stats
 
 from metasci.constraints import NonNegative
 from metasci.data.batch import Batch
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
-from metasci.fits.predictive import Predictive, predictive
-from metasci.learned.equation import meta_calibrate
+from metasci.fits.predictive import predictive
+from metasci.forecasts import MixtureForecast
 from metasci.meta import GaussianPrior
 from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.problem import Problem
 from metasci.model import Input, Model, Output
 from metasci.noise import Additive, LogNormal, Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
+from metasci.priors.equation import meta_calibrate
 
 FLOAT = torch.float64
 line = Model(
@@ -230,8 +230,8 @@ def test_a_single_level_and_equal_levels_are_one() -> None:
     twice = NoiseMixture(torch.ones(2, 1, dtype=FLOAT), torch.tensor([[0.3], [0.7]], dtype=FLOAT),
                          torch.zeros(2, 1, 2, dtype=FLOAT), spread.expand(2, -1, -1, -1))  # fmt: skip
     problem = Problem(line, batch([0.4, 1.0], [0.0, 2.0]))
-    one: Predictive = predictive(problem, single)
-    two: Predictive = predictive(problem, replace(single, mixture=twice))
+    one: MixtureForecast = predictive(problem, single)
+    two: MixtureForecast = predictive(problem, replace(single, mixture=twice))
     for first, second in zip(
         (*one.interval(), one.log_density()), (*two.interval(), two.log_density()), strict=True
     ):

@@ -20,9 +20,9 @@ from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
 from metasci.library import find
 from metasci.meta.adapted import NoiseMixture
+from metasci.priors.calibrated import Calibration
 from metasci.report import (
     Band,
     Section,

@@ -15,7 +15,7 @@ import metasci as ms
 from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
-from metasci.learned.families import StructurePrior, learn_structures, points_of
+from metasci.learned.places import points_of
 from metasci.materials.baselines import Known, baselines
 from metasci.materials.properties import (
     alloy_strength,
@@ -29,15 +29,16 @@ from metasci.meta.group_process import (
     GroupProcess,
     Outlook,
     Points,
-    _covariance,
     _free,
-    _noise,
+    covariances,
     left_out_cost,
+    noise_variance,
     overlap,
 )
+from metasci.priors.families import StructurePrior, learn_structures
 
-pytest.importorskip("rdkit", reason="needs the extra metasci[materials]: rdkit")
-pytest.importorskip("sklearn", reason="needs the extra metasci[materials]: scikit-learn")
+pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
+pytest.importorskip("sklearn", reason="needs the extra metasci-calibration[materials]: scikit-learn")
 
 ALDEHYDES = pd.DataFrame(
     {
@@ -138,10 +139,10 @@ def test_with_all_members_the_outlook_is_the_exact_posterior() -> None:
         )
 
     old, here, free = scaled(points), scaled(new), _free(state)
-    shared, own = _covariance(old, old, free, overlap(old, old))
-    whole = shared + own * (group[:, None] == group[None]) + _noise(old, free).diag()
-    across = _covariance(here, old, free, overlap(here, old))[0]
-    among, alone = _covariance(here, here, free, overlap(here, here))
+    shared, own = covariances(old, old, free, overlap(old, old))
+    whole = shared + own * (group[:, None] == group[None]) + noise_variance(old, free).diag()
+    across = covariances(here, old, free, overlap(here, old))[0]
+    among, alone = covariances(here, here, free, overlap(here, here))
     pull = across @ torch.linalg.inv(whole)
     size, centre = state["target_scale"], state["target_centre"]
     mean = centre + size * (pull @ ((values - centre) / size))
@@ -179,8 +180,8 @@ def test_learning_repeats_to_the_bit_and_improves_the_objective() -> None:
         scaled = Points(
             points.counts, (points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
         )
-        shared, own = _covariance(scaled, scaled, free, overlap(scaled, scaled))
-        whole = shared + own * (group[:, None] == group[None]) + _noise(scaled, free).diag()
+        shared, own = covariances(scaled, scaled, free, overlap(scaled, scaled))
+        whole = shared + own * (group[:, None] == group[None]) + noise_variance(scaled, free).diag()
         target = (values - state["target_centre"]) / state["target_scale"]
         parts = [(group == label).nonzero()[:, 0] for label in range(4)]
         return float(left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp()))
@@ -276,7 +277,7 @@ def test_a_prior_is_saved_and_loaded(small: StructurePrior, tmp_path: Path) -> N
     np.testing.assert_allclose(said["predicted"], saved["predicted"], atol=0.2)  # saved in single precision
     np.testing.assert_allclose(said["upper"], saved["upper"], atol=0.5)
     (tmp_path / "own" / "prior.json").write_text(json.dumps({"format": "metasci-structure-prior-1"}))
-    with pytest.raises(InputError, match="not the description"):
+    with pytest.raises(InputError, match="'method' is missing"):
         ms.load(tmp_path / "own")
 
 

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from metasci import catalogue
@@ -293,7 +292,19 @@ def _with(dataset: xr.Dataset, name: str, value: float) -> xr.Dataset:
         (lambda ds: ds.transpose(), "must hold numbers with the dimensions task, observation"),
         (lambda ds: ds.assign(effect=ds["effect"].astype(str)), "must hold numbers"),
         (lambda ds: ds.assign(time=ds["time"].assign_attrs(units="kg")), "cannot be in 'kg'"),
-        (lambda ds: ds.assign(time=ds["time"].drop_attrs()), "cannot be in '1'"),
+        (
+            lambda ds: ds.assign(time=ds["time"].drop_attrs()),
+            "'time' does not say its unit; set its .attrs['units'], to 'h'",
+        ),
+        (lambda ds: ds.assign(dose=ds["dose"].drop_attrs()), "'dose' does not say its unit"),
+        (lambda ds: ds.assign(dose_time=ds["dose_time"].drop_attrs()), "'dose_time' does not say its unit"),
+        (lambda ds: ds.assign(weight=ds["weight"].drop_attrs()), "'weight' does not say its unit"),
+        (lambda ds: ds.assign(heat=ds["heat"].assign_attrs(units=5)), "'heat' does not say its unit"),
+        (
+            lambda ds: ds.assign(heat=ds["heat"].assign_attrs(units="delta_degC")),
+            "is a difference of temperatures",
+        ),
+        (lambda ds: ds.assign_coords(task=["a\x07", "b"]), "task 'a\x07': holds a control character"),
         (lambda ds: _with(ds, "effect", np.inf), "'effect' of task 'A / 1' has an infinite value"),
         (lambda ds: _with(ds, "heat", np.nan), "'heat' of task 'A / 1' is unknown"),
         (lambda ds: _with(ds, "heat", -300), "column 'heat', task A / 1: -300.0 lies below absolute zero"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metasci.errors import InputError
-from metasci.units import convert, same_dimension, unit
+from metasci.units import convert, same_dimension, stated, unit
 
 
 def test_list_times_offset_unit_is_a_quantity_in_that_unit():
@@ -55,6 +56,106 @@ def test_what_is_no_unit_is_said_so(text: str):
         return
     with pytest.raises(InputError, match="is not a unit"):
         unit(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "h,min",
+        "h,h",
+        "9²²²²",
+        "m²²",
+        "(9)**(9)**(9)",
+        "m**99",
+        "m**2.123",
+        "((m))",
+        "J/(mol/K)",
+        "W/m K",
+        "h;min",
+        "m*",
+        "/h",
+        "*",
+        "m**",
+        "10**6",
+        "1e3 m",
+        "-h",
+        "m" + "*m" * 40,
+        "m\0",
+        "h\nmin",
+    ],
+)
+def test_the_grammar_refuses_at_once_and_in_one_short_sentence(text: str):
+    start = time.perf_counter()
+    with pytest.raises(InputError) as caught:
+        unit(text)
+    assert time.perf_counter() - start < 0.1
+    assert len(str(caught.value)) < 120
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("N/mm2", "MPa"),
+        ("N/mm²", "MPa"),
+        ("cm-1", "1/cm"),
+        ("cm⁻¹", "1/cm"),
+        ("MPa m^0.5", "MPa*m**0.5"),
+        ("mg/cm2", "mg/cm**2"),
+        ("J mol-1 K-1", "J/(mol*K)"),
+        ("°C", "degC"),
+        ("deg C", "degC"),
+        ("℃", "degC"),
+        ("mg·L⁻¹", "mg/L"),
+        ("µg/mL", "ug/mL"),
+        ("HV10", "HV"),
+        ("HV 0.5", "HV"),
+        ("HBW 10/3000", "HB"),
+        ("HRBW", "HRB"),
+        ("kilogram / meter ** 2", "kg/m**2"),
+    ],
+)
+def test_notations_of_laboratories(text: str, same: str):
+    assert convert([1.0, 2.5], text, same) == pytest.approx([1.0, 2.5])
+
+
+def test_differences_of_temperature_are_no_temperatures():
+    with pytest.raises(InputError, match="is a difference of temperatures and no temperature; write 'degC'"):
+        convert(25.0, "delta_degC", "K")
+    assert convert(2.0, "J/degC", "J/K") == 2.0
+
+
+def test_at_percent_is_not_weight_percent():
+    assert not same_dimension("at%", "wt%")
+    assert same_dimension("at%", "mol%")
+
+
+def test_wavenumbers_frequencies_and_energies_of_light():
+    """CODATA 2018: 1 eV/(hc) = 8065.543937 1/cm, c = 299792458 m/s."""
+    assert convert([1.0, 0.0], "meV", "1/cm") == pytest.approx([8.065543937, 0.0], rel=1e-9)
+    assert convert(1.0, "THz", "cm-1") == pytest.approx(1e12 / 29979245800.0, rel=1e-12)
+    assert convert(100.0, "1/cm", "THz") == pytest.approx(2.99792458, rel=1e-12)
+    assert convert(1.0, "cm-1", "meV") == pytest.approx(0.1239841984, rel=1e-9)
+    for rate, wavenumber in (
+        ("1/s", "1/cm"),
+        ("kJ/mol", "1/cm"),
+        ("kJ", "1/cm"),
+    ):  # a rate constant is no vibration
+        assert not same_dimension(rate, wavenumber)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "symbol"),
+    [("64kg", 64.0, "kg"), ("1e3 mg", 1000.0, "mg"), (".5h", 0.5, "h"), ("-20°C", -20.0, "°C")],
+)
+def test_a_number_with_its_unit_needs_no_blank(text: str, number: float, symbol: str):
+    assert stated(text, "weight") == (number, symbol)
+
+
+@pytest.mark.parametrize("text", ["64,5 kg", "kg", "1 000 kg", "1e999 kg", "nan kg", "64 kg,h", ""])
+def test_what_is_no_number_with_a_unit(text: str):
+    with pytest.raises(InputError, match="is not a number with a unit, such as '64 kg'"):
+        stated(text, "weight")
 
 
 def test_wrong_dimension_names_both_units_and_the_place():

@@ -1,10 +1,18 @@
 """Hierarchical Bayes in PyMC: what the learned prior is held against."""
 
+import importlib.util
 import warnings
+
+from metasci.extras import missing
+
+for _library in ("arviz", "numba", "nutpie", "pymc"):
+    if importlib.util.find_spec(_library) is None:
+        raise missing(_library, "bayes", "hierarchical Bayes")
 
 # nothing here runs through PyTensor's C code, whose linear algebra the warning is about
 warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
 
+from metasci.bayes.bands import ecdf_bands, leaves_bands  # noqa: E402
 from metasci.bayes.baselines import complete_pooling, no_pooling  # noqa: E402
 from metasci.bayes.comparison import compare, summary  # noqa: E402
 from metasci.bayes.forecast import Forecast, curve, predictive  # noqa: E402
@@ -27,6 +35,7 @@ __all__ = [
     "compare",
     "complete_pooling",
     "curve",
+    "ecdf_bands",
     "empirical_prior",
     "gaussian_distances",
     "hierarchical",
@@ -35,6 +44,7 @@ __all__ = [
     "initial_point",
     "joint_posterior",
     "laplace_ranks",
+    "leaves_bands",
     "no_pooling",
     "nuts_ranks",
     "posterior_of_new_task",

@@ -1,86 +1,108 @@
 """The learned prior against PyMC's hierarchical posterior: populations, every task's estimate, the same forecasts.
 
-Tasks are held out in folds. In each, the prior is learned and PyMC sampled from the same old tasks; then both meet
-the new tasks' first measurements, and forecast the others.
+The prior is judged as it is given. Tasks that it has learned from are held out in folds as well: in each, the prior is
+learned and PyMC sampled from the same old tasks; then both meet the new tasks' first measurements, and forecast the
+others.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor
 
-from metasci.bayes.forecast import Forecast
-from metasci.bayes.forecast import predictive as forecast_of
-from metasci.bayes.implied import implied_prior
-from metasci.bayes.joint import Joint, joint_posterior, population_covariances, posterior_of_new_task
-from metasci.bayes.populations import gaussian_distances, start_against_mean
-from metasci.bayes.scores import LEVELS, HeldOut
-from metasci.bayes.shrinkage import contraction, of_prior, of_steps
+from metasci.bayes.described import measurements_of, population_of, tasks_of
+from metasci.bayes.differences import Difference
+from metasci.bayes.folds import ANEW, GIVEN, Fold, arranged
+from metasci.bayes.joint import Joint, joint_posterior, together
+from metasci.bayes.kept import KeptDraws, key_of
+from metasci.bayes.sampling import Posterior, pooled
+from metasci.bayes.scores import HeldOut
+from metasci.bayes.scoring import (
+    JOINT,
+    POPULATION,
+    against_pymc,
+    differences,
+    score_learned,
+    score_pymc,
+    scores_of,
+)
+from metasci.bayes.steps import Steps
 from metasci.bayes.verdict import verdict
 from metasci.data.batch import Batch
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
-from metasci.fits.predictive import predictive as learned_predictive
-from metasci.learned.equation import Prior
-from metasci.meta.gradient import GradientMethod
-from metasci.meta.laplace.gauss_newton import normal_equations
-from metasci.meta.laplace.gaussian_state import GaussianState
-from metasci.meta.problem import Problem
+from metasci.learned.equation import LearnedEquation
 
 __all__ = ["FORECASTERS", "compare", "summary"]
 
-FORECASTERS = ("learned prior", "PyMC, joint", "PyMC, population as prior")
-_KEPT = 200  # draws of the population that a result carries
-_AXIS = np.linspace(-8.0, 8.0, 321)  # coordinates at which the physical values are given, to read results by
-_PAIR = ("parameter", "parameter_other")
+FORECASTERS = (GIVEN, ANEW, JOINT, POPULATION)
+"""Who forecasts in a comparison: what is judged comes first, then PyMC, then what is judged beside."""
 
 
 def compare(
-    prior: Prior,
+    prior: LearnedEquation,
     tasks: TaskSet,
     *,
+    known: TaskSet | None = None,
     shots: int | None = None,
     folds: int = 3,
     draws: int = 1000,
     tune: int = 1000,
     seed: int = 0,
+    seeds: int = 1,
+    rmse_margin: float = 0.02,
+    nats_margin: float = 0.02,
+    keep: str | Path | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
-    """Hold a learned prior against the hierarchical posterior that PyMC infers from the same tasks.
+    """Hold a learned prior against the hierarchical posterior that PyMC infers.
 
-    Where the tasks are those that the prior learned from, groups are held out in folds and both sides learn
-    anew without them. Other tasks are new to both: PyMC conditions on the prior's own training data, which
-    must then be at hand.
+    The prior is judged as it is given. Where the tasks are those that it has learned from, groups are held out in
+    folds and both sides learn anew without them; the prior as given, which has seen them, is judged beside. Other tasks
+    are new to the prior: PyMC then conditions on the tasks that the prior has learned from where these are at hand
+    (they ship, or are given as `known`), else on the other new tasks, in folds, with a prior learned anew from the same
+    judged beside. What is learned anew is said by the verdict and by the names of the forecasters.
 
     Parameters
     ----------
     prior : Prior
     tasks : TaskSet
+    known : TaskSet, optional
+        What the prior has learned from, where that does not ship.
     shots : int, optional
         Size of the support: three, or what of the card's protocol is nearest.
     folds : int
-    draws, tune, seed, progress
+    draws, tune, seed
         See `metasci.bayes.sample`.
+    seeds : int
+        How often PyMC samples everything, each time with another seed; all draws count.
+    rmse_margin, nats_margin : float
+        What does not matter: of the ratio of errors, and of the log density a measurement.
+    keep : path, optional
+        Folder for draws, so that an interrupted call, or one whose chains have not converged, can go on: the same call
+        takes what is there, and adds chains where they have not converged. The user's cache by default; draws are
+        removed once the comparison is whole.
+    progress : bool
+        Whether to say on standard error what is being done, once a minute at least.
 
     Returns
     -------
     xarray.Dataset
         Coordinates are unconstrained unless a name ends in ``_physical``.
 
-        Of the population (fold, …), both from the old tasks only: ``start``, ``start_z`` in posterior standard
-        deviations of the mean, ``mahalanobis`` and its χ² ``tail``; ``implied_covariance``, ``implied_sd`` and
-        ``population_sd``; ``kl_forward``, ``kl_backward`` (of the prior from PyMC's population, and the other way) and
-        ``wasserstein``, over draws; draws of the population themselves, ``population_mean`` and
-        ``population_covariance``.
+        Of the population (fold, …), against what PyMC has learned from the old tasks only: ``start``, ``start_z`` in
+        posterior standard deviations of the mean, ``mahalanobis`` and its χ² ``tail``; ``implied_covariance``,
+        ``implied_sd`` and ``population_sd``; ``kl_forward``, ``kl_backward`` (of the prior from PyMC's population, and
+        the other way) and ``wasserstein``, over draws; draws of the population themselves, ``population_mean`` and
+        ``population_covariance``; ``rhat``, ``effective_size``, ``divergences`` and ``converged`` of each fit.
 
         Of every held-out task (task, …), after its support: ``estimate`` and ``estimate_sd`` beside
         ``posterior_mean`` and ``posterior_sd`` of the joint fit, ``estimate_z``; ``operator_learned`` and
@@ -90,47 +112,65 @@ def compare(
         Of every held-out measurement (forecaster, measurement): ``median``, ``lower`` and ``upper`` of 90 %,
         ``log_density``, ``crps``, ``pit`` and ``covered`` (…, level); over all of them ``rmse``, ``nlpd``,
         ``mean_crps``, ``coverage`` and ``seconds`` a task (for PyMC one joint fit, compilation included, since a new
-        task needs all of it).
+        task needs all of it); against PyMC's joint fit ``rmse_ratio`` with the ends of its 90 % interval (``_lower``,
+        ``_upper``), and ``nlpd_difference`` with its standard error (``_se``). ``run_median`` and ``run_log_density``
+        (run, measurement) are by each chain alone.
 
-        The attribute ``verdict`` is one sentence; `metasci.bayes.summary` gives the figures.
+        The attribute ``verdict`` is a sentence or two; `metasci.bayes.summary` gives the figures.
 
     Raises
     ------
     InputError
-        If the chains of a fold do not converge, also after a second try; or nothing is left to judge by.
+        If the chains of a fold do not converge, also after a second try; nothing is left to judge by; or `known` are
+        other tasks than the prior has learned from.
+
+    Notes
+    -----
+    PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each only its
+    own: where old tasks are few, new ones tell much of the population. ``"PyMC, population as prior"`` knows what the
+    learned prior knows.
     """
+    for name, margin in (("rmse_margin", rmse_margin), ("nats_margin", nats_margin)):
+        if not margin > 0.0:
+            raise InputError(f"{name}: {margin:g} is no margin; it must be above zero.")
     protocol = Protocol.from_card(tasks.card if tasks.card.protocol else prior.card)
     shots = min(protocol.shots, key=lambda k: abs(k - 3)) if shots is None else shots
     protocol = replace(protocol, shots=tuple(sorted({*protocol.shots, shots})))
     tasks, _ = with_enough_rows(tasks, protocol)
-    scores = {name: HeldOut() for name in FORECASTERS}
-    populations, of_tasks, measurements = [], [], []
-    parts = _folds(prior, tasks, protocol, folds)
-    sampling: dict[str, Any] = {"draws": draws, "tune": tune, "seed": seed, "progress": progress}
-    for number, (fold_prior, old, new) in enumerate(parts, 1):
-        split = split_tasks(new.mask, shots, protocol, seeds=1)
+    plan = arranged(prior, tasks, protocol, folds, known)
+    sampler = _Sampler(
+        KeptDraws(_folder(keep)), Steps(progress), draws=draws, tune=tune, seed=seed, seeds=seeds
+    )
+    scores = {name: HeldOut() for name in (plan.judged, JOINT, POPULATION, plan.beside) if name}
+    populations, of_tasks, measurements, runs = [], [], [], []
+    for number, fold in enumerate(plan.folds, 1):
+        split = split_tasks(fold.new.mask, shots, protocol, seeds=1)
         if not len(split.task):
             continue
-        chosen = new.select(split.task)
-        known = joint_posterior(fold_prior, old, **sampling)
-        joint = joint_posterior(fold_prior, old, chosen, split.support, **sampling)
-        for fit in (known, joint):
-            if not fit.posterior.converged:
-                raise InputError(
-                    f"no comparison: PyMC's chains have not converged in fold {number} of {len(parts)} "
-                    f"({'; '.join(fit.posterior.problems)}); ask for more draws than {draws}."
+        chosen = fold.new.select(split.task)
+        where = f"fold {number} of {plan.count}"
+        known_fit = sampler.fit(fold, None, None, where)
+        joint = sampler.fit(fold, chosen, split.support, where)
+        populations.append(population_of(fold, known_fit, joint, number))
+        of_tasks.append(tasks_of(fold.judged, chosen, split.support, joint, number))
+        measurements.append(measurements_of(fold.judged, chosen, split.query))
+        with sampler.steps.step(f"{where}: forecasts"):
+            score_learned(scores[plan.judged], fold.judged, chosen, split.support, split.query)
+            if fold.beside is not None:
+                score_learned(scores[plan.beside], fold.beside, chosen, split.support, split.query)
+            runs.append(
+                score_pymc(
+                    scores, fold, chosen, split.support, split.query, known_fit, joint, seeds=seeds, seed=seed
                 )
-        populations.append(_population(fold_prior, old, known, joint, number))
-        of_tasks.append(_tasks(fold_prior, chosen, split.support, joint, number))
-        measurements.append(_measurements(fold_prior, chosen, split.query))
-        _score_learned(scores["learned prior"], fold_prior, chosen, split.support, split.query)
-        _score_pymc(scores, fold_prior, chosen, split.support, split.query, known, joint, seed)
+            )
     if not measurements:
         raise InputError(f"no task has measurements left to judge by after {shots} of support.")
+    fewest = min(part.sizes["run"] for part in runs)
     result = xr.merge(
         [
             xr.concat(populations, "fold"), xr.concat(of_tasks, "task"), xr.concat(measurements, "measurement"),
-            _scores(scores, protocol.aggregate, measurements),
+            xr.concat([part.isel(run=slice(fewest)) for part in runs], "measurement"),
+            scores_of(scores, protocol.aggregate, measurements),
         ],
         compat="no_conflicts", join="exact",
     )  # fmt: skip
@@ -138,11 +178,77 @@ def compare(
     result.attrs = {
         "prior": prior.name, "model": prior.model.name, "method": prior.method.name, "data": tasks.card.name,
         "shots": shots, "aggregate": protocol.aggregate, "output": output.label or output.name,
-        "output_unit": output.unit, "simulated": int(tasks.card.simulated), "draws": draws,
-        "inputs": ",".join(prior.model.inputs),
+        "output_unit": output.unit, "simulated": int(tasks.card.simulated), "draws": draws, "seeds": seeds,
+        "inputs": ",".join(prior.model.inputs), "rmse_margin": rmse_margin, "nats_margin": nats_margin,
+        "learned": plan.sentence,
     }  # fmt: skip
+    result = result.assign(against_pymc(result))
     result.attrs["verdict"] = verdict(result)
+    if keep is None:
+        sampler.discard()
     return result
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """PyMC's fits of a comparison: each is kept as soon as it is there."""
+
+    kept: KeptDraws
+    steps: Steps
+    draws: int
+    tune: int
+    seed: int
+    seeds: int
+    keys: list[str] = field(default_factory=list)
+
+    def fit(self, fold: Fold, new: Batch | None, support: Tensor | None, where: str) -> Joint:
+        """Old tasks, alone or with the supports of new ones, by every seed."""
+        batch = together(fold.old, new, support)
+        what = f"{len(fold.old)} old tasks" + (f" and {len(new)} new ones" if new is not None else "")
+        parts: list[Posterior] = []
+        for seed in range(self.seed, self.seed + self.seeds):
+            settings: dict[str, Any] = {"draws": self.draws, "tune": self.tune}
+            key = key_of(fold.same, batch, seed=seed, **settings)
+            self.keys.append(key)
+
+            def sample(more: int, seed: int = seed, settings: dict[str, Any] = settings) -> Posterior:
+                bar = self.steps.shown and sys.stderr.isatty()
+                return joint_posterior(
+                    fold.same, fold.old, new, support, seed=seed + more, progress=bar, **settings
+                ).posterior
+
+            numbered = f", seed {seed}" if self.seeds > 1 else ""
+            try:
+                with self.steps.step(f"{where}: PyMC samples {what}, {self.draws} draws a chain{numbered}"):
+                    parts.append(self.kept.sampled(key, sample))
+            except KeyboardInterrupt:
+                goes_on = (
+                    f"interrupted in {where}; the same call goes on from the draws in '{self.kept.folder}'"
+                )
+                self.steps.say(goes_on)
+                raise KeyboardInterrupt(goes_on) from None
+        posterior = pooled(parts)
+        if not posterior.converged:
+            raise InputError(
+                f"no comparison: PyMC's chains have not converged in {where} ({'; '.join(posterior.problems)}); their "
+                f"draws are kept in '{self.kept.folder}', and the same call adds chains to them; or ask for more draws "
+                f"than {self.draws}."
+            )
+        return Joint(posterior, batch, len(fold.old))
+
+    def discard(self) -> None:
+        """Remove what was kept of this comparison."""
+        for key in self.keys:
+            self.kept.discard(key)
+
+
+def _folder(keep: str | Path | None) -> Path:
+    """Where draws are kept: by default in the user's cache."""
+    if keep is not None:
+        return Path(keep)
+    import pooch
+
+    return Path(pooch.os_cache("metasci")) / "comparisons"
 
 
 def summary(comparison: xr.Dataset) -> dict[str, Any]:
@@ -151,12 +257,18 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``tasks``, ``measurements``, ``shots``; ``rmse``, ``nlpd``, ``crps``, ``coverage90`` and ``seconds_per_task``
-        of both; ``rmse_ratio``, ``nlpd_difference`` (learned less PyMC, in nats a measurement), ``speed_ratio``; of
-        the population ``start_tail`` (the smallest χ² tail of a fold), ``spread_ratio`` (by parameter, the learned
-        spread over PyMC's, their geometric mean over folds), ``wasserstein``; ``converged`` and ``verdict``.
+        ``tasks``, ``measurements``, ``shots``; ``judged``, what is held against PyMC; ``rmse``, ``nlpd``, ``crps``,
+        ``coverage90`` and ``seconds_per_task`` of both; ``rmse_ratio``, ``nlpd_difference`` (learned less PyMC, in nats
+        a measurement), ``speed_ratio``; ``rmse_ratio_interval`` and ``nlpd_difference_interval``, 90 % by Student's t,
+        ``nlpd_difference_se``, clustered by task and over chains; ``tost``, p of the two one-sided tests of
+        equivalence within ``margins``; ``beside``, the ratio and the difference of what is judged as well;
+        ``against_population``, those against what PyMC forecasts from the old tasks' population alone; of the
+        population ``start_tail`` (the smallest χ² tail of a fold), ``spread_ratio`` (by parameter, the learned spread
+        over PyMC's, their geometric mean over folds), ``wasserstein``; ``converged``, whether all chains have; and
+        ``verdict``.
     """
-    both = {"prior": FORECASTERS[0], "pymc": FORECASTERS[1]}
+    names = [str(name) for name in comparison["forecaster"].values]
+    both = {"prior": names[0], "pymc": names[1]}
 
     def of_both(name: str) -> dict[str, float]:
         return {key: float(comparison[name].sel(forecaster=method)) for key, method in both.items()}
@@ -164,14 +276,38 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     rmse, nlpd, seconds = of_both("rmse"), of_both("nlpd"), of_both("seconds")
     coverage = comparison["coverage"].sel(level=0.9)
     ratio = np.exp(np.log((comparison["implied_sd"] / comparison["population_sd"]).values).mean(0))
+    error, density = differences(comparison)
+    alike = differences(comparison, 0, 2)
+    beside: dict[str, float] = {}
+    for place, name in enumerate(names[3:], 3):
+        of_error, of_density = differences(comparison, place)
+        beside |= {
+            f"{name}: rmse_ratio": float(np.exp(of_error.estimate)),
+            f"{name}: nlpd_difference": of_density.estimate,
+        }
     return {
         "tasks": comparison.sizes["task"],
         "measurements": comparison.sizes["measurement"],
         "shots": int(comparison.attrs["shots"]),
+        "judged": names[0],
         "rmse": rmse,
         "rmse_ratio": rmse["prior"] / rmse["pymc"],
+        "rmse_ratio_interval": _named(error, np.exp),
         "nlpd": nlpd,
         "nlpd_difference": nlpd["prior"] - nlpd["pymc"],
+        "nlpd_difference_se": density.standard_error,
+        "nlpd_difference_interval": _named(density, float),
+        "tost": {"rmse": error.p_equivalent, "nlpd": density.p_equivalent},
+        "margins": {
+            "rmse": float(comparison.attrs["rmse_margin"]),
+            "nats": float(comparison.attrs["nats_margin"]),
+        },
+        "beside": beside,
+        "against_population": {
+            "rmse_ratio": float(np.exp(alike[0].estimate)),
+            "nlpd_difference": alike[1].estimate,
+            "nlpd_difference_se": alike[1].standard_error,
+        },
         "crps": of_both("mean_crps"),
         "coverage90": {key: float(coverage.sel(forecaster=method)) for key, method in both.items()},
         "seconds_per_task": seconds,
@@ -179,216 +315,11 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
         "start_tail": float(comparison["tail"].min()),
         "spread_ratio": dict(zip(comparison["parameter"].values.tolist(), ratio.tolist(), strict=True)),
         "wasserstein": float(comparison["wasserstein"].mean()),
-        "converged": True,
+        "converged": bool(comparison["converged"].all()),
         "verdict": str(comparison.attrs["verdict"]),
     }
 
 
-def _folds(prior: Prior, tasks: TaskSet, protocol: Protocol, folds: int) -> list[tuple[Prior, Batch, Batch]]:
-    if prior.training.get("data_sha256") != tasks.dataset.attrs.get("checksum"):
-        from metasci.catalogue import dataset
-
-        known, _ = with_enough_rows(dataset(prior.card.name, model=prior.model), protocol)
-        return [(prior, prior.batch(known), prior.batch(tasks))]
-    group = protocol.leave_out or tasks.card.task[0]
-    result = []
-    for fold_prior, new in held_out(prior, tasks, group, folds):
-        old = tasks.select(~np.isin(tasks.names, new.names))
-        result.append((fold_prior, fold_prior.batch(old), fold_prior.batch(new)))
-    return result
-
-
-def _population(prior: Prior, old: Batch, known: Joint, joint: Joint, number: int) -> xr.Dataset:
-    """Start and implied spread against the population that PyMC infers from the same tasks."""
-    state, names = prior.state, list(prior.model.parameters.names)
-    start = state.mean.numpy()
-    said = implied_prior(prior, old)
-    stated = isinstance(state, GaussianState)
-    spread = said["average"].values
-    if stated:
-        spread = (state.covariance * state.widening).numpy()
-    means = known.posterior.draws["coordinate_mean"]
-    covariances = population_covariances(known.posterior)
-    kept = np.linspace(0, len(means) - 1, min(_KEPT, len(means))).round().astype(int)
-    against = start_against_mean(start, means)
-    distances = gaussian_distances(start, spread, means[kept], covariances[kept])
-    physical = prior.model.parameters.to_physical
-    draws_physical = np.stack(list(physical(means[kept]).values()), -1)
-    start_physical = np.array([float(value) for value in physical(start).values()])
-    fits = (known.posterior, joint.posterior)
-    data = {
-        "start": ("parameter", start),
-        "start_physical": ("parameter", start_physical),
-        "physical": (
-            ("axis", "parameter"),
-            np.stack([np.asarray(p.to_physical(_AXIS)) for p in prior.model.parameters], -1),
-        ),
-        "start_z": ("parameter", against["z"]),
-        "mahalanobis": ((), against["mahalanobis"]),
-        "tail": ((), against["tail"]),
-        "implied_covariance": (_PAIR, spread),
-        "implied_sd": ("parameter", np.sqrt(np.diag(spread))),
-        "population_sd": ("parameter", np.sqrt(np.diagonal(covariances, axis1=1, axis2=2)).mean(0)),
-        "population_mean": (("draw", "parameter"), means[kept]),
-        "population_mean_physical": (("draw", "parameter"), draws_physical),
-        "population_covariance": (("draw", *_PAIR), covariances[kept]),
-        **{name: ("draw", values) for name, values in distances.items()},
-        "rhat": ("fit", [fit.rhat for fit in fits]),
-        "effective_size": ("fit", [fit.effective_size for fit in fits]),
-        "divergences": ("fit", [fit.divergences for fit in fits]),
-        "sampling_seconds": ("fit", [fit.seconds for fit in fits]),
-    }
-    coords = {
-        "parameter": names, "parameter_other": names, "draw": np.arange(len(kept)),
-        "fit": ["old tasks", "old and new tasks"], "fold": number,
-        "unit": ("parameter", [parameter.unit for parameter in prior.model.parameters]),
-        "axis": _AXIS,
-    }  # fmt: skip
-    return xr.Dataset(data, coords)
-
-
-def _tasks(prior: Prior, chosen: Batch, support: Tensor, joint: Joint, number: int) -> xr.Dataset:
-    """Every held-out task's estimate against its posterior in the joint fit."""
-    seen = chosen.with_mask(chosen.mask & support)
-    adapted = prior.adapt(seen)
-    new = slice(joint.first_new, None)
-    draws = joint.posterior.draws["coordinates"][:, new]
-    kept = np.linspace(0, len(draws) - 1, min(_KEPT, len(draws))).round().astype(int)
-    covariances = population_covariances(joint.posterior)[kept]
-    nothing = adapted.start.new_zeros(*adapted.start.shape, adapted.start.shape[1])
-    ones = torch.ones_like(adapted.start[:, 0])
-
-    def curvature(at: Tensor) -> np.ndarray:
-        problem = prior.problem(seen)
-        return normal_equations(problem, at, at, nothing, adapted.log_noise, ones)[1].numpy()
-
-    hessian = curvature(adapted.coordinates)
-    learned = of_prior(hessian, np.nan_to_num(adapted.start_covariance.numpy()))
-    method = prior.method
-    if isinstance(method, GradientMethod) and method.has_closed_form and method.steps and not method.frozen:
-        factor = method.step_factor(prior.state, hessian.shape[-1]).detach().numpy()
-        learned = of_steps(curvature(adapted.start), factor @ factor.T, method.steps)
-    theirs = np.stack([of_prior(one, covariances).mean(0) for one in hessian])
-    mean, sd = draws.mean(0), draws.std(0, ddof=1)
-    estimate = adapted.coordinates.numpy()
-    covariance = np.stack([np.atleast_2d(np.cov(draws[:, t].T)) for t in range(len(chosen))])
-    physical = prior.model.parameters.to_physical
-
-    def in_units(values: np.ndarray) -> np.ndarray:
-        return np.stack([np.asarray(value) for value in physical(values).values()], -1)
-
-    each = ("task", "parameter")
-    data = {
-        "estimate": (each, estimate),
-        "estimate_physical": (each, in_units(estimate)),
-        "estimate_sd": (each, adapted.covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt().numpy()),
-        "posterior_mean": (each, mean),
-        "posterior_median_physical": (each, np.median(in_units(draws), 0)),
-        "posterior_sd": (each, sd),
-        "estimate_z": (each, (estimate - mean) / sd),
-        "start_of_task": (each, adapted.start.numpy()),
-        "operator_learned": (("task", *_PAIR), learned),
-        "operator_pymc": (("task", *_PAIR), theirs),
-        "contraction_learned": (each, contraction(adapted.covariance, adapted.start_covariance)),
-        "contraction_pymc": (each, contraction(covariance, covariances.mean(0))),
-        "task_fold": ("task", np.full(len(chosen), number)),
-    }
-    names = list(prior.model.parameters.names)
-    return xr.Dataset(data, {"task": list(chosen.names), "parameter": names, "parameter_other": names})
-
-
-def _measurements(prior: Prior, chosen: Batch, query: Tensor) -> xr.Dataset:
-    """What was held out: of which task, under which conditions, and its value."""
-    task, place = (values.numpy() for values in query.nonzero(as_tuple=True))
-    data: dict[str, Any] = {
-        "measured": ("measurement", chosen.output.numpy()[task, place]),
-        "measured_task": ("measurement", np.array(chosen.names)[task]),
-    }
-    for name in prior.model.inputs:
-        values = chosen.inputs[name].expand(query.shape).numpy()
-        data[name] = ("measurement", values[task, place], {"units": prior.model.inputs[name].unit})
-    return xr.Dataset(data)
-
-
-def _score_learned(score: HeldOut, prior: Prior, batch: Batch, support: Tensor, query: Tensor) -> None:
-    for row in range(len(batch)):  # one at a time, as a user would
-        one = batch.select([row])
-        began = time.perf_counter()
-        adapted = prior.adapt(one.with_mask(one.mask & support[[row]]))
-        forecast = learned_predictive(Problem(prior.model, one.with_mask(query[[row]])), adapted)
-        forecast.interval(0.9)
-        score.seconds.append(time.perf_counter() - began)
-        asked = query[row]
-        limits = None if one.censored is None else one.censored[0, asked].numpy()
-
-        def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
-            return tuple(values[0, asked].numpy() for values in forecast.interval(level))
-
-        score.add(
-            one.output[0, asked].numpy(), forecast.median[0, asked].numpy(), interval,
-            forecast.sample(1000, seed=row)[:, 0, asked].numpy(), forecast.log_density()[0, asked].numpy(),
-            forecast.cumulative()[0, asked].numpy(), limits,
-        )  # fmt: skip
-
-
-def _score_pymc(
-    scores: Mapping[str, HeldOut], prior: Prior, batch: Batch, support: Tensor, query: Tensor,
-    known: Joint, joint: Joint, seed: int,
-) -> None:  # fmt: skip
-    for row in range(len(batch)):
-        one = batch.select([row])
-        began = time.perf_counter()
-        own = posterior_of_new_task(
-            known.posterior, prior, one.with_mask(one.mask & support[[row]]), seed=seed
-        )
-        from_population = forecast_of(own, prior.model, one.with_mask(query[[row]]), 0)
-        scores[FORECASTERS[2]].seconds.append(time.perf_counter() - began)
-        forecasts: dict[str, Forecast] = {
-            FORECASTERS[1]: joint.forecast(prior, row, query[row]),
-            FORECASTERS[2]: from_population,
-        }
-        asked = query[row]
-        limits = None if one.censored is None else one.censored[0, asked].numpy()
-        for name, said in forecasts.items():
-            scores[name].add(
-                one.output[0, asked].numpy(), said.median, said.interval, said.measurement, said.log_density,
-                said.cumulative, limits,
-            )  # fmt: skip
-    scores[FORECASTERS[1]].seconds.append(joint.posterior.seconds + joint.posterior.compile_seconds)
-
-
-def _scores(scores: Mapping[str, HeldOut], aggregate: str, parts: list[xr.Dataset]) -> xr.Dataset:
-    """Every method's forecasts, and their figures over all of them."""
-    columns = {name: score.stacked() for name, score in scores.items()}
-    measured = np.concatenate([part["measured"].values for part in parts])
-    counts = np.concatenate([_counts(part) for part in parts])
-    labels = np.repeat(np.arange(len(counts)), counts)
-    data: dict[str, Any] = {}
-    for name in ("median", "lower", "upper", "log_density", "crps", "pit"):
-        data[name] = (
-            ("forecaster", "measurement"),
-            np.stack([columns[method][name] for method in FORECASTERS]),
-        )
-    covered = np.stack([columns[method]["covered"] for method in FORECASTERS])
-    squares = (data["median"][1] - measured) ** 2
-    each = np.stack([[row[labels == at].mean() for at in range(len(counts))] for row in squares])
-    rmse = {
-        "mean": np.sqrt(each).mean(1),
-        "root_mean_square": np.sqrt(each.mean(1)),
-        "pooled": np.sqrt(squares.mean(1)),
-    }[aggregate]
-    data |= {
-        "covered": (("forecaster", "measurement", "level"), covered),
-        "coverage": (("forecaster", "level"), covered.mean(1)),
-        "rmse": ("forecaster", rmse),
-        "nlpd": ("forecaster", -data["log_density"][1].mean(1)),
-        "mean_crps": ("forecaster", data["crps"][1].mean(1)),
-        "seconds": ("forecaster", [float(np.median(scores[name].seconds)) for name in FORECASTERS]),
-    }
-    return xr.Dataset(data, {"forecaster": list(FORECASTERS), "level": list(LEVELS)})
-
-
-def _counts(part: xr.Dataset) -> np.ndarray:
-    """Held-out measurements of each task, in the tasks' order."""
-    _, first, counts = np.unique(part["measured_task"].values, return_index=True, return_counts=True)
-    return np.asarray(counts[np.argsort(first)])
+def _named(found: Difference, shown: Callable[[float], Any]) -> dict[str, float]:
+    low, high = found.interval
+    return {"lower": float(shown(low)), "upper": float(shown(high))}

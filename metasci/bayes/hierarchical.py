@@ -59,6 +59,12 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     if support is not None:
         mask &= np.asarray(support, bool)
     task, observation = np.nonzero(mask)
+    if batch.upper is not None and not np.isnan(np.asarray(batch.upper))[mask].all():
+        at = int(task[~np.isnan(np.asarray(batch.upper))[mask]][0])
+        raise InputError(
+            f"task '{batch.names[at]}' has a measurement above a limit or between two numbers, which is not compared; "
+            "leave it out."
+        )
     events = set(model.event_names)
     inputs = {}
     for name in model.input_names:

@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.compositions.composition import Implicit
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.implied import precision_of_jacobian, step_eigenvalues
 from metasci.meta.laplace.gauss_newton import normal_equations
@@ -25,12 +25,12 @@ from metasci.meta.laplace.gaussian import GaussianPrior
 
 if TYPE_CHECKING:
     from metasci.data.batch import Batch
-    from metasci.learned.equation import Prior
+    from metasci.learned.equation import LearnedEquation
 
 __all__ = ["empirical_prior", "implied_prior", "simulated_like"]
 
 
-def implied_prior(prior: Prior, batch: Batch) -> xr.Dataset:
+def implied_prior(prior: LearnedEquation, batch: Batch) -> xr.Dataset:
     """The Gaussian prior under which a method's estimates are what they are, task by task.
 
     Parameters
@@ -69,7 +69,7 @@ def implied_prior(prior: Prior, batch: Batch) -> xr.Dataset:
 
 
 def empirical_prior(
-    prior: Prior, batch: Batch, *, draws: int = 32, spread: float = 0.3, seed: int = 0
+    prior: LearnedEquation, batch: Batch, *, draws: int = 32, spread: float = 0.3, seed: int = 0
 ) -> xr.Dataset:
     """The prior of any rule, from how its results scatter over simulated tasks.
 
@@ -121,7 +121,7 @@ def empirical_prior(
     )  # fmt: skip
 
 
-def _kind(prior: Prior) -> str:
+def _kind(prior: LearnedEquation) -> str:
     method = prior.method
     if isinstance(method, GaussianPrior):
         return "stated"
@@ -134,7 +134,7 @@ def _kind(prior: Prior) -> str:
     return "steps" if method.has_closed_form else "empirical"
 
 
-def _hessian(prior: Prior, batch: Batch, at: Tensor) -> Tensor:
+def _hessian(prior: LearnedEquation, batch: Batch, at: Tensor) -> Tensor:
     """Of the measurements' negative log-likelihood, (task, parameter, parameter)."""
     nothing = at.new_zeros(*at.shape, at.shape[1])
     return normal_equations(
@@ -142,7 +142,7 @@ def _hessian(prior: Prior, batch: Batch, at: Tensor) -> Tensor:
     )[1]
 
 
-def _step_shares(prior: Prior, batch: Batch, start: Tensor) -> np.ndarray:
+def _step_shares(prior: LearnedEquation, batch: Batch, start: Tensor) -> np.ndarray:
     """The shares e of every task, NaN for parameters that are not adapted."""
     method = prior.method
     assert isinstance(method, GradientMethod)
@@ -153,7 +153,7 @@ def _step_shares(prior: Prior, batch: Batch, start: Tensor) -> np.ndarray:
     return shares
 
 
-def simulated_like(prior: Prior, batch: Batch, truth: Tensor, noise: Tensor) -> Batch:
+def simulated_like(prior: LearnedEquation, batch: Batch, truth: Tensor, noise: Tensor) -> Batch:
     """The batch once for every draw of the truth, (draw, task, parameter), with measurements made of it."""
     draws, count, size = truth.shape
     many = batch.select(torch.arange(count).repeat(draws))
@@ -167,7 +167,7 @@ def simulated_like(prior: Prior, batch: Batch, truth: Tensor, noise: Tensor) -> 
 
 
 def _dataset(
-    prior: Prior, batch: Batch, mean: Tensor, covariance: Tensor, exists: Tensor, kind: str,
+    prior: LearnedEquation, batch: Batch, mean: Tensor, covariance: Tensor, exists: Tensor, kind: str,
     extra: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
 ) -> xr.Dataset:  # fmt: skip
     average = covariance[exists].mean(0) if bool(exists.any()) else torch.full_like(covariance[0], torch.nan)

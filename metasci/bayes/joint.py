@@ -20,10 +20,10 @@ from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.traced import sample_traced, traced
 from metasci.data.batch import Batch
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
-__all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task"]
+__all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task", "together"]
 
 _RICH = 0.2  # median share of the population's variance that a task's measurements leave, below which data are rich
 _HEAVY = 7.0  # degrees of freedom of the proposals' tails
@@ -46,7 +46,7 @@ class Joint:
     batch: Batch
     first_new: int
 
-    def forecast(self, prior: Prior, new_task: int, query: Tensor) -> Forecast:
+    def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> Forecast:
         """Forecast some measurements (observation,) of a new task."""
         mask = torch.zeros_like(self.batch.mask)
         mask[self.first_new + new_task, : len(query)] = query
@@ -54,7 +54,7 @@ class Joint:
 
 
 def joint_posterior(
-    prior: Prior,
+    prior: LearnedEquation,
     old: Batch,
     new: Batch | None = None,
     support: Tensor | None = None,
@@ -82,9 +82,7 @@ def joint_posterior(
     draws, tune, chains, seed, progress
         See `metasci.bayes.sample`.
     """
-    batch = old
-    if new is not None:
-        batch = old.join(new if support is None else new.with_mask(new.mask & support))
+    batch = together(old, new, support)
     adapted = prior.adapt(batch)
     # where the measurements say more of a task than the population does, centred coordinates mix better
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
@@ -118,6 +116,13 @@ def joint_posterior(
     return Joint(best, batch, len(old))
 
 
+def together(old: Batch, new: Batch | None = None, support: Tensor | None = None) -> Batch:
+    """Old tasks, whole, and new ones, of which the support counts."""
+    if new is None:
+        return old
+    return old.join(new if support is None else new.with_mask(new.mask & support))
+
+
 def population_covariances(posterior: Posterior) -> np.ndarray:
     """Covariance between tasks in every draw, (draw, parameter, parameter)."""
     sd = posterior.draws["coordinate_sd"]
@@ -125,7 +130,7 @@ def population_covariances(posterior: Posterior) -> np.ndarray:
 
 
 def posterior_of_new_task(
-    population: Posterior, prior: Prior, new: Batch, *, draws: int = 1000, seed: int = 0
+    population: Posterior, prior: LearnedEquation, new: Batch, *, draws: int = 1000, seed: int = 0
 ) -> Posterior:
     """One new task's posterior with the population posterior of old tasks as its prior.
 
@@ -193,6 +198,6 @@ def posterior_of_new_task(
     if "noise_shape" in kept:
         found["noise_precision"] = weight.numpy()[index][:, None]
     return replace(
-        population, draws=found, tasks=new.names, effective_size=float(1.0 / (share**2).sum()),
+        population, draws=found, tasks=new.names, chains=1, effective_size=float(1.0 / (share**2).sum()),
         seconds=time.perf_counter() - began, compile_seconds=0.0,
     )  # fmt: skip

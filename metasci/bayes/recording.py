@@ -5,12 +5,12 @@ Value and gradient are recorded together, so that nothing of torch's bookkeeping
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from metasci.bayes import versions
 from metasci.errors import InputError
 from metasci.ode.fixed import FixedSteps
 
@@ -53,8 +53,6 @@ def recorded(density: Callable[[Tensor], Tensor], start: Tensor) -> Recording | 
     >>> found(torch.tensor([1.0, 3.0], dtype=torch.float64))[1].tolist()
     [2.0, 6.0]
     """
-    from torch.fx.experimental.proxy_tensor import make_fx
-
     random = torch.Generator().manual_seed(0)
     points = start + 0.1 * torch.randn(3, len(start), generator=random, dtype=torch.float64)
     steps = FixedSteps()
@@ -63,10 +61,10 @@ def recorded(density: Callable[[Tensor], Tensor], start: Tensor) -> Recording | 
         with steps:
             return density(at)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of what is being deprecated; whether the result holds is checked here
+    # torch speaks of what it deprecates, already where it is imported; whether the result holds is checked here
+    with versions.quiet():
+        from torch.fx.experimental.proxy_tensor import make_fx
+
         try:
             staying(start)  # where equations find their steps
             graph = make_fx(lambda at: with_slope(staying, at), _error_on_data_dependent_ops=False)(points[0])

@@ -49,7 +49,7 @@ def prior_predictive(built: pm.Model, draws: int = 500, seed: int = 0) -> xr.Dat
     from pytensor.compile.mode import Mode
 
     quick = {"mode": Mode(linker="py", optimizer="fast_compile")}  # used once: compiling would take longer
-    with built:
+    with built, versions.quiet():
         found = pm.sample_prior_predictive(draws, random_seed=seed, compile_kwargs=quick)
     return versions.group(found, "prior").merge(versions.group(found, "prior_predictive"))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from metasci.bayes.gradients import check_gradient, of_compiled
 if TYPE_CHECKING:
     import pymc as pm
 
-__all__ = ["Posterior", "compile_model", "sample"]
+__all__ = ["Posterior", "compile_model", "pooled", "sample"]
 
 _HIGHEST_RHAT = 1.05
 _LOWEST_SIZE = 100.0
@@ -64,9 +63,17 @@ class Posterior:
     effective_size: float
     divergences: int
     density_error: float = 0.0
+    chains: int = 1
+    judged: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.draws["coordinates"])
+
+    def chain(self, number: int) -> Posterior:
+        """One chain's draws alone; what is said of convergence stays that of all."""
+        length = len(self) // self.chains
+        part = slice(number * length, (number + 1) * length)
+        return replace(self, draws={name: values[part] for name, values in self.draws.items()}, chains=1)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -111,11 +118,7 @@ def compile_model(built: pm.Model, initial: Mapping[str, Any] | None = None) -> 
     random = np.random.default_rng(0)  # a hair off: nutpie refuses to start where any slope is exactly zero
     start = {k: v + 1e-3 * random.standard_normal(np.shape(v)) for k, v in (initial or {}).items()}
     jittered = {v for v in frozen.free_RVs if v.name not in start}
-    with (
-        warnings.catch_warnings(),
-        pytensor.config.change_flags(mode="FAST_COMPILE"),
-    ):  # for the first point only
-        warnings.filterwarnings("ignore", "PyTensor could not link to a BLAS")  # numba brings its own
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):  # for the first point only
         return nutpie.compile_pymc_model(frozen, initial_points=start, jitter_rvs=jittered, var_names=[])
 
 
@@ -186,29 +189,23 @@ def sample(
     InputError
         If the gradient is not that of finite differences near the start: the equation must be differentiable there.
     """
-    import nutpie
-
     began = time.perf_counter()
-    compiled = compile_model(built, initial)
+    with versions.quiet():
+        compiled = compile_model(built, initial)
     check_gradient(of_compiled(compiled), compiled.initial_point_func(seed), "the hierarchical model")
     compiled_at = time.perf_counter()
-    data = nutpie.sample(
-        compiled,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=min(cores, chains),
-        seed=seed,
-        progress_bar=progress,
-        save_warmup=False,
-        low_rank_modified_mass_matrix=True,
-        target_accept=target_accept,
-    )
-    recorded = {
-        str(name): np.asarray(values) for name, values in versions.group(data, "posterior").data_vars.items()
-    }
-    versions.replace_posterior(data, derive(built, recorded), built.named_vars_to_dims, built.coords)
-    rhat, size = versions.worst(data, [v.name for v in built.free_RVs])
+    with versions.quiet():
+        data = versions.nuts(
+            compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
+            progress_bar=progress, target_accept=target_accept,
+        )  # fmt: skip
+        recorded = {
+            str(name): np.asarray(values)
+            for name, values in versions.group(data, "posterior").data_vars.items()
+        }
+        data = versions.with_posterior(data, derive(built, recorded), built.named_vars_to_dims, built.coords)
+        judged = tuple(v.name for v in built.free_RVs)
+        rhat, size = versions.worst(data, judged)
     ended = time.perf_counter()
     return Posterior(
         draws=versions.draws(data),
@@ -219,4 +216,39 @@ def sample(
         rhat=rhat,
         effective_size=size,
         divergences=int(np.asarray(data["sample_stats"]["diverging"]).sum()),
+        chains=chains,
+        judged=judged,
     )
+
+
+def pooled(parts: Sequence[Posterior]) -> Posterior:
+    """Chains of one model that were sampled apart, together; convergence is judged of all of them.
+
+    A longer chain counts as several of the shortest one's length; a rest that is no whole one is left out.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    length = min(len(part) // part.chains for part in parts)
+    values = {
+        name: np.concatenate([_chains(part, name, length) for part in parts]) for name in parts[0].draws
+    }
+    chains = len(next(iter(values.values())))
+    dims = {name: tuple(f"{name} {at}" for at in range(value.ndim - 2)) for name, value in values.items()}
+    data = versions.from_chains(values, dims, {})
+    with versions.quiet():
+        rhat, size = versions.worst(data, parts[0].judged)
+    return replace(
+        parts[0], draws=versions.draws(data), data=data, rhat=rhat, effective_size=size, chains=chains,
+        seconds=sum(part.seconds for part in parts),
+        compile_seconds=sum(part.compile_seconds for part in parts),
+        divergences=sum(part.divergences for part in parts),
+        density_error=max(part.density_error for part in parts),
+    )  # fmt: skip
+
+
+def _chains(posterior: Posterior, name: str, length: int) -> np.ndarray:
+    """A variable's draws as chains of one length, (chain, draw, ...)."""
+    values = posterior.draws[name]
+    long = values.reshape(posterior.chains, -1, *values.shape[1:])
+    several = long.shape[1] // length
+    return long[:, : several * length].reshape(posterior.chains * several, length, *values.shape[1:])

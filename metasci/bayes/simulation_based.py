@@ -17,9 +17,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from metasci.bayes import versions
 from metasci.bayes.implied import simulated_like
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from metasci.data.batch import Batch
-    from metasci.learned.equation import Prior
+    from metasci.learned.equation import LearnedEquation
 
 __all__ = ["importance_ranks", "laplace_ranks", "nuts_ranks", "uniformity"]
 
@@ -36,7 +37,7 @@ _MORE = 10
 
 
 def laplace_ranks(
-    prior: Prior, batch: Batch, *, repeats: int = 50, narrowed: float = 1.0, seed: int = 0
+    prior: LearnedEquation, batch: Batch, *, repeats: int = 50, narrowed: float = 1.0, seed: int = 0
 ) -> Array:
     """Ranks of the truth in the Laplace posterior of simulated tasks, (simulation, parameter).
 
@@ -60,7 +61,7 @@ def laplace_ranks(
 
 
 def importance_ranks(
-    prior: Prior, batch: Batch, *, repeats: int = 50, draws: int = 200, seed: int = 0
+    prior: LearnedEquation, batch: Batch, *, repeats: int = 50, draws: int = 200, seed: int = 0
 ) -> tuple[Array, Array]:
     """Ranks of the truth among weighted draws (`metasci.fits.posterior.posterior_draws`) of the same simulated tasks.
 
@@ -80,7 +81,7 @@ def importance_ranks(
         How many independent draws each task's are worth.
     """
     truth, simulated = _simulated(prior, batch, repeats, seed)
-    fit = Calibration(prior, cast(Any, None), simulated, prior.adapt(simulated))
+    fit = EquationFit(prior, cast(Any, None), simulated, prior.adapt(simulated))
     random = np.random.default_rng(seed)
     ranks, effective = [], []
     for task, coordinates in enumerate(truth):
@@ -91,7 +92,7 @@ def importance_ranks(
     return np.array(ranks), np.array(effective)
 
 
-def _simulated(prior: Prior, batch: Batch, repeats: int, seed: int) -> tuple[Tensor, Batch]:
+def _simulated(prior: LearnedEquation, batch: Batch, repeats: int, seed: int) -> tuple[Tensor, Batch]:
     """True coordinates (simulation, parameter), drawn from every task's prior, and measurements made of them."""
     blank = prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
     generator = torch.Generator().manual_seed(seed)
@@ -157,7 +158,7 @@ def nuts_ranks(
             "a model that is centred, or has measurements below a limit, cannot simulate its own measurements: "
             "build it with centred=False, from tasks without limits."
         )
-    with built:
+    with built, versions.quiet():
         simulated = pm.sample_prior_predictive(
             simulations * (1 if plausible is None else _MORE), random_seed=seed,
             compile_kwargs={"mode": "FAST_COMPILE"},
@@ -170,7 +171,7 @@ def nuts_ranks(
     observed = pytensor.shared(measured[0], name="observed", shape=measured.shape[1:])
     variable = built["measurement"]
     built.rvs_to_values[variable], built.values_to_rvs[observed] = observed, variable
-    with pytensor.config.change_flags(mode="FAST_COMPILE"):  # for the first point only
+    with pytensor.config.change_flags(mode="FAST_COMPILE"), versions.quiet():  # for the first point only
         compiled = nutpie.compile_pymc_model(built, var_names=[])
     random = np.random.default_rng(seed)
     ranks, diverging = [], 0
@@ -178,10 +179,11 @@ def nuts_ranks(
         told = compiled.with_data(observed=values)
         if start is not None:
             told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
-        data = nutpie.sample(
-            told, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
-            progress_bar=False, save_warmup=False, target_accept=0.9,
-        )  # fmt: skip
+        with versions.quiet():
+            data = nutpie.sample(
+                told, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
+                progress_bar=False, save_warmup=False, target_accept=0.9,
+            )  # fmt: skip
         diverging += int(np.asarray(data["sample_stats"]["diverging"]).sum())
         row: dict[str, np.ndarray] = {}
         for free in built.free_RVs:

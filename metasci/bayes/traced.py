@@ -276,7 +276,6 @@ def sample_traced(
     InputError
         If the gradient is not that of finite differences: the model is not differentiable, or not in double precision.
     """
-    import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
     began = time.perf_counter()
@@ -304,21 +303,23 @@ def sample_traced(
         make_initial_point_fn=lambda s: start + 0.05 * np.random.default_rng(s).standard_normal(built.size),
     )
     compiled_at = time.perf_counter()
-    data = nutpie.sample(
-        compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
-        progress_bar=progress, save_warmup=False, low_rank_modified_mass_matrix=True, target_accept=target_accept,
-        store_unconstrained=True,
-    )  # fmt: skip
+    with versions.quiet():
+        data = versions.nuts(
+            compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
+            progress_bar=progress, target_accept=target_accept, store_unconstrained=True,
+        )  # fmt: skip
     vectors = np.asarray(versions.group(data, "sample_stats")["unconstrained_draw"]).reshape(-1, built.size)
     found = versions.draws(data)
     for place, parameter in enumerate(built.problem.model.parameters):
         found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
-    rhat, size = versions.worst(data, [name for name in blank if name != "coordinate_correlation"])
+    judged = tuple(name for name in blank if name != "coordinate_correlation")
+    with versions.quiet():
+        rhat, size = versions.worst(data, judged)
     return Posterior(
         draws=found, tasks=tuple(built.problem.batch.names), data=data, seconds=time.perf_counter() - compiled_at,
         compile_seconds=compiled_at - began, rhat=rhat, effective_size=size,
         divergences=int(np.asarray(data["sample_stats"]["diverging"]).sum()),
-        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]),
+        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]), chains=chains, judged=judged,
     )  # fmt: skip
 
 

@@ -9,11 +9,9 @@ Vehtari, J Mach Learn Res 23 (2022) 1, for Pathfinder.
 
 from __future__ import annotations
 
-import logging
+import importlib.util
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from metasci.bayes import versions
 from metasci.bayes.proposals import Proposal, gaussian_draws
 from metasci.bayes.traced import TracedModel
 from metasci.errors import InputError
+from metasci.extras import missing
 
 __all__ = ["advi", "as_pymc", "fullrank_advi", "pathfinder"]
 
@@ -72,7 +71,7 @@ def advi(
     def falling(approximation: Any, losses: Any, step: int) -> None:
         pace.set_value(rate * 0.5 * (1.0 + math.cos(math.pi * step / steps)))
 
-    with as_pymc(built, start), _quiet():
+    with as_pymc(built, start), versions.quiet():
         inference = getattr(pm, family)(random_seed=int(random.integers(2**31)))
         found = inference.fit(
             steps, progressbar=False, obj_optimizer=pm.adam(learning_rate=pace), callbacks=[falling]
@@ -100,41 +99,19 @@ def pathfinder(
     InputError
         If pymc-extras is not there, or no path arrived.
     """
-    try:
-        import pymc_extras
-    except ImportError as missing:
-        raise InputError(
-            "Pathfinder needs pymc-extras: install metasci with its extra 'bayes', or say another method."
-        ) from missing
-    with as_pymc(built, start), _quiet():
+    if importlib.util.find_spec("pymc_extras") is None:
+        raise missing("pymc_extras", "bayes", "Pathfinder")
+    with as_pymc(built, start) as flat, versions.quiet():
         try:
-            data = pymc_extras.fit_pathfinder(
-                num_paths=paths, num_draws_per_path=draws, jitter=0.5 / _UNIT, importance_sampling=None,
-                concurrent=None, progressbar=False, display_summary=False, store_diagnostics=True,
-                random_seed=int(random.integers(2**31)),
-            )  # fmt: skip
+            away, log_p, log_q = versions.pathfinder_paths(
+                flat, paths=paths, draws=draws, jitter=0.5 / _UNIT, seed=int(random.integers(2**31))
+            )
         except ValueError as failed:
             raise InputError(
                 f"no path of Pathfinder arrived for '{built.problem.model.name}': start it from adapted coordinates "
                 "(`initial`), or say another method."
             ) from failed
-    away = np.asarray(versions.group(data, "posterior")["away"])
-    told = versions.group(data, "sample_stats")
-    log_p, log_q = (np.asarray(told[f"diagnostics_log{which}_full"]) for which in "PQ")
     bound = np.where(np.isfinite(log_p), log_p - log_q, -np.inf).mean(1)
     best = int(bound.argmax())
     unit = built.size * math.log(_UNIT)
     return start + _UNIT * away[best], log_q[best] - unit, bound + unit
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What libraries say of BLAS, of steps and of what they deprecate is not for this package's users."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

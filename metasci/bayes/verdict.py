@@ -1,47 +1,104 @@
-"""One sentence on a comparison: where the two agree, where not, and which to trust."""
+"""A sentence or two on a comparison: where the two agree, where not, what cannot be told, and which to trust."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from metasci.bayes.differences import ALPHA, Difference
+from metasci.bayes.folds import GIVEN
+from metasci.bayes.scoring import differences
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["verdict"]
 
-_ALIKE, _NATS = 0.02, 0.02
 _UNLIKELY = 0.05
+_ACCURACY = {"alike": "as accurate as", "better": "more accurate than", "worse": "less accurate than"}
+_HONESTY = {"alike": "as well calibrated", "better": "better calibrated", "worse": "less well calibrated"}
 
 
 def verdict(comparison: xr.Dataset) -> str:
     """The sentence, of a comparison's Dataset without it.
 
-    A learned prior can stand in for the hierarchical posterior where its error is at most 2 % greater and its log
-    density at most 0.02 nats a measurement less.
+    A learned prior can stand in for the hierarchical posterior where one-sided tests at 5 % say that its error is not
+    greater, and its log density not less, by the margin or more. Where what is judged was learned anew, the prior as
+    given must not be shown to be worse either.
     """
-    rmse, nlpd, seconds = (comparison[name].values for name in ("rmse", "nlpd", "seconds"))
-    ratio, difference = rmse[0] / rmse[1], nlpd[0] - nlpd[1]
-    accuracy = (
-        "as accurate as"
-        if abs(ratio - 1.0) < _ALIKE
-        else ("more accurate than" if ratio < 1.0 else "less accurate than")
-    )
-    honesty = (
-        "as well calibrated"
-        if abs(difference) < _NATS
-        else ("better calibrated" if difference < 0.0 else "less well calibrated")
-    )
-    trust = (
-        "the learned prior can stand in for it"
-        if ratio < 1.0 + _ALIKE and difference < _NATS
-        else "where it matters, trust PyMC"
-    )
+    error, density = differences(comparison)
+    beside = list(enumerate(_names(comparison)))[3:]
+    given = [differences(comparison, place) for place, name in beside if name == GIVEN]
+    seconds = comparison["seconds"].values
     return (
-        f"{_population(comparison)}; its forecasts are {accuracy} PyMC's (RMSE ratio {ratio:.3f}) and {honesty} "
-        f"(log density {-difference:+.3f} nats a measurement), {seconds[1] / seconds[0]:.0f} times faster: {trust}."
+        f"{comparison.attrs['learned']}. {_population(comparison)}; {_forecasts(error, density)}, "
+        f"{seconds[1] / seconds[0]:.0f} times faster{_alike(comparison)}{_beside(comparison)}: "
+        f"{_trust(error, density, given)}."
     )
+
+
+def _names(comparison: xr.Dataset) -> list[str]:
+    return [str(name) for name in comparison["forecaster"].values]
+
+
+def _forecasts(error: Difference, density: Difference) -> str:
+    """Accuracy and calibration, each with its uncertainty."""
+    low, high = (math.exp(bound) for bound in error.interval)
+    ratio = f"RMSE ratio {math.exp(error.estimate):.3f}, 90 % interval {low:.3f} to {high:.3f}"
+    nats = f"log density {-density.estimate:+.3f} ± {density.standard_error:.3f} nats a measurement"
+    tests = f"TOST p {error.p_equivalent:.2g} and {density.p_equivalent:.2g}"
+    unsure = f"{error.tasks} tasks cannot tell whether"
+    accuracy, honesty = _ACCURACY.get(error.judgement), _HONESTY.get(density.judgement)
+    if accuracy and honesty:
+        return f"its forecasts are {accuracy} PyMC's ({ratio}) and {honesty} ({nats}; {tests})"
+    if accuracy:
+        return f"its forecasts are {accuracy} PyMC's ({ratio}), {unsure} as well calibrated ({nats}; {tests})"
+    if honesty:
+        return f"{unsure} its forecasts are as accurate as PyMC's ({ratio}), they are {honesty} ({nats}; {tests})"
+    return (
+        f"{unsure} its forecasts are as accurate as PyMC's ({ratio}) or as well calibrated ({nats}; {tests})"
+    )
+
+
+def _alike(comparison: xr.Dataset) -> str:
+    """Whether PyMC's joint fit owes something to the other new tasks, which the learned prior has not seen."""
+    error, density = differences(comparison, 2)
+    if error.judgement != "worse" and density.judgement != "worse":
+        return ""
+    ratio = math.exp(differences(comparison, 0, 2)[0].estimate)
+    return (
+        "; PyMC's joint fit learns from the supports of all new tasks together, and against PyMC without them the "
+        f"RMSE ratio is {ratio:.3f}"
+    )
+
+
+def _beside(comparison: xr.Dataset) -> str:
+    """What is said of the forecaster that is judged as well."""
+    clauses = []
+    for place, name in enumerate(_names(comparison)[3:], 3):
+        error, density = differences(comparison, place)
+        who = (
+            "as given, having seen these tasks,"
+            if name == GIVEN
+            else "learned anew from the same tasks as PyMC,"
+        )
+        clauses.append(
+            f"; {who} its RMSE ratio is {math.exp(error.estimate):.3f} and its log density {-density.estimate:+.3f} ± "
+            f"{density.standard_error:.3f}"
+        )
+    return "".join(clauses)
+
+
+def _trust(error: Difference, density: Difference, given: list[tuple[Difference, Difference]]) -> str:
+    if any(one.judgement == "worse" for pair in given for one in pair):
+        return "where it matters, trust PyMC, and not the prior as given"
+    if "worse" in (error.judgement, density.judgement):
+        return "where it matters, trust PyMC"
+    if max(error.p_not_worse, density.p_not_worse) < ALPHA:
+        return "the learned prior can stand in for it"
+    return f"{error.tasks} tasks cannot tell whether the learned prior can stand in for it"
 
 
 def _population(comparison: xr.Dataset) -> str:

@@ -1,22 +1,25 @@
 """What differs between the two supported generations: PyMC 5 with ArviZ 0.23, and PyMC 6 with ArviZ 1.x.
 
 There, the results of sampling are an `InferenceData`; here, an xarray `DataTree`. Both give a group by
-``data["posterior"]``, and nothing else of them is used outside of this module.
+``data["posterior"]``, and nothing else of them is used outside of this module. What differs between versions of nutpie
+and pymc-extras, and what all of these libraries say by the way, is dealt with here as well.
 """
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 with warnings.catch_warnings():
-    # ArviZ 0.23 announces ArviZ 1 at every import
-    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore")  # ArviZ 0.23 announces ArviZ 1 at every import
     import arviz
 
 if TYPE_CHECKING:
@@ -25,17 +28,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "draws",
+    "from_chains",
     "from_draws",
     "group",
     "load",
+    "nuts",
     "pareto_shape",
-    "replace_posterior",
+    "pathfinder_paths",
+    "quiet",
     "save",
     "summary",
+    "with_posterior",
     "worst",
 ]
 
-_MODERN = not hasattr(arviz, "InferenceData")
+_MODERN = int(arviz.__version__.partition(".")[0]) >= 1
 
 
 def group(data: Any, name: str) -> xr.Dataset:
@@ -44,30 +51,109 @@ def group(data: Any, name: str) -> xr.Dataset:
     return found.to_dataset() if hasattr(found, "to_dataset") else found
 
 
-def replace_posterior(
+def with_posterior(
     data: Any, values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
-) -> None:
-    """Put other variables, each (chain, draw, ...) with named dims, into the place of the posterior."""
+) -> Any:
+    """The results with other variables, each (chain, draw, ...) with named dims, in the place of the posterior."""
     import xarray as xr
 
     dataset = _dataset(values, dims, coords).assign_attrs(group(data, "posterior").attrs)
     if _MODERN:
-        data["posterior"] = xr.DataTree(dataset)
-    else:
-        del data.posterior
-        data.add_groups(posterior=dataset)
+        others = {str(name): group(data, name) for name in data.children if name != "posterior"}
+        return xr.DataTree.from_dict({"posterior": dataset, **others})
+    del data.posterior
+    data.add_groups(posterior=dataset)
+    return data
+
+
+def from_chains(
+    values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
+) -> Any:
+    """Results with a posterior of some chains, from variables (chain, draw, ...) with named dims."""
+    import xarray as xr
+
+    dataset = _dataset(values, dims, coords)
+    return (
+        xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
+    )
 
 
 def from_draws(
     values: Mapping[str, np.ndarray], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Any]
 ) -> Any:
     """Results with a posterior of one chain, from variables (draw, ...) with named dims."""
-    import xarray as xr
+    return from_chains({name: value[None] for name, value in values.items()}, dims, coords)
 
-    dataset = _dataset({name: value[None] for name, value in values.items()}, dims, coords)
-    return (
-        xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
-    )
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What other libraries warn of and log is not for this package's users: its own checks judge what they gave."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def pathfinder_paths(
+    model: Any, *, paths: int, draws: int, jitter: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws of every path of pymc-extras' Pathfinder, of a model with one variable.
+
+    Returns
+    -------
+    points : array, (path, draw, size)
+    log_p, log_q : array, (path, draw)
+        Their log densities by the model and by the path's Gaussian.
+
+    Raises
+    ------
+    ValueError
+        If no path arrived.
+    """
+    import pymc_extras
+
+    options: dict[str, Any] = {
+        "num_paths": paths, "num_draws_per_path": draws, "jitter": jitter, "importance_sampling": None,
+        "progressbar": False, "random_seed": seed,
+    }  # fmt: skip
+    if "concurrent" in inspect.signature(pymc_extras.fit_pathfinder).parameters:  # earlier versions
+        data = pymc_extras.fit_pathfinder(
+            model, concurrent=None, display_summary=False, store_diagnostics=True, **options
+        )
+        (name,) = group(data, "posterior").data_vars
+        stats = group(data, "sample_stats")
+        log_p, log_q = (np.asarray(stats[f"diagnostics_log{which}_full"]) for which in "PQ")
+        return np.asarray(group(data, "posterior")[name]), log_p, log_q
+    # what it gives in the end has no densities of single draws any more: one floor below they are
+    from pymc_extras.inference.pathfinder.lbfgs import LBFGSConfig
+    from pymc_extras.inference.pathfinder.multipath import multipath_pathfinder
+
+    size = sum(int(np.size(value)) for value in model.initial_point().values())
+    result = multipath_pathfinder(
+        model, num_draws=paths * draws, num_elbo_draws=10, parallel=False,
+        lbfgs_config=LBFGSConfig().set_default_maxcor(size), **options,
+    )  # fmt: skip
+    return np.asarray(result.samples), np.asarray(result.logP), np.asarray(result.logQ)
+
+
+def nuts(compiled: Any, **options: Any) -> Any:
+    """Sample what nutpie has compiled, correlations adapted to by a low rank; interrupted, it gives nothing."""
+    import nutpie
+
+    if "adaptation" in inspect.signature(nutpie.sample).parameters:  # later versions
+        rank: dict[str, Any] = {"adaptation": "low_rank"}
+    else:
+        rank = {"low_rank_modified_mass_matrix": True}
+    sampler = nutpie.sample(compiled, save_warmup=False, blocking=False, **rank, **options)
+    try:
+        return sampler.wait()
+    except BaseException:
+        sampler.cancel()
+        raise
 
 
 def _dataset(
@@ -117,7 +203,8 @@ def pareto_shape(log_weight: np.ndarray) -> float:
     if _MODERN:
         from arviz_stats.base import array_stats
 
-        return float(array_stats.psislw(np.array(log_weight))[1])
+        # it takes log likelihoods, of which weights are the inverse
+        return float(array_stats.psislw(-np.array(log_weight))[1])
     return float(arviz.psislw(np.array(log_weight))[1])
 
 

@@ -51,7 +51,9 @@ class Convex(Constraint):
     """The output curves upwards along one input.
 
     The violation is half the second derivative of the wrong sign times the square of the task's greatest size of the
-    input: how far the curve would leave its tangent on the wrong side over that size.
+    input: how far the curve would leave its tangent on the wrong side over that size. Where the second derivative is
+    zero, as it is of what is linear piece by piece, it is how far the curve lies on the wrong side of a chord about
+    the point, within the range of the task's points: one as wide as fits, and one as wide as points are apart.
 
     Examples
     --------
@@ -68,7 +70,24 @@ class Convex(Constraint):
 
     def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
         curvature = self._sign * derivatives(predict, inputs, self.law)(self.input, self.input)
-        return 0.5 * (-curvature).clamp(min=0.0) * largest(inputs[self.input], curvature).square()
+        bent = 0.5 * (-curvature).clamp(min=0.0) * largest(inputs[self.input], curvature).square()
+        straight = curvature == 0.0
+        if not _any(straight):
+            return bent
+        return straight.logical_not() * bent + straight * self._beyond_chords(predict, inputs)
+
+    def _beyond_chords(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
+        """How far the curve lies on the wrong side of chords about each point, in the output's unit."""
+        at = inputs[self.input].detach()
+        least, most = at.amin(-1, keepdim=True), at.amax(-1, keepdim=True)
+        room = (at - least).minimum(most - at)
+        apart = (most - least) / max(at.shape[-1] - 1, 1)
+        here, worst = predict(inputs), 0.0
+        for reach in (room, room.minimum(apart)):
+            ends = predict({**inputs, self.input: at - reach}) + predict({**inputs, self.input: at + reach})
+            beyond = (self._sign * (here - 0.5 * ends)).clamp(min=0.0)
+            worst = beyond + (worst - beyond).clamp(min=0.0)
+        return worst
 
     @property
     def _sign(self) -> float:
@@ -134,6 +153,14 @@ class Odd(Constraint):
     def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
         mirrored = 2.0 * self.centre - given(inputs, self.input, self.law)
         return (predict(inputs) + predict({**inputs, self.input: mirrored})).abs()
+
+
+def _any(mask: Tensor) -> bool:
+    """Whether anything is true; yes, where numbers are not known yet, as in a recording."""
+    try:
+        return bool(mask.any())
+    except RuntimeError:
+        return True
 
 
 def _about(centre: float) -> str:

@@ -38,6 +38,9 @@ class Batch:
         The tasks' labels.
     censored : Tensor, optional
         (task, observation), true where the true value is only known to lie below the output, a limit.
+    upper : Tensor, optional
+        (task, observation), where the true value is only known to lie between the output and another number, that
+        number, infinite where it may lie anywhere above; NaN elsewhere.
     """
 
     inputs: dict[str, Tensor]
@@ -46,9 +49,20 @@ class Batch:
     covariates: Tensor
     names: tuple[str, ...]
     censored: Tensor | None = None
+    upper: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def numbers(self) -> Tensor:
+        """Where a measurement is a number, and no limit or interval, (task, observation)."""
+        import torch
+
+        plain = self.mask
+        if self.censored is not None:
+            plain = plain & ~self.censored
+        return plain if self.upper is None else plain & torch.isnan(self.upper)
 
     def select(self, index: Any) -> Batch:
         """Some of the tasks, by positions or a boolean for each task; the padding stays."""
@@ -63,6 +77,7 @@ class Batch:
             covariates=self.covariates[here],
             names=tuple(self.names[at] for at in chosen.tolist()),
             censored=None if self.censored is None else self.censored[here],
+            upper=None if self.upper is None else self.upper[here],
         )
 
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Batch:
@@ -74,6 +89,7 @@ class Batch:
             covariates=self.covariates.to(device=device, dtype=dtype),
             names=self.names,
             censored=None if self.censored is None else self.censored.to(device=device),
+            upper=None if self.upper is None else self.upper.to(device=device, dtype=dtype),
         )
 
     def join(self, other: Batch) -> Batch:
@@ -99,6 +115,13 @@ class Batch:
                 for batch in (self, other)
             )
             censored = both(first, second)
+        upper = None
+        if self.upper is not None or other.upper is not None:
+            first, second = (
+                torch.full_like(batch.output, torch.nan) if batch.upper is None else batch.upper
+                for batch in (self, other)
+            )
+            upper = both(first, second)
         return Batch(
             inputs={
                 name: both(values, other.inputs[name], repeat=True) for name, values in self.inputs.items()
@@ -108,6 +131,7 @@ class Batch:
             covariates=torch.cat([self.covariates, other.covariates]),
             names=(*self.names, *other.names),
             censored=censored,
+            upper=upper,
         )
 
     def trimmed(self, mask: Tensor, width: int | None = None) -> Batch:
@@ -128,6 +152,7 @@ class Batch:
             output=moved(self.output),
             mask=moved(mask),
             censored=None if self.censored is None else moved(self.censored),
+            upper=None if self.upper is None else moved(self.upper),
         )
 
     def with_mask(self, mask: Tensor) -> Batch:

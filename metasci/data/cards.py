@@ -6,20 +6,20 @@ same card travels inside a learned prior, so that a new file is read as the old 
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metasci.data.card_checks import ROLES, card_of_toml, check_card, check_fields
 from metasci.errors import InputError
+from metasci.unit_grammar import shown
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = ["ROLES", "UNKNOWN", "Card", "Column", "owning_up"]
 
-ROLES = ("task", "input", "output", "covariate", "history", "event", "note")
 UNKNOWN = "unknown"
 """The category of what was not told."""
 
@@ -128,7 +128,7 @@ class Card:
     events: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_card(self)
 
     # what the columns are ------------------------------------------------------------------------
 
@@ -179,39 +179,28 @@ class Card:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Card:
-        """Read a `dataset.toml`."""
-        try:
-            raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"there is no card '{path}'.") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"the card '{path}' cannot be read: {error}.") from None
-        columns = raw.pop("columns", {})
-        if not isinstance(columns, dict) or not all(isinstance(value, dict) for value in columns.values()):
-            raise InputError(f"the card '{path}' must have one table [columns.X] for every column.")
-        names = {header: value.get("name", header) for header, value in columns.items()}
-        raw["columns"] = [
-            {
-                **value,
-                "header": header,
-                "name": names[header],
-                "at": names.get(value.get("at"), value.get("at", "")),
-                "of": names.get(value.get("of"), value.get("of", "")),
-            }
-            for header, value in columns.items()
-        ]
-        return cls.from_dict(raw, where=f"the card '{path}'")
+        """Read a `dataset.toml`.
+
+        Raises
+        ------
+        InputError
+            If there is none, it is no regular file of up to a megabyte, or a value in it is not what it is to be; the
+            sentence names its place in the file.
+        """
+        return cls.from_dict(card_of_toml(path), where=f"the card '{path}'")
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], where: str = "the card") -> Card:
         """The card of what `to_dict` gave."""
+        if not isinstance(raw, Mapping):
+            raise InputError(f"{where} is not the description of data: it is to hold keys and values.")
         values = dict(raw)
-        _only_known(values, (item.name for item in fields(cls)), where)
         columns = values.pop("columns", ())
+        if not isinstance(columns, list | tuple) or not all(isinstance(each, Mapping) for each in columns):
+            raise InputError(f"{where}, columns: is to be a list of tables, one for each column.")
+        check_fields(values, cls, where)
         for column in columns:
-            _only_known(
-                column, (item.name for item in fields(Column)), f"{where}, column {column.get('header')}"
-            )
+            check_fields(column, Column, f"{where}, column {shown(str(column.get('header')))}")
         for key in ("task", "traps"):
             values[key] = tuple(values.get(key, ()))
         try:
@@ -263,50 +252,3 @@ class Card:
         add(model.output.name, "output", model.output.unit)
         title = f"Data for {model.name}"
         return cls(model.name, title=title, task=("task",), model=model.name, columns=tuple(columns))
-
-
-def _only_known(values: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    allowed = tuple(known)
-    for key in values:
-        if key not in allowed:
-            raise InputError(f"{where} has the unknown key '{key}'; known are {', '.join(allowed)}.")
-
-
-def _check(card: Card) -> None:
-    """Refuse a card that contradicts itself."""
-    where = f"the card of '{card.name}'"
-    headers = [column.header for column in card.columns]
-    names = [column.name for column in card.columns]
-    for column in card.columns:
-        if column.role not in ROLES:
-            raise InputError(
-                f"{where} gives column '{column.header}' the role '{column.role}'; roles are {', '.join(ROLES)}."
-            )
-        if headers.count(column.header) > 1 or names.count(column.name) > 1:
-            raise InputError(f"{where} names column '{column.header}' (or '{column.name}') twice.")
-        if column.role in ("input", "output", "covariate", "history", "event") and not column.unit:
-            raise InputError(
-                f"{where} gives column '{column.header}' no unit (write \"1\" if dimensionless)."
-            )
-        if column.kind and column.role != "input":
-            raise InputError(f"{where} gives column '{column.header}' a kind, which belongs to inputs only.")
-        if column.of and (
-            column.role != "task" or not any(c.kind for c in card.columns if c.name == column.of)
-        ):
-            raise InputError(
-                f"{where} has column '{column.header}' be that `of` '{column.of}', which is no structure."
-            )
-        if column.role == "history" and column.at not in card.inputs:
-            raise InputError(f"{where} has to say `at` which input column '{column.header}' is given.")
-        if column.role == "event" and not (
-            column.at in card.histories and column.name.startswith(f"{column.at}_")
-        ):
-            raise InputError(f"{where} has to say `at` which history column '{column.header}' belongs to.")
-    outputs = card.with_role("output")
-    if len(outputs) != 1:
-        raise InputError(f"{where} needs exactly one column with the role 'output', not {len(outputs)}.")
-    for header in card.task:
-        if header not in headers:
-            raise InputError(f"{where} names the task by '{header}', which is no column.")
-    if card.file and card.external:
-        raise InputError(f"{where} has both `file` and `external`; give one.")

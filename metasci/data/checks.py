@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
+from metasci.data.elements import element_of
 from metasci.errors import InputError
+from metasci.unit_grammar import shown
 from metasci.units import convert, same_dimension
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["Faults", "check_amounts", "check_limits", "check_rows", "check_tasks", "first_of_copies"]
+__all__ = [
+    "Faults",
+    "check_amounts",
+    "check_contents",
+    "check_limits",
+    "check_names",
+    "check_rows",
+    "check_tasks",
+    "first_of_copies",
+]
+
+_LONGEST_NAME = 10_000
+_WHOLE = 100.5
+"""Contents of a composition add up to no more than this: each is rounded."""
+# controls, halves of characters, and marks that turn the direction of what follows
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -33,12 +51,12 @@ class Faults:
     def __call__(self, name: str, at: int, text: str) -> InputError:
         """The error; `at` counts rows from zero, the sentence uses the row's own name."""
         return InputError(
-            f"{self.where}, column '{self.headers[name]}', {self.kind} {self.rows[at]}: {text}."
+            f"{self.where}, column '{shown(self.headers[name])}', {self.kind} {self.rows[at]}: {text}."
         )
 
     def shown(self, name: str, at: int) -> str:
         """A cell as it was written."""
-        return str(self.cells[name].iloc[at]).strip()
+        return shown(str(self.cells[name].iloc[at]).strip())
 
 
 def _first(mask: NDArray[np.bool_]) -> int | None:
@@ -135,6 +153,42 @@ def check_limits(
         for reason, mask in refused.items():
             if mask is not None and (at := _first(mask)) is not None:
                 raise fault(name, at, f"{fault.shown(name, at)} lies {reason}")
+
+
+def check_contents(
+    card: Card, numbers: Mapping[str, NDArray[np.float64]], units: Mapping[str, str], fault: Faults
+) -> None:
+    """Refuse contents of elements below 0 or above 100 %, and compositions of more than the whole."""
+    total = np.zeros(len(fault.rows))
+    last = ""
+    for column in card.columns:
+        name = column.name
+        if name not in fault.headers or name not in numbers or not element_of(name):
+            continue
+        scale = "percent" if same_dimension(units[name], "percent") else "at%"
+        if not same_dimension(units[name], scale):
+            continue
+        contents = convert(numbers[name], units[name], scale)
+        if (at := _first(contents < 0)) is not None:
+            raise fault(name, at, f"{fault.shown(name, at)} is negative, which no content can be")
+        if (at := _first(contents > 100.0)) is not None:
+            raise fault(name, at, f"{fault.shown(name, at)} is more than the whole")
+        total += np.nan_to_num(contents)
+        last = name
+    if last and (at := _first(total > _WHOLE)) is not None:
+        raise fault(last, at, f"the contents of the row add up to {total[at]:.4g} %, more than the whole")
+
+
+def check_names(name: str, values: NDArray[Any], fault: Faults) -> None:
+    """Refuse names and notes that cannot be printed."""
+    for at, value in enumerate(values):
+        if isinstance(value, str) and (_UNPRINTABLE.search(value) or len(value) > _LONGEST_NAME):
+            why = (
+                "is longer than a name"
+                if len(value) > _LONGEST_NAME
+                else "holds a control character; remove it"
+            )
+            raise fault(name, at, f"the cell {why}")
 
 
 def check_amounts(card: Card, numbers: Mapping[str, NDArray[np.float64]], fault: Faults) -> None:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.model import Model
-from metasci.units import convert, unit
+from metasci.units import convert, stated, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from metasci.model import Input, Model
 
-__all__ = ["asked_for", "batch_at", "followed", "last_known", "read_conditions"]
+__all__ = ["asked_for", "batch_at", "followed", "last_known", "read_conditions", "runs_along"]
 
 
 def followed(model: Model) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
         )
     own = followed(model)
     for name, given in model.inputs.items():
-        if name not in conditions and name not in own and not _is_constant(batch, name):
+        if name not in conditions and name not in own and not _is_constant(model, batch, name):
             raise InputError(f"say at which {name} ({given.unit}) to predict.")
     return {
         name: _numbers(name, conditions[name], given)
@@ -77,11 +77,8 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
 def _numbers(name: str, value: Any, given: Input) -> NDArray[np.float64]:
     """Numbers, a text such as ``"2 h"`` or a quantity, in the input's unit."""
     if isinstance(value, str):
-        number, _, symbol = value.strip().partition(" ")
-        try:
-            value = float(number) * unit(symbol.strip() or "1")
-        except ValueError as error:
-            raise InputError(f"{name}: '{value}' is not a number with a unit, such as '2 h'.") from error
+        number, symbol = stated(value, name, "2 h")
+        value = number * unit(symbol)
     if hasattr(value, "magnitude"):
         value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
     try:
@@ -95,9 +92,25 @@ def _numbers(name: str, value: Any, given: Input) -> NDArray[np.float64]:
     return numbers
 
 
-def _is_constant(batch: Batch, name: str) -> bool:
+def runs_along(model: Model) -> frozenset[str]:
+    """The inputs along which a task's curve runs, which a prediction must name even where they happen to be alike.
+
+    They are the first one, as models declare it (time, cycles, stress), unless it is constant for a task, and those
+    that date amounts.
+
+    Examples
+    --------
+    >>> from metasci.library import find
+    >>> [sorted(runs_along(find(name))) for name in ("kinetics.crack_growth", "kinetics.creep_strain_along")]
+    [['cycles'], ['time']]
+    """
+    first = [name for name, given in list(model.inputs.items())[:1] if not given.constant]
+    return frozenset([*first, *(history.at for history in model.histories.values())])
+
+
+def _is_constant(model: Model, batch: Batch, name: str) -> bool:
     values = batch.inputs[name]
-    return bool((values == values[:, :1]).all()) and name not in ("time", "cycles")
+    return bool((values == values[:, :1]).all()) and name not in runs_along(model)
 
 
 def batch_at(
@@ -165,8 +178,8 @@ def read_conditions(
         given = model.inputs[name]
         try:
             if isinstance(value, str):
-                number, _, symbol = value.strip().partition(" ")
-                value = float(number) * unit(symbol.strip() or "1")
+                number, symbol = stated(value, name, "2 h")
+                value = number * unit(symbol)
             if hasattr(value, "magnitude"):
                 value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
             values[name] = np.atleast_1d(np.asarray(value, dtype=float)).ravel()

@@ -7,8 +7,6 @@ the model's units, without a NaN that could reach a gradient.
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,17 +17,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.arrays import assemble, below_name, check_dataset, present, width
-from metasci.data.batch import Batch, repeat_last
+from metasci.data.arrays import content_sum, present, width
+from metasci.data.batch import Batch
+from metasci.data.batching import batch_of
 from metasci.data.cards import Card
-from metasci.data.courses import put_in_order
-from metasci.data.tables import read_table, tidy
+from metasci.data.door import opened, with_sums
+from metasci.data.frames import frame_of
+from metasci.data.netcdf import read_netcdf, write_netcdf
+from metasci.data.notes import notes_of
 from metasci.errors import InputError
-from metasci.units import convert
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from metasci.model import Model
 
@@ -70,8 +69,8 @@ class TaskSet:
     def from_csv(
         cls, path: str | Path, card: Card, model: Model | None = None, require_output: bool = True
     ) -> TaskSet:
-        """Read a CSV file; see `metasci.data.tables.read_table`."""
-        return cls(assemble(read_table(path, card, model, require_output), card), card)
+        """Read a table from a file; see `metasci.data.door.read` and `metasci.data.tables.read_table`."""
+        return cls(*opened(Path(path), card, model, require_output))
 
     @classmethod
     def from_frame(
@@ -82,8 +81,8 @@ class TaskSet:
         model: Model | None = None,
         require_output: bool = True,
     ) -> TaskSet:
-        """Take a frame with headers as in a CSV file; `where` is what errors call it."""
-        return cls(assemble(tidy(frame, card, model, where, require_output), card), card)
+        """Take a frame with headers as in a file; `where` is what errors call it."""
+        return cls(*opened(frame, card, model, require_output, where))
 
     @classmethod
     def from_events(
@@ -104,7 +103,8 @@ class TaskSet:
         """
         from metasci.data.events.cards import described
 
-        return cls(*described(source, model, card, options))
+        dataset, own = described(source, model, card, options)
+        return cls(with_sums(dataset), own)
 
     @classmethod
     def from_dataset(
@@ -115,91 +115,24 @@ class TaskSet:
         model: Model | None = None,
     ) -> TaskSet:
         """Take a Dataset of the form that `TaskSet.dataset` has; without a card it must hold one itself."""
-        dataset = dataset.copy()
-        stored = dataset.attrs.pop("card", None)
-        if card is None:
-            if stored is None:
-                raise InputError(f"{where} has no card; give one that says what its variables mean.")
-            try:
-                card = Card.from_dict(json.loads(stored), where=f"the card in {where}")
-            except (TypeError, json.JSONDecodeError):
-                raise InputError(f"the card in {where} is not JSON.") from None
-        return cls(check_dataset(dataset, card, where, model), card)
+        return cls(*opened(dataset, card, model, where=where))
 
     @classmethod
     def from_netcdf(cls, path: str | Path) -> TaskSet:
         """Read what `to_netcdf` wrote."""
-        if not Path(path).is_file():
-            raise InputError(f"there is no file '{path}'.")
-        try:
-            # values are not decoded: units such as 'h' are ours and no time codes
-            dataset = xr.load_dataset(
-                path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
-            )
-        except (OSError, ValueError) as error:
-            raise InputError(f"'{path}' is not a NetCDF file: {error}.") from None
-        return cls.from_dataset(dataset, where=str(path))
+        return cls.from_dataset(read_netcdf(path), where=str(path))
 
     def to_netcdf(self, path: str | Path) -> Path:
         """Write a NetCDF file, all of it or nothing; numbers come back bit by bit."""
-        path = Path(path)
-        stored = self.dataset.assign_attrs(card=json.dumps(self.card.to_dict()))
-        encoding = {name: {"_FillValue": None} for name in stored.data_vars}
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            stored.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return path
+        return write_netcdf(self.dataset, self.card, path)
 
     def to_frame(self, units: bool = False) -> pd.DataFrame:
         """One row for each observation and each event, task by task, events first.
 
-        Columns are names, with units in ``attrs["units"]``; with `units` they are headers such as
-        ``time [h]``, ready for a CSV file that is read again.
+        Columns are names, with units in ``attrs["units"]``; with `units` they are headers such as ``time [h]``, and
+        limits and intervals texts such as ``<0.1``, ready for a CSV file that is read again.
         """
-        ds, card = self.dataset, self.card
-        parts = []
-        for name in card.histories:
-            task, event = np.nonzero(~np.isnan(ds[name].values))
-            given = {card.column(name).at: f"{name}_time", name: name}
-            given |= {column.name: column.name for column in card.event_columns(name) if column.name in ds}
-            parts.append(
-                pd.DataFrame({"_": task, **{to: ds[key].values[task, event] for to, key in given.items()}})
-            )
-        task, observation = np.nonzero(present(ds, card))
-        names = [*card.inputs, card.output.name]
-        measured: dict[str, Any] = {name: ds[name].values[task, observation] for name in names}
-        for name in names:
-            if card.column(name).kind:  # written out again
-                structures = np.array(self.structures(name), dtype=object)
-                measured[name] = structures[measured[name].astype(np.intp)]
-            elif card.column(name).codes:
-                texts = {code: text for text, code in card.column(name).codes.items()}
-                measured[name] = [texts[code] for code in measured[name]]
-        if (below := below_name(card)) in ds:
-            measured[below] = ds[below].values[task, observation]
-        parts.append(pd.DataFrame({"_": task, **measured}))
-        rows = pd.concat(parts, ignore_index=True).sort_values("_", kind="stable", ignore_index=True)
-        task = rows.pop("_").to_numpy()
-        labels = {str(name): coord for name, coord in ds.coords.items() if coord.dims == ("task",)}
-        told = {name: coord.values[task].astype(object) for name, coord in labels.items()}
-        known = {name: ds[name].values[task] for name in card.covariates}
-        frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
-        frame[list(rows.columns)] = rows
-        columns = [column.name for column in card.with_role("event") if column.name in ds]
-        stated = {
-            name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories, *columns)
-        }
-        if not units:
-            frame.attrs["units"] = stated
-            return frame
-        headers = {name: f"{name} [{unit}]" for name, unit in stated.items() if unit != "1"}
-        for column in card.columns:
-            if column.role in ("task", "note"):
-                headers[column.name] = column.header
-        return frame.rename(columns=headers)
+        return frame_of(self.dataset, self.card, units)
 
     def __len__(self) -> int:
         return int(self.dataset.sizes["task"])
@@ -216,6 +149,18 @@ class TaskSet:
     def counts(self) -> NDArray[np.int64]:
         """Measurements of each task."""
         return np.asarray((~np.isnan(self.dataset[self.card.output.name].values)).sum(axis=1), dtype=np.int64)
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the content: names, units and numbers, in order. ``dataset.attrs["checksum"]`` is of the file that
+        they come from, where they come from one.
+        """
+        return content_sum(self.dataset)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the data has to mind, one sentence each: how they were read, what is repeated."""
+        return notes_of(self.dataset, self.card)
 
     @property
     def covariate_names(self) -> tuple[str, ...]:
@@ -297,64 +242,4 @@ class TaskSet:
         InputError
             If the data lack what the model needs, or have it in another dimension.
         """
-        import torch
-
-        there = present(self.dataset, self.card)
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, needed in model.inputs.items():
-            values = self._values(name, needed.unit, f"model '{model.name}'")
-            if values.ndim == 1:
-                if np.isnan(values).any():
-                    task = self.names[int(np.flatnonzero(np.isnan(values))[0])]
-                    raise InputError(f"model '{model.name}' needs {name}, which task '{task}' does not give.")
-                arrays[name] = np.broadcast_to(values[:, None], there.shape)
-            else:
-                arrays[name] = repeat_last(values, there)
-        for name, given in model.histories.items():
-            for key, unit in ((name, given.unit), (f"{name}_time", model.inputs[given.at].unit)):
-                told_events = _one_or_more(self._values(key, unit, f"model '{model.name}'"))
-                arrays[key] = np.nan_to_num(told_events)[:, None, :]
-            for column, told in given.columns.items():
-                key = f"{name}_{column}"
-                blank = np.full(arrays[name].shape, told.default)
-                if key in self.dataset:
-                    values = _one_or_more(self._values(key, told.unit, f"model '{model.name}'"))[:, None, :]
-                    blank = np.where(np.isnan(values), blank, values)
-                arrays[key] = blank
-            if given.course:
-                put_in_order(arrays, name, given, there, self.names)
-        output = self._values(self.card.output.name, model.output.unit, f"model '{model.name}'")
-        known = [self._covariate(name, model) for name in covariates]
-
-        def tensor(values: NDArray[Any]) -> Tensor:
-            return torch.tensor(np.ascontiguousarray(values), dtype=dtype or torch.float64, device=device)
-
-        below = self.dataset.get(below_name(self.card))
-        censored = None if below is None else torch.tensor(below.values == 1.0, device=device)
-        return Batch(
-            inputs={name: tensor(values) for name, values in arrays.items()},
-            output=tensor(np.nan_to_num(output)),
-            mask=torch.tensor(~np.isnan(output), device=device),
-            covariates=tensor(np.stack(known, axis=1) if known else np.empty((len(self), 0))),
-            names=self.names,
-            censored=censored,
-        )
-
-    def _values(self, name: str, unit: str | None, asker: str) -> NDArray[np.float64]:
-        """The values of a variable, in a unit."""
-        if name not in self.dataset.data_vars:
-            known = ", ".join(str(item) for item in self.dataset.data_vars)
-            raise InputError(f"{asker}: the data '{self.card.name}' have no '{name}'; they have {known}.")
-        stored = self.dataset[name].attrs["units"]
-        return convert(self.dataset[name].values, stored, unit or stored, f"{asker}, {name}")
-
-    def _covariate(self, name: str, model: Model) -> NDArray[np.float64]:
-        """The values of a covariate; all unknown if only the model has heard of it."""
-        if name in model.covariates and name not in self.dataset:
-            return np.full(len(self), np.nan)
-        return self._values(name, model.covariates.get(name), "the covariates")
-
-
-def _one_or_more(events: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Events (task, event), with one that is blank where nobody has any."""
-    return events if events.shape[1] else np.full((len(events), 1), np.nan)
+        return batch_of(self.dataset, self.card, self.names, model, covariates, dtype, device)

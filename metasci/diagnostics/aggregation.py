@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta.laplace.pooled import pooled_estimate
 from metasci.meta.problem import Problem
 from metasci.model import Model
+from metasci.priors.equation import Prior, meta_calibrate
 from metasci.priors.forecasters import per_task_least_squares
 
 __all__ = ["RandomEffects", "dersimonian_laird", "task_aggregation"]

@@ -21,11 +21,14 @@ from torch import Tensor
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.combinations import named_combination
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import Composition, Episode, Exact, query_loss
+from metasci.meta.compositions.adapting import query_loss
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.episode import Episode
+from metasci.meta.compositions.gradients import Exact
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
+from metasci.priors.equation import Prior
 
 __all__ = ["composition_hessian", "leading_eigenpairs", "meta_hessian"]
 

@@ -15,13 +15,13 @@ import xarray as xr
 from metasci.data.tasks import Batch, TaskSet
 from metasci.diagnostics.risk import risk_inflation
 from metasci.errors import InputError
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta.episodes import sample_support
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.noise import LogNormal
+from metasci.priors.equation import Prior, meta_calibrate
 
 __all__ = ["leave_one_task_out"]
 

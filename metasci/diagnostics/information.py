@@ -22,10 +22,10 @@ from metasci.data.tasks import Batch, TaskSet
 from metasci.diagnostics.combinations import named_combination
 from metasci.diagnostics.designs import conditions_batch
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
 from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.problem import Problem
 from metasci.model import Model
+from metasci.priors.equation import Prior
 
 __all__ = ["fisher_information", "identifiability", "unit_scales"]
 

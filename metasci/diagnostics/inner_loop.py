@@ -16,12 +16,13 @@ from torch import Tensor
 
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.adaptation.learnable_rules import Descent
-from metasci.meta.compositions.composition import Implicit, adapt
+from metasci.meta.compositions.adapting import adapt
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod
+from metasci.priors.equation import Prior
 
 __all__ = ["inner_loop_curve", "validation_split", "with_steps"]
 

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.data.batch import Batch
-from metasci.data.conditions import read_conditions
+from metasci.data.conditions import read_conditions, runs_along
 from metasci.diagnostics.designs import conditions_batch
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
 from metasci.meta.problem import Problem
+from metasci.model import Model
+from metasci.priors.calibrated import Calibration
 from metasci.words import number, pretty_unit, words
 
 __all__ = ["next_measurement", "sharpened"]
@@ -67,7 +68,7 @@ def next_measurement(
     30.0
     """
     model, adapted = calibration.prior.model, calibration.adapted
-    varying = tuple(name for name in model.inputs if not _constant(calibration.batch, name))
+    varying = tuple(name for name in model.inputs if not _constant(model, calibration.batch, name))
     points = read_conditions(model, candidates, varying)
     aim = None if target is None else read_conditions(model, target, varying)
     if aim is not None and len(next(iter(aim.values()))) != 1:
@@ -116,9 +117,9 @@ def next_measurement(
     return result.assign_attrs(verdict=_verdict(result, list(points)))
 
 
-def _constant(batch: Batch, name: str) -> bool:
+def _constant(model: Model, batch: Batch, name: str) -> bool:
     values = batch.inputs[name]
-    return bool((values == values[:, :1]).all()) and name not in ("time", "cycles")
+    return bool((values == values[:, :1]).all()) and name not in runs_along(model)
 
 
 def _one_by_one(problem: Problem, at: Tensor, log_noise: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from torch import Tensor
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.variance import Gradient, gradient_noise
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
 from metasci.meta.adaptation.learnable_rules import Descent
-from metasci.meta.compositions.composition import meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
 from metasci.meta.episodes import sample_support
 from metasci.meta.gradient import GradientMethod, Learning
+from metasci.priors.equation import Prior
 
 __all__ = ["meta_gradient_noise"]
 

@@ -21,7 +21,9 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import Composition, Episode, meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.episode import Episode
 
 __all__ = ["SOURCES", "Gradient", "composition_gradient", "gradient_noise", "nested_variance"]
 

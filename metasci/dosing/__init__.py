@@ -2,7 +2,9 @@
 probability.
 """
 
+from metasci.dosing.exposure import exposure
 from metasci.dosing.recommendation import Recommendation, recommend
+from metasci.dosing.solving import SolvedDose, solve_dose
 from metasci.dosing.targets import Target
 
-__all__ = ["Recommendation", "Target", "recommend"]
+__all__ = ["Recommendation", "SolvedDose", "Target", "exposure", "recommend", "solve_dose"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.fits.equation import EquationFit
 
-__all__ = ["Course", "concentrations", "doses_left_out", "next_due"]
+__all__ = ["Course", "concentrations", "doses_left_out", "next_due", "usual_interval"]
 
 _POINTS, _EARLY = 97, 128
 
@@ -39,34 +39,41 @@ class Course:
         return np.asarray(last + self.gap * np.minimum(within, 1.0 - 1e-9))
 
 
-def next_due(calibration: Calibration, history: str, gap: float) -> float:
+def next_due(calibration: EquationFit, history: str, gap: float) -> float:
     """When the next dose is due: an interval after the last one, but not before the last record.
 
     The interval is that of the patient's last two doses, or `gap` if there was one only.
     """
+    last, usual = usual_interval(calibration, history)
     inputs, mask = calibration.batch.inputs, calibration.batch.mask
-    amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
-    given = np.unique(at[amount > 0.0].round(9))
     seen = inputs["time"].expand(mask.shape)[mask].numpy()
     latest = float(seen.max()) if len(seen) else 0.0
+    return latest if last is None else max(latest, last + (usual or gap))
+
+
+def usual_interval(calibration: EquationFit, history: str) -> tuple[float | None, float]:
+    """When the last dose was given, and the interval of the last two, or of a steady state; zero if unknown."""
+    inputs = calibration.batch.inputs
+    amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
+    given = np.unique(at[amount > 0.0].round(9))
     if not len(given):
-        return latest
+        return None, 0.0
     usual = float(given[-1] - given[-2]) if len(given) > 1 else 0.0
     if not usual and f"{history}_interval" in inputs:
         usual = float(
             inputs[f"{history}_interval"].ravel()[int(np.argmax(np.where(amount > 0.0, at, -np.inf)))]
         )
-    return max(latest, float(given[-1]) + (usual or gap))
+    return float(given[-1]), usual
 
 
-def doses_left_out(calibration: Calibration, history: str, course: Course) -> int:
+def doses_left_out(calibration: EquationFit, history: str, course: Course) -> int:
     """How many doses of the record are due when the course begins or later: the course takes their place."""
     inputs = calibration.batch.inputs
     return int(((inputs[history] > 0.0) & (inputs[f"{history}_time"] >= course.begins)).sum())
 
 
 def concentrations(
-    calibration: Calibration, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
+    calibration: EquationFit, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
 ) -> list[NDArray[np.float64]]:
     """Concentrations (draw, time) for every size of dose.
 
@@ -87,7 +94,7 @@ def concentrations(
     return [at(size) for size in sizes]
 
 
-def _inputs(calibration: Calibration, history: str, course: Course, size: float) -> dict[str, Tensor]:
+def _inputs(calibration: EquationFit, history: str, course: Course, size: float) -> dict[str, Tensor]:
     """The patient's inputs at the times judged, new doses after those so far, (1, point) or (1, 1, event)."""
     batch, model = calibration.batch, calibration.prior.model
     columns = model.histories[history].columns

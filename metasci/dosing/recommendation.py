@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
-from metasci.units import magnitude
+from metasci.fits.equation import EquationFit
+from metasci.fits.posterior import posterior_draws, prior_draws
+from metasci.units import convert, magnitude, stated
 
 __all__ = ["Recommendation", "recommend"]
 
@@ -71,7 +70,7 @@ class Recommendation:
 
 
 def recommend(
-    calibration: Calibration,
+    calibration: EquationFit,
     target: Target,
     *,
     doses: Sequence[float | str],
@@ -92,7 +91,8 @@ def recommend(
     target : Target
         Judged in the interval after the last of the new doses.
     doses : sequence of float or str
-        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``.
+        Sizes that can be given: tablets, half tablets, syringes; in the model's unit, or with one, ``"250 mg"``; or by
+        the patient's weight, ``"15 mg/kg"``.
     intervals : sequence of float or str
         Between doses.
     number : int
@@ -129,12 +129,13 @@ def recommend(
     """
     model, history = _dosed(calibration)
     time_unit = model.inputs["time"].unit
-    sizes = _positive(doses, model.histories[history].unit, "doses")
+    sizes = _positive(_by_weight(calibration, doses), model.histories[history].unit, "doses")
     gaps = _positive(intervals, time_unit, "intervals")
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
     _check(number, begins, lasting, min(gaps), probability, draws)
-    after, before = _draws(calibration, draws, seed, False), _draws(calibration, draws, seed, True)
+    after = posterior_draws(calibration, 0, int(draws), seed).coordinates
+    before = prior_draws(calibration.adapted, 0, int(draws), seed).coordinates
 
     def course_of(gap: float) -> Course:
         first = next_due(calibration, history, gap) if begins is None else begins
@@ -158,10 +159,12 @@ def recommend(
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
+    of_what = " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"
+    scaled = of_what if target.kind == "auc" else ""
     words = (
         f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
         f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
-        f"{f'{high:.3g} {target.unit(units[2], units[1])}'.strip()})"
+        f"{f'{high:.3g} {target.unit(units[2], units[1])}{scaled}'.strip()})"
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
     if late := doses_left_out(calibration, history, course):
@@ -203,16 +206,36 @@ def _log_variance(quantity: NDArray[np.float64]) -> float:
     return float(np.log(np.maximum(quantity, 1e-300)).var())
 
 
-def _dosed(calibration: Calibration) -> tuple[Any, str]:
+def _dosed(calibration: EquationFit) -> tuple[Any, str]:
     model = calibration.prior.model
     if len(calibration.batch) != 1:
         raise InputError(
             f"a dose is recommended to one patient, not to {len(calibration.batch)}; select one."
         )
     if len(model.histories) != 1:
-        hint = "; calibrate from an event table or a Regimen" if model.after_doses else ""
+        hint = "; calibrate from an event table or a Regimen" if model.after_doses is not None else ""
         raise InputError(f"'{model.name}' takes no doses at times, so that none can be recommended{hint}.")
     return model, next(iter(model.histories))
+
+
+def _by_weight(calibration: EquationFit, doses: Sequence[float | str]) -> list[float | str]:
+    """Doses, those per kilogram times the patient's weight."""
+    found: list[float | str] = []
+    for dose in doses:
+        text = str(dose).replace(" ", "")
+        if not text.endswith("/kg"):
+            found.append(dose)
+            continue
+        inputs = calibration.batch.inputs
+        if "weight" not in inputs:
+            raise InputError(
+                f"doses: '{dose}' is by weight, which '{calibration.prior.model.name}' does not take."
+            )
+        unit = calibration.prior.model.inputs["weight"].unit
+        weight = float(convert(float(inputs["weight"].ravel()[-1]), unit, "kg", "weight"))
+        size, symbol = stated(str(dose).strip().removesuffix("/kg"), "doses")
+        found.append(f"{size * weight!r} {symbol}")
+    return found
 
 
 def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:
@@ -222,21 +245,8 @@ def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float
     return found
 
 
-def _draws(calibration: Calibration, draws: int, seed: int, prior: bool) -> Tensor:
-    """Coordinates from the posterior of the patient, or from the prior, (draw, parameter)."""
-    adapted = calibration.adapted
-    centre, mixture = (
-        (adapted.start[0], adapted.start_mixture) if prior else (adapted.coordinates[0], adapted.mixture)
-    )
-    generator = torch.Generator().manual_seed(seed)
-    level = torch.multinomial(mixture.weight[:, 0], draws, replacement=True, generator=generator)
-    white = torch.randn(draws, centre.shape[0], generator=generator, dtype=centre.dtype)
-    root = torch.linalg.cholesky_ex(mixture.covariance[:, 0]).L
-    return centre + mixture.shift[level, 0] + torch.einsum("dij,dj->di", root[level], white)
-
-
 def _warnings(
-    calibration: Calibration, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
+    calibration: EquationFit, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
 ) -> list[str]:  # fmt: skip
     said = []
     if not reached:

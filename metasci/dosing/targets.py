@@ -1,4 +1,4 @@
-"""What a regimen is to reach: a trough, a peak, an area under the curve, or a time above a concentration."""
+"""What a regimen is to reach: a trough, a peak, a concentration at a time, an area, a time above a concentration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metasci.errors import InputError
 
 __all__ = ["Target"]
 
-_KINDS = ("trough", "peak", "auc", "time_above")
+_KINDS = ("trough", "peak", "auc", "time_above", "concentration")
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,17 @@ class Target:
 
     Parameters
     ----------
-    kind : "trough", "peak", "auc" or "time_above"
+    kind : "trough", "peak", "auc", "time_above" or "concentration"
         The concentration at the end of the interval; the highest in it; the area under the curve, scaled to a day where
-        `per` says so; the share of the interval (0 to 1) spent above `threshold`.
+        `per` says so; the share of the interval (0 to 1) spent above `threshold`; the concentration `at` a time.
     low, high : float
         Where it is to lie, in the output's unit; for an area times the unit of time; for a time above, from 0 to 1.
     threshold : float, optional
         For a time above, in the output's unit.
     per : float, optional
         For an area: the time it is scaled to, such as 24 (h); the interval itself by default.
+    at : float, optional
+        For a concentration: how long after the dose begins, such as 1.5 (h), half an hour after an infusion of one.
 
     Examples
     --------
@@ -44,17 +46,28 @@ class Target:
     high: float = float("inf")
     threshold: float | None = None
     per: float | None = None
+    at: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise InputError(f"a target is one of {', '.join(_KINDS)}, not '{self.kind}'.")
-        numbers = (self.low, self.high, self.threshold or 0.0, 1.0 if self.per is None else self.per)
+        numbers = (
+            self.low,
+            self.high,
+            self.threshold or 0.0,
+            1.0 if self.per is None else self.per,
+            self.at or 0.0,
+        )
         if not all(isinstance(number, int | float) for number in numbers):
             raise InputError("a target's low, high, threshold and per are numbers, in the model's units.")
         if not self.low < self.high:
             raise InputError(f"a target's low ({self.low:g}) must lie below its high ({self.high:g}).")
         if (self.kind == "time_above") != (self.threshold is not None):
             raise InputError("a threshold belongs to the target time_above, and to no other.")
+        if (self.kind == "concentration") != (self.at is not None) or (self.at or 0.0) < 0.0:
+            raise InputError(
+                "`at`, a time after the dose, belongs to the target concentration, and to no other."
+            )
         if self.threshold is not None and self.threshold < 0.0:
             raise InputError(f"a threshold is a concentration, which {self.threshold:g} cannot be.")
         if self.kind == "time_above" and not 0.0 <= self.low <= 1.0:
@@ -74,6 +87,13 @@ class Target:
         if self.kind == "peak":
             return np.asarray(concentration.max(1))
         length = times[-1] - times[0]
+        if self.kind == "concentration":
+            if float(self.at or 0.0) > length:
+                raise InputError(f"a concentration at {self.at:g} lies after the interval of {length:g}.")
+            place = float(times[0] + float(self.at or 0.0))
+            right = int(np.clip(np.searchsorted(times, place), 1, len(times) - 1))
+            share = (place - times[right - 1]) / (times[right] - times[right - 1])
+            return np.asarray((1.0 - share) * concentration[:, right - 1] + share * concentration[:, right])
         if self.kind == "auc":
             area = np.trapezoid(concentration, times, axis=1)
             return np.asarray(area * (1.0 if self.per is None else self.per / length))
@@ -89,8 +109,11 @@ class Target:
 
     def words(self, output: str, time: str) -> str:
         """The target in words."""
-        name = {"auc": "area under the curve", "time_above": f"share of time above {self.threshold:g} {output}"
-                if self.threshold is not None else ""}.get(self.kind, self.kind)  # fmt: skip
+        scaled = "of the dosing interval" if self.per is None else f"per {self.per:g} {time}"
+        later = f"concentration {self.at or 0.0:g} {time} after the dose"
+        above = "" if self.threshold is None else f"share of time above {self.threshold:g} {output}"
+        names = {"auc": f"area under the curve {scaled}", "concentration": later, "time_above": above}
+        name = names.get(self.kind, self.kind)
         unit = self.unit(output, time)
         shown = f" {unit}" if unit else ""
         if not np.isfinite(self.high):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol as Structural, Self, TypeVar
 
 import numpy as np
 
@@ -20,16 +19,43 @@ from metasci.evaluation.protocol import (
 )
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
-from metasci.learned.equation import Prior
+from metasci.model import Model
 from metasci.progress import track
+from metasci.words import enumerated
 
-if TYPE_CHECKING:
-    from metasci.learned.families import StructurePrior
-
-__all__ = ["evaluate", "held_out"]
+__all__ = ["Judged", "evaluate", "held_out", "who_was_left_out"]
 
 
-AnyPrior = typing.TypeVar("AnyPrior", "Prior", "StructurePrior")
+class Named(Structural):
+    """A method with a name."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+
+class Judged(Structural):
+    """What can be judged: every prior, and whatever else forecasts and can be learned anew."""
+
+    @property
+    def model(self) -> Model:
+        """What is predicted."""
+
+    @property
+    def method(self) -> Named:
+        """How it was learned."""
+
+    def batch(self, tasks: TaskSet) -> Batch:
+        """The tasks as tensors, in the model's units."""
+
+    def forecasters(self, tasks: TaskSet) -> Mapping[str, Forecaster]:
+        """Ways to forecast, side by side."""
+
+    def retrain(self, tasks: TaskSet) -> Self:
+        """The same learned anew from other tasks."""
+
+
+AnyPrior = TypeVar("AnyPrior", bound=Judged)
 
 
 def held_out(
@@ -72,7 +98,7 @@ def evaluate(
 
     Parameters
     ----------
-    prior : Prior or StructurePrior
+    prior : Prior, StructurePrior, NetworkPrior or other Judged
         Used as it is, or (with `leave_out`) as the recipe that is learned anew without each group.
     tasks : TaskSet
     shots : sequence of int, optional
@@ -89,7 +115,9 @@ def evaluate(
     Returns
     -------
     dict
-        ``tasks`` (their number), ``results`` (one for each method and number of shots), ``left_out``, ``protocol``.
+        ``tasks`` (their number), ``left_out`` (tasks with too few rows for any of it), and what was chosen;
+        ``results``, one for each method and number of shots: figures (NaN where no task could be judged), ``tasks``
+        (the number that they are of) and ``left_out``, tasks that gave no support or query of that size, and why.
     """
     protocol = protocol or Protocol.from_card(tasks.card)
     shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))
@@ -112,13 +140,20 @@ def evaluate(
             for name, forecaster in forecasters.items():
                 score = scores.setdefault((name, k), Score([], [], [], [], []))
                 _judge(score, forecaster, batch, split)
+                score.tasks.update(batch.names[at] for at in split.task.tolist())
+                score.left_out.update({batch.names[at]: why for at, why in split.skipped.items()})
     results = [
-        {"method": name, "shots": k, **scores[name, k].figures(protocol.aggregate)}
+        {
+            "method": name,
+            "shots": k,
+            "tasks": len(scores[name, k].tasks),
+            **scores[name, k].figures(protocol.aggregate),
+            "left_out": scores[name, k].left_out,
+        }
         for name in dict.fromkeys(name for name, _ in scores)
         for k in shots
-        if scores[name, k].errors
     ]
-    if not results:
+    if not any(score.errors for score in scores.values()):
         raise InputError(
             f"no task of '{tasks.card.name}' has measurements left to judge by after {max(shots)} "
             f"measurement{'s' * (max(shots) != 1)}; ask for fewer shots."
@@ -138,6 +173,23 @@ def evaluate(
     }
 
 
+def who_was_left_out(report: dict[str, Any]) -> list[str]:
+    """A sentence for each number of shots at which tasks could not be judged: which, and why.
+
+    Parameters
+    ----------
+    report : dict
+        As `evaluate` gives it.
+    """
+    by_shots: dict[int, dict[str, str]] = {row["shots"]: row["left_out"] for row in report["results"]}
+    sentences = []
+    for shots, left_out in by_shots.items():
+        for why in dict.fromkeys(left_out.values()):
+            names = [name for name, reason in left_out.items() if reason == why]
+            sentences.append(f"left out at {shots} shots: {enumerated(names, most=5)} ({why})")
+    return sentences
+
+
 def _judge(score: Score, forecaster: Forecaster, batch: Batch, split: Split) -> None:
     if not len(split.task):
         return
@@ -152,4 +204,5 @@ def _judge(score: Score, forecaster: Forecaster, batch: Batch, split: Split) -> 
     for row, query in enumerate(split.query):
         of_query = [values[row, query] for values in (chosen.output, median, lower, upper, density)]
         limits = None if chosen.censored is None else chosen.censored[row, query]
-        score.add(of_query[0], of_query[1], of_query[2], of_query[3], of_query[4], limits)
+        ends = None if chosen.upper is None else chosen.upper[row, query]
+        score.add(of_query[0], of_query[1], of_query[2], of_query[3], of_query[4], limits, ends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -88,12 +88,24 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Split:
-    """One division of some tasks: which task each row is, its support and query, (row, observation), and its draw."""
+    """One division of some tasks.
+
+    Attributes
+    ----------
+    task : Tensor of int, (row,)
+        Which task each row is.
+    support, query : Tensor of bool, (row, observation)
+    seed : tuple of int
+        The draw of each row.
+    skipped : dict of int to str
+        Tasks that are in no row, and why.
+    """
 
     task: Tensor
     support: Tensor
     query: Tensor
     seed: tuple[int, ...] = ()
+    skipped: dict[int, str] = field(default_factory=dict)
 
 
 def with_enough_rows(tasks: TaskSet, protocol: Protocol) -> tuple[TaskSet, list[str]]:
@@ -105,11 +117,12 @@ def with_enough_rows(tasks: TaskSet, protocol: Protocol) -> tuple[TaskSet, list[
 def split_tasks(mask: Tensor, shots: int, protocol: Protocol, seeds: int) -> Split:
     """Divide every task's measurements, once for each seed (once in all where nothing is random).
 
-    A task that has no query left is not in the split.
+    A task that has too few measurements for the support, or no query left, is in no row; `Split.skipped` says why.
     """
     repeats = seeds if protocol.support == "random" else 1
     longest = max(protocol.shots)
     rows: list[tuple[int, Tensor, Tensor, int]] = []
+    skipped: dict[int, str] = {}
     for seed in range(repeats):
         for task in range(len(mask)):
             measured = mask[task].nonzero()[:, 0]
@@ -127,15 +140,23 @@ def split_tasks(mask: Tensor, shots: int, protocol: Protocol, seeds: int) -> Spl
                 rest = [int(i) for i in order[max(first, shots) :]]
             if protocol.query == "next":
                 rest = rest[:1]
-            if rest and len(chosen) == shots:
+            if len(chosen) < shots:
+                skipped[task] = f"{_several(len(measured))} give no support of {shots}"
+            elif not rest:
+                skipped[task] = f"of {_several(len(measured))} none is left to judge by"
+            else:
                 support, query = torch.zeros_like(mask[task]), torch.zeros_like(mask[task])
                 support[chosen], query[rest] = True, True
                 rows.append((task, support, query, seed))
     if not rows:
         empty = mask[:0]
-        return Split(torch.zeros(0, dtype=torch.long), empty, empty)
+        return Split(torch.zeros(0, dtype=torch.long), empty, empty, (), skipped)
     index, supports, queries, drawn = zip(*rows, strict=True)
-    return Split(torch.tensor(index), torch.stack(supports), torch.stack(queries), drawn)
+    return Split(torch.tensor(index), torch.stack(supports), torch.stack(queries), drawn, skipped)
+
+
+def _several(count: int) -> str:
+    return f"{count} measurement{'s' * (count != 1)}"
 
 
 def _skipped(protocol: Protocol) -> int:

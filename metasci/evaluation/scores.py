@@ -10,10 +10,15 @@ from torch import Tensor
 
 __all__ = ["Score"]
 
+_FIGURES = (
+    "rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction",
+    "coverage90", "nlpd", "seconds_per_task",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of one method at one number of shots, gathered over folds."""
+    """Errors of one method at one number of shots, gathered over folds; which tasks they are of, and of which not."""
 
     errors: list[np.ndarray]
     measured: list[np.ndarray]
@@ -21,6 +26,8 @@ class Score:
     density: list[np.ndarray]
     seconds: list[float]
     seeds: list[int] = field(default_factory=list)
+    tasks: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def add(
         self,
@@ -30,13 +37,21 @@ class Score:
         upper: Tensor,
         log_density: Tensor,
         censored: Tensor | None = None,
+        up_to: Tensor | None = None,
     ) -> None:
         """Record one task's query, (measurement,) each.
 
         Of a measurement that lies below a limit a forecast below the limit is no error, and an interval that reaches
-        below it covers.
+        below it covers. So it is above a limit and between two numbers, of which `up_to` is the upper, infinite or
+        not, and NaN of a number.
         """
         off = measured - median
+        if up_to is not None:
+            known = ~torch.isnan(up_to)
+            beyond = torch.where(median > up_to, up_to - median, off.clamp(min=0.0))
+            off = torch.where(known, beyond, off)
+            # an interval that reaches into that of the measurement covers
+            lower = torch.where(known & (lower <= up_to), torch.minimum(lower, measured), lower)
         if censored is not None:
             off = torch.where(censored & (median <= measured), torch.zeros_like(off), off)
             upper = torch.where(censored, torch.full_like(upper, torch.inf), upper)
@@ -51,7 +66,10 @@ class Score:
         Percentages are of the measurement: ``mdape`` and ``mdpe``, medians of |p − y|/y and (p − y)/y, and ``f20`` and
         ``f30``, the share within 20 and 30 % (Sheiner and Beal 1981); ``mdape_of_prediction`` and
         ``mdpe_of_prediction`` are of the prediction, (y − p)/p, as anaesthetists have them (Varvel and others 1992).
+        Without a task all are NaN.
         """
+        if not self.errors:
+            return dict.fromkeys(_FIGURES, float("nan"))
         flat = np.concatenate(self.errors)
         measured = np.concatenate(self.measured)
         error = -flat / np.maximum(np.abs(measured), 1e-12)

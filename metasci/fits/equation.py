@@ -1,11 +1,10 @@
-"""The result of calibrating tasks: parameters and predictions with intervals, and what a reader should be warned of."""
+"""Calibrated tasks of an equation: parameters and predictions with intervals, and what a reader should be warned of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -18,23 +17,23 @@ from metasci.data.cards import owning_up
 from metasci.data.conditions import asked_for, batch_at, followed
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import check_level
-from metasci.files import write_atomically
-from metasci.fits.predictive import Predictive, predictive
+from metasci.fits.base import Fit
+from metasci.fits.predictive import predictive
+from metasci.fits.warnings import warnings_of
+from metasci.forecasts import MixtureForecast
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from metasci.constraints import Collocation
-    from metasci.learned.equation import Prior
 
-__all__ = ["Calibration"]
+__all__ = ["EquationFit"]
 
 
 @dataclass(frozen=True, repr=False)
-class Calibration:
-    """Calibrated tasks.
+class EquationFit(Fit):
+    """Calibrated tasks of an equation, as numbers; `metasci.priors.calibrated.Calibration` reports them, too.
 
     Examples
     --------
@@ -45,16 +44,18 @@ class Calibration:
     ['1/h', 'L/h/kg', 'L/kg']
     """
 
-    prior: Prior
+    prior: LearnedEquation
     tasks: TaskSet
     batch: Batch
     adapted: Adapted
 
-    files = ("calibration.nc", "parameters.csv", "predictions.csv", "report.html")
-    """What `save` writes."""
+    files: ClassVar[tuple[str, ...]] = ("calibration.nc", "parameters.csv", "predictions.csv", "report.html")
 
-    def __repr__(self) -> str:
-        return f"Calibration({len(self.tasks)} task(s) with the prior '{self.prior.name}')"
+    @classmethod
+    def of(cls, prior: LearnedEquation, tasks: TaskSet, device: torch.device | str = "cpu") -> Self:
+        """Calibrate tasks that the prior has read, on a device."""
+        batch = prior.batch(tasks)
+        return cls(prior, tasks, batch, prior.adapt(batch, device))
 
     @property
     def problem(self) -> Problem:
@@ -82,13 +83,15 @@ class Calibration:
         frame.insert(2, "unit", frame["name"].map(units))
         return frame
 
-    def summary(self, level: float = 0.9) -> str:
-        """The parameters as a table to read, with warnings below.
+    @cached_property
+    def individual(self) -> pd.DataFrame:
+        """Each task's own parameters, after its covariates; see `metasci.fits.individual.individual_table`."""
+        from metasci.fits.individual import individual_table
 
-        Returns
-        -------
-        str
-        """
+        return individual_table(self)
+
+    def _lines(self, level: float) -> list[str]:
+        """A block for each task: its measurements, then a line for each parameter."""
         lines = []
         width = max(len(name) for name in self.prior.model.parameters.names) + 2
         for task, rows in self.table(level).groupby("task", sort=False):
@@ -105,23 +108,21 @@ class Calibration:
                     f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  "
                     f"{row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
                 )
-        lines += [f"  warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        return lines
 
     @cached_property
     def local_error(self) -> NDArray[np.float64] | None:
         """Greatest estimated local error of each task's differential equation at the estimate, (task,).
 
-        In units of the solver's tolerance: at most one where it was met. None for models in closed form.
+        In units of the solver's tolerance: at most one where it was met. None for models that do not say how they are
+        solved, such as those in closed form.
         """
-        from metasci.patients.nonlinear import SOLUTIONS
-
         model = self.prior.model
-        if model.name not in SOLUTIONS:
+        if model.solution is None:
             return None
         physical = model.parameters.to_physical(self.adapted.coordinates[:, None, :])
         with torch.no_grad():
-            solution = SOLUTIONS[model.name](self.batch.inputs, physical)
+            solution = model.solution(self.batch.inputs, physical)
         return np.asarray(solution.error.numpy(), dtype=np.float64)
 
     @property
@@ -199,8 +200,6 @@ class Calibration:
     @cached_property
     def warnings(self) -> list[str]:
         """What a reader of this calibration has to know, one sentence each."""
-        from metasci.fits.warnings import warnings_of
-
         return warnings_of(self)
 
     def laws(self, collocation: Collocation | None = None) -> pd.DataFrame:
@@ -299,53 +298,17 @@ class Calibration:
                 data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})
         return data
 
-    def to_json(self, level: float = 0.9) -> dict[str, Any]:
-        """Parameters, noise, physical laws and warnings as plain numbers and text."""
+    def _numbers(self, level: float) -> dict[str, Any]:
+        """Parameters, noise and physical laws."""
         rows = self.table(level).replace({np.nan: None}).to_dict("records")
         if len(self.tasks) == 1:
             rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
         return {
-            "prior": self.prior.name,
-            "model": self.prior.model.name,
-            "tasks": list(self.batch.names),
             "parameters": rows,
             "noise": self.noise,
             "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
-            "warnings": self.warnings,
         }
 
-    def forecast(self) -> Predictive:
+    def forecast(self) -> MixtureForecast:
         """The predictive distribution at the measured conditions."""
         return predictive(self.problem, self.adapted)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write ``calibration.nc``, ``parameters.csv``, ``predictions.csv`` and ``report.html`` into a folder."""
-        folder = Path(folder)
-        report = self._html()
-        tables = {"parameters.csv": self.table(), "predictions.csv": self.at_measurements()}
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            write_atomically(folder / name, table.to_csv(index=False).encode())
-        data = self.to_xarray()
-        data["converged"] = data["converged"].astype("int8")
-        partial = folder / ".calibration.nc.partial"
-        data.to_netcdf(partial, engine="h5netcdf")
-        partial.replace(folder / "calibration.nc")
-        write_atomically(folder / "report.html", report.encode())
-        return folder
-
-    def report(self, path: str | Path) -> Path:
-        """Write the self-contained HTML report."""
-        write_atomically(Path(path), self._html().encode())
-        return Path(path)
-
-    def _html(self) -> str:
-        from metasci.report.sections import calibration_report
-
-        return calibration_report(self)
-
-    def plot(self) -> Figure:
-        """Data, prediction with its 90 % band, and what the prior alone would have said."""
-        from metasci.report.figures import calibration_figure
-
-        return calibration_figure(self)

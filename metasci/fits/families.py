@@ -1,40 +1,49 @@
-"""The result of calibrating families: every member's property with its interval, measured or not."""
+"""Calibrated families: every member's property with its interval, measured or not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from metasci.data.cards import UNKNOWN
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
-from metasci.files import write_atomically
-from metasci.meta.group_process import Outlook
+from metasci.fits.base import Fit
+from metasci.forecasts import StudentForecast
+from metasci.learned.families import LearnedMembers
+from metasci.learned.places import linked, places_of, structure_of
 from metasci.model import Model
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
 
-    from metasci.learned.families import StructurePrior
-
-__all__ = ["StructureCalibration", "members_as_dataset"]
+__all__ = ["MembersFit", "members_as_dataset"]
 
 _FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
 @dataclass(frozen=True, repr=False)
-class StructureCalibration:
-    """Calibrated families.
+class MembersFit(Fit):
+    """Calibrated families, as numbers; `metasci.priors.calibrated.StructureCalibration` reports them, too.
+
+    Attributes
+    ----------
+    prior : LearnedMembers
+    tasks : TaskSet
+    batch : Batch
+    after, before : StudentForecast
+        Of all members of each family, (task, place), given those that were measured and given none.
+    places : Tensor of bool, (task, place)
+        Where there is a member.
 
     Examples
     --------
@@ -46,16 +55,26 @@ class StructureCalibration:
     ['task', 'molecule', 'boiling_point', 'predicted', 'lower', 'upper', 'prior', 'prior_lower', 'prior_upper']
     """
 
-    prior: StructurePrior
+    prior: LearnedMembers
     tasks: TaskSet
     batch: Batch
-    outlooks: tuple[Outlook, ...]
+    after: StudentForecast
+    before: StudentForecast
+    places: Tensor
 
-    files = ("predictions.csv", "report.html")
-    """What `save` writes."""
+    files: ClassVar[tuple[str, ...]] = ("predictions.csv", "report.html")
 
-    def __repr__(self) -> str:
-        return f"StructureCalibration({len(self.tasks)} families with the prior '{self.prior.name}')"
+    @classmethod
+    def of(cls, prior: LearnedMembers, tasks: TaskSet) -> Self:
+        """Calibrate families that the prior has read."""
+        batch, forecast = prior.batch(tasks), prior.forecaster(tasks)
+        seen, none = batch.mask, torch.zeros_like(batch.mask)
+        return cls(
+            prior, tasks, batch, forecast(batch, seen, seen), forecast(batch, none, seen), places_of(tasks)
+        )
+
+    def _things(self) -> str:
+        return "families"
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -69,34 +88,15 @@ class StructureCalibration:
         """
         unused = [name for name in self.tasks.card.inputs if name not in self.prior.model.inputs]
         frame = self.tasks.to_frame().drop(columns=unused)
-        rows = [
-            _forecast(after, before, self.prior, level)
-            for after, before in zip(self._after, self.outlooks, strict=True)
-        ]
-        return pd.concat([frame, pd.concat(rows, ignore_index=True)], axis=1)
-
-    @cached_property
-    def _after(self) -> tuple[Outlook, ...]:
-        return tuple(
-            before.given(seen, values)
-            for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True)
-        )
-
-    @cached_property
-    def _seen(self) -> list[Tensor]:
-        from metasci.learned.families import there_of
-
-        return [mask[there] for mask, there in zip(self.batch.mask, there_of(self.tasks), strict=True)]
-
-    @cached_property
-    def _values(self) -> list[Tensor]:
-        from metasci.learned.families import _linked, there_of
-
-        places = there_of(self.tasks)
-        return [
-            _linked(self.prior.model.noise, output[there], seen)
-            for output, there, seen in zip(self.batch.output, places, self._seen, strict=True)
-        ]
+        columns = {}
+        for label, ends, forecast in (
+            ("predicted", ("lower", "upper"), self.after),
+            ("prior", ("prior_lower", "prior_upper"), self.before),
+        ):
+            values = (forecast.median, *forecast.interval(level))
+            for name, column in zip((label, *ends), values, strict=True):
+                columns[name] = column[self.places].numpy()
+        return pd.concat([frame, pd.DataFrame(columns)], axis=1)
 
     def predict(
         self,
@@ -138,25 +138,27 @@ class StructureCalibration:
         if family is not None and family not in names:
             raise InputError(f"there is no calibrated family '{family}'; there are {', '.join(names)}.")
         card, place = self.tasks.card, names.index(family) if family else 0
-        output = card.output
-        structure = next(column.name for column in card.with_role("input") if column.kind)
-        for name in self.prior.model.inputs:
+        output, model = card.output, self.prior.model
+        structure = structure_of(self.tasks, model)
+        for name in model.inputs:
             if name != structure and name not in conditions and not card.column(name).optional:
-                raise InputError(f"say at which {name} ({self.prior.model.inputs[name].unit}) to predict.")
+                raise InputError(f"say at which {name} ({model.inputs[name].unit}) to predict.")
         structures = [structures] if isinstance(structures, str) else list(structures)
-        told = {name: self._told(name, value, len(structures)) for name, value in conditions.items()}
-        units = {output.name: output.unit} | {n: m.unit for n, m in self.prior.model.inputs.items()}
+        told = {name: self._for_each(name, value, len(structures)) for name, value in conditions.items()}
         old = self.tasks.select([place]).to_frame()
         new = pd.DataFrame({structure: structures, **told})
-        wanted = [*self.prior.model.inputs, output.name]
+        wanted = [*model.inputs, output.name]
         known = old[wanted].set_axis([f"{row} of the family" for row in range(len(old))])
         both = pd.concat([known, new])[wanted]
         both.insert(0, "task", names[place])
-        both.attrs["units"] = units | dict(old.attrs["units"])
-        made = self.prior.calibrate(both).table(level)
-        return made.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
+        both.attrs["units"] = {name: given.unit for name, given in model.inputs.items()} | {
+            output.name: output.unit
+        }
+        both.attrs["units"] |= dict(old.attrs["units"])
+        again = MembersFit.of(self.prior, self.prior.read(both)).table(level)
+        return again.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
 
-    def _told(self, name: str, value: Any, count: int) -> list[Any]:
+    def _for_each(self, name: str, value: Any, count: int) -> list[Any]:
         """A condition for each of some structures, in the model's unit."""
         inputs = self.prior.model.inputs
         allowed = [one for one in inputs if not self.tasks.card.column(one).kind]
@@ -180,34 +182,33 @@ class StructureCalibration:
         """What a reader has to know: conditions that the prior does not use, and measured members that it holds to be
         next to impossible.
         """
-        found = []
+        found: list[str] = []
         model, tables = self.prior.model, self.predictions
+        found += self.tasks.notes
         told = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
             if column.optional and column.name not in model.inputs and (told[column.name] != UNKNOWN).any():
                 found.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
-        structure = next(column.name for column in self.tasks.card.with_role("input") if column.kind)
-        at = 0
-        for before, seen, values in zip(self.outlooks, self._seen, self._values, strict=True):
-            far = ((values - before.mean).abs() > before.reach(_SURPRISE) * before.scale) & seen
-            for row in far.nonzero()[:, 0].tolist():
-                member = tables.iloc[at + row]
-                known = f"{member['prior_lower']:.4g} to {member['prior_upper']:.4g} {model.output.unit}"
-                found.append(
-                    f"{member[structure]}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
-                    f"prior expects ({known}); check its unit and structure."
-                )
-            at += len(seen)
+        structure = structure_of(self.tasks, model)
+        values = linked(model.noise, self.batch.output, self.batch.mask)
+        far = ((values - self.before.mean).abs() > self.before.reach(_SURPRISE)) & self.batch.mask
+        for row in far[self.places].nonzero()[:, 0].tolist():
+            member = tables.iloc[row]
+            known = f"{member['prior_lower']:.4g} to {member['prior_upper']:.4g} {model.output.unit}"
+            found.append(
+                f"{member[structure]}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
+                f"prior expects ({known}); check its unit and structure."
+            )
         return found
 
-    def summary(self, level: float = 0.9) -> str:
-        """All members as a table to read, with warnings below."""
+    def _lines(self, level: float) -> list[str]:
+        """A block for each family: how many members were measured, then a line for each."""
         lines, table = [], self.table(level)
         output = self.prior.model.output
         conditions = list(self.prior.model.inputs)
-        for (task, rows), seen in zip(table.groupby("task", sort=False), self._seen, strict=True):
+        for (task, rows), seen in zip(table.groupby("task", sort=False), self.batch.mask, strict=True):
             count = int(seen.sum())
             lines.append(
                 f"{task}: {self.prior.model.name} in {output.unit}, {count} of {len(rows)} members measured"
@@ -222,48 +223,23 @@ class StructureCalibration:
             shown["prior alone"] = [_number(value) for value in rows["prior"]]
             text = shown.to_string(index=False)
             lines += [f"  {line}" for line in text.splitlines()]
-        lines += [f"  warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        return lines
 
-    def to_json(self, level: float = 0.9) -> dict[str, Any]:
-        """Predictions and warnings as plain numbers and text."""
+    def _numbers(self, level: float) -> dict[str, Any]:
+        """Predictions and their unit."""
         rows = self.table(level).astype(object)
         return {
-            "prior": self.prior.name,
-            "model": self.prior.model.name,
             "unit": self.prior.model.output.unit,
-            "tasks": list(self.batch.names),
             "predictions": rows.where(rows.notna(), None).to_dict("records"),
-            "warnings": self.warnings,
         }
 
     def to_xarray(self, level: float = 0.9) -> xr.Dataset:
         """The rows of `table` as labelled arrays, (task, member), with units."""
         return members_as_dataset(self.table(level), self.prior.model)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``predictions.csv`` and ``report.html`` into a folder."""
-        folder = Path(folder)
-        write_atomically(folder / "predictions.csv", self.table().to_csv(index=False).encode())
-        self.report(folder / "report.html")
-        return folder
-
-    def report(self, path: str | Path) -> Path:
-        """Write the self-contained HTML report."""
-        from metasci.report.structures import structure_report
-
-        write_atomically(Path(path), structure_report(self).encode())
-        return Path(path)
-
-    def plot(self) -> Figure:
-        """Members in order of their prediction, with intervals, measurements and what the prior alone said."""
-        from metasci.report.structures import members_figure
-
-        return members_figure(self)
-
 
 def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
-    """Rows of `StructureCalibration.table` as arrays (task, member); NaN or no text where a family has fewer."""
+    """Rows of `MembersFit.table` as arrays (task, member); NaN or no text where a family has fewer."""
     import xarray as xr
 
     codes, names = pd.factorize(table["task"].to_numpy())
@@ -282,14 +258,3 @@ def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
 
 def _number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.4g}"
-
-
-def _forecast(after: Outlook, before: Outlook, prior: StructurePrior, level: float) -> pd.DataFrame:
-    """Median and interval of each member, after and before, in the output's unit."""
-    columns = {}
-    for label, outlook in (("predicted", after), ("prior", before)):
-        reach = outlook.reach(level)
-        ends = ("lower", "upper") if label == "predicted" else ("prior_lower", "prior_upper")
-        for name, shift in ((label, 0.0), (ends[0], -reach), (ends[1], reach)):
-            columns[name] = prior.model.noise.unlink(outlook.mean + shift * outlook.scale).numpy()
-    return pd.DataFrame(columns)

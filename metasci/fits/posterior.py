@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.adapted import NoiseMixture
+from metasci.forecasts import chosen_levels
+from metasci.meta.adapted import Adapted, NoiseMixture
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
-__all__ = ["Draws", "posterior_draws"]
+__all__ = ["Draws", "mixture_draws", "posterior_draws", "prior_draws"]
 
 _PROPOSED = 8  # at once, for each draw that is kept
 _ENOUGH = 100.0  # draws that the proposals must be worth, or more are made
@@ -43,7 +45,71 @@ class Draws:
     effective: float
 
 
-def posterior_draws(calibration: Calibration, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
+def mixture_draws(
+    centre: Tensor,
+    mixture: NoiseMixture,
+    draws: int,
+    generator: torch.Generator,
+    white: Callable[[], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Draw from tasks' mixtures of Gaussians over noise levels.
+
+    Parameters
+    ----------
+    centre : Tensor, (task, parameter)
+    mixture : NoiseMixture
+    draws : int
+    generator : torch.Generator
+    white : callable, optional
+        Draws what stands in for standard normal numbers (draw, task, parameter), such as numbers with longer tails.
+
+    Returns
+    -------
+    coordinates : Tensor, (draw, task, parameter)
+    level : Tensor of int, (draw, task)
+        The noise level of each draw.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> spread = NoiseMixture.single(torch.tensor([[[4.0, 1.9], [1.9, 1.0]]]))
+    >>> drawn, _ = mixture_draws(torch.tensor([[1.0, 2.0]]), spread, 20_000, generator)
+    >>> drawn[:, 0].T.cov().round(decimals=1).tolist()
+    [[4.0, 1.9], [1.9, 1.0]]
+    """
+    level = chosen_levels(mixture.weight, draws, generator)
+    tasks, size = centre.shape
+    if white is None:
+        drawn = torch.randn(draws, tasks, size, generator=generator, dtype=centre.dtype)
+    else:
+        drawn = white()
+    task = torch.arange(tasks).expand(draws, -1)
+    root = _root(mixture.covariance)[level, task]
+    return centre + mixture.shift[level, task] + torch.einsum("dtij,dtj->dti", root, drawn), level
+
+
+def prior_draws(adapted: Adapted, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
+    """Draw what was known of one task before any measurement, exactly: it is a mixture of Gaussians."""
+    generator = torch.Generator().manual_seed(seed)
+    before = _of_task(adapted.start_mixture, task)
+    coordinates, level = mixture_draws(adapted.start[[task]], before, draws, generator)
+    return Draws(coordinates[:, 0], before.factor[level[:, 0], 0], float(draws))
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """A matrix whose product with its transpose is the covariance: Cholesky's, or where that does not exist, since
+    something is known exactly, one of eigenvectors.
+    """
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if not bool(failed.any()):
+        return factor
+    values, vectors = torch.linalg.eigh(covariance)
+    return torch.where(
+        (failed > 0)[..., None, None], vectors * values.clamp(min=0.0).sqrt()[..., None, :], factor
+    )
+
+
+def posterior_draws(calibration: EquationFit, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
     """Draw from prior times likelihood, the Laplace posterior being the proposal.
 
     Sampling and importance resampling (Rubin 1988): proposals come from the Laplace posterior, widened and with
@@ -74,32 +140,37 @@ def posterior_draws(calibration: Calibration, task: int = 0, draws: int = 2000, 
     log_weight, effective = torch.empty(0), 0.0
     while effective < min(_ENOUGH, draws) and len(rounds) < _ROUNDS:
         rounds.append(_proposals(calibration, task, _PROPOSED * draws, generator))
-        log_weight = torch.cat([found[2] for found in rounds])
+        log_weight = torch.cat([each[2] for each in rounds])
         effective = float((1.0 / torch.softmax(log_weight, 0).square().sum()).nan_to_num(0.0))
     # systematic resampling: evenly spaced places on the cumulative weight
     places = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
     kept = torch.searchsorted(torch.softmax(log_weight, 0).cumsum(0), places).clamp(max=len(log_weight) - 1)
-    proposed, factor = (torch.cat([found[part] for found in rounds]) for part in (0, 1))
+    proposed, factor = (torch.cat([each[part] for each in rounds]) for part in (0, 1))
     return Draws(proposed[kept], factor[kept], min(effective, float(draws)))
 
 
 def _proposals(
-    calibration: Calibration, task: int, count: int, generator: torch.Generator
+    calibration: EquationFit, task: int, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Coordinates (proposal, parameter), factors on the noise's variance, and the logarithms of their weights."""
     adapted = calibration.adapted
     after, before = _of_task(adapted.mixture, task), _of_task(adapted.start_mixture, task)
-    level = torch.multinomial(after.weight[:, 0], count, replacement=True, generator=generator)
-    width = torch.tensor(_WIDTHS, dtype=torch.float64)[
-        torch.multinomial(torch.tensor(_SHARES), count, replacement=True, generator=generator)
-    ]
-    white = torch.randn(count, adapted.coordinates.shape[1], generator=generator, dtype=torch.float64)
-    squares = torch.randn(count, _FREEDOM, generator=generator, dtype=torch.float64).square()
-    away = white * (width / squares.mean(1).sqrt())[:, None]
-    root = torch.linalg.cholesky_ex(after.covariance[:, 0]).L
-    centre = adapted.coordinates[task] + after.shift[:, 0]
-    proposed = centre[level] + torch.einsum("dij,dj->di", root[level], away)
-    size, square = away.shape[1], away.square().sum(1)
+    size = adapted.coordinates.shape[1]
+    away = torch.empty(0)
+
+    def wide_with_tails() -> Tensor:
+        nonlocal away
+        width = torch.tensor(_WIDTHS, dtype=torch.float64)[
+            torch.multinomial(torch.tensor(_SHARES), count, replacement=True, generator=generator)
+        ]
+        white = torch.randn(count, size, generator=generator, dtype=torch.float64)
+        squares = torch.randn(count, _FREEDOM, generator=generator, dtype=torch.float64).square()
+        away = white * (width / squares.mean(1).sqrt())[:, None]
+        return away[:, None]
+
+    drawn, levels = mixture_draws(adapted.coordinates[[task]], after, count, generator, wide_with_tails)
+    proposed, level = drawn[:, 0], levels[:, 0]
+    square = away.square().sum(1)
     tails = [
         math.log(share) - size * math.log(wide)
         - 0.5 * (_FREEDOM + size) * torch.log1p(square / (_FREEDOM * wide**2))

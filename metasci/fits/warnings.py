@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-from metasci.words import pretty_unit
-
-if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,14 +14,14 @@ from metasci.fits.predictive import predictive
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.likelihood import cost
 from metasci.units import convert
-from metasci.words import duration, enumerated, number, words
+from metasci.words import duration, enumerated, number, pretty_unit, words
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
-__all__ = ["warnings_of", "warnings_of_reading"]
+__all__ = ["reading_attribute", "warnings_of", "warnings_of_reading"]
 
 _ONE_BY_ONE = 20
 _FAR = 1e-3
@@ -45,7 +38,7 @@ class Finding:
     shared: str
 
 
-def warnings_of(calibration: Calibration) -> list[str]:
+def warnings_of(calibration: EquationFit) -> list[str]:
     """The warnings of a calibration.
 
     Parameters
@@ -85,13 +78,13 @@ def warnings_of(calibration: Calibration) -> list[str]:
     ] + notes
 
 
-def _unmeasured(calibration: Calibration) -> Iterator[Finding]:
+def _unmeasured(calibration: EquationFit) -> Iterator[Finding]:
     says = "nothing was measured, so that this is what the prior says of its covariates"
     for index in _where(~calibration.batch.mask.any(1)):
         yield Finding(calibration.batch.names[index], says, says)
 
 
-def _convergence(calibration: Calibration) -> Iterator[Finding]:
+def _convergence(calibration: EquationFit) -> Iterator[Finding]:
     names, adapted = calibration.batch.names, calibration.adapted
     faults = _without_likelihood(calibration) if not bool(adapted.finite.all()) else None
     for index in _where(~adapted.finite):
@@ -106,15 +99,15 @@ def _convergence(calibration: Calibration) -> Iterator[Finding]:
         yield Finding(names[index], text, text)
 
 
-def _without_likelihood(calibration: Calibration) -> Tensor:
+def _without_likelihood(calibration: EquationFit) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.start, adapted.log_noise)
-    each = cost(problem.target - line.prediction, line.variance, problem.batch.censored)
+    each = cost(problem.target - line.prediction, line.variance, problem.limits)
     return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
 
 
-def _at_fault(calibration: Calibration, index: int, faults: Tensor) -> str:
+def _at_fault(calibration: EquationFit, index: int, faults: Tensor) -> str:
     """The first measurement of a task at which they are not finite, and what is predicted there."""
     if not bool(faults.any()):
         return ""
@@ -139,15 +132,21 @@ def _at_fault(calibration: Calibration, index: int, faults: Tensor) -> str:
     return f" at measurement {rank} ({when}{value}){more}, {cause}"
 
 
-def _measured(calibration: Calibration, index: int, place: int) -> str:
+def _measured(calibration: EquationFit, index: int, place: int) -> str:
     """A measurement with its unit; ``<0.2 mg/L`` where it is a limit."""
+    unit = calibration.prior.model.output.unit
+    return _sign(calibration, index, place) + _quantity(float(calibration.batch.output[index, place]), unit)
+
+
+def _sign(calibration: EquationFit, index: int, place: int) -> str:
+    """What stands before a measurement that is a limit, or the lower end of an interval."""
     batch = calibration.batch
-    limit = batch.censored is not None and bool(batch.censored[index, place])
-    value = _quantity(float(batch.output[index, place]), calibration.prior.model.output.unit)
-    return f"<{value}" if limit else value
+    if batch.censored is not None and bool(batch.censored[index, place]):
+        return "<"
+    return ">" if batch.upper is not None and not bool(torch.isnan(batch.upper[index, place])) else ""
 
 
-def _accuracy(calibration: Calibration) -> Iterator[Finding]:
+def _accuracy(calibration: EquationFit) -> Iterator[Finding]:
     """A differential equation that could not be solved to its tolerance."""
     if calibration.local_error is None:
         return
@@ -161,7 +160,7 @@ def _accuracy(calibration: Calibration) -> Iterator[Finding]:
         )
 
 
-def _surprises(calibration: Calibration) -> Iterator[Finding]:
+def _surprises(calibration: EquationFit) -> Iterator[Finding]:
     """Measurements that the prior holds to be next to impossible: most often a wrong unit or a slip of the pen.
 
     Of one that is only known to lie below a limit it counts how probable that is.
@@ -171,6 +170,8 @@ def _surprises(calibration: Calibration) -> Iterator[Finding]:
     rarity = torch.minimum(below, 1.0 - below)
     if batch.censored is not None:
         rarity = torch.where(batch.censored, below, rarity)
+    if batch.upper is not None:  # of an interval counts what lies above its lower end
+        rarity = torch.where(torch.isnan(batch.upper), rarity, 1.0 - below)
     far = (rarity < _FAR) & batch.mask
     if not bool(calibration.adapted.finite.all()):
         far &= ~_without_likelihood(calibration)  # already said
@@ -178,8 +179,7 @@ def _surprises(calibration: Calibration) -> Iterator[Finding]:
         which = _where(far[index])
         order = {place: rank + 1 for rank, place in enumerate(_where(batch.mask[index]))}
         ranks = enumerated([str(order[place]) for place in which], most=5)
-        limits = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
-        texts = [("<" if limits[index, at] else "") + number(float(batch.output[index, at])) for at in which]
+        texts = [_sign(calibration, index, at) + number(float(batch.output[index, at])) for at in which]
         values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
         stands = "is far outside what the prior expects; check its unit"
         many = len(which) > 1
@@ -191,7 +191,7 @@ def _surprises(calibration: Calibration) -> Iterator[Finding]:
         )
 
 
-def _extrapolation(calibration: Calibration) -> Iterator[Finding]:
+def _extrapolation(calibration: EquationFit) -> Iterator[Finding]:
     batch, model = calibration.batch, calibration.prior.model
     for name, (low, high) in calibration.prior.training.get("ranges", {}).items():
         if name not in batch.inputs or name not in model.inputs:
@@ -213,7 +213,7 @@ def _extrapolation(calibration: Calibration) -> Iterator[Finding]:
             )
 
 
-def _missing(calibration: Calibration) -> Iterator[Finding]:
+def _missing(calibration: EquationFit) -> Iterator[Finding]:
     names = calibration.prior.covariates.names
     unknown = ~torch.isfinite(calibration.batch.covariates)
     wider = isinstance(calibration.prior.method, GaussianPrior)
@@ -224,7 +224,7 @@ def _missing(calibration: Calibration) -> Iterator[Finding]:
         yield Finding(calibration.batch.names[index], text, text)
 
 
-def _unusual(calibration: Calibration) -> Iterator[Finding]:
+def _unusual(calibration: EquationFit) -> Iterator[Finding]:
     covariates, model = calibration.prior.covariates, calibration.prior.model
     given = calibration.batch.covariates
     standard = covariates.design(given).values
@@ -242,7 +242,7 @@ def _unusual(calibration: Calibration) -> Iterator[Finding]:
             )
 
 
-def _laws(calibration: Calibration) -> Iterator[Finding]:
+def _laws(calibration: EquationFit) -> Iterator[Finding]:
     if not calibration.prior.model.constraints:
         return
     model = calibration.prior.model
@@ -267,7 +267,7 @@ def _laws(calibration: Calibration) -> Iterator[Finding]:
         yield Finding(row["task"], f"{breaks} {often}", breaks)
 
 
-def _clipped(calibration: Calibration) -> Iterator[Finding]:
+def _clipped(calibration: EquationFit) -> Iterator[Finding]:
     """Intervals cut at a physical limit, unless the prediction itself lies on it."""
     batch, output = calibration.batch, calibration.prior.model.output
     forecast = calibration.forecast()
@@ -302,15 +302,33 @@ def _quantity(value: float, unit: str) -> str:
     return f"{number(value)} {pretty_unit(unit)}".strip()
 
 
-def warnings_of_reading(calibration: Calibration) -> list[str]:
+def warnings_of_reading(calibration: EquationFit) -> list[str]:
     """What a reader of an event table's calibration has to mind, one sentence each.
 
     Parameters
     ----------
     calibration : Calibration
     """
-    counts = _attribute(calibration, "records")
-    found = []
+    counts = reading_attribute(calibration, "records")
+    found = list(calibration.tasks.notes)
+    if unknown := str(calibration.tasks.dataset.attrs.get("unknown", "")):
+        many = ", " in unknown
+        found.append(
+            f"column{'s' * many} {unknown} {'are' if many else 'is'} not used, being neither NONMEM's nor of the "
+            "model; say what stands there (columns=, or the [events] of a card) if it matters."
+        )
+    if values := counts.get("values_on_dose_rows", 0):
+        many = values > 1
+        found.append(
+            f"{values} value{'s' * many} in DV on rows of doses {'are' if many else 'is'} no measurement, as in "
+            "NONMEM, since neither EVID nor MDV says so; give a sample a row of its own (or say "
+            "dose_rows_measure = true in the [events] of a card)."
+        )
+    if moved := counts.get("patients_from_first_record", 0):
+        found.append(
+            f"the times of {moved} patient{'s' * (moved > 1)} with samples at negative times run from the first record "
+            "here."
+        )
     if anew := counts.get("starts_of_time_anew", 0):
         found.append(
             f"time began anew at {anew} record{'s' * (anew > 1)} of the table (EVID 3 or 4): what follows was laid "
@@ -326,7 +344,7 @@ def warnings_of_reading(calibration: Calibration) -> list[str]:
     return found
 
 
-def _attribute(calibration: Calibration, name: str) -> dict[str, Any]:
+def reading_attribute(calibration: EquationFit, name: str) -> dict[str, Any]:
     """What the reader of event tables has noted, as JSON, of the data; empty where it has not."""
     try:
         read = json.loads(calibration.tasks.dataset.attrs.get(name, "{}"))

@@ -14,8 +14,8 @@ from metasci.errors import InputError
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
     from metasci.model import Model
+    from metasci.priors.calibrated import Calibration
 
 __all__ = ["constant_inputs", "curves", "in_output_unit", "one_alloy", "range_of", "values"]
 

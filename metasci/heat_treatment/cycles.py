@@ -16,8 +16,8 @@ from metasci.kinetics.laws import along
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
-    from metasci.learned.equation import Prior
+    from metasci.priors.calibrated import Calibration
+    from metasci.priors.equation import Prior
 
 __all__ = ["along_cycle", "prior_along"]
 

@@ -11,10 +11,10 @@ import xarray as xr
 from torch import Tensor
 
 from metasci.errors import InputError, check_level
-from metasci.fits.equation import Calibration
 from metasci.fits.posterior import posterior_draws
 from metasci.heat_treatment.conditions import constant_inputs, curves, in_output_unit, one_alloy, values
 from metasci.model import Model
+from metasci.priors.calibrated import Calibration
 
 __all__ = ["time_until", "transformation_diagram"]
 

@@ -16,8 +16,8 @@ from metasci.report.style import BLUE, GREY, INK, PALETTE, styled
 from metasci.words import duration, label, number, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
     from metasci.heat_treatment import FurnaceTime
+    from metasci.priors.calibrated import Calibration
 
 __all__ = ["furnace_figure", "transformation_figure"]
 

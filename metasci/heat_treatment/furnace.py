@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
 from metasci.fits.posterior import Draws, posterior_draws
 from metasci.heat_treatment.conditions import (
     constant_inputs,
@@ -26,6 +25,7 @@ from metasci.heat_treatment.conditions import (
     values,
 )
 from metasci.model import Model
+from metasci.priors.calibrated import Calibration
 from metasci.words import duration, number, pretty_unit, words
 
 __all__ = ["FurnaceTime", "furnace_time"]

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from metasci.diagnostics.next_point import next_measurement, sharpened
-from metasci.fits.equation import Calibration
 from metasci.heat_treatment.conditions import one_alloy, range_of, values
 from metasci.model import Model
+from metasci.priors.calibrated import Calibration
 from metasci.words import duration, number
 
 __all__ = ["next_test"]

@@ -42,6 +42,13 @@ class Known:
     values: Array
     group: NDArray[np.int64]
 
+    def join(self, other: Known) -> Known:
+        """The families of both."""
+        return Known(
+            np.concatenate([self.features, other.features]), self.smooth, np.concatenate([self.values, other.values]),
+            np.concatenate([self.group, other.group + 1 + self.group.max(initial=-1)]),
+        )  # fmt: skip
+
     @cached_property
     def within(self) -> float:
         """Standard deviation within families."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metasci.data.kinds import Kind, register
 from metasci.errors import InputError
+from metasci.extras import needed
 
 __all__ = ["KINDS", "Features", "canonical", "family", "features"]
 
@@ -89,9 +92,12 @@ def _module(kind: str) -> Any:
 
 def needs(library: str) -> Any:
     """A library of the extra, or a sentence that says how to get it."""
-    try:
-        return importlib.import_module(library)
-    except ImportError:
-        raise InputError(
-            f"chemical structures need the library '{library.partition('.')[0]}': install metasci[materials]."
-        ) from None
+    return needed(library, "materials", "a chemical structure")
+
+
+def _register() -> None:
+    for name in KINDS:
+        register(name, Kind(partial(canonical, name), partial(family, name)))
+
+
+_register()

@@ -16,19 +16,11 @@ from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.adapted import Adapted
 from metasci.meta.compositions import named
+from metasci.meta.compositions.adapting import adapt, meta_gradient, query_loss
 from metasci.meta.compositions.compiled import compile_meta_gradient
-from metasci.meta.compositions.composition import (
-    Composition,
-    Displacement,
-    Episode,
-    Exact,
-    FirstOrder,
-    Implicit,
-    adapt,
-    initial,
-    meta_gradient,
-    query_loss,
-)
+from metasci.meta.compositions.composition import Composition, initial
+from metasci.meta.compositions.episode import Episode
+from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit
 from metasci.meta.compositions.outer import Outer, Trained, meta_train
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates, Design

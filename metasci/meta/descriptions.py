@@ -16,14 +16,8 @@ from metasci.errors import InputError
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp
-from metasci.meta.compositions.composition import (
-    Composition,
-    Displacement,
-    Exact,
-    FirstOrder,
-    Implicit,
-    MetaGradient,
-)
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit, MetaGradient
 from metasci.meta.gradient import Learning
 from metasci.meta.methods import (
     ANIL,

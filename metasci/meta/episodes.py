@@ -77,6 +77,11 @@ class EquationEpisode:
     def __len__(self) -> int:
         return len(self.seen)
 
+    @property
+    def asked(self) -> Tensor:
+        """Which tasks have a query, (task,); the mean of the losses is over them."""
+        return self.judged.batch.mask.any(1)
+
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task's coordinates where its covariates put them; the rest is shared."""
         where = learned["mean"] + self.design @ learned["effects"].T

@@ -21,16 +21,10 @@ from metasci.errors import InputError
 from metasci.files import State
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adapted import Adapted, NoiseMixture
-from metasci.meta.compositions.composition import (
-    Composition,
-    Displacement,
-    Exact,
-    Implicit,
-    adapt,
-    initial,
-    meta_gradient,
-)
+from metasci.meta.compositions.adapting import adapt, meta_gradient
+from metasci.meta.compositions.composition import Composition, initial
 from metasci.meta.compositions.distributed import reduced, shard
+from metasci.meta.compositions.gradients import Displacement, Exact, Implicit
 from metasci.meta.compositions.outer import Gradient, Outer, finite_meta_gradient, outer_state, outer_step
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import EquationEpisode, sample_support
@@ -222,11 +216,11 @@ class GradientMethod(ABC):
         own = episode if index is None else episode.select(index)
         gradient = self._gradient(composition, own, state)
         loss, slopes, used = finite_meta_gradient(own, state.learned, gradient)
-        _, slopes, used = reduced(loss, slopes, used, len(problem))
+        _, slopes, judged = reduced(loss, slopes, used & own.asked, len(problem))
         new = replace(state, outer=outer_step(self.outer, state.outer, slopes))
         if self.finished(new) and not self.has_closed_form:
             new = self.with_implied_precision(problem, design, new)
-        return new, ~used
+        return new, ~judged & episode.asked
 
     def _gradient(self, composition: Composition, episode: EquationEpisode, state: GradientState) -> Gradient:
         """The meta-gradient, compiled once for all iterations if that is wanted."""

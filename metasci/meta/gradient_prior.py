@@ -9,7 +9,8 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
-from metasci.meta.compositions.composition import Composition, Implicit
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.gradients import Implicit
 from metasci.meta.episodes import EquationEpisode
 from metasci.meta.gradient_state import GradientState
 from metasci.meta.implied import adaptation_jacobian, implied_precision, precision_of_jacobian

@@ -25,110 +25,21 @@ Source of the calculus: Rasmussen and Williams, Gaussian Processes for Machine L
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from metasci.errors import InputError, check_level
+from metasci.errors import InputError
 from metasci.files import State
+from metasci.meta.group_covariance import START, Points, basis_of, covariances, noise_variance, overlap
+from metasci.meta.outlook import Outlook
 
 __all__ = ["GroupProcess", "Outlook", "Points"]
 
-_JITTER = 1e-6
-_START = {
-    "shared_parts": 0.4, "shared_whole": 0.8, "own_level": 0.2, "own_parts": 0.1, "own_whole": 0.1,
-    "own_length": 1.0, "noise": 0.1,
-}  # fmt: skip
-"""Standard deviations and a length, in units of the targets' spread, where learning starts."""
+# degrees of freedom where learning starts: tails that outliers need, and a variance that exists
 _FREEDOM = 8.0
-_FARTHEST = 2.0
-"""Of a member's noise from the common one, on the logarithm: an odd member's descriptors lie far outside."""
-
-
-@dataclass(frozen=True)
-class Points:
-    """Members of groups as numbers.
-
-    Attributes
-    ----------
-    counts : Tensor, (point, part)
-        How often, or in which fraction, each kind of part occurs; not negative.
-    descriptors : Tensor, (point, descriptor)
-    """
-
-    counts: Tensor
-    descriptors: Tensor
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def select(self, index: Tensor) -> Points:
-        """Some of the points."""
-        return Points(self.counts[index], self.descriptors[index])
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """A joint Student distribution over measurements of the members of one group.
-
-    Attributes
-    ----------
-    mean : Tensor, (point,)
-    covariance : Tensor, (point, point)
-        Scale matrix of the members' true values; the covariance where the degrees of freedom are many.
-    noise : Tensor, (point,), or float
-        Squared scale of a measurement about it.
-    freedom : float
-        Degrees of freedom; infinite for a Gaussian.
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    noise: Tensor | float
-    freedom: float = math.inf
-
-    def given(self, measured: Tensor, values: Tensor) -> Outlook:
-        """The same after some members were measured.
-
-        Parameters
-        ----------
-        measured : Tensor of bool, (point,)
-        values : Tensor, (point,)
-            Looked at only where measured.
-        """
-        count = int(measured.sum())
-        if not count:
-            return self
-        along = self.covariance[:, measured]
-        known = self.covariance[measured][:, measured]
-        noise = torch.as_tensor(self.noise, dtype=known.dtype).expand(len(self.mean))[measured]
-        factor = torch.linalg.cholesky(known + noise.diag())
-        off = torch.linalg.solve_triangular(factor, (values - self.mean)[measured][:, None], upper=False)
-        pull = torch.linalg.solve_triangular(factor, along.T, upper=False)
-        stretch = 1.0
-        if math.isfinite(self.freedom):
-            stretch = (self.freedom + float(off.square().sum())) / (self.freedom + count)
-        return Outlook(
-            self.mean + pull.T @ off[:, 0],
-            stretch * (self.covariance - pull.T @ pull),
-            stretch * self.noise,
-            self.freedom + count,
-        )
-
-    @property
-    def scale(self) -> Tensor:
-        """Scale of a measurement of each member, (point,)."""
-        return (self.covariance.diagonal().clamp(min=0.0) + self.noise).sqrt()
-
-    def reach(self, level: float) -> float:
-        """Half the width of a central interval, in scales."""
-        from scipy.special import ndtri, stdtrit
-
-        check_level(level)
-        tail = 0.5 * (1.0 + level)
-        return float(stdtrit(self.freedom, tail) if math.isfinite(self.freedom) else ndtri(tail))
 
 
 @dataclass(frozen=True)
@@ -169,7 +80,14 @@ class GroupProcess:
 
     name = "Gaussian process over families"
 
-    def learn(self, points: Points, values: Tensor, group: Tensor, seed: int = 0) -> State:
+    def learn(
+        self,
+        points: Points,
+        values: Tensor,
+        group: Tensor,
+        seed: int = 0,
+        advance: Callable[[int], None] = lambda iteration: None,
+    ) -> State:
         """Learn from known groups.
 
         Parameters
@@ -180,6 +98,8 @@ class GroupProcess:
             Which group each point is a member of.
         seed : int
             Of the choice of members.
+        advance : callable
+            Called with the number of each iteration that is done.
         """
         labels, group = torch.unique(group, return_inverse=True)
         if len(labels) < 2:
@@ -193,14 +113,32 @@ class GroupProcess:
         points, target = _scaled(points, state), (values - state["target_centre"]) / state["target_scale"]
         chosen = _some_of_each(group, self.members, seed)
         few = points.select(chosen)
-        state |= self._covariances(few, target[chosen], group[chosen])
+        state |= self._covariances(few, target[chosen], group[chosen], advance)
         state |= {"counts": few.counts, "descriptors": few.descriptors}
         return state | _condensed(points, target, group, state)
 
-    def _covariances(self, points: Points, target: Tensor, group: Tensor) -> State:
+    def update(self, points: Points, values: Tensor, group: Tensor, state: State) -> State:
+        """Learn from new groups on top of the old ones, under the same covariances.
+
+        Given the few members that stand for all, groups tell of the shared function independently: precisions add.
+
+        Parameters
+        ----------
+        points, values, group
+            Of the new groups, as in `learn`.
+        state : dict of Tensor
+        """
+        target = (values - state["target_centre"]) / state["target_scale"]
+        root = torch.linalg.inv(state["factor"])  # the factor F has F Fᵀ as the weights' covariance
+        known = root.T @ root, root.T @ root @ state["weights"]
+        return state | _condensed(_scaled(points, state), target, group, state, known)
+
+    def _covariances(
+        self, points: Points, target: Tensor, group: Tensor, advance: Callable[[int], None]
+    ) -> State:
         """Amplitudes and lengths under which each group is most probable given the others."""
         factory = points.descriptors.new_tensor
-        free = {name: factory(math.log(value)) for name, value in _START.items()}
+        free = {name: factory(math.log(value)) for name, value in START.items()}
         free["freedom"] = factory(math.log(_FREEDOM - 1.0))
         free["lengths"] = points.descriptors.new_zeros(points.descriptors.shape[1])
         free["noise_slopes"] = torch.zeros_like(free["lengths"])
@@ -211,29 +149,30 @@ class GroupProcess:
         together = group[:, None] == group[None]
         parts = [(group == label).nonzero()[:, 0] for label in group.unique()]
         with torch.enable_grad():
-            for _ in range(self.iterations):
+            for iteration in range(self.iterations):
                 search.zero_grad()
-                shared, own = _covariance(points, points, free, alike)
-                whole = shared + torch.where(together, own, 0.0) + _noise(points, free).diag()
+                shared, own = covariances(points, points, free, alike)
+                whole = shared + torch.where(together, own, 0.0) + noise_variance(points, free).diag()
                 cost = left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp())
                 belief = (free["lengths"] / self.length_spread).square().sum()
                 belief = belief + (free["noise_slopes"] / self.noise_spread).square().sum()
                 (cost + 0.5 * belief / len(target)).backward()
                 search.step()
                 slower.step()
+                advance(iteration + 1)
         return {f"log/{name}": value.detach() for name, value in free.items()}
 
     def outlook(self, points: Points, state: State) -> Outlook:
         """What is known of the members of a new group beforehand, in the units of the values."""
         free = _free(state)
         points, few = _scaled(points, state), Points(state["counts"], state["descriptors"])
-        shared, own = _covariance(points, points, free, overlap(points, points))
-        basis = _basis(points, few, free)
+        shared, own = covariances(points, points, free, overlap(points, points))
+        basis = basis_of(points, few, free)
         spread = basis @ state["factor"]
         covariance = shared - basis @ basis.T + spread @ spread.T + own
         size = state["target_scale"]
         mean = state["target_centre"] + size * (basis @ state["weights"])
-        noise = size**2 * _noise(points, free)
+        noise = size**2 * noise_variance(points, free)
         return Outlook(mean, size**2 * covariance, noise, 1.0 + float(free["freedom"].exp()))
 
 
@@ -282,55 +221,25 @@ def left_out_cost(
     return cost / len(target)
 
 
-def overlap(one: Points, other: Points) -> Tensor:
-    """Share of parts that two have in common, Σ min(a, b) / Σ max(a, b) (Ruzicka), (point, point)."""
-    apart = torch.cdist(one.counts, other.counts, p=1.0)
-    together = one.counts.sum(1)[:, None] + other.counts.sum(1)[None]
-    return (together - apart) / (together + apart).clamp(min=1e-12)
+def _condensed(
+    points: Points, target: Tensor, group: Tensor, state: State, known: tuple[Tensor, Tensor] | None = None
+) -> State:
+    """Posterior of the features' weights given all groups: mean, and a factor of the covariance.
 
-
-def _covariance(one: Points, other: Points, free: State, alike: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors."""
-    square = {name: (2.0 * free[name]).exp() for name in _START if name != "own_length"}
-    far = _apart(one.descriptors * (-free["lengths"]).exp(), other.descriptors * (-free["lengths"]).exp())
-    shared = square["shared_parts"] * alike + square["shared_whole"] / (1.0 + 0.5 * far)
-    closer = far * (-2.0 * free["own_length"]).exp()
-    own = square["own_level"] + square["own_parts"] * alike + square["own_whole"] / (1.0 + 0.5 * closer)
-    return shared, own
-
-
-def _noise(points: Points, free: State) -> Tensor:
-    """Squared scale of a measurement of each point."""
-    slope = (points.descriptors @ free["noise_slopes"]).clamp(-_FARTHEST, _FARTHEST)
-    return (2.0 * (free["noise"] + slope)).exp() + _JITTER
-
-
-def _apart(one: Tensor, other: Tensor) -> Tensor:
-    """Mean squared difference of descriptors, (point, point)."""
-    squares = one.square().sum(1)[:, None] + other.square().sum(1)[None] - 2.0 * one @ other.T
-    return squares.clamp(min=0.0) / max(one.shape[1], 1)
-
-
-def _basis(points: Points, few: Points, free: State) -> Tensor:
-    """The shared function's features: uncorrelated, of unit variance, spanned by the few."""
-    among = _covariance(few, few, free, overlap(few, few))[0]
-    factor = torch.linalg.cholesky(among + _JITTER * torch.eye(len(few), dtype=among.dtype))
-    across = _covariance(few, points, free, overlap(few, points))[0]
-    return torch.linalg.solve_triangular(factor, across, upper=False).T
-
-
-def _condensed(points: Points, target: Tensor, group: Tensor, state: State) -> State:
-    """Posterior of the features' weights given all groups: mean, and a factor of the covariance."""
+    What is known beforehand is a precision, and its product with the mean; the features' own spread without.
+    """
     free = _free(state)
     few = Points(state["counts"], state["descriptors"])
-    basis = _basis(points, few, free)
+    basis = basis_of(points, few, free)
     precision = torch.eye(len(few), dtype=basis.dtype)
     pulled = basis.new_zeros(len(few))
-    noise = _noise(points, free)
+    if known is not None:
+        precision, pulled = known
+    noise = noise_variance(points, free)
     for label in group.unique():
         index = (group == label).nonzero()[:, 0]
         members, here = points.select(index), basis[index]
-        shared, own = _covariance(members, members, free, overlap(members, members))
+        shared, own = covariances(members, members, free, overlap(members, members))
         rest = shared - here @ here.T + own + noise[index].diag()
         factor = torch.linalg.cholesky(rest)
         seen = torch.linalg.solve_triangular(

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import Composition, Episode, adapted_from
+from metasci.meta.compositions.adapting import adapted_from
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.episode import Episode
 
 __all__ = ["adaptation_jacobian", "implied_precision", "precision_of_jacobian", "step_eigenvalues"]
 

@@ -12,15 +12,9 @@ from typing import ClassVar, Self
 from metasci.errors import InputError
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
-from metasci.meta.compositions.composition import (
-    Composition,
-    Displacement,
-    Exact,
-    FirstOrder,
-    Implicit,
-    MetaGradient,
-)
+from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.described import described
+from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit, MetaGradient
 from metasci.meta.gradient import GradientMethod, Learning
 from metasci.meta.step_sizes import descent, number_or_none
 

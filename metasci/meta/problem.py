@@ -16,9 +16,11 @@ from torch import Tensor
 
 from metasci.constraints.collocation import with_measured
 from metasci.data.tasks import Batch
-from metasci.meta.likelihood import cost
+from metasci.errors import InputError
+from metasci.meta.likelihood import Limits, cost
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
+from metasci.ode.tangents import along
 
 __all__ = ["Linearisation", "Problem"]
 
@@ -65,6 +67,17 @@ class Problem:
         """Measurements on the noise's linked scale; zero where padded."""
         safe = torch.where(self.batch.mask, self.batch.output, torch.ones_like(self.batch.output))
         return torch.where(self.batch.mask, self.model.noise.link(safe), torch.zeros_like(safe))
+
+    @cached_property
+    def limits(self) -> Limits | None:
+        """Which measurements are limits or intervals, on the noise's linked scale; nothing where all are numbers."""
+        batch = self.batch
+        if batch.upper is None:
+            return None if batch.censored is None else Limits(batch.censored)
+        between = torch.isfinite(batch.upper) & batch.mask
+        safe = torch.where(between, batch.upper, torch.ones_like(batch.upper))
+        linked = torch.where(between, self.model.noise.link(safe) - self.target, batch.upper)
+        return Limits(batch.censored, torch.where(batch.mask, linked, torch.full_like(linked, torch.nan)))
 
     @cached_property
     def checked(self) -> tuple[Mapping[str, Tensor], Tensor]:
@@ -114,7 +127,25 @@ class Problem:
         """Predictions from coordinates (task, 1 or observation, parameter)."""
         if inputs is None and self.ragged is not None:
             return self.ragged.evaluate(self.model, spread)
-        return self.model.at(spread, self.batch.inputs if inputs is None else inputs)
+        prediction = self.model.at(spread, self.batch.inputs if inputs is None else inputs)
+        if inputs is None:
+            self._check(prediction)
+        return prediction
+
+    def _check(self, prediction: object) -> None:
+        """Refuse what an equation returns if it is not one number a measurement."""
+        shape = self.batch.mask.shape
+        if not isinstance(prediction, Tensor):
+            raise InputError(
+                f"equation '{self.model.name}': it returns a {type(prediction).__name__}, not one number a measurement "
+                "computed from its parameters; compute with `metasci.math` and operators."
+            )
+        sizes = zip(prediction.shape[::-1], shape[::-1], strict=False)
+        if prediction.dim() > len(shape) or not all(size in (1, whole) for size, whole in sizes):
+            raise InputError(
+                f"equation '{self.model.name}': it returns an array of shape {tuple(prediction.shape)} for "
+                f"measurements (task, measurement) of shape {tuple(shape)}; return one number a measurement."
+            )
 
     def variance(self, prediction: Tensor, log_noise: Tensor) -> Tensor:
         """The noise's variance on the linked scale, from predictions in the output's unit."""
@@ -132,23 +163,37 @@ class Problem:
                 spread = spread.clone().requires_grad_()
             raw = self._at(spread)
             linked = self.model.noise.link(raw)
-            (jacobian,) = torch.autograd.grad(linked.sum(), spread, create_graph=create_graph)
+            jacobian = self._slope(linked, spread, create_graph)
         if not create_graph:
             raw, linked = raw.detach(), linked.detach()
         return Linearisation(linked, jacobian, self.variance(raw, log_noise))
+
+    def _slope(self, linked: Tensor, spread: Tensor, create_graph: bool) -> Tensor:
+        if not linked.requires_grad:
+            raise InputError(
+                f"equation '{self.model.name}': its prediction depends on none of its parameters, or was taken out "
+                "of torch on the way (`float`, `.item()`, `.numpy()`); compute with `metasci.math` and operators."
+            )
+        try:
+            return torch.autograd.grad(linked.sum(), spread, create_graph=create_graph)[0]
+        except RuntimeError as error:
+            raise InputError(
+                f"equation '{self.model.name}': it cannot be differentiated ({str(error).splitlines()[0][:160]}); do "
+                "not change arrays in place, and compute with `metasci.math` and operators."
+            ) from error
 
     def _linearise_jointly(self, coordinates: Tensor, log_noise: Tensor, create_graph: bool) -> Linearisation:
         tasks, size = coordinates.shape
         copies = replace(self, batch=self.batch.select(torch.arange(tasks).repeat(size)))
         directions = torch.eye(size, dtype=coordinates.dtype, device=coordinates.device)
         with torch.set_grad_enabled(create_graph):
-            raw, along = torch.func.jvp(  # type: ignore[misc]
+            raw, change = along(
                 copies.predict, (coordinates.repeat(size, 1),), (directions.repeat_interleave(tasks, 0),)
             )
             # the link acts on every prediction by itself
-            linked, along = torch.func.jvp(self.model.noise.link, (raw,), (along,))  # type: ignore[misc]
+            linked, change = along(self.model.noise.link, (raw,), (change,))
             raw, linked = raw[:tasks], linked[:tasks]
-            jacobian = along.reshape(size, tasks, -1).movedim(0, 2)
+            jacobian = change.reshape(size, tasks, -1).movedim(0, 2)
             return Linearisation(linked, jacobian, self.variance(raw, log_noise))
 
     def negative_log_likelihood(
@@ -165,7 +210,7 @@ class Problem:
         variance = self.variance(one, log_noise)
         if precision is not None:
             variance = variance / precision[:, None]
-        each = cost(self.target - self.model.noise.link(raw), variance, self.batch.censored)
+        each = cost(self.target - self.model.noise.link(raw), variance, self.limits)
         return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
 
     def broken(self, spread: Tensor) -> list[Tensor]:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from metasci.errors import InputError
+from metasci.errors import FAILURES, InputError, failure
 from metasci.ode.order_eight import tableau
+from metasci.ode.tangents import along
 
 __all__ = ["METHODS", "Rate", "Step", "System", "method_named", "prince_dormand", "rodas"]
 
@@ -34,13 +35,15 @@ class System:
     rate : callable
         See `metasci.ode.solve`.
     parameters : mapping of str to Tensor or float
-        Tensors whose first dimension is the number of tasks are one value a task.
     tasks, states : int
         Sizes of the state.
     still : Tensor, (task, 1), optional
         Zeros that move in no direction; see `with_tangents`.
     plain : bool
         Whether nothing is differentiated, in any mode: `linearise` then goes backward, which is quicker.
+    own : frozenset of str, optional
+        Which parameters have one value a task, the others being shared. By default tensors whose first dimension is the
+        number of tasks; it stays the same whatever tasks are selected.
     """
 
     rate: Rate
@@ -49,6 +52,16 @@ class System:
     states: int
     still: Tensor | None = None
     plain: bool = False
+    own: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.own is None:
+            own = frozenset(
+                name
+                for name, value in self.parameters.items()
+                if isinstance(value, Tensor) and value.dim() > 0 and len(value) == self.tasks
+            )
+            object.__setattr__(self, "own", own)
 
     def with_tangents(self, *others: Tensor) -> System:
         """The same, knowing whether one of its parameters or of the others has a forward-mode tangent.
@@ -56,8 +69,8 @@ class System:
         torch multiplies what has a tangent by what has none a hundred times more slowly than two that have one.
         So `dense` gives constants a tangent of zeros, where there are tangents at all.
         """
-        for value in (*others, *self.parameters.values()):
-            if self._per_task(value) and forward_ad.unpack_dual(value).tangent is not None:
+        for value in (*others, *(self.parameters[name] for name in sorted(self.own or ()))):
+            if forward_ad.unpack_dual(value).tangent is not None:
                 return replace(self, still=(value - value).reshape(self.tasks, -1)[:, :1])
         return self
 
@@ -72,8 +85,8 @@ class System:
         slope = self.rate(time, state, self.parameters)
         return slope if supply is None else slope + supply
 
-    def _per_task(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and value.dim() > 0 and len(value) == self.tasks
+    def _is_own(self, name: str) -> bool:
+        return self.own is not None and name in self.own
 
     def identity(self, state: Tensor) -> Tensor:
         """Identity matrices, (1, state, state) or (task, state, state)."""
@@ -84,20 +97,65 @@ class System:
         """The parameters once for every direction of `linearise`."""
         count = self.states + 1
         return {
-            name: value.repeat(count, *(1 for _ in value.shape[1:])) if self._per_task(value) else value
+            name: value.repeat(count, *(1 for _ in value.shape[1:])) if self._is_own(name) else value
             for name, value in self.parameters.items()
         }
 
     def select(self, index: Tensor) -> System:
         """The same on some of the tasks."""
-        some = {name: v[index] if self._per_task(v) else v for name, v in self.parameters.items()}
+        some = {name: v[index] if self._is_own(name) else v for name, v in self.parameters.items()}
         still = None if self.still is None else self.still[index]
-        return System(self.rate, some, len(index), self.states, still, self.plain)
+        return replace(self, parameters=some, tasks=len(index), still=still)
 
     def detach(self) -> System:
         """The same without gradients or tangents."""
         plain = {n: v.detach() if isinstance(v, Tensor) else v for n, v in self.parameters.items()}
-        return System(self.rate, plain, self.tasks, self.states)
+        return replace(self, parameters=plain, still=None, plain=False)
+
+    def check(self, time: Tensor, state: Tensor) -> None:
+        """Refuse a rate that cannot be computed, or in which tasks do not stand for themselves.
+
+        The rate is computed twice, with the tasks in another order and one of them twice: each must move as before. A
+        shared tensor that is taken for one value a task does not pass, nor does a rate that mixes tasks.
+
+        Raises
+        ------
+        InputError
+        """
+        with torch.no_grad():
+            slope = self._tried(time, state)
+            order = torch.arange(1, self.tasks + 1, device=state.device) % max(self.tasks, 1)
+            order = torch.cat([order, order.new_zeros(min(1, self.tasks))])
+            moved = self.select(order)._tried(time[order], state[order])
+            size = torch.finfo(state.dtype).eps ** 0.5
+            scale = slope.abs().nan_to_num(0.0, 0.0, 0.0).max() if slope.numel() else 0.0
+            same = torch.isclose(moved, slope[order], rtol=size, atol=size * float(scale), equal_nan=True)
+        if not bool(same.all()):
+            names = ", ".join(sorted(self.own or ())) or "none"
+            raise InputError(
+                "differential equation: how a task moves depends on which tasks are solved with it. Parameters read "
+                f"as one value a task, since they are as long as there are tasks: {names}. Name those that tasks "
+                "share in `shared`, and write the rate for any number of tasks."
+            )
+
+    def _tried(self, time: Tensor, state: Tensor) -> Tensor:
+        """The rate, or what is wrong with it in one sentence."""
+        try:
+            slope = self.rate(time, state, self.parameters)
+        except InputError:
+            raise
+        except FAILURES as error:
+            raise InputError(
+                f"differential equation: {failure(self.rate, error)}, for a state (task, state) of shape "
+                f"{tuple(state.shape)}. Parameters that tasks share are named in `shared`, if they may be as long as "
+                "there are tasks."
+            ) from error
+        if not isinstance(slope, Tensor) or slope.shape != state.shape:
+            shape = tuple(slope.shape) if isinstance(slope, Tensor) else type(slope).__name__
+            raise InputError(
+                f"differential equation: the rate gives {shape}; it must be of the state's shape {tuple(state.shape)}."
+            )
+        return slope
 
     def linearise(self, time: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Slope (task, state), its Jacobian by the state (task, state, state), and by time (task, state).
@@ -110,7 +168,7 @@ class System:
         tasks, states = state.shape
         one = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
         moving = {name: value for name, value in self._copies.items() if isinstance(value, Tensor)}
-        both: tuple[Tensor, Tensor] = torch.func.jvp(  # type: ignore[assignment]
+        slope, change = along(
             lambda t, x, values: self.rate(t, x, {**self._copies, **values}),
             (time.repeat(states + 1), state.repeat(states + 1, 1), moving),
             (
@@ -120,7 +178,6 @@ class System:
                 {name: torch.zeros_like(value) for name, value in moving.items()},
             ),
         )
-        slope, change = both
         change = change.reshape(states + 1, tasks, states)
         return slope[:tasks], change[:states].permute(1, 2, 0), change[states]
 

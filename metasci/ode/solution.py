@@ -7,7 +7,7 @@ and then walked by a map that is smooth in all that carries gradients; doses are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,16 @@ from metasci.ode.steady import find_repetition, steady_state
 from metasci.ode.trajectory import Trajectory
 
 __all__ = ["make_plan", "solve"]
+
+
+def _system(rate: Rate, parameters: Mapping[str, Any], initial: Tensor, shared: Collection[str]) -> System:
+    """The rate with its parameters, of which some are the same for all tasks."""
+    if odd := sorted(set(shared) - set(parameters)):
+        raise InputError(
+            f"shared: '{odd[0]}' is not a parameter; the parameters are {', '.join(parameters) or 'none'}."
+        )
+    system = System(rate, parameters, *initial.shape)
+    return replace(system, own=(system.own or frozenset()) - set(shared))
 
 
 def _checked(
@@ -56,6 +66,7 @@ def make_plan(
     relative: float = 1e-8,
     absolute: Tensor | float = 1e-10,
     most: int = 1000,
+    shared: Collection[str] = (),
 ) -> Plan:
     """Choose steps for `solve`, whose arguments these are.
 
@@ -75,7 +86,8 @@ def make_plan(
 
     def work(initial: Tensor, amount: Tensor, times: Tensor, allowed: Tensor, *values: Tensor) -> None:
         known = {**parameters, **dict(zip(moving, values, strict=True))}
-        plain = System(rate, known, len(initial), initial.shape[1], plain=True)
+        plain = replace(_system(rate, known, initial, shared), plain=True)
+        plain.check(begin, initial)
         given = replace(doses, amount=amount)
         line, tolerance = timeline(times, given, begin), Tolerance(relative, allowed, most)
         plans.append(_planned(step, plain, line, initial, given, tolerance))
@@ -135,6 +147,7 @@ def solve(
     absolute: Tensor | float = 1e-10,
     most: int = 1000,
     plan: Plan | None = None,
+    shared: Collection[str] = (),
 ) -> Solution:
     """Solve d state/dt = rate(time, state, parameters) for many tasks.
 
@@ -153,7 +166,7 @@ def solve(
         In any order, repeated or not. An observation at the time of a dose or reset is made just after it, and one
         that is earlier, be it by a rounding error, before it.
     parameters : mapping of str to Tensor or float
-        A tensor whose first dimension is the number of tasks has one value a task.
+        A tensor whose first dimension is the number of tasks has one value a task, unless it is named in `shared`.
     doses : Doses, optional
     start : float or Tensor (task,)
         When the state is the initial one; a task whose first dose is earlier starts at that. Observations before
@@ -167,7 +180,10 @@ def solve(
         Attempted steps between two breaks of a task (doses, their ends, resets), at most; a task that needs
         more is stepped from break to break from there on, and the error reported.
     plan : Plan, optional
-        Steps to take, from `make_plan`; the last five arguments then do not count, and the error is measured anew.
+        Steps to take, from `make_plan`; the five arguments before then do not count, and the error is measured anew.
+    shared : collection of str
+        Parameters that are the same for all tasks. They must be named where their first dimension is the number of
+        tasks, or may become it; a rate in which tasks do not stand for themselves is refused.
 
     Returns
     -------
@@ -176,7 +192,8 @@ def solve(
     Raises
     ------
     InputError
-        If shapes do not fit, a time is not finite, or there is no such method.
+        If shapes do not fit, a time is not finite, there is no such method, the rate fails, or what becomes of a task
+        depends on the others.
 
     Examples
     --------
@@ -195,13 +212,16 @@ def solve(
         return make_plan(
             rate, initial, times, parameters, doses,
             start=start, method=method, relative=slack * relative, absolute=slack * absolute, most=most,
+            shared=shared,
         )  # fmt: skip
 
     fixed = FixedSteps.current()
     if plan is None and fixed is not None:
-        return _followed(fixed.next(planned), System(rate, parameters, *initial.shape), initial, times, doses)
+        return _followed(
+            fixed.next(planned), _system(rate, parameters, initial, shared), initial, times, doses
+        )
     plan = plan or planned()
-    system = System(rate, parameters, *initial.shape).with_tangents(initial, doses.amount)
+    system = _system(rate, parameters, initial, shared).with_tangents(initial, doses.amount)
     line, mesh = plan.line, plan.mesh
     latest = torch.maximum(times.detach().amax(1), mesh.time[:, 0]) if times.shape[1] else mesh.time[:, 0]
     if not torch.equal(latest, line.breaks[:, -1]) or line.arrival.shape != doses.time.shape:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from metasci.ode.mesh import Forcing, Mesh
 from metasci.ode.methods import Step, System
+from metasci.ode.tangents import along
 
 __all__ = ["Trajectory"]
 
@@ -128,6 +129,6 @@ def _jacobian(
         return step(moved, moved.dense(time[copy]), here, moved.dense(size[copy]), given, False)[0]
 
     zeros = {name: torch.zeros_like(value) for name, value in moving.items()}
-    columns = torch.func.jvp(ending, (state[copy], moving), (directions, zeros))[1]
+    columns = along(ending, (state[copy], moving), (directions, zeros))[1]
     jacobian: Tensor = columns.reshape(states, tasks, states).permute(1, 2, 0)
     return jacobian

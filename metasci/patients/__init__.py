@@ -1,5 +1,6 @@
 """Equations of patients: compartments, absorption, covariates, doses."""
 
+from metasci.patients import antibiotics, body, other_drugs
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.drugs import (
     one_compartment,
@@ -13,7 +14,16 @@ from metasci.patients.drugs import (
     two_compartment,
     two_compartment_first_order,
 )
-from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power
+from metasci.patients.effects import (
+    Category,
+    Exponential,
+    Formula,
+    Linear,
+    Maturation,
+    Occasion,
+    Power,
+    Threshold,
+)
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
 from metasci.patients.per_kilogram import (
     one_compartment_bolus,
@@ -28,11 +38,15 @@ __all__ = [
     "Category",
     "Doses",
     "Exponential",
+    "Formula",
     "Linear",
     "Maturation",
     "Occasion",
     "Power",
     "Structure",
+    "Threshold",
+    "antibiotics",
+    "body",
     "compartment_model",
     "doses",
     "indirect_response",
@@ -45,6 +59,7 @@ __all__ = [
     "one_compartment_oral_per_kilogram",
     "one_compartment_per_kilogram",
     "one_compartment_zero_order",
+    "other_drugs",
     "propofol",
     "quinidine",
     "remifentanil",

@@ -17,10 +17,12 @@ from metasci.constraints import NonNegative
 from metasci.errors import InputError
 from metasci.math import where
 from metasci.model import Input, Model, Output, register
+from metasci.molar import molar_factor
 from metasci.noise import Noise, Proportional
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Effect, Occasion, factors
+from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
 
@@ -43,18 +45,26 @@ class Structure:
     bioavailability : bool
         Whether a fraction of the dose is absorbed. From doses by mouth alone it cannot be told from clearance and
         volume.
+    bioavailability_keeps : "rate" or "duration"
+        What of an infusion stays as it is written where a fraction F of it counts: its rate, so that it lasts F times
+        as long (NONMEM's reading of AMT and RATE), or its duration, so that it is F times as fast.
     """
 
     compartments: int = 1
     absorption: str = "none"
     lag: bool = False
     bioavailability: bool = False
+    bioavailability_keeps: str = "rate"
 
     def __post_init__(self) -> None:
         if self.compartments not in (1, 2, 3):
             raise InputError(f"a model has 1, 2 or 3 compartments, not {self.compartments}.")
         if self.absorption not in _ABSORPTION:
             raise InputError(f"absorption is one of {', '.join(_ABSORPTION)}, not '{self.absorption}'.")
+        if self.bioavailability_keeps not in ("rate", "duration"):
+            raise InputError(
+                f"bioavailability_keeps is 'rate' or 'duration', not '{self.bioavailability_keeps}'."
+            )
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -104,18 +114,32 @@ class Structure:
         exchange = [values[name] for name in self.exchanges]
         responses = modes(values["clearance"], volume, *zip(exchange, peripheral, strict=True))
         lag = values["lag"] if self.lag else 0.0
-        fraction = values["bioavailability"] if self.bioavailability else 1.0
         if self.absorption == "first-order":
             swallowed, injected = _by_route(given_doses)
+            fraction = values["bioavailability"] if self.bioavailability else 1.0
             amount = fraction * absorbed(time, swallowed, responses, values["absorption_rate"], lag)
             if injected is not None:
                 amount = amount + given(time, injected, responses)
-        else:
-            if self.absorption == "zero-order":
-                lasting = (values["absorption_duration"] + 0.0 * time)[..., None]
-                given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
-            amount = fraction * given(time, given_doses, responses, lag)
-        return amount / volume
+            return amount / volume
+        lasting, fraction = None, None
+        if self.absorption == "zero-order":
+            lasting = (values["absorption_duration"] + 0.0 * time)[..., None]
+        if self.bioavailability:
+            fraction = (values["bioavailability"] + 0.0 * time)[..., None]
+        return given(time, self._entering(given_doses, lasting, fraction), responses, lag) / volume
+
+    def _entering(self, given_doses: Doses, lasting: Any, fraction: Any) -> Doses:
+        """Doses as they enter: over how long, and how much of them."""
+        if lasting is not None:
+            given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
+        if fraction is None:
+            return given_doses
+        shortened = self.absorption == "none" and self.bioavailability_keeps == "rate"
+        return replace(
+            given_doses,
+            amount=fraction * given_doses.amount,
+            duration=fraction * given_doses.duration if shortened else given_doses.duration,
+        )
 
     def along(self, time: Any, given_doses: Doses, told: Any, values: Mapping[str, Any]) -> Any:
         """The same along each patient's records, where parameters change; torch only.
@@ -133,10 +157,26 @@ class Structure:
 
         from metasci.patients.timeline import amounts, records
 
-        if self.bioavailability:  # the fraction in force when the dose is given
-            fraction = values["bioavailability"][:, None, : given_doses.time.shape[2]]
-            given_doses = replace(given_doses, amount=given_doses.amount * fraction)
-        happened = records(time, given_doses, told)
+        events = given_doses.time.shape[2]
+
+        def at_doses(name: str) -> Any:
+            """A parameter as it is in force when each dose is given."""
+            return values[name][:, :events].expand(-1, events)
+
+        injected = given_doses
+        lasting = at_doses("absorption_duration")[:, None] if self.absorption == "zero-order" else None
+        if self.bioavailability:
+            given_doses = self._entering(given_doses, lasting, at_doses("bioavailability")[:, None])
+        elif lasting is not None:
+            given_doses = self._entering(given_doses, lasting, None)
+        lag = at_doses("lag") if self.lag else None
+        if self.absorption == "first-order" and injected.compartment is not None:
+            central = injected.compartment == 2.0  # into a vein: all of it, and at once
+            given_doses = replace(
+                given_doses, amount=torch.where(central, injected.amount, given_doses.amount)
+            )
+            lag = None if lag is None else torch.where(central[:, 0], torch.zeros_like(lag), lag)
+        happened = records(time, given_doses, told, lag)
         width = given_doses.time.shape[2] + time.shape[1]
 
         def at(name: str) -> Any:
@@ -172,10 +212,13 @@ def compartment_model(
     changing: Sequence[str] = (),
     typical: Mapping[str, float] | None = None,
     spread: Mapping[str, float] | None = None,
+    distributions: Mapping[str, str | float] | None = None,
     noise: Noise | None = None,
     covariates: Mapping[str, str] | None = None,
     transforms: Mapping[str, str] | None = None,
+    molar_mass: str = "",
     description: str = "",
+    listed: bool = True,
 ) -> Model:
     """Make a model of a drug in the body.
 
@@ -187,7 +230,7 @@ def compartment_model(
     amount, time, volume : str
         Units of doses, time (h, min or day) and volumes.
     output : Output, optional
-        Concentration in amount per volume by default.
+        Concentration in amount per volume by default. One in another unit is converted: 2 mg/L are 2,000 ng/mL.
     effects : mapping of str to sequence of Effect, optional
         What covariates do to each parameter.
     changing : sequence of str
@@ -195,11 +238,18 @@ def compartment_model(
         the records, and cannot be written in PyTensor. Any other is to be the same for all records of a patient.
     typical, spread : mapping of str to float, optional
         Instead of the ordinary ones.
+    distributions : mapping of str to str or float, optional
+        Of parameters that are not as `Structure` has them: ``"normal"``, ``"log-normal"``, ``"logit"`` (from 0 to 1),
+        or the λ of a log-normal quantity skewed by Box and Cox.
     noise : Noise, optional
         Proportional by default.
     covariates, transforms : mapping of str to str, optional
         Further covariates that may shift parameters in a learned prior: name to unit, name to scale.
+    molar_mass : str
+        ``"232.2 g/mol"``, where doses are masses and the output counts moles, or the other way round.
     description : str
+    listed : bool
+        Whether it is registered; else it is `published.NAME`, and only whoever holds it knows it.
 
     Returns
     -------
@@ -216,21 +266,20 @@ def compartment_model(
     ['time', 'weight']
     """
     several = {key: tuple(value) for key, value in (effects or {}).items()}
-    needed = {effect.covariate: effect.unit for each in several.values() for effect in each}
+    wanted = {key: told for each in several.values() for effect in each for key, told in effect.needs.items()}
+    needed = {covariate: unit for covariate, (unit, _) in wanted.items()}
     occasions = {
         effect.covariate for each in several.values() for effect in each if isinstance(effect, Occasion)
     }
     changing = tuple(dict.fromkeys((*changing, *sorted(occasions))))
     if odd := sorted(set(changing) - set(needed)):
         raise InputError(f"'{odd[0]}' changes, but no effect takes it.")
-    if changing and (structure.lag or structure.absorption == "zero-order"):
-        raise InputError(
-            "a lag and zero-order absorption are for models in which nothing changes with time, from one occasion to "
-            "the next either."
-        )
+    output = output or Output("concentration", f"{amount}/{volume}", "concentration")
+    scale = molar_factor(f"({amount})/({volume})", output.unit, molar_mass, output.name)
     declared = [
-        replace(
+        distributed(
             parameter,
+            (distributions or {}).get(parameter.name),
             typical=(typical or {}).get(parameter.name, parameter.typical),
             spread=(spread or {}).get(parameter.name, parameter.spread),
         )
@@ -243,15 +292,14 @@ def compartment_model(
         time,
         {key: needed[key] for key in changing},
         infusions=structure.absorption != "zero-order",
-        routes=structure.absorption == "first-order" and not changing,
+        routes=structure.absorption == "first-order",
         lasts="absorption_duration" if structure.absorption == "zero-order" else "",
     )
     columns = [column for column in history.columns if column not in changing]
 
     limits = {
-        effect.covariate: Input(effect.unit, *effect.limits, constant=effect.covariate not in changing)
-        for each in several.values()
-        for effect in each
+        covariate: Input(unit, *within, constant=covariate not in changing)
+        for covariate, (unit, within) in wanted.items()
     }
 
     def function(**values: Any) -> Any:
@@ -260,17 +308,20 @@ def compartment_model(
         what = Doses.of(values.pop("dose"), values.pop("dose_time"), **told)
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
-            return structure.concentration(at, what, factors(several, values, known))
+            return scaled(structure.concentration(at, what, factors(several, values, known)))
         known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
-        return structure.along(at, what, known_at, factors(several, values, everywhere))
+        return scaled(structure.along(at, what, known_at, factors(several, values, everywhere)))
+
+    def scaled(concentration: Any) -> Any:
+        return concentration if abs(scale - 1.0) < 1e-12 else scale * concentration  # ug/L are ng/mL
 
     # as `collections.namedtuple` does: the model belongs to the module that asks for it
     function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")
     model = Model(
-        name=f"patients.{name}",
+        name=f"{'patients' if listed else 'published'}.{name}",
         function=function,
         inputs={"time": Input(time, lower=0.0), **limits},
-        output=output or Output("concentration", f"{amount}/{volume}", "concentration"),
+        output=output,
         parameters=ParameterSpace(tuple(declared)),
         noise=noise or Proportional((0.2,)),
         constraints=(NonNegative(),),
@@ -279,8 +330,9 @@ def compartment_model(
         transforms=dict(transforms or {}),
         description=description,
         joint=bool(changing),
+        individual=individual_of(structure, several, time, volume),
     )
-    return register(model)
+    return register(model) if listed else model
 
 
 def _by_route(what: Doses) -> tuple[Doses, Doses | None]:

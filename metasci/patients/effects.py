@@ -1,20 +1,36 @@
 """How covariates change a patient's parameters: each effect is a factor, fixed or with numbers that are learned.
 
 Effects multiply: CL = CL₀ · (weight/70)^0.75 · maturation(age) · …. A number given as a `Parameter` instead of a float
-is learned with the others.
+is learned with the others. What none of the named effects says, such as CL = nonrenal + renal·creatinine clearance, is
+a `Formula`: any function of covariates written with `metasci.math` (see `metasci.patients.body`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+import numpy as np
 
 from metasci.errors import InputError
 from metasci.math import exp, log, where
-from metasci.parameters import Parameter
+from metasci.parameters import Parameter, parameter_described
 
-__all__ = ["Category", "Effect", "Exponential", "Linear", "Maturation", "Occasion", "Power", "factors"]
+__all__ = [
+    "Category",
+    "Effect",
+    "Exponential",
+    "Formula",
+    "Linear",
+    "Maturation",
+    "Occasion",
+    "Power",
+    "Threshold",
+    "described_effect",
+    "effect_described",
+    "factors",
+]
 
 _ABOVE_ZERO = 1e-9
 
@@ -47,9 +63,18 @@ class Effect:
         """Least and greatest value of the covariate that make sense."""
         return -float("inf"), float("inf")
 
+    @property
+    def needs(self) -> dict[str, tuple[str, tuple[float, float]]]:
+        """Every covariate that it takes: unit and limits."""
+        return {self.covariate: (self.unit, self.limits)}
+
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         """By what the parameter is multiplied, from the covariate and the learned numbers."""
         raise NotImplementedError
+
+    def of(self, covariates: Mapping[str, Any], learned: Mapping[str, Any]) -> Any:
+        """The factor, from all covariates of the patient."""
+        return self.factor(covariates[self.covariate], learned)
 
     def _number(self, number: Number, learned: Mapping[str, Any]) -> Any:
         return learned[number.name] if isinstance(number, Parameter) else number
@@ -152,6 +177,79 @@ class Category(Effect):
 
 
 @dataclass(frozen=True)
+class Threshold(Effect):
+    """A factor below a value of the covariate, and another from there on: IF (APGR.LT.5) TVV = TVV·(1 + θ).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Threshold("apgar", at=5.0, below=1.15892).factor(np.array([4.0, 5.0]), {}).tolist()
+    [1.15892, 1.0]
+    """
+
+    at: float = 0.0
+    below: float = 1.0
+    above: float = 1.0
+
+    def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
+        return where(value < self.at, self.below + 0.0 * value, self.above + 0.0 * value)
+
+
+@dataclass(frozen=True)
+class Formula(Effect):
+    """Any differentiable function of covariates, written with `metasci.math`.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(*, covariates...)``: a factor, or where `reference` is given the typical value itself.
+    units : mapping of str to str
+        Of every covariate that the function takes.
+    reference : mapping of str to float, optional
+        The patient to whom the parameter's own value belongs. The factor is then function(patient)/function(reference),
+        so that the parameter is that of the reference patient, whatever the formula.
+    within : mapping of str to pair of float, optional
+        Least and greatest value of a covariate that makes sense; zero and infinity by default.
+    of_whom : str
+        Without a reference: to whom the parameter's own value belongs, in words.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> renal = Formula(function=lambda *, crcl: 0.5 + 0.06 * crcl, units={"crcl": "mL/min"}, reference={"crcl": 100.0})
+    >>> renal.typical, renal.of({"crcl": np.array([100.0, 50.0])}, {}).round(4).tolist()
+    (6.5, [1.0, 0.5385])
+    """
+
+    covariate: str = ""
+    function: Callable[..., Any] = field(kw_only=True)
+    units: Mapping[str, str] = field(kw_only=True)
+    reference: Mapping[str, float] = field(default_factory=dict, kw_only=True)
+    within: Mapping[str, tuple[float, float]] = field(default_factory=dict, kw_only=True)
+    of_whom: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.reference and set(self.reference) != set(self.units):
+            odd = sorted(set(self.reference) ^ set(self.units))[0]
+            raise InputError(f"a formula's reference patient and its units differ in '{odd}'.")
+
+    @property
+    def needs(self) -> dict[str, tuple[str, tuple[float, float]]]:
+        return {name: (unit, self.within.get(name, (0.0, float("inf")))) for name, unit in self.units.items()}
+
+    @property
+    def typical(self) -> float:
+        """The value of the reference patient."""
+        if not self.reference:
+            raise InputError("a formula that is a typical value needs a `reference` patient.")
+        return float(self.function(**{name: np.float64(value) for name, value in self.reference.items()}))
+
+    def of(self, covariates: Mapping[str, Any], learned: Mapping[str, Any]) -> Any:
+        value = self.function(**{name: covariates[name] for name in self.units})
+        return value / self.typical if self.reference else value
+
+
+@dataclass(frozen=True)
 class Occasion(Effect):
     """Between-occasion variability: on occasion k the parameter is multiplied by exp(κₖ), κ ~ N(0, the same for all k).
 
@@ -220,5 +318,39 @@ def factors(
                 f"an effect is on '{name}', which is no parameter; they are {', '.join(values)}."
             )
         for effect in several:
-            changed[name] = changed[name] * effect.factor(covariates[effect.covariate], values)
+            changed[name] = changed[name] * effect.of(covariates, values)
     return changed
+
+
+_NAMED = {
+    kind.__name__: kind for kind in (Category, Exponential, Linear, Maturation, Occasion, Power, Threshold)
+}
+
+
+def described_effect(effect: Effect) -> dict[str, Any] | None:
+    """An effect as plain numbers and text, or None where it is code.
+
+    Examples
+    --------
+    >>> effect_described(described_effect(Power("weight", "kg", 70.0, 0.75)))
+    Power(covariate='weight', unit='kg', reference=70.0, exponent=0.75)
+    """
+    if type(effect).__name__ not in _NAMED:
+        return None
+    values = {item.name: getattr(effect, item.name) for item in fields(effect)}
+    plain = {key: asdict(value) if isinstance(value, Parameter) else value for key, value in values.items()}
+    return {"kind": type(effect).__name__, **plain}
+
+
+def effect_described(described: Mapping[str, Any]) -> Effect:
+    """The effect of what `described_effect` says."""
+    values = dict(described)
+    kind = values.pop("kind")
+    if kind not in _NAMED:
+        raise InputError(f"the effect '{kind}' is not known to this version of metasci.")
+    plain = {
+        key: parameter_described(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }
+    effect: Effect = _NAMED[kind](**plain)
+    return effect

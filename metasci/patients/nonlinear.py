@@ -1,12 +1,12 @@
 """Patients' equations that have no closed form: saturable elimination, and a response that a drug inhibits.
 
-Each is a differential equation solved by `metasci.ode`, whose error `SOLUTIONS` reports; a task whose steps do
-not meet the tolerance is predicted as NaN.
+Each is a differential equation solved by `metasci.ode`, whose error the model's `solution` reports; a task whose steps
+do not meet the tolerance is predicted as NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metasci.constraints import NonNegative
@@ -16,15 +16,12 @@ from metasci.noise import Proportional, Several
 from metasci.parameters import Parameter
 from metasci.patients.dynamics import Dynamics, events, stacked
 from metasci.patients.regimen import doses
-from metasci.patients.viral import viral_decay_biphasic, viral_load, viral_solution
+from metasci.patients.viral import viral_decay_biphasic, viral_load
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from metasci.ode import Solution
-
 __all__ = [
-    "SOLUTIONS",
     "indirect_response",
     "michaelis_menten",
     "michaelis_menten_oral",
@@ -85,6 +82,7 @@ _ORAL = Dynamics(
     noise=Proportional((0.15,)),
     constraints=(NonNegative(),),
     joint=True,
+    solution=_INTRAVENOUS.solution,
 )
 def michaelis_menten(
     time: Any,
@@ -119,6 +117,7 @@ def michaelis_menten(
     noise=Proportional((0.15,)),
     constraints=(NonNegative(),),
     joint=True,
+    solution=_ORAL.solution,
 )
 def michaelis_menten_oral(
     time: Any,
@@ -189,6 +188,7 @@ _RESPONSE = Dynamics(
     noise=Several(by="output", noises=(Proportional((0.15,)), Proportional((0.1,)))),
     constraints=(NonNegative(),),
     joint=True,
+    solution=_RESPONSE.solution,
 )
 def indirect_response(
     time: Any,
@@ -221,12 +221,3 @@ def indirect_response(
     }  # fmt: skip
     _, concentration, response = _RESPONSE.states(inputs, parameters)
     return where(output < 1.5, concentration, response)
-
-
-SOLUTIONS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Solution]] = {
-    michaelis_menten.name: _INTRAVENOUS.solution,
-    michaelis_menten_oral.name: _ORAL.solution,
-    indirect_response.name: _RESPONSE.solution,
-    viral_load.name: viral_solution,
-}
-"""By a model's name: from its inputs and parameters the `metasci.ode.Solution` behind its predictions."""

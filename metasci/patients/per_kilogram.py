@@ -36,52 +36,6 @@ _VEIN = (
 
 
 @equation(
-    inputs={"time": Input("h", lower=0.0), "dose": Input("mg/kg", lower=0.0)},
-    output=_CONCENTRATION,
-    parameters=_ORAL,
-    noise=Additive((0.7,)),
-    constraints=(NonNegative(),),
-    covariates={"weight": "kg"},
-    transforms={"weight": "log"},
-    after_doses="patients.one_compartment_oral_per_kilogram",
-)
-def one_compartment_oral(time: Any, dose: Any, *, absorption_rate: Any, clearance: Any, volume: Any) -> Any:
-    """Concentration after one dose by mouth, C = D/V · kₐ/(kₐ − kₑ) · (e^(−kₑt) − e^(−kₐt)) with kₑ = CL/V.
-
-    Doses and parameters are per kilogram of body weight. Stable where kₐ meets kₑ. Source: Bateman 1910;
-    Gabrielsson and Weiner, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th ed.
-    """
-    return dose / volume * absorption_rate * exponential_difference(clearance / volume, absorption_rate, time)
-
-
-@equation(
-    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0, constant=True)},
-    histories={"dose": History("mg", at="time")},
-    output=_CONCENTRATION,
-    parameters=_VEIN,
-    noise=Additive((2.5,)),
-    constraints=(NonNegative(),),
-    covariates={"weight": "kg", "apgar": "1"},
-    transforms={"weight": "log"},
-    after_doses="patients.one_compartment_per_kilogram",
-)
-def one_compartment_bolus(
-    time: Any, weight: Any, dose: Any, dose_time: Any, *, clearance: Any, volume: Any
-) -> Any:
-    """Concentration after repeated intravenous doses, C(t) = Σ Dⱼ/(V·w) · e^(−CL/V·(t − tⱼ)) over doses given by t.
-
-    Clearance and volume are in proportion to the body weight w. Source: superposition of single doses,
-    Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982); weights as in Grasela and
-    Donn, Dev Pharmacol Ther 8 (1985) 374.
-    """
-    elapsed = time[..., None] - dose_time
-    given = elapsed >= 0.0
-    elimination = (clearance / volume + 0.0 * time)[..., None]
-    remaining = where(given, exp(-elimination * where(given, elapsed, 0.0 * elapsed)), 0.0 * elapsed)
-    return sum(dose * remaining) / (volume * weight)
-
-
-@equation(
     inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0, constant=True)},
     histories={"dose": doses(infusions=False)},
     output=_CONCENTRATION,
@@ -124,3 +78,49 @@ def one_compartment_per_kilogram(
     """
     what = Doses(dose, dose_time, dose_duration, dose_interval, dose_until)
     return given(time, what, modes(clearance, volume)) / (volume * weight)
+
+
+@equation(
+    inputs={"time": Input("h", lower=0.0), "dose": Input("mg/kg", lower=0.0)},
+    output=_CONCENTRATION,
+    parameters=_ORAL,
+    noise=Additive((0.7,)),
+    constraints=(NonNegative(),),
+    covariates={"weight": "kg"},
+    transforms={"weight": "log"},
+    after_doses=one_compartment_oral_per_kilogram,
+)
+def one_compartment_oral(time: Any, dose: Any, *, absorption_rate: Any, clearance: Any, volume: Any) -> Any:
+    """Concentration after one dose by mouth, C = D/V · kₐ/(kₐ − kₑ) · (e^(−kₑt) − e^(−kₐt)) with kₑ = CL/V.
+
+    Doses and parameters are per kilogram of body weight. Stable where kₐ meets kₑ. Source: Bateman 1910;
+    Gabrielsson and Weiner, Pharmacokinetic and Pharmacodynamic Data Analysis, 5th ed.
+    """
+    return dose / volume * absorption_rate * exponential_difference(clearance / volume, absorption_rate, time)
+
+
+@equation(
+    inputs={"time": Input("h", lower=0.0), "weight": Input("kg", lower=0.0, constant=True)},
+    histories={"dose": History("mg", at="time")},
+    output=_CONCENTRATION,
+    parameters=_VEIN,
+    noise=Additive((2.5,)),
+    constraints=(NonNegative(),),
+    covariates={"weight": "kg", "apgar": "1"},
+    transforms={"weight": "log"},
+    after_doses=one_compartment_per_kilogram,
+)
+def one_compartment_bolus(
+    time: Any, weight: Any, dose: Any, dose_time: Any, *, clearance: Any, volume: Any
+) -> Any:
+    """Concentration after repeated intravenous doses, C(t) = Σ Dⱼ/(V·w) · e^(−CL/V·(t − tⱼ)) over doses given by t.
+
+    Clearance and volume are in proportion to the body weight w. Source: superposition of single doses,
+    Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982); weights as in Grasela and
+    Donn, Dev Pharmacol Ther 8 (1985) 374.
+    """
+    elapsed = time[..., None] - dose_time
+    given = elapsed >= 0.0
+    elimination = (clearance / volume + 0.0 * time)[..., None]
+    remaining = where(given, exp(-elimination * where(given, elapsed, 0.0 * elapsed)), 0.0 * elapsed)
+    return sum(dose * remaining) / (volume * weight)

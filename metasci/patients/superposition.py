@@ -84,10 +84,19 @@ def given(time: Any, doses: Doses, responses: Modes, lag: Any = 0.0) -> Any:
     if during is not None:
         left = left * mean_survival(rate * during[..., None])
     if steady is not None:
-        since = where(steady, elapsed + doses.interval - doses.duration, 0.0 * elapsed)
+        overlap = steady & (doses.duration > doses.interval)
+        apart = steady & (doses.duration <= doses.interval)
+        since = where(apart, elapsed + doses.interval - doses.duration, 0.0 * elapsed)
         before = mean_survival(rate * doses.duration[..., None]) * exp(-rate * since[..., None])
         before = amount[..., None] * before * _repeated(rate, doses.interval[..., None], steady[..., None])
         left = left + where(steady[..., None], before, 0.0 * before)
+        if any_of(overlap):
+            overlap = overlap[..., None]
+            lasting = where(overlap, doses.duration[..., None], 2.0 + 0.0 * rate)
+            interval = where(overlap, doses.interval[..., None], 1.0 + 0.0 * rate)
+            left = where(
+                overlap, amount[..., None] * _overlapping(rate, elapsed[..., None], lasting, interval), left
+            )
     return sum(responses.share * sum(left, -2))
 
 
@@ -118,6 +127,20 @@ def absorbed(time: Any, doses: Doses, responses: Modes, absorption_rate: Any, la
         repeated = own * (left + gut * exp(-speed * elapsed) * exponential_difference(rate, speed, interval))
         left = where(steady, repeated, left)
     return absorption_rate * sum(responses.share * sum(amount * left, -2))
+
+
+def _overlapping(rate: Any, elapsed: Any, lasting: Any, interval: Any) -> Any:
+    """What is left of infusions of a unit amount that last longer than the interval at which they begin.
+
+    Of those begun e, e + τ, e + 2τ, … ago the first N = ⌈(T − e)/τ⌉ still run, and each has brought
+    (1 − e^(−λ(e + nτ)))/(λT); the others have ended. Both are geometric series.
+    """
+    running = maximum(-floor(-(lasting - elapsed) / interval), 0.0 * elapsed)
+    ratio = mean_survival(rate * interval * running) / mean_survival(rate * interval)
+    brought = running * (1.0 - exp(-rate * elapsed) * ratio) / (rate * lasting)
+    gone = elapsed + running * interval - lasting  # since the last of the others ended
+    ended = mean_survival(rate * lasting) * exp(-rate * maximum(gone, 0.0 * gone))
+    return brought - ended / expm1(-rate * interval)
 
 
 def _elapsed(time: Any, doses: Doses, lag: Any) -> tuple[Any, Any, Any]:

@@ -47,6 +47,11 @@ _VIRUS = Dynamics(
 )
 
 
+def viral_solution(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Solution:
+    """The `metasci.ode.Solution` behind `viral_load`: logarithms of cells and virus over those before therapy."""
+    return _VIRUS.solution(inputs, {name: v for name, v in parameters.items() if name != "log10_baseline"})
+
+
 @equation(
     inputs=_DAYS,
     output=_RNA,
@@ -64,6 +69,7 @@ _VIRUS = Dynamics(
     noise=Additive((0.25,)),
     constraints=(Monotone("time", increasing=False),),
     joint=True,
+    solution=viral_solution,
 )  # fmt: skip
 def viral_load(
     time: Any,
@@ -88,11 +94,6 @@ def viral_load(
     }  # fmt: skip
     _, _, virus = _VIRUS.states({"time": time}, parameters)
     return log10_baseline + virus / _LN10
-
-
-def viral_solution(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Solution:
-    """The `metasci.ode.Solution` behind `viral_load`: logarithms of cells and virus over those before therapy."""
-    return _VIRUS.solution(inputs, {name: v for name, v in parameters.items() if name != "log10_baseline"})
 
 
 @equation(

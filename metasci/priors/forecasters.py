@@ -10,7 +10,7 @@ from torch import Tensor
 from metasci.data.tasks import Batch
 from metasci.fits.predictive import predictive
 from metasci.forecasts import Forecast, Forecaster
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
@@ -18,7 +18,7 @@ from metasci.meta.problem import Problem
 __all__ = ["equation_forecasters", "per_task_least_squares"]
 
 
-def equation_forecasters(prior: Prior) -> dict[str, Forecaster]:
+def equation_forecasters(prior: LearnedEquation) -> dict[str, Forecaster]:
     """Ways to forecast tasks of an equation: its prior, what the prior says beforehand, and each task by itself."""
 
     def start_only(batch: Batch) -> Adapted:
@@ -38,7 +38,7 @@ def equation_forecasters(prior: Prior) -> dict[str, Forecaster]:
     return {name: forecaster(adapt) for name, adapt in ways.items()}
 
 
-def per_task_least_squares(prior: Prior, batch: Batch) -> Adapted:
+def per_task_least_squares(prior: LearnedEquation, batch: Batch) -> Adapted:
     """Each task fitted alone from the typical values, with no prior but a faint one that keeps it determined."""
     problem = prior.problem(batch)
     size = len(prior.model.parameters)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -24,20 +24,28 @@ from numpy.typing import NDArray
 from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
+from metasci.extras import how_to_install
+from metasci.files import check_new
+from metasci.fits.equation import EquationFit
+from metasci.fits.families import MembersFit
 from metasci.progress import shown
 
 if TYPE_CHECKING:
     import pandas as pd
     from dask.distributed import Client
 
-    from metasci.learned.equation import Prior
+    from metasci.learned.equation import LearnedEquation
+    from metasci.learned.families import LearnedMembers
+    from metasci.learned.reading import Data
 
-__all__ = ["calibrate_many", "open_store", "piece_size"]
+__all__ = ["calibrate_many", "calibrate_members", "open_store", "piece_size"]
+
+Result = TypeVar("Result")
 
 _STORES = (".nc", ".zarr")
 _MEMORY = 256 * 2**20  # bytes that a piece may take
 _MOST = 50_000
+_FAMILIES = 100  # at a time: a family's process takes far more memory than its rows
 # numbers are taken as they stand: units such as 'h' are ours and no time codes; an index of all tasks is not built
 _AS_STORED: dict[str, Any] = {
     "mask_and_scale": False, "decode_times": False, "decode_timedelta": False, "create_default_indexes": False,
@@ -45,7 +53,7 @@ _AS_STORED: dict[str, Any] = {
 
 
 def calibrate_many(
-    prior: Prior,
+    prior: LearnedEquation,
     data: str | Path | TaskSet | xr.Dataset | pd.DataFrame,
     *,
     level: float = 0.9,
@@ -64,7 +72,6 @@ def calibrate_many(
     ({'task': 12, 'parameter': 3, 'parameter_other': 3, 'law': 1}, True)
     """
     target = None if out is None else _target(Path(out))
-    prior = prior.for_data(data)
     dataset, read = _source(prior, data)
     count = int(dataset.sizes["task"])
     if not count:
@@ -83,10 +90,45 @@ def calibrate_many(
         )  # fmt: skip
     folder = target.with_name(f".{target.name}.parts")
     folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept(calibrate, tasks, folder, _digest_of_prior(prior, level), client)
+    kept = _kept(calibrate, tasks, folder, _digest_of(prior, level), client)
     _assemble(list(shown(kept, len(pieces), progress)), target, count)
     shutil.rmtree(folder)
     return open_store(target).set_xindex("parameter")
+
+
+def calibrate_members(
+    prior: LearnedMembers,
+    data: Data,
+    *,
+    level: float = 0.9,
+    chunk: int | None = None,
+    out: str | Path | None = None,
+    client: Client | str | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Calibrate any number of families; `MembersVerbs.calibrate_many` says what the arguments are.
+
+    Returns
+    -------
+    DataFrame
+        The tables of all calibrations, one below the other.
+    """
+    import pandas as pd
+
+    if out is not None:
+        check_new(Path(out))
+    size = _FAMILIES if chunk is None else chunk
+    if size < 1:
+        raise InputError(f"chunk: {size} is not a number of families; give one or more.")
+    tasks = prior.read(data)
+    pieces = [slice(at, at + size) for at in range(0, len(tasks), size)]
+    table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=level)
+    tables = _mapped(table, (tasks.select(piece) for piece in pieces), client)
+    return pd.concat(list(shown(tables, len(pieces), progress)), ignore_index=True)
+
+
+def _members_table(prior: LearnedMembers, tasks: TaskSet, level: float) -> pd.DataFrame:
+    return MembersFit.of(prior, tasks).table(level)
 
 
 def open_store(path: str | Path) -> xr.Dataset:
@@ -120,7 +162,7 @@ def open_store(path: str | Path) -> xr.Dataset:
         raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {error}.") from None
 
 
-def piece_size(prior: Prior, dataset: xr.Dataset) -> int:
+def piece_size(prior: LearnedEquation, dataset: xr.Dataset) -> int:
     """How many tasks to calibrate at a time, so that a piece takes some tens of megabytes."""
     model, sizes = prior.model, dataset.sizes
     parameters = len(model.parameters)
@@ -142,11 +184,13 @@ def _target(out: Path) -> Path:
 
 def _needs_zarr(path: Path) -> None:
     if path.suffix == ".zarr" and find_spec("zarr") is None:
-        raise InputError(f"'{path}' needs zarr, which is not installed: pip install 'metasci[scale]'.")
+        raise InputError(
+            f"'{path}' needs zarr, which is not installed: pip install 'metasci-calibration[scale]'."
+        )
 
 
 def _source(
-    prior: Prior, data: str | Path | TaskSet | xr.Dataset | pd.DataFrame
+    prior: LearnedEquation, data: str | Path | TaskSet | xr.Dataset | pd.DataFrame
 ) -> tuple[xr.Dataset, Callable[[xr.Dataset], TaskSet]]:
     """The data as a Dataset, opened and not read where it can be, and what makes tasks of a piece of it."""
     if isinstance(data, str | Path) and Path(data).suffix in _STORES:
@@ -167,16 +211,15 @@ def _narrow(tasks: TaskSet) -> TaskSet:
     return TaskSet(tasks.dataset.isel(observation=slice(longest)), tasks.card)
 
 
-def _calibrate(prior: Prior, tasks: TaskSet, level: float) -> xr.Dataset:
-    batch = prior.batch(tasks)
-    result = Calibration(prior, tasks, batch, prior.adapt(batch)).to_xarray(level, predictions=False)
+def _calibrate(prior: LearnedEquation, tasks: TaskSet, level: float) -> xr.Dataset:
+    result = EquationFit.of(prior, tasks).to_xarray(level, predictions=False)
     simulated = tasks.dataset.attrs.get("simulated", tasks.card.simulated)
     return result.assign_attrs(simulated=str(simulated).lower())
 
 
 def _mapped(
-    function: Callable[[TaskSet], xr.Dataset], pieces: Iterable[TaskSet], client: Client | str | None
-) -> Iterator[xr.Dataset]:
+    function: Callable[[TaskSet], Result], pieces: Iterable[TaskSet], client: Client | str | None
+) -> Iterator[Result]:
     """The results in order; on a cluster, some pieces are under way at a time, and no more."""
     if client is None:
         yield from map(function, pieces)
@@ -197,7 +240,7 @@ def _connected(client: Client | str) -> Client:
         return client
     if find_spec("distributed") is None:
         raise InputError(
-            "client: a cluster needs dask.distributed, which is not installed: pip install 'metasci[scale]'."
+            f"client: a cluster needs dask.distributed, which is not installed: {how_to_install('scale')}."
         )
     from dask.distributed import Client
 
@@ -239,14 +282,8 @@ def _kept(
         yield path
 
 
-def _digest_of_prior(prior: Prior, level: float) -> str:
-    digest = hashlib.sha256(json.dumps([prior._description(), level], sort_keys=True).encode())
-    tensors = prior.state.tensors() | {
-        name: getattr(prior.covariates, name) for name in ("centre", "scale", "correlation")
-    }
-    for name, value in sorted(tensors.items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _digest_of(prior: LearnedEquation, level: float) -> str:
+    return hashlib.sha256(f"{prior.digest()} {level!r}".encode()).hexdigest()
 
 
 def _digest_of_tasks(tasks: TaskSet, salt: str) -> str:

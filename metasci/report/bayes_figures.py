@@ -14,12 +14,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from metasci.report.marks import legend_below, titled
-from metasci.report.style import BLUE, GREEN, GREY, INK, RED, plain_log_axis, styled
+from metasci.report.style import BLUE, GREEN, GREY, INK, PALETTE, RED, plain_log_axis, styled
 from metasci.words import label, words
 
 __all__ = ["calibration_of_forecasts", "ellipses", "forecasts", "seconds", "shrinkage"]
 
-_COLOURS = (BLUE, RED, GREEN)
+# what is judged, PyMC twice, and what is judged beside
+_COLOURS = (BLUE, RED, GREEN, next(colour for colour in PALETTE if colour not in (BLUE, RED, GREEN)))
+_MARKERS = "os^D"
 _ELLIPSES, _TASKS = 40, 4
 
 
@@ -247,13 +249,19 @@ def calibration_of_forecasts(comparison: xr.Dataset) -> Figure:
     right.plot([0.45, 1.0], [0.45, 1.0], color=GREY, lw=1.0, ls="--")
     error = 1.645 * np.sqrt(levels * (1.0 - levels) / count)
     right.fill_between(levels, levels - error, levels + error, color=GREY, alpha=0.2, lw=0)
-    for place, (name, colour) in enumerate(zip(comparison["forecaster"].values, _COLOURS, strict=True)):
+    for place, (name, colour) in enumerate(zip(comparison["forecaster"].values, _COLOURS, strict=False)):
         one = comparison.isel(forecaster=place)
         if place < 2:
             share = np.histogram(one["pit"].values, bins)[0] / count
             left.stairs(share, bins, color=colour, lw=1.6)
         right.plot(
-            levels, one["coverage"], color=colour, marker="os^"[place], ms=4.5, mec="white", label=str(name)
+            levels,
+            one["coverage"],
+            color=colour,
+            marker=_MARKERS[place],
+            ms=4.5,
+            mec="white",
+            label=str(name),
         )
     left.set_xlabel("probability that the forecast gave to less")
     left.set_ylabel("share of measurements")
@@ -275,12 +283,12 @@ def seconds(comparison: xr.Dataset) -> Figure:
     """Error against the time that a new task takes."""
     figure = Figure(figsize=(5.0, 3.0), layout="constrained")
     axes = figure.subplots()
-    for place, colour in enumerate(_COLOURS):
+    for place, colour in enumerate(_COLOURS[: comparison.sizes["forecaster"]]):
         one = comparison.isel(forecaster=place)
         axes.plot(
             float(one["seconds"]),
             float(one["rmse"]),
-            "os^"[place],
+            _MARKERS[place],
             color=colour,
             ms=8,
             label=str(one["forecaster"].values),

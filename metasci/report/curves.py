@@ -16,7 +16,7 @@ from metasci.units import convert
 from metasci.words import duration, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = [
     "WIDE",
@@ -35,6 +35,7 @@ __all__ = [
     "name_of",
     "only",
     "span",
+    "upper_ends",
     "values_of",
 ]
 
@@ -80,17 +81,17 @@ class Curve:
     prior_upper: np.ndarray
 
 
-def is_simulated(calibration: Calibration) -> bool:
+def is_simulated(calibration: EquationFit) -> bool:
     """Whether the measurements are simulated and not real."""
     return str(calibration.tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
 
 
-def is_of_patients(calibration: Calibration) -> bool:
+def is_of_patients(calibration: EquationFit) -> bool:
     """Whether the tasks are patients, of whom a report has to be read with more care."""
     return calibration.prior.model.name.startswith("patients.")
 
 
-def name_of(one: Calibration) -> str:
+def name_of(one: EquationFit) -> str:
     """The name of a single task; a bare number is told what it is, ``subject 5``."""
     name, columns = one.batch.names[0], one.tasks.card.task
     if len(columns) == 1 and name.replace(".", "").isdigit():
@@ -99,7 +100,7 @@ def name_of(one: Calibration) -> str:
     return name
 
 
-def only(calibration: Calibration, index: int) -> Calibration:
+def only(calibration: EquationFit, index: int) -> EquationFit:
     """The calibration of one of its tasks."""
     chosen = torch.tensor([index])
     adapted = calibration.adapted
@@ -118,7 +119,7 @@ def only(calibration: Calibration, index: int) -> Calibration:
     )
 
 
-def coordinates(calibration: Calibration) -> list[str]:
+def coordinates(calibration: EquationFit) -> list[str]:
     """The inputs that vary along a task's measurements, the one to draw along first.
 
     An input that is constant for a task by its nature, such as a dose per weight, is none of them, nor is a covariate
@@ -131,20 +132,20 @@ def coordinates(calibration: Calibration) -> list[str]:
     return sorted(found, key=lambda name: (name != "temperature", -distinct[name]))
 
 
-def values_of(calibration: Calibration, name: str) -> np.ndarray:
+def values_of(calibration: EquationFit, name: str) -> np.ndarray:
     """An input at every measurement, in the model's unit."""
     batch = calibration.batch
     values: np.ndarray = batch.inputs[name].expand(batch.mask.shape)[batch.mask].cpu().numpy()
     return values
 
 
-def measurements(calibration: Calibration) -> np.ndarray:
+def measurements(calibration: EquationFit) -> np.ndarray:
     """What was measured, in the order of `values_of`."""
     values: np.ndarray = calibration.batch.output[calibration.batch.mask].cpu().numpy()
     return values
 
 
-def below_limit(calibration: Calibration) -> np.ndarray:
+def below_limit(calibration: EquationFit) -> np.ndarray:
     """Which of the measurements are only known to lie below a limit, in the order of `values_of`."""
     batch = calibration.batch
     flags = torch.zeros_like(batch.mask) if batch.censored is None else batch.censored
@@ -152,20 +153,29 @@ def below_limit(calibration: Calibration) -> np.ndarray:
     return below
 
 
-def is_logarithmic(calibration: Calibration, values: np.ndarray) -> bool:
+def upper_ends(calibration: EquationFit) -> np.ndarray:
+    """Upper ends of measurements that lie above what stands there, infinite without one, NaN of numbers."""
+    batch = calibration.batch
+    if batch.upper is None:
+        return np.full(int(batch.mask.sum()), np.nan)
+    ends: np.ndarray = batch.upper[batch.mask].cpu().numpy()
+    return ends
+
+
+def is_logarithmic(calibration: EquationFit, values: np.ndarray) -> bool:
     """Whether noise is on the logarithm and all values, some of them finite, can be drawn on it."""
     noise = calibration.prior.model.noise
     first = noise.noises[0] if isinstance(noise, Several) else noise
     return isinstance(first, LogNormal) and len(values) > 0 and bool((values > 0).all())
 
 
-def is_wide(shown: Sequence[Calibration]) -> bool:
+def is_wide(shown: Sequence[EquationFit]) -> bool:
     """Whether measurements lie so far apart, and noise is such, that a logarithmic axis is needed to see them."""
     values = np.concatenate([measurements(one) for one in shown])
     return is_logarithmic(shown[0], values) and float(values.max()) > WIDE * float(values.min())
 
 
-def given_along(calibration: Calibration, axis: Axis) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def given_along(calibration: EquationFit, axis: Axis) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """From when to when every amount of a single task was given along an axis, in the units shown, by history."""
     found = {}
     for name, history in calibration.prior.model.histories.items():
@@ -181,7 +191,7 @@ def given_along(calibration: Calibration, axis: Axis) -> dict[str, tuple[np.ndar
     return found
 
 
-def axis_of(calibration: Calibration, name: str) -> Axis:
+def axis_of(calibration: EquationFit, name: str) -> Axis:
     """The axis of an input; seconds become minutes or hours by how many there are."""
     unit = calibration.prior.model.inputs[name].unit
     shown = _FOR_PEOPLE.get(unit, unit)
@@ -191,7 +201,7 @@ def axis_of(calibration: Calibration, name: str) -> Axis:
     return Axis(name, unit, shown)
 
 
-def span(calibration: Calibration, name: str) -> tuple[float, float]:
+def span(calibration: EquationFit, name: str) -> tuple[float, float]:
     """From where to where to draw along an input, in the model's unit.
 
     Time and cycles run from zero to beyond the last measurement and the last dose, as far as the prior knows (but not
@@ -216,7 +226,7 @@ def span(calibration: Calibration, name: str) -> tuple[float, float]:
     return max(low - margin, given.lower), min(high + margin, given.upper)
 
 
-def _last_given(calibration: Calibration, name: str) -> float:
+def _last_given(calibration: EquationFit, name: str) -> float:
     """When the last amount began that is dated by an input; zero if there is none."""
     last = 0.0
     for key, history in calibration.prior.model.histories.items():
@@ -234,7 +244,7 @@ def _after_each(given: np.ndarray, high: float) -> np.ndarray:
     return (begin[:, None] + gaps[:, None] * parts).ravel()
 
 
-def curve(calibration: Calibration, axis: Axis, fixed: Mapping[str, float] | None = None) -> Curve:
+def curve(calibration: EquationFit, axis: Axis, fixed: Mapping[str, float] | None = None) -> Curve:
     """Calibration and prior of a single task along one input, at fixed values of the others (in the model's units)."""
     low, high = span(calibration, axis.name)
     grid = [

@@ -27,15 +27,15 @@ from metasci.report.curves import (
     measurements,
     name_of,
     only,
+    upper_ends,
     values_of,
 )
 from metasci.report.intervals import parameters_figure
 from metasci.report.marks import (
     draw_band,
     draw_given,
-    draw_limits,
+    draw_measured,
     draw_parity,
-    draw_points,
     draw_shaded,
     headline,
     legend_below,
@@ -46,7 +46,7 @@ from metasci.report.style import BLUE, GREY, plain_log_axis, shades, styled
 from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["calibration_figure", "parameters_figure"]
 
@@ -56,7 +56,7 @@ _MOST_COLOURS = 4
 
 
 @styled
-def calibration_figure(calibration: Calibration, tasks: Sequence[int] | None = None) -> Figure:
+def calibration_figure(calibration: EquationFit, tasks: Sequence[int] | None = None) -> Figure:
     """Data, calibrated median with its 90 % band, and what the prior alone says, for up to six tasks.
 
     One panel for each task. Where two inputs vary, a single task has a panel for each value of the second
@@ -98,7 +98,7 @@ class _Panel:
     """A task, at fixed values of the inputs that are not drawn."""
 
     title: str
-    calibration: Calibration
+    calibration: EquationFit
     fixed: Mapping[str, float] = field(default_factory=dict)
 
     def here(self) -> np.ndarray:
@@ -109,7 +109,7 @@ class _Panel:
         return near
 
 
-def _title(one: Calibration, panels: int) -> str:
+def _title(one: EquationFit, panels: int) -> str:
     return titled(name_of(one), is_simulated(one), 60 if panels == 1 else 32)
 
 
@@ -135,13 +135,12 @@ def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
         one, here = panel.calibration, panel.here()
         said = curve(one, axis, panel.fixed)
         x, y = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
-        below = below_limit(one)[here]
+        below, upper = below_limit(one)[here], upper_ends(one)[here]
         prior = (said.prior, said.prior_lower, said.prior_upper)
         banded = "prior alone, 90 % band" if np.isfinite(said.prior_lower).any() else "prior alone"
         draw_band(place, said.x, *prior, GREY, banded, dashed=True)
         draw_band(place, said.x, said.median, said.lower, said.upper, BLUE, "calibrated, 90 % band")
-        draw_points(place, x[~below], y[~below])
-        draw_limits(place, x[below], y[below])
+        draw_measured(place, x, y, below, upper)
         place.set_title(panel.title)
         place.set_xlim(said.x[0], said.x[-1])
         for name, given in given_along(one, axis).items():
@@ -160,7 +159,7 @@ def _wide_limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
     return 0.5 * float(measured.min()), 1.2 * float(high[np.isfinite(high)].max())
 
 
-def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration]) -> Figure:
+def _coloured(axis: Axis, other: Axis, shown: Sequence[EquationFit]) -> Figure:
     """Several tasks, or many values of the second input: a colour for each of a few values."""
     figure, axes = _grid(len(shown))
     values = np.unique(np.concatenate([values_of(one, other.name) for one in shown]))
@@ -184,7 +183,7 @@ def _coloured(axis: Axis, other: Axis, shown: Sequence[Calibration]) -> Figure:
     return figure
 
 
-def _parities(shown: Sequence[Calibration]) -> Figure:
+def _parities(shown: Sequence[EquationFit]) -> Figure:
     """Measured against predicted values, where there are too many inputs to draw along."""
     figure, axes = _grid(len(shown), share=False)
     output = shown[0].prior.model.output
@@ -192,7 +191,16 @@ def _parities(shown: Sequence[Calibration]) -> Figure:
     for place, one in zip(axes, shown, strict=True):
         forecast, mask = one.forecast(), one.batch.mask
         both = [values[mask].numpy() for values in (forecast.median, *forecast.interval(0.9))]
-        draw_parity(place, measurements(one), both[0], both[1], both[2], BLUE, below=below_limit(one))
+        draw_parity(
+            place,
+            measurements(one),
+            both[0],
+            both[1],
+            both[2],
+            BLUE,
+            below=below_limit(one),
+            up_to=upper_ends(one),
+        )
         place.set_title(_title(one, len(shown)))
     outer_labels(
         axes, label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit)
@@ -218,7 +226,7 @@ def _limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
 def _finish(
     axes: Sequence[Axes],
     axis: Axis,
-    calibration: Calibration,
+    calibration: EquationFit,
     limits: Sequence[tuple[float, float]],
     logarithmic: bool = False,
 ) -> None:

@@ -23,13 +23,13 @@ from metasci.report.curves import (
     measurements,
     name_of,
     only,
+    upper_ends,
     values_of,
 )
 from metasci.report.marks import (
     draw_band,
     draw_given,
-    draw_limits,
-    draw_points,
+    draw_measured,
     headline,
     legend_below,
     outer_labels,
@@ -40,14 +40,14 @@ from metasci.report.time_axis import along
 from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["can_draw_individual_fits", "individual_fits_figure"]
 
 _MOST_CURVES = 4
 
 
-def can_draw_individual_fits(calibration: Calibration) -> bool:
+def can_draw_individual_fits(calibration: EquationFit) -> bool:
     """Whether each task's curve can be drawn along time: nothing else varies in it, but perhaps a few values of one."""
     axis = along(calibration)
     others = [name for name in coordinates(calibration) if name != axis.name]
@@ -58,7 +58,7 @@ def can_draw_individual_fits(calibration: Calibration) -> bool:
 
 @styled
 def individual_fits_figure(
-    calibration: Calibration, tasks: Sequence[int | str] | None = None, most: int = 12
+    calibration: EquationFit, tasks: Sequence[int | str] | None = None, most: int = 12
 ) -> Figure:
     """A panel for each task: its measurements, its own curve with the 90 % interval of a measurement, its doses.
 
@@ -129,7 +129,7 @@ def individual_fits_figure(
     return figure
 
 
-def _positions(calibration: Calibration, tasks: Sequence[int | str] | None) -> list[int]:
+def _positions(calibration: EquationFit, tasks: Sequence[int | str] | None) -> list[int]:
     """Positions of tasks given by position or name."""
     names = list(calibration.batch.names)
     if tasks is None:
@@ -150,10 +150,11 @@ def _positions(calibration: Calibration, tasks: Sequence[int | str] | None) -> l
 
 
 def _draw_individual(
-    place: Axes, one: Calibration, axis: Axis, others: list[str], values: NDArray[np.float64]
+    place: Axes, one: EquationFit, axis: Axis, others: list[str], values: NDArray[np.float64]
 ) -> None:
     """One task; each value of another input has a colour."""
     x, y, below = axis.show(values_of(one, axis.name)), measurements(one), below_limit(one)
+    upper = upper_ends(one)
     for value, colour in zip(values.tolist(), (BLUE, *PALETTE[1:]), strict=False):
         fixed = {others[0]: value} if others else {}
         here = np.isclose(values_of(one, others[0]), value) if others else np.ones(len(x), dtype=bool)
@@ -168,8 +169,7 @@ def _draw_individual(
         draw_band(
             place, said.x, said.median, said.lower, said.upper, colour, f"individual, 90 % band{suffix}"
         )
-        draw_points(place, x[here & ~below], y[here & ~below])
-        draw_limits(place, x[here & below], y[here & below])
+        draw_measured(place, x[here], y[here], below[here], upper[here])
         place.set_xlim(said.x[0], said.x[-1])
     for name, given in given_along(one, axis).items():
         draw_given(place, *given, words(name))

@@ -16,7 +16,7 @@ from metasci.report.style import BLUE, GREY, RULE, plain_log_axis, styled
 from metasci.words import label, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
     from metasci.parameters import Parameter
 
 __all__ = ["parameters_figure"]
@@ -26,7 +26,7 @@ _MOST_ROWS = 12
 
 @styled
 def parameters_figure(
-    calibration: Calibration, tasks: Sequence[int] | None = None, level: float = 0.9
+    calibration: EquationFit, tasks: Sequence[int] | None = None, level: float = 0.9
 ) -> Figure:
     """Intervals of the parameters against those of the prior, in physical units.
 

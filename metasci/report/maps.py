@@ -20,14 +20,14 @@ from metasci.units import convert, same_dimension, unit
 from metasci.words import duration, label, number, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["has_map", "tempering_map"]
 
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0)
 
 
-def has_map(calibration: Calibration) -> bool:
+def has_map(calibration: EquationFit) -> bool:
     """Whether the model is one of time and temperature."""
     inputs = calibration.prior.model.inputs
     return set(inputs) == {"time", "temperature"} and same_dimension(inputs["time"].unit, "s")
@@ -35,7 +35,7 @@ def has_map(calibration: Calibration) -> bool:
 
 @styled
 def tempering_map(
-    calibration: Calibration,
+    calibration: EquationFit,
     task: int = 0,
     *,
     shortest: float | None = None,

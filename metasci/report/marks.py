@@ -18,6 +18,7 @@ __all__ = [
     "draw_band",
     "draw_given",
     "draw_limits",
+    "draw_measured",
     "draw_parity",
     "draw_points",
     "draw_shaded",
@@ -65,7 +66,33 @@ def draw_points(
     )  # fmt: skip
 
 
-def draw_limits(axes: Axes, x: np.ndarray, y: np.ndarray, marker: str = "v", colour: str = INK) -> None:
+def draw_measured(axes: Axes, x: np.ndarray, y: np.ndarray, below: np.ndarray, upper: np.ndarray) -> None:
+    """Measurements as what they are: points, limits that they lie below or above, and intervals.
+
+    Where `below` says so a value is a limit. `upper` is the upper end of an interval, infinite above a limit, NaN of a
+    number.
+    """
+    above, between = np.isposinf(upper), np.isfinite(upper)
+    plain = ~(below | above | between)
+    draw_points(axes, x[plain], y[plain])
+    draw_limits(axes, x[below], y[below])
+    draw_limits(axes, x[above], y[above], "^", label="above the limit")
+    if between.any():
+        middle = 0.5 * (y[between] + upper[between])
+        reach = upper[between] - middle
+        axes.errorbar(
+            x[between], middle, reach, fmt="none", ecolor=INK, capsize=3, lw=1.1, label="between the ends"
+        )
+
+
+def draw_limits(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    marker: str = "v",
+    colour: str = INK,
+    label: str = "below the limit",
+) -> None:
     """Limits below which measurements lie: open triangles that point to where they are."""
     if len(x):
         axes.plot(
@@ -77,7 +104,7 @@ def draw_limits(axes: Axes, x: np.ndarray, y: np.ndarray, marker: str = "v", col
             mec=colour,
             mew=1.0,
             zorder=5,
-            label="below the limit",
+            label=label,
             clip_on=False,
         )
 
@@ -141,10 +168,12 @@ def draw_parity(
     colour: str,
     name: str = "",
     below: np.ndarray | None = None,
+    up_to: np.ndarray | None = None,
 ) -> None:
     """Predicted against measured values with intervals, on equal scales with the line of agreement.
 
-    Where `below` says so the measured value is a limit, and the true one lies to the left of it.
+    Where `below` says so the measured value is a limit, and the true one lies to the left of it; where `up_to` is a
+    number, between the two; where it is infinite, to the right.
     """
     ends = np.concatenate([measured, predicted])
     ends = ends[np.isfinite(ends)]
@@ -154,7 +183,11 @@ def draw_parity(
     line = [low - margin, high + margin]
     axes.plot(line, line, color=GREY, lw=0.9, zorder=1)
     axes.vlines(measured, lower, upper, color=colour, lw=1.0, alpha=0.35)
-    known = np.ones(len(measured), dtype=bool) if below is None else ~below
+    under = np.zeros(len(measured), dtype=bool) if below is None else below
+    until = np.full(len(measured), np.nan) if up_to is None else up_to
+    over = np.isposinf(until)
+    known = ~(under | over)
+    axes.hlines(predicted, measured, np.where(np.isfinite(until), until, measured), color=colour, lw=1.0)
     axes.plot(
         measured[known],
         predicted[known],
@@ -166,7 +199,8 @@ def draw_parity(
         label=name or None,
         zorder=4,
     )
-    draw_limits(axes, measured[~known], predicted[~known], "<", colour)
+    draw_limits(axes, measured[under], predicted[under], "<", colour)
+    draw_limits(axes, measured[over], predicted[over], ">", colour, "above the limit")
     axes.set_xlim(*line)
     axes.set_ylim(*line)
     axes.set_aspect("equal")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
-from metasci.learned.equation import Prior
+from metasci.fits.equation import EquationFit
+from metasci.learned.equation import LearnedEquation
 from metasci.report.predictive_check import are_simulated, were_learned_from
 from metasci.report.simulation import Simulator, limits_of
 from metasci.report.time_axis import abscissa
@@ -23,7 +23,7 @@ _HELD = 8_000_000  # numbers simulated at a time: 64 megabytes
 
 
 def normalised_prediction_errors(
-    prior: Prior, tasks: TaskSet, simulations: int = 1000, seed: int = 0, over: str | None = None
+    prior: LearnedEquation, tasks: TaskSet, simulations: int = 1000, seed: int = 0, over: str | None = None
 ) -> xr.Dataset:
     """Rank of each measurement among simulated ones, decorrelated within its task, as a standard normal number.
 
@@ -72,7 +72,7 @@ def normalised_prediction_errors(
     tasks = prior.read(tasks)
     batch = prior.batch(tasks)
     whole = Simulator(prior, batch, seed)
-    axis, at = abscissa(Calibration(prior, tasks, batch, whole.adapted), over)
+    axis, at = abscissa(EquationFit(prior, tasks, batch, whole.adapted), over)
     found = np.full((2, *batch.mask.shape), np.nan)
     limits = limits_of(batch)
     most = max(1, _HELD // (simulations * max(batch.mask.shape[1], 1)))
@@ -106,7 +106,12 @@ def normalised_prediction_errors(
 
 
 def _errors_of(
-    prior: Prior, batch: Batch, task: int, drawn: NDArray[np.float64], limits: NDArray[np.float64], seed: int
+    prior: LearnedEquation,
+    batch: Batch,
+    task: int,
+    drawn: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    seed: int,
 ) -> NDArray[np.float64]:
     """NPDE and NPD of one task, (2, observation), from its simulations (simulation, observation)."""
     made = np.full((2, drawn.shape[1]), np.nan)

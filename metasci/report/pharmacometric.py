@@ -24,13 +24,13 @@ from metasci.report.time_axis import abscissa, spread_out
 from metasci.words import label, number, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["goodness_of_fit_figure", "random_effects_figure"]
 
 
 @styled
-def goodness_of_fit_figure(calibration: Calibration) -> Figure:
+def goodness_of_fit_figure(calibration: EquationFit) -> Figure:
     """Measured against predicted values, of the population and of each task, and weighted residuals.
 
     The population prediction is that at the prior's mean with the task's covariates, the individual prediction
@@ -131,7 +131,7 @@ def _draw_agreement(
 
 
 @styled
-def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | None = None) -> Figure:
+def random_effects_figure(calibration: EquationFit, covariates: Sequence[str] | None = None) -> Figure:
     """How far each task lies from what its covariates lead to expect, against the covariates.
 
     A random effect η is the task's estimate less the prior's mean with the task's covariates, in the coordinates that
@@ -202,7 +202,7 @@ def random_effects_figure(calibration: Calibration, covariates: Sequence[str] | 
     return figure
 
 
-def _covariate(calibration: Calibration, name: str) -> tuple[NDArray[np.float64], str]:
+def _covariate(calibration: EquationFit, name: str) -> tuple[NDArray[np.float64], str]:
     """A covariate of every task, the first value of one that changes, and its unit."""
     model, batch = calibration.prior.model, calibration.batch
     if name in followed(model):
@@ -212,7 +212,7 @@ def _covariate(calibration: Calibration, name: str) -> tuple[NDArray[np.float64]
     return np.asarray(stored.values, dtype=float), str(stored.attrs["units"])
 
 
-def _draw_effects(place: Axes, calibration: Calibration, name: str, eta: NDArray[np.float64]) -> None:
+def _draw_effects(place: Axes, calibration: EquationFit, name: str, eta: NDArray[np.float64]) -> None:
     """One parameter's effects along one covariate, on the scale on which the model has it act."""
     x, _ = _covariate(calibration, name)
     known = np.isfinite(x) & np.isfinite(eta)

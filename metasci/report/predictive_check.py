@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
-from metasci.fits.equation import Calibration
-from metasci.learned.equation import Prior
+from metasci.fits.equation import EquationFit
+from metasci.learned.equation import LearnedEquation
 from metasci.noise import Several
 from metasci.report.bins import Correction, edges_of, order_statistics, percentiles_in
 from metasci.report.curves import WIDE, Axis, is_logarithmic
@@ -35,7 +35,7 @@ _ENDS = (5.0, 50.0, 95.0)  # of the simulated percentiles: a 90 % band and its m
 
 
 def visual_predictive_check(
-    prior: Prior,
+    prior: LearnedEquation,
     tasks: TaskSet,
     simulations: int = 500,
     seed: int = 0,
@@ -98,7 +98,7 @@ def visual_predictive_check(
     if not bool(batch.mask.any()):
         raise InputError("a visual predictive check needs measurements, and there are none.")
     simulator = Simulator(prior, batch, seed)
-    whole = Calibration(prior, tasks, batch, simulator.adapted)
+    whole = EquationFit(prior, tasks, batch, simulator.adapted)
     axis, everywhere = abscissa(whole, over)
     placed = batch.mask.numpy() & np.isfinite(everywhere)
     if not placed.any():
@@ -162,14 +162,14 @@ def are_simulated(tasks: TaskSet) -> bool:
     return tasks.card.simulated or str(tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
 
 
-def were_learned_from(prior: Prior, tasks: TaskSet) -> bool:
+def were_learned_from(prior: LearnedEquation, tasks: TaskSet) -> bool:
     """Whether the prior was certainly learned from these tasks, too: from all of the file that they are of."""
     checksum = str(tasks.dataset.attrs.get("checksum", ""))
     whole = prior.training.get("tasks") == prior.card.tasks
     return bool(checksum) and whole and checksum == str(prior.training.get("data_sha256", ""))
 
 
-def _of_output(prior: Prior, batch: Batch, output: int) -> Batch:
+def _of_output(prior: LearnedEquation, batch: Batch, output: int) -> Batch:
     """Only the measurements of one output count."""
     noise = prior.model.noise
     if not isinstance(noise, Several):

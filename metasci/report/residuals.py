@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["conditional_weighted_residuals", "running_median"]
 
 
-def conditional_weighted_residuals(calibration: Calibration) -> NDArray[np.float64]:
+def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float64]:
     """Conditional weighted residuals (CWRES) of every measurement, (task, observation), NaN where there is none.
 
     On the scale on which the noise is Gaussian, and with the model linearised at a task's estimate ẑ,
@@ -36,8 +36,7 @@ def conditional_weighted_residuals(calibration: Calibration) -> NDArray[np.float
     """
     problem, adapted = calibration.problem, calibration.adapted
     there = problem.batch.mask
-    if problem.batch.censored is not None:
-        there = there & ~problem.batch.censored
+    there = there & problem.batch.numbers
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
     there = there & torch.isfinite(line.prediction) & torch.isfinite(line.jacobian).all(-1)
     slopes = line.jacobian.where(there[..., None], torch.zeros_like(line.jacobian))

@@ -9,6 +9,7 @@ import numpy as np
 
 from metasci.data.cards import owning_up
 from metasci.data.conditions import followed
+from metasci.fits.individual import reference_label
 from metasci.report.curves import (
     Axis,
     axis_of,
@@ -18,18 +19,20 @@ from metasci.report.curves import (
     is_simulated,
     measurements,
     name_of,
+    upper_ends,
     values_of,
 )
 from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, page, paragraph, table
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.maps import has_map, tempering_map
+from metasci.report.patient_summary import exposure_rows, own_parameters, published_provenance
 from metasci.report.pharmacometric import goodness_of_fit_figure
 from metasci.report.reading import what_was_read
 from metasci.words import enumerated, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["calibration_report", "sections_of", "title_of"]
 
@@ -47,7 +50,7 @@ _NO_DEVICE = (
 _SIMULATED = "The measurements in this report are simulated; none of them was made on a real thing."
 
 
-def title_of(calibration: Calibration) -> tuple[str, str]:
+def title_of(calibration: EquationFit) -> tuple[str, str]:
     """Title and the sentence under it."""
     model, batch = calibration.prior.model, calibration.batch
     what = model.output.label or words(model.output.name)
@@ -55,13 +58,14 @@ def title_of(calibration: Calibration) -> tuple[str, str]:
     count = int(batch.mask.sum())
     title = owning_up(f"{what[:1].upper()}{what[1:]}: {who}", is_simulated(calibration))
     measured = f"{count} measurement{'s' * (count != 1)}"
+    kind = "published" if "published" in calibration.prior.training else "learned"
     return (
         title,
-        f"{model.name} calibrated from {measured} with the learned prior '{calibration.prior.name}'.",
+        f"{model.name} calibrated from {measured} with the {kind} prior '{calibration.prior.name}'.",
     )
 
 
-def sections_of(calibration: Calibration) -> list[Section]:
+def sections_of(calibration: EquationFit) -> list[Section]:
     """All sections, in the order in which they are read."""
     return [
         Section("", _notices(calibration)),
@@ -75,7 +79,7 @@ def sections_of(calibration: Calibration) -> list[Section]:
     ]
 
 
-def _notices(calibration: Calibration) -> str:
+def _notices(calibration: EquationFit) -> str:
     parts = []
     if is_simulated(calibration):
         parts.append(notice(_SIMULATED))
@@ -86,7 +90,7 @@ def _notices(calibration: Calibration) -> str:
     return "".join([*parts, "<h2>Warnings</h2>", said])
 
 
-def _pictures(calibration: Calibration) -> str:
+def _pictures(calibration: EquationFit) -> str:
     count = len(calibration.batch)
     first = "" if count <= 6 else f" The first six of {count} tasks are shown."
     if 1 <= len(coordinates(calibration)) <= 2:
@@ -108,7 +112,7 @@ def _pictures(calibration: Calibration) -> str:
     return pictures
 
 
-def _marks(calibration: Calibration) -> str:
+def _marks(calibration: EquationFit) -> str:
     """What further marks a figure along time may have."""
     said = ""
     if calibration.prior.model.histories:
@@ -117,10 +121,15 @@ def _marks(calibration: Calibration) -> str:
         said += " Covariates are as they were last told."
     if below_limit(calibration).any():
         said += " Open triangles: limits, below which the true values lie."
+    upper = upper_ends(calibration)
+    if np.isposinf(upper).any():
+        said += " Triangles that point up: limits, above which the true values lie."
+    if np.isfinite(upper).any():
+        said += " Upright bars: intervals, within which the true values lie."
     return said
 
 
-def _population(calibration: Calibration) -> list[Section]:
+def _population(calibration: EquationFit) -> list[Section]:
     """Of several patients: each one's fit, and how good they are together."""
     count = len(calibration.batch)
     if count == 1 or not is_of_patients(calibration):
@@ -144,7 +153,28 @@ def _population(calibration: Calibration) -> list[Section]:
     return [Section("Individual fits and goodness of fit", made + goodness)]
 
 
-def _parameters(calibration: Calibration) -> str:
+def _parameters(calibration: EquationFit) -> str:
+    own = own_parameters(calibration, _MOST_TASKS)
+    if own is None:
+        return _calibrated(calibration)
+    header, rows, note = own
+    made = _task_table(header, rows, range(2, len(header) - 1), several=len(calibration.batch) > 1)
+    return made + paragraph(note, "note") + _exposure(calibration) + _calibrated(calibration)
+
+
+def _exposure(calibration: EquationFit) -> str:
+    """The patient's exposure in the last and the next dosing interval."""
+    rows = exposure_rows(calibration)
+    if not rows:
+        return ""
+    header = ["exposure", "interval", "estimate", "90 % interval", "unit"]
+    return table(header, rows, (2, 3)) + paragraph(
+        "Next: if the last dose is given again, an interval after it.", "note"
+    )
+
+
+def _calibrated(calibration: EquationFit) -> str:
+    """The parameters that were calibrated, which are the reference's where covariates act on them."""
     frame = calibration.table()
     kept = frame[frame["task"].isin(list(calibration.batch.names[:_MOST_TASKS]))]
     about = {parameter.name: parameter.description for parameter in calibration.prior.model.parameters}
@@ -162,6 +192,9 @@ def _parameters(calibration: Calibration) -> str:
     made = _task_table(header, rows, (2, 3, 4, 6), several=len(calibration.batch) > 1)
     more = _left_out(len(calibration.batch) - _MOST_TASKS, "tasks")
     caption = "Estimates and 90 % intervals, calibrated and of the prior alone."
+    whom = reference_label(calibration)
+    if whom:
+        caption += f" They are those of the {whom}; the patients' own stand in the table above."
     return made + more + paragraph(_SHRINKAGE, "note") + figure(parameters_figure(calibration), caption)
 
 
@@ -186,7 +219,7 @@ def _left_out(count: int, what: str) -> str:
     )
 
 
-def _noise(calibration: Calibration) -> str:
+def _noise(calibration: EquationFit) -> str:
     model = calibration.prior.model
     unit = pretty_unit(model.output.unit)
     names = {
@@ -209,7 +242,7 @@ def _noise(calibration: Calibration) -> str:
     return definitions(pairs)
 
 
-def _laws(calibration: Calibration) -> str:
+def _laws(calibration: EquationFit) -> str:
     if not calibration.prior.model.constraints:
         return paragraph("The model states no physical law.")
     model, laws, rows = calibration.prior.model, calibration.laws(), []
@@ -232,7 +265,7 @@ def _laws(calibration: Calibration) -> str:
     return table(header, rows)
 
 
-def _looked_at(calibration: Calibration) -> str:
+def _looked_at(calibration: EquationFit) -> str:
     """Where laws are checked, in words."""
     collocation = calibration.prior.model.collocation
     if collocation is None:
@@ -240,11 +273,11 @@ def _looked_at(calibration: Calibration) -> str:
     return f"the measured and {len(next(iter(collocation.points.values())))} further conditions"
 
 
-def _predictions(calibration: Calibration) -> str:
+def _predictions(calibration: EquationFit) -> str:
     frame, model = calibration.at_measurements(), calibration.prior.model
     axes = {name: axis_of(calibration, name) for name in model.inputs}
     given = {name: values_of(calibration, name) for name in model.inputs}
-    measured, below = measurements(calibration), below_limit(calibration)
+    measured, below, upper = measurements(calibration), below_limit(calibration), upper_ends(calibration)
     rows = []
     for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
         at = [_condition(axis, float(given[name][place])) for name, axis in axes.items()]
@@ -252,7 +285,10 @@ def _predictions(calibration: Calibration) -> str:
             f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")
         ]
-        value = f"{'<' if below[place] else ''}{number(measured[place], 4)}"
+        sign = "<" if below[place] else ">" if np.isposinf(upper[place]) else ""
+        value = f"{sign}{number(measured[place], 4)}"
+        if np.isfinite(upper[place]):
+            value += f" to {number(upper[place], 4)}"
         rows.append([row["task"], *at, value, *said])
     conditions = [words(name) if axis.unit == "s" else axis.label for name, axis in axes.items()]
     header = ["task", *conditions, label("measured", model.output.unit)]
@@ -265,7 +301,7 @@ def _condition(axis: Axis, value: float) -> str:
     return axis.text(value) if axis.unit == "s" else number(float(axis.show(value)), 4)
 
 
-def _provenance(calibration: Calibration) -> str:
+def _provenance(calibration: EquationFit) -> str:
     prior, attrs = calibration.prior, calibration.tasks.dataset.attrs
     training, card = prior.training, prior.card
     checksum = str(attrs.get("checksum", ""))
@@ -279,6 +315,9 @@ def _provenance(calibration: Calibration) -> str:
         "SHA-256 of the file": checksum,
     }
     versions = training.get("versions", {})
+    if "published" in training:
+        return definitions(data) + definitions(published_provenance(prior))
+    within = [name for name in prior.model.inputs if name != "time"] if prior.model.individual else []
     learned = {
         "Model": f"{prior.model.name}: {_first_sentence(prior.model.description)}",
         "Prior": f"{prior.name}, {prior.method.name}",
@@ -287,6 +326,7 @@ def _provenance(calibration: Calibration) -> str:
         "Licence of the data": card.licence,
         "Tasks and measurements": f"{training.get('tasks', '?')} and {training.get('measurements', '?')}",
         "Covariates": ", ".join(words(name) for name in prior.covariates.names) or "none",
+        "Covariates inside of the model": ", ".join(words(name) for name in within),
         "Seed": str(training.get("seed", "")),
         "Versions in training": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "SHA-256 of the data": str(training.get("data_sha256", "")),
@@ -298,7 +338,7 @@ def _first_sentence(text: str) -> str:
     return text.partition("\n\n")[0].replace("\n", " ").replace("`", "")
 
 
-def calibration_report(calibration: Calibration) -> str:
+def calibration_report(calibration: EquationFit) -> str:
     """The report of a calibration as one HTML page.
 
     Parameters

@@ -20,7 +20,7 @@ from metasci.data.arrays import below_name
 from metasci.data.batch import Batch
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.learned.equation import Prior
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
 
@@ -30,7 +30,7 @@ _PLACES = 250_000  # predictions, or doses times predictions, worked out at a ti
 _HELD = 4_000_000  # numbers held at a time: 32 megabytes
 
 
-def unmeasured(prior: Prior, batch: Batch) -> Adapted:
+def unmeasured(prior: LearnedEquation, batch: Batch) -> Adapted:
     """What the prior says of the tasks before anything is measured in them."""
     return prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
 
@@ -59,7 +59,7 @@ class Simulator:
     (5, 12, 11)
     """
 
-    def __init__(self, prior: Prior, batch: Batch, seed: int = 0) -> None:
+    def __init__(self, prior: LearnedEquation, batch: Batch, seed: int = 0) -> None:
         self.batch, self.model = batch, prior.model
         self.adapted = unmeasured(prior, batch)
         self._spread = _roots(self.adapted)
@@ -152,7 +152,7 @@ def limits_of(batch: Batch) -> NDArray[np.float64]:
     return np.where(censored, values, limits)
 
 
-def lower_limit(prior: Prior) -> float:
+def lower_limit(prior: LearnedEquation) -> float:
     """Least value that the output can have: a physical law's, zero where noise is on the logarithm, otherwise −∞."""
     model = prior.model
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -160,7 +160,7 @@ def lower_limit(prior: Prior) -> float:
     return max([*ends, *(float(law.limits[0]) for law in model.constraints)], default=-np.inf)
 
 
-def simulated_like(prior: Prior, tasks: TaskSet, seed: int = 0) -> TaskSet:
+def simulated_like(prior: LearnedEquation, tasks: TaskSet, seed: int = 0) -> TaskSet:
     """The same tasks with measurements drawn from a prior in place of their own; its card says that it is simulated.
 
     A value below the limit of quantification that would have held for it becomes that limit.

@@ -14,7 +14,7 @@ from metasci.report.style import BLUE, GREY, styled
 from metasci.words import label, number, words
 
 if TYPE_CHECKING:
-    from metasci.fits.families import StructureCalibration
+    from metasci.fits.families import MembersFit
 
 __all__ = ["members_figure", "structure_report"]
 
@@ -22,7 +22,7 @@ _MOST_MEMBERS = 40
 
 
 @styled
-def members_figure(calibration: StructureCalibration, level: float = 0.9) -> Figure:
+def members_figure(calibration: MembersFit, level: float = 0.9) -> Figure:
     """Members in order of their prediction: interval, measurement, and what the prior alone said."""
     model = calibration.prior.model
     rows = calibration.table(level).sort_values("predicted", ignore_index=True).iloc[:_MOST_MEMBERS]
@@ -56,7 +56,7 @@ def members_figure(calibration: StructureCalibration, level: float = 0.9) -> Fig
     return drawing
 
 
-def _name(row: Mapping[Hashable, Any], calibration: StructureCalibration) -> str:
+def _name(row: Mapping[Hashable, Any], calibration: MembersFit) -> str:
     """A member's structure with its conditions."""
     parts = []
     for name, given in calibration.prior.model.inputs.items():
@@ -66,7 +66,7 @@ def _name(row: Mapping[Hashable, Any], calibration: StructureCalibration) -> str
     return text if len(text) <= 34 else f"{text[:33]}…"
 
 
-def structure_report(calibration: StructureCalibration) -> str:
+def structure_report(calibration: MembersFit) -> str:
     """One self-contained HTML page."""
     model, prior = calibration.prior.model, calibration.prior
     rows = calibration.table()

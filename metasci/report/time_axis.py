@@ -13,7 +13,7 @@ from metasci.report.curves import Axis, axis_of, coordinates
 from metasci.report.style import plain_log_axis
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import Calibration
+    from metasci.fits.equation import EquationFit
 
 __all__ = ["AFTER_DOSE", "abscissa", "along", "spread_out"]
 
@@ -21,14 +21,14 @@ AFTER_DOSE = "time after last dose"
 _CROWDED, _ON_THE_LEFT = 0.8, 0.6
 
 
-def along(calibration: Calibration) -> Axis:
+def along(calibration: EquationFit) -> Axis:
     """The axis of time or, where a model has none, of the input that varies most."""
     names = coordinates(calibration)
     inputs = calibration.prior.model.inputs
     return axis_of(calibration, "time" if "time" in inputs else names[0] if names else next(iter(inputs)))
 
 
-def abscissa(calibration: Calibration, over: str | None = None) -> tuple[Axis, NDArray[np.float64]]:
+def abscissa(calibration: EquationFit, over: str | None = None) -> tuple[Axis, NDArray[np.float64]]:
     """An axis that shows the measurements of many tasks, and where they lie, (task, observation), in the model's unit.
 
     Parameters
@@ -78,7 +78,7 @@ def _share_on_the_left(values: NDArray[np.float64]) -> float:
     return float((values <= values.min() + 0.1 * np.ptp(values)).mean())
 
 
-def _after_last_dose(calibration: Calibration, name: str, times: NDArray[np.float64]) -> NDArray[np.float64]:
+def _after_last_dose(calibration: EquationFit, name: str, times: NDArray[np.float64]) -> NDArray[np.float64]:
     """How long after the last amount given each measurement was made; NaN before any."""
     inputs, last = calibration.batch.inputs, np.full(times.shape, -np.inf)
     for key, history in calibration.prior.model.histories.items():

@@ -19,11 +19,11 @@ from metasci import catalogue
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
-from metasci.fits.equation import Calibration
 from metasci.fits.posterior import posterior_draws
 from metasci.kinetics import crack_growth
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
+from metasci.priors.calibrated import Calibration
+from metasci.priors.equation import Prior, meta_calibrate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
-from metasci.fits.equation import Calibration
 from metasci.fits.posterior import posterior_draws
 from metasci.heat_treatment import prior_along, transformation_diagram
 from metasci.kinetics import along, avrami, kissinger
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta import GaussianPrior
+from metasci.priors.calibrated import Calibration
+from metasci.priors.equation import Prior, meta_calibrate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks
 from metasci.evaluation.scores import Score
+from metasci.extras import needed
 
 __all__ = ["Table", "forest", "parts_of", "sklearn_part", "tabular_results"]
 
@@ -155,9 +155,4 @@ def _linear() -> Any:
 
 def sklearn_part(name: str) -> Any:
     """A module of scikit-learn, by name."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"sklearn.{name}")
-    except ImportError:
-        raise InputError("this study needs scikit-learn: install metasci[studies].") from None
+    return needed(f"sklearn.{name}", "studies", "this study")

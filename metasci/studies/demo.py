@@ -25,9 +25,10 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.files import write_atomically
-from metasci.fits.equation import Calibration
-from metasci.learned.equation import Prior, load, meta_calibrate
 from metasci.library import find
+from metasci.priors.calibrated import Calibration
+from metasci.priors.equation import Prior, meta_calibrate
+from metasci.priors.load import load
 from metasci.report.comparisons import Band, comparison_figure
 from metasci.report.html import Section, figure, page, paragraph, table
 from metasci.report.maps import tempering_map

@@ -20,7 +20,6 @@ from metasci import catalogue
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate, held_out
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.learned.families import StructurePrior, learn_structures
 from metasci.materials.properties import (
     alloy_strength,
     boiling_point,
@@ -29,6 +28,7 @@ from metasci.materials.properties import (
 )
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
+from metasci.priors.families import StructurePrior, learn_structures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,15 +24,15 @@ from metasci.data.tasks import Batch, TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.files import write_atomically
-from metasci.forecasts import StudentForecast
-from metasci.learned.families import Forecaster, StructurePrior
-from metasci.materials.graphs import composition_graph, crystal_graph, molecule_graph
-from metasci.materials.networks import CompositionNetwork, GraphNetwork
+from metasci.forecasts import StudentForecast, StudentForecaster
+from metasci.learned.networks import NetworkMethod
+from metasci.learned.ways import WAYS
+from metasci.materials.architectures import Architecture
 from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
-from metasci.priors.networks import NetworkMethod, NetworkPrior
-from metasci.priors.ways import WAYS
+from metasci.priors.families import StructurePrior
+from metasci.priors.networks import NetworkPrior
 from metasci.studies.families import ALLOYS, CRYSTALS, by_method, errors_by_members
 
 if TYPE_CHECKING:
@@ -44,22 +44,10 @@ __all__ = ["CASES", "VARIANTS", "Case", "figure", "main", "scores", "shown"]
 FOLDS = 5
 PROTOCOL = Protocol(support="random", shots=(0, 1, 3, 5, 10), query="rest", query_from=10, aggregate="mean")
 _JOINED = "Gaussian-process head"
-_WIDTH = 32
 _NOT_DRAWN = ("network, not adapted", "family mean", "ridge from scratch", "gradient boosting")
-_FEW_NEIGHBOURS = functools.lru_cache(maxsize=2_000)(functools.partial(crystal_graph, most=6, gaussians=8))
+_FEW_NEIGHBOURS = Architecture("crystal", layers=1, neighbours=6, gaussians=8)
 
 _HALF_AS_LONG = {name: replace(way, iterations=way.iterations // 2) for name, way in WAYS.items()}
-
-
-def _message_passing(nodes: int, edges: int, layers: int) -> Callable[[int, int], GraphNetwork]:
-    def make(conditions: int, outputs: int) -> GraphNetwork:
-        return GraphNetwork(nodes, edges, _WIDTH, layers, conditions, outputs)
-
-    return make
-
-
-def _attention(conditions: int, outputs: int) -> CompositionNetwork:
-    return CompositionNetwork(7, _WIDTH, 2, conditions, outputs)
 
 
 @dataclass(frozen=True)
@@ -81,15 +69,15 @@ class Case:
 CASES = {
     "alloys": Case(
         "Alloys, element systems left out", alloy_strength, "alloy_systems",
-        NetworkMethod(_attention, composition_graph, networks=4), ALLOYS,
+        NetworkMethod(Architecture("formula", "attention"), networks=4), ALLOYS,
     ),
     "boiling-points": Case(
         "Molecules, organic families left out", boiling_point, "boiling_points",
-        NetworkMethod(_message_passing(15, 5, 2), functools.lru_cache(maxsize=5_000)(molecule_graph)), GroupProcess(),
+        NetworkMethod(Architecture("smiles")), GroupProcess(),
     ),
     "crystals": Case(
         "Crystals, anions left out", phonon_peak, "phonons",
-        NetworkMethod(_message_passing(8, 8, 1), _FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8), CRYSTALS,
+        NetworkMethod(_FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8), CRYSTALS,
     ),
 }  # fmt: skip
 """By their names in files."""
@@ -132,7 +120,7 @@ class Side:
         """All of it, learned from other families."""
         return replace(self, networks=self.networks.retrain(tasks), process=self.process.retrain(tasks))
 
-    def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
+    def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """All ways, the process and its baselines, and the mean of the process and one way."""
         process = {("process over families" if name == "prior" else name): f
                    for name, f in self.process.forecasters(tasks).items()}  # fmt: skip
@@ -149,10 +137,11 @@ class Side:
 def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[str, Any]:
     """Figures of all ways and baselines on families left out in five parts; as `evaluate` gives them."""
     tasks = case.tasks()
-    networks = NetworkPrior(case.model, replace(case.networks, checkpoints=checkpoints))
+    method = replace(case.networks, checkpoints=checkpoints)
+    networks = NetworkPrior("recipe", case.model, method, tasks.card)
     side = Side(networks, StructurePrior("recipe", case.model, case.process, {}, tasks.card))
     group = tasks.card.task[0]
-    return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)  # type: ignore[type-var]
+    return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)
 
 
 def variants(
@@ -164,10 +153,10 @@ def variants(
     plain = replace(case.networks, ways=ways, networks=1, checkpoints=checkpoints)
     made = []
     for name in names:
-        prior = NetworkPrior(case.model, replace(plain, **VARIANTS[name]))
+        prior = NetworkPrior("recipe", case.model, replace(plain, **VARIANTS[name]), tasks.card)
         result = evaluate(
             prior, tasks, protocol=PROTOCOL, leave_out=tasks.card.task[0], folds=FOLDS, seeds=seeds
-        )  # type: ignore[type-var]
+        )
         made += [{**row, "method": name} for row in result["results"] if row["method"] == _JOINED]
     return {"results": made}
 

@@ -25,9 +25,10 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
+from metasci.extras import needed
 from metasci.kinetics import yield_strength
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta import GaussianPrior
+from metasci.priors.equation import Prior, meta_calibrate
 from metasci.studies.baselines import Table, parts_of, tabular_results
 
 if TYPE_CHECKING:
@@ -70,15 +71,16 @@ def element_properties(element: str) -> NDArray[np.float64]:
 
     From the libraries `chemicals` and `rdkit`.
     """
-    try:
-        from chemicals import Tm
-        from chemicals.elements import periodic_table
-        from rdkit.Chem import GetPeriodicTable
-    except ImportError:
-        raise InputError("this study needs chemicals and rdkit: install metasci[materials].") from None
-    entry, table = getattr(periodic_table, element), GetPeriodicTable()
+    melting_point = needed("chemicals", "materials", "this study").Tm
+    entry = getattr(needed("chemicals.elements", "materials", "this study").periodic_table, element)
+    table = needed("rdkit.Chem", "materials", "this study").GetPeriodicTable()
     number = table.GetAtomicNumber(element)
-    values = (1e-3 * Tm(entry.CAS), entry.elneg, table.GetRcovalent(number), table.GetNOuterElecs(number))
+    values = (
+        1e-3 * melting_point(entry.CAS),
+        entry.elneg,
+        table.GetRcovalent(number),
+        table.GetNOuterElecs(number),
+    )
     return np.array(values, dtype=float)
 
 
@@ -206,7 +208,7 @@ def figure(tasks: TaskSet, count: int = 6, shots: int = 1) -> Figure:
             own = priors[at].batch(one)
             seen = torch.zeros_like(own.mask)
             seen[0, torch.as_tensor(np.flatnonzero(own.mask[0].numpy())[[first]][:shots])] = True
-            from metasci.fits.equation import Calibration
+            from metasci.priors.calibrated import Calibration
 
             fit = Calibration(priors[at], one, own.with_mask(seen), priors[at].adapt(own.with_mask(seen)))
             line = np.linspace(min(250.0, kelvin.min()), max(1500.0, kelvin.max()), 100)

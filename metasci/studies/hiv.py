@@ -22,9 +22,9 @@ from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks
 from metasci.fits.predictive import predictive
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.meta import GaussianPrior
 from metasci.patients.viral import viral_decay_biphasic
+from metasci.priors.equation import Prior, meta_calibrate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

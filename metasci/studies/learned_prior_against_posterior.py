@@ -17,7 +17,7 @@ import torch
 
 from metasci import catalogue
 from metasci.errors import InputError
-from metasci.learned.equation import load
+from metasci.priors.load import load
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +44,10 @@ def table(comparisons: Mapping[str, xr.Dataset]) -> pd.DataFrame:
             "RMSE, PyMC joint": f"{found['rmse']['pymc']:.4g}",
             "RMSE, PyMC population as prior": f"{float(population['rmse']):.4g}",
             "RMSE ratio": f"{found['rmse_ratio']:.3f}",
+            "its 90 % interval": "{lower:.2f} to {upper:.2f}".format(**found["rmse_ratio_interval"]),
             "log density, difference": f"{-found['nlpd_difference']:+.3f}",
+            "its standard error": f"{found['nlpd_difference_se']:.3f}",
+            "TOST p, error and density": f"{found['tost']['rmse']:.2g}, {found['tost']['nlpd']:.2g}",
             "coverage of 90 %, learned": f"{found['coverage90']['prior']:.3f}",
             "coverage of 90 %, PyMC": f"{found['coverage90']['pymc']:.3f}",
             "spread over PyMC's": f"{min(ratios):.2f} to {max(ratios):.2f}",
@@ -58,8 +61,7 @@ def table(comparisons: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
 def write(comparison: xr.Dataset, folder: Path) -> None:
     """The Dataset, the report and every figure of one comparison."""
-    from metasci.report import bayes_figures as figures
-    from metasci.report import save_comparison
+    from metasci.report import bayes_figures as figures, save_comparison
     from metasci.report.style import to_png
 
     save_comparison(comparison, folder)

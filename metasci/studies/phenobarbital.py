@@ -17,8 +17,8 @@ from metasci import catalogue
 from metasci.data.tasks import TaskSet
 from metasci.dosing import Recommendation, Target, recommend
 from metasci.evaluation.evaluate import evaluate
-from metasci.fits.equation import Calibration
-from metasci.learned.equation import load
+from metasci.priors.calibrated import Calibration
+from metasci.priors.load import load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

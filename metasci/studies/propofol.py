@@ -24,10 +24,11 @@ from metasci.errors import InputError
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.fits.predictive import predictive
-from metasci.learned.equation import Prior, load
 from metasci.patients.compartments import Structure
 from metasci.patients.drugs import propofol
 from metasci.patients.regimen import Doses
+from metasci.priors.equation import Prior
+from metasci.priors.load import load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,9 +11,9 @@ import torch
 from metasci import catalogue
 from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.library import find
 from metasci.meta import GaussianPrior, Method
+from metasci.priors.equation import Prior, meta_calibrate
 from metasci.studies.families import learn_alloys, learn_boiling_points
 
 __all__ = ["RECIPES", "Recipe", "learn_recipe"]

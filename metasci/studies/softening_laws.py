@@ -24,12 +24,12 @@ from torch import Tensor
 from metasci.constraints import Constraint
 from metasci.data.tasks import Batch, TaskSet
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
-from metasci.learned.equation import Prior, meta_calibrate
 from metasci.math import log, tanh
 from metasci.meta import MAML, GaussianPrior, Method
 from metasci.model import Input, Model, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
+from metasci.priors.equation import Prior, meta_calibrate
 from metasci.studies.baselines import parts_of
 
 if TYPE_CHECKING:

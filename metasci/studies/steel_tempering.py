@@ -21,9 +21,10 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.extras import how_to_install
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
-from metasci.learned.equation import meta_calibrate
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
+from metasci.priors.equation import meta_calibrate
 from metasci.studies import softening_laws
 from metasci.studies.baselines import Table, _linear, forest, tabular_results
 
@@ -144,7 +145,7 @@ def main(folder: Path | None = None) -> None:
     try:
         said = against_pymc(tasks)
     except ImportError:
-        print("skipped: PyMC is not installed (metasci[bayes])")
+        print(f"skipped: PyMC is not installed ({how_to_install('bayes')})")
     except InputError as error:
         print(f"no comparison: {error}")
     else:

@@ -13,7 +13,8 @@ import xarray as xr
 
 from metasci.data.cards import Card
 from metasci.data.events.cells import read_cells, texts
-from metasci.data.events.read import read_events
+from metasci.data.events.columns import has_headers_of
+from metasci.data.events.read import OPTIONS, EventReader
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = ["described"]
 
 _GIVEN = " > 0"
 _HEADER = re.compile(r"^(?P<header>[^\[\]]+?)\s*(\[(?P<unit>[^\[\]]*)\])?$")
+_TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def described(
@@ -35,63 +37,86 @@ def described(
     source : path or DataFrame
     model : Model
     card : Card, optional
-        Its `events` name headers; those that the table does not have are not looked for.
+        Its `events` name headers, of which those that the table does not have are not looked for, and say how a table
+        with these headers is read: ``carried``, ``molar_mass``, ``dose_rows_measure``, ``allow_before_dose``.
     options : mapping
-        Of `read_events`, which go before what the card says.
+        Of `EventReader`, which go before what the card says.
     """
     if card is None:
-        return read_events(source, model, **options)
+        return EventReader(model, **options).read(source)
     where = str(options.get("where", source if not isinstance(source, pd.DataFrame) else "table"))
-    checksum = ""
-    if not isinstance(source, pd.DataFrame):
-        source, _, checksum = read_cells(source)
-    frame = _coded(source, card, where)
-    columns, units = _named(card, [str(header) for header in frame.columns])
-    dataset, made = read_events(
-        frame,
-        model,
-        columns={**columns, **dict(options.get("columns") or {})},
-        units={**units, **dict(options.get("units") or {})},
-        where=where,
-        **{name: value for name, value in options.items() if name not in ("columns", "units", "where")},
+    cells = read_cells(source, where)
+    frame = _coded(cells.frame, card, where)
+    headers = [str(header) for header in frame.columns]
+    columns, units = _named(card, headers)
+    own_form = _options(card) if has_headers_of(card, headers) else {}
+    explained = tuple(column.header for column in card.columns)
+    reader = EventReader(model, columns, units, where=where, explained=explained, **own_form)
+    reader = replace(
+        reader,
+        **{
+            **options,
+            "columns": {**columns, **dict(options.get("columns") or {})},
+            "units": {**units, **dict(options.get("units") or {})},
+            "where": where,
+        },
     )
+    dataset, made = reader.read(frame)
     mine = {column.header for column in card.columns}
     renamed = [column for column in made.with_role("note") if column.header in mine]
     made = replace(made, columns=tuple(column for column in made.columns if column not in renamed))
     dataset = dataset.drop_vars([column.name for column in renamed], errors="ignore")
     dataset = _with_notes(dataset, frame, card, columns.get("ID", "ID"))
-    told: dict[str, Any] = {
-        "name": card.name,
-        "title": card.title,
-        "source": card.source,
-        "licence": card.licence,
-    }
+    told: dict[str, Any] = {key: getattr(card, key) for key in ("name", "title", "source", "licence")}
     simulated = str(card.simulated).lower()
-    dataset = dataset.assign_attrs(**told, checksum=checksum, rows=len(frame), simulated=simulated)
-    own = replace(
-        made, **told, description=card.description, traps=card.traps, protocol=card.protocol, events=card.events,
-        model=model.name, minimum_rows=card.minimum_rows, simulated=card.simulated,
-        tasks=card.tasks, rows=card.rows, sha256=card.sha256,
-        columns=(*made.columns, *_notes(dataset, card, made)),
-    )  # fmt: skip
-    return dataset, own
+    dataset = dataset.assign_attrs(**told, checksum=cells.checksum, rows=len(frame), simulated=simulated)
+    kept = (
+        "description",
+        "traps",
+        "protocol",
+        "events",
+        "minimum_rows",
+        "simulated",
+        "tasks",
+        "rows",
+        "sha256",
+    )
+    told |= {key: getattr(card, key) for key in kept}
+    return dataset, replace(
+        made, **told, model=model.name, columns=(*made.columns, *_notes(dataset, card, made))
+    )
+
+
+def _options(card: Card) -> dict[str, Any]:
+    """What the card says of how a table is read, beside the names of its columns."""
+    told: dict[str, Any] = {name: card.events[name] for name in OPTIONS if name in card.events}
+    for name in ("dose_rows_measure", "allow_before_dose"):
+        if name in told and not isinstance(told[name], bool):
+            if str(told[name]).lower() not in _TRUTH:
+                raise InputError(
+                    f"the card of '{card.name}' says {name} = '{told[name]}'; write true or false."
+                )
+            told[name] = _TRUTH[str(told[name]).lower()]
+    return told
 
 
 def _named(card: Card, headers: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Headers and units by name, of those columns that the table has."""
     columns, units = {}, {}
     for name, text in card.events.items():
+        if name in OPTIONS:
+            continue
         if text.endswith(_GIVEN):
             if text in headers:
                 columns[name] = text
             continue
-        found = _HEADER.match(text)
-        if found is None:
+        header = _HEADER.match(text)
+        if header is None:
             raise InputError(f"the card of '{card.name}' names the header '{text}', which cannot be read.")
-        if found["header"] in headers:
-            columns[name] = found["header"]
-            if found["unit"]:
-                units[name] = found["unit"]
+        if header["header"] in headers:
+            columns[name] = header["header"]
+            if header["unit"]:
+                units[name] = header["unit"]
     return columns, units
 
 
@@ -109,9 +134,9 @@ def _coded(frame: pd.DataFrame, card: Card, where: str) -> pd.DataFrame:
                     f"{where}, column '{column.header}', row {frame.index[at]}: '{text}' is none of {known}."
                 )
         frame[column.header] = [str(column.codes[text]) if text else "" for text in written]
-    for text in card.events.values():  # such as a steady state wherever an interval is given
-        header = text.removesuffix(_GIVEN)
-        if text.endswith(_GIVEN) and header in frame:
+    for name, text in card.events.items():  # such as a steady state wherever an interval is given
+        header = str(text).removesuffix(_GIVEN)
+        if name not in OPTIONS and text.endswith(_GIVEN) and header in frame:
             frame[text] = ["1" if cell not in ("", "0") else "0" for cell in texts(frame[header])]
     return frame
 

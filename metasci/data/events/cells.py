@@ -1,13 +1,17 @@
-"""The cells of an event table: numbers, labels, and times that are numbers, clocks or dates.
+"""The cells of an event table, from a file or a frame: texts, and numbers where they are wanted.
 
-A dot and an empty cell hold nothing. Comment lines start with ``#``.
+A dot and an empty cell hold nothing. Comment lines start with ``#``. Cells are separated by commas, semicolons or tabs.
 """
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +22,20 @@ from numpy.typing import NDArray
 from metasci.data.cells import bytes_of, cells_of, unpacked
 from metasci.data.checks import Faults
 from metasci.data.events.columns import looks_like_events
-from metasci.errors import InputError
-from metasci.units import convert
 
-__all__ = ["first", "numbers", "read_cells", "texts", "times", "without_comments"]
+__all__ = ["Cells", "first", "headers_of", "numbers", "read_cells", "texts"]
 
 _MISSING = {"", ".", "na", "n/a", "nan", "<na>", "nat", "none", "null"}
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_STAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
+_DECIMAL_COMMA = re.compile(r"[<\s]*[-+]?\d+,\d+\s*")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a table, how many comment lines stood among them, and the checksum of the file."""
+
+    frame: pd.DataFrame
+    comments: int = 0
+    checksum: str = ""
 
 
 def first(mask: NDArray[np.bool_]) -> int | None:
@@ -34,52 +43,92 @@ def first(mask: NDArray[np.bool_]) -> int | None:
     return int(np.argmax(mask)) if mask.any() else None
 
 
-def read_cells(path: str | Path) -> tuple[pd.DataFrame, int, str]:
-    """The cells of a CSV file, also a gzipped one, how many comment lines it has, and its checksum.
+def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
+    """The headers of a table; none where a file cannot be read, which whoever reads it will say."""
+    if isinstance(source, pd.DataFrame):
+        return [str(column) for column in source.columns]
+    opened = gzip.open if Path(source).suffix == ".gz" else open
+    try:
+        with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
+            line = file.readline()
+    except (OSError, EOFError):
+        return []
+    return [header.strip().strip('"') for header in line.split(_separator(line))]
 
-    A first line that starts with ``#`` but holds the headers of an event table is no comment.
+
+def read_cells(source: str | Path | pd.DataFrame, where: str) -> Cells:
+    """The cells of a CSV file, also a gzipped one, or of a frame, without comments.
+
+    A first line that starts with ``#`` but holds the headers of an event table is no comment. A row with a lone ``C``
+    in a first column that is headed so is one.
     """
-    content = bytes_of(path)
+    if isinstance(source, pd.DataFrame):
+        return _without_comments(source, 0, "")
+    content = bytes_of(source)
     checksum = hashlib.sha256(content).hexdigest()
-    content = unpacked(content, path)
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    comments, header_seen = 0, False
+    lines = unpacked(content, source).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    comments, header = 0, b""
     for at, line in enumerate(lines):
         stripped = line.lstrip(b' \t"')
         if stripped.startswith(b"#"):
-            names = stripped.decode("utf-8", "replace").replace('"', "").split(",")
-            if not header_seen and looks_like_events(names):
-                lines[at] = line.replace(b"#", b"", 1).lstrip()
-                header_seen = True
+            if not header and looks_like_events(_names(stripped)):
+                header = lines[at] = line.replace(b"#", b"", 1).lstrip()
             else:
                 lines[at] = b""
                 comments += 1
         elif stripped.strip():
-            header_seen = True
-    frame, more = without_comments(cells_of(b"\n".join(lines), str(path)))
-    return frame, comments + more, checksum
+            header = header or line
+    plain = _with_commas(b"\n".join(lines), _separator(header.decode("utf-8", "replace")))
+    return _without_comments(cells_of(plain, str(source)), comments, checksum)
 
 
-def without_comments(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The rows that are no comments, and how many are.
+def _separator(header: str) -> str:
+    """What separates the cells of a header: a semicolon or a tab only where there is no comma."""
+    return next((mark for mark in ",;\t" if mark in header), ",")
 
-    A comment starts with ``#``, or has a lone ``C`` in a first column that is headed so.
-    """
+
+def _names(line: bytes) -> list[str]:
+    text = line.decode("utf-8", "replace").replace('"', "")
+    return text.strip().split(_separator(text))
+
+
+def _with_commas(content: bytes, separator: str) -> bytes:
+    """The same table with commas between cells, and points in numbers that are written with commas."""
+    if separator == ",":
+        return content
+    try:
+        text = content.decode("utf-8")
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        written = io.StringIO(newline="")
+        csv.writer(written, lineterminator="\n").writerows(list(_points(rows)))
+    except (UnicodeDecodeError, csv.Error):  # whoever reads the cells says what is wrong with them
+        return content
+    return written.getvalue().encode()
+
+
+def _points(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    for row in rows:
+        yield [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row]
+
+
+def _without_comments(frame: pd.DataFrame, comments: int, checksum: str) -> Cells:
     if not len(frame.columns) or pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0]):
-        return frame, 0
+        return Cells(frame, comments, checksum)
     cells = texts(frame.iloc[:, 0])
     marks = ("#", "C") if str(frame.columns[0]).strip().upper() == "C" else ("#",)
     comment = np.array([cell.startswith("#") or cell in marks for cell in cells], dtype=bool)
-    return (frame[~comment], int(comment.sum())) if comment.any() else (frame, 0)
+    kept = frame[~comment] if comment.any() else frame
+    kept.attrs = frame.attrs
+    return Cells(kept, comments + int(comment.sum()), checksum)
 
 
 def texts(cells: pd.Series[Any]) -> list[str]:
     """The cells as texts, empty where nothing stands; 7.0 is 7."""
-    found = [
+    written = [
         str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
         for cell in cells
     ]
-    return ["" if text.lower() in _MISSING else text for text in found]
+    return ["" if text.lower() in _MISSING else text for text in written]
 
 
 def numbers(name: str, fault: Faults) -> NDArray[np.float64]:
@@ -108,106 +157,3 @@ def _number(text: str, at: int, name: str, fault: Faults) -> float:
     except ValueError:
         hint = " (write a point for the decimals)" if re.fullmatch(r"[-+]?\d+,\d+", text) else ""
         raise fault(name, at, f"'{text}' is not a number{hint}") from None
-
-
-def times(fault: Faults, codes: NDArray[np.intp], unit: str) -> tuple[NDArray[np.float64], bool]:
-    """The time of every record: as numbers, or in hours since the patient's first record, from dates and clocks.
-
-    Parameters
-    ----------
-    fault : Faults
-    codes : array of int
-        Which patient a record is of.
-    unit : str
-        In which numbers are; hours for dates and clock times.
-
-    Returns
-    -------
-    times : array
-    is_hours : bool
-        Whether they are in hours since the first record, in whatever unit they were written.
-    """
-    names = fault.headers
-    if "DATETIME" in names and "TIME" in names:
-        raise InputError(
-            f"{fault.where}: time is given twice, by '{names['TIME']}' and by '{names['DATETIME']}'; take one of them "
-            "out, or say which counts, columns={'TIME': '...'}."
-        )
-    name = "TIME" if "TIME" in names else "DATETIME"
-    if name not in names:
-        raise InputError(f"{fault.where} has no column 'TIME'; say which it is, columns={{'TIME': '...'}}.")
-    is_number = pd.api.types.is_numeric_dtype(fault.cells[name].dtype)
-    written = [] if is_number else texts(fault.cells[name])
-    stamped = name == "DATETIME" or any(_DAY.match(text) for text in written)
-    clocked = not stamped and any(":" in text for text in written)
-    if (stamped or clocked) and unit != "h":
-        raise InputError(
-            f"{fault.where}, column '{names[name]}': a date or clock time is not in '{unit}'; leave the unit out."
-        )
-    if stamped:
-        return _since_first(_stamps(written or texts(fault.cells[name]), name, fault), codes), True
-    if clocked and "DATE" not in names:
-        clock = next(place for place, text in enumerate(written) if ":" in text)
-        raise fault(name, clock, f"the clock time '{written[clock]}' needs a column DATE to say the day")
-    if not clocked:
-        values = numbers(name, fault)
-        if (at := first(np.isnan(values))) is not None:
-            raise fault(name, at, "the cell is empty, but every record needs a time")
-        if "DATE" not in names:
-            return values, False
-        values = convert(values, unit, "h")
-        if (at := first((values < 0) | (values > 24))) is not None:
-            raise fault(
-                name,
-                at,
-                f"beside a DATE the time is that of the day, 0 to 24 h, which {fault.shown(name, at)} is not",
-            )
-        return _since_first(_days(fault) * 86400.0 + values * 3600.0, codes), True
-    seconds = np.array([_seconds(text, at, name, fault) for at, text in enumerate(written)])
-    return _since_first(_days(fault) * 86400.0 + seconds, codes), True
-
-
-def _since_first(seconds: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Hours since the first record of the same patient."""
-    starts = np.unique(codes, return_index=True)[1]
-    return np.asarray((seconds - seconds[starts][codes]) / 3600.0, dtype=np.float64)
-
-
-def _days(fault: Faults) -> NDArray[np.float64]:
-    return _dates([text.removesuffix(" 00:00:00") for text in texts(fault.cells["DATE"])], "DATE", fault)
-
-
-def _dates(written: Sequence[str], name: str, fault: Faults) -> NDArray[np.float64]:
-    """Days since 1970."""
-    for place, text in enumerate(written):
-        if not _DAY.fullmatch(text):
-            said = f"'{text}' may be read in several ways, or is no date" if text else "the cell is empty"
-            raise fault(name, place, f"{said}; write it as 2024-03-01")
-    days = pd.to_datetime(pd.Series(written), format="%Y-%m-%d", errors="coerce").to_numpy(
-        dtype="datetime64[s]"
-    )
-    if (at := first(np.isnat(days))) is not None:
-        raise fault(name, at, f"there is no day '{written[at]}'")
-    return np.asarray(days.astype("datetime64[D]").astype(np.int64), dtype=np.float64)
-
-
-def _stamps(written: Sequence[str], name: str, fault: Faults) -> NDArray[np.float64]:
-    """Seconds since 1970; a date alone is its midnight."""
-    full = [f"{text} 00:00" if _DAY.fullmatch(text) else text for text in written]
-    for at, text in enumerate(full):
-        if not _STAMP.fullmatch(text):
-            said = f"'{text}' is no date with a time of the day" if text else "the cell is empty"
-            raise fault(name, at, f"{said}; write it as 2024-03-01 08:30")
-    days = _dates([text[:10] for text in full], name, fault)
-    return days * 86400.0 + np.array([_seconds(text[11:], at, name, fault) for at, text in enumerate(full)])
-
-
-def _seconds(text: str, at: int, name: str, fault: Faults) -> float:
-    """Seconds since midnight."""
-    clock = _CLOCK.fullmatch(text)
-    if clock:
-        hours, minutes, rest = int(clock[1]), int(clock[2]), float(clock[3] or 0.0)
-        if hours < 24 and minutes < 60 and rest < 60.0:
-            return hours * 3600.0 + minutes * 60.0 + rest
-    said = f"'{text}' is no time of the day" if text else "the cell is empty"
-    raise fault(name, at, f"{said}; write it as 08:30")

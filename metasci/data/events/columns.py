@@ -1,46 +1,88 @@
-"""Which column of an event table is which, and in what unit: headers in any case, with or without units.
+"""The columns of an event table: what is known of each, and which of them a model asks for.
 
-The columns that NONMEM reserves are known by its names. Everything else, covariates above all, goes by the model's.
+`COLUMNS` declares their names, what else they are called, what they say, in which unit they are where nobody says, and
+what an empty cell means. Everything else goes by the model's names.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from metasci.errors import InputError
-from metasci.units import same_dimension, unfit, unit
 
 if TYPE_CHECKING:
     from metasci.data.cards import Card
-    from metasci.model import History, Model
+    from metasci.model import Model
 
-__all__ = ["Columns", "Found", "Wanted", "find_columns", "looks_like_events", "tells_events", "wanted_by"]
+__all__ = [
+    "COLUMNS",
+    "Column",
+    "Wanted",
+    "bare_header",
+    "has_headers_of",
+    "looks_like_events",
+    "tells_events",
+    "wanted_by",
+]
 
 DOSING = ("duration", "interval", "until", "compartment")
 """Columns of a history that say how a dose was given; any other one is told at every event."""
-_RESERVED = (
-    *("ID", "TIME", "DATE", "DATETIME", "DV", "AMT", "EVID", "MDV", "CMT", "RATE"),
-    *("ADDL", "II", "SS", "DVID", "OCC", "LLOQ", "BLQ"),
-)
-_ALIASES = {"LIMIT": "LLOQ", "CENS": "BLQ"}
-_TEXTS = ("ID", "DATE", "DATETIME")
-_BY_CLOCK = re.compile(r"\d:\d|\d{4}-\d\d-\d\d")
 _BRACKET = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<unit>[^\[\]]*)\]$")
+_EMPTY = math.nan
 
 
 @dataclass(frozen=True)
-class Found:
-    """A column of the table: where it stands, its header without the unit, and the unit it is in."""
+class Column:
+    """What is known of a column that NONMEM, or a program that reads its tables, reserves.
 
-    position: int
-    header: str
-    bare: str
-    unit: str
+    Attributes
+    ----------
+    name : str
+    says : str
+        What stands in it.
+    unit : str
+        ``"text"``, ``"1"`` for codes and counts, or of what its unit is by default: ``"time"``, ``"output"``,
+        ``"amount"``, ``"amount/time"``.
+    aliases : tuple of str
+        What it is called elsewhere: by Monolix, rxode2, posologyr.
+    empty : float
+        What an empty cell means; NaN where that is nothing at all.
+    """
+
+    name: str
+    says: str
+    unit: str = "1"
+    aliases: tuple[str, ...] = ()
+    empty: float = 0.0
+
+
+_DECLARED = (
+    Column("ID", "whose record it is", "text"),
+    Column("TIME", "when", "time", empty=_EMPTY),
+    Column("DATE", "the day of a clock time", "text"),
+    Column("DATETIME", "when, as a date with a time of the day", "text"),
+    Column("DV", "what was measured", "output", empty=_EMPTY),
+    Column("AMT", "how much was given", "amount"),
+    Column("RATE", "how fast it was infused", "amount/time"),
+    Column("DUR", "how long it was infused", "time", ("DURATION", "TINF")),
+    Column("EVID", "what the row is", empty=_EMPTY),
+    Column("MDV", "whether DV is no measurement", empty=_EMPTY),
+    Column("CMT", "where a dose goes, or what is measured", "code"),
+    Column("ADDL", "how many more doses follow"),
+    Column("II", "how far apart they are", "time", ("TAU", "INTERVAL")),
+    Column("SS", "whether it has been given so since forever"),
+    Column("DVID", "which output is measured", "code", ("YTYPE",), _EMPTY),
+    Column("OCC", "the occasion", empty=_EMPTY),
+    Column("LLOQ", "the limit of quantification", "output", ("LIMIT", "LOQ"), _EMPTY),
+    Column("BLQ", "whether the value lies below it", aliases=("CENS", "BLOQ", "BQL")),
+    Column("TAD", "time after the last dose, which TIME says already", "text"),
+)
+COLUMNS = {column.name: column for column in _DECLARED}
+_BY_ALIAS = {alias: column.name for column in _DECLARED for alias in column.aliases}
 
 
 @dataclass(frozen=True)
@@ -53,44 +95,38 @@ class Wanted:
         The input that dates the records.
     dose : str or None
         The history that takes the doses.
+    units : dict of str to str
+        Of what the reserved columns are about: ``time``, ``output``, ``amount``, ``amount/time``.
     quantities : dict of str to str
         Inputs, carried properties and covariates, with their units.
     carried : tuple of str
         What the history is told at every event beside how a dose was given.
+    own : dict of str to str
+        The reserved column for names of the model: of its output, its time and its dose.
     """
 
     time: str
     dose: str | None
+    units: dict[str, str]
     quantities: dict[str, str]
     carried: tuple[str, ...]
+    own: dict[str, str]
 
     @property
-    def synonyms(self) -> dict[str, str]:
-        """The reserved name for some names of the model, the other way round for what is numbered."""
-        numbered = {"OCC": "occasion", "DVID": "dvid" if "dvid" in self.quantities else "output"}
-        return {key: name for key, name in numbered.items() if name in self.quantities}
+    def numbered(self) -> dict[str, str]:
+        """The model's name for a reserved column of numbers, where it has one."""
+        names = {"OCC": "occasion", "DVID": "dvid" if "dvid" in self.quantities else "output"}
+        return {key: name for key, name in names.items() if name in self.quantities}
 
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table.
-
-    Attributes
-    ----------
-    found : dict of str to Found
-        By name.
-    assumed : dict of str to str
-        Units that neither the table nor the user says, by name.
-    unused : tuple of Found
-        What nobody asked for.
-    by_clock : bool
-        Whether times are dates and clock times, and thus in hours.
-    """
-
-    found: dict[str, Found]
-    assumed: dict[str, str]
-    unused: tuple[Found, ...]
-    by_clock: bool
+    def name(self, text: str) -> str | None:
+        """The name under which a column is kept, from any name that may be given for it."""
+        upper = text.upper()
+        if upper in COLUMNS:
+            return upper
+        for known in (*self.quantities, *self.own):
+            if text.lower() == known.lower():
+                return self.own.get(known, known)
+        return _BY_ALIAS.get(upper)
 
 
 def looks_like_events(headers: Sequence[str]) -> bool:
@@ -101,16 +137,25 @@ def looks_like_events(headers: Sequence[str]) -> bool:
     >>> looks_like_events(["id", "TIME [h]", "Amt [mg]", "dv"]), looks_like_events(["task", "time [h]", "dose [mg]"])
     (True, False)
     """
-    names = {_bare(header)[0].upper().lstrip("#").strip() for header in headers}
+    names = {bare_header(header)[0].upper().lstrip("#").strip() for header in headers}
     return "ID" in names and bool(names & {"TIME", "DATETIME"}) and bool(names & {"AMT", "EVID"})
 
 
 def tells_events(headers: Sequence[str], card: Card | None = None) -> bool:
     """Whether a table has NONMEM's columns, or those that a card of events names."""
-    bare = {_bare(header)[0] for header in headers}
-    events = {} if card is None else card.events
-    named = {_bare(text)[0] for name, text in events.items() if name in ("ID", "TIME", "AMT")}
-    return looks_like_events(headers) or (bool(named) and named <= bare)
+    return looks_like_events(headers) or (card is not None and has_headers_of(card, headers))
+
+
+def has_headers_of(card: Card, headers: Sequence[str]) -> bool:
+    """Whether a table is of the form that a card of events describes."""
+    named = {bare_header(str(card.events[name]))[0] for name in ("ID", "TIME", "AMT") if name in card.events}
+    return bool(named) and named <= {bare_header(header)[0] for header in headers}
+
+
+def bare_header(header: str) -> tuple[str, str]:
+    """A header without its unit, and the unit."""
+    bracket = _BRACKET.match(header.strip())
+    return (bracket["name"].strip(), bracket["unit"].strip()) if bracket else (header.strip(), "")
 
 
 def wanted_by(model: Model, where: str) -> Wanted:
@@ -120,199 +165,21 @@ def wanted_by(model: Model, where: str) -> Wanted:
             f"{where}: an event table tells of one kind of dose, but model '{model.name}' takes "
             f"{', '.join(model.histories)}."
         )
-    dose = next(iter(model.histories), None)
-    history: History | None = model.histories[dose] if dose else None
+    dose, history = next(iter(model.histories.items()), (None, None))
     time = history.at if history else "time"
     if time not in model.inputs:
         raise InputError(
             f"{where}: an event table needs a model with the input '{time}', which '{model.name}' lacks."
         )
-    told = (
-        {name: item.unit for name, item in history.columns.items() if name not in DOSING} if history else {}
-    )
-    quantities = {name: item.unit for name, item in model.inputs.items() if name != time}
-    return Wanted(time, dose, {**model.covariates, **told, **quantities}, tuple(told))
-
-
-def find_columns(
-    frame: pd.DataFrame,
-    model: Model,
-    wanted: Wanted,
-    columns: Mapping[str, str],
-    units: Mapping[str, str],
-    where: str,
-) -> Columns:
-    """Which column is which.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Headers as they stand in the table; units may also stand in ``frame.attrs["units"]``, by header.
-    model : Model
-    wanted : Wanted
-    columns, units : mapping of str to str
-        What the user says: name to header, and name or header to unit.
-    where : str
-        What errors call the table.
-    """
-    headers = [str(header).strip() for header in frame.columns]
-    written = frame.attrs.get("units", {})
-    bare = [(name, text or written.get(header, "")) for header in headers for name, text in [_bare(header)]]
-    for position, (name, _) in enumerate(bare):
-        if not name:
-            raise InputError(f"{where}, column {position + 1}: the column has no header.")
-    places = _places(bare, headers, model, wanted, columns, where)
-    stated = _stated(places, bare, headers, model, wanted, units, where)
-    cells = frame.iloc[:, places["TIME"]] if "TIME" in places else frame.iloc[:, :0]
-    by_clock = bool({"DATE", "DATETIME"} & places.keys()) or any(
-        _BY_CLOCK.search(str(cell)) for cell in _objects(cells)
-    )
-    assumed: dict[str, str] = {}
-    in_use: dict[str, str] = {}
-    defaults = {
-        "TIME": "h" if by_clock else model.inputs[wanted.time].unit,
-        "DV": model.output.unit,
-        "AMT": model.histories[wanted.dose].unit if wanted.dose else "1",
+    columns = history.columns if history else {}
+    told = {name: item.unit for name, item in columns.items() if name not in DOSING}
+    inputs = {name: item.unit for name, item in model.inputs.items() if name != time}
+    amount, hours = history.unit if history else "1", model.inputs[time].unit
+    units = {
+        "time": hours,
+        "output": model.output.unit,
+        "amount": amount,
+        "amount/time": f"({amount})/({hours})",
     }
-    for name in ("TIME", "DV", "AMT", "II", "LLOQ", "RATE", *places):
-        if name not in places or name in _TEXTS or name in in_use:
-            continue
-        amount, time = (in_use.get(key, defaults[key]) for key in ("AMT", "TIME"))
-        derived = {"II": time, "LLOQ": in_use.get("DV", defaults["DV"]), "RATE": f"({amount})/({time})"}
-        default = defaults.get(name) or derived.get(name) or wanted.quantities.get(name, "1")
-        at = f"{where}, column '{headers[places[name]]}'"
-        if name in stated:
-            _check(name, stated[name], default, at, wanted)
-        elif name in defaults or name in derived:
-            assumed |= {} if name == "TIME" and by_clock else {name: default}
-        elif default != "1" and name not in _RESERVED:
-            raise InputError(
-                f"{at}: the header does not say the unit; write it as '{bare[places[name]][0]} [{default}]' "
-                f"or give units={{'{name}': '{default}'}}."
-            )
-        in_use[name] = stated.get(name, default)
-    found = {
-        name: Found(place, headers[place], bare[place][0], in_use.get(name, ""))
-        for name, place in places.items()
-    }
-    for reserved, name in wanted.synonyms.items():
-        if reserved in found and name not in found:
-            found[name] = found[reserved]
-    used = {item.position for item in found.values()}
-    unused = tuple(
-        Found(place, headers[place], name, text)
-        for place, (name, text) in enumerate(bare)
-        if place not in used
-    )
-    return Columns(found, assumed, unused, by_clock)
-
-
-def _objects(cells: Any) -> list[Any]:
-    """The cells of a column that holds no plain numbers."""
-    return [] if cells.ndim > 1 or pd.api.types.is_numeric_dtype(cells.dtype) else list(cells)
-
-
-def _bare(header: str) -> tuple[str, str]:
-    """A header without its unit, and the unit."""
-    bracket = _BRACKET.match(header.strip())
-    return (bracket["name"].strip(), bracket["unit"].strip()) if bracket else (header.strip(), "")
-
-
-def _canonical(name: str, model: Model, wanted: Wanted) -> str | None:
-    """The name under which a column is kept, from any name that may be given for it."""
-    own = {model.output.name: "DV", wanted.time: "TIME", **({wanted.dose: "AMT"} if wanted.dose else {})}
-    for known in (*wanted.quantities, *own):
-        if name.lower() == known.lower() and name.upper() not in _RESERVED:
-            return own.get(known, known)
-    upper = _ALIASES.get(name.upper(), name.upper())
-    return upper if upper in _RESERVED else None
-
-
-def _places(
-    bare: Sequence[tuple[str, str]],
-    headers: Sequence[str],
-    model: Model,
-    wanted: Wanted,
-    columns: Mapping[str, str],
-    where: str,
-) -> dict[str, int]:
-    """Position by name: first what the user says, then what headers say."""
-    places: dict[str, int] = {}
-    for name, header in columns.items():
-        key = _canonical(name, model, wanted)
-        if key is None:
-            known = ", ".join((*_RESERVED, *wanted.quantities))
-            raise InputError(
-                f"{where}: columns names '{name}', which is neither NONMEM's nor the model's; known are {known}."
-            )
-        asked = header.strip().lower()
-        at = [
-            place
-            for place, (text, _) in enumerate(bare)
-            if asked in (text.lower(), headers[place].strip().lower())
-        ]
-        if len(at) != 1:
-            found = "there is no such column" if not at else "several columns are called so"
-            raise InputError(
-                f"{where}, column '{header}', given for {name}: {found}; the headers are {', '.join(headers)}."
-            )
-        if key in places:
-            raise InputError(
-                f"{where}, column '{header}': {name} is given twice, also by '{headers[places[key]]}'."
-            )
-        places[key] = at[0]
-    chosen, told = set(places.values()), set(places)
-    by_name = {name.lower(): name for name in wanted.quantities}
-    for place, (text, _) in enumerate(bare):
-        upper = _ALIASES.get(text.upper(), text.upper())
-        key = upper if upper in _RESERVED else by_name.get(text.lower())
-        if key is None or place in chosen or key in told:
-            continue
-        if key in places:
-            raise InputError(
-                f"{where}, column '{headers[place]}': {key} is given twice, also by '{headers[places[key]]}'; "
-                f"say which counts, columns={{'{key}': '{headers[place]}'}}."
-            )
-        places[key] = place
-    if "TIME" in told and "DATETIME" not in told:
-        places.pop("DATETIME", None)
-    return places
-
-
-def _stated(
-    places: Mapping[str, int],
-    bare: Sequence[tuple[str, str]],
-    headers: Sequence[str],
-    model: Model,
-    wanted: Wanted,
-    units: Mapping[str, str],
-    where: str,
-) -> dict[str, str]:
-    """The unit that a header or the user gives for each column."""
-    stated = {name: bare[place][1] for name, place in places.items() if bare[place][1]}
-    for asked, text in units.items():
-        key = _canonical(asked, model, wanted)
-        names = [
-            name for name, place in places.items() if name == key or asked in (headers[place], bare[place][0])
-        ]
-        if not names and key is None:
-            raise InputError(
-                f"{where}: units names '{asked}', which is no column; the headers are {', '.join(headers)}."
-            )
-        for name in names:
-            if unit(stated.get(name, text)) != unit(text):
-                raise InputError(
-                    f"{where}, column '{headers[places[name]]}': the header says '{stated[name]}', "
-                    f"but units says '{text}'."
-                )
-            stated[name] = text
-    return stated
-
-
-def _check(name: str, stated: str, default: str, at: str, wanted: Wanted) -> None:
-    try:
-        fits = same_dimension(stated, default)
-    except InputError as error:
-        raise InputError(f"{at}: {error}") from None
-    if not fits and not (wanted.dose is None and name in ("AMT", "RATE")):
-        raise InputError(f"{at}: {unfit(name, stated, default)}.")
+    own = {model.output.name: "DV", time: "TIME", **({dose: "AMT"} if dose else {})}
+    return Wanted(time, dose, units, {**model.covariates, **told, **inputs}, tuple(told), own)

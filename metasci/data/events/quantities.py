@@ -1,75 +1,98 @@
-"""What a model is told beside time and doses: covariates carried forward, outputs told by their measurements."""
+"""What a model is told beside time and doses: covariates between their records, outputs told by their measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metasci.data.cards import Card
 from metasci.data.checks import Faults, check_limits
-from metasci.data.events.arrays import carried_forward
 from metasci.data.events.cells import first, numbers
-from metasci.data.events.columns import Columns, Wanted
-from metasci.data.events.records import Flags, Floats, Records
+from metasci.data.events.columns import Wanted
+from metasci.data.events.headers import Located
+from metasci.data.events.histories import filled
+from metasci.data.events.records import Records
+from metasci.data.events.table import Flags, Floats, Table
 from metasci.units import convert
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["check_quantities", "quantities_of"]
+__all__ = ["Quantities", "check_quantities", "quantities_of"]
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """What the model is told beside time and doses, at every row.
+
+    Attributes
+    ----------
+    values : dict of str to array
+        By the model's names.
+    constant : frozenset of str
+        What every patient keeps throughout.
+    """
+
+    values: dict[str, Floats]
+    constant: frozenset[str]
 
 
 def quantities_of(
-    fault: Faults, known: Columns, model: Model, wanted: Wanted, records: Records, labels: Any
-) -> tuple[dict[str, Floats], dict[str, bool]]:
-    """What the model is told beside time and doses, carried forward, and what of it a patient keeps throughout."""
-    quantities, constant = {}, {}
-    codes = records.codes
-    starts = np.searchsorted(codes, np.arange(len(labels)))
+    table: Table, located: Located, model: Model, wanted: Wanted, records: Records, backward: bool
+) -> Quantities:
+    """What the model is told beside time and doses; an empty cell takes the next value of the patient, or the last.
+
+    Parameters
+    ----------
+    backward : bool
+        Whether the next observation is carried backward, as NONMEM does, and not the last one forward.
+    """
+    fault, codes, starts = table.fault, table.codes, table.starts
+    values, constant = {}, set()
     for name, unit in wanted.quantities.items():
-        if name not in known.found:
+        if name not in located.found:
             continue
-        raw = numbers(name, fault)
-        item = known.found[name]
-        converted = convert(raw, item.unit, unit, f"{fault.where}, column '{item.header}'")
-        if name == wanted.synonyms.get("DVID"):  # which output a measurement is of says nothing of other rows
+        item = located.found[name]
+        converted = convert(numbers(name, fault), item.unit, unit, f"{fault.where}, column '{item.header}'")
+        if name == wanted.numbered.get("DVID"):  # which output a measurement is of says nothing of other rows
             if (at := first(records.measures & np.isnan(converted))) is not None:
                 raise fault(
                     name, at, "the cell is empty, but every measurement needs to say which output it is"
                 )
-            quantities[name], constant[name] = np.where(records.measures, converted, np.nan), False
+            values[name] = np.where(records.measures, converted, np.nan)
             continue
-        filled = carried_forward(codes, converted)
-        if name == wanted.synonyms.get("OCC"):  # the first occasion begins before it is named
-            filled = carried_forward(codes[::-1], filled[::-1])[::-1]
-        _check_known(fault, name, filled, codes, labels, name in model.inputs or name in wanted.carried)
-        changed = ~np.isnan(filled) & (filled != filled[starts][codes])
+        held = filled(codes, converted, backward)
+        if name == wanted.numbered.get("OCC"):  # the first occasion begins before it is named
+            held = filled(codes, held, True)
+        _check_known(table, name, held, name in model.inputs or name in wanted.carried)
+        changed = ~np.isnan(held) & (held != held[starts][codes])
         fixed = name in model.covariates or model.inputs[name].constant
         if fixed and (at := first(changed)) is not None:
+            start = int(starts[codes[at]])
             raise fault(
                 name,
                 at,
-                f"{name} of patient '{labels[codes[at]]}' changes from {fault.shown(name, int(starts[codes[at]]))} to "
+                f"{name} of patient '{table.labels[codes[at]]}' changes from {fault.shown(name, start)} to "
                 f"{fault.shown(name, at)}, but model '{model.name}' takes it as constant; leave one value, or take a "
                 "model in which it changes",
             )
-        quantities[name] = filled
-        constant[name] = name in model.covariates or (name not in wanted.carried and not changed.any())
-    return quantities, constant
+        values[name] = held
+        if name in model.covariates or (name not in wanted.carried and not changed.any()):
+            constant.add(name)
+    return Quantities(values, frozenset(constant))
 
 
-def _check_known(
-    fault: Faults, name: str, filled: Floats, codes: NDArray[np.intp], labels: Any, needed: bool
-) -> None:
+def _check_known(table: Table, name: str, held: Floats, needed: bool) -> None:
     """Refuse what is known from some record of a patient on only, or not at all where the model needs it."""
-    unknown = np.isnan(filled)
-    nothing = np.ones(len(labels), dtype=bool)
-    nothing[codes[~unknown]] = False
-    if (at := first(unknown & (needed | ~nothing[codes]))) is not None:
-        raise fault(name, at, f"{name} is missing at the first record of patient '{labels[codes[at]]}'")
+    unknown = np.isnan(held)
+    nothing = np.ones(len(table.labels), dtype=bool)
+    nothing[table.codes[~unknown]] = False
+    if (at := first(unknown & (needed | ~nothing[table.codes]))) is not None:
+        patient = table.labels[table.codes[at]]
+        raise table.fault(name, at, f"{name} is missing at the first record of patient '{patient}'")
 
 
 def check_quantities(

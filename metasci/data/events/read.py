@@ -1,252 +1,298 @@
 """Event tables, as NONMEM reads them: doses, measurements and changes of a patient, one record a row.
 
-`read_events` checks every record and gives labelled arrays for a model. Nothing is guessed or repaired: what does not
-fit is an `InputError` of one sentence, and what is left out is counted in the attribute ``records``.
+One way: cells, a table of numbers, records, histories, a Dataset. Nothing is guessed or repaired: what does not fit is
+an `InputError` of one sentence, and what is left out is counted in the attribute ``records``.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from metasci.data.cards import Card
-from metasci.data.checks import Faults
-from metasci.data.events.arrays import clock, given_events, order_at_equal_times
-from metasci.data.events.cells import first, numbers, read_cells, texts, times, without_comments
-from metasci.data.events.columns import (
-    Columns,
-    Wanted,
-    find_columns,
-    looks_like_events,
-    tells_events,
-    wanted_by,
-)
-from metasci.data.events.dataset import Table, assemble_events
-from metasci.data.events.quantities import check_quantities, quantities_of
-from metasci.data.events.records import Floats, check_doses, check_order, check_representable, records_of
+from metasci.data.events.cells import Cells, headers_of, read_cells, texts
+from metasci.data.events.coherence import check_order, check_representable, compartments_by_name
+from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tells_events, wanted_by
+from metasci.data.events.dataset import assemble_events
+from metasci.data.events.headers import Found, Located, locate
+from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
+from metasci.data.events.quantities import Quantities, check_quantities, quantities_of
+from metasci.data.events.records import ON_OTHER_ROWS, Records, records_of
+from metasci.data.events.table import Floats, Table, table_of
+from metasci.data.events.times import by_clock
 from metasci.errors import InputError
-from metasci.units import convert
+from metasci.molar import checked_molar_mass
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["headers_of", "looks_like_events", "read_events", "tells_events"]
+__all__ = ["EventReader", "headers_of", "looks_like_events", "read_events", "tells_events"]
+
+_CARRIED = ("backward", "forward")
 
 
-def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
-    """The headers of a table; none where a file cannot be read, which whoever reads it will say."""
-    if isinstance(source, pd.DataFrame):
-        return [str(column) for column in source.columns]
-    opened = gzip.open if Path(source).suffix == ".gz" else open
-    try:
-        with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
-            return [header.strip().strip('"') for header in file.readline().split(",")]
-    except (OSError, EOFError):
-        return []
-
-
-def read_events(
-    source: str | Path | pd.DataFrame,
-    model: Model,
-    *,
-    columns: Mapping[str, str] | None = None,
-    units: Mapping[str, str] | None = None,
-    where: str | None = None,
-    allow_before_dose: bool = False,
-    require_output: bool = True,
-) -> tuple[xr.Dataset, Card]:
-    """Read an event table with NONMEM's columns: ID, TIME, DV, AMT, EVID, MDV, CMT, RATE, ADDL, II, SS and more.
+@dataclass(frozen=True)
+class EventReader:
+    """Reads event tables with NONMEM's columns for a model: ID, TIME, DV, AMT, EVID, MDV, CMT, RATE, ADDL, II, SS and
+    more, which `metasci.data.events.columns.COLUMNS` declares.
 
     Parameters
     ----------
-    source : path or DataFrame
-        A CSV file (may be gzipped), or a frame of numbers or texts. A dot and an empty cell hold nothing; lines that
-        start with ``#`` are comments.
     model : Model
         Says which inputs, covariates and properties of doses are wanted.
-    columns : mapping of str to str, optional
+    columns : mapping of str to str
         NONMEM's or the model's name to the header in the table, where they differ: ``{"DV": "CP", "weight": "WGT"}``.
-    units : mapping of str to str, optional
+    units : mapping of str to str
         Units of columns whose headers do not say them, by name or header.
-    where : str, optional
-        What errors call the table.
+    carried : "backward" or "forward"
+        Whether what stands on a row holds in the interval before it (the next observation carried backward, NONMEM's
+        reading) or after it (the last one carried forward).
+    molar_mass : str
+        ``"232.2 g/mol"``, if amounts or concentrations are in moles and the model's are not, or the other way round.
+    dose_rows_measure : bool
+        Whether, where neither EVID nor MDV says so, DV on the row of a dose is a measurement made before it. To NONMEM
+        it is none.
     allow_before_dose : bool
         Whether measurements before a patient's first dose are taken, as they are if the model has a baseline. One
         without predicts zero there.
     require_output : bool
         Whether every row of a measurement must hold one. Else rows without, or with MDV 1, ask for a prediction.
-
-    Returns
-    -------
-    dataset : Dataset
-        As `metasci.TaskSet` has it. ``attrs["records"]`` counts, as JSON, what was read and what was passed over,
-        ``attrs["assumed_units"]`` names the units that nobody stated.
-    card : Card
-
-    Raises
-    ------
-    InputError
-        At the first thing that does not fit.
+    where : str
+        What errors call the table; by default its path.
+    explained : tuple of str
+        Headers that a card tells of, which are none of the reader's business.
 
     Notes
     -----
     Headers may be in any case and carry units, ``AMT [ug]``. An event table has no units: where nobody says them, TIME,
-    AMT and DV are taken to be in the model's units (times by the clock in hours), RATE, II and LLOQ in what follows.
-    Other columns need a unit, unless it is 1.
+    AMT and DV are taken to be in the model's units (times by the clock in hours), RATE, DUR, II and LLOQ in what
+    follows. Other columns need a unit, unless it is 1. A header that is nearly a known one that is absent is refused;
+    what nobody knows is named in the attribute ``unknown`` and in a warning of the calibration.
 
-    *Kinds of records.* EVID 0 is a measurement, 1 a dose, 2 another event, 3 a reset, 4 a reset and dose. Without EVID
-    a row with an amount is a dose, any other with a value a measurement; a row with both, and no MDV, is a measurement
-    and then a dose. MDV 1 passes a measurement over. With BLQ (or CENS) 1 the true value lies below LLOQ (or LIMIT), or
-    below DV if that is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ.
+    *Kinds of records.* EVID 0 is a measurement, 1 a dose, 2 another event, 3 a reset, 4 a reset and dose; rxode2's 101
+    is a dose into compartment 1. Without EVID a row with an amount is a dose, whatever stands in DV, any other with a
+    value a measurement. MDV 1 passes a measurement over. With BLQ (or CENS) 1 the true value lies below LLOQ, or below
+    DV if that is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ.
 
     *Order.* What is recorded first happens first. A dose recorded after a measurement of the same time is moved one
     rounding error up, so that the measurement does not see it. Additional doses (ADDL) come before whatever is recorded
-    at the same time; end ADDL earlier and write such a dose in a row of its own if a sample was drawn before it.
+    at the same time, as in NONMEM; end ADDL earlier and write such a dose in a row of its own if a sample was drawn
+    before it.
 
     *Resets.* After EVID 3 or 4, and at a dose with SS 1, what was given before counts no more, and additional doses
     that were still due are not given. Time may begin anew at EVID 3 or 4: that part is then laid behind the one before,
     one unit of time after its last record.
 
-    *Times.* Numbers, or dates and clocks: a column DATE (2024-03-01) with TIME (08:30, or hours of the day), or one
-    column DATETIME or TIME (2024-03-01 08:30). Time then runs from the patient's first record.
+    *Steady states.* A dose with SS has been given every II since forever: a measurement before a patient's first dose,
+    if that is at steady state, sees the doses before it. An infusion may last longer than II, and with AMT 0 and a RATE
+    it has gone on since forever and ends at its row.
 
-    *Covariates* hold from the row on which they stand. Those that are the same throughout each patient become
-    (task,); other inputs (task, observation). What a history is told at every event is told at every change, by an
-    event of amount zero where there is no dose.
+    *Times.* Numbers, also negative ones; clocks of one day; or dates and clocks: a column DATE (2024-03-01 or
+    2024/03/01) with TIME (08:30, or hours of the day), or one column DATETIME or TIME (2024-03-01 08:30, with a zone or
+    without). Time then runs from the patient's first record, as it does for a patient who is measured at a negative
+    time.
+
+    *Covariates* that are the same throughout each patient become (task,); other inputs (task, observation). What a
+    history is told at every event is told at every change, by an event of amount zero where there is no dose.
+    Additional doses come with the values of the row that orders them.
 
     Examples
     --------
     >>> from metasci.library import find
     >>> table = pd.DataFrame({"ID": [1, 1, 1], "TIME": [0, 2, 8], "AMT": [20, ".", "."], "DV": [".", 17.3, 16.8],
     ...                       "EVID": [1, 0, 0], "weight [g]": 1400})
-    >>> dataset, card = read_events(table, find("patients.one_compartment_bolus"))
+    >>> dataset, card = EventReader(find("patients.one_compartment_bolus")).read(table)
     >>> dataset["concentration"].values, dataset["dose_time"].values, dataset["weight"].values
     (array([[17.3, 16.8]]), array([[0.]]), array([1.4]))
     >>> dataset.attrs["assumed_units"]
     '{"TIME": "h", "DV": "mg/L", "AMT": "mg"}'
     """
-    if isinstance(source, pd.DataFrame):
-        where = where or "table"
-        frame, comments = without_comments(source)
-        frame.attrs, checksum = source.attrs, ""
-    else:
-        where = where or str(source)
-        frame, comments, checksum = read_cells(source)
-    if not len(frame.columns) or not len(frame):
-        raise InputError(f"{where} has no rows.")
-    wanted = wanted_by(model, where)
-    known = find_columns(frame, model, wanted, columns or {}, units or {}, where)
-    _need(known, model, wanted, require_output, where)
-    table = _table(frame, known, model, wanted, where, allow_before_dose, require_output)
-    dataset, card = assemble_events(table, known, model, wanted)
-    dataset.attrs |= {
-        "checksum": checksum,
-        "rows": len(frame),
-        "records": json.dumps({"rows": len(frame), "comments": comments, **table.counts}),
-        "assumed_units": json.dumps(known.assumed),
+
+    model: Model
+    columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    carried: str = "backward"
+    molar_mass: str = ""
+    dose_rows_measure: bool = False
+    allow_before_dose: bool = False
+    require_output: bool = True
+    where: str = ""
+    explained: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.carried not in _CARRIED:
+            raise InputError(f"carried is one of {', '.join(_CARRIED)}, not '{self.carried}'.")
+        if self.molar_mass:
+            checked_molar_mass(self.molar_mass)
+
+    def read(self, source: str | Path | pd.DataFrame) -> tuple[xr.Dataset, Card]:
+        """The Dataset of a table, as `metasci.TaskSet` has it, and its card.
+
+        Parameters
+        ----------
+        source : path or DataFrame
+            A CSV file (may be gzipped), or a frame of numbers or texts. A dot and an empty cell hold nothing; lines
+            that start with ``#`` are comments.
+
+        Returns
+        -------
+        dataset : Dataset
+            ``attrs["records"]`` counts, as JSON, what was read and what was passed over, ``attrs["assumed_units"]``
+            names the units that nobody stated, ``attrs["unknown"]`` the headers that nobody knows.
+        card : Card
+
+        Raises
+        ------
+        InputError
+            At the first thing that does not fit.
+        """
+        where = self.where or ("table" if isinstance(source, pd.DataFrame) else str(source))
+        cells = read_cells(source, where)
+        if not len(cells.frame.columns) or not len(cells.frame):
+            raise InputError(f"{where} has no rows.")
+        wanted = wanted_by(self.model, where)
+        located = self._locate(cells, wanted, where)
+        table = table_of(cells, located, wanted, self.molar_mass, where)
+        records = self._records(table, wanted)
+        quantities = quantities_of(table, located, self.model, wanted, records, self.carried == "backward")
+        time, moved = self._from_first(table, records)
+        check_quantities(table.fault, self.model, wanted, time, records.measures, quantities.values)
+        time, restarts = clock(records, time)
+        observed, given_time = order_at_equal_times(records, time)
+        told = {name: quantities.values[name] for name in wanted.carried}
+        carried = Carried(told, self.carried == "backward")
+        events = events_of(records, time, observed, given_time, carried)
+        notes = _notes(cells, located, table)
+        dataset, card = assemble_events(
+            table.labels, records, observed, events, quantities, notes, self.model, wanted
+        )
+        unknown = [item.header for item in located.unused if self._is_unknown(item)]
+        dropped = [item.header for item in located.unused if item.bare not in dataset.coords]
+        counts = _counts(table, records, events, restarts)
+        counts |= {"patients_from_first_record": moved, "comments": cells.comments, "rows": len(cells.frame)}
+        if not {"EVID", "MDV"} & located.found.keys():
+            counts["values_on_dose_rows"] = records.passed_over[ON_OTHER_ROWS]
+        if _any_changes(quantities, wanted, table):
+            counts["carried"] = self.carried
+        dataset.attrs |= {
+            "dropped": ", ".join(dropped),
+            "unknown": ", ".join(unknown),
+            "checksum": cells.checksum,
+            "rows": len(cells.frame),
+            "records": json.dumps(counts),
+            "assumed_units": json.dumps(located.assumed),
+        }
+        return dataset, replace(card, events=self._events_of_card(located))
+
+    def _locate(self, cells: Cells, wanted: Wanted, where: str) -> Located:
+        """Which column is which; refused if one is lacking."""
+        frame = cells.frame
+        written = frame.attrs.get("units", {})
+        headers = [str(header) for header in frame.columns]
+        with_units = [
+            f"{header} [{written[header]}]" if header in written and "[" not in header else header
+            for header in headers
+        ]
+        clocked = [header for place, header in enumerate(with_units) if by_clock(frame.iloc[:, place])]
+        located = locate(
+            with_units, wanted, self.columns, self.units, where,
+            by_clock=clocked, explained=self.explained, molar=bool(self.molar_mass),
+        )  # fmt: skip
+        needed = ["ID", *(["DV"] if self.require_output else [])]
+        needed += [name for name in wanted.quantities if name in self.model.inputs]
+        for name in dict.fromkeys((*needed, *wanted.carried)):
+            if name not in located.found:
+                others = ", ".join(item.header for item in located.unused)
+                raise InputError(
+                    f"{where} has no column '{name}', which is needed; if it is called otherwise, say "
+                    f"columns={{'{name}': '...'}}, or in the [events] of a card"
+                    + (f" (columns not in use: {others})." if others else ".")
+                )
+        return located
+
+    def _records(self, table: Table, wanted: Wanted) -> Records:
+        """What the rows are, checked against one another and the model."""
+        history = self.model.histories[wanted.dose] if wanted.dose else None
+        records = records_of(
+            table,
+            require_output=self.require_output,
+            dose_rows_measure=self.dose_rows_measure,
+            lasts=history.lasts if history else "",
+            words=compartments_by_name(self.model),
+        )
+        check_order(
+            table,
+            records,
+            allow_before_dose=self.allow_before_dose or (history is not None and history.baseline),
+            takes_doses=wanted.dose is not None,
+        )
+        check_representable(table, records, self.model)
+        return records
+
+    def _from_first(self, table: Table, records: Records) -> tuple[Floats, int]:
+        """Times that run from the first record where a patient who is given doses is measured at a negative one.
+
+        Of what is given at times only differences of time count; without doses zero may be the begin of a therapy.
+        """
+        early = np.zeros(len(table.labels), dtype=bool)
+        early[table.codes[records.measures & (table.time < 0)]] = True
+        if not self.model.histories or not early.any():
+            return table.time, 0
+        begins = np.where(early, table.time[table.starts], 0.0)
+        return table.time - begins[table.codes], int(early.sum())
+
+    def _is_unknown(self, item: Found) -> bool:
+        return item.header not in self.explained and item.bare.upper() not in COLUMNS
+
+    def _events_of_card(self, located: Located) -> dict[str, Any]:
+        """What the card says of the columns and of how they are read, so that another such table is read alike."""
+        told = {key: located.found[name].bare for key, name in self._named(located).items()}
+        options = {name: getattr(self, name) for name in OPTIONS}
+        return {
+            "ID": located.found["ID"].bare,
+            **told,
+            **{key: value for key, value in options.items() if value},
+        }
+
+    def _named(self, located: Located) -> dict[str, str]:
+        wanted = wanted_by(self.model, self.where)
+        return {key: str(wanted.name(key)) for key in self.columns if wanted.name(key) in located.found}
+
+
+OPTIONS = ("carried", "molar_mass", "dose_rows_measure", "allow_before_dose")
+"""What a card of events may say beside names of columns."""
+
+
+def read_events(source: str | Path | pd.DataFrame, model: Model, **options: Any) -> tuple[xr.Dataset, Card]:
+    """Read an event table for a model; `options` are those of `EventReader`."""
+    return EventReader(model, **options).read(source)
+
+
+def _notes(cells: Cells, located: Located, table: Table) -> dict[Found, NDArray[Any]]:
+    """What columns that nobody asked for say of whole patients."""
+    said = {
+        item: np.array(texts(cells.frame.iloc[:, item.position]), dtype=object) for item in located.unused
     }
-    given = {
-        "ID": known.found["ID"].bare,
-        **{key: _bare_of(known, frame, header) for key, header in (columns or {}).items()},
-    }
-    return dataset, replace(card, events=given)
+    first = {item: values[table.starts] for item, values in said.items()}
+    return {item: values for item, values in first.items() if (said[item] == values[table.codes]).all()}
 
 
-def _need(known: Columns, model: Model, wanted: Wanted, require_output: bool, where: str) -> None:
-    """Refuse a table that lacks a column."""
-    names = [
-        "ID",
-        *(["DV"] if require_output else []),
-        *(name for name in wanted.quantities if name in model.inputs),
-    ]
-    names += [name for name in wanted.carried if name not in names]
-    for name in names:
-        if name not in known.found:
-            others = ", ".join(item.header for item in known.unused)
-            raise InputError(
-                f"{where} has no column '{name}', which is needed; if it is called otherwise, say "
-                f"columns={{'{name}': '...'}}" + (f" (columns not in use: {others})." if others else ".")
-            )
+def _any_changes(quantities: Quantities, wanted: Wanted, table: Table) -> bool:
+    each = (quantities.values[name] for name in wanted.carried)
+    return any(bool((values != values[table.starts][table.codes]).any()) for values in each)
 
 
-def _table(
-    frame: pd.DataFrame,
-    known: Columns,
-    model: Model,
-    wanted: Wanted,
-    where: str,
-    allow_before_dose: bool,
-    require_output: bool,
-) -> Table:
-    """Read, check and convert everything."""
-    found = known.found
-    cells = {name: frame.iloc[:, item.position] for name, item in found.items()}
-    fault = Faults(where, {name: item.header for name, item in found.items()}, cells, frame.index)
-    names = np.array(texts(cells["ID"]), dtype=object)
-    if (at := first(names == "")) is not None:
-        raise fault("ID", at, "the cell is empty, so nobody knows whose record it is")
-    codes, labels = pd.factorize(names)
-    time, is_hours = times(fault, codes, found["TIME"].unit if "TIME" in found else "h")
-    history = model.histories[wanted.dose] if wanted.dose else None
-    records = records_of(fault, codes, require_output, history.lasts if history else "")
-    check_order(
-        fault,
-        records,
-        time,
-        [str(label) for label in labels],
-        allow_before_dose or (history is not None and history.baseline),
-        wanted.dose is not None,
-    )
-    check_representable(fault, records, model)
-
-    time_unit = model.inputs[wanted.time].unit
-
-    def converted(values: Floats, name: str, to: str) -> Floats:
-        unit = found[name].unit if name in found else to
-        return convert(values, unit, to, f"{where}, column '{fault.headers.get(name, name)}'")
-
-    time = convert(time, "h", time_unit) if is_hours else converted(time, "TIME", time_unit)
-    amount_unit = (
-        model.histories[wanted.dose].unit if wanted.dose else found["AMT"].unit if "AMT" in found else "1"
-    )
-    limited = (
-        records.below & ~np.isnan(numbers("LLOQ", fault)) if "LLOQ" in found else np.zeros_like(records.below)
-    )
-    values = converted(records.value, "DV", model.output.unit)
-    records = replace(
-        records,
-        value=np.where(limited, converted(records.value, "LLOQ", model.output.unit), values),
-        amount=converted(records.amount, "AMT", amount_unit) if wanted.dose else records.amount,
-        rate=converted(records.rate, "RATE", f"({amount_unit})/({time_unit})")
-        if wanted.dose
-        else records.rate,
-        interval=converted(records.interval, "II", time_unit),
-    )
-    infused = records.rate > 0
-    duration = np.where(infused, records.amount / np.where(infused, records.rate, 1.0), 0.0)
-    check_doses(fault, records, duration)
-    quantities, constant = quantities_of(fault, known, model, wanted, records, labels)
-    check_quantities(fault, model, wanted, time, records.measures, quantities)
-    time, restarts = clock(records, time)
-    observed, given_time = order_at_equal_times(records, time)
-    events = given_events(
-        records, time, given_time, {name: quantities[name] for name in wanted.carried}, duration
-    )
-    told = {item.header: np.array(texts(frame.iloc[:, item.position]), dtype=object) for item in known.unused}
-    starts = np.searchsorted(codes, np.arange(len(labels)))
-    notes = {
-        header: values[starts] for header, values in told.items() if (values == values[starts][codes]).all()
-    }
-    counts = {
-        "patients": len(labels),
+def _counts(table: Table, records: Records, events: Events, restarts: int) -> dict[str, Any]:
+    return {
+        "patients": len(table.labels),
         "measurements": int((records.measures & ~np.isnan(records.value)).sum()),
         "below_limit": int(records.below.sum()),
         "doses": int(records.gives.sum()) + events.additional,
@@ -257,24 +303,3 @@ def _table(
         "measurements_at_additional_doses": events.at_measurements,
         "passed_over": {**records.passed_over, "additional doses due after a reset": events.cut_off},
     }
-    dropped = [header for header in told if header not in notes]
-    return Table(
-        [str(label) for label in labels],
-        records,
-        observed,
-        events,
-        quantities,
-        constant,
-        notes,
-        counts,
-        dropped,
-    )
-
-
-def _bare_of(known: Columns, frame: pd.DataFrame, header: str) -> str:
-    """The header that the user meant, without its unit."""
-    asked = header.strip().lower()
-    return next(
-        (item.bare for item in known.found.values() if asked in (item.bare.lower(), item.header.lower())),
-        header,
-    )

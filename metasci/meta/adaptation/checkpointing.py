@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters, walk
+from metasci.meta.adaptation.inner import InnerRule, Loss, Memory, Parameters, by_step, walk
 
 __all__ = ["segment_length", "unroll_in_segments"]
 
@@ -26,7 +26,7 @@ def segment_length(steps: int) -> int:
 
 
 def unroll_in_segments(
-    loss: Callable[[Parameters], Tensor],
+    loss: Loss,
     start: Parameters,
     shared: Parameters,
     bind: Callable[[Parameters], InnerRule],
@@ -39,7 +39,8 @@ def unroll_in_segments(
     Parameters
     ----------
     loss : callable
-        Of the adaptable and the shared parameters together, to (task,). It must reach every tensor that
+        Of the adaptable and the shared parameters together, and of the step's number where it takes ``step``, to
+        (task,). It must reach every tensor that
         the meta-gradient is wanted for through its argument.
     start, shared : dict of Tensor
         What is adapted, and what the loss needs beside it.
@@ -63,7 +64,7 @@ def unroll_in_segments(
 
 
 def _segment(
-    loss: Callable[[Parameters], Tensor],
+    loss: Loss,
     here: Parameters,
     memory: Memory,
     shared: Parameters,
@@ -71,14 +72,17 @@ def _segment(
     learned: Parameters,
     steps: range,
 ) -> tuple[Parameters, Memory]:
+    cost = by_step(loss)
     names = [list(part) for part in (here, memory, shared, learned)]
 
     def run(tensors: Sequence[Tensor], graph: bool) -> tuple[Tensor, ...]:
-        given, parts = iter(tensors), []
-        for part in names:
-            parts.append({name: next(given) for name in part})
-        at, carried, beside, rule = parts
-        end, new = walk(lambda p: loss({**beside, **p}), at, bind(rule), carried, steps, second_order=graph)
+        values = iter(tensors)
+        at, carried, beside, rule = ({name: next(values) for name in part} for part in names)
+
+        def whole(parameters: Parameters, step: int) -> Tensor:
+            return cost({**beside, **parameters}, step)
+
+        end, new = walk(whole, at, bind(rule), carried, steps, second_order=graph)
         return (*(end[name] for name in names[0]), *(new[name] for name in names[1]))
 
     tensors = [tensor for part in (here, memory, shared, learned) for tensor in part.values()]

@@ -7,13 +7,14 @@ forward pass was made of.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["InnerRule", "Loss", "Memory", "Parameters", "Visit", "unroll", "walk"]
+__all__ = ["InnerRule", "Loss", "Memory", "Parameters", "Visit", "by_step", "takes", "unroll", "walk"]
 
 Parameters = dict[str, Tensor]
 """Adaptable tensors by name, the first dimension of each being the task."""
@@ -21,8 +22,8 @@ Parameters = dict[str, Tensor]
 Memory = dict[str, Tensor]
 """What a rule carries from one step to the next, by name; empty for plain descent."""
 
-Loss = Callable[[Parameters], Tensor]
-"""Loss of every task, (task,)."""
+Loss = Callable[..., Tensor]
+"""Loss of every task, (task,), of the parameters and, where it takes ``step``, of the step's number, from 0 on."""
 
 Visit = Callable[[int, Parameters], None]
 """Called with the number of steps made, from 0 on, and where they have led."""
@@ -35,7 +36,29 @@ class InnerRule(Protocol):
         """The rule's memory before the first step."""
 
     def update(self, gradient: Parameters, memory: Memory, step: int) -> tuple[Parameters, Memory]:
-        """The change to add to the parameters, and the memory for the next step."""
+        """The change to add to the parameters, and the memory for the next step.
+
+        A rule whose `update` also takes ``parameters`` is told where the step sets out from, for weight decay, bounds
+        or a pull to somewhere; in first order that is a constant, as the gradient is.
+        """
+
+
+def takes(function: Callable[..., object], name: str) -> bool:
+    """Whether a function has a parameter of that name.
+
+    Examples
+    --------
+    >>> takes(lambda parameters, step: step, "step"), takes(lambda parameters: parameters, "step")
+    (True, False)
+    """
+    return name in inspect.signature(function).parameters
+
+
+def by_step(loss: Loss) -> Callable[[Parameters, int], Tensor]:
+    """The loss as a function of parameters and step, whether it looks at the step or not."""
+    if takes(loss, "step"):
+        return lambda parameters, step: loss(parameters, step=step)
+    return lambda parameters, step: loss(parameters)
 
 
 def unroll(
@@ -51,7 +74,7 @@ def unroll(
     Parameters
     ----------
     loss : callable
-        Maps parameters to the loss of every task, (task,).
+        Maps parameters to the loss of every task, (task,); if it takes ``step``, the step's number, too.
     start : dict of Tensor
         Parameters of every task, (task, ...).
     rule : InnerRule
@@ -94,19 +117,23 @@ def walk(
     visit: Visit | None = None,
 ) -> tuple[Parameters, Memory]:
     """Some steps from anywhere on the way: where they lead, and the rule's memory there."""
+    cost, sees = by_step(loss), takes(rule.update, "parameters")
     if visit is not None:
         visit(steps.start, here)
     with torch.enable_grad():
         for step in steps:
             at = {name: _differentiable(value, second_order) for name, value in here.items()}
             slopes = torch.autograd.grad(
-                loss(at).sum(), list(at.values()), create_graph=second_order, allow_unused=True
+                cost(at, step).sum(), list(at.values()), create_graph=second_order, allow_unused=True
             )
             gradient = {
                 name: torch.zeros_like(value) if slope is None else slope
                 for (name, value), slope in zip(at.items(), slopes, strict=True)
             }
-            change, memory = rule.update(gradient, memory, step)
+            seen: dict[str, Parameters] = {}
+            if sees:
+                seen = {"parameters": at if second_order else {n: value.detach() for n, value in at.items()}}
+            change, memory = rule.update(gradient, memory, step, **seen)
             here = {name: (at if second_order else here)[name] + change[name] for name in here}
             if visit is not None:
                 visit(step + 1, here)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from metasci.meta.adaptation.inner import Memory, Parameters
 
 __all__ = ["RecurrentOptimiser", "RecurrentRule"]
 
 _LAYERS = 2
+_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _SMALLEST = 10.0  # p of the paper's appendix A: gradients below exp(−p) count as this small
 
 
@@ -76,7 +75,6 @@ class RecurrentRule:
 
     def update(self, gradient: Parameters, memory: Memory, step: int) -> tuple[Parameters, Memory]:
         """One proposal."""
-        network = _network(self.hidden)
         change, new = {}, dict(memory)
         for name, slope in gradient.items():
             flow = _features(slope.reshape(-1, 1))
@@ -87,19 +85,13 @@ class RecurrentRule:
                     for key, value in self.weights.items()
                     if key.startswith(f"layer{layer}.")
                 }
-                given = (flow, (memory[keys[0]], memory[keys[1]]))
-                flow, kept = functional_call(network[f"layer{layer}"], cell, given)
+                flow, kept = torch.lstm_cell(
+                    flow, [memory[key] for key in keys], *(cell[part] for part in _CELL)
+                )
                 new |= {keys[0]: flow, keys[1]: kept}
             out = flow @ self.weights["out.weight"].T + self.weights["out.bias"]
             change[name] = self.scale * out.reshape(slope.shape)
         return change, new
-
-
-@cache
-def _network(hidden: int) -> nn.ModuleDict:
-    """The layers' forms; their own weights are never used, and drawing them leaves the random state alone."""
-    with torch.random.fork_rng(devices=[]):
-        return _new_network(hidden)
 
 
 def _new_network(hidden: int) -> nn.ModuleDict:

@@ -13,7 +13,10 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.compositions.composition import Composition, Episode, Exact, FirstOrder, meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.episode import Episode
+from metasci.meta.compositions.gradients import Exact, FirstOrder
 
 __all__ = ["CompiledMetaGradient", "compile_meta_gradient"]
 

@@ -7,7 +7,8 @@ from functools import partial
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rules import Adam, Momentum, RMSProp
-from metasci.meta.compositions.composition import Composition, Displacement, Exact, FirstOrder, Implicit
+from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit
 
 __all__ = [
     "anil", "cavia", "fine_tuning", "fomaml", "from_scratch", "imaml", "learned_optimiser", "maml", "maml_with_adam",

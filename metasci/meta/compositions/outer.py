@@ -23,9 +23,11 @@ from metasci.errors import InputError
 from metasci.files import State
 from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters
 from metasci.meta.adaptation.rules import Adam, GradientDescent
-from metasci.meta.compositions.composition import Composition, Episode, meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
+from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import reduced, shard
+from metasci.meta.compositions.episode import Episode, which_are_asked
 from metasci.meta.compositions.training import iterate
 
 __all__ = [
@@ -275,14 +277,15 @@ def meta_train(
         # in the caller's order, which a file does not keep
         here = {name: state.learned[name] for name in names}
         loss, slopes, used = finite_meta_gradient(own, here, gradient)
-        mean, slopes, used = reduced(loss, slopes, used, len(episode))
+        judged = which_are_asked(own).to(used.device)
+        mean, slopes, used = reduced(loss, slopes, used & judged, len(episode))
         none = not bool(used.any())
         if none and not int(state.iteration):
             raise InputError(
                 "the first iteration: no task of the episode gave finite numbers; look at its inputs and targets, or "
                 "take a smaller step size."
             )
-        left_out.update((~used).nonzero()[:, 0].tolist())
+        left_out.update((~used & which_are_asked(episode).to(used.device)).nonzero()[:, 0].tolist())
         losses.append(mean * math.nan if none else mean)
         new = outer_step(outer, state, slopes)
         refreshed = after({name: new.learned[name] for name in names}, episode)

@@ -144,7 +144,7 @@ def _slope_and_hessian(problem: Problem, population: Population, at: Tensor) -> 
         (slope,) = torch.autograd.grad(variance.sum(), linked, create_graph=True)
         relative = slope / variance
     residual = problem.target - line.prediction
-    _, curve = pull_and_curvature(residual, line.variance, relative, problem.batch.censored)
+    _, curve = pull_and_curvature(residual, line.variance, relative, problem.limits)
     curve = torch.where(mask, curve, 0.0)
     return line.prediction, population.precision + torch.einsum(
         "toi,to,toj->tij", line.jacobian, curve, line.jacobian

@@ -121,7 +121,7 @@ def map_estimate(
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(seen.hessian).L)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
     residual = problem.target - line.prediction
-    spread = spread * information_share(residual, line.variance, problem.batch.censored)
+    spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, seen.squared + spread, torch.zeros_like(seen.squared))
     finite = finite & torch.isfinite(covariance).all(-1).all(-1)
     return Estimate(here, covariance, squared, line, converged & finite, finite)
@@ -152,7 +152,7 @@ def _look(
     gradient, hessian, squared, line = normal_equations(problem, at, mean, precision, log_noise, weight)
     off = at - mean
     prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
-    each = cost(problem.target - line.prediction, line.variance / weight[:, None], problem.batch.censored)
+    each = cost(problem.target - line.prediction, line.variance / weight[:, None], problem.limits)
     likelihood = torch.where(problem.batch.mask, each, torch.zeros_like(each)).sum(1)
     value = likelihood + prior + problem.penalty_cost(at).detach()
     variance = line.variance.expand_as(line.prediction).clone()
@@ -197,7 +197,7 @@ def normal_equations(
     residual = problem.target - line.prediction
     slope = _variance_slope(problem, line.prediction, log_noise)
     relative = None if slope is None else slope / line.variance
-    pull, curve = pull_and_curvature(residual, variance, relative, problem.batch.censored)
+    pull, curve = pull_and_curvature(residual, variance, relative, problem.limits)
     pull, curve = (torch.where(mask, values, torch.zeros_like(values)) for values in (pull, curve))
     gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum(
         "to,toi->ti", pull, line.jacobian
@@ -206,7 +206,7 @@ def normal_equations(
     if problem.penalised:
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
-    squared = squared_residual(residual, line.variance, problem.batch.censored)
+    squared = squared_residual(residual, line.variance, problem.limits)
     squared = torch.where(mask, squared, torch.zeros_like(residual))
     return gradient, hessian, squared, line
 

@@ -32,7 +32,9 @@ from metasci.meta.laplace.maximisation import (
 )
 from metasci.meta.laplace.pooled import pooled_fit
 from metasci.meta.laplace.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
+from metasci.meta.laplace.resolution import warn_of_floor
 from metasci.meta.laplace.second_look import look_again
+from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.task_noise import at_levels, level_posteriors, noise_levels
 from metasci.meta.laplace.ties import is_tied
 from metasci.meta.problem import Problem
@@ -195,7 +197,10 @@ class GaussianPrior:
             coordinates=torch.where(used[:, None], estimate.coordinates, state.coordinates),
             iteration=state.iteration + 1.0,
         )
-        return replace(new, change=_change(state, new)), ~used
+        new = replace(new, change=new.change_from(state))
+        if self._settled(new):
+            warn_of_floor(problem, new.log_noise)
+        return new, ~used
 
     def finished(self, state: GaussianState) -> bool:
         """Whether learning has settled or run out of iterations."""
@@ -295,6 +300,7 @@ class GaussianPrior:
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
         if not self.task_noise:  # a noisy task is another explanation of a misfit
             estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance)
+            estimate = settle(problem, mean, covariance, log_noise, estimate, tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = NoiseMixture.single(covariance)
         if self.task_noise:
@@ -321,12 +327,3 @@ class GaussianPrior:
             converged=estimate.converged,
             finite=estimate.finite,
         )
-
-
-def _change(old: GaussianState, new: GaussianState) -> Tensor:
-    """The greatest of all moves: of coefficients in units of the spread, of spread and noise on the logarithm."""
-    spread, spread_before = new.covariance.diagonal().sqrt(), old.covariance.diagonal().sqrt()
-    moved = (new.coefficients - old.coefficients).abs() / spread[:, None]
-    widened = (spread / spread_before).log().abs()
-    quieter = (new.log_noise - old.log_noise).abs()
-    return torch.cat([moved.ravel(), widened, quieter]).max()

@@ -73,6 +73,14 @@ class GaussianState(NamedTensors):
         """What covariates add to it, (parameter, covariate)."""
         return self.coefficients[:, 1:]
 
+    def change_from(self, old: GaussianState) -> Tensor:
+        """The greatest move: of coefficients in units of the spread, of spread and noise on the logarithm."""
+        spread, spread_before = self.covariance.diagonal().sqrt(), old.covariance.diagonal().sqrt()
+        moved = (self.coefficients - old.coefficients).abs() / spread[:, None]
+        widened = (spread / spread_before).log().abs()
+        quieter = (self.log_noise - old.log_noise).abs()
+        return torch.cat([moved.ravel(), widened, quieter]).max()
+
     def tensors(self) -> State:
         """All tensors by their names in files."""
         own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "memory"}

@@ -15,10 +15,16 @@ from metasci.meta.laplace.ties import free_means, is_tied, tied_covariance
 from metasci.meta.problem import Problem
 from metasci.parameters import ParameterSpace
 
-__all__ = ["BELIEVED_VARIANCE", "most_likely_noise", "most_likely_population", "widening"]
+__all__ = [
+    "BELIEVED_VARIANCE",
+    "INTERCEPT_PRECISION",
+    "most_likely_noise",
+    "most_likely_population",
+    "widening",
+]
 
 # nearly flat: a hundredth of a task's worth of belief that the mean is at the typical values
-_INTERCEPT_PRECISION = 1e-2
+INTERCEPT_PRECISION = 1e-2
 # of the spread believed in beforehand, about a third of the typical one (√0.1), with the weight of `regularisation`
 BELIEVED_VARIANCE = 0.1
 
@@ -46,7 +52,7 @@ def most_likely_population(
     use = estimate.finite
     z, scatter, x = estimate.coordinates[use], estimate.covariance[use], design[use]
     count, size, covariates, relevance = len(z), z.shape[1], x.shape[1] - 1, state.relevance
-    strength = torch.cat([relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)])
+    strength = torch.cat([relevance.new_full((1,), INTERCEPT_PRECISION), relevance[0].expand(covariates)])
     design_covariance = torch.linalg.inv(x.T @ x + torch.diag(strength))
     coefficients = z.T @ x @ design_covariance * free_means(space, z)[:, None]
     off = z - x @ coefficients.T

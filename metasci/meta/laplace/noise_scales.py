@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.laplace.gauss_newton import Estimate
+from metasci.meta.laplace.resolution import noise_floor
 from metasci.meta.problem import Problem
 
 __all__ = ["noise_scales"]
@@ -14,10 +15,11 @@ __all__ = ["noise_scales"]
 def noise_scales(
     problem: Problem, estimate: Estimate, mask: Tensor, precision: Tensor, log_noise: Tensor
 ) -> Tensor:
-    """Scales that make the expected squared residuals most likely."""
+    """Scales that make the expected squared residuals most likely, down to the resolution of the measurements."""
+    floor = noise_floor(problem)
     weighted = torch.where(mask, precision[:, None] * estimate.squared, torch.zeros_like(estimate.squared))
     if len(log_noise) == 1:
-        return log_noise + 0.5 * torch.log(weighted.sum() / mask.sum())
+        return (log_noise + 0.5 * torch.log(weighted.sum() / mask.sum())).maximum(floor)
     raw = problem.model.noise.unlink(estimate.line.prediction)
     squared = weighted * problem.variance(raw, log_noise)
     free = log_noise.clone().requires_grad_()
@@ -36,4 +38,4 @@ def noise_scales(
     with torch.enable_grad():
         search.step(cost)
     # an iteration may change a scale by e² at most: more is a search gone astray, and the next corrects what is left
-    return free.detach().clamp(log_noise - 2.0, log_noise + 2.0)
+    return free.detach().clamp(log_noise - 2.0, log_noise + 2.0).maximum(floor)

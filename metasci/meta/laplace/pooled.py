@@ -86,7 +86,7 @@ def pooled_estimate(
     covariance = torch.linalg.inv(hessian.sum(0) + precision[0])
     spread = torch.einsum("toi,ij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
     residual = problem.target - line.prediction
-    spread = spread * information_share(residual, line.variance, problem.batch.censored)
+    spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
     return Estimate(here, covariance[None], squared, line, torch.tensor([converged]), torch.tensor([finite]))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["look_again"]
+__all__ = ["look_again", "posterior_cost", "with_rows"]
 
 _POOR = 6.0  # standard deviations of χ² above its mean
 _FAR = 2.5  # of the prior
@@ -41,29 +41,30 @@ def look_again(
     part, centre = problem.select(poor), mean[poor]
     precision = torch.linalg.inv(covariance[poor])
     variance, axes = torch.linalg.eigh(covariance[poor])
-    best = _value(part, centre, precision, log_noise, found.coordinates[poor])
+    best = posterior_cost(part, centre, precision, log_noise, found.coordinates[poor])
     for axis in range(centre.shape[1]):
         for side in (_FAR, -_FAR):
             start = centre + side * variance[:, axis, None].clamp(min=0.0).sqrt() * axes[:, :, axis]
             other = map_estimate(part, centre, precision, log_noise, start=start, tolerance=tolerance)
-            value = _value(part, centre, precision, log_noise, other.coordinates)
+            value = posterior_cost(part, centre, precision, log_noise, other.coordinates)
             lower = (other.finite & ~(value >= best)).nonzero()[:, 0]
             best = best.index_copy(0, lower, value[lower])
-            found = _with_rows(found, poor[lower], other, lower)
+            found = with_rows(found, poor[lower], other, lower)
     return found
 
 
 def _misfit(problem: Problem, found: Estimate) -> Tensor:
     """Whether the squared residuals of a task are far more than its noise explains, (task,)."""
     seen = problem.batch.mask
-    if problem.batch.censored is not None:
-        seen = seen & ~problem.batch.censored
+    seen = seen & problem.batch.numbers
     squared = (problem.target - found.line.prediction).square() / found.line.variance
     count = seen.sum(1)
     return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
 
 
-def _value(problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, at: Tensor) -> Tensor:
+def posterior_cost(
+    problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, at: Tensor
+) -> Tensor:
     """Negative log posterior, (task,); what is not finite is the worst."""
     with torch.no_grad():
         cost = problem.negative_log_likelihood(at, log_noise) + problem.penalty_cost(at)
@@ -73,7 +74,9 @@ def _value(problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor,
     )  # fmt: skip
 
 
-def _with_rows(found: Estimate, rows: Tensor, other: Estimate, chosen: Tensor) -> Estimate:
+def with_rows(found: Estimate, rows: Tensor, other: Estimate, chosen: Tensor) -> Estimate:
+    """The estimates, some rows of them from another."""
+
     def merged(whole: Tensor, part: Tensor) -> Tensor:
         return whole.index_copy(0, rows, part[chosen])
 

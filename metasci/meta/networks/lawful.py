@@ -108,6 +108,11 @@ class LawfulEpisode:
     def __len__(self) -> int:
         return len(self.episode)
 
+    @property
+    def asked(self) -> Tensor | None:
+        """As the network's episode."""
+        return self.episode.asked
+
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """As the network's episode; the learned weights of laws are shared."""
         own = {name: value for name, value in learned.items() if name != _LEARNED}

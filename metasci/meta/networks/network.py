@@ -1,11 +1,14 @@
 """A torch module with weights of its own for every task, and tasks of inputs and targets to adapt it to.
 
 All tasks run at once. Stacks of linear layers and activations run as batched matrix products; any other
-module, such as a graph network, runs under `torch.func.vmap`.
+module, such as a graph network, runs under `torch.func.vmap`. Where that cannot go (recurrent layers, a way through
+the module that depends on the numbers), tasks run one after the other, and a warning says so once.
 """
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.utils._pytree import tree_map
+from torch.func import vmap
+from torch.utils._pytree import tree_leaves, tree_map
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
@@ -25,6 +28,7 @@ from metasci.meta.networks.normalisation import (
     statistics_from,
     with_task_statistics,
 )
+from metasci.meta.networks.stateless import called, check_repeatable, with_padding_kept
 
 __all__ = ["Network", "NetworkEpisode", "cross_entropy", "squared_error"]
 
@@ -79,7 +83,8 @@ class Network:
     ----------
     module : torch.nn.Module
         Its forward takes the inputs of one task's cases, (case, ...) or any nested tensors such as a batch of
-        graphs, and gives one output a case.
+        graphs, and gives one output a case. It is copied: what is done here does not touch it, and what is done to it
+        afterwards does not matter here.
     statistics : "task", "running" or "frozen"
         Where batch normalisation takes its statistics, if the module has any: from the task's support (also for its
         query, which thus never influences itself or the support), from running averages over the supports of
@@ -88,7 +93,8 @@ class Network:
     Raises
     ------
     InputError
-        If the statistics are of none of these kinds.
+        If the statistics are of none of these kinds; if a layer draws at random, changes itself or has hooks on its
+        gradients (`metasci.meta.networks.stateless`), or the module cannot be copied.
 
     Examples
     --------
@@ -102,13 +108,16 @@ class Network:
     statistics: Statistics = "task"
 
     def __post_init__(self) -> None:
-        for name, layer in self.module.named_modules():
-            if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0 and layer.training:
-                raise InputError(
-                    f"the layer '{name}' drops out at random, so that no adaptation could be repeated; "
-                    "call `module.eval()` first, or leave it out."
-                )
-        object.__setattr__(self, "module", with_task_statistics(self.module, self.statistics))
+        check_repeatable(self.module)
+        try:
+            own = copy.deepcopy(self.module)
+        except RuntimeError as error:
+            raise InputError(
+                f"the module {type(self.module).__name__} cannot be copied: it holds a tensor with a history of "
+                "gradients; detach what is no weight."
+            ) from error
+        own = with_task_statistics(with_padding_kept(own), self.statistics)
+        object.__setattr__(self, "module", own)
 
     def start(self) -> Parameters:
         """The module's weights, without task dimension; those that require no gradient stay the module's own."""
@@ -155,11 +164,70 @@ class Network:
 
         def one(weights: Parameters, inputs: Any, support: Tensor | None) -> Tensor:
             with statistics_from(support):
-                output: Tensor = functional_call(self.module, {**weights, **shared}, (inputs,))
+                output: Tensor = called(self.module, {**weights, **shared}, inputs)
             return output
 
-        cases = None if support is None else 0
-        return vmap(one, in_dims=(0, 0, cases), randomness="different")(weights, inputs, support)
+        if not self._one_by_one:
+            cases = None if support is None else 0
+            try:
+                return vmap(one, in_dims=(0, 0, cases), randomness="error")(weights, inputs, support)
+            except RuntimeError as error:
+                if "random operation" in str(error):
+                    raise InputError(
+                        f"the network {type(self.module).__name__} draws at random (by `F.dropout`?), so that "
+                        "no adaptation could be repeated; call `module.eval()` first, or leave it out."
+                    ) from error
+                cause = error
+        outputs = self._in_turn(one, weights, inputs, support)
+        if not self._one_by_one:
+            self.__dict__["_one_by_one"] = True
+            warnings.warn(
+                f"tasks of the network {type(self.module).__name__} run one after the other, which takes longer: "
+                f"they cannot run side by side ({_first_sentence(cause)}).",
+                stacklevel=2,
+            )
+        return outputs
+
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether tasks are known not to run side by side."""
+        return bool(self.__dict__.get("_one_by_one", False))
+
+    def _in_turn(
+        self, one: Callable[..., Tensor], weights: Parameters, inputs: Any, support: Tensor | None
+    ) -> Tensor:
+        """Outputs of the tasks, one after the other, (task, case, ...)."""
+        tasks = len(next(iter(weights.values()))) if weights else len(tree_leaves(inputs)[0])
+        name = type(self.module).__name__
+        changed = {key: value._version for key, value in self.module.named_buffers()}
+        drawn = torch.get_rng_state()
+        outputs = []
+        for task in range(tasks):
+            of_task = {key: value[task] for key, value in weights.items()}
+            own = tree_map(lambda tensor: tensor[task], inputs)  # noqa: B023
+            try:
+                outputs.append(one(of_task, own, None if support is None else support[task]))
+            except (RuntimeError, IndexError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"the network {name} fails at task {task}: {_first_sentence(error)}."
+                ) from error
+        if not torch.equal(drawn, torch.get_rng_state()):
+            raise InputError(
+                f"the network {name} draws at random, so that no adaptation could be repeated; call `module.eval()` "
+                "first, or leave it out."
+            )
+        for key, value in self.module.named_buffers():
+            if value._version != changed[key]:
+                raise InputError(
+                    f"the network {name} changes its '{key}' whenever it is called, which tasks cannot share; "
+                    "call `module.eval()` first."
+                )
+        return torch.stack(outputs)
+
+
+def _first_sentence(error: BaseException) -> str:
+    """What a library's error says, shortened to its first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")[:160]
 
 
 @dataclass(frozen=True)
@@ -195,6 +263,11 @@ class NetworkEpisode:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def asked(self) -> Tensor | None:
+        """Which tasks have a query, (task,), all if nothing is said; the mean of the losses is over them."""
+        return None if self.query_mask is None else self.query_mask.any(1)
 
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task starts from the same weights; buffers are shared."""
@@ -270,6 +343,8 @@ class NetworkEpisode:
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether a module is a stack of linear layers and activations, of exactly these classes."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return False
     if type(module) is nn.Sequential:
         names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
         tied = len(names) > len(list(module.parameters()))

@@ -8,34 +8,33 @@ said about any other case.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.networks.stateless import called
 
 __all__ = ["Statistics", "TaskNormalisation", "running_statistics", "statistics_from", "with_task_statistics"]
 
 Statistics = Literal["task", "running", "frozen"]
 
-_SUPPORT: list[Tensor | None] = [None]
+_SUPPORT: ContextVar[Tensor | None] = ContextVar("support", default=None)
 
 
 @contextmanager
 def statistics_from(support: Tensor | None) -> Iterator[None]:
     """Let normalisation layers look at these cases only, (case,); at all without a mask."""
-    before = _SUPPORT[0]
-    _SUPPORT[0] = support
+    before = _SUPPORT.set(support)
     try:
         yield
     finally:
-        _SUPPORT[0] = before
+        _SUPPORT.reset(before)
 
 
 class TaskNormalisation(nn.Module):
@@ -54,7 +53,7 @@ class TaskNormalisation(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Normalised inputs, (case, feature, ...)."""
         flat = inputs.flatten(2) if inputs.dim() > 2 else inputs[..., None]
-        support = _SUPPORT[0]
+        support = _SUPPORT.get()
         counts = flat.new_ones(len(flat)) if support is None else support.to(flat.dtype)
         # with no support at all there is nothing to normalise by: mean zero, variance one
         empty = counts.sum() == 0
@@ -69,7 +68,7 @@ class TaskNormalisation(nn.Module):
 
 
 def with_task_statistics(module: nn.Module, statistics: str) -> nn.Module:
-    """A copy of the module whose batch normalisation takes its statistics as said.
+    """The module, changed in place, whose batch normalisation takes its statistics as said.
 
     Raises
     ------
@@ -85,7 +84,6 @@ def with_task_statistics(module: nn.Module, statistics: str) -> nn.Module:
     ]
     if not layers:
         return module
-    module = copy.deepcopy(module)
     for name in layers:
         layer = module.get_submodule(name)
         if statistics == "task":
@@ -123,7 +121,7 @@ def running_statistics(
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 layer.train()
         with torch.no_grad():
-            functional_call(module, {**weights, **buffers}, (cases,))
+            called(module, {**weights, **buffers}, cases)
     finally:
         for layer, mode in modes.items():
             layer.training = mode

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.learned.families import points_of, there_of
+from metasci.learned.places import linked, places_of, points_of, structure_of
 from metasci.materials.graphs import Graph, stacked
 from metasci.materials.structures import features
 from metasci.model import Model
@@ -147,10 +147,11 @@ def members_of(
     beside : "nothing", "descriptors" or "descriptors and parts"
         What is told of the whole structure among the conditions: descriptors, and counts or fractions of its parts.
     """
-    batch, there = tasks.batch(model), there_of(tasks)
+    batch, there = tasks.batch(model), places_of(tasks)
     name = structure_of(tasks, model)
-    values = model.noise.link(torch.where(batch.mask, batch.output, torch.ones_like(batch.output)))
-    values = (values - scales["target_centre"]) / scales["target_scale"]
+    values = (linked(model.noise, batch.output, batch.mask) - scales["target_centre"]) / scales[
+        "target_scale"
+    ]
     given = (_conditions(tasks, model, beside) - scales["condition_centre"]) / scales["condition_scale"]
     return Members(
         stacked([graph(text) for text in tasks.structures(name)]),
@@ -160,12 +161,6 @@ def members_of(
         batch.mask,
         there,
     )
-
-
-def structure_of(tasks: TaskSet, model: Model) -> str:
-    """The input that is a structure."""
-    kinds = {column.name for column in tasks.card.with_role("input") if column.kind}
-    return next(name for name in model.inputs if name in kinds)
 
 
 def _conditions(tasks: TaskSet, model: Model, beside: str) -> Tensor:

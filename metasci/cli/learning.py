@@ -1,10 +1,7 @@
-"""The command line: metasci list | calibrate | train | evaluate | compare | study."""
+"""Commands about many tasks: train, evaluate, compare; and studies, the documented cases."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,23 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from metasci.cli.arguments import (
+    DataArgument,
+    Json,
+    OwnModel,
+    PriorArgument,
+    Seed,
+    check_folder,
+    learned_prior,
+    named,
+    own_equation,
+    print_json,
+)
 from metasci.errors import InputError
 from metasci.methods import command_names, method_of_command
 
 if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
-    from metasci.learned.equation import Prior
-    from metasci.learned.families import StructurePrior
     from metasci.meta.method import Method
+    from metasci.model import Model
+    from metasci.priors.families import StructurePrior
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
-)
+__all__ = ["compare", "evaluate", "study", "train"]
 
 
 _METHODS = f"[{'|'.join(command_names())}]"
@@ -79,82 +81,17 @@ class Query(StrEnum):
     following = "following"
 
 
-PriorArgument = Annotated[
-    str, typer.Argument(metavar="PRIOR", help="A prior that ships, or the folder of one.")
-]
-DataArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA", help="A data set that ships, a folder with a card, or a CSV in the prior's columns."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
-
-@app.command("list")
-def list_everything(as_json: Json = False) -> None:
-    """What ships: learned priors, data sets, models."""
-    from metasci import catalogue
-    from metasci.library import registered
-
-    models = {name: model.description.partition("\n")[0] for name, model in sorted(registered().items())}
-    cards = {name: catalogue.card(name) for name in catalogue.names("datasets")}
-    if as_json:
-        _print_json(
-            {
-                "priors": list(catalogue.names("models")),
-                "datasets": {name: card.title for name, card in cards.items()},
-                "models": models,
-            }
-        )
-        return
-    typer.echo("Learned priors")
-    for name in catalogue.names("models"):
-        typer.echo(f"  {name}")
-    typer.echo("Data sets")
-    for name, card in cards.items():
-        typer.echo(f"  {name:18} {card.title}")
-    typer.echo("Models")
-    for name, text in models.items():
-        typer.echo(f"  {name:32} {text}")
-
-
-@app.command()
-def calibrate(
-    prior: PriorArgument,
-    file: Annotated[
-        Path, typer.Argument(help="Your measurements (CSV); headers carry units, such as 'time [h]'.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Folder for tables, NetCDF and the report.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Calibrate a prior's model to your measurements."""
-    from metasci.learned.equation import load
-
-    _check_folder(out)
-    fit = load(prior).calibrate(file)
-    result = fit.to_json()
-    if out is not None:
-        fit.save(out)
-    if as_json:
-        _print_json(result)
-    else:
-        typer.echo(fit.summary())
-        if out is not None:
-            typer.echo(f"written to {out}: {', '.join(fit.files)}")
-
-
-@app.command()
 def train(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model's name, such as kinetics.tempering; materials.NAME for a property of structures, also one "
-            "of your own that the data's card describes."
+            metavar="MODEL",
+            help="A model's name, such as kinetics.tempering, or your own, FILE.py:NAME (the file is run); "
+            "materials.NAME for a property of structures, also one of your own that the data's card describes.",
         ),
     ],
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the learned prior.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the learned prior.")],
     method: Annotated[
         str, typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn and adapt.")
     ] = "gaussian",
@@ -172,17 +109,18 @@ def train(
             min=2, help="Of a property of structures: members that stand for each family, 15 by default."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same prior.")] = 0,
+    seed: Seed = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File that lets a killed run go on.")] = None,
 ) -> None:
-    """Learn a prior from many tasks; under torchrun, with several processes."""
-    from metasci import catalogue
+    """Learn a prior from many tasks.
+
+    Under torchrun, with several processes.
+    """
+    import metasci as ms
     from metasci.evaluation.protocol import Protocol, with_enough_rows
-    from metasci.learned.equation import meta_calibrate
-    from metasci.library import find
     from metasci.meta.compositions.distributed import joined
 
-    _check_folder(out)
+    check_folder(out)
     if task_noise and method != "gaussian":
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
@@ -191,20 +129,20 @@ def train(
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
-        learned = recipe.retrain(tasks, seed=seed)
+        learned = recipe.retrain(tasks, seed=seed, progress=sys.stderr.isatty())
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
     if noise is not None or members is not None:
         raise InputError(f"--noise and --members belong to properties of structures, which '{model}' is not.")
-    equation = find(model)
-    tasks = catalogue.dataset(data)
+    equation = _equation(model)
+    tasks = ms.dataset(_data(data))
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     chosen = {"all": None, "none": ()}.get(covariates, tuple(part.strip() for part in covariates.split(",")))
     with joined() as rank:
         if rank == 0:
             _say_left_out(few)
-        prior = meta_calibrate(
+        prior = ms.meta_calibrate(
             equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
             checkpoint=checkpoint, progress=sys.stderr.isatty(),
         )  # fmt: skip
@@ -217,10 +155,13 @@ def train(
     typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
 
 
-@app.command()
 def evaluate(
     prior: Annotated[
-        str, typer.Argument(metavar="PRIOR_OR_MODEL", help="A prior, its folder, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="PRIOR_OR_MODEL",
+            help="A prior, its folder, a model's name, or your own model, FILE.py:NAME.",
+        ),
     ],
     data: DataArgument,
     shots: Annotated[str | None, typer.Option(help="Numbers of measurements, such as 0,1,3,5.")] = None,
@@ -242,20 +183,22 @@ def evaluate(
         str,
         typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn, where a model is given."),
     ] = "gaussian",
+    model: OwnModel = None,
     as_json: Json = False,
 ) -> None:
-    """k-shot figures on held-out tasks, beside baselines."""
-    from metasci.evaluation.evaluate import evaluate as judge
+    """Judge a prior on held-out tasks, beside baselines."""
+    from metasci.data.checksums import checksum
+    from metasci.evaluation.evaluate import evaluate as judge, who_was_left_out
     from metasci.evaluation.protocol import Protocol
 
     counts = _shots(shots)
-    recipe, tasks, trained = _recipe_and_tasks(prior, data, method)
+    recipe, tasks, trained = _recipe_and_tasks(prior, data, method, model)
     protocol = Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
     protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
-    same_data = recipe.training.get("data_sha256") == tasks.dataset.attrs.get("checksum")
-    report = judge(  # type: ignore[type-var]  # it keeps to one kind
+    same_data = recipe.training.get("data_sha256") == checksum(tasks)
+    report = judge(
         recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
         progress=sys.stderr.isatty(),
     )  # fmt: skip
@@ -264,9 +207,11 @@ def evaluate(
             "these are the tasks that the prior learned from; --leave-out gives honest figures", err=True
         )
     if as_json:
-        _print_json(report)
+        print_json(report)
         return
     _say_left_out(report["left_out"])
+    for sentence in who_was_left_out(report):
+        typer.echo(sentence, err=True)
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
     header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
     widths = {name: max(12, len(name) + 2) for name in header}
@@ -277,23 +222,30 @@ def evaluate(
         typer.echo("".join(f"{shown[name]:>{width}}" for name, width in widths.items()))
 
 
-@app.command()
 def compare(
     prior: PriorArgument,
     data: DataArgument,
     shots: Annotated[int | None, typer.Option(help="Measurements that calibrate each held-out task.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of tasks held out together.")] = 3,
     draws: Annotated[int, typer.Option(min=100, help="Of each chain, and as many to tune it.")] = 1000,
-    out: Annotated[Path | None, typer.Option(help="Folder for the Dataset (NetCDF) and the report.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the Dataset (NetCDF) and the report.")
+    ] = None,
+    model: OwnModel = None,
     as_json: Json = False,
 ) -> None:
-    """The learned prior against PyMC's hierarchical posterior, on the same held-out measurements."""
-    from metasci.bayes.comparison import compare as run
-    from metasci.bayes.comparison import summary
-    from metasci.learned.equation import Prior, load
+    """Hold a learned prior against PyMC's posterior.
 
-    _check_folder(out)
-    recipe = load(prior)
+    Both forecast the same held-out measurements.
+    """
+    from metasci.bayes.comparison import (
+        compare as run,  # first of all: it says which extra is missing
+        summary,
+    )
+    from metasci.priors.equation import Prior
+
+    check_folder(out)
+    recipe = learned_prior(prior, model)
     if not isinstance(recipe, Prior):
         raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
     dataset = run(
@@ -303,7 +255,7 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
-        progress=sys.stderr.isatty(),
+        progress=True,
     )
     result = summary(dataset)
     if out is not None:
@@ -311,7 +263,7 @@ def compare(
 
         save_comparison(dataset, out)
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     for key, value in result.items():
         shown = (
@@ -322,50 +274,16 @@ def compare(
         typer.echo(f"{key:18} {shown:.4g}" if isinstance(shown, float) else f"{key:18} {shown}")
 
 
-@app.command()
 def study(
     name: Annotated[StudyName, typer.Argument(help="Which case to run.")],
-    out: Annotated[Path, typer.Option(help="Folder for figures and tables.")] = Path("study"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for figures and tables.")] = Path("study"),
 ) -> None:
     """Run a documented case and print its tables."""
     import importlib
 
-    _check_folder(out)
+    check_folder(out)
     importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
-
-
-def main() -> None:
-    """Run the command line; what is wrong with the input is one sentence on stderr and exit status 2.
-
-    Of several processes that ``torchrun`` started, the first says it.
-    """
-    # the tensors are small: more threads only get in each other's way
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    try:
-        app()
-    except InputError as error:
-        if os.environ.get("RANK", "0") == "0":
-            typer.echo(f"metasci: {error}", err=True)
-        raise SystemExit(2) from None
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"metasci: {where}{error.strerror or error}.", err=True)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("metasci: interrupted.", err=True)
-        raise SystemExit(130) from None
-
-
-def _check_folder(out: Path | None) -> None:
-    """Refuse, before any work, a folder that cannot be written into."""
-    if out is None:
-        return
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise InputError(f"{out}: '{there}' is a file, not a folder to write into.")
-    if not os.access(there, os.W_OK):
-        raise InputError(f"{out}: the folder '{there}' cannot be written into.")
 
 
 def _method(command: str, penalty: float, task_noise: bool) -> Method[Any]:
@@ -379,10 +297,10 @@ def _structures(
 ) -> tuple[StructurePrior, TaskSet]:
     """How a property of structures is learned, the package's own or that of the data's card, and its data."""
     from metasci import catalogue
-    from metasci.learned.families import StructurePrior
     from metasci.materials.properties import PROPERTIES, property_of_card
     from metasci.meta.group_process import GroupProcess
     from metasci.noise import Additive, LogNormal
+    from metasci.priors.families import StructurePrior
 
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
     model = PROPERTIES.get(name)
@@ -401,27 +319,39 @@ def _structures(
     return StructurePrior(tasks.card.name, model, method, {}, tasks.card), tasks
 
 
-def _tasks(data: str, prior: Prior) -> TaskSet:
+def _tasks(data: str, prior: Any) -> TaskSet:
+    import metasci as ms
+
+    return ms.dataset(_data(data), card=prior.card, model=prior.model)
+
+
+def _data(name: str) -> str:
     from metasci import catalogue
 
-    return catalogue.dataset(data, card=prior.card, model=prior.model)
+    return named(name, catalogue.names("datasets"), "data set or file")
 
 
-def _recipe_and_tasks(name: str, data: str, method: str) -> tuple[Prior | StructurePrior, TaskSet, bool]:
+def _equation(name: str) -> Model:
+    """A model by its name, or one's own, ``FILE.py:NAME``."""
+    from metasci.library import find, registered
+
+    return own_equation(name) if ".py:" in name else find(named(name, registered(), "model"))
+
+
+def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> tuple[Any, TaskSet, bool]:
     """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
-    from metasci import catalogue
+    import metasci as ms
     from metasci.evaluation.protocol import Protocol, with_enough_rows
-    from metasci.learned.equation import load, meta_calibrate
     from metasci.library import registered
 
     if name.startswith("materials."):
         recipe, tasks = _structures(name, data)
         return recipe, tasks, False
-    if name in registered():
-        tasks = catalogue.dataset(data)
+    if ".py:" in name or name in registered():
+        tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        return meta_calibrate(registered()[name], enough, _method(method, 0.0, False)), tasks, False
-    prior = load(name)
+        return ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False)), tasks, False
+    prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True
 
 
@@ -439,16 +369,3 @@ def _shots(text: str | None) -> tuple[int, ...] | None:
 def _say_left_out(names: list[str]) -> None:
     if names:
         typer.echo(f"left out, too few rows: {', '.join(names)}", err=True)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    def plain(item: Any) -> Any:
-        if isinstance(item, dict):
-            return {key: plain(inner) for key, inner in item.items()}
-        if isinstance(item, list | tuple):
-            return [plain(inner) for inner in item]
-        if isinstance(item, float) and not math.isfinite(item):
-            return None
-        return item.item() if hasattr(item, "item") else item
-
-    typer.echo(json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=1))

@@ -1,0 +1,187 @@
+"""Forecasts of what was held out, by the learned prior and by PyMC, and their figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metasci.bayes.differences import Difference, difference, log_rmse
+from metasci.bayes.folds import Fold
+from metasci.bayes.forecast import Forecast, predictive as forecast_of
+from metasci.bayes.joint import Joint, posterior_of_new_task
+from metasci.bayes.scores import LEVELS, HeldOut
+from metasci.data.batch import Batch
+from metasci.fits.predictive import predictive as learned_predictive
+from metasci.learned.equation import LearnedEquation
+from metasci.meta.problem import Problem
+
+__all__ = ["JOINT", "POPULATION", "against_pymc", "differences", "score_learned", "score_pymc", "scores_of"]
+
+JOINT, POPULATION = "PyMC, joint", "PyMC, population as prior"
+
+
+def score_learned(
+    score: HeldOut, prior: LearnedEquation, batch: Batch, support: Tensor, query: Tensor
+) -> None:
+    """Record the learned prior's forecasts."""
+    for row in range(len(batch)):  # one at a time, as a user would
+        one = batch.select([row])
+        began = time.perf_counter()
+        adapted = prior.adapt(one.with_mask(one.mask & support[[row]]))
+        forecast = learned_predictive(Problem(prior.model, one.with_mask(query[[row]])), adapted)
+        forecast.interval(0.9)
+        score.seconds.append(time.perf_counter() - began)
+        asked = query[row]
+        limits = None if one.censored is None else one.censored[0, asked].numpy()
+
+        def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
+            return tuple(values[0, asked].numpy() for values in forecast.interval(level))
+
+        score.add(
+            one.output[0, asked].numpy(), forecast.median[0, asked].numpy(), interval,
+            forecast.sample(1000, seed=row)[:, 0, asked].numpy(), forecast.log_density()[0, asked].numpy(),
+            forecast.cumulative()[0, asked].numpy(), limits,
+        )  # fmt: skip
+
+
+def score_pymc(
+    scores: Mapping[str, HeldOut], fold: Fold, batch: Batch, support: Tensor, query: Tensor,
+    known: Joint, joint: Joint, *, seeds: int, seed: int,
+) -> xr.Dataset:  # fmt: skip
+    """Record PyMC's forecasts, and give those of every chain of the joint fit alone, (run, measurement)."""
+    prior = fold.same
+    runs: list[list[Forecast]] = [[] for _ in range(joint.posterior.chains)]
+    for row in range(len(batch)):
+        one = batch.select([row])
+        began = time.perf_counter()
+        own = posterior_of_new_task(
+            known.posterior, prior, one.with_mask(one.mask & support[[row]]), seed=seed
+        )
+        from_population = forecast_of(own, prior.model, one.with_mask(query[[row]]), 0)
+        scores[POPULATION].seconds.append(time.perf_counter() - began)
+        forecasts: dict[str, Forecast] = {
+            JOINT: joint.forecast(prior, row, query[row]),
+            POPULATION: from_population,
+        }
+        asked = query[row]
+        limits = None if one.censored is None else one.censored[0, asked].numpy()
+        for name, said in forecasts.items():
+            scores[name].add(
+                one.output[0, asked].numpy(), said.median, said.interval, said.measurement, said.log_density,
+                said.cumulative, limits,
+            )  # fmt: skip
+        for number, run in enumerate(runs):
+            alone = replace(joint, posterior=joint.posterior.chain(number))
+            run.append(alone.forecast(prior, row, query[row]))
+    scores[JOINT].seconds.append((joint.posterior.seconds + joint.posterior.compile_seconds) / seeds)
+    each = ("run", "measurement")
+    return xr.Dataset(
+        {
+            "run_median": (each, np.stack([np.concatenate([part.median for part in run]) for run in runs])),
+            "run_log_density": (
+                each, np.stack([np.concatenate([part.log_density for part in run]) for run in runs]),
+            ),
+        }
+    )  # fmt: skip
+
+
+def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Every method's forecasts, and their figures over all of them."""
+    names = list(scores)
+    columns = {name: score.stacked() for name, score in scores.items()}
+    measured = np.concatenate([part["measured"].values for part in parts])
+    counts = np.concatenate([_counts(part) for part in parts])
+    labels = np.repeat(np.arange(len(counts)), counts)
+    data: dict[str, Any] = {}
+    for name in ("median", "lower", "upper", "log_density", "crps", "pit"):
+        data[name] = (
+            ("forecaster", "measurement"),
+            np.stack([columns[method][name] for method in names]),
+        )
+    covered = np.stack([columns[method]["covered"] for method in names])
+    squares = (data["median"][1] - measured) ** 2
+    each = np.stack([[row[labels == at].mean() for at in range(len(counts))] for row in squares])
+    rmse = {
+        "mean": np.sqrt(each).mean(1),
+        "root_mean_square": np.sqrt(each.mean(1)),
+        "pooled": np.sqrt(squares.mean(1)),
+    }[aggregate]
+    data |= {
+        "covered": (("forecaster", "measurement", "level"), covered),
+        "coverage": (("forecaster", "level"), covered.mean(1)),
+        "rmse": ("forecaster", rmse),
+        "nlpd": ("forecaster", -data["log_density"][1].mean(1)),
+        "mean_crps": ("forecaster", data["crps"][1].mean(1)),
+        "seconds": ("forecaster", [float(np.median(scores[name].seconds)) for name in names]),
+    }
+    return xr.Dataset(data, {"forecaster": names, "level": list(LEVELS)})
+
+
+def _counts(part: xr.Dataset) -> np.ndarray:
+    """Held-out measurements of each task, in the tasks' order."""
+    _, first, counts = np.unique(part["measured_task"].values, return_index=True, return_counts=True)
+    return np.asarray(counts[np.argsort(first)])
+
+
+def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tuple[Difference, Difference]:
+    """A forecaster's error and log density against those of PyMC's joint fit, with their standard errors.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        As `metasci.bayes.compare` gives it.
+    place : int
+        The forecaster's position; what the comparison judges comes first.
+    against : int
+        Position of what it is held against; only of the joint fit is the scatter between chains known.
+
+    Returns
+    -------
+    error : Difference
+        Logarithm of the ratio of the RMSEs.
+    density : Difference
+        Of the mean negative log densities, in nats a measurement.
+    """
+    labels = comparison["measured_task"].values
+    measured, aggregate = comparison["measured"].values, str(comparison.attrs["aggregate"])
+    off = comparison["median"].values - measured
+    log_density = comparison["log_density"].values
+
+    def error_against(theirs: np.ndarray, kept: NDArray[np.bool_]) -> float:
+        ours = log_rmse(off[place][kept], labels[kept], aggregate)
+        return ours - log_rmse(theirs[kept], labels[kept], aggregate)
+
+    def density_against(theirs: np.ndarray, kept: NDArray[np.bool_]) -> float:
+        return float((theirs[kept] - log_density[place][kept]).mean())
+
+    every = np.ones(len(labels), bool)
+    runs = comparison.isel(run=slice(None if against == 1 else 0))
+    run_off, run_density = runs["run_median"].values - measured, runs["run_log_density"].values
+    error = difference(
+        lambda kept: error_against(off[against], kept), labels, float(np.log1p(comparison.attrs["rmse_margin"])),
+        [error_against(one, every) for one in run_off],
+    )  # fmt: skip
+    density = difference(
+        lambda kept: density_against(log_density[against], kept), labels, float(comparison.attrs["nats_margin"]),
+        [density_against(one, every) for one in run_density],
+    )  # fmt: skip
+    return error, density
+
+
+def against_pymc(comparison: xr.Dataset) -> xr.Dataset:
+    """Every forecaster's ratio of errors and difference of log densities to PyMC's joint fit (forecaster,)."""
+    pairs = [differences(comparison, place) for place in range(comparison.sizes["forecaster"])]
+    ratios = np.exp([(error.estimate, *error.interval) for error, _ in pairs])
+    columns = {
+        "rmse_ratio": ratios[:, 0], "rmse_ratio_lower": ratios[:, 1], "rmse_ratio_upper": ratios[:, 2],
+        "nlpd_difference": [density.estimate for _, density in pairs],
+        "nlpd_difference_se": [density.standard_error for _, density in pairs],
+    }  # fmt: skip
+    return xr.Dataset({name: ("forecaster", np.asarray(values)) for name, values in columns.items()})

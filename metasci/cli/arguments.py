@@ -1,0 +1,200 @@
+"""What several commands take, and how a name, a number or a file is understood."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metasci.errors import InputError
+from metasci.words import suggestion
+
+if TYPE_CHECKING:
+    from metasci.model import Model
+
+__all__ = [
+    "DataArgument", "FileArgument", "Json", "Level", "OutFolder", "OwnModel", "PriorArgument", "Seed", "check_folder",
+    "given_file", "learned_prior", "named", "print_json", "quantities",
+]  # fmt: skip
+
+PriorArgument = Annotated[
+    str,
+    typer.Argument(metavar="PRIOR", help="A prior that ships (`metasci list`), or the folder of one."),
+]
+DataArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="A data set that ships, a folder with a card, or a CSV in the prior's columns."
+    ),
+]
+FileArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="Your measurements (CSV), or - for standard input; headers carry units, such as 'time [h]'.",
+    ),
+]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for tables, NetCDF and the report.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Level = Annotated[float, typer.Option(min=0.0, max=1.0, help="Probability of the intervals.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
+OwnModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:NAME",
+        help="Your own equation: the model NAME of a Python file. The file is run, so give only one that you trust.",
+    ),
+]
+
+
+def named(name: str, known: Iterable[str], kind: str) -> str:
+    """The name as it is known, `-` and `_` alike; a folder or file of that name goes first.
+
+    Raises
+    ------
+    InputError
+        If nothing of that name is there but something much like it is; what is nothing like it is left to the reader.
+    """
+    names = tuple(known)
+    if name in names or Path(name).exists():
+        return name
+    same = {_spelling(each): each for each in names}
+    if _spelling(name) in same:
+        return same[_spelling(name)]
+    if meant := suggestion(name, names):
+        raise InputError(f"there is no {kind} '{name}'{meant}; known are {', '.join(names)}.")
+    return name
+
+
+def _spelling(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def learned_prior(name: str, own_model: str | None = None) -> Any:
+    """The learned prior of that name or in that folder, of an equation of one's own if one is given."""
+    import metasci as ms
+    from metasci import catalogue
+
+    model = own_equation(own_model) if own_model else None
+    return ms.load(named(name, catalogue.names("models"), "learned prior"), model=model)
+
+
+def own_equation(place: str) -> Model:
+    """The model that ``FILE.py:NAME`` names; its file is run.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it fails, or holds no model of that name.
+    """
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    from metasci.model import Model
+
+    file, _, name = place.rpartition(":")
+    path = Path(file)
+    if not name or path.suffix != ".py":
+        raise InputError(
+            f"--model takes a Python file and the name of a model in it, FILE.py:NAME, not '{place}'."
+        )
+    if not path.is_file():
+        raise InputError(f"--model: there is no file '{path}'.")
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"--model: '{path}' cannot be read as a Python file.")
+    module = module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{path}: running it failed with {type(error).__name__}: {error}.") from error
+    model = getattr(module, name, None)
+    if not isinstance(model, Model):
+        models = [key for key, value in vars(module).items() if isinstance(value, Model)]
+        known = (
+            f"its models are {', '.join(models)}" if models else "it holds no model; `@ms.equation` makes one"
+        )
+        raise InputError(f"{path} has no model '{name}'; {known}.")
+    return model
+
+
+@contextmanager
+def given_file(file: str) -> Iterator[Path]:
+    """The file that was given, or one with what stands on standard input."""
+    if file != "-":
+        yield Path(file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard-input.csv"
+        path.write_bytes(sys.stdin.buffer.read())
+        try:
+            yield path
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "standard input")) from None
+
+
+def check_folder(out: Path | None) -> None:
+    """Refuse, before any work, a folder that cannot be written into."""
+    if out is None:
+        return
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{out}: '{there}' is a file, not a folder to write into.")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{out}: the folder '{there}' cannot be written into.")
+
+
+def quantities(texts: Sequence[str]) -> dict[str, Any]:
+    """Conditions as they are typed, ``temperature=200,400 degC``, as quantities by name.
+
+    Examples
+    --------
+    >>> {name: list(value.magnitude) for name, value in quantities(["temperature=200,400 degC"]).items()}
+    {'temperature': [200.0, 400.0]}
+    """
+    return dict(_quantity(text) for text in texts)
+
+
+def _quantity(text: str) -> tuple[str, Any]:
+    import numpy as np
+
+    from metasci.units import unit
+
+    name, equals, value = text.partition("=")
+    numbers, _, symbol = value.strip().partition(" ")
+    try:
+        if not equals:
+            raise ValueError
+        values = np.array([float(number) for number in numbers.split(",")])
+    except ValueError:
+        raise InputError(
+            f"'{text}' is no condition; write a name, its values and their unit, such as 'temperature=200,400 degC'."
+        ) from None
+    return name.strip(), values * unit(symbol.strip()) if symbol.strip() else values
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object; what is not finite is null."""
+    typer.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=1))
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {key: _plain(inner) for key, inner in item.items()}
+    if isinstance(item, list | tuple):
+        return [_plain(inner) for inner in item]
+    if hasattr(item, "tolist"):
+        return _plain(item.tolist())
+    return None if isinstance(item, float) and not math.isfinite(item) else item

@@ -1,0 +1,258 @@
+"""Commands that look: what ships, what a prior is for, and the columns of a file for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metasci.cli.arguments import Json, OwnModel, PriorArgument, learned_prior, named, print_json
+from metasci.errors import InputError
+
+if TYPE_CHECKING:
+    from metasci.data.cards import Card
+    from metasci.model import Model
+
+__all__ = ["info", "list_everything", "template"]
+
+_NAME = typer.Argument(
+    metavar="NAME", help="A prior, a data set or a model (`metasci list`), or a folder of one."
+)
+
+
+def list_everything(as_json: Json = False) -> None:
+    """List what ships: learned priors, data sets, models."""
+    from metasci import catalogue
+    from metasci.library import registered
+
+    models = {name: model.description.partition("\n")[0] for name, model in sorted(registered().items())}
+    cards = {name: catalogue.card(name) for name in catalogue.names("datasets")}
+    priors = {name: _title(name) for name in catalogue.names("models")}
+    if as_json:
+        titles = {name: card.title for name, card in cards.items()}
+        print_json({"priors": priors, "datasets": titles, "models": models})
+        return
+    published = {name: source for name in priors if (source := catalogue.published_source(name))}
+    _heading("Learned priors", ((name, text) for name, text in priors.items() if name not in published), 18)
+    _heading("Published priors", published.items(), 28)
+    _heading("Data sets", ((name, card.title) for name, card in cards.items()), 18)
+    _heading("Models", models.items(), 32)
+    typer.echo("`metasci info NAME` says more of each.")
+
+
+def info(name: Annotated[str, _NAME], as_json: Json = False) -> None:
+    """Say what a prior, a data set or a model is for.
+
+    Which columns it needs, how good it is, what to beware of, where it comes from.
+    """
+    described = _described(name)
+    if as_json:
+        print_json(described)
+        return
+    columns = described.pop("columns")
+    for key, value in described.items():
+        if isinstance(value, list):
+            typer.echo(f"{key}:")
+            for item in value:
+                typer.echo(f"  - {item}")
+        elif value:
+            typer.echo(f"{key}: {value}")
+    width = max((len(column["column"]) for column in columns), default=0) + 2
+    typer.echo("columns:")
+    for column in columns:
+        need = "" if column["needed"] else "optional; "
+        typer.echo(f"  {column['column']:{width}}{need}{column['meaning']}")
+
+
+def template(
+    prior: PriorArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A new CSV file; printed by default.")
+    ] = None,
+    model: OwnModel = None,
+) -> None:
+    """Make a CSV file to fill in for a prior."""
+    from metasci.files import write_atomically
+
+    recipe = learned_prior(prior, model)
+    header = ",".join(column["column"] for column in _columns(recipe.model, recipe.card, recipe.training))
+    if out is None:
+        typer.echo(header)
+        return
+    if out.exists():
+        raise InputError(f"'{out}' exists; give a new name.")
+    write_atomically(out, (header + "\n").encode())
+    typer.echo(f"written to {out}")
+
+
+def _title(prior: str) -> str:
+    """Of the data that a shipped prior was learned from; its tensors are not read."""
+    from metasci import catalogue
+
+    description = json.loads((catalogue.shipped("models") / prior / "prior.json").read_text(encoding="utf-8"))
+    return str(description["data"].get("title", ""))
+
+
+def _heading(title: str, entries: Iterable[tuple[str, str]], width: int) -> None:
+    typer.echo(title)
+    for name, text in entries:
+        typer.echo(f"  {name:{width}} {text}".rstrip())
+
+
+def _described(name: str) -> dict[str, Any]:
+    """What is known of a prior, a model or a data set, in this order where several have the name."""
+    from metasci import catalogue
+    from metasci.library import registered
+
+    models, priors, datasets = registered(), catalogue.names("models"), catalogue.names("datasets")
+    known = named(name, (*priors, *datasets, *models), "prior, data set or model")
+    if known in priors or (Path(known) / "prior.json").is_file():
+        return _of_prior(known)
+    if known in models:
+        return _of_model(models[known])
+    return _of_data(catalogue.card(known))
+
+
+def _of_prior(name: str) -> dict[str, Any]:
+    recipe = learned_prior(name)
+    training = recipe.training
+    return {
+        "prior": recipe.name,
+        "calibrates": f"{recipe.model.name}: {recipe.model.description.partition(chr(10))[0]}",
+        "method": recipe.method.name,
+        "learned from": f"{training.get('tasks', '?')} tasks with {training.get('measurements', '?')} measurements: "
+        f"{recipe.card.title}",
+        "source": recipe.card.source,
+        "licence of the data": recipe.card.licence,
+        "parameters": [f"{each.name} [{each.unit}]" for each in recipe.model.parameters],
+        "beware": list(recipe.card.traps),
+        "how good": _card_of(name),
+        "columns": _columns(recipe.model, recipe.card, training),
+    }
+
+
+def _card_of(name: str) -> str:
+    from metasci import catalogue
+
+    folder = Path(name) if (Path(name) / "prior.json").is_file() else catalogue.shipped("models") / name
+    card = folder / "CARD.md"
+    return (
+        f"measured on tasks left out, in {card}"
+        if card.is_file()
+        else "not measured here; `metasci evaluate` does"
+    )
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "says": " ".join(model.description.split()),
+        "parameters": [
+            ": ".join(
+                filter(None, (f"{each.name} [{each.unit}], ordinarily {each.typical:g}", each.description))
+            )
+            for each in model.parameters
+        ],
+        "laws": [law.law for law in model.constraints],
+        "columns": _columns(model, None, {}),
+    }
+
+
+def _of_data(card: Card) -> dict[str, Any]:
+    return {
+        "data set": card.name,
+        "title": card.title,
+        "description": card.description,
+        "source": card.source,
+        "licence": card.licence,
+        "beware": list(card.traps),
+        "columns": [
+            {"column": column.header, "needed": True, "meaning": f"{column.role}; {column.description}"}
+            for column in card.columns
+        ],
+    }
+
+
+def _columns(model: Model, card: Card | None, training: dict[str, Any]) -> list[dict[str, Any]]:
+    """The columns of a file for a model: what it needs, then what it may have."""
+    if model.histories or (card is not None and card.events):
+        of_patient = [entry for entry in _covariates(model, card) if entry["column"] not in _headers(model)]
+        return [*_of_events(model), *of_patient]
+    ranges = training.get("ranges", {})
+    inputs = [
+        {
+            "column": _headed(name, each.unit, card),
+            "needed": True,
+            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit),
+        }
+        for name, each in model.inputs.items()
+    ]
+    output = {
+        "column": _headed(model.output.name, model.output.unit, card),
+        "needed": True,
+        "meaning": "what is measured" if not model.output.label else f"{model.output.label}, measured",
+    }
+    return [*inputs, output, *_covariates(model, card)]
+
+
+def _of_events(model: Model) -> list[dict[str, Any]]:
+    """NONMEM's names, with units: every prior of patients reads them."""
+    history = next(iter(model.histories.values()))
+    time = model.inputs[history.at].unit
+    columns = [
+        ("ID", True, "who; left out for one patient"),
+        (f"TIME [{time}]", True, "of the dose or the sample"),
+        (f"AMT [{history.unit}]", True, "the dose; empty in rows of samples"),
+        (f"DV [{model.output.unit}]", True, "the measurement; empty in rows of doses"),
+    ]
+    if "duration" in history.columns:
+        columns.insert(3, (f"RATE [{history.unit}/{time}]", False, "of an infusion"))
+    constant = [
+        (f"{name} [{each.unit}]", True, "of the patient")
+        for name, each in model.inputs.items()
+        if name != history.at
+    ]
+    return [
+        {"column": column.replace(" [1]", ""), "needed": needed, "meaning": meaning}
+        for column, needed, meaning in (*columns, *constant)
+    ]
+
+
+def _headers(model: Model) -> set[str]:
+    return {entry["column"] for entry in _of_events(model)}
+
+
+def _covariates(model: Model, card: Card | None) -> list[dict[str, Any]]:
+    """Known properties of a task: without them the prior is wider."""
+    known = card.covariates if card is not None else tuple(model.covariates)
+    return [
+        {
+            "column": _headed(name, model.covariates.get(name, "1"), card),
+            "needed": False,
+            "meaning": _meaning(name, card) or "covariate",
+        }
+        for name in known
+        if name in model.covariates
+    ]
+
+
+def _headed(name: str, unit: str, card: Card | None) -> str:
+    """A column's header with its unit, the card's where it has one: it is the one that people write."""
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    symbol = columns[name].unit if name in columns and columns[name].unit else unit
+    return f"{name} [{symbol}]" if symbol not in ("", "1") else name
+
+
+def _meaning(name: str, card: Card | None) -> str:
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    return columns[name].description if name in columns else ""
+
+
+def _learned_range(name: str, ranges: dict[str, list[float]], unit: str) -> str:
+    if name not in ranges:
+        return ""
+    low, high = ranges[name]
+    return f" (learned from {low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'})"

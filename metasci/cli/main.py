@@ -1,0 +1,107 @@
+"""The program: its commands in one list, and how it ends.
+
+What is wrong with the input is one sentence on stderr and exit status 2; an interrupted run has status 130.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from metasci import __version__
+from metasci.cli import calibrations, learning, look
+from metasci.errors import InputError
+
+__all__ = ["app", "main"]
+
+_INTERRUPTED = 130  # 128 and SIGINT, as shells have it
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # plain text: rich would take the units in brackets, such as 'time [h]', for its own marks
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
+)
+for command in (
+    look.list_everything, look.info, look.template,
+    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
+    learning.train, learning.evaluate, learning.compare, learning.study,
+):  # fmt: skip
+    app.command(command.__name__.partition("_")[0])(command)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"metasci {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass  # the docstring would replace the program's own help
+
+
+def main() -> None:
+    """Run the command line."""
+    # the tensors are small: more threads only get in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a code page that has no '°' or '→' is no reason to fail
+            stream.reconfigure(errors="replace")
+    try:
+        status = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has read enough; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    raise SystemExit(status)
+
+
+def _run() -> int:
+    try:
+        # typer carries a click of its own, so that its errors of usage have no name to import: they know how to show
+        # themselves
+        ended = app(standalone_mode=False)
+        return _said_interrupted() if ended == _INTERRUPTED else int(ended or 0)
+    except InputError as error:
+        if _speaks():
+            typer.echo(f"metasci: {error}", err=True)
+        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"metasci: {where}{error.strerror or error}.", err=True)
+        return 2
+    except KeyboardInterrupt:
+        return _said_interrupted()
+    except typer.Abort:
+        return _said_interrupted()
+    except Exception as error:
+        if not hasattr(error, "show") or not hasattr(error, "exit_code"):
+            raise
+        return _usage(error)
+
+
+def _usage(error: Any) -> int:
+    error.show()
+    return int(error.exit_code)
+
+
+def _said_interrupted() -> int:
+    typer.echo("metasci: interrupted.", err=True)
+    return _INTERRUPTED
+
+
+def _speaks() -> bool:
+    """Whether this process says what is wrong: of several that ``torchrun`` started, the first one does."""
+    return os.environ.get("RANK", "0") == "0" or int(os.environ.get("WORLD_SIZE", "1") or 1) < 2

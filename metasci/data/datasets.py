@@ -1,0 +1,177 @@
+"""Datasets at the door: of the form that `TaskSet.dataset` has, with units, in the wanted units; refused otherwise."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from metasci.data.arrays import limit_names, present, upper_name
+from metasci.data.cards import Card, Column
+from metasci.data.checks import Faults, check_contents, check_limits, check_names
+from metasci.data.hardness import scale_of
+from metasci.data.headers import check_unit
+from metasci.data.quantities import target_units
+from metasci.data.readings import Readings, converted
+from metasci.errors import InputError
+
+if TYPE_CHECKING:
+    from metasci.model import Model
+
+__all__ = ["check_dataset"]
+
+
+def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | None = None) -> xr.Dataset:
+    """The Dataset with texts and floats as `TaskSet.dataset` has them, in the model's units or, without one, its own.
+
+    Raises
+    ------
+    InputError
+        If it has another form, a variable does not say its unit, or values do not make sense.
+    """
+    if "task" not in dataset.coords or dataset["task"].dims != ("task",):
+        raise InputError(f"{where} has no coordinate 'task' with the tasks' names.")
+    labels = pd.Index(_texts(dataset["task"].values))
+    if labels.has_duplicates:
+        raise InputError(f"{where} has two tasks of the name '{labels[labels.duplicated()][0]}'.")
+    variables = _variables(dataset, card)
+    for name in card.covariates:
+        if name not in dataset:
+            dataset = dataset.assign(
+                {name: ("task", np.full(len(labels), np.nan), {"units": card.column(name).unit})}
+            )
+    for name, (expected, column) in variables.items():
+        _check_variable(dataset, name, expected, column, labels, where)
+    _check_places(dataset, card, labels, where)
+    named = {
+        str(name): ("task", _texts(coord.values), coord.attrs)
+        for name, coord in dataset.coords.items()
+        if coord.dims == ("task",)
+    }
+    fault = Faults(where, {name: name for name in named}, {}, labels, kind="task")
+    for name, (_, values, _) in named.items():
+        check_names(name, values, fault)
+    other = {
+        name: dataset[name].astype(np.float64) for name in variables if dataset[name].dtype != np.float64
+    }
+    dataset = (dataset.assign(other) if other else dataset).assign_coords(named)
+    return _in_units_of(dataset, card, where, model)
+
+
+def _variables(dataset: xr.Dataset, card: Card) -> dict[str, tuple[tuple[str, ...], Column]]:
+    """Dimensions and column of every variable that the card asks for, or that the Dataset has of what it may have."""
+    observed, event = ("task", "observation"), ("task", "event")
+    variables: dict[str, tuple[tuple[str, ...], Column]] = {
+        name: (observed, card.column(name)) for name in (*card.inputs, card.output.name)
+    }
+    variables |= {name: (("task",), card.column(name)) for name in card.covariates}
+    for name in card.histories:
+        variables[name] = (event, card.column(name))
+        variables[f"{name}_time"] = (event, card.column(card.column(name).at))
+        variables |= {
+            column.name: (event, column) for column in card.event_columns(name) if column.name in dataset
+        }
+    for name in limit_names(card):
+        if name in dataset:
+            flag = Column(name, name, "output", "1")
+            variables[name] = (observed, card.output if name == upper_name(card) else flag)
+    return variables
+
+
+def _check_variable(
+    dataset: xr.Dataset,
+    name: str,
+    expected: tuple[str, ...],
+    column: Column,
+    labels: pd.Index[Any],
+    where: str,
+) -> None:
+    """Refuse a variable of another form, with infinite values, or in a unit that does not fit or is not said."""
+    if name not in dataset:
+        raise InputError(f"{where} has no variable '{name}'.")
+    variable = dataset[name]
+    if variable.dims != expected or variable.dtype.kind not in "fiu":
+        raise InputError(f"{where}: '{name}' must hold numbers with the dimensions {', '.join(expected)}.")
+    if np.isinf(variable.values).any():
+        task = labels[int(np.argwhere(np.isinf(variable.values))[0][0])]
+        raise InputError(f"{where}: '{name}' of task '{task}' has an infinite value.")
+    stated = variable.attrs.get("units", "1" if column.unit == "1" else None)
+    if not isinstance(stated, str):
+        raise InputError(
+            f"{where}: '{name}' does not say its unit; set its .attrs['units'], to '{column.unit}' or alike."
+        )
+    check_unit(column, stated, f"{where}, '{name}'")
+
+
+def _check_places(dataset: xr.Dataset, card: Card, labels: pd.Index[Any], where: str) -> None:
+    """Refuse observations without a condition, events without an amount or a time, structures that are none."""
+    there = present(dataset, card)
+    for name in card.inputs:
+        values = dataset[name].values
+        lacking = np.argwhere(there & np.isnan(values))
+        if len(lacking):
+            raise InputError(
+                f"{where}: '{name}' of task '{labels[lacking[0][0]]}' is unknown for one observation."
+            )
+        if card.column(name).kind:
+            listed = len(np.atleast_1d(np.asarray(dataset[name].attrs.get("structures", []), dtype=object)))
+            odd = np.argwhere(there & ((values < 0) | (values >= listed) | (values != np.floor(values))))
+            if len(odd):
+                raise InputError(
+                    f"{where}: '{name}' of task '{labels[odd[0][0]]}' is no place in its list of structures."
+                )
+    for name in card.histories:
+        amounts, times = dataset[name].values, dataset[f"{name}_time"].values
+        wrong = np.argwhere((np.isnan(amounts) != np.isnan(times)) | (amounts < 0))
+        if len(wrong):
+            raise InputError(
+                f"{where}: each '{name}' of task '{labels[wrong[0][0]]}' needs an amount, not negative, and a time."
+            )
+
+
+def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Texts of fixed width, also from those of any width, which NumPy converts by way of objects."""
+    return (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
+
+
+def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | None) -> xr.Dataset:
+    """The Dataset in the model's units (or its own, without a model), its values within limits."""
+    wanted = target_units(card, model)
+    own = {str(name): variable.attrs.get("units", "1") for name, variable in dataset.data_vars.items()}
+    if model is None:
+        wanted = {name: own.get(name, unit) for name, unit in wanted.items()}
+    wanted |= {f"{name}_time": wanted[card.column(name).at] for name in card.histories}
+    wanted |= {upper_name(card): wanted[card.output.name]}
+    units = {name: unit for name, unit in wanted.items() if name in dataset}
+    changed: dict[str, Any] = {}
+    rows = pd.Index(np.repeat(dataset["task"].values, dataset.sizes["observation"]))
+    for name, unit in units.items():
+        variable = dataset[name]
+        fault = Faults(where, {name: name}, {}, _rows_of(variable, dataset), kind="task")
+        flat = Readings.exact(variable.values.ravel())
+        if scale_of(own[name]) != scale_of(unit) and set(limit_names(card)) & set(dataset.variables):
+            raise InputError(
+                f"{where}: '{name}' holds limits, which are not converted from {own[name]} to {unit}; give a table."
+            )
+        read, _ = converted(flat, own[name], unit, f"{where}, '{name}'", partial(fault, name), False)
+        changed[name] = (variable.dims, read.low.reshape(variable.shape), {**variable.attrs, "units": unit})
+    longest = dataset.sizes["observation"]
+    flat_values = {
+        name: values.ravel() if values.ndim == 2 else np.repeat(values, longest)
+        for name, (dims, values, _) in changed.items()
+        if "event" not in dims
+    }
+    cells = {name: pd.Series(values) for name, values in flat_values.items()}
+    faults = Faults(where, {name: name for name in flat_values}, cells, rows, kind="task")
+    check_limits(card, model, flat_values, units, faults)
+    check_contents(card, flat_values, units, faults)
+    return dataset.assign(changed)
+
+
+def _rows_of(variable: xr.DataArray, dataset: xr.Dataset) -> pd.Index[Any]:
+    """The task of each value, in the order of the flattened values."""
+    return pd.Index(np.repeat(dataset["task"].values, variable.size // max(1, dataset.sizes["task"])))

@@ -1,0 +1,99 @@
+"""Tasks as a frame of rows, as a table would hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from metasci.data.arrays import limit_names, present
+from metasci.data.cards import Card
+
+__all__ = ["frame_of", "safe_for_spreadsheets", "structures_of", "written"]
+
+
+def structures_of(dataset: xr.Dataset, name: str) -> list[str]:
+    """The different structures of an input; its numbers are places in this list."""
+    stored = dataset[name].attrs.get("structures", [])
+    return [stored] if isinstance(stored, str) else [str(text) for text in stored]
+
+
+def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
+    """The frame that `TaskSet.to_frame` describes."""
+    parts = []
+    for name in card.histories:
+        task, event = np.nonzero(~np.isnan(ds[name].values))
+        given = {card.column(name).at: f"{name}_time", name: name}
+        given |= {column.name: column.name for column in card.event_columns(name) if column.name in ds}
+        parts.append(
+            pd.DataFrame({"_": task, **{to: ds[key].values[task, event] for to, key in given.items()}})
+        )
+    task, observation = np.nonzero(present(ds, card))
+    names = [*card.inputs, card.output.name]
+    measured: dict[str, Any] = {name: ds[name].values[task, observation] for name in names}
+    for name in names:
+        if card.column(name).kind:  # written out again
+            structures = np.array(structures_of(ds, name), dtype=object)
+            measured[name] = structures[measured[name].astype(np.intp)]
+        elif card.column(name).codes:
+            texts = {code: text for text, code in card.column(name).codes.items()}
+            measured[name] = [texts[code] for code in measured[name]]
+    limits = {name: ds[name].values[task, observation] for name in limit_names(card) if name in ds}
+    if units and limits:
+        measured[card.output.name] = written(measured[card.output.name], limits, card.output.name)
+    else:
+        measured |= limits
+    parts.append(pd.DataFrame({"_": task, **measured}))
+    rows = pd.concat(parts, ignore_index=True).sort_values("_", kind="stable", ignore_index=True)
+    task = rows.pop("_").to_numpy()
+    labels = {str(name): coord for name, coord in ds.coords.items() if coord.dims == ("task",)}
+    told = {name: coord.values[task].astype(object) for name, coord in labels.items()}
+    known = {name: ds[name].values[task] for name in card.covariates}
+    frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
+    frame[list(rows.columns)] = rows
+    columns = [column.name for column in card.with_role("event") if column.name in ds]
+    stated = {name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories, *columns)}
+    if not units:
+        frame.attrs["units"] = stated
+        return frame
+    headers = {name: f"{name} [{unit}]" for name, unit in stated.items() if unit != "1"}
+    for column in card.columns:
+        if column.role in ("task", "note"):
+            headers[column.name] = column.header
+    return frame.rename(columns=headers)
+
+
+def written(values: NDArray[np.float64], limits: Mapping[str, NDArray[np.float64]], output: str) -> list[Any]:
+    """Measurements as cells: numbers, and texts where they are limits or intervals, as their variables tell."""
+    nothing = np.full(len(values), np.nan)
+    below, above, upper = (limits.get(f"{output}_{end}", nothing) for end in ("below", "above", "upper"))
+    return [
+        f"<{value!r}" if is_below == 1.0
+        else f">{value!r}" if is_above == 1.0
+        else value if np.isnan(end)
+        else f"{value!r}..{end!r}"
+        for value, is_below, is_above, end in zip(
+            values.tolist(), below.tolist(), above.tolist(), upper.tolist(), strict=True
+        )
+    ]  # fmt: skip
+
+
+def safe_for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame, in which no text begins as a formula does: a spreadsheet would carry it out.
+
+    Examples
+    --------
+    >>> safe_for_spreadsheets(pd.DataFrame({"task": ["=1+1", "a"], "y": [-1.0, 2.0]}))["task"].tolist()
+    ["'=1+1", 'a']
+    """
+
+    def quoted(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+    changed = frame.map(quoted)
+    changed.attrs = frame.attrs
+    return changed.set_axis([quoted(str(column)) for column in frame.columns], axis=1)

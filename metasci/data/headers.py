@@ -1,0 +1,196 @@
+"""Which column of a table is which: by the card's header, or by a name with its unit as laboratories write it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from metasci.data.cards import Card, Column
+from metasci.data.elements import element_of
+from metasci.data.hardness import range_of, scale_of
+from metasci.errors import InputError
+from metasci.unit_grammar import shown
+from metasci.units import same_dimension, unfit, unit
+
+__all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
+
+QUANTITIES = ("input", "output", "covariate", "history", "event")
+_TASK = Column("task", "task", "task")
+_MOST_NAMED = 12
+# in this order: 'force (peak)/N' is a name with brackets and a unit after the slash
+_FORMS = tuple(
+    re.compile(form, re.DOTALL)
+    for form in (
+        r"(?P<name>[^\[\]]+?)\s*\[(?P<unit>[^\[\]]*)\]",  # time [h]
+        r"(?P<name>.+?)\s*\((?P<unit>[^()]*(?:\([^()]*\))?[^()]*)\)",  # Time (h)
+        r"(?P<name>[^/]+?)\s*/\s*(?P<unit>.+)",  # time/h
+        r"(?P<name>[^,]+?)\s*,\s*(?P<unit>.+)",  # time, h
+        r"(?P<name>.+?)\s+in\s+(?P<unit>.+)",  # time in h
+        r"(?P<name>.+?)\s+(?P<unit>\S+)",  # time h
+    )
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A column of the table: what it is, where it stands, and the unit its header states."""
+
+    column: Column
+    position: int
+    header: str
+    unit: str
+
+
+def resolve(headers: Sequence[str], card: Card, where: str, units: Mapping[str, str]) -> dict[str, Given]:
+    """The columns of a table by the card's names.
+
+    A header is the card's own; or a name, in capitals or not, or an element's symbol, with a unit: ``time [h]``,
+    ``Time (h)``, ``time/h``, ``C [wt%]``; or a scale of hardness, ``HV10``, where one column only is a hardness.
+
+    Parameters
+    ----------
+    headers : sequence of str
+    card : Card
+    where : str
+        What errors call the table.
+    units : mapping of str to str
+        Units of headers that do not state one.
+
+    Raises
+    ------
+    InputError
+        If a header is none of them, states no unit or another dimension's, or a column is given twice.
+    """
+    resolved: dict[str, Given] = {}
+    for position, header in enumerate(headers):
+        if not header:
+            raise InputError(f"{where}, column {position + 1}: the column has no header.")
+        place = f"{where}, column '{shown(header)}'"
+        column, stated = _meaning(header, card, units, place)
+        check_unit(column, stated, place)
+        if column.name in resolved:
+            first = resolved[column.name].header
+            raise InputError(f"{place}: {column.name} is given twice, also by '{shown(first)}'.")
+        resolved[column.name] = Given(column, position, header, stated or column.unit)
+    return resolved
+
+
+def _meaning(header: str, card: Card, units: Mapping[str, str], place: str) -> tuple[Column, str]:
+    """The column that a header means, and the unit that it, or `units`, states."""
+    by_header = {column.header: column for column in card.columns}
+    if header in by_header:
+        column = by_header[header]
+        return column, _text(units.get(header, column.unit), place)
+    names = _Names(card)
+    if column_named := names.find(header):
+        is_quantity = column_named.role in QUANTITIES
+        stated = _text(units.get(header, "" if is_quantity else column_named.unit), place)
+        if not stated and is_quantity and column_named.unit != "1":
+            raise InputError(
+                f"{place}: the header does not say the unit; write it as '{spelling(column_named)}'."
+            )
+        return column_named, stated
+    for name, stated, certain in _readings(header):
+        column_named = names.find(name)
+        if column_named and (certain or _is_unit_of(stated, column_named)):
+            return column_named, stated.strip()
+    if scale := scale_of(header):
+        hard = [column for column in card.columns if column.role in QUANTITIES and scale_of(column.unit)]
+        if len(hard) == 1:
+            return hard[0], scale
+    raise InputError(f"{place}: there is no such column; {_known(header, card)}.")
+
+
+def _readings(header: str) -> Iterator[tuple[str, str, bool]]:
+    """Names and units that a header may be made of; in brackets it is a unit for certain, whatever it is."""
+    blanks = re.sub(r"[\xa0\u2009\u202f]", " ", header)
+    for place, form in enumerate(_FORMS):
+        if matched := form.fullmatch(blanks):
+            yield matched["name"], matched["unit"], place < 2
+
+
+def _is_unit_of(stated: str, column: Column) -> bool:
+    try:
+        check_unit(column, stated.strip(), "")
+    except InputError:
+        return False
+    return bool(stated.strip())
+
+
+class _Names:
+    """A card's columns by name, whatever the case, and by the symbol of an element."""
+
+    def __init__(self, card: Card) -> None:
+        self._exact = {_TASK.name: _TASK} | {column.name: column for column in card.columns}
+        self._loose: dict[str, list[Column]] = {}
+        for column in self._exact.values():
+            self._loose.setdefault(_key(column.name), []).append(column)
+        self._elements = {element: column for column in card.columns if (element := element_of(column.name))}
+
+    def find(self, name: str) -> Column | None:
+        """The column of that name, if it is one column's only."""
+        if name in self._exact:
+            return self._exact[name]
+        loose = self._loose.get(_key(name), [])
+        return loose[0] if len(loose) == 1 else self._elements.get(element_of(name.strip()))
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_\-\xa0]+", " ", name).strip().casefold()
+
+
+def _text(stated: object, place: str) -> str:
+    if not isinstance(stated, str):
+        raise InputError(f"{place}: the unit is to be a text such as 'h', not {type(stated).__name__}.")
+    return stated
+
+
+def _known(header: str, card: Card) -> str:
+    """What may have been meant, and what there is."""
+    spellings = [spelling(column) for column in card.columns]
+    bare = {_key(re.split(r"[\[(/,]", text)[0]): text for text in spellings}
+    near = difflib.get_close_matches(_key(re.split(r"[\[(/,]", header)[0]), bare, n=1)
+    more = len(spellings) - _MOST_NAMED
+    listed = ", ".join(spellings[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"did you mean '{bare[near[0]]}'? Known are {listed}" if near else f"known are {listed}"
+
+
+def check_unit(column: Column, stated: str, where: str) -> None:
+    """Refuse a unit in which a column cannot be.
+
+    Raises
+    ------
+    InputError
+        If it is no unit, has another dimension, or a scale of hardness from which no table leads to the column's.
+    """
+    if column.role not in QUANTITIES:
+        if stated != column.unit:
+            raise InputError(f"{where}: this column is not converted; write it as '{spelling(column)}'.")
+        return
+    try:
+        unit(stated)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    scales = scale_of(stated), scale_of(column.unit)
+    if all(scales):
+        try:
+            range_of(*scales)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+    elif not same_dimension(stated, column.unit):
+        raise InputError(f"{where}: {unfit(column.name, stated, column.unit)}.")
+
+
+def spelling(column: Column) -> str:
+    """How to write the header of a column.
+
+    Examples
+    --------
+    >>> spelling(Column("time_s", "time", "input", "s"))
+    'time [s]'
+    """
+    if column.unit in ("", "1") or "[" in column.header:
+        return column.header
+    return f"{column.name} [{column.unit}]"

@@ -1,0 +1,59 @@
+"""Kinds of structures that a column may hold instead of numbers, such as formulas: what reads one, by the kind's name.
+
+Whoever knows a kind registers it; `metasci.materials.structures` does for those that ship, and is loaded when the first
+is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metasci.errors import InputError
+
+__all__ = ["Kind", "kind_named", "register"]
+
+_SHIPPED_BY = "metasci.materials.structures"
+_registered: dict[str, Kind] = {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How structures of one kind are read.
+
+    Attributes
+    ----------
+    canonical : callable
+        From a text to the one form that the structure has here; `InputError` if it is none.
+    family : callable
+        From that form to the name of the family that the structure belongs to; `InputError` if it has none.
+    """
+
+    canonical: Callable[[str], str]
+    family: Callable[[str], str]
+
+
+def register(name: str, kind: Kind) -> None:
+    """Make a kind known under a name, as in a card's ``kind = "formula"``."""
+    _registered[name] = kind
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none; the sentence lists those there are.
+
+    Examples
+    --------
+    >>> kind_named("formula").canonical("Ni Ti")
+    'NiTi'
+    """
+    if name not in _registered:
+        importlib.import_module(_SHIPPED_BY)
+    if name not in _registered:
+        raise InputError(f"there is no kind of structure '{name}'; known are {', '.join(_registered)}.")
+    return _registered[name]

@@ -1,0 +1,134 @@
+"""The quantities of a table: numbers, codes and structures of every column, in the wanted units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metasci.data.cards import UNKNOWN, Card, Column
+from metasci.data.checks import Faults
+from metasci.data.hardness import scale_of
+from metasci.data.headers import QUANTITIES, Given
+from metasci.data.kinds import kind_named
+from metasci.data.readings import Readings, converted, numbers_of, readings_of, text_of
+from metasci.errors import InputError
+from metasci.units import same_dimension
+
+if TYPE_CHECKING:
+    from metasci.model import Model
+
+__all__ = ["Quantities", "quantities_of", "target_units"]
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """Readings by name in the wanted units, structures by name, and what is to be said of the conversion."""
+
+    readings: dict[str, Readings]
+    structures: dict[str, list[str]]
+    notes: list[str]
+
+
+def quantities_of(
+    card: Card,
+    given: Mapping[str, Given],
+    cells: Mapping[str, pd.Series[Any]],
+    units: Mapping[str, str],
+    fault: Faults,
+) -> Quantities:
+    """Every quantity of the card, read and converted."""
+    readings: dict[str, Readings] = {}
+    structures: dict[str, list[str]] = {}
+    notes: list[str] = []
+    for column in card.columns:
+        name = column.name
+        if column.role not in QUANTITIES:
+            continue
+        if name not in given:
+            readings[name] = Readings.exact(np.full(len(fault.rows), column.codes.get(UNKNOWN, np.nan)))
+            continue
+        here = partial(fault, name)
+        if column.kind:
+            places, structures[name] = _numbered(cells[name], column, here)
+            readings[name] = Readings.exact(places)
+            continue
+        is_output = column.role == "output"
+        texts = _coded(cells[name], column, here)
+        read = (
+            readings_of(texts, here).not_above(column.limit)
+            if is_output
+            else Readings.exact(numbers_of(texts, here))
+        )
+        place = f"{fault.where}, column '{given[name].header}'"
+        readings[name], said = converted(read, given[name].unit, units[name], place, here, is_output)
+        notes += said
+    for column in card.with_role("event"):
+        # an input's column may also tell it of the amounts: one for a cycle's number
+        shared = column.name.removeprefix(f"{column.at}_")
+        if column.name not in given and shared in card.inputs:
+            readings[column.name] = readings[shared]
+    return Quantities(readings, structures, notes)
+
+
+def target_units(card: Card, model: Model | None) -> dict[str, str]:
+    """The unit of every quantity: the model's where it names one, else the card's."""
+    units = {column.name: column.unit for column in card.columns if column.role in QUANTITIES}
+    if model is None:
+        return units
+    named = {
+        **model.covariates,
+        **{name: item.unit for name, item in model.inputs.items()},
+        **{name: item.unit for name, item in model.histories.items()},
+        **{
+            f"{name}_{key}": told.unit
+            for name, item in model.histories.items()
+            for key, told in item.columns.items()
+        },
+        card.output.name: model.output.unit,
+    }
+    for name in units.keys() & named.keys():
+        if not (
+            same_dimension(units[name], named[name]) or (scale_of(units[name]) and scale_of(named[name]))
+        ):
+            raise InputError(
+                f"model '{model.name}' wants {name} in '{named[name]}', but the data '{card.name}' have "
+                f"it in '{units[name]}'."
+            )
+        units[name] = named[name]
+    return units
+
+
+def _coded(cells: pd.Series[Any], column: Column, fault: Callable[[int, str], InputError]) -> pd.Series[Any]:
+    """The numbers that stand for a column's texts."""
+    if not column.codes:
+        return cells
+    texts = [text_of(cell) for cell in cells]
+    for at, text in enumerate(texts):
+        if text and text not in column.codes:
+            raise fault(at, f"'{text}' is none of {', '.join(column.codes)}")
+    unsaid = column.codes.get(UNKNOWN, np.nan)
+    return pd.Series([column.codes.get(text, unsaid) for text in texts], index=cells.index, dtype=float)
+
+
+def _numbered(
+    cells: pd.Series[Any], column: Column, fault: Callable[[int, str], InputError]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Chemical structures: for each cell the place of its structure in a list of different ones, and that list."""
+    places: dict[str, int] = {}
+    numbers = np.full(len(cells), np.nan)
+    for at, cell in enumerate(cells):
+        text = text_of(cell)
+        if not text:
+            continue
+        try:
+            structure = kind_named(column.kind).canonical(text)
+        except InputError as error:
+            raise fault(at, str(error).removesuffix(".")) from None
+        numbers[at] = places.setdefault(structure, len(places))
+    return numbers, list(places)

@@ -1,0 +1,73 @@
+"""Workbooks, ``.xlsx``, through openpyxl, which is loaded when one is read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pandas as pd
+
+from metasci.data.decimals import with_points
+from metasci.data.text_tables import check_header
+from metasci.errors import InputError
+from metasci.extras import needed
+
+__all__ = ["cells_of_workbook"]
+
+_MOST_UNPACKED = 256 * 2**20
+
+
+def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
+    """The cells of the one sheet that holds anything, as numbers and texts, indexed by the sheet's rows.
+
+    Raises
+    ------
+    InputError
+        If openpyxl is not installed, the content is no workbook, or several sheets hold something.
+    """
+    openpyxl = needed("openpyxl", "tables", f"reading '{where}'")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            if sum(item.file_size for item in packed.infolist()) > _MOST_UNPACKED:
+                raise InputError(f"'{where}' unpacks to more than {_MOST_UNPACKED >> 20} MB; split it.")
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheets = {sheet.title: _rows(sheet, where) for sheet in book.worksheets}
+        book.close()
+    except InputError:
+        raise
+    except Exception as error:  # openpyxl, zipfile and the XML parser raise many kinds on a broken file
+        raise InputError(f"'{where}' is no workbook that can be read ({type(error).__name__}).") from None
+    filled = {title: rows for title, rows in sheets.items() if rows}
+    if len(filled) > 1:
+        raise InputError(f"'{where}' has {len(filled)} sheets with cells ({', '.join(filled)}); keep one.")
+    if not filled:
+        raise InputError(f"{where} is empty.")
+    ((_, rows),) = filled.items()
+    (_, header), *body = rows
+    width = max(place + 1 for place, cell in enumerate(header) if cell is not None)
+    for line, row in body:
+        if any(cell is not None for cell in row[width:]):
+            raise InputError(f"{where}, row {line}: the row has more cells than the header has.")
+    frame = pd.DataFrame(
+        [[*row[:width], *[None] * (width - len(row))] for _, row in body],
+        columns=["" if cell is None else str(cell) for cell in header[:width]],
+        index=[line for line, _ in body],
+        dtype=object,
+    )
+    frame, converted = with_points(frame, where)
+    frame.attrs["reading"] = [f"decimal commas of {where} were read as points"] * converted
+    return frame
+
+
+def _rows(sheet: Any, where: str) -> list[tuple[int, list[Any]]]:
+    """The rows of a sheet that hold anything, without comments."""
+    rows: list[tuple[int, list[Any]]] = []
+    for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        cells = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
+        filled = [cell for cell in cells if cell is not None]
+        if not filled or (len(filled) == 1 and str(filled[0]).startswith("#")):
+            continue
+        check_header([str(cell) for cell in cells], where)
+        rows.append((line, cells))
+    return rows

@@ -1,0 +1,79 @@
+"""A patient's exposure: the area under the curve of the last dosing interval and of the next one, peak and trough."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from metasci.dosing.course import Course, concentrations, usual_interval
+from metasci.errors import check_level
+from metasci.fits.equation import EquationFit
+from metasci.fits.posterior import posterior_draws
+
+__all__ = ["exposure"]
+
+_DRAWS = 300
+
+
+def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.DataFrame:
+    """Exposure of one patient in the interval after the last dose, and in the next if the same dose is given again.
+
+    The interval is that between the last two doses, or the one that is told of a steady state. Intervals of
+    probability are from draws of the posterior.
+
+    Parameters
+    ----------
+    calibration : EquationFit
+        Of one patient.
+    level : float
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        quantity ("AUC", "peak", "trough"), interval ("last", "next"), begins and ends (in the model's unit of time),
+        unit, estimate, lower, upper. Empty where several patients were calibrated, the model takes no doses, or the
+        interval is not known.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> infant = ms.load("phenobarbital").calibrate(ms.dataset("phenobarbital").select(["1"]))
+    >>> found = exposure(infant)
+    >>> found[["quantity", "interval"]].values.tolist()[:3]
+    [['AUC', 'last'], ['peak', 'last'], ['trough', 'last']]
+    """
+    check_level(level)
+    columns = ["quantity", "interval", "begins", "ends", "unit", "estimate", "lower", "upper"]
+    model = calibration.prior.model
+    if len(calibration.batch) != 1 or len(model.histories) != 1 or "time" not in model.inputs:
+        return pd.DataFrame(columns=columns)
+    history = next(iter(model.histories))
+    last, gap = usual_interval(calibration, history)
+    if last is None or not gap:
+        return pd.DataFrame(columns=columns)
+    inputs = calibration.batch.inputs
+    place = int(torch.where(inputs[history] > 0.0, inputs[f"{history}_time"], -torch.inf).argmax())
+    size = float(inputs[history].ravel()[place])
+    lasting = inputs.get(f"{history}_duration")
+    duration = 0.0 if lasting is None else float(lasting.ravel()[place])
+    drawn = torch.cat(
+        [calibration.adapted.coordinates, posterior_draws(calibration, draws=_DRAWS, seed=seed).coordinates]
+    )
+    time, output = model.inputs["time"].unit, model.output.unit
+    tails = 0.5 * (1.0 - level), 0.5 * (1.0 + level)
+    rows = []
+    for which, begins in (("last", last), ("next", last + gap)):
+        # the dose that opens the interval is the record's own, or the same once more
+        course = Course(begins, gap, 1, min(duration, gap))
+        (curves,) = concentrations(calibration, history, course, [size], drawn)
+        times = course.judged
+        for name, values, unit in (
+            ("AUC", np.trapezoid(curves, times, axis=1), f"{output}*{time}"),
+            ("peak", curves.max(1), output),
+            ("trough", curves[:, -1], output),
+        ):
+            low, high = np.quantile(values[1:], tails)
+            rows.append((name, which, begins, begins + gap, unit, float(values[0]), float(low), float(high)))
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,107 @@
+"""The parameters of each task itself: after its own covariates, beside those of the reference that the model is of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from metasci.errors import check_level
+
+if TYPE_CHECKING:
+    from metasci.fits.equation import EquationFit
+
+__all__ = ["individual_table", "reference_label"]
+
+
+def reference_label(calibration: EquationFit) -> str:
+    """What the column of the model's own parameters is called: ``"70 kg reference"``.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> reference_label(ms.load("remifentanil").typical(weight="70 kg")), reference_label(
+    ...     ms.load("vancomycin_buelga_2005").typical(weight="70 kg", creatinine_clearance="90 mL/min"))
+    ('', 'creatinine clearance 1 L/h, 1 kg reference')
+    """
+    own = calibration.prior.model.individual
+    return f"{own.reference} reference" if own is not None and own.reference else ""
+
+
+def individual_table(calibration: EquationFit, level: float = 0.9) -> pd.DataFrame:
+    """Every parameter of every task after its covariates, and what follows from them, such as half-lives.
+
+    Covariates that change are taken as they were told last. Intervals are the Laplace posterior's, by the slope of each
+    quantity (its logarithm, where it is above zero).
+
+    Parameters
+    ----------
+    calibration : EquationFit
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        task, name, unit, estimate, lower, upper; prior: what was expected of the task by its covariates;
+        reference: the calibrated parameter of the reference (missing for what only follows); fixed: whether no task
+        differs in it beyond its covariates. Empty for a model that knows nothing of covariates.
+    """
+    check_level(level)
+    model, adapted = calibration.prior.model, calibration.adapted
+    columns = ["task", "name", "unit", "estimate", "lower", "upper", "prior", "reference", "fixed"]
+    if model.individual is None:
+        return pd.DataFrame(columns=columns)
+    quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
+    own, slopes = _values(calibration, adapted.coordinates, True)
+    expected, _ = _values(calibration, adapted.start, False)
+    reference = model.parameters.to_physical(adapted.coordinates.numpy())
+    held = {parameter.name: parameter.typical for parameter in model.fixed}
+    rows = []
+    for name, unit in model.individual.units.items():
+        value, slope = own[name], slopes[name]
+        sd = torch.einsum("ti,tij,tj->t", slope, adapted.covariance, slope).clamp(min=0.0).sqrt()
+        positive = value > 0.0
+        relative = torch.where(positive, sd / torch.where(positive, value, 1.0), 0.0)
+        lower, upper = (
+            torch.where(positive, value * torch.exp(side * quantile * relative), value + side * quantile * sd)
+            for side in (-1.0, 1.0)
+        )
+        for place, task in enumerate(calibration.batch.names):
+            of_reference = reference[name][place] if name in reference else held.get(name, np.nan)
+            rows.append((
+                task, name, unit, float(value[place]), float(lower[place]), float(upper[place]),
+                float(expected[name][place]), float(of_reference), name in held,
+            ))  # fmt: skip
+    frame = pd.DataFrame(rows, columns=columns)
+    order = {task: place for place, task in enumerate(calibration.batch.names)}
+    return frame.sort_values("task", key=lambda tasks: tasks.map(order), kind="stable").reset_index(drop=True)
+
+
+def _values(
+    calibration: EquationFit, coordinates: Tensor, slopes: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Each quantity of every task, (task,), and its slope along the coordinates, (task, parameter)."""
+    model, batch = calibration.prior.model, calibration.batch
+    assert model.individual is not None
+    last = batch.mask.int().cumsum(1).argmax(1, keepdim=True)  # of the last measurement
+    inputs = {
+        name: values.expand(batch.mask.shape).gather(1, last)[:, 0]
+        for name, values in batch.inputs.items()
+        if name in model.inputs
+    }
+    with torch.enable_grad():
+        free = coordinates.detach().clone().requires_grad_()
+        found = model.individual.values(model.parameters.to_physical(free), inputs)
+        found = {name: values + 0.0 * free[:, 0] for name, values in found.items()}
+        gradients = (
+            {
+                name: torch.autograd.grad(values.sum(), free, retain_graph=True)[0]
+                for name, values in found.items()
+            }
+            if slopes
+            else {}
+        )
+    return {name: values.detach() for name, values in found.items()}, gradients

@@ -1,0 +1,75 @@
+"""Members of families as a process takes them: which places of a TaskSet hold one, and its structure as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metasci.data.cards import UNKNOWN, Column
+from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.forecasts import measured_or_one
+from metasci.materials.structures import features
+from metasci.meta.group_process import Points
+from metasci.model import Model
+from metasci.noise import Noise
+
+__all__ = ["linked", "places_of", "points_of", "structure_of"]
+
+
+def structure_of(tasks: TaskSet, model: Model) -> str:
+    """The input that is a structure.
+
+    Raises
+    ------
+    InputError
+        If there is not exactly one.
+    """
+    kinds = {column.name for column in tasks.card.with_role("input") if column.kind}
+    chosen = [name for name in model.inputs if name in kinds]
+    if len(chosen) != 1:
+        raise InputError(
+            f"'{model.name}' needs one input that is a structure, but the card of '{tasks.card.name}' has "
+            f"{len(chosen)}; give its column a `kind`."
+        )
+    return chosen[0]
+
+
+def points_of(tasks: TaskSet, model: Model) -> Points:
+    """All places of a TaskSet as points, task by task; conditions of measurement stand among the descriptors.
+
+    A category is told by one descriptor for each, 1 where it holds; one that is not known by none of them.
+    """
+    batch, structure = tasks.batch(model), structure_of(tasks, model)
+    texts = tasks.structures(structure)
+    index = batch.inputs[structure].ravel().long()
+    used, place = torch.unique(index, return_inverse=True)
+    described = features(tasks.card.column(structure).kind, [texts[at] for at in used.tolist()])
+    counts, whole = (torch.as_tensor(values)[place] for values in (described.counts, described.descriptors))
+    conditions = [
+        _as_descriptors(batch.inputs[name].ravel(), tasks.card.column(name))
+        for name in model.inputs
+        if name != structure
+    ]
+    return Points(counts, torch.cat([whole, *conditions], 1))
+
+
+def places_of(tasks: TaskSet) -> Tensor:
+    """Which places hold a member, measured or not, (task, observation)."""
+    inputs = [tasks.dataset[name].values for name in tasks.card.inputs]
+    return torch.as_tensor(~np.isnan(np.stack(inputs)).any(0))
+
+
+def linked(noise: Noise, values: Tensor, seen: Tensor) -> Tensor:
+    """Values on the noise's linked scale; those of one where nothing was seen."""
+    on_scale: Tensor = noise.link(measured_or_one(values, seen))
+    return on_scale
+
+
+def _as_descriptors(values: Tensor, column: Column) -> Tensor:
+    """A condition as descriptors, (point, descriptor)."""
+    if not column.codes:
+        return values[:, None]
+    codes = [code for text, code in column.codes.items() if text != UNKNOWN]
+    return (values[:, None] == values.new_tensor(codes)).to(values.dtype)

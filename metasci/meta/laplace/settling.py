@@ -1,0 +1,119 @@
+"""Tasks on which Gauss–Newton steps have not arrived are sought again with the whole curvature, from several starts.
+
+Where a prior is wide the objective has flat regions, saddles and several valleys: absorption and elimination may change
+places, a curve may leave the measurements behind. Steps then follow the Hessian with the absolute values of its
+eigenvalues, which lead away from saddles and are damped until each goes down; they start from where the search stands,
+from the prior's mean, and from either side of it along each axis, and the lowest end is kept.
+
+Source: Dauphin and others, Advances in Neural Information Processing Systems 27 (2014), for the absolute values;
+Levenberg (1944) and Marquardt (1963) for the damping.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, map_estimate
+from metasci.meta.laplace.second_look import posterior_cost, with_rows
+from metasci.meta.problem import Problem
+
+__all__ = ["settle"]
+
+_AWAY = 1.5  # prior standard deviations from the mean, where further starts lie
+_WIDE = 0.7  # of a prior variance on the unconstrained scale: e^(±0.8) and more, where valleys are several
+_STEPS = 120
+_ROWS = 4000  # of tasks times starts at once, so that memory stays small
+
+
+def settle(
+    problem: Problem, mean: Tensor, covariance: Tensor, log_noise: Tensor, found: Estimate, tolerance: float
+) -> Estimate:
+    """The estimates, those of tasks that have not arrived replaced where another search ends lower.
+
+    Under a prior that is wide on a parameter's own scale every task is sought from several starts.
+
+    Parameters
+    ----------
+    problem : Problem
+    mean : Tensor, (task, parameter)
+    covariance : Tensor, (task, parameter, parameter)
+    log_noise : Tensor, (scale,)
+    found : Estimate
+    tolerance : float
+        Of `map_estimate`.
+    """
+    spread = mean.new_tensor([parameter.spread for parameter in problem.model.parameters])
+    wide = (covariance.diagonal(dim1=1, dim2=2) * spread**2 > _WIDE).any(1)
+    sought = (found.finite & (~found.converged | wide)).nonzero()[:, 0]
+    starts = 2 * mean.shape[1] + 2
+    for chosen in torch.split(sought, max(1, _ROWS // starts)):
+        if len(chosen):
+            found = _sought(problem, mean, covariance, log_noise, found, tolerance, chosen)
+    return found
+
+
+def _sought(
+    problem: Problem,
+    mean: Tensor,
+    covariance: Tensor,
+    log_noise: Tensor,
+    found: Estimate,
+    tolerance: float,
+    chosen: Tensor,
+) -> Estimate:
+    """Some tasks, all from several starts at once."""
+    centre, root = mean[chosen], torch.linalg.cholesky(covariance[chosen])
+    away = _AWAY * root.movedim(2, 0)  # (axis, task, parameter)
+    starts = torch.cat([found.coordinates[chosen][None], centre[None], centre + away, centre - away])
+    count = len(starts)
+    rows = chosen.repeat(count)
+    part = problem.select(rows)
+    ends, value = _descend(part, starts.flatten(0, 1), mean[rows], root.repeat(count, 1, 1), log_noise)
+    best = value.view(count, -1).argmin(0)
+    places = best * len(chosen) + torch.arange(len(chosen), device=best.device)
+    precision = torch.linalg.inv(covariance[chosen])
+    other = map_estimate(
+        problem.select(chosen), centre, precision, log_noise, start=ends[places], steps=8, tolerance=tolerance
+    )
+    before = posterior_cost(problem.select(chosen), centre, precision, log_noise, found.coordinates[chosen])
+    after = posterior_cost(problem.select(chosen), centre, precision, log_noise, other.coordinates)
+    # what had arrived is kept to the last digit unless another valley is really deeper
+    lower = torch.where(found.converged[chosen], after < before - 1e-6, after <= before)
+    taken = (other.finite & lower).nonzero()[:, 0]
+    return with_rows(found, chosen[taken], other, taken)
+
+
+def _descend(
+    problem: Problem, start: Tensor, mean: Tensor, root: Tensor, log_noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where damped steps with the whole curvature end, and the negative log posterior there."""
+    precision = torch.cholesky_inverse(root)
+    at = start.detach().clone()
+    value = posterior_cost(problem, mean, precision, log_noise, at)
+    damping = torch.full_like(value, 1e-3)
+    moving = torch.isfinite(value).nonzero()[:, 0]
+    for _ in range(_STEPS):
+        if not len(moving):
+            break
+        these, own = problem.select(moving), root[moving]
+        weight = torch.ones_like(value[moving])
+        slope, hessian = full_curvature(these, at[moving], mean[moving], precision[moving], log_noise, weight)
+        # in units of the prior, so that one damping fits all parameters
+        slope, hessian = (own.mT @ slope[..., None])[..., 0], own.mT @ hessian @ own
+        sound = torch.isfinite(hessian).all(-1).all(-1) & torch.isfinite(slope).all(-1)
+        eye = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
+        bend, axes = torch.linalg.eigh(torch.where(sound[:, None, None], hessian, eye))
+        along = (axes.mT @ slope[..., None])[..., 0]
+        step = (axes @ (along / (bend.abs() + damping[moving, None]))[..., None])[..., 0]
+        proposed = at[moving] - (own @ step[..., None])[..., 0]
+        new = posterior_cost(these, mean[moving], precision[moving], log_noise, proposed)
+        better = new < value[moving]
+        damping[moving] = torch.where(better, damping[moving] * 0.2, damping[moving] * 6.0).clamp(1e-9, 1e9)
+        taken = moving[better]
+        gained = value[moving] - new
+        at[taken], value[taken] = proposed[better], new[better]
+        flat = better & (gained < 1e-9) & (damping[moving] < 1.0)
+        done = ~sound | flat | (slope.abs().amax(-1) < 1e-7) | (~better & (damping[moving] > 1e8))
+        moving = moving[~done]
+    return at, value

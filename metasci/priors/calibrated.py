@@ -1,0 +1,122 @@
+"""Calibrations as a user has them: their numbers, and what is made of them to read, to look at and to keep."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metasci.data.frames import safe_for_spreadsheets
+from metasci.files import netcdf, write_atomically, write_folder
+from metasci.fits.base import Fit
+from metasci.fits.equation import EquationFit
+from metasci.fits.families import MembersFit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Calibration", "Reported", "StructureCalibration"]
+
+
+class Reported(Fit):
+    """What every calibration can be made into."""
+
+    @abstractmethod
+    def _html(self) -> str:
+        """The report, one page."""
+
+    @abstractmethod
+    def _contents(self) -> dict[str, bytes]:
+        """The files of `save`, but for the report."""
+
+    @abstractmethod
+    def plot(self) -> Figure:
+        """What was calibrated, with its 90 % intervals, and what the prior alone would have said."""
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained HTML report."""
+        write_atomically(Path(path), self._html().encode())
+        return Path(path)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the files that `files` names into a folder: all of them, or none."""
+        contents = {**self._contents(), "report.html": self._html().encode()}
+        return write_folder(Path(folder), {name: contents[name] for name in self.files})
+
+
+class Calibration(EquationFit, Reported):
+    """Calibrated tasks of an equation.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> patients = ms.dataset("theophylline")
+    >>> ms.load("theophylline").calibrate(patients.select(["1"]))
+    Calibration(1 task(s) with the prior 'theophylline')
+    """
+
+    @property
+    def files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What a saved calibration consists of: the patients' own parameters, too, where a model has them."""
+        own = ("individual.csv",) if self.prior.model.individual is not None else ()
+        return (EquationFit.files[0], *own, *EquationFit.files[1:])
+
+    def _lines(self, level: float) -> list[str]:
+        """A block for each task; of a patient, its own parameters with the reference's beside them, and exposure."""
+        if self.prior.model.individual is None:
+            return super()._lines(level)
+        from metasci.report.patient_summary import patient_lines
+
+        return patient_lines(self, level)
+
+    def _numbers(self, level: float) -> dict[str, Any]:
+        if self.prior.model.individual is None:
+            return super()._numbers(level)
+        from metasci.report.patient_summary import patient_json
+
+        return {**super()._numbers(level), **patient_json(self, level)}
+
+    def plot(self) -> Figure:
+        """Data, prediction with its 90 % band, and what the prior alone would have said."""
+        from metasci.report.figures import calibration_figure
+
+        return calibration_figure(self)
+
+    def _html(self) -> str:
+        from metasci.report.sections import calibration_report
+
+        return calibration_report(self)
+
+    def _contents(self) -> dict[str, bytes]:
+        data = self.to_xarray()
+        data["converged"] = data["converged"].astype("int8")  # NetCDF knows neither true nor false
+        return {
+            "calibration.nc": netcdf(data),
+            "individual.csv": _csv(self.individual),
+            "parameters.csv": _csv(self.table()),
+            "predictions.csv": _csv(self.at_measurements()),
+        }
+
+
+class StructureCalibration(MembersFit, Reported):
+    """Calibrated families of structures."""
+
+    def plot(self) -> Figure:
+        """Members in order of their prediction, with intervals, measurements and what the prior alone said."""
+        from metasci.report.structures import members_figure
+
+        return members_figure(self)
+
+    def _html(self) -> str:
+        from metasci.report.structures import structure_report
+
+        return structure_report(self)
+
+    def _contents(self) -> dict[str, bytes]:
+        return {"predictions.csv": _csv(self.table())}
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    content: str = safe_for_spreadsheets(table).to_csv(index=False)
+    return content.encode()

@@ -1,0 +1,264 @@
+"""Networks of any kind: what is shared stays shared, what is special stays special, what cannot run is told of."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metasci.errors import InputError
+from metasci.meta import Network, NetworkEpisode, adapt, initial
+from metasci.meta.compositions import named
+from metasci.meta.compositions.composition import meta_gradient
+
+STEP = 0.1
+
+
+def by_hand(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int) -> dict[str, Tensor]:
+    """The module's weights after plain descent on one task, by torch's own optimiser."""
+    module = copy.deepcopy(module)
+    optimiser = torch.optim.SGD(module.parameters(), STEP)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        (module(inputs) - targets).square().mean().backward()
+        optimiser.step()
+    return {name: value.detach() for name, value in module.named_parameters()}
+
+
+def as_torch(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int = 3) -> Network:
+    """Adapt tasks here and one by one with torch: the same weights; returns the network."""
+    before = copy.deepcopy(module.state_dict())
+    network = Network(module)
+    episode = NetworkEpisode(network, inputs, targets, inputs, targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learned = initial(named.maml(steps, STEP), network.start())
+        adapted = adapt(named.maml(steps, STEP), episode, learned)
+        _, slopes = meta_gradient(named.maml(steps, STEP), episode, learned)
+    for task in range(len(inputs)):
+        expected = by_hand(module, inputs[task], targets[task], steps)
+        for name, value in expected.items():
+            torch.testing.assert_close(adapted[name][task], value, rtol=2e-4, atol=2e-6, msg=name)
+    assert all(bool(torch.isfinite(slope).all()) for slope in slopes.values())
+    after = module.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(isinstance(value, nn.Parameter) for value in module.parameters())
+    return network
+
+
+def twice() -> nn.Module:
+    layer = nn.Linear(3, 3)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(3, 1))
+
+
+class Tied(nn.Module):
+    """Two layers with one weight between them, and a list that knows a layer by another way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down, self.head = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 1)
+        self.down.weight = self.up.weight
+        self.__dict__["order"] = [self.up, self.down]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for layer in self.order:
+            inputs = torch.tanh(layer(inputs))
+        made: Tensor = self.head(inputs)
+        return made
+
+
+class Reader(nn.Module):
+    """Mean of rows by number, row 0 being padding."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(7, 2, **options)  # type: ignore[arg-type]
+        self.head = nn.Linear(2, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        made: Tensor = self.head(self.embed(tokens).sum(1))
+        return made
+
+
+class Reads(nn.Module):
+    """A recurrent layer's last state, and a head."""
+
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.layer, self.head = kind(2, 3, batch_first=True), nn.Linear(3, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.head(self.layer(inputs)[0][:, -1])
+        return made
+
+
+class Branches(nn.Module):
+    """Another way for another sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(3, 1), nn.Linear(3, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.one(inputs) if inputs.sum() > 0 else self.other(inputs)
+        return made
+
+
+class Drops(nn.Module):
+    """Drops out by a function, so that no layer tells of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.head(functional.dropout(inputs, 0.5, self.training))
+        return made
+
+
+class DropsOnAWay(Branches):
+    """The same, where tasks run one after the other."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.dropout(super().forward(inputs), 0.5, self.training)
+
+
+class Adjacent(nn.Module):
+    """A sparse matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        ring = torch.eye(len(inputs)).roll(1, 0).to_sparse()
+        made: Tensor = self.head(torch.sparse.mm(ring, inputs))
+        return made
+
+
+class Encodes(nn.Module):
+    """A transformer's layer and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(4, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        made: Tensor = self.head(self.encoder(inputs).mean(1))
+        return made
+
+
+@pytest.mark.parametrize("module", [twice, Tied], ids=["a layer used twice", "two layers of one weight"])
+def test_what_is_shared_moves_as_one_and_the_users_module_stays(module: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    made = module()
+    inputs = torch.randn(4, 6, 3)
+    network = as_torch(made, inputs, inputs.sum(-1, keepdim=True))
+    assert set(network.start()) == {name for name, _ in made.named_parameters()}
+
+
+def test_the_padding_row_of_an_embedding_stays_in_every_task() -> None:
+    torch.manual_seed(1)
+    tokens = torch.randint(1, 7, (3, 6, 5))
+    tokens[:, :, 3:] = 0
+    as_torch(Reader(padding_idx=0), tokens, torch.randn(3, 6, 1))
+    as_torch(Reader(), tokens, torch.randn(3, 6, 1))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_run_one_task_after_the_other(kind: type[nn.RNNBase]) -> None:
+    torch.manual_seed(2)
+    as_torch(Reads(kind), torch.randn(3, 5, 4, 2), torch.randn(3, 5, 1), 2)
+
+
+def test_a_sparse_product_is_what_it_is_in_torch() -> None:
+    as_torch(Adjacent(), torch.randn(3, 5, 3), torch.randn(3, 5, 1))
+
+
+def test_a_way_that_cannot_be_batched_is_told_of_once() -> None:
+    torch.manual_seed(3)
+    inputs = torch.randn(4, 5, 3) + torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None]
+    network = Network(Branches())
+    weights = {name: value.expand(4, *value.shape) for name, value in network.start().items()}
+    with pytest.warns(UserWarning, match=r"Branches run one after the other") as told:
+        outputs, again = (network(weights, inputs) for _ in range(2))
+    assert len([one for one in told if "one after the other" in str(one.message)]) == 1
+    assert torch.equal(outputs, again)
+    torch.testing.assert_close(outputs, torch.stack([network.module(own) for own in inputs]))
+    as_torch(Branches(), inputs, torch.randn(4, 5, 1))
+
+
+def test_a_transformer_in_evaluation_is_the_one_in_training_without_dropout() -> None:
+    torch.manual_seed(4)
+    as_torch(Encodes().eval(), torch.randn(3, 5, 4, 4), torch.randn(3, 5, 1), 2)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (lambda: nn.Sequential(nn.Linear(1, 2), nn.Dropout(0.5)), "'1' .Dropout. drops out"),
+        (lambda: nn.MultiheadAttention(2, 1, dropout=0.1), "MultiheadAttention. drops out"),
+        (lambda: nn.LSTM(2, 2, num_layers=2, dropout=0.1), "LSTM. drops out"),
+        (lambda: nn.Sequential(nn.RReLU()), "RReLU. drops out"),
+        (lambda: Reader(max_norm=1.0), "'embed' .Embedding. shortens its own weights"),
+        (lambda: Reader(scale_grad_by_freq=True), "scale_grad_by_freq"),
+        (lambda: nn.Sequential(nn.EmbeddingBag(3, 2, padding_idx=0)), "padding row"),
+        (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2)), "power iteration"),
+        (lambda: nn.utils.spectral_norm(nn.Linear(2, 2)), "power iteration"),
+    ],
+)  # fmt: skip
+def test_layers_that_do_more_than_compute_are_refused_by_name(
+    module: Callable[[], nn.Module], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        Network(module())
+
+
+def test_hooks_on_gradients_are_refused_and_others_are_heeded() -> None:
+    layer = nn.Linear(2, 2)
+    layer.weight.register_hook(lambda slope: 0.0 * slope)
+    with pytest.raises(InputError, match=r"'weight' of the layer '0' .Linear. has a hook"):
+        Network(nn.Sequential(layer))
+    other = nn.Sequential(nn.Linear(2, 2))
+    other[0].register_full_backward_hook(lambda *_: None)
+    with pytest.raises(InputError, match=r"hooks on its gradients"):
+        Network(other)
+    doubled = nn.Sequential(nn.Linear(2, 1))
+    doubled[0].register_forward_hook(lambda _, __, output: 2.0 * output)
+    network, inputs = Network(doubled), torch.randn(1, 3, 2)
+    start = {name: value[None] for name, value in network.start().items()}
+    torch.testing.assert_close(network(start, inputs)[0], doubled(inputs[0]))
+
+
+def test_spectral_norm_in_evaluation_adapts_as_torch_does() -> None:
+    torch.manual_seed(5)
+    module = nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2)), nn.Tanh(), nn.Linear(2, 1)
+    )
+    as_torch(module.eval(), torch.randn(3, 5, 3), torch.randn(3, 5, 1))
+
+
+@pytest.mark.parametrize("make", [Drops, DropsOnAWay])
+def test_a_function_that_drops_out_is_refused_in_training_and_runs_in_evaluation(
+    make: Callable[[], nn.Module],
+) -> None:
+    inputs = torch.randn(2, 4, 3)
+    network = Network(make())
+    weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
+    with pytest.raises(InputError, match=f"{make.__name__} draws at random"):
+        network(weights, inputs)
+    as_torch(make().eval(), inputs, torch.randn(2, 4, 1))
+
+
+def test_a_network_that_fails_is_named_with_what_torch_said() -> None:
+    network = Network(nn.Sequential(nn.Conv1d(2, 1, 3)))
+    weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
+    with pytest.raises(InputError, match=r"the network Sequential fails at task 0: .*channels"):
+        network(weights, torch.zeros(2, 4, 3, 5))

@@ -1,0 +1,279 @@
+"""What the command line can be asked beside calibrating: what a prior is for, a file to fill in, forecasts."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import metasci as ms
+from metasci import cli
+
+PATIENT = "time [h],dose [mg/kg],weight [kg],concentration [mg/L]\n1,4.02,79.6,6.6\n5,4.02,79.6,8.4\n9,4.02,79.6,6.9\n"
+STEEL = "time [h],temperature [degC],hardness [HRC]\n1,200,55.5\n1,400,46.5\n1,600,33.0\n"
+INFANT = "ID,TIME [h],AMT [mg],DV [mg/L],weight [kg]\nann,0,30,,1.5\nann,1.5,,18,1.5\n"
+OWN = '''
+import metasci as ms
+from metasci.math import log
+
+
+@ms.equation(name="fatigue.basquin", inputs={"amplitude": "MPa"}, output=("log_life", "1"), parameters=[
+    ms.Parameter("strength", "MPa", 900.0, positive=True, spread=0.3),
+    ms.Parameter("exponent", "1", 0.1, bounds=(0.02, 0.4), spread=0.4),
+], noise=ms.Additive((0.2,)))
+def basquin(amplitude, *, strength, exponent):
+    """Life at a stress amplitude, S = S_f (2N)^-b. Source: Basquin, Proc ASTM 10 (1910) 625."""
+    return log(strength / amplitude) / exponent / log(10.0)
+'''
+CARD = """
+name = "coupons"
+title = "Fatigue of coupons, simulated"
+simulated = true
+file = "data.csv"
+task = ["heat"]
+[columns.heat]
+role = "task"
+[columns.amplitude]
+role = "input"
+unit = "MPa"
+[columns.log_life]
+role = "output"
+unit = "1"
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command line in this process, in a folder with a few files."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("ann.csv", PATIENT), ("steel.csv", STEEL), ("infant.csv", INFANT), ("laws.py", OWN)):
+        (tmp_path / name).write_text(text)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["metasci", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_the_version(run: Run) -> None:
+    assert run("--version") == (0, f"metasci {ms.__version__}\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_keeps_the_units_in_brackets(run: Run, flag: str) -> None:
+    status, out, _ = run("calibrate", flag)
+    assert status == 0
+    assert "'time [h]'" in " ".join(out.split())
+
+
+def test_every_command_says_in_a_whole_sentence_what_it_does(run: Run) -> None:
+    _, out, _ = run("-h")
+    lines = out[out.index("Commands:") :].splitlines()[1:]
+    assert {line.split()[0] for line in lines} >= {
+        "info",
+        "template",
+        "predict",
+        "plot",
+        "recommend",
+        "furnace",
+    }
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+
+
+def test_list_says_what_each_prior_is_of(run: Run) -> None:
+    _, out, _ = run("list")
+    assert "theophylline       Theophylline by mouth, 12 patients" in out
+
+
+@pytest.mark.parametrize("name", ["steel_tempering", "steel-tempering", "Steel_Tempering"])
+def test_a_prior_is_found_under_one_spelling_or_the_other(run: Run, name: str) -> None:
+    status, out, _ = run("info", name)
+    assert status == 0
+    for part in ("kinetics.tempering_rockwell", "temperature [degC]", "optional", "CARD.md", "MIT"):
+        assert part in out
+
+
+def test_info_of_patients_names_the_columns_of_events(run: Run) -> None:
+    described = json.loads(run("info", "phenobarbital", "--json")[1])
+    columns = {column["column"]: column["needed"] for column in described["columns"]}
+    assert {"TIME [h]", "AMT [mg]", "DV [mg/L]", "weight [kg]"} <= set(columns)
+    assert columns["weight [kg]"]
+    assert len(columns) == len(described["columns"]), "no column is named twice"
+
+
+def test_info_of_a_model_and_of_data(run: Run) -> None:
+    assert "Avrami exponent" in run("info", "kinetics.avrami")[1]
+    assert "beware" in run("info", "indomethacin")[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (("info", "theophyline"), "(did you mean 'theophylline'?)"),
+        (("calibrate", "fenobarbital", "ann.csv"), "(did you mean 'phenobarbital'?)"),
+        (("train", "kinetics.temperring", "theophylline", "-o", "x"), "(did you mean 'kinetics.tempering'?)"),
+        (("evaluate", "theophylline", "theophiline"), "(did you mean 'theophylline'?)"),
+    ],
+)
+def test_a_slip_is_met_with_the_name_that_was_meant(run: Run, call: tuple[str, ...], sentence: str) -> None:
+    status, out, err = run(*call)
+    assert (status, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_filled_template_is_calibrated(run: Run, tmp_path: Path) -> None:
+    status, out, _ = run("template", "theophylline")
+    assert (status, out) == (0, "time [h],dose [mg/kg],concentration [mg/L],weight [kg]\n")
+    (tmp_path / "filled.csv").write_text(out + "1,4.02,6.6,79.6\n5,4.02,8.4,79.6\n9,4.02,6.9,79.6\n")
+    filled = json.loads(run("calibrate", "theophylline", "filled.csv", "--json")[1])["parameters"]
+    known = json.loads(run("calibrate", "theophylline", "ann.csv", "--json")[1])["parameters"]
+    assert [row["estimate"] for row in filled] == [row["estimate"] for row in known]
+    assert run("template", "theophylline", "-o", "ann.csv")[0] == 2, "what is there is not written over"
+
+
+def test_standard_input_is_a_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = json.loads(run("calibrate", "theophylline", "ann.csv", "--json")[1])["parameters"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PATIENT.encode())))
+    piped = json.loads(run("calibrate", "theophylline", "-", "--json")[1])["parameters"]
+    assert [row["estimate"] for row in piped] == [row["estimate"] for row in known]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PATIENT.replace("[h]", "[kg]").encode())))
+    status, _, err = run("calibrate", "theophylline", "-")
+    assert status == 2
+    assert err.startswith("metasci: standard input, column 'time [kg]'")
+
+
+def test_predictions_are_those_of_python_in_the_units_asked_for(run: Run, tmp_path: Path) -> None:
+    call = ("predict", "steel_tempering", "steel.csv", "--at", "time=2 h", "--at", "temperature=200,400 degC")
+    said = json.loads(run(*call, "--json")[1])
+    assert [(row["time"], row["temperature"]) for row in said["predictions"]] == [
+        (pytest.approx(2.0), pytest.approx(200.0)), (pytest.approx(2.0), pytest.approx(400.0))
+    ]  # fmt: skip
+    fit = ms.load("steel_tempering").calibrate(tmp_path / "steel.csv")
+    known = fit.predict(time="2 h", temperature=[200, 400] * ms.unit("degC"))
+    assert [row["median"] for row in said["predictions"]] == known["median"].values[0].tolist()
+    run(*call, "-o", "out/table.csv")
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert {"median [HRC]", "time [h]"} <= set(table.columns)
+    status, _, err = run("predict", "steel_tempering", "steel.csv", "--at", "time 2 h")
+    assert status == 2
+    assert "'time 2 h' is no condition" in err
+
+
+def test_a_picture(run: Run, tmp_path: Path) -> None:
+    assert run("plot", "theophylline", "ann.csv", "-o", "curve.svg")[0] == 0
+    assert "<svg" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
+    assert run("plot", "theophylline", "ann.csv", "-o", "curve.docx")[0] == 2
+
+
+def test_the_next_dose_is_that_of_python(run: Run, tmp_path: Path) -> None:
+    said = json.loads(
+        run("recommend", "phenobarbital", "infant.csv", "--target", "trough", "--low", "15", "--high", "30",
+            "--doses", "3,5,7 mg", "--intervals", "12,24 h", "--json")[1]
+    )  # fmt: skip
+    fit = ms.load("phenobarbital").calibrate(tmp_path / "infant.csv")
+    best = ms.recommend(
+        fit, ms.Target("trough", 15.0, 30.0), doses=["3 mg", "5 mg", "7 mg"], intervals=["12 h", "24 h"]
+    )
+    assert said["words"] == best.words
+    assert len(said["table"]) == 6
+
+
+def test_a_furnace_time_is_that_of_python(run: Run, tmp_path: Path) -> None:
+    said = json.loads(
+        run(
+            "furnace",
+            "steel_tempering",
+            "steel.csv",
+            "--temperature",
+            "550 degC",
+            "--at-most",
+            "40 HRC",
+            "--json",
+        )[1]
+    )
+    fit = ms.load("steel_tempering").calibrate(tmp_path / "steel.csv")
+    assert said["words"] == ms.heat_treatment.furnace_time(fit, "550 degC", at_most="40 HRC").words
+    assert run("furnace", "steel_tempering", "steel.csv", "--temperature", "550 degC")[0] == 2
+
+
+def coupons(folder: Path) -> None:
+    """Simulated fatigue tests of six heats, from Basquin's law."""
+    (folder / "dataset.toml").write_text(CARD)
+    rows = ["heat,amplitude,log_life"]
+    for number in range(6):
+        strength, exponent = 850.0 + 25.0 * number, 0.09 + 0.004 * number
+        for amplitude in (300.0, 350.0, 400.0, 500.0):
+            life = math.log10(strength / amplitude) / exponent
+            rows.append(f"heat {number},{amplitude:g},{life + 0.05 * (-1) ** number:.3f}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_an_own_equation_is_trained_used_and_judged(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "coupons").mkdir()
+    coupons(tmp_path / "coupons")
+    assert run("train", "laws.py:basquin", "coupons", "-o", "prior")[0] == 0
+    (tmp_path / "new.csv").write_text("amplitude [MPa],log_life\n400,3.6\n")
+    status, out, err = run("calibrate", "prior", "new.csv", "--model", "laws.py:basquin", "--json")
+    assert (status, err) == (0, "")
+    assert [row["name"] for row in json.loads(out)["parameters"]] == ["strength", "exponent"]
+    status, out, _ = run(
+        "evaluate", "laws.py:basquin", "coupons", "--shots", "1", "--leave-out", "heat", "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["tasks"] == 6
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("laws.py", "FILE.py:NAME"),
+        ("absent.py:basquin", "there is no file 'absent.py'"),
+        ("laws.py:paris", "laws.py has no model 'paris'; its models are basquin"),
+        ("broken.py:law", "broken.py: running it failed with ZeroDivisionError"),
+    ],
+)
+def test_an_own_equation_that_cannot_be_read_is_named(
+    run: Run, tmp_path: Path, place: str, sentence: str
+) -> None:
+    (tmp_path / "broken.py").write_text("law = 1 / 0\n")
+    status, out, err = run("calibrate", "theophylline", "ann.csv", "--model", place)
+    assert (status, out) == (2, "")
+    assert sentence in err
+
+
+def test_a_reader_that_leaves_early_ends_the_program_quietly(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "metasci", "list"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_poor_code_page_is_no_reason_to_fail(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "metasci", "info", "steel_tempering"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_errors_of_a_second_process_alone_are_said(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert "no learned prior" in run("calibrate", "magic", "ann.csv")[2]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run("calibrate", "magic", "ann.csv")[2] == ""

@@ -1,0 +1,244 @@
+"""Files as laboratories export them: each is read right, or refused in a sentence that names the way out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metasci.data.cards import Card, Column
+from metasci.data.door import read
+from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+
+STEEL = Card(
+    "steel",
+    columns=(
+        Column("task", "task", "task"),
+        Column("time_s", "time", "input", "s"),
+        Column("temperature_degC", "temperature", "input", "degC"),
+        Column("C_wt_percent", "carbon", "covariate", "percent"),
+        Column("Mn_wt_percent", "manganese", "covariate", "percent"),
+        Column("hardness_HRC", "hardness", "output", "HRC"),
+    ),
+    task=("task",),
+)
+TOUGH = Card(
+    "tough",
+    columns=(
+        Column("stress", "stress", "input", "MPa"),
+        Column("mass", "mass_gain", "input", "mg/cm**2"),
+        Column("peak", "phonon_peak", "input", "1/cm"),
+        Column("k", "toughness", "output", "MPa*m**0.5"),
+    ),
+)
+RIGHT = ([3600.0, 3600.0, 7200.0], [200.0, 400.0, 600.0], [55.0, 45.5, 30.0])
+POINT = "1{0}200{0}55.0\n1{0}400{0}45.5\n2{0}600{0}30.0\n"
+COMMA = POINT.replace(".", ",")
+HEAD = "time [h]{0}temperature [degC]{0}hardness [HRC]\n"
+
+
+def with_head(head: str, rows: str = POINT, separator: str = ",") -> bytes:
+    return (head + "\n" + rows.format(separator)).encode()
+
+
+READ = {
+    "semicolons, decimal commas, mark, Windows lines": b"\xef\xbb\xbf"
+    + (HEAD + COMMA).format(";").replace("\n", "\r\n").encode(),
+    "semicolons, decimal points": (HEAD + POINT).format(";").encode(),
+    "Excel's own first line": ("sep=;\n" + (HEAD + COMMA).format(";")).encode(),
+    "tabs": (HEAD + POINT).format("\t").encode(),
+    "tabs, decimal commas": (HEAD + COMMA).format("\t").encode(),
+    "UTF-16, as Excel's Unicode text": (HEAD + COMMA).format("\t").encode("utf-16"),
+    "capitals and brackets, cp1252": with_head("Time (h),Temperature (°C),Hardness (HRC)")
+    .decode()
+    .encode("cp1252"),
+    "capitals and brackets, UTF-8": with_head("TIME (h),Temperature (°C),Hardness (HRC)"),
+    "slashes": with_head("time/h,temperature/degC,hardness/HRC"),
+    "slashes with blanks": with_head("Time / h,Temperature / °C,Hardness / HRC"),
+    "commas in headers": with_head("time, h;temperature, °C;hardness, HRC", separator=";"),
+    "in": with_head("time in h,temperature in °C,hardness in HRC"),
+    "blanks": with_head("time h,temperature °C,hardness HRC"),
+    "deg C": with_head("time [hr],temperature [deg C],hardness [HRC]"),
+    "kelvin": with_head("time [min],temperature [K],hardness [HRC]", "60,473.15,55\n60,673.15,45.5\n120,873.15,30\n"),
+    "fahrenheit": with_head("time [s],temperature [°F],hardness [HRC]", "3600,392,55\n3600,752,45.5\n7200,1112,30\n"),
+    "comments, an empty row": b"# furnace 3, operator, 2024-05-02\n\n"
+    + HEAD.format(",").encode() + b"1,200,55.0\n,,\n1,400,45.5\n# the oven was opened\n2,600,30.0\n",
+    "a header behind a mark": b"# time [h],temperature [degC],hardness [HRC]\n" + POINT.format(",").encode(),
+    "symbols of elements": with_head("time [h],temperature [degC],hardness [HRC],C [wt%],Mn [wt%]",
+                                     "1,200,55.0,0.40,0.85\n1,400,45.5,0.40,0.85\n2,600,30.0,0.40,0.85\n"),
+    "symbols and blanks": with_head("time [h],temperature [degC],hardness [HRC],C (wt.%),Manganese wt%",
+                                    "1,200,55.0,0.40,0.85\n1,400,45.5,0.40,0.85\n2,600,30.0,0.40,0.85\n"),
+    "empty columns at the end": with_head("time [h];temperature [degC];hardness [HRC];;",
+                                          "1;200;55,0;;\n1;400;45,5;;\n2;600;30,0;;\n"),
+    "Vickers": with_head("time [h],temperature [degC],hardness [HV10]", "1,200,595\n1,400,452\n2,600,302\n"),
+    "a scale as header": with_head("time [h],temperature [degC],HRC"),
+    "Brinell": with_head("time [h],temperature [degC],hardness [HBW]", "1,200,560\n1,400,426.5\n2,600,286\n"),
+    "Knoop": with_head("time [h],temperature [degC],HK0.5", "1,200,630\n1,400,473\n2,600,311\n"),
+    "quotes": with_head('"time [h]","temperature [degC]","hardness [HRC]"', '"1",200,"55.0"\n1,400,45.5\n2,600,30\n'),
+    "underscores and spaces": with_head(" time_s ,Temperature_degC [degC],hardness [HRC]".replace("_degC", ""),
+                                        "3600,200,55\n3600,400,45.5\n7200,600,30\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READ)
+def test_it_is_read_right(tmp_path: Path, case: str):
+    path = tmp_path / "export.csv"
+    path.write_bytes(READ[case])
+    data = TaskSet.from_csv(path, STEEL).dataset
+    for name, values in zip(("time", "temperature", "hardness"), RIGHT, strict=True):
+        np.testing.assert_allclose(data[name].values[0], values, rtol=1e-12, err_msg=name)
+    if "symbols" in case:
+        assert (float(data["carbon"][0]), float(data["manganese"][0])) == (0.40, 0.85)
+
+
+PLAIN = "time [h],temperature [degC],hardness [HRC]"
+REFUSED = {
+    "thousands or decimals": ((HEAD + "1{0}200{0}1,234\n").format(";"), "may be 1234 or 1.234"),
+    "points of thousands": ((HEAD + "1{0}1.234{0}55,0\n").format(";"), "may be 1234 or 1.234"),
+    "quoted thousands": ((HEAD + '1{0}200{0}"1,234"\n').format(","), "may be 1234 or 1.234"),
+    "commas and points": ((HEAD + "1{0}200{0}55,0\n1{0}400{0}45.5\n").format(";"), "write points throughout"),
+    "no unit": (with_head("time,temperature [degC],hardness [HRC]"), "write it as 'time [s]'"),
+    "two units": ("time [h,min];temperature [degC];hardness [HRC]\n1;2;3\n", "'h,min' is not a unit"),
+    "per cent of atoms": (
+        f"{PLAIN},C [at%]\n1,200,55,2\n",
+        "take the whole composition to per cent by weight",
+    ),
+    "carbon of 101 %": (f"{PLAIN},C [wt%]\n1,200,55,101\n", "more than the whole"),
+    "more than the whole": (
+        f"{PLAIN},C [wt%],Mn [wt%]\n1,200,55,40,70\n",
+        "add up to 110 %, more than the whole",
+    ),
+    "less than nothing": (f"{PLAIN},C [wt%]\n1,200,55,-0.1\n", "is negative"),
+    "coulombs": (with_head("time [h],temperature [C],hardness [HRC]"), "for temperatures say 'degC'"),
+    "a slip": (with_head("time [h],temprature [degC],hardness [HRC]"), "did you mean 'temperature [degC]'?"),
+    "Rockwell B": (
+        "time [h],temperature [degC],hardness [HRB]\n1,200,95\n",
+        "no table leads from HRB to HRC",
+    ),
+    "pipes": ("sep=|\n" + HEAD.format("|"), "save it with commas"),
+    "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "save it as .xlsx or as CSV"),
+    "a control character": (f"{PLAIN},task\n1,200,55,a\x07b\n", "remove it"),
+    "10,000 columns": (",".join(f"c{at}" for at in range(10_000)) + "\n1\n", "tables of up to 1000 are read"),
+    "two separators": ("a;b,c;d\n1;2,3;4\n", "may be separated by commas or semicolons"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_or_refused_with_the_way_out(tmp_path: Path, case: str):
+    path = tmp_path / "export.csv"
+    content, reason = REFUSED[case]
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError) as caught:
+        TaskSet.from_csv(path, STEEL)
+    sentence = str(caught.value)
+    assert reason in sentence
+    assert sentence.endswith(".")
+    assert sentence.isprintable()
+    assert len(sentence.replace(str(path), "")) <= 300
+
+
+def test_units_of_materials(tmp_path: Path):
+    path = tmp_path / "units.csv"
+    path.write_text("stress/N/mm2,mass gain (mg/cm2),phonon_peak [THz],toughness [MPa m^0.5]\n350,1.5,3,25\n")
+    data = TaskSet.from_csv(path, TOUGH).dataset
+    found = [data[name].item() for name in ("stress", "mass_gain", "phonon_peak", "toughness")]
+    np.testing.assert_allclose(found, [350.0, 1.5, 3e12 / 29979245800.0, 25.0])
+    path.write_text(
+        "stress [MPa],mass gain [mg/cm2],phonon_peak [meV],toughness [N/mm2*m^0.5]\n350,1.5,10,25\n"
+    )
+    assert TaskSet.from_csv(path, TOUGH).dataset["phonon_peak"].item() == pytest.approx(80.65543937)
+    path.write_text(
+        "stress [MPa],mass gain [mg/cm2],phonon_peak [cm-1],toughness [MPa*m^0.5]\n350,1.5,80,25\n"
+    )
+    assert TaskSet.from_csv(path, TOUGH).dataset["phonon_peak"].item() == 80.0
+
+
+def test_a_hardness_beyond_the_table_is_a_limit_and_said():
+    path = (
+        "time [h],temperature [degC],hardness [HV30]\n1,200,595\n1,700,150\n1,20,1000\n2,20,>900\n3,20,<300\n"
+    )
+    tasks = TaskSet.from_frame(pd.read_csv(io.StringIO(path), dtype=str), STEEL)
+    data = tasks.dataset
+    assert data["hardness"].values[0] == pytest.approx([55.0, 20.0, 68.0, 67.0, 29.75])
+    assert data["hardness_below"].values.tolist() == [[0.0, 1.0, 0.0, 0.0, 1.0]]
+    assert data["hardness_above"].values.tolist() == [[0.0, 0.0, 1.0, 1.0, 0.0]]
+    assert "2 of 5 values lie outside 238 to 940 HV, where the table ends" in tasks.notes[1]
+    assert "converted from HV to HRC by ASTM E140, for steels that are not austenitic" in tasks.notes[0]
+    with pytest.raises(InputError, match=r"200 HV lies outside 238 to 940, where ASTM E140 leads to HRC"):
+        TaskSet.from_frame(pd.read_csv(io.StringIO(path.replace(">900", ">200")), dtype=str), STEEL)
+
+
+def test_a_gzip_bomb_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("metasci.data.cells.MOST_BYTES", 2**20)
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"0" * (2**20 + 1)))
+    with pytest.raises(InputError, match="unpacks to more than 1 MB"):
+        TaskSet.from_csv(path, STEEL)
+
+
+def test_tasks_of_unlike_length_do_not_fill_the_memory(tmp_path: Path):
+    rows = ["task,time [h],temperature [degC],hardness [HRC]"]
+    rows += [f"long,{at},400,50" for at in range(8_000)] + [f"{at},1,400,50" for at in range(8_000)]
+    path = tmp_path / "ragged.csv"
+    path.write_text("\n".join(rows))
+    with pytest.raises(InputError, match="take too much memory side by side"):
+        TaskSet.from_csv(path, STEEL)
+
+
+# workbooks ---------------------------------------------------------------------------------------
+
+
+def workbook(path: Path, *sheets: list[list[object]]) -> Path:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for place, rows in enumerate(sheets):
+        sheet = book.create_sheet(f"Sheet{place + 1}")
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+ROWS: list[list[object]] = [
+    ["Time (h)", "Temperature (°C)", "Hardness (HRC)"],
+    [1, 200, 55.0],
+    [1, 400, 45.5],
+    [2, 600, 30],
+]
+
+
+def test_a_workbook_is_read(tmp_path: Path):
+    path = workbook(tmp_path / "steel.xlsx", [["# furnace 3"], [], *ROWS, []], [])
+    data = read(path, STEEL).dataset
+    for name, values in zip(("time", "temperature", "hardness"), RIGHT, strict=True):
+        np.testing.assert_allclose(data[name].values[0], values)
+    assert data["task"].values.tolist() == ["steel"]
+
+
+def test_workbooks_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(InputError, match=r"has 2 sheets with cells \(Sheet1, Sheet2\); keep one"):
+        read(workbook(tmp_path / "two.xlsx", ROWS, ROWS), STEEL)
+    with pytest.raises(InputError, match=r"row 3: the row has more cells than the header has"):
+        read(workbook(tmp_path / "wide.xlsx", [*ROWS[:2], [1, 2, 3, 4]]), STEEL)
+    with pytest.raises(InputError, match="is empty"):
+        read(workbook(tmp_path / "empty.xlsx", []), STEEL)
+    whole = workbook(tmp_path / "whole.xlsx", ROWS).read_bytes()
+    for cut in (0, 10, len(whole) // 2, len(whole) - 5):
+        (tmp_path / "cut.xlsx").write_bytes(whole[:cut])
+        with pytest.raises(InputError, match="is no workbook that can be read"):
+            read(tmp_path / "cut.xlsx", STEEL)
+    with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("xl/worksheets/sheet1.xml", b"0" * (2**20 + 1))
+    monkeypatch.setattr("metasci.data.workbooks._MOST_UNPACKED", 2**20)
+    with pytest.raises(InputError, match="unpacks to more than 1 MB"):
+        read(tmp_path / "bomb.xlsx", STEEL)
+    (tmp_path / "old.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(InputError, match=r"save it as \.xlsx or as CSV"):
+        read(tmp_path / "old.xls", STEEL)
