@@ -337,5 +337,5 @@ def test_what_it_cannot_do_it_refuses() -> None:
     tasks = some_tasks(3)
     problem, design = problem_of(tasks)
     below = replace(problem.batch, censored=problem.batch.mask)
-    with pytest.raises(InputError, match="below a limit"):
+    with pytest.raises(InputError, match="limits and intervals"):
         DiscrepancyPrior().initial(replace(problem, batch=below), design)

@@ -131,5 +131,7 @@ class Adapted:
 
     def to(self, device: torch.device | str) -> Adapted:
         """The same at another place."""
+        if self.coordinates.device == torch.device(device):
+            return self
         here: Adapted = moved(self, device)
         return here

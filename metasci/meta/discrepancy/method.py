@@ -200,8 +200,8 @@ def _refuse_unable(problem: Problem) -> None:
             f"'{problem.model.name}' has parameters tied over occasions, which a discrepancy would take the place of: "
             "use `GaussianPrior`."
         )
-    if problem.batch.censored is not None and bool(problem.batch.censored.any()):
+    if bool((problem.batch.mask & ~problem.batch.numbers).any()):
         raise InputError(
-            "measurements below a limit are no numbers that a discrepancy could be learned from: use `GaussianPrior`, "
-            "or leave them out."
+            "limits and intervals are no numbers that a discrepancy could be learned from: use `GaussianPrior`, or "
+            "leave them out."
         )
