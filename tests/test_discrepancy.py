@@ -44,7 +44,10 @@ def some_tasks(count: int, seed: int = 0, places: int = 6) -> TaskSet:
         size, x = rng.normal(), np.sort(rng.uniform(0.0, 3.0, places))
         own = rng.normal(0.0, 0.1)
         y = 1.0 + rng.normal(0, 0.3) + (0.5 + 0.2 * size) * x + 0.4 * np.sin(2.5 * x) + own * np.cos(2.0 * x)
-        rows += [(f"t{task}", size, each, value) for each, value in zip(x, y + rng.normal(0, 0.03, places), strict=True)]
+        rows += [
+            (f"t{task}", size, each, value)
+            for each, value in zip(x, y + rng.normal(0, 0.03, places), strict=True)
+        ]
     frame = pd.DataFrame(rows, columns=["task", "size [1]", "x [1]", "y [1]"])
     return TaskSet.from_frame(frame, ms.Card.from_model(line))
 
@@ -69,7 +72,9 @@ def by_hand(problem: Problem, design: Design, inducing: int | None = None) -> Di
         precision=torch.zeros(0, 0, dtype=F64), pull=none, freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     data = linearised(problem, design, state, torch.zeros(len(problem), 2, dtype=F64))
-    chosen = torch.arange(len(data.rows)) if inducing is None else inducing_rows(state.kernel, data.rows, inducing)
+    chosen = (
+        torch.arange(len(data.rows)) if inducing is None else inducing_rows(state.kernel, data.rows, inducing)
+    )
     return condensed(problem, data, state, chosen)
 
 
@@ -152,9 +157,8 @@ def test_a_linear_equation_is_the_dense_process_to_1e_8() -> None:
             low, high = forecast.interval(0.9)
             width = stats.norm.ppf(0.95) * np.sqrt(np.diag(after) + noise)
             np.testing.assert_allclose((high - low)[0].numpy() / 2, width, rtol=1e-3)  # on a grid of factors
-            _, covariance = adapted.discrepancy.at(problem, problem.linearise(adapted.coordinates, state.log_noise),
-                                                   adapted.coordinates)  # fmt: skip
-            covariance = covariance[0]
+            here_line = problem.linearise(adapted.coordinates, state.log_noise)
+            covariance = adapted.discrepancy.covariance_at(problem, here_line)[0]
             np.testing.assert_allclose(covariance.numpy(), after, rtol=0, atol=1e-8)
         else:
             np.testing.assert_allclose(covariance.numpy(), after, rtol=0, atol=2e-4)  # factors near one
@@ -166,7 +170,11 @@ def test_the_derivative_of_the_marginal_likelihood_is_that_of_finite_differences
     data = linearised(problem, design, state, torch.zeros(4, 2, dtype=F64))
     learned = {**state.scales, "log_noise": state.log_noise}
     value, slopes = cost_and_slopes(problem, data, state, learned)
-    whole = dense(state, written_out(some_tasks(4, seed=3, places=4), 0), written_out(some_tasks(4, seed=3, places=4), 0))
+    whole = dense(
+        state,
+        written_out(some_tasks(4, seed=3, places=4), 0),
+        written_out(some_tasks(4, seed=3, places=4), 0),
+    )
     whole += np.exp(2.0 * float(state.log_noise)) * np.eye(16)
     density = stats.multivariate_normal(np.zeros(16), whole).logpdf(data.left.numpy())
     from metasci.meta.discrepancy.likelihood import belief
@@ -180,7 +188,9 @@ def test_the_derivative_of_the_marginal_likelihood_is_that_of_finite_differences
                 moved = {key: array.clone() for key, array in learned.items()}
                 moved[name][place] += sign * step
                 ends.append(float(cost_and_slopes(problem, data, state, moved)[0]))
-            assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(float(slope[place]), rel=1e-5, abs=1e-6)
+            assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(
+                float(slope[place]), rel=1e-5, abs=1e-6
+            )
 
 
 def test_the_tasks_means_are_those_of_the_dense_process() -> None:
@@ -256,7 +266,9 @@ def test_without_discrepancy_it_is_the_gaussian_prior() -> None:
     mask = batch.mask & (torch.arange(batch.mask.shape[1]) < 4)
     adapted = DiscrepancyPrior().adapt(problem.with_mask(mask), design, state)
     precision = torch.linalg.inv(covariance).expand(len(batch), -1, -1)
-    expected = map_estimate(problem.with_mask(mask), origin.expand(len(batch), -1), precision, state.log_noise)
+    expected = map_estimate(
+        problem.with_mask(mask), origin.expand(len(batch), -1), precision, state.log_noise
+    )
     assert bool(adapted.converged.all())
     torch.testing.assert_close(adapted.coordinates, expected.coordinates, rtol=0, atol=1e-4)
     torch.testing.assert_close(adapted.covariance, expected.covariance, rtol=1e-3, atol=1e-4)
@@ -279,12 +291,12 @@ def test_tails_are_students() -> None:
     distance = float(off @ torch.linalg.solve(among, off))
     after = (freedom * stretch + distance) / (freedom + 3)
     line_here = problem.linearise(adapted.coordinates, state.log_noise)
-    spread = process.at(problem, line_here, adapted.coordinates)[1][0].diagonal()
+    spread = process.covariance_at(problem, line_here)[0].diagonal()
     low, high = predictive(problem, adapted).interval(0.9)
     expected = stats.t(freedom + 3).ppf(0.95) * np.sqrt(after * (spread.numpy() + noise))
     np.testing.assert_allclose((high - low)[0].numpy() / 2.0, expected, rtol=0.01)
     low, high = predictive(problem, adapted, prior=True).interval(0.9)
-    before = process.at(problem, problem.linearise(adapted.start, state.log_noise), adapted.start, True)[1][0]
+    before = process.covariance_at(problem, problem.linearise(adapted.start, state.log_noise), prior=True)[0]
     expected = stats.t(freedom).ppf(0.95) * np.sqrt(stretch * (before.diagonal().numpy() + noise))
     np.testing.assert_allclose((high - low)[0].numpy() / 2.0, expected, rtol=0.01)
 
@@ -339,3 +351,67 @@ def test_what_it_cannot_do_it_refuses() -> None:
     below = replace(problem.batch, censored=problem.batch.mask)
     with pytest.raises(InputError, match="limits and intervals"):
         DiscrepancyPrior().initial(replace(problem, batch=below), design)
+
+
+@ms.equation(
+    inputs={"x": "1"}, output=("y", "1"), name="test.discrepancy_falling",
+    parameters=[ms.Parameter("rate", "1", 1.0, positive=True, spread=0.5)],
+    noise=ms.Additive((0.1,)), constraints=(ms.constraints.Monotone("x", increasing=False),),
+)  # fmt: skip
+def falling(x, *, rate):
+    """Exponential decay."""
+    return ms.math.exp(-rate * x)
+
+
+def test_laws_are_looked_at_in_the_whole_prediction_and_can_be_kept() -> None:
+    import pandas as pd
+
+    rng = np.random.default_rng(3)
+    x = np.linspace(0.0, 3.0, 9)
+    rows = [
+        (f"t{task}", each, np.exp(-rate * each) + 0.08 * np.sin(5.0 * each) + 0.01 * rng.normal())
+        for task, rate in enumerate(rng.lognormal(0.0, 0.2, 8)) for each in x
+    ]  # fmt: skip
+    tasks = TaskSet.from_frame(
+        pd.DataFrame(rows, columns=["task", "x [1]", "y [1]"]), ms.Card.from_model(falling)
+    )
+    prior = ms.meta_calibrate(falling, tasks, DiscrepancyPrior(iterations=40))
+    fit = prior.calibrate(tasks.select([0]))
+    assert "beside the equation" in fit.summary()
+    grid = ms.constraints.Grid({"x": np.linspace(0.0, 3.0, 31).tolist()})
+    curve = fit.predict(x=np.linspace(0.0, 3.0, 31))
+    rises = np.diff(curve["median"].values[0]).max()
+    assert rises > 0.01  # the wave is learned, and what it breaks is said
+    assert (np.diff(curve["equation"].values[0]) < 0).all()
+    before = fit.laws(grid)
+    assert not before["satisfied"].any()
+    assert float(before["violation"].max()) > 3.0 * rises  # the steepest slope, times the range
+    kept = fit.lawful(grid)
+    lawful = kept.predict(x=np.linspace(0.0, 3.0, 31))
+    assert np.diff(lawful["median"].values[0]).max() < 1e-3
+    far = np.abs(lawful["median"] - curve["median"]).values[0]
+    assert far.max() < 0.15
+    np.testing.assert_allclose(
+        (lawful["upper"] - lawful["lower"]).values, (curve["upper"] - curve["lower"]).values, rtol=1e-9
+    )
+
+
+def test_the_nearest_lawful_curve_is_that_of_a_general_solver() -> None:
+    from scipy.optimize import minimize
+
+    from metasci.meta.discrepancy.lawful import nearest_lawful
+
+    rng = np.random.default_rng(5)
+    root = rng.normal(size=(6, 6))
+    covariance, mean = root @ root.T + 0.1 * np.eye(6), rng.normal(size=6)
+    falls, at_most = np.diff(np.eye(6), axis=0), np.zeros(5)
+    weights = nearest_lawful(
+        *(torch.as_tensor(each) for each in (mean, covariance, falls, at_most)), tolerance=1e-10
+    )
+    found = mean + covariance @ weights.numpy()
+    precision = np.linalg.inv(covariance)
+    best = minimize(
+        lambda m: (m - mean) @ precision @ (m - mean), np.sort(mean)[::-1],
+        constraints={"type": "ineq", "fun": lambda m: at_most - falls @ m}, tol=1e-12,
+    )  # fmt: skip
+    np.testing.assert_allclose(found, best.x, atol=1e-4)

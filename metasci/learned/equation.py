@@ -85,7 +85,9 @@ class LearnedEquation(Learned):
     def adapt(self, batch: Batch, device: torch.device | str = "cpu") -> Adapted:
         """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory."""
         design, state = self.covariates.design(batch.covariates).to(device), self.state
-        if torch.device(device).type != "cpu":  # a state may hold what follows from its tensors, once computed
+        if (
+            torch.device(device).type != "cpu"
+        ):  # a state may hold what follows from its tensors, once computed
             state = self.method.state_of({name: value.to(device) for name, value in state.tensors().items()})
         return self.method.adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
 

@@ -20,17 +20,19 @@ def moved(value: Any, device: Any) -> Any:
     if isinstance(value, dict):
         return {name: moved(item, device) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{item.name: moved(getattr(value, item.name), device) for item in fields(value)})
+        return replace(
+            value, **{item.name: moved(getattr(value, item.name), device) for item in fields(value)}
+        )
     return value
 
 
 class Discrepancy(Protocol):
     """What an equation leaves out of a batch of tasks, as far as their measurements tell."""
 
-    def at(
+    def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """At a problem's places: what is to be added to the equation's linked prediction, and the covariance.
+    ) -> Tensor:
+        """What is to be added to the equation's linked prediction at a problem's places, (task, observation).
 
         Parameters
         ----------
@@ -41,12 +43,11 @@ class Discrepancy(Protocol):
             At which it is linearised.
         prior : bool
             Whether to tell what was known before any measurement.
+        """
 
-        Returns
-        -------
-        mean : Tensor, (task, observation)
-        covariance : Tensor, (task, observation, observation)
-            Of equation and discrepancy together, for a factor of one on all variances (`NoiseMixture.factor`).
+    def covariance_at(self, problem: Problem, line: Linearisation, prior: bool = False) -> Tensor:
+        """Of equation and discrepancy together, (task, observation, observation), for a factor of one on all variances
+        (`NoiseMixture.factor`).
         """
 
 

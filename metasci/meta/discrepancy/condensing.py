@@ -35,7 +35,10 @@ def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float = 0.0) -> 
         Variance of the shared process that is not worth another row.
     """
     whole = kernel.shared(rows, rows)
-    rest, columns = whole.diagonal().clone(), torch.zeros(len(whole), min(most, len(whole)), dtype=whole.dtype)
+    rest, columns = (
+        whole.diagonal().clone(),
+        torch.zeros(len(whole), min(most, len(whole)), dtype=whole.dtype),
+    )
     chosen: list[int] = []
     least = max(least, _ROUNDING * float(rest.max()))
     while len(chosen) < columns.shape[1]:
@@ -48,10 +51,14 @@ def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float = 0.0) -> 
     return torch.tensor(chosen, dtype=torch.long)
 
 
-def condensed(problem: Problem, data: Linearised, state: DiscrepancyState, chosen: Tensor) -> DiscrepancyState:
+def condensed(
+    problem: Problem, data: Linearised, state: DiscrepancyState, chosen: Tensor
+) -> DiscrepancyState:
     """The state with some rows that stand for all, and with what all measurements tell of the shared process there."""
     nothing = state.pull.new_zeros(len(chosen))
-    bare = replace(state, rows=data.rows.select(chosen), precision=torch.outer(nothing, nothing), pull=nothing)
+    bare = replace(
+        state, rows=data.rows.select(chosen), precision=torch.outer(nothing, nothing), pull=nothing
+    )
     return with_tasks(problem, data, bare)
 
 
@@ -76,7 +83,9 @@ def tails(
     its precision is P's block, and it lies P⁻¹ (P y) of that block from its expectation (Sundararajan and Keerthi,
     Neural Comput 13 (2001) 1103).
     """
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance(problem, data, state.kernel, state.log_noise)))
+    inverse = torch.cholesky_inverse(
+        torch.linalg.cholesky(covariance(problem, data, state.kernel, state.log_noise))
+    )
     weights, draw = inverse @ data.left, torch.Generator().manual_seed(seed)
     far, count = [], []
     for label in data.rows.task.unique():
@@ -110,6 +119,8 @@ def likeliest_tails(far: Tensor, count: Tensor, share: float = 1.0) -> tuple[Ten
     each = each - 0.5 * count * (freedom * stretch).log()
     each = each - 0.5 * (freedom + count) * torch.log1p(far / (freedom * stretch))
     value = share * each.sum(-1)
-    value = value - _FREEDOM_BELIEF / freedom[..., 0] - 0.5 * (stretch[..., 0].log() / _STRETCH_BELIEF).square()
+    value = (
+        value - _FREEDOM_BELIEF / freedom[..., 0] - 0.5 * (stretch[..., 0].log() / _STRETCH_BELIEF).square()
+    )
     best = int(value.argmax())
     return freedom.flatten()[best // 61], stretch.flatten()[best % 61]

@@ -50,7 +50,9 @@ class TaskProcess:
     variance: Tensor
 
     @classmethod
-    def of(cls, state: DiscrepancyState, problem: Problem, design: Design, coordinates: Tensor) -> TaskProcess:
+    def of(
+        cls, state: DiscrepancyState, problem: Problem, design: Design, coordinates: Tensor
+    ) -> TaskProcess:
         """The processes given a problem's measurements, linearised at some coordinates."""
         line, mask = problem.linearise(coordinates, state.log_noise), problem.batch.mask
         rows = rows_of(state.places(problem), line.jacobian, design)
@@ -103,13 +105,21 @@ class TaskProcess:
         eye = torch.eye(size, dtype=self.left.dtype, device=self.left.device).expand(tasks, -1, -1)
         return rows_of(eye.new_zeros(tasks, size, len(self.state.centre)), eye, self.design, seen=0.0)
 
-    def at(
+    def rows_at(self, problem: Problem, line: Linearisation) -> Rows:
+        """A problem's places, with the equation's slopes there."""
+        return rows_of(self.state.places(problem), line.jacobian, self.design)
+
+    def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """What is to be added to the equation at a problem's places, and the covariance; see `Discrepancy`."""
-        rows = rows_of(self.state.places(problem), line.jacobian, self.design)
+    ) -> Tensor:
+        """What is to be added to the equation at a problem's places; see `Discrepancy`."""
         way = torch.einsum("top,tp->to", line.jacobian, coordinates - self.state.origin)
-        return self.mean_of(rows, prior) - way, self.covariance(rows, rows, prior)
+        return self.mean_of(self.rows_at(problem, line), prior) - way
+
+    def covariance_at(self, problem: Problem, line: Linearisation, prior: bool = False) -> Tensor:
+        """Covariance of the curve at a problem's places; see `Discrepancy`."""
+        rows = self.rows_at(problem, line)
+        return self.covariance(rows, rows, prior)
 
     def mixture(self, prior: bool = False) -> NoiseMixture:
         """Coordinates at each factor on all variances, and how probable each is."""

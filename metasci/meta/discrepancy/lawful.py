@@ -11,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from metasci.constraints import Monotone, NonNegative
+from metasci.constraints import Grid, Monotone, NonNegative
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.kernel import Rows
-from metasci.meta.discrepancy.places import rows_of
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["LawfulProcess", "lawful", "nearest_lawful", "rises_and_bounds"]
+__all__ = ["LawfulProcess", "grid_of_laws", "lawful", "nearest_lawful", "rises_and_bounds"]
 
+_PLACES = 12  # of each input: neighbours are then nearer to each other than the lengths that are learned
 _ROUNDS = 400  # of adding the law that is broken most, and letting go of those that no longer bind
 _TOLERANCE = 1e-4  # on the linked scale, in units of the process's unit, that counts as kept
 
@@ -43,17 +44,19 @@ class LawfulProcess:
     rows: Rows
     weights: Tensor
 
-    def at(
+    def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """What is to be added to the equation at a problem's places, and the covariance; see `Discrepancy`."""
-        mean, covariance = self.process.at(problem, line, coordinates, prior)
+    ) -> Tensor:
+        """What is to be added to the equation at a problem's places; see `Discrepancy`."""
+        mean = self.process.left_out(problem, line, coordinates, prior)
         if prior:
-            return mean, covariance
-        state = self.process.state
-        rows = rows_of(state.places(problem), line.jacobian, self.process.design)
-        across = self.process.covariance(rows, self.rows)
-        return mean + torch.einsum("top,tp->to", across, self.weights), covariance
+            return mean
+        across = self.process.covariance(self.process.rows_at(problem, line), self.rows)
+        return mean + torch.einsum("top,tp->to", across, self.weights)
+
+    def covariance_at(self, problem: Problem, line: Linearisation, prior: bool = False) -> Tensor:
+        """Covariance of the curve at a problem's places; see `Discrepancy`."""
+        return self.process.covariance_at(problem, line, prior)
 
 
 def lawful(process: TaskProcess, problem: Problem) -> LawfulProcess:
@@ -69,7 +72,8 @@ def lawful(process: TaskProcess, problem: Problem) -> LawfulProcess:
     """
     model = problem.model
     line = problem.linearise(process.coordinates, process.state.log_noise)
-    left_out, covariance = process.at(problem, line, process.coordinates)
+    left_out = process.left_out(problem, line, process.coordinates)
+    covariance = process.covariance_at(problem, line)
     lowest = float(model.noise.link(torch.zeros((), dtype=left_out.dtype)))
     inputs = {name: values.expand(left_out.shape)[0] for name, values in problem.batch.inputs.items()}
     falls, at_most = rises_and_bounds(model.constraints, inputs, lowest)
@@ -78,11 +82,30 @@ def lawful(process: TaskProcess, problem: Problem) -> LawfulProcess:
         nearest_lawful(mean, spread, falls, at_most, tolerance)
         for mean, spread in zip(line.prediction + left_out, covariance, strict=True)
     ])  # fmt: skip
-    rows = rows_of(process.state.places(problem), line.jacobian, process.design)
-    return LawfulProcess(process, rows, weights)
+    return LawfulProcess(process, process.rows_at(problem, line), weights)
 
 
-def rises_and_bounds(laws: Sequence[Any], inputs: Mapping[str, Tensor], lowest: float) -> tuple[Tensor, Tensor]:
+def grid_of_laws(laws: Sequence[Any], ranges: Mapping[str, Sequence[float]]) -> Grid | None:
+    """A grid over the ranges of all inputs that monotone laws are about; nothing where there is no such law.
+
+    Ranges of more than two decades are divided evenly on the logarithm.
+    """
+    names = [law.input for law in laws if isinstance(law, Monotone) and law.input in ranges]
+    if not names:
+        return None
+    return Grid({
+        name: (
+            np.geomspace(*ranges[name], _PLACES)
+            if 0.0 < 100.0 * ranges[name][0] < ranges[name][1]
+            else np.linspace(*ranges[name], _PLACES)
+        ).tolist()
+        for name in dict.fromkeys(names)
+    })  # fmt: skip
+
+
+def rises_and_bounds(
+    laws: Sequence[Any], inputs: Mapping[str, Tensor], lowest: float
+) -> tuple[Tensor, Tensor]:
     """Laws as inequalities A m ≤ b of a curve m at places: A (law, place) and b (law,).
 
     Parameters
@@ -131,7 +154,9 @@ def _next_along(name: str, inputs: Mapping[str, Tensor]) -> Tensor:
     return torch.cat(pairs)
 
 
-def nearest_lawful(mean: Tensor, covariance: Tensor, falls: Tensor, at_most: Tensor, tolerance: float) -> Tensor:
+def nearest_lawful(
+    mean: Tensor, covariance: Tensor, falls: Tensor, at_most: Tensor, tolerance: float
+) -> Tensor:
     """Weights w such that mean + covariance w is the nearest to the mean with A m ≤ b, to a tolerance.
 
     Parameters

@@ -112,7 +112,9 @@ def cost_and_slopes(
         weights = inverse @ data.left
         by_covariance = 0.5 * (inverse - torch.outer(weights, weights))
         unlikely = belief(free)
-        slopes = torch.autograd.grad((whole * by_covariance).sum() + unlikely, list(free.values()), allow_unused=True)
+        slopes = torch.autograd.grad(
+            (whole * by_covariance).sum() + unlikely, list(free.values()), allow_unused=True
+        )
     value = 0.5 * data.left @ weights + root.diagonal().log().sum() + unlikely.detach()
     return value, {
         name: torch.zeros_like(free[name]) if slope is None else slope
@@ -138,7 +140,9 @@ def posterior_means(problem: Problem, data: Linearised, state: DiscrepancyState,
     task = rows.task.long()
     pull = torch.zeros_like(at).index_add(0, task, rows.slope * weights[:, None])
     # tasks as rows that look at parameters only
-    first = torch.zeros(len(at), dtype=torch.long).index_copy(0, task.flip(0), torch.arange(len(task)).flip(0))
+    first = torch.zeros(len(at), dtype=torch.long).index_copy(
+        0, task.flip(0), torch.arange(len(task)).flip(0)
+    )
     tasks = rows.select(first)
     effects, spread = kernel.factor("effects"), kernel.factor("spread")
     alike = matern(kernel.unlike(tasks, tasks))

@@ -110,7 +110,9 @@ class DiscrepancyPrior:
         log_noise = alone.log_noise + torch.tensor(_NOISE_SHARE).log()
         # twice the misfit: what an equation leaves out is as large as the noise that it is taken for
         unit = 2.0 * line.variance[mask].mean().sqrt()
-        no_rows = rows_of(nothing[:1, :, None].expand(1, 0, raw.shape[1]), line.jacobian[:1, :0], design.select([0]))
+        no_rows = rows_of(
+            nothing[:1, :, None].expand(1, 0, raw.shape[1]), line.jacobian[:1, :0], design.select([0])
+        )
         state = DiscrepancyState(
             scales=scales, log_noise=log_noise, unit=unit, level=zero + self.level, origin=alone.mean,
             centre=raw.mean(0), width=torch.where(width > 0, width, torch.ones_like(width)),
@@ -134,7 +136,11 @@ class DiscrepancyPrior:
         moved = outer_step(self._outer, OuterState(_learned(state), state.memory, state.iteration), slopes)
         scales = dict(moved.learned)
         state = replace(
-            state, log_noise=scales.pop("log_noise"), scales=scales, memory=moved.memory, iteration=state.iteration + 1.0
+            state,
+            log_noise=scales.pop("log_noise"),
+            scales=scales,
+            memory=moved.memory,
+            iteration=state.iteration + 1.0,
         )
         if self.finished(state):
             state = self._condensed(problem, design, state, seed)
@@ -144,7 +150,9 @@ class DiscrepancyPrior:
         """Whether all steps are made."""
         return int(state.iteration) >= self.iterations
 
-    def _condensed(self, problem: Problem, design: Design, state: DiscrepancyState, seed: int) -> DiscrepancyState:
+    def _condensed(
+        self, problem: Problem, design: Design, state: DiscrepancyState, seed: int
+    ) -> DiscrepancyState:
         assert state.coordinates is not None
         at = state.coordinates
         for _ in range(2):  # with all measurements, and once more from where that leads

@@ -42,11 +42,15 @@ def coordinates_of(model: Model, inputs: Mapping[str, Tensor], shape: torch.Size
     else:
         chosen = [inputs[name] for name, declared in model.inputs.items() if not declared.constant]
     some = next(iter(inputs.values()))
-    columns = [torch.as_tensor(column, dtype=some.dtype, device=some.device).expand(shape) for column in chosen]
+    columns = [
+        torch.as_tensor(column, dtype=some.dtype, device=some.device).expand(shape) for column in chosen
+    ]
     return torch.stack(columns, -1) if columns else some.new_zeros(*shape, 0)
 
 
-def rows_of(place: Tensor, slope: Tensor, design: Design, seen: float = 1.0, task: Tensor | None = None) -> Rows:
+def rows_of(
+    place: Tensor, slope: Tensor, design: Design, seen: float = 1.0, task: Tensor | None = None
+) -> Rows:
     """Rows of a batch of tasks, each new unless numbers are given, (task, row).
 
     Parameters

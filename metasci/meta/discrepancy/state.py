@@ -171,7 +171,7 @@ class DiscrepancyState(NamedTensors):
             _SCALES + "covariate_lengths": (covariates,),
             "log_noise": (scales,),
             "origin": (size,),
-            **{name: () for name in ("unit", "level", "freedom", "stretch")},
+            **dict.fromkeys(("unit", "level", "freedom", "stretch"), ()),
         }
 
 
