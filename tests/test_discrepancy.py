@@ -260,8 +260,8 @@ def test_without_discrepancy_it_is_the_gaussian_prior() -> None:
                 torch.zeros(0, 0, dtype=F64), none, none)  # fmt: skip
     state = DiscrepancyState(
         scales=scales, log_noise=prior.state.log_noise, unit=one, level=1e-12 * one, origin=origin,
-        centre=0.0 * none.new_ones(2), width=none.new_ones(2), rows=rows, precision=torch.zeros(0, 0, dtype=F64), pull=none,
-        freedom=1e9 * one, stretch=one, iteration=one,
+        centre=none.new_zeros(2), width=none.new_ones(2), rows=rows, precision=torch.zeros(0, 0, dtype=F64),
+        pull=none, freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     mask = batch.mask & (torch.arange(batch.mask.shape[1]) < 4)
     adapted = DiscrepancyPrior().adapt(problem.with_mask(mask), design, state)
@@ -341,6 +341,19 @@ def test_runs_repeat_to_the_bit_and_go_on_where_they_stopped(tmp_path) -> None:
     again = ms.meta_calibrate(line, known, method, checkpoint=tmp_path / "run.safetensors")
     for name, values in first.state.lasting().tensors().items():
         assert torch.equal(values, again.state.lasting().tensors()[name]), name
+
+
+def test_weighted_residuals_scatter_by_one_where_tasks_are_as_learned() -> None:
+    from metasci.report.residuals import conditional_weighted_residuals
+
+    prior = ms.meta_calibrate(line, some_tasks(20, seed=12), DiscrepancyPrior(iterations=40))
+    fit = prior.calibrate(some_tasks(30, seed=13))
+    weighted = conditional_weighted_residuals(fit)
+    assert 0.8 < np.nanstd(weighted) < 1.25
+    with pytest.raises(InputError, match="knows what its equation leaves out"):
+        from metasci.fits.posterior import posterior_draws
+
+        posterior_draws(fit)
 
 
 def test_what_it_cannot_do_it_refuses() -> None:

@@ -181,8 +181,8 @@ class EquationFit(Fit):
         xarray.Dataset
             ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
             curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). With a prior that knows
-            what the equation leaves out also ``equation``: what it says alone, by which the median is so far. A covariate that was
-            carried forward is a coordinate.
+            what the equation leaves out also ``equation``: what that says alone. A covariate that was carried forward
+            is a coordinate.
         """
         model = self.prior.model
         points = asked_for(model, self.batch, conditions)

@@ -1,7 +1,7 @@
 """Where the equation is to be linearised for a new task: its most probable parameters, the discrepancy integrated out.
 
 Given the parameters, what the equation leaves out is Gaussian at the measurements. Integrated out it is noise that is
-correlated over the places, with a covariance R beside the noise's own, and that leans with the parameters, by a slope A.
+correlated over the places, with a covariance R beside the noise's own, and that leans with the parameters by a slope A.
 """
 
 from __future__ import annotations
