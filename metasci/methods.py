@@ -41,6 +41,12 @@ METHODS = (
         "gaussian",
         "metasci.meta.laplace.gaussian",
     ),
+    Listed(
+        "DiscrepancyPrior",
+        "the equation and what it leaves out as one Gaussian process, of tasks and of each task; Student's tails",
+        "discrepancy",
+        "metasci.meta.discrepancy.method",
+    ),
     Listed("MAML", "a start, and a step size, from which a few gradient steps do best", "maml"),
     Listed("FOMAML", "the same without second derivatives", "fomaml"),
     Listed("Reptile", "a start that moves towards where adaptation leads", "reptile"),

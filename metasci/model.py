@@ -167,6 +167,9 @@ class Model:
         `metasci.ode.Solution` behind its predictions, whose error calibrations report.
     reference : Reference, optional
         Of a law with thermally activated rates: the temperature at which it states them (see `at_reference`).
+    discrepancy_inputs : callable, optional
+        From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
+        logarithm of time; by default the inputs themselves.
 
     Examples
     --------
@@ -199,6 +202,7 @@ class Model:
     fixed: tuple[Parameter, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
+    discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
@@ -275,7 +279,9 @@ class Model:
         """
         own = self.reference
         if own is None:
-            raise InputError(f"'{self.name}' states no rates at a reference temperature that could be chosen.")
+            raise InputError(
+                f"'{self.name}' states no rates at a reference temperature that could be chosen."
+            )
         if temperature == own.temperature:
             return self
         if not 0.0 < temperature < own.below:
@@ -288,7 +294,9 @@ class Model:
         return replace(
             self,
             function=new.function,
-            parameters=ParameterSpace(tuple(replace(p, description=other.description) for p, other in worded)),
+            parameters=ParameterSpace(
+                tuple(replace(p, description=other.description) for p, other in worded)
+            ),
             description=new.description,
             individual=new.individual,
             reference=new.reference,
@@ -371,6 +379,7 @@ def equation(
     after_doses: Model | None = None,
     collocation: Collocation | None = None,
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None,
+    discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Model]:
     """Make a model of a function written with `metasci.math`.
 
@@ -405,6 +414,7 @@ def equation(
             after_doses=after_doses,
             collocation=collocation,
             solution=solution,
+            discrepancy_inputs=discrepancy_inputs,
         )
         takes = set(inspect.signature(function).parameters)
         gives = {*model.input_names, *space.names}

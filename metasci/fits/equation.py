@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -18,12 +19,15 @@ from metasci.data.conditions import asked_for, batch_at, followed
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import check_level
 from metasci.fits.base import Fit
-from metasci.fits.predictive import predictive
+from metasci.fits.predictive import median_curve, predictive
 from metasci.fits.warnings import warnings_of
 from metasci.forecasts import MixtureForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.adapted import Adapted
+from metasci.meta.discrepancy.conditioning import TaskProcess
+from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
+from metasci.words import number, pretty_unit
 
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
@@ -108,7 +112,19 @@ class EquationFit(Fit):
                     f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  "
                     f"{row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
                 )
+            lines += self._left_out_line(list(self.batch.names).index(str(task)))
         return lines
+
+    def _left_out_line(self, task: int) -> list[str]:
+        """A sentence on how far the predictions of a task's measurements lie from its equation's, if they do."""
+        seen = self.batch.mask[task]
+        alone = self._equation_alone(self.problem)
+        if not alone or not bool(seen.any()):
+            return []
+        more = (self.forecast().median - alone["equation"])[task, seen]
+        size, unit = float(more.square().mean().sqrt()), pretty_unit(self.prior.model.output.unit)
+        least, most = (f"{float(end):+.2g}" for end in (more.min(), more.max()))
+        return [f"  beside the equation: {number(size, 2)} {unit} (root mean square; {least} to {most})"]
 
     @cached_property
     def local_error(self) -> NDArray[np.float64] | None:
@@ -164,8 +180,9 @@ class EquationFit(Fit):
         -------
         xarray.Dataset
             ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
-            curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). A covariate that was
-            carried forward is a coordinate.
+            curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). With a prior that knows
+            what the equation leaves out also ``equation``: what that says alone. A covariate that was carried forward
+            is a coordinate.
         """
         model = self.prior.model
         points = asked_for(model, self.batch, conditions)
@@ -195,7 +212,15 @@ class EquationFit(Fit):
             "median": after.median, "lower": lower, "upper": upper,
             "curve_lower": curve_lower, "curve_upper": curve_upper,
             "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
+            **self._equation_alone(problem),
         }  # fmt: skip
+
+    def _equation_alone(self, problem: Problem) -> dict[str, torch.Tensor]:
+        """What the equation says at the estimate, where the prior knows that it leaves something out."""
+        if self.adapted.discrepancy is None:
+            return {}
+        with torch.no_grad():
+            return {"equation": problem.predict(self.adapted.coordinates)}
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -224,13 +249,41 @@ class EquationFit(Fit):
         shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
         return verdicts(model.constraints, *self._broken(problem), shown, mask, self.batch.names)
 
+    def lawful(self, collocation: Collocation | None = None) -> Self:
+        """The same calibration with predictions that keep monotone laws and non-negativity.
+
+        An equation keeps its laws by itself; what it leaves out may break them. The curve that keeps them and is
+        nearest to the expected one takes its place; intervals keep their width, and parameters stay.
+
+        Parameters
+        ----------
+        collocation : metasci.constraints.Grid or QuasiRandom, optional
+            Where the laws are kept, by default where the model says, or on a grid over the conditions that the prior
+            was learned from. Between its places they are kept nearly; see `laws`.
+        """
+        process, model = self.adapted.discrepancy, self.prior.model
+        if isinstance(process, LawfulProcess):
+            process = process.process
+        if not isinstance(process, TaskProcess):
+            return self
+        chosen = collocation or model.collocation
+        chosen = chosen or grid_of_laws(model.constraints, self.prior.training.get("ranges", {}))
+        if chosen is None:
+            return self
+        batch, _ = batch_at(model, self.batch, dict(chosen.points))
+        kept = lawful(process, Problem(model, batch))
+        return replace(self, adapted=replace(self.adapted, discrepancy=kept))
+
     def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
         """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""
         inputs, mask = problem.checked
-        at, model = self.adapted.coordinates[:, None, :], self.prior.model
+
+        def predict(here: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            return median_curve(problem, self.adapted, here)
+
         with torch.no_grad():
-            prediction = model.at(at, inputs).expand(mask.shape)
-        return problem.broken(at), rounding(prediction, mask, model.noise.typical[0])
+            prediction = predict(inputs).expand(mask.shape)
+        return problem.broken_by(predict), rounding(prediction, mask, self.prior.model.noise.typical[0])
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
         """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Misfit", "misfits"]
 
-_RARE = 0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
+_RARE = (
+    0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
+)
 _ORDINARY = 0.05  # … with which the rest is in order, once a single measurement is left out
 _FEW_RUNS = -3.3  # standard deviations: one-sided, one task in two thousand, as several inputs are tried
 _ENOUGH = 10  # residuals, below which the number of runs is not near normal

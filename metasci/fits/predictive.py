@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from metasci.fits.posterior import mixture_draws
 from metasci.forecasts import MixtureForecast, measured_or_one
-from metasci.meta.adapted import Adapted, NoiseMixture
+from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
 from metasci.meta.problem import Problem
 
-__all__ = ["predictive", "sampled"]
+__all__ = ["median_curve", "predictive", "sampled"]
 
 
 def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast:
@@ -26,14 +29,20 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
     """
     coordinates, mixture = _side(adapted, prior)
     line = problem.linearise(coordinates, adapted.log_noise)
-    shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
-    spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian).clamp(
-        min=0.0
-    )
+    if adapted.discrepancy is None:
+        shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
+        spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian)
+        centre = line.prediction
+    else:
+        centre = line.prediction + adapted.discrepancy.left_out(problem, line, coordinates, prior)
+        covariance = adapted.discrepancy.covariance_at(problem, line, prior)
+        # all variances of the process have the factor: it is Student's
+        spread = mixture.factor[:, :, None] * covariance.diagonal(dim1=1, dim2=2)
+        shift = torch.zeros_like(spread)
     noise = (line.variance * mixture.factor[:, :, None]).sqrt()
     batch, model = problem.batch, problem.model
     return MixtureForecast(
-        model.noise, line.prediction, shift, spread.sqrt(), noise, mixture.weight,
+        model.noise, centre, shift, spread.clamp(min=0.0).sqrt(), noise, mixture.weight,
         measured_or_one(batch.output, batch.mask), problem.limits, tuple(law.limits for law in model.constraints),
     )  # fmt: skip
 
@@ -61,15 +70,56 @@ def sampled(
     """
     centre, mixture = _side(adapted, prior)
     generator = torch.Generator().manual_seed(seed)
-    drawn, level = mixture_draws(centre, mixture, draws, generator)
-    factor = mixture.factor[level, torch.arange(len(centre))]
+    link, unlink = problem.model.noise.link, problem.model.noise.unlink
     with torch.no_grad():
-        curve = torch.stack([problem.predict(coordinates) for coordinates in drawn])
+        if adapted.discrepancy is None:
+            drawn, level = mixture_draws(centre, mixture, draws, generator)
+            curve = torch.stack([problem.predict(coordinates) for coordinates in drawn])
+        else:
+            curve, level = _curves_drawn(problem, adapted, adapted.discrepancy, draws, prior, generator)
+        factor = mixture.factor[level, torch.arange(len(centre))]
         variance = torch.stack([problem.variance(one, adapted.log_noise) for one in curve])
         sd = (variance * factor[..., None]).sqrt()
         noise = torch.randn(curve.shape, generator=generator, dtype=centre.dtype)
-        link, unlink = problem.model.noise.link, problem.model.noise.unlink
         return curve, unlink(link(curve) + sd * noise)
+
+
+def median_curve(problem: Problem, adapted: Adapted, inputs: Mapping[str, Tensor]) -> Tensor:
+    """The curve's median at some inputs, (task, place), in the output's unit; differentiable in the inputs."""
+    if adapted.discrepancy is None:
+        return problem.model.at(adapted.coordinates[:, None, :], inputs)
+    shape = torch.broadcast_shapes(*(inputs[name].shape for name in problem.model.inputs))
+    seen = torch.ones(shape, dtype=torch.bool)
+    batch = replace(
+        problem.batch, inputs=dict(inputs), output=seen.double(), mask=seen, censored=None, upper=None
+    )
+    there = Problem(problem.model, batch)
+    line = there.linearise(adapted.coordinates, adapted.log_noise, create_graph=True)
+    left_out = adapted.discrepancy.left_out(there, line, adapted.coordinates)
+    return problem.model.noise.unlink(line.prediction + left_out)
+
+
+def _curves_drawn(
+    problem: Problem,
+    adapted: Adapted,
+    discrepancy: Discrepancy,
+    draws: int,
+    prior: bool,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Curves of equation and discrepancy, (draw, task, observation), and the noise level of each, (draw, task)."""
+    coordinates, mixture = _side(adapted, prior)
+    line = problem.linearise(coordinates, adapted.log_noise)
+    centre = line.prediction + discrepancy.left_out(problem, line, coordinates, prior)
+    covariance = discrepancy.covariance_at(problem, line, prior)
+    along = NoiseMixture(
+        mixture.factor,
+        mixture.weight,
+        torch.zeros_like(centre).expand(len(mixture.factor), -1, -1),
+        mixture.factor[..., None, None] * covariance,
+    )
+    drawn, level = mixture_draws(centre, along, draws, generator)
+    return problem.model.noise.unlink(drawn), level
 
 
 def _side(adapted: Adapted, prior: bool) -> tuple[Tensor, NoiseMixture]:

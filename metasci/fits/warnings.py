@@ -13,6 +13,7 @@ import torch
 
 from metasci.fits.misfit import misfits
 from metasci.fits.predictive import predictive
+from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.likelihood import cost
 from metasci.units import convert
@@ -258,7 +259,7 @@ def _extrapolation(calibration: EquationFit) -> Iterator[Finding]:
 def _missing(calibration: EquationFit) -> Iterator[Finding]:
     names = calibration.prior.covariates.names
     unknown = ~torch.isfinite(calibration.batch.covariates)
-    wider = isinstance(calibration.prior.method, GaussianPrior)
+    wider = isinstance(calibration.prior.method, GaussianPrior | DiscrepancyPrior)
     so = "the prior is wider" if wider else "what the training tasks lead to expect is used instead"
     for index in _where(unknown.any(1)):
         lost = [words(names[place]) for place in _where(unknown[index])]

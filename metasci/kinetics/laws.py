@@ -11,12 +11,15 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.kinetics.clocks import Clock
 from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
+from metasci.math import log, maximum
 from metasci.model import Input, Model, Output, Reference, equation, register
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.units import same_dimension, unit
 
 __all__ = ["along", "kinetic_law"]
 
+_LN_10 = 2.302585092994046
+_HOLLOMON_JAFFE = 20.0  # with time in hours; near it for tempering, creep and coarsening of most alloys
 _POINTS = ("temperature", "temperature_time", "temperature_cycle")
 _ALONG: dict[str, Model] = {}  # of a law's name: its model along a temperature history
 
@@ -53,7 +56,8 @@ def kinetic_law(
     name : str, optional
         As of `metasci.equation`: that of the function by default.
     **declared
-        Constraints, noise, covariates, transforms, as `metasci.equation` takes them.
+        Constraints, noise, covariates, transforms, as `metasci.equation` takes them. What the law leaves out varies
+        with time, temperature and Hollomon and Jaffe's parameter, unless `discrepancy_inputs` says otherwise.
 
     Examples
     --------
@@ -89,7 +93,8 @@ def kinetic_law(
         )(over_time)  # fmt: skip
         isothermal = equation(
             inputs={"time": clocked, "temperature": Input("K", lower=0.0), **extra}, output=output,
-            parameters=parameters, name=title, **declared,
+            parameters=parameters, name=title,
+            **{"discrepancy_inputs": _time_and_temperature(time, tuple(extra)), **declared},
         )(at_one)  # fmt: skip
         if (stated := _stated(clocks.values())) is not None:
             below = _below(clocks.values(), parameters)
@@ -177,6 +182,24 @@ def _movable(
 
     movable = replace(model, reference=Reference(declared, declared, either, below))
     return movable
+
+
+def _time_and_temperature(time: str, others: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """What a thermally activated law leaves out varies with time and temperature as one, and with each of them.
+
+    As one they are Hollomon and Jaffe's parameter T·(C + lg t); apart, lg t and T. Times below a second count as one.
+    """
+    hours = float((1.0 * unit(time)).to("h").magnitude)
+    least = float((1.0 * unit("s")).to("h").magnitude)
+
+    def places(inputs: Mapping[str, Any]) -> list[Any]:
+        passed = inputs["time"] * hours
+        decades = log(maximum(passed, least + 0.0 * passed)) / _LN_10
+        kelvin = inputs["temperature"]
+        parameter = 1e-3 * kelvin * (_HOLLOMON_JAFFE + decades)
+        return [parameter, decades, kelvin, *(inputs[name] for name in others)]
+
+    return places
 
 
 def along(model: Model) -> Model:

@@ -86,8 +86,11 @@ class LearnedEquation(Learned):
 
     def adapt(self, batch: Batch, device: torch.device | str = "cpu") -> Adapted:
         """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory."""
-        design = self.covariates.design(batch.covariates).to(device)
-        state = self.method.state_of({name: value.to(device) for name, value in self.state.tensors().items()})
+        design, state = self.covariates.design(batch.covariates).to(device), self.state
+        if (
+            torch.device(device).type != "cpu"
+        ):  # a state may hold what follows from its tensors, once computed
+            state = self.method.state_of({name: value.to(device) for name, value in state.tensors().items()})
         return self.method.adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
 
     def tensors(self) -> State:
@@ -129,7 +132,9 @@ class LearnedEquation(Learned):
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
         model = as_declared(_referred(model or _model_of(description), description), description)
-        told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+        told = {
+            row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")
+        }
         model = with_covariates(model, told)
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)

@@ -25,6 +25,8 @@ from metasci.meta.compositions.outer import Outer, Trained, meta_train
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates, Design
 from metasci.meta.descriptions import describe, method_from
+from metasci.meta.discrepancy.method import DiscrepancyPrior
+from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.gradient import GradientMethod, Learning
 from metasci.meta.gradient_state import GradientState
 from metasci.meta.laplace.gaussian import GaussianPrior
@@ -62,6 +64,8 @@ __all__ = [
     "Curvature",
     "Descent",
     "Design",
+    "DiscrepancyPrior",
+    "DiscrepancyState",
     "Displacement",
     "Episode",
     "Exact",

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Adapted", "NoiseMixture"]
+from metasci.meta.problem import Linearisation, Problem
+
+__all__ = ["Adapted", "Discrepancy", "NoiseMixture", "moved"]
 
 
-def _moved(value: Any, device: Any) -> Any:
-    """The same dataclass with every tensor in it at another place."""
-    own = {item.name: getattr(value, item.name) for item in fields(value)}
-    there = {name: item.to(device) for name, item in own.items() if isinstance(item, Tensor | NoiseMixture)}
-    return replace(value, **there)
+def moved(value: Any, device: Any) -> Any:
+    """The same dataclass or dict with every tensor in it at another place."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {name: moved(item, device) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{item.name: moved(getattr(value, item.name), device) for item in fields(value)}
+        )
+    return value
+
+
+class Discrepancy(Protocol):
+    """What an equation leaves out of a batch of tasks, as far as their measurements tell."""
+
+    def left_out(
+        self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
+    ) -> Tensor:
+        """What is to be added to the equation's linked prediction at a problem's places, (task, observation).
+
+        Parameters
+        ----------
+        problem : Problem
+        line : Linearisation
+            Of the equation there.
+        coordinates : Tensor, (task, parameter)
+            At which it is linearised.
+        prior : bool
+            Whether to tell what was known before any measurement.
+        """
+
+    def covariance_at(self, problem: Problem, line: Linearisation, prior: bool = False) -> Tensor:
+        """Of equation and discrepancy together, (task, observation, observation), for a factor of one on all variances
+        (`NoiseMixture.factor`).
+        """
 
 
 @dataclass(frozen=True)
@@ -38,8 +71,8 @@ class NoiseMixture:
 
     def to(self, device: torch.device | str) -> NoiseMixture:
         """The same at another place."""
-        moved: NoiseMixture = _moved(self, device)
-        return moved
+        here: NoiseMixture = moved(self, device)
+        return here
 
     @classmethod
     def single(cls, covariance: Tensor) -> NoiseMixture:
@@ -81,6 +114,8 @@ class Adapted:
     converged, finite : Tensor of bool, (task,)
     notes : tuple of str
         What a reader has to know, such as where the implied prior does not exist.
+    discrepancy : Discrepancy, optional
+        What the equation leaves out of each task, where the method knows of it.
     """
 
     coordinates: Tensor
@@ -93,8 +128,11 @@ class Adapted:
     converged: Tensor
     finite: Tensor
     notes: tuple[str, ...] = ()
+    discrepancy: Discrepancy | None = None
 
     def to(self, device: torch.device | str) -> Adapted:
         """The same at another place."""
-        moved: Adapted = _moved(self, device)
-        return moved
+        if self.coordinates.device == torch.device(device):
+            return self
+        here: Adapted = moved(self, device)
+        return here

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metasci.constraints.collocation import with_measured
+from metasci.constraints.law import Predict
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta.likelihood import Limits, cost
@@ -218,9 +219,12 @@ class Problem:
 
         Coordinates are (task, 1 or point, parameter).
         """
+        return self.broken_by(lambda here: self.model.at(spread, here))
+
+    def broken_by(self, predict: Predict) -> list[Tensor]:
+        """By how much each law is broken by a curve at each checked point, (task, point), in the output's unit."""
         inputs, mask = self.checked
-        laws = self.model.constraints
-        each = [law.violation(lambda here: self.model.at(spread, here), inputs) for law in laws]
+        each = [law.violation(predict, inputs) for law in self.model.constraints]
         return [values.expand(mask.shape) for values in each]
 
     def violation(self, coordinates: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from metasci.learned.equation import LearnedEquation, with_covariates
 from metasci.learned.reading import tell_events
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates
+from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.statistics import learn_also, statistics_of, why_no_update
 from metasci.meta.method import Method
@@ -222,7 +223,8 @@ class Prior(Verbs, LearnedEquation):
 
         For the old tasks sums over them stand in (`metasci.meta.laplace.statistics`). Where the model is linear in its
         coordinates, the noise additive and tasks are measured at the same conditions, the result is that of learning
-        from all tasks at once, under the same standardisation of covariates; elsewhere it is an approximation.
+        from all tasks at once, under the same standardisation of covariates; elsewhere it is an approximation. A prior
+        with a discrepancy keeps its scales; what is new of its shared process is added up, task by task.
 
         Parameters
         ----------
@@ -243,6 +245,8 @@ class Prior(Verbs, LearnedEquation):
         Prior('theophylline': patients.one_compartment_oral, Gaussian prior, learned from 12 tasks)
         """
         method = self.method
+        if isinstance(method, DiscrepancyPrior):
+            return self._with_terms_of(method, self.read(tasks))
         if not isinstance(method, GaussianPrior):
             raise InputError(
                 f"the prior '{self.name}' was learned by {method.name}, for which nothing small stands in for the old "
@@ -265,6 +269,15 @@ class Prior(Verbs, LearnedEquation):
             state=state,
             seen=seen,
             training=_together(self, tasks, batch, left_out, time.perf_counter() - began),
+        )
+
+    def _with_terms_of(self, method: DiscrepancyPrior, tasks: TaskSet) -> Prior:
+        """What a discrepancy's prior learns from more tasks, each of which adds its terms."""
+        began, batch = time.perf_counter(), self.batch(tasks)
+        state = method.update(self.problem(batch), self.covariates.design(batch.covariates), self.state)
+        _check_finite(state, self.model, tasks)
+        return replace(
+            self, state=state, training=_together(self, tasks, batch, {}, time.perf_counter() - began)
         )
 
 
@@ -398,7 +411,7 @@ def _chosen(covariates: Sequence[str] | str | None, model: Model, tasks: TaskSet
 
 def _check_finite(state: Any, model: Model, tasks: TaskSet) -> None:
     """Refuse to call that a prior which holds no numbers."""
-    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean, state.effects)):
+    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean)):
         raise InputError(
             f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
             f"numbers for the tasks of '{tasks.card.name}'."

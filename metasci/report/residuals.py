@@ -41,11 +41,18 @@ def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float
     there = there & torch.isfinite(line.prediction) & torch.isfinite(line.jacobian).all(-1)
     slopes = line.jacobian.where(there[..., None], torch.zeros_like(line.jacobian))
     expected = line.prediction + torch.einsum("top,tp->to", slopes, adapted.start - adapted.coordinates)
+    if adapted.discrepancy is not None:
+        left_out = adapted.discrepancy.left_out(problem, line, adapted.coordinates, prior=True)
+        expected = line.prediction + left_out
     residual = (problem.target - expected).where(there, torch.zeros_like(expected))
     mixture = adapted.start_mixture
     factor = (mixture.weight * mixture.factor).sum(0)[:, None]
     noise = (line.variance * factor).where(there, torch.ones_like(line.variance))
-    covariance = slopes @ adapted.start_covariance @ slopes.mT + torch.diag_embed(noise)
+    covariance = slopes @ adapted.start_covariance @ slopes.mT
+    if adapted.discrepancy is not None:
+        covariance = factor[..., None] * adapted.discrepancy.covariance_at(problem, line, prior=True)
+        covariance = covariance.where(there[:, :, None] & there[:, None, :], torch.zeros_like(covariance))
+    covariance = covariance + torch.diag_embed(noise)
     values, vectors = torch.linalg.eigh(covariance)
     rotated = torch.einsum("toi,to->ti", vectors, residual) / values.clamp(min=1e-300).sqrt()
     weighted = torch.einsum("toi,ti->to", vectors, rotated)

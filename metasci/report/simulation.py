@@ -62,6 +62,11 @@ class Simulator:
     def __init__(self, prior: LearnedEquation, batch: Batch, seed: int = 0) -> None:
         self.batch, self.model = batch, prior.model
         self.adapted = unmeasured(prior, batch)
+        if self.adapted.discrepancy is not None:
+            raise InputError(
+                f"the prior '{prior.name}' knows what its equation leaves out, which simulated measurements would lack; "
+                "draw them with `metasci.fits.predictive.sampled`."
+            )
         self._spread = _roots(self.adapted)
         self._streams = [
             np.random.default_rng([seed, zlib.crc32(name.encode())]) for name in self.batch.names

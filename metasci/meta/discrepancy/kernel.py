@@ -1,0 +1,199 @@
+"""Covariances of an equation's parameters and of what it leaves out, between rows: places in tasks.
+
+A row looks at its task's parameters through its slope, and at what the equation leaves out at its place. With a slope
+of one parameter and no place it is that parameter itself, so that parameters and predictions are rows of one Gaussian.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+__all__ = ["Kernel", "Rows", "first_scales", "matern", "squared_distance"]
+
+
+def squared_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Squared Euclidean distances of (..., row, coordinate), (..., row, row').
+
+    Examples
+    --------
+    >>> squared_distance(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]])).tolist()
+    [[25.0, 1.0]]
+    """
+    squares = one.square().sum(-1)[..., :, None] + other.square().sum(-1)[..., None, :]
+    return (squares - 2.0 * one @ other.mT).clamp(min=0.0)
+
+
+def matern(squared: Tensor) -> Tensor:
+    """Matérn covariance of smoothness 5/2 from squared distances (Rasmussen and Williams 2006, equation 4.17).
+
+    Examples
+    --------
+    >>> matern(torch.tensor([0.0, 1.0], dtype=torch.float64)).round(decimals=4).tolist()
+    [1.0, 0.524]
+    """
+    r = (5.0 * squared + 1e-12).sqrt()  # the root has no slope at zero
+    return (1.0 + r + r * r / 3.0) * torch.exp(-r)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Places in tasks, a row each; leading dimensions are batches of tasks.
+
+    Attributes
+    ----------
+    place : Tensor, (..., row, coordinate)
+        Standardised coordinates in which what the equation leaves out varies.
+    slope : Tensor, (..., row, parameter)
+        Of the linked prediction by the task's coordinates.
+    covariates, unknown : Tensor, (..., row, covariate)
+        Standardised covariates of the row's task, and their variance where they are not known.
+    task : Tensor, (..., row)
+        Which task a row is of: a number.
+    seen : Tensor, (..., row)
+        One for a place, zero for a row that looks at parameters only.
+    """
+
+    place: Tensor
+    slope: Tensor
+    covariates: Tensor
+    unknown: Tensor
+    task: Tensor
+    seen: Tensor
+
+    def __len__(self) -> int:
+        return self.task.shape[-1]
+
+    def select(self, index: Tensor) -> Rows:
+        """Some of the rows, of a batch of none."""
+        return replace(self, **{item.name: getattr(self, item.name)[index] for item in fields(self)})
+
+    def join(self, other: Rows) -> Rows:
+        """These rows, then others of the same tasks."""
+        each = {
+            item.name: torch.cat([getattr(self, item.name), getattr(other, item.name)], self.task.dim() - 1)
+            for item in fields(self)
+        }
+        return Rows(**each)
+
+    def same_task(self, other: Rows) -> Tensor:
+        """Which rows are of one task, (..., row, row')."""
+        return self.task[..., :, None] == other.task[..., None, :]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Covariance functions at given scales.
+
+    Between rows of slopes J, places x and covariates c they are
+
+    - J [v₀ I + B Bᵀ M(|c − c'|²)] J'ᵀ + a² M(|x − x'|² + |c − c'|²), which tasks share: how far the common start may
+      lie from z₀, what covariates do to it, and δ;
+    - J U Uᵀ J'ᵀ + l² + o² exp(−½ |x − x'|²), which a task has of its own: its parameters, and d_t;
+
+    with M the Matérn covariance of smoothness 5/2, and each coordinate and covariate divided by a length of its own.
+    Distances of covariates are means over these, so that lengths about one make sense however many there are.
+
+    Attributes
+    ----------
+    scales : mapping of Tensor
+        Logarithms: ``shared`` (a), ``own_level`` (l) and ``own`` (o), in units of `unit`; ``shared_lengths``,
+        ``own_lengths`` (coordinate,) and ``covariate_lengths`` (covariate,); ``effects`` (B) and ``spread`` (U) as
+        the logarithms of a triangular factor's diagonal, then what stands below it, row by row.
+    unit : Tensor, ()
+        About the size of what the equation leaves out, on the linked scale.
+    level : float
+        v₀, in the parameters' scaled coordinates.
+    """
+
+    scales: Mapping[str, Tensor]
+    unit: Tensor
+    level: float
+
+    def amplitude(self, name: str) -> Tensor:
+        """A variance on the linked scale."""
+        return self.unit.square() * (2.0 * self.scales[name]).exp()
+
+    def factor(self, name: str) -> Tensor:
+        """B or U, (parameter, parameter)."""
+        return triangular(self.scales[name])
+
+    def unlike(self, one: Rows, other: Rows) -> Tensor:
+        """Mean squared distance of the rows' tasks that is to be expected, (..., row, row')."""
+        near = (-self.scales["covariate_lengths"]).exp()
+        count = max(len(near), 1)
+        apart = squared_distance(one.covariates * near, other.covariates * near)
+        unknown = (one.unknown @ near.square())[..., :, None] + (other.unknown @ near.square())[..., None, :]
+        # a task is not unlike itself, however little of it is known
+        return torch.where(one.same_task(other), 0.0, apart + unknown) / count
+
+    def shared(self, one: Rows, other: Rows) -> Tensor:
+        """What tasks tell of each other, (..., row, row')."""
+        unlike = self.unlike(one, other)
+        near, effects = (-self.scales["shared_lengths"]).exp(), self.factor("effects")
+        apart = squared_distance(one.place * near, other.place * near) + unlike
+        both = one.seen[..., :, None] * other.seen[..., None, :]
+        left_out = self.amplitude("shared") * both * matern(apart)
+        moved = ((one.slope @ effects) @ (other.slope @ effects).mT) * matern(unlike)
+        return left_out + moved + self.level * (one.slope @ other.slope.mT)
+
+    def own(self, one: Rows, other: Rows) -> Tensor:
+        """What a task has of its own, between rows of one task, (..., row, row')."""
+        near, spread = (-self.scales["own_lengths"]).exp(), self.factor("spread")
+        close = torch.exp(-0.5 * squared_distance(one.place * near, other.place * near))
+        both = one.seen[..., :, None] * other.seen[..., None, :]
+        left_out = both * (self.amplitude("own_level") + self.amplitude("own") * close)
+        return left_out + (one.slope @ spread) @ (other.slope @ spread).mT
+
+    def whole(self, one: Rows, other: Rows) -> Tensor:
+        """All of it, between rows of several tasks."""
+        return self.shared(one, other) + torch.where(one.same_task(other), self.own(one, other), 0.0)
+
+
+def triangular(packed: Tensor) -> Tensor:
+    """A lower triangular matrix of the logarithms of its diagonal and of what stands below it, row by row.
+
+    Examples
+    --------
+    >>> triangular(torch.tensor([0.0, 0.0, 3.0])).tolist()
+    [[1.0, 0.0], [3.0, 1.0]]
+    """
+    size = (math.isqrt(8 * len(packed) + 1) - 1) // 2
+    row, column = torch.tril_indices(size, size, -1, device=packed.device)
+    return torch.diag(packed[:size].exp()).index_put((row, column), packed[size:])
+
+
+def packed(factor: Tensor) -> Tensor:
+    """The reverse of `triangular`."""
+    row, column = torch.tril_indices(*factor.shape, -1, device=factor.device)
+    return torch.cat([factor.diagonal().log(), factor[row, column]])
+
+
+def first_scales(covariance: Tensor, coordinates: int, covariates: int) -> dict[str, Tensor]:
+    """Where learning begins: a spread that is known of the equation alone, and a share for each other part.
+
+    Parameters
+    ----------
+    covariance : Tensor, (parameter, parameter)
+    coordinates, covariates : int
+    """
+    root = torch.linalg.cholesky(covariance)
+
+    def of(value: float, *shape: int) -> Tensor:
+        return covariance.new_full(shape, math.log(value))
+
+    # half of what the equation leaves out is shared and a third each task's own: learning moves all by several times
+    return {
+        "shared": of(0.5),
+        "shared_lengths": of(1.0, coordinates),
+        "covariate_lengths": of(1.0, covariates),
+        "own_level": of(0.3),
+        "own": of(0.3),
+        "own_lengths": of(1.0, coordinates),
+        "spread": packed(root),
+        "effects": packed(0.5 * torch.diag(root.diagonal())),
+    }

@@ -1,0 +1,151 @@
+"""The marginal likelihood of linearised measurements, by which scales are learned, and the tasks' posterior means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from metasci.meta.covariates import Design
+from metasci.meta.discrepancy.kernel import Kernel, Rows, matern
+from metasci.meta.discrepancy.places import rows_of
+from metasci.meta.discrepancy.state import DiscrepancyState
+from metasci.meta.problem import Problem
+
+__all__ = ["Linearised", "belief", "cost_and_slopes", "linearised", "posterior_means", "some_of_each"]
+
+# standard deviations of the belief, on the logarithm: lengths about one, amplitudes within e³ of the unit
+_LENGTHS, _AMPLITUDES = 1.0, 3.0
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """All measurements of all tasks in a row, with the equation linearised at each task's coordinates.
+
+    Attributes
+    ----------
+    rows : Rows
+    left : Tensor, (row,)
+        What the linearised equation leaves of the measurements at the common origin.
+    raw : Tensor, (row,)
+        The equation's predictions in the output's unit.
+    inputs : dict of Tensor, (row,)
+        Conditions, which some noises look at.
+    """
+
+    rows: Rows
+    left: Tensor
+    raw: Tensor
+    inputs: Mapping[str, Tensor]
+
+    def select(self, index: Tensor) -> Linearised:
+        """Some of the measurements."""
+        inputs = {name: values[index] for name, values in self.inputs.items()}
+        return replace(
+            self, rows=self.rows.select(index), left=self.left[index], raw=self.raw[index], inputs=inputs
+        )
+
+
+def linearised(
+    problem: Problem, design: Design, state: DiscrepancyState, at: Tensor, known: bool = True
+) -> Linearised:
+    """The measurements of a problem, linearised at some coordinates (task, parameter).
+
+    Tasks are numbered from 0 on; those that are not `known`, none of which has inducing rows, from −1 downwards.
+    """
+    line, mask = problem.linearise(at, state.log_noise), problem.batch.mask
+    number = torch.arange(len(at), device=at.device).to(at.dtype)
+    number = number if known else -1.0 - number
+    rows = rows_of(state.places(problem), line.jacobian, design, task=number)
+    left = problem.target - line.prediction + torch.einsum("top,tp->to", line.jacobian, at - state.origin)
+    model = problem.model
+    inputs = {name: problem.batch.inputs[name].expand(mask.shape)[mask] for name in model.inputs}
+    raw = model.noise.unlink(line.prediction)
+    flat = Rows(
+        rows.place[mask], rows.slope[mask], rows.covariates[mask], rows.unknown[mask], rows.task[mask], rows.seen[mask]
+    )  # fmt: skip
+    return Linearised(flat, left[mask], raw[mask], inputs)
+
+
+def some_of_each(task: Tensor, most: int, seed: int) -> Tensor:
+    """Positions of at most so many rows of every task, drawn at random.
+
+    Examples
+    --------
+    >>> task = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    >>> chosen = some_of_each(task, 2, seed=0)
+    >>> task[chosen].tolist()
+    [0.0, 0.0, 1.0]
+    """
+    draw = torch.Generator().manual_seed(seed)
+    parts = [(task == label).nonzero()[:, 0] for label in task.unique()]
+    return torch.cat([part[torch.randperm(len(part), generator=draw)[:most]] for part in parts])
+
+
+def covariance(problem: Problem, data: Linearised, kernel: Kernel, log_noise: Tensor) -> Tensor:
+    """Of the measurements, (row, row)."""
+    noise = problem.model.noise.variance(data.raw, log_noise, data.inputs)
+    return kernel.whole(data.rows, data.rows) + torch.diag(noise)
+
+
+def cost_and_slopes(
+    problem: Problem, data: Linearised, state: DiscrepancyState, learned: Mapping[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Negative log density of measurements and of the scales themselves, up to a constant, and its derivatives.
+
+    Parameters
+    ----------
+    problem : Problem
+    data : Linearised
+    state : DiscrepancyState
+    learned : mapping of Tensor
+        The scales, and ``log_noise``.
+    """
+    free = {name: value.detach().requires_grad_() for name, value in learned.items()}
+    with torch.enable_grad():
+        whole = covariance(problem, data, replace(state.kernel, scales=free), free["log_noise"])
+        # the derivative by the covariance in closed form, (K⁻¹ − ww')/2: no graph goes through the factor
+        root = torch.linalg.cholesky(whole.detach())
+        inverse = torch.cholesky_inverse(root)
+        weights = inverse @ data.left
+        by_covariance = 0.5 * (inverse - torch.outer(weights, weights))
+        unlikely = belief(free)
+        slopes = torch.autograd.grad(
+            (whole * by_covariance).sum() + unlikely, list(free.values()), allow_unused=True
+        )
+    value = 0.5 * data.left @ weights + root.diagonal().log().sum() + unlikely.detach()
+    return value, {
+        name: torch.zeros_like(free[name]) if slope is None else slope
+        for name, slope in zip(free, slopes, strict=True)
+    }
+
+
+def belief(scales: Mapping[str, Tensor]) -> Tensor:
+    """Negative log density of the scales: faint, so that what the measurements do not tell of stays where it is."""
+    value = scales["shared"].new_zeros(())
+    for name, logarithms in scales.items():
+        if name != "log_noise":
+            width = _LENGTHS if name.endswith("lengths") else _AMPLITUDES
+            value = value + 0.5 * (logarithms / width).square().sum()
+    return value
+
+
+def posterior_means(problem: Problem, data: Linearised, state: DiscrepancyState, at: Tensor) -> Tensor:
+    """Means of the tasks' coordinates given all measurements, no farther than one from where they were."""
+    kernel, rows = state.kernel, data.rows
+    root = torch.linalg.cholesky(covariance(problem, data, kernel, state.log_noise))
+    weights = torch.cholesky_solve(data.left[:, None], root)[:, 0]
+    task = rows.task.long()
+    pull = torch.zeros_like(at).index_add(0, task, rows.slope * weights[:, None])
+    # tasks as rows that look at parameters only
+    first = torch.zeros(len(at), dtype=torch.long).index_copy(
+        0, task.flip(0), torch.arange(len(task)).flip(0)
+    )
+    tasks = rows.select(first)
+    effects, spread = kernel.factor("effects"), kernel.factor("spread")
+    alike = matern(kernel.unlike(tasks, tasks))
+    mean = state.origin + kernel.level * pull.sum(0)
+    mean = mean + alike @ pull @ (effects @ effects.T) + pull @ (spread @ spread.T)
+    return at + (mean - at).clamp(-1.0, 1.0)

@@ -1,0 +1,215 @@
+"""A prior of an equation and of what it leaves out, as a method: how it is learned, and how it adapts to a new task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.files import State
+from metasci.meta.adapted import Adapted
+from metasci.meta.compositions.outer import Outer, OuterState, outer_state, outer_step
+from metasci.meta.compositions.training import learn
+from metasci.meta.covariates import Design
+from metasci.meta.discrepancy.condensing import condensed, inducing_rows, tails, with_tasks
+from metasci.meta.discrepancy.conditioning import TaskProcess
+from metasci.meta.discrepancy.estimation import most_probable
+from metasci.meta.discrepancy.kernel import first_scales
+from metasci.meta.discrepancy.likelihood import cost_and_slopes, linearised, posterior_means, some_of_each
+from metasci.meta.discrepancy.places import coordinates_of, rows_of
+from metasci.meta.discrepancy.state import DiscrepancyState
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.laplace.ties import is_tied
+from metasci.meta.problem import Problem
+
+__all__ = ["DiscrepancyPrior"]
+
+_RELINEARISE = 12  # steps between moves of where the equation is linearised
+_LEAST_SHARE = 1e-3  # of the noise's variance: what is less unknown than that no measurement can tell
+_NOISE_SHARE = 0.7  # of the equation's misfit, taken for noise to begin with: the rest is what it leaves out
+
+
+@dataclass(frozen=True)
+class DiscrepancyPrior:
+    """An equation's parameters and what it leaves out, as one Gaussian process with Student's tails.
+
+    To a prediction on the noise's linked scale belong the equation, a discrepancy that all tasks share, which varies
+    with the conditions and with the tasks' covariates, and one that each task has of its own. Covariates act on the
+    start through a Gaussian process, too. All scales are learned together.
+
+    Parameters
+    ----------
+    members : int
+        Measurements of each task that are drawn for every step of learning: about as many as new tasks will have. All
+        at once would teach how one dense grid is filled in, not how a new task is known from a few.
+    iterations : int
+        Steps of Adam on the marginal likelihood.
+    learning_rate : float
+        Falling to zero along a cosine.
+    level : float
+        Variance of the belief about the common start, in scaled coordinates about the start that is learned first.
+    inducing : int
+        Rows that stand for all measurements, at most.
+
+    Notes
+    -----
+    Learning begins with the `GaussianPrior` of the equation alone, and each task's equation is linearised at its
+    posterior mean, which moves as learning goes on. What is learned of the shared process is then condensed into few
+    rows (`metasci.meta.discrepancy.state`). The conditions' coordinates are those of `Model.discrepancy_inputs`.
+    Sources: Kennedy and O'Hagan, JRSS B 63 (2001) 425, for the discrepancy; Shah, Wilson and Ghahramani, AISTATS 2014,
+    for the tails.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> prior = ms.meta_calibrate(
+    ...     ms.patients.one_compartment_oral, ms.dataset("theophylline"), DiscrepancyPrior(iterations=5)
+    ... )
+    >>> prior
+    Prior('theophylline': patients.one_compartment_oral, equation and discrepancy, learned from 12 tasks)
+    """
+
+    members: int = 12
+    iterations: int = 50
+    learning_rate: float = 0.08
+    level: float = 4.0
+    inducing: int = 500
+
+    title: ClassVar[str] = "equation and discrepancy"
+    penalty: ClassVar[float] = 0.0
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return self.title
+
+    def __post_init__(self) -> None:
+        for name, least in (("members", 1), ("iterations", 1), ("inducing", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: {getattr(self, name)} is too few; say {least} or more.")
+        for name in ("learning_rate", "level"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}: {getattr(self, name):g} must be above zero.")
+
+    def initial(self, problem: Problem, design: Design) -> DiscrepancyState:
+        """Start from the learned Gaussian prior of the equation alone."""
+        _refuse_unable(problem)
+        gaussian = GaussianPrior()
+        alone, _ = learn(gaussian, problem, design)
+        adapted = gaussian.adapt(problem, design, alone)
+        line, mask = problem.linearise(adapted.coordinates, alone.log_noise), problem.batch.mask
+        raw = coordinates_of(problem.model, problem.batch.inputs, mask.shape)[mask]
+        width = raw.std(0)
+        zero = problem.target.new_zeros(())
+        nothing = problem.target.new_zeros(len(problem), 0)
+        scales = first_scales(alone.covariance, raw.shape[1], design.values.shape[1])
+        log_noise = alone.log_noise + torch.tensor(_NOISE_SHARE).log()
+        # twice the misfit: what an equation leaves out is as large as the noise that it is taken for
+        unit = 2.0 * line.variance[mask].mean().sqrt()
+        no_rows = rows_of(
+            nothing[:1, :, None].expand(1, 0, raw.shape[1]), line.jacobian[:1, :0], design.select([0])
+        )
+        state = DiscrepancyState(
+            scales=scales, log_noise=log_noise, unit=unit, level=zero + self.level, origin=alone.mean,
+            centre=raw.mean(0), width=torch.where(width > 0, width, torch.ones_like(width)),
+            rows=no_rows.select(0), precision=zero.new_zeros(0, 0), pull=zero.new_zeros(0),
+            freedom=zero + 1e6, stretch=zero + 1.0, iteration=zero, coordinates=adapted.coordinates,
+        )  # fmt: skip
+        return replace(state, memory=outer_state(self._outer, _learned(state)).memory)
+
+    def improve(
+        self, problem: Problem, design: Design, state: DiscrepancyState, seed: int
+    ) -> tuple[DiscrepancyState, Tensor]:
+        """One step up the marginal likelihood; after the last, all measurements are condensed."""
+        assert state.coordinates is not None
+        number = int(state.iteration)
+        data = linearised(problem, design, state, state.coordinates)
+        some = some_of_each(data.rows.task, self.members, seed * 1_000_003 + number)
+        if number and number % _RELINEARISE == 0:
+            at = posterior_means(problem, data.select(some), state, state.coordinates)
+            state, data = replace(state, coordinates=at), linearised(problem, design, state, at)
+        _, slopes = cost_and_slopes(problem, data.select(some), state, _learned(state))
+        moved = outer_step(self._outer, OuterState(_learned(state), state.memory, state.iteration), slopes)
+        scales = dict(moved.learned)
+        state = replace(
+            state,
+            log_noise=scales.pop("log_noise"),
+            scales=scales,
+            memory=moved.memory,
+            iteration=state.iteration + 1.0,
+        )
+        if self.finished(state):
+            state = self._condensed(problem, design, state, seed)
+        return state, torch.zeros(len(problem), dtype=torch.bool)
+
+    def finished(self, state: DiscrepancyState) -> bool:
+        """Whether all steps are made."""
+        return int(state.iteration) >= self.iterations
+
+    def _condensed(
+        self, problem: Problem, design: Design, state: DiscrepancyState, seed: int
+    ) -> DiscrepancyState:
+        assert state.coordinates is not None
+        at = state.coordinates
+        for _ in range(2):  # with all measurements, and once more from where that leads
+            data = linearised(problem, design, state, at)
+            at = posterior_means(problem, data, state, at)
+        state = replace(state, coordinates=at)
+        data = linearised(problem, design, state, at)
+        freedom, stretch = tails(problem, data, state, self.members, seed)
+        noise = problem.model.noise.variance(data.raw, state.log_noise, data.inputs)
+        least = _LEAST_SHARE * float(noise.median())
+        chosen = inducing_rows(state.kernel, data.rows, self.inducing, least)
+        return replace(condensed(problem, data, state, chosen), freedom=freedom, stretch=stretch)
+
+    def adapt(self, problem: Problem, design: Design, state: DiscrepancyState) -> Adapted:
+        """Calibrate every task of the batch."""
+        _refuse_unable(problem)
+        problem = problem.trimmed(problem.batch.mask)
+        at, converged, finite = most_probable(problem, design, state)
+        process = TaskProcess.of(state, problem, design, at)
+        start, _ = process.parameters(prior=True)
+        mixture, start_mixture = process.mixture(), process.mixture(prior=True)
+        return Adapted(
+            at, mixture.total_covariance, start, start_mixture.total_covariance, state.log_noise, mixture,
+            start_mixture, converged, finite, discrepancy=process,
+        )  # fmt: skip
+
+    def update(self, problem: Problem, design: Design, state: DiscrepancyState) -> DiscrepancyState:
+        """The state that knows more tasks, too; scales stay as they were learned."""
+        at = self.adapt(problem, design, state).coordinates
+        return with_tasks(problem, linearised(problem, design, state, at, known=False), state)
+
+    def state_of(self, tensors: State) -> DiscrepancyState:
+        """The state of its tensors by name, as files keep them."""
+        return DiscrepancyState.of(tensors)
+
+    def shapes(self, size: int, covariates: int, scales: int, laws: int) -> Mapping[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that every saved state has."""
+        return DiscrepancyState.shapes(size, covariates, scales)
+
+    @property
+    def _outer(self) -> Outer:
+        return Outer(self.iterations, self.learning_rate, "adam", "cosine", decay=(0.9, 0.99))
+
+
+def _learned(state: DiscrepancyState) -> dict[str, Tensor]:
+    return {**state.scales, "log_noise": state.log_noise}
+
+
+def _refuse_unable(problem: Problem) -> None:
+    """Refuse what a discrepancy cannot be told apart from, or what is no number."""
+    if is_tied(problem.model.parameters):
+        raise InputError(
+            f"'{problem.model.name}' has parameters tied over occasions, which a discrepancy would take the place of: "
+            "use `GaussianPrior`."
+        )
+    if bool((problem.batch.mask & ~problem.batch.numbers).any()):
+        raise InputError(
+            "limits and intervals are no numbers that a discrepancy could be learned from: use `GaussianPrior`, or "
+            "leave them out."
+        )

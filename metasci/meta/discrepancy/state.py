@@ -1,0 +1,193 @@
+"""What was learned of all tasks: scales, and a Gaussian of the shared process at rows that stand for all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.files import State
+from metasci.meta.adaptation.inner import Memory
+from metasci.meta.discrepancy.kernel import Kernel, Rows
+from metasci.meta.discrepancy.places import coordinates_of
+from metasci.meta.named_tensors import NamedTensors
+from metasci.meta.problem import Problem
+
+__all__ = ["DiscrepancyState"]
+
+_SCALES, _ROWS, _MEMORY = "scales/", "rows/", "outer/"
+# of the mean variance, on the diagonal: pivots are far greater, but rounding is not
+_JITTER = 1e-12
+
+
+@dataclass(frozen=True)
+class DiscrepancyState(NamedTensors):
+    """The learned process, and where learning stands.
+
+    Given the inducing rows, tasks tell of the shared process independently: each adds BᵀC⁻¹B to the precision of its
+    whitened values there, whose prior is standard normal, and BᵀC⁻¹r to the precision times the mean, with C the
+    covariance of the task's measurements given the rows (the partially independent conditional of Snelson and
+    Ghahramani, AISTATS 2007).
+
+    Attributes
+    ----------
+    scales : dict of Tensor
+        Logarithms, as `Kernel` has them.
+    log_noise : Tensor, (scale,)
+    unit : Tensor, ()
+    level : Tensor, ()
+    origin : Tensor, (parameter,)
+        z₀, in scaled coordinates.
+    centre, width : Tensor, (coordinate,)
+        By which coordinates of places are standardised.
+    rows : Rows
+        The inducing rows.
+    precision, pull : Tensor, (row, row), (row,)
+        What tasks add.
+    freedom, stretch : Tensor, ()
+        Degrees of freedom of a task's distribution, and its squared scale.
+    iteration : Tensor, ()
+    coordinates : Tensor, (task, parameter), optional
+        Estimates of the tasks learned from; not kept with a prior.
+    memory : dict of Tensor
+        Of the rule that climbs the likelihood; not kept either.
+    """
+
+    scales: dict[str, Tensor]
+    log_noise: Tensor
+    unit: Tensor
+    level: Tensor
+    origin: Tensor
+    centre: Tensor
+    width: Tensor
+    rows: Rows
+    precision: Tensor
+    pull: Tensor
+    freedom: Tensor
+    stretch: Tensor
+    iteration: Tensor
+    coordinates: Tensor | None = None
+    memory: Memory = field(default_factory=dict)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The covariance functions."""
+        return Kernel(self.scales, self.unit, float(self.level))
+
+    @property
+    def mean(self) -> Tensor:
+        """Where a task of average covariates starts, (parameter,), in scaled coordinates."""
+        eye = torch.eye(len(self.origin), dtype=self.origin.dtype, device=self.origin.device)
+        nothing = eye.new_zeros(len(eye), len(self.scales["covariate_lengths"]))
+        place = eye.new_zeros(len(eye), len(self.centre))
+        rows = Rows(place, eye, nothing, nothing, eye.new_full((len(eye),), -1.0), eye.new_zeros(len(eye)))
+        return self.origin + self.mean_of(rows)
+
+    @cached_property
+    def whitening(self) -> Tensor:
+        """The inverse of the triangular factor of the inducing rows' covariance, (row, row)."""
+        among = self.kernel.shared(self.rows, self.rows)
+        eye = torch.eye(len(among), dtype=among.dtype, device=among.device)
+        some = _JITTER * among.diagonal().mean() if len(among) else 0.0
+        return torch.linalg.solve_triangular(torch.linalg.cholesky(among + some * eye), eye, upper=False)
+
+    @cached_property
+    def _posterior(self) -> tuple[Tensor, Tensor]:
+        """Mean of the whitened values, and a factor F of their covariance FᵀF."""
+        eye = torch.eye(len(self.pull), dtype=self.pull.dtype, device=self.pull.device)
+        root = torch.linalg.cholesky(eye + self.precision)
+        mean = torch.cholesky_solve(self.pull[:, None], root)[:, 0]
+        return mean, torch.linalg.solve_triangular(root, eye, upper=False)
+
+    def places(self, problem: Problem) -> Tensor:
+        """Standardised coordinates of a problem's places, (task, observation, coordinate)."""
+        raw = coordinates_of(problem.model, problem.batch.inputs, problem.batch.mask.shape)
+        return (raw - self.centre) / self.width
+
+    def basis(self, rows: Rows) -> Tensor:
+        """The shared process's features at rows, uncorrelated and of unit variance beforehand, (..., row, feature)."""
+        return self.kernel.shared(rows, self.rows) @ self.whitening.mT
+
+    def mean_of(self, rows: Rows) -> Tensor:
+        """Of rows of new tasks, (..., row), about the linearised equation at z₀."""
+        return self.basis(rows) @ self._posterior[0]
+
+    def covariance(self, one: Rows, other: Rows) -> Tensor:
+        """Of rows of the same new tasks, (..., row, row'), given what is known of others."""
+        root = self._posterior[1]
+        left, right = self.basis(one), self.basis(other)
+        known = (left @ root.mT) @ (right @ root.mT).mT
+        return self.kernel.shared(one, other) + self.kernel.own(one, other) - left @ right.mT + known
+
+    def tensors(self) -> State:
+        """All tensors by their names in files; of the precision, which is symmetric, its lower triangle."""
+        nested = ("scales", "rows", "memory", "precision")
+        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in nested}
+        kept = {name: value for name, value in own.items() if value is not None}
+        row, column = torch.tril_indices(*self.precision.shape)
+        kept["precision"] = self.precision[row, column]
+        kept |= {_SCALES + name: value for name, value in self.scales.items()}
+        kept |= {_ROWS + item.name: getattr(self.rows, item.name) for item in fields(self.rows)}
+        return {**kept, **{_MEMORY + name: value for name, value in self.memory.items()}}
+
+    @classmethod
+    def of(cls, tensors: State) -> DiscrepancyState:
+        """The state of named tensors.
+
+        Raises
+        ------
+        InputError
+            If one is missing, or they do not fit each other.
+        """
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+        _check(tensors)
+        rows = Rows(**under(_ROWS))
+        size = len(rows)
+        row, column = torch.tril_indices(size, size)
+        precision = tensors["precision"].new_zeros(size, size)
+        precision[row, column] = tensors["precision"]
+        precision[column, row] = tensors["precision"]
+        own = {item.name for item in fields(cls)} & set(tensors)
+        plain = {name: tensors[name] for name in own if name != "precision"}
+        return cls(**plain, scales=under(_SCALES), rows=rows, precision=precision, memory=under(_MEMORY))
+
+    def lasting(self) -> DiscrepancyState:
+        """What a finished prior keeps: nothing of the tasks that it was learned from, nor of the search."""
+        return replace(self, coordinates=None, memory={})
+
+    @staticmethod
+    def shapes(size: int, covariates: int, scales: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of a saved state's tensors that do not hang on how many coordinates and inducing rows there are."""
+        triangle = (size * (size + 1) // 2,)
+        return {
+            **{_SCALES + name: () for name in ("shared", "own_level", "own")},
+            **{_SCALES + name: triangle for name in ("spread", "effects")},
+            _SCALES + "covariate_lengths": (covariates,),
+            "log_noise": (scales,),
+            "origin": (size,),
+            **dict.fromkeys(("unit", "level", "freedom", "stretch"), ()),
+        }
+
+
+def _check(tensors: State) -> None:
+    """Refuse tensors whose shapes contradict each other."""
+    needed = {_ROWS + item.name for item in fields(Rows)} | {"centre", "width", "precision", "pull"}
+    if lost := sorted(needed - set(tensors)):
+        raise InputError(f"'{lost[0]}' is missing.")
+    rows, coordinates = len(tensors["pull"]), len(tensors["centre"])
+    size, covariates = len(tensors["origin"]), len(tensors[_SCALES + "covariate_lengths"])
+    shapes = {
+        "width": (coordinates,), "precision": (rows * (rows + 1) // 2,),
+        _SCALES + "shared_lengths": (coordinates,), _SCALES + "own_lengths": (coordinates,),
+        _ROWS + "place": (rows, coordinates), _ROWS + "slope": (rows, size), _ROWS + "task": (rows,),
+        _ROWS + "covariates": (rows, covariates), _ROWS + "unknown": (rows, covariates), _ROWS + "seen": (rows,),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if tuple(tensors[name].shape) != shape:
+            raise InputError(f"'{name}' is of shape {tuple(tensors[name].shape)} where {shape} is needed.")
