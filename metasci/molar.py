@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pint import Unit
+
 from metasci.errors import InputError
-from metasci.units import convert, same_dimension, stated, unfit
+from metasci.units import convert, registry, same_dimension, stated, unfit, unit
 
 __all__ = ["checked_molar_mass", "molar_factor", "molar_way"]
 
@@ -25,7 +27,7 @@ def checked_molar_mass(text: str) -> tuple[float, str]:
 def molar_way(from_unit: str, to_unit: str) -> str:
     """How a molar mass M leads from one unit to the other: ``*`` M or ``/`` M, or nothing where it does not."""
     for way in "*/":
-        if same_dimension(f"({from_unit}){way}(g/mol)", to_unit):
+        if _by_way(from_unit, way, "g/mol").dimensionality == unit(to_unit).dimensionality:
             return way
     return ""
 
@@ -61,4 +63,9 @@ def molar_factor(from_unit: str, to_unit: str, molar_mass: str, what: str) -> fl
             f"{what}: from '{from_unit}' to '{to_unit}' the molar mass leads; give it, molar_mass='232.2 g/mol'."
         )
     number, mass = checked_molar_mass(molar_mass)
-    return float(convert(number if way == "*" else 1.0 / number, f"({from_unit}){way}({mass})", to_unit))
+    value = registry.Quantity(number if way == "*" else 1.0 / number, _by_way(from_unit, way, mass))
+    return float(value.to(unit(to_unit)).magnitude)
+
+
+def _by_way(from_unit: str, way: str, mass: str) -> Unit:
+    return unit(from_unit) * unit(mass) if way == "*" else unit(from_unit) / unit(mass)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, adapt, initial
 from metasci.meta.compositions import named
-from metasci.meta.compositions.composition import meta_gradient
+from metasci.meta.compositions.adapting import meta_gradient
 
 STEP = 0.1
 

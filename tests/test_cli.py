@@ -20,7 +20,9 @@ PATIENT = "time [h],dose [mg/kg],weight [kg],concentration [mg/L]\n1,4.02,79.6,6
 WRITTEN = ["calibration.nc", "parameters.csv", "predictions.csv", "report.html"]
 KEYS = {"name", "unit", "estimate", "lower", "upper", "prior", "shrinkage"}
 SHOWN = {"method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task"}
-FIGURES = SHOWN | {"mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction", "mae_sd_over_seeds"}
+FIGURES = SHOWN | {
+    "tasks", "left_out", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction", "mae_sd_over_seeds",
+}  # fmt: skip
 
 
 class Ended(NamedTuple):
@@ -201,7 +203,7 @@ def test_evaluate_as_json(run: Run) -> None:
     assert found == {(m, k) for m in ("prior", "start only", "per-task least squares") for k in (0, 3)}
     for row in told.json["results"]:
         assert set(row) == FIGURES
-        assert all(isinstance(row[key], (int, float)) for key in FIGURES - {"method"})
+        assert all(isinstance(row[key], (int, float)) for key in FIGURES - {"method", "left_out"})
     covered = {(row["method"], row["shots"]): row["coverage90"] for row in told.json["results"]}
     assert covered["prior", 0] == covered["start only", 0]
     assert 0.75 < covered["prior", 3] < 1.0

@@ -28,6 +28,7 @@ from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.laplace.gaussian_state import GaussianState
 
 MEAN, SD, CORRELATION, NOISE = np.array([0.5, -0.3]), np.array([0.8, 0.5]), 0.4, 0.3
 COVARIANCE = np.outer(SD, SD) * np.array([[1.0, CORRELATION], [CORRELATION, 1.0]])
@@ -237,10 +238,12 @@ def other_lines(seed: int, label: str) -> ms.TaskSet:
 
 def moved(prior: ms.Prior) -> ms.Prior:
     """The same with a start that is some sixteen spreads off, of which it is sure."""
-    state = {name: value.clone() for name, value in prior.state.items()}
-    state["coefficients"][:, 0] += 5.0
-    state["covariance"] /= 100.0
-    return replace(prior, state=state)
+    coefficients = prior.state.coefficients.clone()
+    coefficients[:, 0] += 5.0
+    return replace(
+        prior,
+        state=replace(prior.state, coefficients=coefficients, covariance=prior.state.covariance / 100.0),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -476,6 +479,16 @@ def test_few_tasks_widen_the_prior_as_students_t_does() -> None:
     from metasci.meta.laplace.gauss_newton import Estimate
 
     random = torch.Generator().manual_seed(0)
+    eye = torch.eye(2, dtype=torch.float64)
+    before = GaussianState.of(
+        {
+            "coefficients": eye[:, :1],
+            "covariance": eye,
+            "design_covariance": eye[:1, :1],
+            "log_noise": eye[0, :1],
+            "noise_shape": eye[0, 0],
+        }
+    )
     tasks, repeats, size = 8, 2000, 2
     space = line.parameters
     inside = {}
@@ -488,13 +501,11 @@ def test_few_tasks_widen_the_prior_as_students_t_does() -> None:
             sure = torch.ones(tasks, dtype=torch.bool)
             estimate = Estimate(z[:tasks], nothing, z[:tasks], z[:tasks], sure, sure)
             ones = torch.ones(tasks, 1, dtype=torch.float64)
-            found = method._population(
-                estimate, ones, {"relevance": torch.ones(1, dtype=torch.float64)}, space
-            )
+            learned = method._population(before, estimate, ones, space)
             design = ms.meta.Design(
                 torch.zeros(10, 0, dtype=torch.float64), torch.zeros(10, 0, 0, dtype=torch.float64)
             )
-            mean, covariance = method.start(found, design)
+            mean, covariance = method.start(learned, design)
             off = z[tasks:] - mean
             squared = torch.einsum("ti,tij,tj->t", off, torch.linalg.inv(covariance), off)
             count += int((squared < stats.chi2(size).ppf(0.9)).sum())

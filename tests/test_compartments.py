@@ -18,6 +18,7 @@ from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power, factors
 from metasci.patients.regimen import Doses
+from metasci.units import convert
 
 FLOAT = torch.float64
 NEVER = float("inf")
@@ -362,3 +363,19 @@ def test_a_structure_that_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="'height' changes, but no effect takes it"):
         compartment_model(Structure(1), name="test_odd", changing=("height",))
     assert dataclasses.asdict(Structure(2))["compartments"] == 2
+
+
+@pytest.mark.parametrize(("time", "volume"), [("s", "L"), ("min", "mL"), ("week", "L")])
+def test_ordinary_values_are_the_same_in_any_unit(time: str, volume: str) -> None:
+    """Five litres an hour are five litres an hour, whatever they are told in."""
+    known = {
+        parameter.name: parameter for parameter in Structure(2, "first-order", lag=True).parameters("h", "L")
+    }
+    for parameter in Structure(2, "first-order", lag=True).parameters(time, volume):
+        other = known[parameter.name]
+        assert float(convert(parameter.typical, parameter.unit, other.unit)) == pytest.approx(other.typical)
+
+
+def test_a_unit_that_is_no_time_is_refused() -> None:
+    with pytest.raises(InputError, match="time: 'kg' cannot be converted to 'h'"):
+        compartment_model(Structure(1), name="wrong_time", time="kg")

@@ -16,7 +16,6 @@ from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.meta import LawfulEpisode, Network, NetworkEpisode, initial, meta_gradient, named
 from metasci.meta.laplace.resolution import last_digit
-from metasci.priors.equation import meta_calibrate
 
 LINE = torch.linspace(-2, 3, 11)[None, :, None]
 
@@ -43,7 +42,7 @@ def lines(digits: int | None, noise: float = 0.0) -> TaskSet:
 
 
 def noise_of(tasks: TaskSet) -> float:
-    return float(meta_calibrate(straight, tasks, name="mine").state["log_noise"].exp())
+    return float(ms.meta_calibrate(straight, tasks, name="mine").state["log_noise"].exp())
 
 
 def test_without_scatter_noise_stays_at_the_rounding_and_a_warning_says_so() -> None:

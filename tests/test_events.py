@@ -662,7 +662,7 @@ TIME = "when [h]"
 AMT = "given [mmol]"
 DV = "level [mg/L]"
 molar_mass = "250 mg/mmol"
-dose_rows_measure = true
+dose_rows_measure = "yes"
 allow_before_dose = "yes"
 [columns.who]
 role = "task"
@@ -674,6 +674,8 @@ unit = "mg/L"
     tasks = ms.dataset(tmp_path)
     assert tasks.dataset["concentration"].values.tolist() == [[7.0, 9.5, 2.0]]
     np.testing.assert_allclose(tasks.dataset["dose"].values, [[25000.0, 12500.0]])
-    (tmp_path / "dataset.toml").write_text(card.replace('"yes"', '"perhaps"'))
-    with pytest.raises(InputError, match="allow_before_dose = 'perhaps'; write true or false"):
+    (tmp_path / "dataset.toml").write_text(
+        card.replace('allow_before_dose = "yes"', 'allow_before_dose = "perhaps"')
+    )
+    with pytest.raises(InputError, match="allow_before_dose = 'perhaps'; write yes or no"):
         ms.dataset(tmp_path)

@@ -16,6 +16,7 @@ from metasci.errors import InputError
 from metasci.meta import Covariates, GaussianPrior, Problem, learn
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
 from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.refinement import marginal_cost, packed, predictive_cost
 
 FLOAT = torch.float64
@@ -116,16 +117,20 @@ def test_gradients_of_both_objectives_against_finite_differences(noise) -> None:
     sound = batch.mask & (batch.output > 0.1) & (batch.inputs["time"] > 0)
     batch = batch.trimmed(sound)
     problem = Problem(first_order.with_noise(noise), batch)
-    state = {
-        "coefficients": torch.tensor([[0.1], [-0.2], [0.1]], dtype=FLOAT),
-        "covariance": torch.diag(torch.tensor([0.04, 0.3, 0.05], dtype=FLOAT)) + 0.01,
-        "log_noise": torch.tensor([math.log(v) for v in noise.typical], dtype=FLOAT),
-    }
+    state = GaussianState.of(
+        {
+            "coefficients": torch.tensor([[0.1], [-0.2], [0.1]], dtype=FLOAT),
+            "covariance": torch.diag(torch.tensor([0.04, 0.3, 0.05], dtype=FLOAT)) + 0.01,
+            "design_covariance": torch.zeros(1, 1, dtype=FLOAT),
+            "log_noise": torch.tensor([math.log(v) for v in noise.typical], dtype=FLOAT),
+            "noise_shape": torch.tensor(1e8, dtype=FLOAT),
+        }
+    )
     support = torch.zeros_like(batch.mask)
     support[:, ::2] = True
 
-    def belief(population):
-        return -0.5 * (population["coefficients"] ** 2).sum()
+    def belief(coefficients, covariance):
+        return -0.5 * (coefficients**2).sum()
 
     objectives = [
         lambda free: marginal_cost(problem, design, free, belief, True)[0],
@@ -176,7 +181,7 @@ def test_theophylline_reaches_the_likelihood_that_nlme_reports(correlated: bool,
     for objective in ("expectation", "marginal"):
         method = GaussianPrior(regularisation=0.0, correlated=correlated, objective=objective, iterations=60)
         state, _ = learn(method, problem, design)
-        cost, _ = marginal_cost(problem, design, packed(state), lambda _: torch.zeros(()), correlated)
+        cost, _ = marginal_cost(problem, design, packed(state), lambda *_: torch.zeros(()), correlated)
         fits[objective] = -float(cost.detach())
     assert fits["marginal"] >= fits["expectation"] - 1e-6
     assert fits["marginal"] == pytest.approx(published, abs=0.5)
@@ -195,7 +200,7 @@ def test_the_predictive_objective_raises_what_it_is_to_raise() -> None:
         method = GaussianPrior(objective=objective, shots=(3, 3), predictive_iterations=40, iterations=40)
         state, _ = learn(method, problem, design)
         return -float(
-            predictive_cost(problem, design, packed(state), support, lambda _: torch.zeros(()), True)
+            predictive_cost(problem, design, packed(state), support, lambda *_: torch.zeros(()), True)
         )
 
     assert density("predictive") > density("expectation")

@@ -291,6 +291,6 @@ def test_what_cannot_be_is_said_in_a_sentence(
             prior.calibrate_many(**arguments)
     monkeypatch.setattr(many, "find_spec", lambda name: None)
     for arguments in ({"out": tmp_path / "r.zarr"}, {"client": "tcp://127.0.0.1:1"}):
-        with pytest.raises(InputError, match=r"pip install 'metasci\[scale\]'"):
+        with pytest.raises(InputError, match=r"pip install 'metasci-calibration\[scale\]'"):
             prior.calibrate_many(patients, **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["there.nc"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -258,6 +259,9 @@ def test_a_saved_prior_that_lacks_what_its_rule_learned_is_refused(tmp_path) -> 
         save_file(
             {n: v for n, v in tensors.items() if n != lost}, folder / "prior.safetensors", {"format": "1"}
         )
+        description = json.loads((folder / "prior.json").read_text())
+        del description["tensors_sha256"]  # as if nobody had noticed
+        (folder / "prior.json").write_text(json.dumps(description))
         with pytest.raises(InputError, match="missing"):
             ms.Prior.load(folder)
 

@@ -31,7 +31,7 @@ def estimates(
         regularisation=0.0, correlated=False, objective=objective, iterations=2000, tolerance=1e-6
     )
     state, _ = learn(method, problem, design)
-    cost, _ = marginal_cost(problem, design, packed(state), lambda _: torch.zeros(()), False)
+    cost, _ = marginal_cost(problem, design, packed(state), lambda *_: torch.zeros(()), False)
     means = model.parameters.to_physical(state.coefficients[:, 0])
     sd = state.covariance.diagonal().sqrt()
     spreads = {p.name: p.spread * float(sd[i]) for i, p in enumerate(model.parameters)}

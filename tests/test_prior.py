@@ -169,7 +169,7 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
     **{f"7 as {key}": (edit(**{key: 7}), "is not a (text|table|list)") for key in KEYS[1:]},
     "another format": (edit(format="metasci-prior-9"), "format 'metasci-prior-9' is not that of a Prior"),
     "another method": (edit(method={"kind": "Magic"}), "method 'Magic' is not known"),
-    "another option": (edit(method={"kind": "GaussianPrior", "magic": 1}), "'magic' is not known"),
+    "another option": (edit(method={"kind": "GaussianPrior", "magic": 1}), "has no 'magic'"),
     "another noise": (edit(noise={"kind": "Pink", "scales": ["sd"]}), "noise 'Pink' is not known"),
     "another model": (edit(model="kinetics.crack_growth"), "the model has"),
     "another transform": (

@@ -173,7 +173,7 @@ def test_least_squares_of_a_task_alone_has_a_prior_of_ten_spreads() -> None:
     tasks = tasks_of(model, {"a": (7.0,)})
     prior: Any = SimpleNamespace(
         model=model,
-        state={"log_noise": torch.zeros(1, dtype=DOUBLE)},
+        state=SimpleNamespace(log_noise=torch.zeros(1, dtype=DOUBLE)),
         problem=lambda batch: Problem(model, batch),
     )
     found = per_task_least_squares(prior, tasks.batch(model))

@@ -304,7 +304,10 @@ def _with(dataset: xr.Dataset, name: str, value: float) -> xr.Dataset:
             lambda ds: ds.assign(heat=ds["heat"].assign_attrs(units="delta_degC")),
             "is a difference of temperatures",
         ),
-        (lambda ds: ds.assign_coords(task=["a\x07", "b"]), "task 'a\x07': holds a control character"),
+        (
+            lambda ds: ds.assign_coords(task=["a\x07", "b", "c"]),
+            "task a?: the cell holds a control character",
+        ),
         (lambda ds: _with(ds, "effect", np.inf), "'effect' of task 'A / 1' has an infinite value"),
         (lambda ds: _with(ds, "heat", np.nan), "'heat' of task 'A / 1' is unknown"),
         (lambda ds: _with(ds, "heat", -300), "column 'heat', task A / 1: -300.0 lies below absolute zero"),

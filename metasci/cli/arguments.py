@@ -161,7 +161,7 @@ def quantities(texts: Sequence[str]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> {name: list(value.magnitude) for name, value in quantities(["temperature=200,400 degC"]).items()}
+    >>> {name: value.magnitude.tolist() for name, value in quantities(["temperature=200,400 degC"]).items()}
     {'temperature': [200.0, 400.0]}
     """
     return dict(_quantity(text) for text in texts)

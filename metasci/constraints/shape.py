@@ -82,11 +82,12 @@ class Convex(Constraint):
         least, most = at.amin(-1, keepdim=True), at.amax(-1, keepdim=True)
         room = (at - least).minimum(most - at)
         apart = (most - least) / max(at.shape[-1] - 1, 1)
-        here, worst = predict(inputs), 0.0
+        here = predict(inputs)
+        worst = here.new_zeros(())
         for reach in (room, room.minimum(apart)):
             ends = predict({**inputs, self.input: at - reach}) + predict({**inputs, self.input: at + reach})
             beyond = (self._sign * (here - 0.5 * ends)).clamp(min=0.0)
-            worst = beyond + (worst - beyond).clamp(min=0.0)
+            worst = worst.maximum(beyond)
         return worst
 
     @property

@@ -51,7 +51,7 @@ class Faults:
     def __call__(self, name: str, at: int, text: str) -> InputError:
         """The error; `at` counts rows from zero, the sentence uses the row's own name."""
         return InputError(
-            f"{self.where}, column '{shown(self.headers[name])}', {self.kind} {self.rows[at]}: {text}."
+            f"{self.where}, column '{shown(self.headers[name])}', {self.kind} {shown(str(self.rows[at]))}: {text}."
         )
 
     def shown(self, name: str, at: int) -> str:

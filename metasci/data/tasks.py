@@ -195,7 +195,10 @@ class TaskSet:
         keep = {"observation": width(present(dataset, self.card))}
         if self.card.histories:
             keep["event"] = max(width(~np.isnan(dataset[name].values)) for name in self.card.histories)
-        return replace(self, dataset=dataset.isel({dim: slice(size) for dim, size in keep.items()}))
+        dataset = dataset.isel({dim: slice(size) for dim, size in keep.items()})
+        if "content" in dataset.attrs:  # tasks of a file are still of that file
+            dataset = dataset.assign_attrs(content=content_sum(dataset))
+        return replace(self, dataset=dataset)
 
     def structures(self, name: str) -> list[str]:
         """The different chemical structures of an input; its numbers are places in this list."""

@@ -72,8 +72,19 @@ def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.
         for name, values, unit in (
             ("AUC", np.trapezoid(curves, times, axis=1), f"{output}*{time}"),
             ("peak", curves.max(1), output),
-            ("trough", curves[:, -1], output),
+            ("trough", np.asarray(curves)[:, -1], output),
         ):
-            low, high = np.quantile(values[1:], tails)
-            rows.append((name, which, begins, begins + gap, unit, float(values[0]), float(low), float(high)))
+            low, high = np.quantile(np.asarray(values)[1:], tails)
+            rows.append(
+                (
+                    name,
+                    which,
+                    begins,
+                    begins + gap,
+                    unit,
+                    float(np.asarray(values)[0]),
+                    float(low),
+                    float(high),
+                )
+            )
     return pd.DataFrame(rows, columns=columns)

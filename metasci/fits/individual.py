@@ -25,7 +25,7 @@ def reference_label(calibration: EquationFit) -> str:
     >>> import metasci as ms
     >>> reference_label(ms.load("remifentanil").typical(weight="70 kg")), reference_label(
     ...     ms.load("vancomycin_buelga_2005").typical(weight="70 kg", creatinine_clearance="90 mL/min"))
-    ('', 'creatinine clearance 1 L/h, 1 kg reference')
+    ('', '1 kg, creatinine clearance 1 L/h reference')
     """
     own = calibration.prior.model.individual
     return f"{own.reference} reference" if own is not None and own.reference else ""

@@ -28,7 +28,7 @@ def objective_function(calibration: EquationFit) -> pd.Series:
     >>> import metasci as ms
     >>> prior = ms.load("phenobarbital_grasela_1985")
     >>> infants = ms.dataset("phenobarbital", model=prior.model)
-    >>> round(objective_function(prior.calibrate(infants)).sum(), 4)
+    >>> round(float(objective_function(prior.calibrate(infants)).sum()), 4)
     586.2761
     """
     adapted, batch = calibration.adapted, calibration.batch

@@ -323,7 +323,7 @@ def warnings_of_reading(calibration: EquationFit) -> list[str]:
         found.append(
             f"{values} value{'s' * many} in DV on rows of doses {'are' if many else 'is'} no measurement, as in "
             "NONMEM, since neither EVID nor MDV says so; give a sample a row of its own (or say "
-            "dose_rows_measure = true in the [events] of a card)."
+            'dose_rows_measure = "yes" in the [events] of a card).'
         )
     if moved := counts.get("patients_from_first_record", 0):
         found.append(

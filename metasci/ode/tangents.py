@@ -29,5 +29,5 @@ def along(function: Callable[..., Any], at: tuple[Any, ...], directions: tuple[A
     (9.0, 6.0)
     """
     with _LEVEL:
-        both: tuple[Any, Any] = torch.func.jvp(function, at, directions)
-    return both
+        value, change = torch.func.jvp(function, at, directions)  # type: ignore[misc]
+    return value, change

@@ -25,6 +25,7 @@ from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.superposition import absorbed, any_of, given
+from metasci.units import convert
 
 __all__ = ["Structure", "compartment_model"]
 
@@ -81,15 +82,21 @@ class Structure:
         return ("exchange_clearance", "deep_exchange_clearance")[: self.compartments - 1]
 
     def parameters(self, time: str, volume: str) -> tuple[Parameter, ...]:
-        """Parameters with ordinary values for an adult, in the units of time and volume."""
-        hours = {"h": 1.0, "min": 1.0 / 60.0, "day": 24.0}[time]
+        """Parameters with ordinary values for an adult, in the units of time and volume.
+
+        Raises
+        ------
+        InputError
+            If a unit is none of a time, or of a volume.
+        """
+        hours, litres = float(convert(1.0, time, "h", "time")), float(convert(1.0, volume, "L", "volume"))
         flow, rate = f"{volume}/{time}", f"1/{time}"
-        found = [Parameter("clearance", flow, 5.0 * hours, positive=True, spread=0.4)]
+        found = [Parameter("clearance", flow, 5.0 * hours / litres, positive=True, spread=0.4)]
         sizes = (40.0,) if self.compartments == 1 else (20.0, 40.0, 100.0)
         for name, size in zip(self.volumes, sizes, strict=False):
-            found.append(Parameter(name, volume, size, positive=True, spread=0.4))
+            found.append(Parameter(name, volume, size / litres, positive=True, spread=0.4))
         for name, size in zip(self.exchanges, (10.0, 3.0), strict=False):
-            found.append(Parameter(name, flow, size * hours, positive=True, spread=0.5))
+            found.append(Parameter(name, flow, size * hours / litres, positive=True, spread=0.5))
         if self.absorption == "first-order":
             found.append(Parameter("absorption_rate", rate, 1.0 * hours, positive=True, spread=0.6))
         if self.absorption == "zero-order":
@@ -228,7 +235,7 @@ def compartment_model(
     name : str
         Where it is found; it is registered under ``patients.NAME``.
     amount, time, volume : str
-        Units of doses, time (h, min or day) and volumes.
+        Units of doses, time and volumes.
     output : Output, optional
         Concentration in amount per volume by default. One in another unit is converted: 2 mg/L are 2,000 ng/mL.
     effects : mapping of str to sequence of Effect, optional

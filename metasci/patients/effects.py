@@ -322,7 +322,7 @@ def factors(
     return changed
 
 
-_NAMED = {
+_NAMED: dict[str, Any] = {
     kind.__name__: kind for kind in (Category, Exponential, Linear, Maturation, Occasion, Power, Threshold)
 }
 

@@ -134,7 +134,12 @@ def published(
         structure = model
         effects = _effects(typical or {}, covariates or {}, occasions or {}, most_occasions)
         numbers = _typical(structure, typical or {}, time, volume)
-        options = {"amount": amount, "time": time, "volume": volume, "changing": list(changing)}
+        options: dict[str, Any] = {
+            "amount": amount,
+            "time": time,
+            "volume": volume,
+            "changing": list(changing),
+        }
         title = name or "published"
         model = compartment_model(
             structure, name=title, effects=effects, typical=numbers, noise=noise, output=output,
@@ -290,7 +295,7 @@ def _at_typical(model: Model, typical: Mapping[str, Amount | Formula]) -> Model:
             f"typical: '{formula[0]}' is a formula, which a complete model cannot take; give a Structure."
         )
     numbers = {
-        parameter.name: magnitude(typical[parameter.name], parameter.unit, f"typical '{parameter.name}'")  # type: ignore[arg-type]
+        parameter.name: magnitude(typical[parameter.name], parameter.unit, f"typical '{parameter.name}'")
         for parameter in model.parameters
         if parameter.name in typical
     }

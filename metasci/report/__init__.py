@@ -12,7 +12,7 @@ _WHERE = {
     "Band": "metasci.report.comparisons",
     "Section": "metasci.report.html",
     "calibration_figure": "metasci.report.figures",
-    "calibration_report": "metasci.report.html",
+    "calibration_report": "metasci.report.sections",
     "comparison_figure": "metasci.report.comparisons",
     "furnace_figure": "metasci.heat_treatment.figures",
     "comparison_report": "metasci.report.bayes_report",

@@ -63,7 +63,7 @@ def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
         lines.append(f"{label}: {calibration.prior.model.name}, {count} measurement{'s' * (count != 1)}")
         head = f"  {'':{width}}{'estimate':>10}  {f'{100 * level:.0f} % interval':>21}  {'prior':>10}"
         lines.append(f"{head}  {title:>{beside}}  shrinkage" if whom else f"{head}  shrinkage")
-        for row in rows.itertuples():
+        for row in _rows(rows):
             interval = "as published" if row.fixed else f"{row.lower:.4g} to {row.upper:.4g}"
             left = shrinkage.get((task, row.name), np.nan)
             said = f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  {row.prior:>10.4g}"
@@ -73,7 +73,7 @@ def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
             lines.append(f"{said}  {'' if np.isnan(left) else f'{left:.2f}':>9} {unit}".rstrip())
         # numbers that are learned beside the parameters, such as the strength of a covariate's effect
         others = calibration.table(level)
-        for row in others[(others["task"] == task) & ~others["name"].isin(set(rows["name"]))].itertuples():
+        for row in others[(others["task"] == task) & ~others["name"].isin(set(rows["name"]))].pipe(_rows):
             said = f"  {row.name:{width}}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}"
             blank = f"  {'':>{beside}}" if whom else ""
             unit = "" if row.unit == "1" else f" {row.unit}"
@@ -99,13 +99,19 @@ def _exposure_lines(found: pd.DataFrame, inputs: Any, level: float) -> list[str]
         )
         lines += [
             f"    {row.quantity:8}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}  {row.unit}"
-            for row in rows.itertuples()
+            for row in _rows(rows)
         ]
     return lines
 
 
+def _rows(frame: pd.DataFrame) -> list[Any]:
+    """Rows by their columns' names."""
+    return list(frame.itertuples())
+
+
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return frame.astype(object).replace({np.nan: None}).to_dict("records")  # type: ignore[no-any-return]
+    rows: Any = frame.astype(object).replace({np.nan: None}).to_dict("records")
+    return list(rows)
 
 
 def own_parameters(calibration: EquationFit, most: int) -> tuple[list[str], list[list[str]], str] | None:
@@ -116,7 +122,7 @@ def own_parameters(calibration: EquationFit, most: int) -> tuple[list[str], list
     own = individual_table(calibration)
     own = own[own["task"].isin(list(calibration.batch.names[:most]))]
     rows = []
-    for row in own.itertuples():
+    for row in _rows(own):
         interval = "fixed" if row.fixed else f"{_shown(row.lower)} to {_shown(row.upper)}"
         beside = [] if not whom else ["" if np.isnan(row.reference) else _shown(row.reference)]
         rows.append(
@@ -136,7 +142,7 @@ def exposure_rows(calibration: EquationFit) -> list[list[str]]:
     return [
         [row.quantity, f"{row.interval}, {_shown(row.begins)} to {_shown(row.ends)} {time}", _shown(row.estimate),
          f"{_shown(row.lower)} to {_shown(row.upper)}", pretty_unit(row.unit)]
-        for row in found.itertuples()
+        for row in _rows(found)
     ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ __all__ = ["described"]
 
 _GIVEN = " > 0"
 _HEADER = re.compile(r"^(?P<header>[^\[\]]+?)\s*(\[(?P<unit>[^\[\]]*)\])?$")
-_TRUTH = {"true": True, "yes": True, "false": False, "no": False}
+_TRUTH = {"yes": True, "no": False}
 
 
 def described(
@@ -91,11 +91,9 @@ def _options(card: Card) -> dict[str, Any]:
     """What the card says of how a table is read, beside the names of its columns."""
     told: dict[str, Any] = {name: card.events[name] for name in OPTIONS if name in card.events}
     for name in ("dose_rows_measure", "allow_before_dose"):
-        if name in told and not isinstance(told[name], bool):
+        if name in told:
             if str(told[name]).lower() not in _TRUTH:
-                raise InputError(
-                    f"the card of '{card.name}' says {name} = '{told[name]}'; write true or false."
-                )
+                raise InputError(f"the card of '{card.name}' says {name} = '{told[name]}'; write yes or no.")
             told[name] = _TRUTH[str(told[name]).lower()]
     return told
 

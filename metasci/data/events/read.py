@@ -256,6 +256,7 @@ class EventReader:
         """What the card says of the columns and of how they are read, so that another such table is read alike."""
         told = {key: located.found[name].bare for key, name in self._named(located).items()}
         options = {name: getattr(self, name) for name in OPTIONS}
+        options = {name: "yes" if value is True else value for name, value in options.items()}
         return {
             "ID": located.found["ID"].bare,
             **told,

@@ -22,7 +22,7 @@ from metasci.meta.adapted import Adapted, NoiseMixture
 from metasci.meta.compositions.outer import Outer, OuterState, outer_state, outer_step
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
-from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.maximisation import (
     BELIEVED_VARIANCE,
@@ -38,6 +38,7 @@ from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.task_noise import at_levels, level_posteriors, noise_levels
 from metasci.meta.laplace.ties import is_tied
 from metasci.meta.problem import Problem
+from metasci.parameters import ParameterSpace
 
 __all__ = ["GaussianPrior"]
 
@@ -187,13 +188,10 @@ class GaussianPrior:
             tolerance=1e-3,
         )
         used, space = estimate.finite, problem.model.parameters
-        wider = 1.0
-        if self.spread_uncertainty:
-            wider = widening(int(used.sum()), len(space), self.regularisation, self.correlated)
-        new = most_likely_population(state, estimate, x, space, self.regularisation, self.correlated)
         new = replace(
-            most_likely_noise(new, problem, estimate, self.task_noise),
-            widening=torch.ones_like(state.widening) * wider,
+            most_likely_noise(
+                self._population(state, estimate, x, space), problem, estimate, self.task_noise
+            ),
             coordinates=torch.where(used[:, None], estimate.coordinates, state.coordinates),
             iteration=state.iteration + 1.0,
         )
@@ -201,6 +199,17 @@ class GaussianPrior:
         if self._settled(new):
             warn_of_floor(problem, new.log_noise)
         return new, ~used
+
+    def _population(
+        self, state: GaussianState, estimate: Estimate, x: Tensor, space: ParameterSpace
+    ) -> GaussianState:
+        """The maximisation step, and by how much a new task's prior is wider for not knowing the spread."""
+        new = most_likely_population(state, estimate, x, space, self.regularisation, self.correlated)
+        wider = 1.0
+        if self.spread_uncertainty:
+            tasks = int(estimate.finite.sum())
+            wider = widening(tasks, len(space), self.regularisation, self.correlated)
+        return replace(new, widening=torch.ones_like(state.widening) * wider)
 
     def finished(self, state: GaussianState) -> bool:
         """Whether learning has settled or run out of iterations."""

@@ -155,15 +155,13 @@ class PaddedEmbedding(nn.Module):
     def __init__(self, layer: nn.Embedding) -> None:
         super().__init__()
         self.weight = layer.weight
-        self.padding_idx = layer.padding_idx
+        self.padding_idx = int(layer.padding_idx or 0)
         self.train(layer.training)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The rows, (..., feature)."""
-        row = torch.arange(len(self.weight), device=self.weight.device)[:, None]
-        return functional.embedding(
-            tokens, torch.where(row == self.padding_idx, self.weight.detach(), self.weight)
-        )
+        padding = (torch.arange(len(self.weight), device=self.weight.device) == self.padding_idx)[:, None]
+        return functional.embedding(tokens, torch.where(padding, self.weight.detach(), self.weight))
 
 
 def with_padding_kept(module: nn.Module) -> nn.Module:
@@ -178,5 +176,5 @@ def with_padding_kept(module: nn.Module) -> nn.Module:
     for parent in list(module.modules()):
         for name, layer in parent._modules.items():
             if layer in padded:
-                parent._modules[name] = padded[layer]  # type: ignore[index]
+                parent._modules[name] = padded[layer]
     return module
