@@ -12,7 +12,8 @@ from scipy import stats
 import metasci as ms
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.fits.predictive import predictive
+from metasci.fits.posterior import posterior_draws
+from metasci.fits.predictive import predictive, sampled
 from metasci.meta import DiscrepancyPrior, DiscrepancyState, GaussianPrior
 from metasci.meta.covariates import Design
 from metasci.meta.discrepancy.condensing import condensed, inducing_rows, likeliest_tails, with_tasks
@@ -20,6 +21,7 @@ from metasci.meta.discrepancy.kernel import Rows, first_scales
 from metasci.meta.discrepancy.likelihood import cost_and_slopes, linearised, posterior_means
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
+from metasci.report.residuals import conditional_weighted_residuals
 
 F64 = torch.float64
 
@@ -344,16 +346,17 @@ def test_runs_repeat_to_the_bit_and_go_on_where_they_stopped(tmp_path) -> None:
 
 
 def test_weighted_residuals_scatter_by_one_where_tasks_are_as_learned() -> None:
-    from metasci.report.residuals import conditional_weighted_residuals
-
     prior = ms.meta_calibrate(line, some_tasks(20, seed=12), DiscrepancyPrior(iterations=40))
     fit = prior.calibrate(some_tasks(30, seed=13))
     weighted = conditional_weighted_residuals(fit)
     assert 0.8 < np.nanstd(weighted) < 1.25
     with pytest.raises(InputError, match="knows what its equation leaves out"):
-        from metasci.fits.posterior import posterior_draws
-
         posterior_draws(fit)
+    forecast = fit.forecast()
+    _, drawn = sampled(fit.problem.select(torch.arange(2)), prior.adapt(fit.batch.select([0, 1])), draws=4000)
+    low, high = (end[:2] for end in forecast.interval(0.9))
+    inside = ((drawn > low) & (drawn < high)).double().mean(0)[fit.batch.mask[:2]]
+    assert float((inside - 0.9).abs().max()) < 0.025
 
 
 def test_what_it_cannot_do_it_refuses() -> None:

@@ -137,8 +137,8 @@ def posterior_draws(calibration: EquationFit, task: int = 0, draws: int = 2000, 
         raise InputError(f"`draws` is a number of draws, at least 1, not {draws}.")
     if calibration.adapted.discrepancy is not None:
         raise InputError(
-            f"the prior '{calibration.prior.name}' knows what its equation leaves out, of which draws of parameters tell "
-            "nothing: ask `predict`, or draw curves with `metasci.fits.predictive.sampled`."
+            f"the prior '{calibration.prior.name}' knows what its equation leaves out, of which draws of parameters "
+            "tell nothing: ask `predict`, or draw curves with `metasci.fits.predictive.sampled`."
         )
     generator = torch.Generator().manual_seed(seed)
     rounds: list[tuple[Tensor, Tensor, Tensor]] = []

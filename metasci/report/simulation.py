@@ -64,8 +64,8 @@ class Simulator:
         self.adapted = unmeasured(prior, batch)
         if self.adapted.discrepancy is not None:
             raise InputError(
-                f"the prior '{prior.name}' knows what its equation leaves out, which simulated measurements would lack; "
-                "draw them with `metasci.fits.predictive.sampled`."
+                f"the prior '{prior.name}' knows what its equation leaves out, which simulated measurements would "
+                "lack; draw them with `metasci.fits.predictive.sampled`."
             )
         self._spread = _roots(self.adapted)
         self._streams = [
