@@ -240,6 +240,10 @@ def compare(
     shots: Annotated[int | None, typer.Option(help="Measurements that calibrate each held-out task.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of tasks held out together.")] = 3,
     draws: Annotated[int, typer.Option(min=100, help="Of each chain, and as many to tune it.")] = 1000,
+    rmse_margin: Annotated[float, typer.Option(help="Of the ratio of errors, what does not matter.")] = 0.02,
+    nats_margin: Annotated[
+        float, typer.Option(help="Of the log density a measurement, what does not matter.")
+    ] = 0.02,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the Dataset (NetCDF) and the report.")
     ] = None,
@@ -267,6 +271,8 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
+        rmse_margin=rmse_margin,
+        nats_margin=nats_margin,
         progress=True,
     )
     result = summary(dataset)
