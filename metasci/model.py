@@ -275,7 +275,9 @@ class Model:
         """
         own = self.reference
         if own is None:
-            raise InputError(f"'{self.name}' states no rates at a reference temperature that could be chosen.")
+            raise InputError(
+                f"'{self.name}' states no rates at a reference temperature that could be chosen."
+            )
         if temperature == own.temperature:
             return self
         if not 0.0 < temperature < own.below:
@@ -288,7 +290,9 @@ class Model:
         return replace(
             self,
             function=new.function,
-            parameters=ParameterSpace(tuple(replace(p, description=other.description) for p, other in worded)),
+            parameters=ParameterSpace(
+                tuple(replace(p, description=other.description) for p, other in worded)
+            ),
             description=new.description,
             individual=new.individual,
             reference=new.reference,

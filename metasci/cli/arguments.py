@@ -27,7 +27,10 @@ __all__ = [
 
 PriorArgument = Annotated[
     str,
-    typer.Argument(metavar="PRIOR", help="A prior that ships (`metasci list`), the folder of one, or a model's name, of which nothing was learned."),
+    typer.Argument(
+        metavar="PRIOR",
+        help="A prior that ships (`metasci list`), the folder of one, or a model's name, of which nothing was learned.",
+    ),
 ]
 DataArgument = Annotated[
     str,

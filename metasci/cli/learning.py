@@ -95,7 +95,9 @@ def train(
     method: Annotated[
         str, typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn and adapt.")
     ] = "gaussian",
-    covariates: Annotated[str, typer.Option(help="'all' that the card marks, 'none', or names separated by commas.")] = "all",
+    covariates: Annotated[
+        str, typer.Option(help="'all' that the card marks, 'none', or names separated by commas.")
+    ] = "all",
     penalty: Annotated[float, typer.Option(min=0.0, help="Weight of the physical laws.")] = 0.0,
     task_noise: Annotated[
         bool, typer.Option(help="Give each task a noise level of its own (gaussian).")

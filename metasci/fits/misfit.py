@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Misfit", "misfits"]
 
-_RARE = 0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
+_RARE = (
+    0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
+)
 _ORDINARY = 0.05  # … with which the rest is in order, once a single measurement is left out
 _FEW_RUNS = -3.3  # standard deviations: one-sided, one task in two thousand, as several inputs are tried
 _ENOUGH = 10  # residuals, below which the number of runs is not near normal
@@ -46,8 +48,8 @@ def misfits(calibration: EquationFit) -> list[Misfit]:
 
     Residuals r at the estimate, in standard deviations of the learned noise, leave n − p degrees of freedom, where p is
     what the measurements say of the parameters, the sum of 1 − shrinkage. Their mean square is F-distributed with
-    (n − p, 2a) degrees of freedom where tasks differ in noise by Gamma(a, a), χ²/(n − p) where they share one. The number
-    of runs of equal signs along each input is near normal.
+    (n − p, 2a) degrees of freedom where tasks differ in noise by Gamma(a, a), χ²/(n − p) where they share one. The
+    number of runs of equal signs along each input is near normal.
 
     Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
     Ann Math Stat 11 (1940) 147, for runs.

@@ -129,7 +129,9 @@ class LearnedEquation(Learned):
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
         model = as_declared(_referred(model or _model_of(description), description), description)
-        told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+        told = {
+            row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")
+        }
         model = with_covariates(model, told)
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)

@@ -148,7 +148,9 @@ def _far_starts(problem: Problem) -> list[Tensor]:
     points = torch.quasirandom.SobolEngine(size, scramble=True, seed=0).draw(_PLACES, dtype=torch.float64)
     places = (_FAR * torch.special.ndtri(points)).to(problem.target)
     seen = problem.batch.mask & problem.batch.numbers
-    scale = (_GOOD * problem.target[seen].std()).square() if int(seen.sum()) > 1 else problem.target.new_ones(())
+    scale = (
+        (_GOOD * problem.target[seen].std()).square() if int(seen.sum()) > 1 else problem.target.new_ones(())
+    )
 
     def misfit(at: Tensor) -> float:
         with torch.no_grad():
