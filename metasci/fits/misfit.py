@@ -77,10 +77,10 @@ def misfits(calibration: EquationFit) -> list[Misfit]:
 
 def _rarity(residuals: NDArray[np.float64], free: float, shape: float) -> float:
     """With which probability the law would leave residuals as large."""
-    from scipy.stats import chi2, f
+    from scipy.special import chdtrc, fdtrc
 
     total = float((residuals**2).sum())
-    return float(chi2.sf(total, free) if shape > 1e6 else f.sf(total / free, free, 2.0 * shape))
+    return float(chdtrc(free, total) if shape > 1e6 else fdtrc(free, 2.0 * shape, total / free))
 
 
 def _outlier(
