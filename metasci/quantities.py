@@ -1,4 +1,4 @@
-"""Functions of plain numbers that take quantities, too: each argument's unit is declared, and a quantity converted to it."""
+"""Functions of plain numbers that take quantities, too, each converted to the unit declared for its argument."""
 
 from __future__ import annotations
 

@@ -162,8 +162,9 @@ def train(
     lost = prior.training["left_out_as_not_finite"]
     if lost:
         typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
-    if prior.model.reference != equation.reference:
-        typer.echo(f"rates are stated at {prior.model.reference.temperature:g} K", err=True)
+    own = prior.model.reference
+    if own is not None and own.temperature != own.declared:
+        typer.echo(f"rates are stated at {own.temperature:g} K", err=True)
     typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
 
 

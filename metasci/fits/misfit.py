@@ -48,8 +48,8 @@ def misfits(calibration: EquationFit) -> list[Misfit]:
 
     Residuals r at the estimate, in standard deviations of the learned noise, leave n − p degrees of freedom, where p is
     what the measurements say of the parameters, the sum of 1 − shrinkage. Their mean square is F-distributed with
-    (n − p, 2a) degrees of freedom where tasks differ in noise by Gamma(a, a), χ²/(n − p) where they share one. The number
-    of runs of equal signs along each input is near normal.
+    (n − p, 2a) degrees of freedom where tasks differ in noise by Gamma(a, a), χ²/(n − p) where they share one. The
+    number of runs of equal signs along each input is near normal.
 
     Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
     Ann Math Stat 11 (1940) 147, for runs.
@@ -77,10 +77,10 @@ def misfits(calibration: EquationFit) -> list[Misfit]:
 
 def _rarity(residuals: NDArray[np.float64], free: float, shape: float) -> float:
     """With which probability the law would leave residuals as large."""
-    from scipy.stats import chi2, f
+    from scipy.special import chdtrc, fdtrc
 
     total = float((residuals**2).sum())
-    return float(chi2.sf(total, free) if shape > 1e6 else f.sf(total / free, free, 2.0 * shape))
+    return float(chdtrc(free, total) if shape > 1e6 else fdtrc(free, 2.0 * shape, total / free))
 
 
 def _outlier(

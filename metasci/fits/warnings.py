@@ -89,8 +89,8 @@ def _nothing_learned(calibration: EquationFit) -> Iterator[str]:
         own = prior.model.reference
         at = "" if own is None else f", rates at {own.temperature:g} K"
         yield (
-            f"nothing was learned: the prior is the typical values that '{prior.model.name}' declares, with twice their "
-            f"ordinary spread{at}; where there are many tasks, `metasci train` learns a better one."
+            f"nothing was learned: the prior is the typical values that '{prior.model.name}' declares, with twice "
+            f"their ordinary spread{at}; where there are many tasks, `metasci train` learns a better one."
         )
 
 

@@ -1,6 +1,7 @@
 """Time and temperature as one number, and activation energies read off peaks.
 
-Functions of numbers in the units that each names, or of quantities, for tables and plots; the equations that are calibrated are in the other modules.
+Functions of numbers in the units that each names, or of quantities, for tables and plots; the equations that are
+calibrated are in the other modules.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def reference_for(model: Model, batch: Batch) -> Model:
 
     The reference stays where it is while measurements are made about it, or so near that a typical rate differs by less
     than a factor of twenty there. Else it moves into the middle of the data, by the mean of 1/T, where rate and
-    activation energy are told apart best. A model that holds some parameter at a value keeps its reference, as the value
-    may belong to it.
+    activation energy are told apart best. A model that holds some parameter at a value keeps its reference, as the
+    value may belong to it.
 
     Source: Box, Ann NY Acad Sci 86 (1960) 792, and Bates and Watts, Nonlinear Regression (1988), section 3.4, for a
     reference in the middle of the data.

@@ -94,8 +94,8 @@ def time_to_fraction(fraction: Any, speed: Any, rate: Any, exponent: Any, incuba
     speed : array
         Of the clock at the temperature.
     rate, exponent, incubation : array
-        Of the law; rate and incubation at the reference temperature. The time is in the incubation's unit, the inverse of
-        the rate's; in seconds where these are quantities.
+        Of the law; rate and incubation at the reference temperature. The time is in the incubation's unit, the inverse
+        of the rate's; in seconds where these are quantities.
 
     Examples
     --------

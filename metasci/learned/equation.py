@@ -132,10 +132,7 @@ class LearnedEquation(Learned):
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
         model = as_declared(_referred(model or _model_of(description), description), description)
-        told = {
-            row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")
-        }
-        model = with_covariates(model, told)
+        model = with_covariates(model, _further_covariates(description, record.card()))
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
@@ -173,6 +170,13 @@ def with_covariates(model: Model, units: Mapping[str, str]) -> Model:
     """
     further = {name: unit for name, unit in units.items() if name not in model.covariates}
     return replace(model, covariates={**model.covariates, **further}) if further else model
+
+
+def _further_covariates(description: Table, card: Card) -> dict[str, str]:
+    """Units of the covariates; without those that older files hold in the unit of the card but call plain numbers."""
+    told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+    plain = {column.name for column in card.columns if column.unit == "1"}
+    return {name: unit for name, unit in told.items() if unit != "1" or name in plain}
 
 
 def _model_of(description: Table) -> Model:

@@ -24,7 +24,7 @@ PROPERTIES = (
 _ELEMENTS = 103
 _ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)(?:(wt|at)\.?%)?")
 _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
-# an element, then numbers that each stand before another: Ti6Al4V; numbers of atoms in such a place are mostly one or two
+# an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two
 _LIKE_AN_ALLOY = re.compile(r"[A-Z][a-z]?(?:\d+\.?\d*[A-Z][a-z]?){2,}")
 _LEAST_ADDED, _MOST_ADDED = 5.0, 50.0  # per cent, in alloys that are named so
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")

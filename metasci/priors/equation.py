@@ -330,9 +330,9 @@ def meta_calibrate(
     method : Method, optional
         The learned Gaussian prior by default.
     covariates : sequence of str or "all", optional
-        Which known properties shift the start: by default those that the model declares and the data have; ``"all"`` are
-        those and all others that the data's card marks and the model does not take as inputs. One that the model does not
-        declare has the unit of the card and acts as it is, without a transform.
+        Which known properties shift the start: by default those that the model declares and the data have; ``"all"``
+        are those and all others that the data's card marks and the model does not take as inputs. One that the model
+        does not declare has the unit of the card and acts as it is, without a transform.
     name : str
         What to call it; the data's name by default.
     seed : int

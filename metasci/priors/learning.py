@@ -1,4 +1,4 @@
-"""Whether anything was learned: a law whose predictions do not move, or explain no more than a constant, learns nothing."""
+"""Whether anything was learned: what does not move, or explains no more than a constant, has learned nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_MORE = 0.1  # of the squares about a constant
 
 
 def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
-    """Refuse a run whose predictions do not move with the parameters; warn of one that explains no more than a constant.
+    """Refuse a run whose predictions do not move with the parameters; warn where they explain no more than a constant.
 
     Parameters
     ----------
