@@ -33,7 +33,7 @@ def _fractions(
     for task in range(tasks):
         own_energy = energy * np.exp(0.1 * rng.normal())
         own_rate = rate * np.exp(0.5 * rng.normal())
-        for kelvin in middle + np.array([-80.0, 0.0, 80.0]):
+        for kelvin in middle * np.array([0.95, 1.0, 1.05]):
             factor = np.exp(-own_energy / GAS_CONSTANT * (1.0 / kelvin - 1.0 / middle))
             for time in np.array([0.2, 0.6, 1.5, 4.0]) / rate:
                 clean = 1.0 - np.exp(-((own_rate * factor * time) ** exponent))

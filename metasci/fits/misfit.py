@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
+    from metasci.meta.adapted import Adapted
+    from metasci.meta.problem import Problem
 
 __all__ = ["Misfit", "misfits"]
 
@@ -18,6 +20,8 @@ _RARE = (
     0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
 )
 _ORDINARY = 0.05  # … with which the rest is in order, once a single measurement is left out
+_SUSPECTS = 3  # the fit bends towards a slip, so that the largest residual may be its neighbour's
+_LEAST_FREE = 2.0  # degrees of freedom that are left to fit; of fewer any measurement could be the odd one
 _FEW_RUNS = -3.3  # standard deviations: one-sided, one task in two thousand, as several inputs are tried
 _ENOUGH = 10  # residuals, below which the number of runs is not near normal
 
@@ -56,11 +60,8 @@ def misfits(calibration: EquationFit) -> list[Misfit]:
     """
     found = []
     adapted, batch = calibration.adapted, calibration.batch
-    line = calibration.problem.linearise(adapted.coordinates, adapted.log_noise)
-    standard = ((calibration.problem.target - line.prediction) / line.variance.sqrt()).detach().numpy()
+    standard, known = _standardised(calibration.problem, adapted)
     seen = (batch.mask & batch.numbers).numpy()
-    share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
-    known = (1.0 - share).clamp(0.0, 1.0).sum(1).numpy()
     shape = float(getattr(calibration.prior.state, "noise_shape", math.inf))
     for task in range(len(batch)):
         places = np.flatnonzero(seen[task] & np.isfinite(standard[task]))
@@ -69,10 +70,18 @@ def misfits(calibration: EquationFit) -> list[Misfit]:
             continue
         if _rarity(residuals, free, shape) < _RARE:
             times = float((residuals**2).sum() / free)
-            found.append(Misfit(task, times, outlier=_outlier(residuals, places, free, shape)))
+            found.append(Misfit(task, times, outlier=_outlier(calibration, task, places, residuals, shape)))
         elif along := _along(calibration, task, places, residuals):
             found.append(Misfit(task, math.nan, along=along))
     return found
+
+
+def _standardised(problem: Problem, adapted: Adapted) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Residuals in standard deviations of the learned noise, (task, observation), and p of each task."""
+    line = problem.linearise(adapted.coordinates, adapted.log_noise)
+    standard = ((problem.target - line.prediction) / line.variance.sqrt()).detach().numpy()
+    share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
+    return standard, (1.0 - share).clamp(0.0, 1.0).sum(1).numpy()
 
 
 def _rarity(residuals: NDArray[np.float64], free: float, shape: float) -> float:
@@ -84,14 +93,26 @@ def _rarity(residuals: NDArray[np.float64], free: float, shape: float) -> float:
 
 
 def _outlier(
-    residuals: NDArray[np.float64], places: NDArray[np.int_], free: float, shape: float
+    calibration: EquationFit,
+    task: int,
+    places: NDArray[np.int_],
+    residuals: NDArray[np.float64],
+    shape: float,
 ) -> int | None:
-    """The measurement without which the rest is in order, if that is one; the fit has bent towards it already."""
-    if free < 3.0:
-        return None
-    worst = int(np.abs(residuals).argmax())
-    rest = np.delete(residuals, worst)
-    return int(places[worst]) if _rarity(rest, free - 1.0, shape) > _ORDINARY else None
+    """The measurement without which the law fits the rest, if that is one: each suspect is left out in turn."""
+    import torch
+
+    part = calibration.batch.select(torch.tensor([task]))
+    for place in places[np.argsort(-np.abs(residuals))[:_SUSPECTS]]:
+        mask = part.mask.clone()
+        mask[0, place] = False
+        batch = part.with_mask(mask)
+        standard, known = _standardised(calibration.prior.problem(batch), calibration.prior.adapt(batch))
+        rest = standard[0, places[places != place]]
+        free = len(rest) - float(known[0])
+        if free >= _LEAST_FREE and _rarity(rest, free, shape) > _ORDINARY:
+            return int(place)
+    return None
 
 
 def _along(
