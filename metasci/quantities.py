@@ -13,7 +13,8 @@ from metasci.errors import InputError
 
 __all__ = ["in_unit", "is_quantity", "takes_quantities"]
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def is_quantity(value: Any) -> bool:
