@@ -65,6 +65,17 @@ class TaskProcess:
         here: TaskProcess = moved(self, device)
         return here
 
+    def select(self, index: Tensor) -> TaskProcess:
+        """Of some of the tasks."""
+        return TaskProcess(
+            self.state,
+            self.design.select(index),
+            self.coordinates[index],
+            self.rows.select(index),
+            self.left[index],
+            self.variance[index],
+        )
+
     @cached_property
     def _solved(self) -> tuple[Tensor, Tensor]:
         """Inverse of the factor of the measurements' covariance in units of the noise, and the whitened surprises."""

@@ -44,6 +44,10 @@ class LawfulProcess:
     rows: Rows
     weights: Tensor
 
+    def select(self, index: Tensor) -> LawfulProcess:
+        """Of some of the tasks."""
+        return LawfulProcess(self.process.select(index), self.rows.select(index), self.weights[index])
+
     def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
     ) -> Tensor:
@@ -95,9 +99,9 @@ def grid_of_laws(laws: Sequence[Any], ranges: Mapping[str, Sequence[float]]) -> 
         return None
     return Grid({
         name: (
-            np.geomspace(*ranges[name], _PLACES)
+            np.geomspace(ranges[name][0], ranges[name][1], _PLACES)
             if 0.0 < 100.0 * ranges[name][0] < ranges[name][1]
-            else np.linspace(*ranges[name], _PLACES)
+            else np.linspace(ranges[name][0], ranges[name][1], _PLACES)
         ).tolist()
         for name in dict.fromkeys(names)
     })  # fmt: skip

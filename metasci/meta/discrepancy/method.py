@@ -111,7 +111,9 @@ class DiscrepancyPrior:
         # twice the misfit: what an equation leaves out is as large as the noise that it is taken for
         unit = 2.0 * line.variance[mask].mean().sqrt()
         no_rows = rows_of(
-            nothing[:1, :, None].expand(1, 0, raw.shape[1]), line.jacobian[:1, :0], design.select([0])
+            nothing[:1, :, None].expand(1, 0, raw.shape[1]),
+            line.jacobian[:1, :0],
+            design.select(torch.tensor([0])),
         )
         state = DiscrepancyState(
             scales=scales, log_noise=log_noise, unit=unit, level=zero + self.level, origin=alone.mean,
