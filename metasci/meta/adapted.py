@@ -29,6 +29,9 @@ def moved(value: Any, device: Any) -> Any:
 class Discrepancy(Protocol):
     """What an equation leaves out of a batch of tasks, as far as their measurements tell."""
 
+    def select(self, task: Tensor) -> Discrepancy:
+        """That of some of the tasks."""
+
     def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
     ) -> Tensor:

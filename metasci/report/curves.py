@@ -109,6 +109,8 @@ def only(calibration: EquationFit, index: int) -> EquationFit:
         part = getattr(adapted, item.name)
         if isinstance(part, NoiseMixture):  # noise levels come first in it, tasks second
             cut[item.name] = NoiseMixture(*(getattr(part, inner.name)[:, chosen] for inner in fields(part)))
+        elif item.name == "discrepancy":
+            cut[item.name] = None if part is None else part.select(chosen)
         elif item.name not in ("log_noise", "notes"):
             cut[item.name] = part[chosen]
     return replace(

@@ -65,6 +65,17 @@ class TaskProcess:
         here: TaskProcess = moved(self, device)
         return here
 
+    def select(self, task: Tensor) -> TaskProcess:
+        """The processes of some of the tasks."""
+        return TaskProcess(
+            self.state,
+            self.design.select(task),
+            self.coordinates[task],
+            self.rows.select(task),
+            self.left[task],
+            self.variance[task],
+        )
+
     @cached_property
     def _solved(self) -> tuple[Tensor, Tensor]:
         """Inverse of the factor of the measurements' covariance in units of the noise, and the whitened surprises."""

@@ -44,6 +44,10 @@ class LawfulProcess:
     rows: Rows
     weights: Tensor
 
+    def select(self, task: Tensor) -> LawfulProcess:
+        """That of some of the tasks."""
+        return LawfulProcess(self.process.select(task), self.rows.select(task), self.weights[task])
+
     def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
     ) -> Tensor:
@@ -93,14 +97,12 @@ def grid_of_laws(laws: Sequence[Any], ranges: Mapping[str, Sequence[float]]) -> 
     names = [law.input for law in laws if isinstance(law, Monotone) and law.input in ranges]
     if not names:
         return None
-    return Grid({
-        name: (
-            np.geomspace(*ranges[name], _PLACES)
-            if 0.0 < 100.0 * ranges[name][0] < ranges[name][1]
-            else np.linspace(*ranges[name], _PLACES)
-        ).tolist()
-        for name in dict.fromkeys(names)
-    })  # fmt: skip
+    values = {}
+    for name in dict.fromkeys(names):
+        low, high = ranges[name]
+        spaced = np.geomspace if 0.0 < 100.0 * low < high else np.linspace
+        values[name] = spaced(low, high, _PLACES).tolist()
+    return Grid(values)
 
 
 def rises_and_bounds(
