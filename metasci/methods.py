@@ -67,7 +67,7 @@ def command_names() -> tuple[str, ...]:
     Examples
     --------
     >>> command_names()[:3]
-    ('gaussian', 'maml', 'fomaml')
+    ('gaussian', 'discrepancy', 'maml')
     """
     return tuple(method.command for method in METHODS if method.command)
 

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 from metasci.errors import FAILURES, InputError, failure
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
+from metasci.quantities import in_unit, is_quantity
 
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
     from metasci.ode import Solution
 
-__all__ = ["EventColumn", "History", "Individual", "Input", "Model", "Output", "equation", "made", "register"]
+__all__ = [
+    "EventColumn", "History", "Individual", "Input", "Model", "Output", "Reference", "equation", "made",
+    "register",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,26 @@ class Individual:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The temperature at which a law states its rates, and the same law stating them at another.
+
+    Attributes
+    ----------
+    temperature, declared : float
+        K; where rates are stated, and where they are stated unless data ask for another.
+    moved : callable
+        The model with its rates stated at a temperature (K), its parameters as they were declared.
+    below : float
+        K; the law has no meaning with a reference that is not below.
+    """
+
+    temperature: float
+    declared: float
+    moved: Callable[[float], Model]
+    below: float = float("inf")
+
+
+@dataclass(frozen=True)
 class Model:
     """A differentiable function of parameters and inputs, and what is known about it.
 
@@ -141,6 +165,8 @@ class Model:
     solution : callable, optional
         Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
         `metasci.ode.Solution` behind its predictions, whose error calibrations report.
+    reference : Reference, optional
+        Of a law with thermally activated rates: the temperature at which it states them (see `at_reference`).
     discrepancy_inputs : callable, optional
         From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
         logarithm of time; by default the inputs themselves.
@@ -175,16 +201,19 @@ class Model:
     individual: Individual | None = None
     fixed: tuple[Parameter, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
+    reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        """Prediction in the output's unit, from inputs and physical parameters in the model's units.
+        """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
 
         Raises
         ------
         InputError
             If the equation fails; the sentence names it and its line.
         """
+        if any(is_quantity(value) for value in (*inputs.values(), *parameters.values())):
+            inputs, parameters = self._plain(inputs), self._plain(parameters)
         try:
             prediction = self.function(**inputs, **parameters)
         except InputError:
@@ -197,6 +226,15 @@ class Model:
         if prediction is None:
             raise InputError(f"equation '{self.name}': it returns nothing; end it with `return`.")
         return prediction
+
+    def _plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers in the model's units, of quantities and numbers."""
+        units = {parameter.name: parameter.unit for parameter in self.parameters}
+        units |= {name: wanted.unit for name, wanted in self.inputs.items()}
+        for name, history in self.histories.items():
+            units |= {name: history.unit, f"{name}_time": self.inputs[history.at].unit}
+            units |= {f"{name}_{key}": column.unit for key, column in history.columns.items()}
+        return {name: in_unit(value, units.get(name, "1"), name) for name, value in values.items()}
 
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""
@@ -219,6 +257,50 @@ class Model:
     def with_noise(self, noise: Noise) -> Model:
         """The same model under another noise."""
         return replace(self, noise=noise)
+
+    def at_reference(self, temperature: float) -> Model:
+        """The same law with its rates stated at another temperature; typical values are then taken to be those there.
+
+        Parameters
+        ----------
+        temperature : float
+            K.
+
+        Raises
+        ------
+        InputError
+            If the model states no rates at a reference temperature, or not at this one.
+
+        Examples
+        --------
+        >>> from metasci.library import find
+        >>> find("kinetics.avrami").at_reference(1600.0).reference.temperature
+        1600.0
+        """
+        own = self.reference
+        if own is None:
+            raise InputError(
+                f"'{self.name}' states no rates at a reference temperature that could be chosen."
+            )
+        if temperature == own.temperature:
+            return self
+        if not 0.0 < temperature < own.below:
+            most = "" if own.below == float("inf") else f" and below {own.below:g} K"
+            raise InputError(
+                f"'{self.name}': a reference temperature of {temperature:g} K will not do; give one above 0 K{most}."
+            )
+        new = own.moved(temperature)
+        worded = zip(self.parameters, new.parameters, strict=True)
+        return replace(
+            self,
+            function=new.function,
+            parameters=ParameterSpace(
+                tuple(replace(p, description=other.description) for p, other in worded)
+            ),
+            description=new.description,
+            individual=new.individual,
+            reference=new.reference,
+        )
 
     def with_fixed(self, values: Mapping[str, float]) -> Model:
         """The same model with some parameters held at a value, which no task differs from.
@@ -263,12 +345,19 @@ class Model:
             individual = replace(
                 individual, values=lambda parameters, inputs: inner(whole(parameters), inputs)
             )
+        reference = self.reference
+        if reference is not None:
+            free_law = self
+            reference = replace(
+                reference, moved=lambda temperature: free_law.at_reference(temperature).with_fixed(values)
+            )
         return replace(
             self,
             function=function,
             parameters=ParameterSpace(free),
             individual=individual,
             fixed=(*self.fixed, *held),
+            reference=reference,
         )
 
 

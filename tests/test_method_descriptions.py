@@ -146,7 +146,7 @@ def test_one_list_names_every_method() -> None:
     from metasci.meta import methods
 
     listed = {method.name for method in METHODS}
-    assert listed == (set(methods.__all__) - {"Composed"}) | {"GaussianPrior"}
+    assert listed == (set(methods.__all__) - {"Composed"}) | {"GaussianPrior", "DiscrepancyPrior"}
     assert listed <= set(ms.__all__)
     for method in METHODS:
         kind = method_class(method.name)

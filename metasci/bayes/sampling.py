@@ -199,11 +199,8 @@ def sample(
             compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
             progress_bar=progress, target_accept=target_accept,
         )  # fmt: skip
-        recorded = {
-            str(name): np.asarray(values)
-            for name, values in versions.group(data, "posterior").data_vars.items()
-        }
-        data = versions.with_posterior(data, derive(built, recorded), built.named_vars_to_dims, built.coords)
+        values = derive(built, versions.recorded(data))
+        data = versions.with_posterior(data, values, built.named_vars_to_dims, built.coords)
         judged = tuple(v.name for v in built.free_RVs)
         rhat, size = versions.worst(data, judged)
     ended = time.perf_counter()

@@ -180,15 +180,16 @@ def nuts_ranks(
         if start is not None:
             told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
         with versions.quiet():
-            data = nutpie.sample(
-                told, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
-                progress_bar=False, save_warmup=False, target_accept=0.9,
+            data = versions.nuts(
+                told, low_rank=False, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
+                progress_bar=False, target_accept=0.9,
             )  # fmt: skip
+        recorded = versions.recorded(data)
         diverging += int(np.asarray(data["sample_stats"]["diverging"]).sum())
         row: dict[str, np.ndarray] = {}
         for free in built.free_RVs:
             name = built.rvs_to_values[free].name
-            drawn = np.asarray(data["posterior"][name])[0, ::10]
+            drawn = recorded[name][0, ::10]
             truth = _unconstrained(name, np.asarray(simulated["prior"][free.name])[0, chosen[number]])
             if "task" in built.named_vars_to_dims.get(free.name, ()):
                 drawn, truth = drawn[:, 0], truth[0]

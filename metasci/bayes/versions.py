@@ -36,6 +36,7 @@ __all__ = [
     "pareto_shape",
     "pathfinder_paths",
     "quiet",
+    "recorded",
     "save",
     "summary",
     "with_posterior",
@@ -59,7 +60,8 @@ def with_posterior(
 
     dataset = _dataset(values, dims, coords).assign_attrs(group(data, "posterior").attrs)
     if _MODERN:
-        others = {str(name): group(data, name) for name in data.children if name != "posterior"}
+        replaced = ("posterior", "unconstrained_posterior")
+        others = {str(name): group(data, name) for name in data.children if name not in replaced}
         return xr.DataTree.from_dict({"posterior": dataset, **others})
     del data.posterior
     data.add_groups(posterior=dataset)
@@ -140,20 +142,28 @@ def pathfinder_paths(
     return np.asarray(result.samples), np.asarray(result.logP), np.asarray(result.logQ)
 
 
-def nuts(compiled: Any, **options: Any) -> Any:
-    """Sample what nutpie has compiled, correlations adapted to by a low rank; interrupted, it gives nothing."""
+def nuts(compiled: Any, *, low_rank: bool = True, **options: Any) -> Any:
+    """Sample what nutpie has compiled, to correlations adapted by a low rank or not; interrupted, it gives nothing."""
     import nutpie
 
     if "adaptation" in inspect.signature(nutpie.sample).parameters:  # later versions
-        rank: dict[str, Any] = {"adaptation": "low_rank"}
+        options = {"store_unconstrained": True, **options}  # else they leave out what is sampled itself
+        options |= {"adaptation": "low_rank"} if low_rank else {}
     else:
-        rank = {"low_rank_modified_mass_matrix": True}
-    sampler = nutpie.sample(compiled, save_warmup=False, blocking=False, **rank, **options)
+        options["low_rank_modified_mass_matrix"] = low_rank
+    sampler = nutpie.sample(compiled, save_warmup=False, blocking=False, **options)
     try:
         return sampler.wait()
     except BaseException:
         sampler.cancel()
         raise
+
+
+def recorded(data: Any) -> dict[str, np.ndarray]:
+    """What nutpie has recorded of a PyMC model, (chain, draw, ...): by the names of unconstrained values, too."""
+    groups = ("posterior", "unconstrained_posterior") if _MODERN else ("posterior",)
+    known = [group(data, name) for name in groups if not _MODERN or name in data.children]
+    return {str(name): np.asarray(values) for part in known for name, values in part.data_vars.items()}
 
 
 def _dataset(

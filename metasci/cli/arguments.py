@@ -27,7 +27,10 @@ __all__ = [
 
 PriorArgument = Annotated[
     str,
-    typer.Argument(metavar="PRIOR", help="A prior that ships (`metasci list`), or the folder of one."),
+    typer.Argument(
+        metavar="PRIOR",
+        help="A prior that ships (`metasci list`), the folder of one, or a model's name, of which nothing was learned.",
+    ),
 ]
 DataArgument = Annotated[
     str,
@@ -81,12 +84,30 @@ def _spelling(name: str) -> str:
 
 
 def learned_prior(name: str, own_model: str | None = None) -> Any:
-    """The learned prior of that name or in that folder, of an equation of one's own if one is given."""
+    """The learned prior of that name or in that folder, of an equation of one's own if one is given.
+
+    A model's name in its place, or ``FILE.py:NAME``, is that model with its declared typical values, of which nothing
+    was learned.
+    """
     import metasci as ms
     from metasci import catalogue
 
+    if (alone := _model_alone(name)) is not None and own_model is None:
+        return ms.Prior.declared(alone)
     model = own_equation(own_model) if own_model else None
     return ms.load(named(name, catalogue.names("models"), "learned prior"), model=model)
+
+
+def _model_alone(name: str) -> Model | None:
+    """The model of that name, if it is one and no folder; names of models have a dot, those of priors none."""
+    if ".py:" in name:
+        return own_equation(name)
+    if "." not in name or Path(name).exists():
+        return None
+    from metasci.library import registered
+
+    models = registered()
+    return models.get(named(name, models, "model or learned prior"))
 
 
 def own_equation(place: str) -> Model:

@@ -95,7 +95,9 @@ def train(
     method: Annotated[
         str, typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn and adapt.")
     ] = "gaussian",
-    covariates: Annotated[str, typer.Option(help="'all', 'none', or names separated by commas.")] = "all",
+    covariates: Annotated[
+        str, typer.Option(help="'all' that the card marks, 'none', or names separated by commas.")
+    ] = "all",
     penalty: Annotated[float, typer.Option(min=0.0, help="Weight of the physical laws.")] = 0.0,
     task_noise: Annotated[
         bool, typer.Option(help="Give each task a noise level of its own (gaussian).")
@@ -107,6 +109,13 @@ def train(
         int | None,
         typer.Option(
             min=2, help="Of a property of structures: members that stand for each family, 15 by default."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPERATURE",
+            help="At which a law states its rates, such as '1300 degC'; chosen from the data by default.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -124,7 +133,7 @@ def train(
     if task_noise and method != "gaussian":
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
-        if method != "gaussian" or covariates != "all" or penalty or task_noise or checkpoint:
+        if method != "gaussian" or covariates != "all" or penalty or task_noise or checkpoint or reference:
             raise InputError(f"'{model}' is learned in one way: it takes --noise, --members and --seed only.")
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
@@ -138,13 +147,14 @@ def train(
     equation = _equation(model)
     tasks = ms.dataset(_data(data))
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-    chosen = {"all": None, "none": ()}.get(covariates, tuple(part.strip() for part in covariates.split(",")))
+    named_ones = tuple(part.strip() for part in covariates.split(","))
+    chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
     with joined() as rank:
         if rank == 0:
             _say_left_out(few)
         prior = ms.meta_calibrate(
             equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
-            checkpoint=checkpoint, progress=sys.stderr.isatty(),
+            checkpoint=checkpoint, progress=sys.stderr.isatty(), reference=reference,
         )  # fmt: skip
         if rank > 0:
             return
@@ -152,6 +162,9 @@ def train(
     lost = prior.training["left_out_as_not_finite"]
     if lost:
         typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
+    own = prior.model.reference
+    if own is not None and own.temperature != own.declared:
+        typer.echo(f"rates are stated at {own.temperature:g} K", err=True)
     typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
 
 
@@ -228,6 +241,10 @@ def compare(
     shots: Annotated[int | None, typer.Option(help="Measurements that calibrate each held-out task.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of tasks held out together.")] = 3,
     draws: Annotated[int, typer.Option(min=100, help="Of each chain, and as many to tune it.")] = 1000,
+    rmse_margin: Annotated[float, typer.Option(help="Of the ratio of errors, what does not matter.")] = 0.02,
+    nats_margin: Annotated[
+        float, typer.Option(help="Of the log density a measurement, what does not matter.")
+    ] = 0.02,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the Dataset (NetCDF) and the report.")
     ] = None,
@@ -255,6 +272,8 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
+        rmse_margin=rmse_margin,
+        nats_margin=nats_margin,
         progress=True,
     )
     result = summary(dataset)
@@ -350,7 +369,8 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
     if ".py:" in name or name in registered():
         tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        return ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False)), tasks, False
+        learned = ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False), covariates="all")
+        return learned, tasks, False
     prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
+from metasci.quantities import in_unit
 from metasci.units import unit
 
 __all__ = ["SCALES", "between_scales", "range_of", "scale_of"]
@@ -106,7 +107,7 @@ def between_scales(values: ArrayLike, source: str, target: str) -> NDArray[np.fl
     >>> between_scales([595, 302, 150], "HV", "HRC").tolist()
     [55.0, 30.0, nan]
     """
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = np.asarray(in_unit(values, source, "values"), dtype=np.float64)
     if source == target:
         return numbers
     converted = np.full(numbers.shape, np.nan)

@@ -191,12 +191,14 @@ class TaskSet:
                 index = np.flatnonzero(asked)
             else:
                 index = asked.astype(np.intp)
+        # tasks of a file are still of that file, if nobody has changed its numbers since
+        of_file = "content" in self.dataset.attrs and self.dataset.attrs["content"] == self.checksum
         dataset = self.dataset.isel(task=index)
         keep = {"observation": width(present(dataset, self.card))}
         if self.card.histories:
             keep["event"] = max(width(~np.isnan(dataset[name].values)) for name in self.card.histories)
         dataset = dataset.isel({dim: slice(size) for dim, size in keep.items()})
-        if "content" in dataset.attrs:  # tasks of a file are still of that file
+        if of_file:
             dataset = dataset.assign_attrs(content=content_sum(dataset))
         return replace(self, dataset=dataset)
 

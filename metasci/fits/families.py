@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MembersFit", "members_as_dataset"]
 
 _FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
+_AT_ODDS = 0.25  # of the prior's 90 % interval: repeated measurements of one member scatter by far less
 _SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
@@ -191,6 +192,7 @@ class MembersFit(Fit):
                 found.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
+        found += self._at_odds()
         structure = structure_of(self.tasks, model)
         values = linked(model.noise, self.batch.output, self.batch.mask)
         far = ((values - self.before.mean).abs() > self.before.reach(_SURPRISE)) & self.batch.mask
@@ -201,6 +203,24 @@ class MembersFit(Fit):
                 f"{member[structure]}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
                 f"prior expects ({known}); check its unit and structure."
             )
+        return found
+
+    def _at_odds(self) -> list[str]:
+        """Measurements of one member under the same conditions that cannot both be right."""
+        output, table = self.prior.model.output, self.predictions
+        measured = table[table[output.name].notna()]
+        found = []
+        for _, rows in measured.groupby(["task", *self.prior.model.inputs], sort=False, dropna=False):
+            values = rows[output.name]
+            width = float((rows["prior_upper"] - rows["prior_lower"]).min())
+            if len(rows) > 1 and float(values.max() - values.min()) > _AT_ODDS * width:
+                member = rows.iloc[0]
+                told = " and ".join(f"{value:.4g}" for value in sorted(values))
+                found.append(
+                    f"{member[structure_of(self.tasks, self.prior.model)]} is measured more than once, and its "
+                    f"{output.name} of {told} {output.unit} are at odds, which makes all intervals of its family wide; "
+                    "check them for a slip."
+                )
         return found
 
     def _lines(self, level: float) -> list[str]:

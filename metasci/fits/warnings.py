@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from metasci.fits.misfit import misfits
 from metasci.fits.predictive import predictive
 from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
@@ -61,12 +63,13 @@ def warnings_of(calibration: EquationFit) -> list[str]:
             _extrapolation,
             _missing,
             _unusual,
+            _misfits,
             _laws,
             _clipped,
         )
         for finding in check(calibration)
     ]
-    notes = [*calibration.adapted.notes, *warnings_of_reading(calibration)]
+    notes = [*_nothing_learned(calibration), *calibration.adapted.notes, *warnings_of_reading(calibration)]
     if len(calibration.batch) <= _ONE_BY_ONE:
         return [f"task {finding.task}: {finding.says}." for finding in found] + notes
     together: dict[str, list[str]] = {}
@@ -77,6 +80,18 @@ def warnings_of(calibration: EquationFit) -> list[str]:
         f"{len(tasks)} of {count} tasks ({enumerated(tasks, most=3)}): {shared}."
         for shared, tasks in together.items()
     ] + notes
+
+
+def _nothing_learned(calibration: EquationFit) -> Iterator[str]:
+    """What stands in the place of a learned prior, if none is there."""
+    prior = calibration.prior
+    if "declared" in prior.training:
+        own = prior.model.reference
+        at = "" if own is None else f", rates at {own.temperature:g} K"
+        yield (
+            f"nothing was learned: the prior is the typical values that '{prior.model.name}' declares, with twice "
+            f"their ordinary spread{at}; where there are many tasks, `metasci train` learns a better one."
+        )
 
 
 def _unmeasured(calibration: EquationFit) -> Iterator[Finding]:
@@ -166,6 +181,8 @@ def _surprises(calibration: EquationFit) -> Iterator[Finding]:
 
     Of one that is only known to lie below a limit it counts how probable that is.
     """
+    if "declared" in calibration.prior.training:
+        return  # nobody learned what to expect
     output, batch = calibration.prior.model.output, calibration.batch
     below = predictive(calibration.problem, calibration.adapted, prior=True).cumulative()
     rarity = torch.minimum(below, 1.0 - below)
@@ -189,6 +206,31 @@ def _surprises(calibration: EquationFit) -> Iterator[Finding]:
             f"measurement{'s' * many} {ranks} ({words(output.name)} {values}{' ' * bool(unit)}{unit}) "
             f"{stands.replace('is', 'are', 1).replace('its', 'their') if many else stands}",
             "a measurement lies far outside what the prior expects; check the unit",
+        )
+
+
+def _misfits(calibration: EquationFit) -> Iterator[Finding]:
+    """Measurements that the law cannot follow, or one that stands apart from all others."""
+    batch, model = calibration.batch, calibration.prior.model
+    for misfit in misfits(calibration):
+        if misfit.outlier is not None:
+            place = misfit.outlier
+            rank = int(batch.mask[misfit.task, : place + 1].sum())
+            value = f"{words(model.output.name)} {_measured(calibration, misfit.task, place)}"
+            yield Finding(
+                batch.names[misfit.task],
+                f"measurement {rank} ({value}) stands apart from all others, which fit without it; check it for a slip",
+                "one measurement stands apart from all others; check it for a slip",
+            )
+            continue
+        lack = f"the law '{model.name}' cannot bend as these measurements do"
+        how = f"residuals keep their sign for long along {words(misfit.along)}"
+        if not misfit.along:
+            how = f"residuals are {number(math.sqrt(misfit.times), 2)} times what the noise leaves"
+        yield Finding(
+            batch.names[misfit.task],
+            f"{lack} ({how}): do not trust its estimates and intervals, and take another law",
+            f"{lack}: do not trust its estimates and intervals, and take another law",
         )
 
 

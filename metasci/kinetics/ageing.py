@@ -35,7 +35,7 @@ def _shape(progress: Any) -> Any:
         Parameter(
             "hardening", "MPa", 200.0, positive=True, spread=0.4, description="by precipitates at the peak, at 448 K"
         ),
-        Parameter("peak_time", "h", 8.0, positive=True, spread=1.0, description="at 448 K (175 degC)"),
+        Parameter("peak_time", "h", 8.0, positive=True, spread=1.0, description="at 448 K"),
         Parameter("activation_energy", "kJ/mol", 130.0, bounds=(50.0, 300.0), spread=0.3),
         Parameter(
             "solvus_temperature", "K", 570.0, bounds=(460.0, 900.0), spread=0.3,

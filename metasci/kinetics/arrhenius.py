@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.math import exp, log, maximum, minimum, where
+from metasci.quantities import takes_quantities
 
 __all__ = ["GAS_CONSTANT", "arrhenius_factor", "power"]
 
@@ -16,6 +17,7 @@ _FAINTEST = 1e-90  # a progress below which derivatives of its powers would over
 _FASTEST = 300.0  # logarithm of a rate that only an absurd extrapolation reaches
 
 
+@takes_quantities(temperature="K", activation_energy="kJ/mol", reference="K")
 def arrhenius_factor(temperature: Any, activation_energy: Any, reference: float) -> Any:
     """exp(−Q/R · (1/T − 1/T_ref)): by what factor a rate differs from that at the reference temperature.
 

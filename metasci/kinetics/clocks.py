@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from metasci.kinetics.arrhenius import GAS_CONSTANT, arrhenius_factor, power
 from metasci.math import exp, maximum
+from metasci.quantities import in_unit, takes_quantities
 
 __all__ = ["Arrhenius", "Clock", "Soluble", "Undercooled"]
 
@@ -33,6 +34,12 @@ class Clock(Protocol):
     def speed(self, temperature: Any, **parameters: Any) -> Any:
         """Time at the reference temperature that passes in a unit of time at this temperature (K)."""
         ...
+
+
+def _plain(clock: Clock, temperature: Any, parameters: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Temperature and parameters of a clock as numbers in its units."""
+    numbers = {key: in_unit(value, clock.parameters.get(key, "1"), key) for key, value in parameters.items()}
+    return in_unit(temperature, "K", "temperature"), numbers
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,11 @@ class Arrhenius:
     def corner(self) -> None:
         return None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", in_unit(self.reference, "K", "reference"))
+
     def speed(self, temperature: Any, **parameters: Any) -> Any:
+        temperature, parameters = _plain(self, temperature, parameters)
         return arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
 
 
@@ -90,7 +101,11 @@ class Undercooled:
     def corner(self) -> str:
         return "equilibrium_temperature"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", in_unit(self.reference, "K", "reference"))
+
     def speed(self, temperature: Any, **parameters: Any) -> Any:
+        temperature, parameters = _plain(self, temperature, parameters)
         drive = power(0.01 * (parameters["equilibrium_temperature"] - temperature), self.power)
         return drive * arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
 
@@ -131,10 +146,21 @@ class Soluble:
     def corner(self) -> str:
         return "solvus_temperature"
 
+    @property
+    def above_reference(self) -> str:
+        """The parameter that has to lie above the reference: what is stable there is what all is relative to."""
+        return "solvus_temperature"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", in_unit(self.reference, "K", "reference"))
+        object.__setattr__(self, "enthalpy", in_unit(self.enthalpy, "kJ/mol", "enthalpy"))
+
     def speed(self, temperature: Any, **parameters: Any) -> Any:
+        temperature, parameters = _plain(self, temperature, parameters)
         weight = self.weight(temperature, parameters["solvus_temperature"])
         return weight * arrhenius_factor(temperature, parameters["activation_energy"], self.reference)
 
+    @takes_quantities(temperature="K", solvus="K")
     def weight(self, temperature: Any, solvus: Any) -> Any:
         """f(T)/f(T_ref)."""
         return self._stable(temperature, solvus) / self._stable(self.reference + 0.0 * solvus, solvus)

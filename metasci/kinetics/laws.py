@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from metasci.errors import InputError
 from metasci.kinetics.clocks import Clock
 from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
 from metasci.math import log, maximum
-from metasci.model import Input, Model, Output, equation
-from metasci.parameters import Parameter
+from metasci.model import Input, Model, Output, Reference, equation, register
+from metasci.parameters import Parameter, ParameterSpace
 from metasci.units import same_dimension, unit
 
 __all__ = ["along", "kinetic_law"]
@@ -80,40 +81,107 @@ def kinetic_law(
         _check_units(title, clocks, parameters, time)
         _check(law, title, clocks, names, extra)
         own = [each for each in names if each in inspect.signature(law).parameters]
-
-        def isothermal(**values: Any) -> Any:
-            def passed(by: Clock) -> Any:
-                speed = by.speed(values["temperature"], **{key: values[key] for key in by.parameters})
-                return values["time"] * speed
-
-            return _result({key: passed(by) for key, by in clocks.items()}, values)
-
-        def history(**values: Any) -> Any:
-            def passed(by: Clock) -> Any:
-                return equivalent_time(
-                    by, **{key: values[key] for key in ("time", "cycle", *_POINTS, *by.parameters)}
-                )
-
-            return _result({key: passed(by) for key, by in clocks.items()}, values)
-
-        def _result(passed: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-            return law(**passed, **{key: values[key] for key in (*extra, *own)})
-
+        functions = partial(_functions, law, extra, own, names)
+        at_one, over_time = functions(clocks)
         constraints = tuple(declared.get("constraints", ()))
         with_history = [c for c in constraints if getattr(c, "input", "time") != "temperature"]
         clocked = Input(time, lower=0.0)
-        _ALONG[title] = equation(
+        history = equation(
             inputs={"time": clocked, "cycle": Input("1"), **extra}, output=output, parameters=parameters,
             histories={"temperature": TEMPERATURE_HISTORY}, name=f"{title}_along",
             **{**declared, "constraints": with_history},
-        )(_signed(history, law, ["time", "cycle", *_POINTS, *extra, *names]))  # fmt: skip
-        return equation(
+        )(over_time)  # fmt: skip
+        isothermal = equation(
             inputs={"time": clocked, "temperature": Input("K", lower=0.0), **extra}, output=output,
             parameters=parameters, name=title,
             **{"discrepancy_inputs": _time_and_temperature(time, tuple(extra)), **declared},
-        )(_signed(isothermal, law, ["time", "temperature", *extra, *names]))  # fmt: skip
+        )(at_one)  # fmt: skip
+        if (stated := _stated(clocks.values())) is not None:
+            below = _below(clocks.values(), parameters)
+            isothermal = register(_movable(isothermal, stated, below, lambda by: functions(by)[0], clocks))
+            history = register(_movable(history, stated, below, lambda by: functions(by)[1], clocks))
+        _ALONG[title] = history
+        return isothermal
 
     return make
+
+
+def _functions(
+    law: Callable[..., Any],
+    extra: Mapping[str, Any],
+    own: Sequence[str],
+    names: Sequence[str],
+    clocks: Mapping[str, Clock],
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The law at one temperature, and along a history of temperatures, by these clocks."""
+
+    def isothermal(**values: Any) -> Any:
+        def passed(by: Clock) -> Any:
+            speed = by.speed(values["temperature"], **{key: values[key] for key in by.parameters})
+            return values["time"] * speed
+
+        return result({key: passed(by) for key, by in clocks.items()}, values)
+
+    def history(**values: Any) -> Any:
+        def passed(by: Clock) -> Any:
+            return equivalent_time(
+                by, **{key: values[key] for key in ("time", "cycle", *_POINTS, *by.parameters)}
+            )
+
+        return result({key: passed(by) for key, by in clocks.items()}, values)
+
+    def result(passed: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        return law(**passed, **{key: values[key] for key in (*extra, *own)})
+
+    return (
+        _signed(isothermal, law, ["time", "temperature", *extra, *names]),
+        _signed(history, law, ["time", "cycle", *_POINTS, *extra, *names]),
+    )
+
+
+def _stated(clocks: Iterable[Clock]) -> float | None:
+    """The temperature at which all clocks of a law state its rates; None where one has none, or they differ."""
+    temperatures = {getattr(clock, "reference", None) for clock in clocks}
+    return temperatures.pop() if len(temperatures) == 1 else None
+
+
+def _below(clocks: Iterable[Clock], parameters: Sequence[Parameter]) -> float:
+    """The least value of any parameter that has to lie above the reference."""
+    above = {getattr(clock, "above_reference", None) for clock in clocks}
+    return min((p.limits[0] for p in parameters if p.name in above), default=float("inf"))
+
+
+def _movable(
+    model: Model,
+    declared: float,
+    below: float,
+    function: Callable[[Mapping[str, Clock]], Callable[..., Any]],
+    clocks: Mapping[str, Clock],
+) -> Model:
+    """The model that can state its rates at another temperature."""
+
+    def moved(temperature: float) -> Model:
+        by = {name: replace(clock, reference=temperature) for name, clock in clocks.items()}  # type: ignore[type-var]
+
+        def told(text: str) -> str:
+            for written in (f"{declared:g} K", f"{declared:.0f} K"):
+                text = text.replace(written, f"{temperature:g} K")
+            return text
+
+        space = tuple(replace(p, description=told(p.description)) for p in model.parameters)
+        return replace(
+            model,
+            function=function(by),
+            parameters=ParameterSpace(space),
+            description=told(model.description),
+            reference=Reference(temperature, declared, either, below),
+        )
+
+    def either(temperature: float) -> Model:
+        return movable if temperature == declared else moved(temperature)
+
+    movable = replace(model, reference=Reference(declared, declared, either, below))
+    return movable
 
 
 def _time_and_temperature(time: str, others: tuple[str, ...]) -> Callable[[Mapping[str, Any]], list[Any]]:
@@ -153,7 +221,10 @@ def along(model: Model) -> Model:
     """
     if model.name not in _ALONG:
         raise InputError(f"'{model.name}' is not known along a temperature history.")
-    return replace(_ALONG[model.name], noise=model.noise)
+    history = _ALONG[model.name]
+    if model.reference is not None:
+        history = history.at_reference(model.reference.temperature)
+    return history.with_noise(model.noise)
 
 
 def _signed(

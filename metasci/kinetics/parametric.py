@@ -1,6 +1,7 @@
 """Time and temperature as one number, and activation energies read off peaks.
 
-Functions of numbers, for tables and plots; the equations that are calibrated are in the other modules.
+Functions of numbers in the units that each names, or of quantities, for tables and plots; the equations that are
+calibrated are in the other modules.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
 from metasci.kinetics.arrhenius import GAS_CONSTANT
+from metasci.quantities import takes_quantities
 
 __all__ = [
     "Kissinger",
@@ -27,6 +29,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
+@takes_quantities(time="h", temperature="K", constant="1")
 def hollomon_jaffe(time: ArrayLike, temperature: ArrayLike, constant: float = 20.0) -> Array:
     """The parameter of tempering, T·(C + lg t), in kelvin.
 
@@ -48,11 +51,15 @@ def hollomon_jaffe(time: ArrayLike, temperature: ArrayLike, constant: float = 20
 
     >>> float(hollomon_jaffe(1.0, 873.15))
     17463.0
+    >>> from metasci.units import unit
+    >>> float(hollomon_jaffe(60 * unit("min"), 600 * unit("degC")))
+    17463.0
     """
     hours, kelvin = _positive(time, "time"), _positive(temperature, "temperature")
     return np.asarray(kelvin * (constant + np.log10(hours)))
 
 
+@takes_quantities(parameter="K", temperature="K", constant="1")
 def hollomon_jaffe_time(parameter: ArrayLike, temperature: ArrayLike, constant: float = 20.0) -> Array:
     """Hours at a temperature (K) that make up a parameter: the inverse of `hollomon_jaffe`.
 
@@ -66,6 +73,7 @@ def hollomon_jaffe_time(parameter: ArrayLike, temperature: ArrayLike, constant: 
     )
 
 
+@takes_quantities(time="h", temperature="K", constant="1")
 def larson_miller(time: ArrayLike, temperature: ArrayLike, constant: float = 20.0) -> Array:
     """The parameter of creep rupture, T·(C + lg t), in kelvin: that of `hollomon_jaffe`, of time to rupture.
 
@@ -74,6 +82,7 @@ def larson_miller(time: ArrayLike, temperature: ArrayLike, constant: float = 20.
     return hollomon_jaffe(time, temperature, constant)
 
 
+@takes_quantities(parameter="K", temperature="K", constant="1")
 def larson_miller_time(parameter: ArrayLike, temperature: ArrayLike, constant: float = 20.0) -> Array:
     """Hours to rupture at a temperature (K): the inverse of `larson_miller`."""
     return hollomon_jaffe_time(parameter, temperature, constant)
@@ -87,6 +96,7 @@ class Kissinger:
     standard_error: float
 
 
+@takes_quantities(heating_rate="K/s", peak_temperature="K")
 def kissinger(heating_rate: Sequence[float] | Array, peak_temperature: Sequence[float] | Array) -> Kissinger:
     """Activation energy from the temperatures of peaks at several heating rates: ln(β/T²) falls as Q/R over 1/T.
 

@@ -15,6 +15,7 @@ from metasci.math import expm1
 from metasci.model import Output
 from metasci.noise import Additive
 from metasci.parameters import Parameter
+from metasci.quantities import takes_quantities
 
 __all__ = ["avrami", "avrami_incubation", "time_to_fraction", "undercooled_transformation"]
 
@@ -80,6 +81,7 @@ def undercooled_transformation(equivalent_time: Any, *, rate: Any, exponent: Any
     return -expm1(-power(rate * equivalent_time, exponent))
 
 
+@takes_quantities(fraction="1", speed="1", rate="1/s", exponent="1", incubation="s")
 def time_to_fraction(fraction: Any, speed: Any, rate: Any, exponent: Any, incubation: Any = 0.0) -> Any:
     """Time at one temperature until a fraction has transformed, t = (t₀ + (−ln(1 − X))^(1/n)/k)/s(T).
 
@@ -92,7 +94,8 @@ def time_to_fraction(fraction: Any, speed: Any, rate: Any, exponent: Any, incuba
     speed : array
         Of the clock at the temperature.
     rate, exponent, incubation : array
-        Of the law; rate and incubation at the reference temperature.
+        Of the law; rate and incubation at the reference temperature. The time is in the incubation's unit, the inverse
+        of the rate's; in seconds where these are quantities.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -26,7 +26,7 @@ from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
 
-__all__ = ["LearnedEquation"]
+__all__ = ["LearnedEquation", "with_covariates"]
 
 _OF_COVARIATES = ("centre", "scale", "correlation")
 _TRANSFORMS = ("identity", "log", "sqrt")
@@ -73,6 +73,8 @@ class LearnedEquation(Learned):
     def _learned_from(self) -> str:
         if "published" in self.training:
             return f"published: {self.training['published']['source']}"
+        if "declared" in self.training:
+            return "nothing was learned: declared typical values"
         return f"{self.method.name}, {super()._learned_from()}"
 
     def _covariate_names(self) -> tuple[str, ...]:
@@ -100,9 +102,14 @@ class LearnedEquation(Learned):
 
     def description(self) -> dict[str, Any]:
         """What ``prior.json`` says."""
+        reference = self.model.reference
+        moved = {}
+        if reference is not None and reference.temperature != reference.declared:
+            moved = {"reference_temperature": reference.temperature}
         return {
             "name": self.name,
             "model": self.model.name,
+            **moved,
             "method": describe(self.method),
             "parameters": [asdict(parameter) for parameter in self.model.parameters],
             "noise": described_noise(self.model.noise),
@@ -124,7 +131,8 @@ class LearnedEquation(Learned):
         method = method_from(described.values, described.where)
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
-        model = as_declared(model or _model_of(description), description)
+        model = as_declared(_referred(model or _model_of(description), description), description)
+        model = with_covariates(model, _further_covariates(description, record.card()))
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
@@ -151,6 +159,26 @@ class LearnedEquation(Learned):
         )
 
 
+def with_covariates(model: Model, units: Mapping[str, str]) -> Model:
+    """The model with further covariates that it did not name, by their units.
+
+    Examples
+    --------
+    >>> from metasci.kinetics import avrami
+    >>> dict(with_covariates(avrami, {"carbon": "percent"}).covariates)
+    {'carbon': 'percent'}
+    """
+    further = {name: unit for name, unit in units.items() if name not in model.covariates}
+    return replace(model, covariates={**model.covariates, **further}) if further else model
+
+
+def _further_covariates(description: Table, card: Card) -> dict[str, str]:
+    """Units of the covariates; without those that older files hold in the unit of the card but call plain numbers."""
+    told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+    plain = {column.name for column in card.columns if column.unit == "1"}
+    return {name: unit for name, unit in told.items() if unit != "1" or name in plain}
+
+
 def _model_of(description: Table) -> Model:
     """One of the package's own models: nothing is ever executed from a file."""
     name, known = description.get("model", str), registered()
@@ -160,6 +188,22 @@ def _model_of(description: Table) -> Model:
             "with `model=`, that equation."
         )
     return known[name]
+
+
+def _referred(model: Model, description: Table) -> Model:
+    """The model with its rates stated where the prior was learned; files without say that it is as declared."""
+    if model.reference is None and "reference_temperature" not in description.values:
+        return model
+    if model.reference is None:
+        raise InputError(
+            f"{description.where}: the prior's rates are stated at a temperature of its own, but the model "
+            f"'{model.name}' states none at a reference temperature; learn the prior anew."
+        )
+    temperature = description.get_or("reference_temperature", float, model.reference.declared)
+    try:
+        return model.at_reference(temperature)
+    except InputError as error:
+        raise InputError(f"{description.where}, reference_temperature: {error}") from None
 
 
 def _covariates_of(description: Table, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:

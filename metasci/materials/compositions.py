@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,21 +22,31 @@ PROPERTIES = (
 """Of an element; where the library knows none, the median over elements stands in."""
 
 _ELEMENTS = 103
+_ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)(?:(wt|at)\.?%)?")
+_ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
+# an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two
+_LIKE_AN_ALLOY = re.compile(r"[A-Z][a-z]?(?:\d+\.?\d*[A-Z][a-z]?){2,}")
+_LEAST_ADDED, _MOST_ADDED = 5.0, 50.0  # per cent, in alloys that are named so
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 
 
 def fractions(text: str) -> dict[str, float]:
     """Atomic fractions by element.
 
+    Amounts are of atoms. The notation of alloys, a base and what is added to it in per cent by weight, is read where
+    the text says so: ``"Ti-6Al-4V wt%"``.
+
     Raises
     ------
     InputError
-        If the text is no formula of known elements.
+        If the text is no formula of known elements, or a notation of alloys that does not say which per cent it is in.
 
     Examples
     --------
     >>> fractions("Al0.5 Co1 Ni0.5")
     {'Al': 0.25, 'Co': 0.5, 'Ni': 0.25}
+    >>> {element: round(share, 3) for element, share in fractions("Ti-6Al-4V wt%").items()}
+    {'Ti': 0.862, 'Al': 0.102, 'V': 0.036}
     """
     amounts = _amounts(text)
     total = sum(amounts.values())
@@ -53,6 +64,15 @@ def canonical(text: str) -> str:
     Traceback (most recent call last):
     metasci.errors.InputError: 'Ti1 Xx2' is not a formula such as 'Al0.25 Co Ni': there is no element 'Xx'.
     """
+    bare = "".join(text.split())
+    added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
+    if _LIKE_AN_ALLOY.fullmatch(bare) and _LEAST_ADDED <= sum(added) < _MOST_ADDED:
+        base, *rest = re.findall(r"[A-Z][a-z]?|\d+\.?\d*", bare)
+        parts = "".join(f"-{number}{element}" for number, element in zip(rest[::2], rest[1::2], strict=True))
+        warnings.warn(
+            f"'{text}' is read as numbers of atoms; if they are per cent by weight, write '{base}{parts} wt%'.",
+            stacklevel=2,
+        )
     amounts = sorted(_amounts(text).items())
     return "".join(f"{element}{'' if amount == 1.0 else f'{amount:g}'}" for element, amount in amounts)
 
@@ -112,7 +132,32 @@ def _numbers() -> dict[str, int]:
     return {entry.symbol: int(entry.number) for entry in entries}
 
 
+def _of_alloy(text: str) -> dict[str, float] | None:
+    """Amounts of atoms of ``Ti-6Al-4V wt%``; None of any other text."""
+    match = _ALLOY.fullmatch("".join(text.split()))
+    if match is None:
+        return None
+    base, added, per = match.groups()
+    if per is None:
+        raise InputError(
+            f"'{text}' does not say whether its per cent are by weight or of atoms; write '{text} wt%' or '{text} at%'."
+        )
+    shares = {element: float(number) for number, element in _ADDED.findall(added)}
+    rest = 100.0 - sum(shares.values())
+    if base in shares or rest <= 0.0 or len(shares) != len(_ADDED.findall(added)):
+        raise InputError(f"'{text}': what is added to {base} has to be less than 100 %, each element once.")
+    shares = {base: rest, **shares}
+    if odd := [element for element in shares if element not in _numbers()]:
+        raise InputError(f"'{text}': there is no element '{odd[0]}'.")
+    if per == "at":
+        return shares
+    masses = element_table()[:, 0]
+    return {element: share / float(masses[_numbers()[element] - 1]) for element, share in shares.items()}
+
+
 def _amounts(text: str) -> dict[str, float]:
+    if (alloy := _of_alloy(text)) is not None:
+        return alloy
     bare = "".join(text.split())
     wrong = f"'{text}' is not a formula such as 'Al0.25 Co Ni'"
     if set(bare) & set("()[]{}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,35 @@ def _read(structure: Any) -> Any:
     if not path.is_file():
         raise InputError(f"there is no CIF file '{structure}'.")
     try:
-        return needs("ase.io").read(path, format="cif")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            blocks = [block for block in needs("ase.io.cif").parse_cif(str(path)) if block.has_structure()]
+            _check_blocks(path, blocks, [str(each.message) for each in said])
+            return needs("ase.io").read(path, format="cif")
+    except InputError:
+        raise
     except Exception as error:  # many kinds, of a parser
         raise InputError(
             f"'{structure}' is not a CIF file that can be read ({error or type(error).__name__})."
         ) from None
+
+
+def _check_blocks(path: Path, blocks: Sequence[Any], said: Sequence[str]) -> None:
+    """Refuse a file of several crystals, one with rows that do not fit their columns, or sites of unknown occupancy."""
+    if len(blocks) > 1:
+        names = ", ".join(str(block.name) for block in blocks)
+        raise InputError(f"'{path}' holds {len(blocks)} crystals ({names}); give each a file of its own.")
+    for text in said:
+        if text.startswith("Wrong number"):  # the parser would leave the row out
+            raise InputError(f"'{path}': a row does not fit its columns ({text[0].lower()}{text[1:]}).")
+    for block in blocks:
+        occupancy = block.get("_atom_site_occupancy") or []
+        labels = block.get("_atom_site_label") or range(1, len(occupancy) + 1)
+        for label, share in zip(labels, occupancy, strict=False):
+            if isinstance(share, str):
+                raise InputError(
+                    f"'{path}': the occupancy of site {label} is '{share}', not a number; write 1 where it is taken."
+                )
 
 
 def _checked(atoms: Any) -> Any:

@@ -29,9 +29,6 @@ def moved(value: Any, device: Any) -> Any:
 class Discrepancy(Protocol):
     """What an equation leaves out of a batch of tasks, as far as their measurements tell."""
 
-    def select(self, task: Tensor) -> Discrepancy:
-        """That of some of the tasks."""
-
     def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
     ) -> Tensor:
@@ -53,6 +50,9 @@ class Discrepancy(Protocol):
         (`NoiseMixture.factor`).
         """
 
+    def select(self, index: Tensor) -> Discrepancy:
+        """Of some of the tasks."""
+
 
 @dataclass(frozen=True)
 class NoiseMixture:
@@ -71,6 +71,12 @@ class NoiseMixture:
     weight: Tensor
     shift: Tensor
     covariance: Tensor
+
+    def select(self, index: Tensor) -> NoiseMixture:
+        """Of some of the tasks."""
+        return NoiseMixture(
+            self.factor[:, index], self.weight[:, index], self.shift[:, index], self.covariance[:, index]
+        )
 
     def to(self, device: torch.device | str) -> NoiseMixture:
         """The same at another place."""
@@ -132,6 +138,21 @@ class Adapted:
     finite: Tensor
     notes: tuple[str, ...] = ()
     discrepancy: Discrepancy | None = None
+
+    def select(self, index: Tensor) -> Adapted:
+        """Some of the tasks, by position."""
+        return replace(
+            self,
+            coordinates=self.coordinates[index],
+            covariance=self.covariance[index],
+            start=self.start[index],
+            start_covariance=self.start_covariance[index],
+            mixture=self.mixture.select(index),
+            start_mixture=self.start_mixture.select(index),
+            converged=self.converged[index],
+            finite=self.finite[index],
+            discrepancy=None if self.discrepancy is None else self.discrepancy.select(index),
+        )
 
     def to(self, device: torch.device | str) -> Adapted:
         """The same at another place."""

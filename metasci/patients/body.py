@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.math import exp, log, minimum, where
+from metasci.quantities import takes_quantities
 
 __all__ = [
     "allometry",
@@ -28,6 +29,7 @@ def _by_sex(sex: Any, male: Any, female: Any) -> Any:
     return where(sex == _FEMALE, female + blank, male + blank)
 
 
+@takes_quantities(weight="kg", exponent="1", reference="kg")
 def allometry(weight: Any, exponent: float = 0.75, reference: float = 70.0) -> Any:
     """(weight/reference)^exponent: 0.75 for clearances, 1 for volumes.
 
@@ -41,6 +43,7 @@ def allometry(weight: Any, exponent: float = 0.75, reference: float = 70.0) -> A
     return (weight / reference) ** exponent
 
 
+@takes_quantities(weight="kg", height="cm")
 def fat_free_mass(weight: Any, height: Any, sex: Any) -> Any:
     """Fat-free mass in kg of a weight in kg and a height in cm.
 
@@ -58,6 +61,7 @@ def fat_free_mass(weight: Any, height: Any, sex: Any) -> Any:
     return 9270.0 * weight / _by_sex(sex, 6680.0 + 216.0 * index, 8780.0 + 244.0 * index)
 
 
+@takes_quantities(weight="kg", height="cm")
 def body_surface(weight: Any, height: Any) -> Any:
     """Body surface in m², √(height·weight/3600) in cm and kg.
 
@@ -71,6 +75,7 @@ def body_surface(weight: Any, height: Any) -> Any:
     return (height * weight / 3600.0) ** 0.5
 
 
+@takes_quantities(weight="kg", height="cm")
 def body_surface_du_bois(weight: Any, height: Any) -> Any:
     """Body surface in m², 0.007184·weight^0.425·height^0.725 in kg and cm.
 
@@ -84,6 +89,7 @@ def body_surface_du_bois(weight: Any, height: Any) -> Any:
     return 0.007184 * weight**0.425 * height**0.725
 
 
+@takes_quantities(height="cm")
 def ideal_body_weight(height: Any, sex: Any) -> Any:
     """Ideal weight in kg: 50 (men) or 45.5 (women) and 0.91 for each centimetre above 152.4.
 
@@ -98,6 +104,7 @@ def ideal_body_weight(height: Any, sex: Any) -> Any:
     return _by_sex(sex, 50.0, 45.5) + 0.91 * (height - 152.4)
 
 
+@takes_quantities(age="year", weight="kg", creatinine="mg/dL", most="mL/min")
 def cockcroft_gault(age: Any, weight: Any, creatinine: Any, sex: Any, most: float = float("inf")) -> Any:
     """Creatinine clearance in mL/min of age in years, weight in kg and serum creatinine in mg/dL.
 
@@ -115,6 +122,7 @@ def cockcroft_gault(age: Any, weight: Any, creatinine: Any, sex: Any, most: floa
     return found if most == float("inf") else minimum(found, most + 0.0 * found)
 
 
+@takes_quantities(age="week", half="week", steepness="1")
 def maturation(age: Any, half: float = 47.7, steepness: float = 3.4) -> Any:
     """age^h/(age^h + half^h): what part of its grown-up size a function has at a (postmenstrual) age.
 

@@ -18,8 +18,9 @@ from metasci.data.checksums import checksum
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.forecasts import Forecaster
+from metasci.kinetics.reference import reference_for
 from metasci.learned.base import versions
-from metasci.learned.equation import LearnedEquation
+from metasci.learned.equation import LearnedEquation, with_covariates
 from metasci.learned.reading import tell_events
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates
@@ -32,13 +33,15 @@ from metasci.model import Model
 from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
+from metasci.priors.learning import check_learned
 from metasci.priors.many import calibrate_many
-from metasci.units import convert, stated
+from metasci.units import convert, magnitude, stated
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from dask.distributed import Client
+    from pint import Quantity
 
     from metasci.learned.reading import Data
     from metasci.patients import Structure
@@ -67,12 +70,27 @@ class Prior(Verbs, LearnedEquation):
 
         return published(model, **numbers)
 
+    @classmethod
+    def declared(cls, model: Model) -> Prior:
+        """A weakly informative prior of a model's declared typical values and spreads, for one task that stands alone.
+
+        See `metasci.priors.declared.declared`.
+        """
+        from metasci.priors.declared import declared
+
+        return declared(model)
+
     def for_data(self, data: Data) -> Prior:
-        """The same prior; where data tell of doses at times, with the model of its parameters that takes them."""
+        """The same prior; where data tell of doses at times, with the model of its parameters that takes them.
+
+        Where nothing was learned, also with rates stated at a temperature of the data.
+        """
         other = self.model.after_doses
-        if other is None or not tell_events(data, self.model, self.card):
-            return self
-        return replace(self, model=other.with_noise(self.model.noise))
+        if other is not None and tell_events(data, self.model, self.card):
+            return replace(self, model=other.with_noise(self.model.noise))
+        if "declared" in self.training and self.model.reference is not None:
+            return replace(self, model=reference_for(self.model, self.batch(self.read(data))))
+        return self
 
     def calibrate(
         self, data: str | Path | TaskSet | pd.DataFrame | xr.Dataset, *, device: torch.device | str = "cpu"
@@ -292,14 +310,18 @@ def meta_calibrate(
     tasks: TaskSet,
     method: Method[Any] | None = None,
     *,
-    covariates: Sequence[str] | None = None,
+    covariates: Sequence[str] | str | None = None,
     name: str = "",
     seed: int = 0,
     checkpoint: str | Path | None = None,
     progress: bool = False,
     device: torch.device | str = "cpu",
+    reference: float | str | Quantity | None = None,
 ) -> Prior:
     """Learn a prior from many tasks.
+
+    Thermally activated rates are stated at a reference temperature. Where data lie far from that of the model, a
+    temperature in their middle takes its place, and is saved with the prior.
 
     Parameters
     ----------
@@ -307,8 +329,10 @@ def meta_calibrate(
     tasks : TaskSet
     method : Method, optional
         The learned Gaussian prior by default.
-    covariates : sequence of str, optional
-        Which known properties shift the start: by default those that the model declares and the data have.
+    covariates : sequence of str or "all", optional
+        Which known properties shift the start: by default those that the model declares and the data have; ``"all"``
+        are those and all others that the data's card marks and the model does not take as inputs. One that the model
+        does not declare has the unit of the card and acts as it is, without a transform.
     name : str
         What to call it; the data's name by default.
     seed : int
@@ -317,22 +341,32 @@ def meta_calibrate(
     progress : bool
     device : str
         Where to learn: ``"cpu"``, ``"cuda"``. Equations are in double precision everywhere.
+    reference : number, str or quantity, optional
+        The temperature (K, or with its unit, such as ``"1300 degC"``) at which the law is to state its rates.
 
     Returns
     -------
     Prior
+
+    Raises
+    ------
+    InputError
+        If tasks are fewer than two, data do not fit the model, or its predictions do not move with its parameters.
     """
     method = method or GaussianPrior()
     if len(tasks) < 2:
         raise InputError(
             f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}."
         )
-    if covariates is None:
-        known = set(tasks.covariate_names)
-        covariates = [covariate for covariate in model.covariates if covariate in known]
-    chosen = tuple(covariates)
+    chosen = _chosen(covariates, model, tasks)
+    marked = [covariate for covariate in chosen if covariate in tasks.card.covariates]
+    model = with_covariates(model, {covariate: tasks.card.column(covariate).unit for covariate in marked})
     batch = tasks.batch(model, covariates=chosen)
     check_measurable(batch, model)
+    if reference is None:
+        model = reference_for(model, batch)
+    else:
+        model = model.at_reference(magnitude(reference, "K", "reference"))
     transforms = tuple(model.transforms.get(covariate, "identity") for covariate in chosen)
     scaled = Covariates.learn(chosen, transforms, batch.covariates)
     began = time.perf_counter()
@@ -356,7 +390,23 @@ def meta_calibrate(
     seen = None
     if isinstance(method, GaussianPrior) and not why_no_update(method, len(model.noise.scales)):
         seen = statistics_of(Problem(model, batch), scaled.design(batch.covariates), state)
-    return Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
+    prior = Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
+    check_learned(prior, batch, state)
+    return prior
+
+
+def _chosen(covariates: Sequence[str] | str | None, model: Model, tasks: TaskSet) -> tuple[str, ...]:
+    """Names of the covariates to learn with: declared ones first, then others in the order of the card."""
+    if isinstance(covariates, str) and covariates != "all":
+        raise InputError(f"covariates: give their names in a list, or 'all', not '{covariates}'.")
+    if covariates is not None and covariates != "all":
+        return tuple(covariates)
+    known_names = tasks.covariate_names
+    declared = tuple(name for name in model.covariates if name in known_names)
+    if covariates is None:
+        return declared
+    others = (name for name in known_names if name not in declared and name not in model.input_names)
+    return (*declared, *others)
 
 
 def _check_finite(state: Any, model: Model, tasks: TaskSet) -> None:

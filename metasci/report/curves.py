@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from metasci.data.conditions import followed
-from metasci.meta.adapted import NoiseMixture
 from metasci.noise import LogNormal, Several
 from metasci.units import convert
 from metasci.words import duration, label, number, pretty_unit, words
@@ -103,21 +102,11 @@ def name_of(one: EquationFit) -> str:
 def only(calibration: EquationFit, index: int) -> EquationFit:
     """The calibration of one of its tasks."""
     chosen = torch.tensor([index])
-    adapted = calibration.adapted
-    cut: dict[str, Any] = {}
-    for item in fields(adapted):
-        part = getattr(adapted, item.name)
-        if isinstance(part, NoiseMixture):  # noise levels come first in it, tasks second
-            cut[item.name] = NoiseMixture(*(getattr(part, inner.name)[:, chosen] for inner in fields(part)))
-        elif item.name == "discrepancy":
-            cut[item.name] = None if part is None else part.select(chosen)
-        elif item.name not in ("log_noise", "notes"):
-            cut[item.name] = part[chosen]
     return replace(
         calibration,
         tasks=calibration.tasks.select([index]),
         batch=calibration.batch.select(chosen),
-        adapted=replace(adapted, **cut),
+        adapted=calibration.adapted.select(chosen),
     )
 
 

@@ -65,15 +65,15 @@ class TaskProcess:
         here: TaskProcess = moved(self, device)
         return here
 
-    def select(self, task: Tensor) -> TaskProcess:
-        """The processes of some of the tasks."""
+    def select(self, index: Tensor) -> TaskProcess:
+        """Of some of the tasks."""
         return TaskProcess(
             self.state,
-            self.design.select(task),
-            self.coordinates[task],
-            self.rows.select(task),
-            self.left[task],
-            self.variance[task],
+            self.design.select(index),
+            self.coordinates[index],
+            self.rows.select(index),
+            self.left[index],
+            self.variance[index],
         )
 
     @cached_property

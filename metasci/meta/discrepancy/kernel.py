@@ -68,7 +68,7 @@ class Rows:
     def __len__(self) -> int:
         return self.task.shape[-1]
 
-    def select(self, index: Tensor) -> Rows:
+    def select(self, index: Tensor | int) -> Rows:
         """Some of the rows; of a batch some tasks, or, by a mask (task, row), rows one after the other."""
         return replace(self, **{item.name: getattr(self, item.name)[index] for item in fields(self)})
 
@@ -169,7 +169,7 @@ def triangular(packed: Tensor) -> Tensor:
 
 def packed(factor: Tensor) -> Tensor:
     """The reverse of `triangular`."""
-    row, column = torch.tril_indices(len(factor), len(factor), -1, device=factor.device)
+    row, column = torch.tril_indices(factor.shape[0], factor.shape[1], -1, device=factor.device)
     return torch.cat([factor.diagonal().log(), factor[row, column]])
 
 

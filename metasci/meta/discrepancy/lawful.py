@@ -44,9 +44,9 @@ class LawfulProcess:
     rows: Rows
     weights: Tensor
 
-    def select(self, task: Tensor) -> LawfulProcess:
-        """That of some of the tasks."""
-        return LawfulProcess(self.process.select(task), self.rows.select(task), self.weights[task])
+    def select(self, index: Tensor) -> LawfulProcess:
+        """Of some of the tasks."""
+        return LawfulProcess(self.process.select(index), self.rows.select(index), self.weights[index])
 
     def left_out(
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
@@ -97,12 +97,14 @@ def grid_of_laws(laws: Sequence[Any], ranges: Mapping[str, Sequence[float]]) -> 
     names = [law.input for law in laws if isinstance(law, Monotone) and law.input in ranges]
     if not names:
         return None
-    values = {}
-    for name in dict.fromkeys(names):
-        low, high = ranges[name]
-        spaced = np.geomspace if 0.0 < 100.0 * low < high else np.linspace
-        values[name] = spaced(low, high, _PLACES).tolist()
-    return Grid(values)
+    return Grid({
+        name: (
+            np.geomspace(ranges[name][0], ranges[name][1], _PLACES)
+            if 0.0 < 100.0 * ranges[name][0] < ranges[name][1]
+            else np.linspace(ranges[name][0], ranges[name][1], _PLACES)
+        ).tolist()
+        for name in dict.fromkeys(names)
+    })  # fmt: skip
 
 
 def rises_and_bounds(

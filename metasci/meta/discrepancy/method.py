@@ -105,17 +105,20 @@ class DiscrepancyPrior:
         raw = coordinates_of(problem.model, problem.batch.inputs, mask.shape)[mask]
         width = raw.std(0)
         zero = problem.target.new_zeros(())
+        nothing = problem.target.new_zeros(len(problem), 0)
         scales = first_scales(alone.covariance, raw.shape[1], design.values.shape[1])
         log_noise = alone.log_noise + torch.tensor(_NOISE_SHARE).log()
         # twice the misfit: what an equation leaves out is as large as the noise that it is taken for
         unit = 2.0 * line.variance[mask].mean().sqrt()
-        first = design.select(torch.tensor([0]))
-        place = raw.new_zeros(1, 0, raw.shape[1])
-        no_rows = rows_of(place, line.jacobian[:1, :0], first).select(mask[:1, :0])
+        no_rows = rows_of(
+            nothing[:1, :, None].expand(1, 0, raw.shape[1]),
+            line.jacobian[:1, :0],
+            design.select(torch.tensor([0])),
+        )
         state = DiscrepancyState(
             scales=scales, log_noise=log_noise, unit=unit, level=zero + self.level, origin=alone.mean,
             centre=raw.mean(0), width=torch.where(width > 0, width, torch.ones_like(width)),
-            rows=no_rows, precision=zero.new_zeros(0, 0), pull=zero.new_zeros(0),
+            rows=no_rows.select(0), precision=zero.new_zeros(0, 0), pull=zero.new_zeros(0),
             freedom=zero + 1e6, stretch=zero + 1.0, iteration=zero, coordinates=adapted.coordinates,
         )  # fmt: skip
         return replace(state, memory=outer_state(self._outer, _learned(state)).memory)

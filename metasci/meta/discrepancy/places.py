@@ -32,10 +32,10 @@ def coordinates_of(model: Model, inputs: Mapping[str, Tensor], shape: torch.Size
     Examples
     --------
     >>> import metasci as ms
-    >>> time, temperature = torch.tensor([[3600.0, 36000.0]]), torch.tensor([[873.15, 873.15]])
+    >>> time, temperature = (torch.tensor([row], dtype=torch.float64) for row in ((3600.0, 36000.0), (873.15, 873.15)))
     >>> at = coordinates_of(ms.kinetics.tempering, {"time": time, "temperature": temperature}, time.shape)
-    >>> at[0].tolist()
-    [[17.46299934387207, 0.0, 873.1500244140625], [18.336149215698242, 1.0, 873.1500244140625]]
+    >>> at[0].round(decimals=5).tolist()
+    [[17.463, 0.0, 873.15], [18.33615, 1.0, 873.15]]
     """
     if model.discrepancy_inputs is not None:
         chosen = list(model.discrepancy_inputs(inputs))

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from metasci.meta.explained import explained_share
 from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, normal_equations
 from metasci.meta.laplace.noise_scales import noise_scales
 from metasci.meta.likelihood import information_share
@@ -17,6 +18,11 @@ __all__ = ["pooled_estimate", "pooled_fit"]
 # steps without second derivatives of the model; where these have not arrived, residuals are large and the full
 # curvature is worth its price
 _GAUSS_NEWTON = 20
+# of the measurements' squares about a constant; a fit that explains less has most likely not found the data
+_HARDLY = 0.1
+# where else to look, in declared spreads: a rate may well be off by e⁴ and more; and how many ends are compared
+_PLACES, _FAR, _KEPT = 256, 3.0, 4
+_GOOD = 0.1  # of the measurements' scatter: residuals as small are a fit
 
 
 def pooled_estimate(
@@ -26,6 +32,7 @@ def pooled_estimate(
     log_noise: Tensor,
     steps: int = 50,
     tolerance: float = 1e-6,
+    start: Tensor | None = None,
 ) -> Estimate:
     """Estimate one set of coordinates from the measurements of all tasks.
 
@@ -41,13 +48,15 @@ def pooled_estimate(
     steps : int
     tolerance : float
         In standard errors.
+    start : Tensor, (1, parameter), optional
+        Where the search begins; at the belief's mean by default.
 
     Returns
     -------
     Estimate
         Coordinates and covariance have one task; squared residuals and predictions have all of them.
     """
-    here, tasks = mean.clone(), len(problem)
+    here, tasks = (mean if start is None else start).clone(), len(problem)
     ones, nothing = mean.new_ones(tasks), torch.zeros_like(precision).expand(tasks, -1, -1)
 
     def objective(at: Tensor) -> Tensor:
@@ -92,19 +101,64 @@ def pooled_estimate(
 
 
 def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:
-    """One set of coordinates for all tasks, and the noise that leaves."""
+    """One set of coordinates for all tasks, and the noise that leaves.
+
+    From the typical values a search may have nothing to go by: where rates are far off, a fraction is zero or one
+    everywhere and no parameter moves it. What explains hardly more than a constant is sought anew from many places.
+    """
+    together = problem.select(_finite_at_typical(problem).nonzero()[:, 0])
+    centre, log_noise = _by_turns(together)
+    tasks = len(together)
+    if explained_share(together, centre.expand(tasks, -1), log_noise) > _HARDLY:
+        return centre, log_noise
+    ends = [(centre, log_noise), *(_by_turns(together, start) for start in _far_starts(together))]
+
+    def unlikely(end: tuple[Tensor, Tensor]) -> float:
+        with torch.no_grad():
+            cost = together.negative_log_likelihood(end[0].expand(tasks, -1), end[1]).sum()
+        return float(torch.nan_to_num(cost, nan=math.inf))
+
+    return min(ends, key=unlikely)
+
+
+def _by_turns(problem: Problem, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Coordinates and noise by turns, from a start; this is but where learning begins."""
     size = len(problem.model.parameters)
-    sound = _finite_at_typical(problem)
-    together = problem.select(sound.nonzero()[:, 0])
     centre = problem.batch.output.new_zeros(1, size)
     # a belief of two typical spreads about the typical values, which measurements of all tasks soon outweigh
     precision = torch.eye(size, dtype=centre.dtype, device=centre.device)[None] * 0.25
     log_noise = centre.new_tensor([math.log(value) for value in problem.model.noise.typical])
-    for _ in range(3):  # coordinates and noise by turns; this is but a start
-        estimate = pooled_estimate(together, centre, precision, log_noise, steps=20, tolerance=1e-3)
-        ones = torch.ones(len(together), dtype=centre.dtype, device=centre.device)
-        log_noise = noise_scales(together, estimate, together.batch.mask, ones, log_noise)
+    ones = torch.ones(len(problem), dtype=centre.dtype, device=centre.device)
+    for _ in range(3):
+        estimate = pooled_estimate(
+            problem, centre, precision, log_noise, steps=20, tolerance=1e-3, start=start
+        )
+        log_noise = noise_scales(problem, estimate, problem.batch.mask, ones, log_noise)
+        start = None if start is None else estimate.coordinates
     return estimate.coordinates[0], log_noise
+
+
+def _far_starts(problem: Problem) -> list[Tensor]:
+    """Of many places far and wide, those where one set of coordinates fits best, (1, parameter) each.
+
+    Sobol' points (1967) under a normal belief, by the sum of ln(1 + r²/s²): wherever rates are wrong most residuals
+    are large, and a place that fits some measurements well is to be found all the same.
+    """
+    size, tasks = len(problem.model.parameters), len(problem)
+    points = torch.quasirandom.SobolEngine(size, scramble=True, seed=0).draw(_PLACES, dtype=torch.float64)
+    places = (_FAR * torch.special.ndtri(points)).to(problem.target)
+    seen = problem.batch.mask & problem.batch.numbers
+    scale = (
+        (_GOOD * problem.target[seen].std()).square() if int(seen.sum()) > 1 else problem.target.new_ones(())
+    )
+
+    def misfit(at: Tensor) -> float:
+        with torch.no_grad():
+            linked = problem.model.noise.link(problem.predict(at.expand(tasks, -1)))
+        each = torch.log1p((problem.target - linked).square() / scale)
+        return float(torch.nan_to_num(torch.where(seen, each, 0.0).sum(), nan=math.inf))
+
+    return [place[None] for place in sorted(places, key=misfit)[:_KEPT]]
 
 
 def _finite_at_typical(problem: Problem) -> Tensor:

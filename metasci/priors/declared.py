@@ -1,0 +1,70 @@
+"""A prior of which nothing was learned: a law's declared typical values and spreads, for one task that stands alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from metasci.data.cards import Card
+from metasci.errors import InputError
+from metasci.meta.covariates import Covariates
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.priors.equation import Prior
+
+if TYPE_CHECKING:
+    from metasci.model import Model
+
+__all__ = ["declared"]
+
+# of a declared spread: what tasks ordinarily differ by is known roughly, and one task is to speak for itself
+_WIDER = 2.0
+# a of Gamma(a, a), the factor on the noise's precision: from about 0.1 to 3, so that the task says how it scatters
+_NOISE_SHAPE = 2.0
+
+
+def declared(model: Model) -> Prior:
+    """A weakly informative prior: each parameter about its typical value, with twice its declared spread.
+
+    Nothing is learned. The noise's level is that of the model, with a factor that each task finds for itself. Rates are
+    stated at a temperature of the data that are calibrated (see `metasci.kinetics.reference.reference_for`).
+
+    Parameters
+    ----------
+    model : Model
+
+    Raises
+    ------
+    InputError
+        If the model is no equation but a property of structures, which only a learned prior says anything of.
+
+    Examples
+    --------
+    >>> from metasci.kinetics import avrami
+    >>> declared(avrami)
+    Prior('kinetics.avrami': kinetics.avrami, nothing was learned: declared typical values)
+    """
+    if not len(model.parameters):
+        raise InputError(
+            f"'{model.name}' has no parameters of its own, so that nothing can be fitted to one task alone; learn a "
+            "prior with `metasci train`, or take one that ships (`metasci list`)."
+        )
+    size, kind = len(model.parameters), torch.float64
+    state = {
+        "coefficients": torch.zeros(size, 1, dtype=kind),
+        "design_covariance": torch.zeros(1, 1, dtype=kind),
+        "covariance": torch.eye(size, dtype=kind) * _WIDER**2,
+        "widening": torch.ones((), dtype=kind),
+        "relevance": torch.ones(1, dtype=kind),
+        "log_noise": torch.tensor([math.log(value) for value in model.noise.typical], dtype=kind),
+        "noise_shape": torch.tensor(_NOISE_SHAPE, dtype=kind),
+    }
+    blank = torch.zeros(0, dtype=kind)
+    card = replace(Card.from_model(model), name=model.name, title=f"One task of {model.name}")
+    return Prior(
+        model.name, model, GaussianPrior(task_noise=True), state,
+        Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)), card,
+        {"declared": True, "left_out_as_not_finite": {}},
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""Whether anything was learned: what does not move, or explains no more than a constant, has learned nothing."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from torch import Tensor
+
+from metasci.data.tasks import Batch
+from metasci.errors import InputError
+from metasci.learned.equation import LearnedEquation
+from metasci.meta.explained import explained_share, moved_by
+from metasci.words import words
+
+__all__ = ["check_learned"]
+
+# standard deviations of the noise for a unit of a coordinate: less is nothing that measurements could show
+_STILL = 1e-6
+_NO_MORE = 0.1  # of the squares about a constant
+
+
+def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
+    """Refuse a run whose predictions do not move with the parameters; warn where they explain no more than a constant.
+
+    Parameters
+    ----------
+    prior : LearnedEquation
+    batch : Batch
+        What it was learned from.
+    state
+        As learning left it, with the tasks' estimates where it keeps any.
+    """
+    problem, output = prior.problem(batch), prior.model.output
+    estimates, log_noise = _estimates(prior, batch, state)
+    if moved_by(problem, estimates, log_noise) < _STILL:
+        raise InputError(
+            f"nothing can be learned: the {words(output.name)} that '{prior.model.name}' predicts for the tasks of "
+            f"'{prior.card.name}' does not move with any of its parameters; {_way_out(prior)}."
+        )
+    share = explained_share(problem, estimates, log_noise)
+    if share < _NO_MORE:
+        warnings.warn(
+            f"'{prior.model.name}' explains {words(output.name)} of '{prior.card.name}' hardly better than a constant "
+            f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): little was learned; {_way_out(prior)}.",
+            stacklevel=3,
+        )
+
+
+def _estimates(prior: LearnedEquation, batch: Batch, state: Any) -> tuple[Tensor, Tensor]:
+    kept = getattr(state, "coordinates", None)
+    if kept is not None and len(kept) == len(batch):
+        return kept, state.log_noise
+    adapted = prior.adapt(batch)
+    return adapted.coordinates, adapted.log_noise
+
+
+def _way_out(prior: LearnedEquation) -> str:
+    if prior.model.reference is None:
+        return "check units and typical values, or take another model"
+    return (
+        f"its rates are stated at {prior.model.reference.temperature:g} K: check units, choose another reference "
+        "temperature (reference=, --reference), or take another model"
+    )
