@@ -25,7 +25,13 @@ GAS_CONSTANT = 8.31446261815324e-3
 
 
 def _fractions(
-    middle: float, energy: float, exponent: float, rate: float, seed: int, tasks: int = 6
+    middle: float,
+    energy: float,
+    exponent: float,
+    rate: float,
+    seed: int,
+    tasks: int = 6,
+    scatter: float = 0.5,
 ) -> TaskSet:
     """Simulated JMAK: rates at the middle temperature (K), energies that scatter by 10 %."""
     rng = np.random.default_rng(seed)
