@@ -345,9 +345,10 @@ def test_runs_repeat_to_the_bit_and_go_on_where_they_stopped(tmp_path) -> None:
         assert torch.equal(values, again.state.lasting().tensors()[name]), name
 
 
-def test_weighted_residuals_scatter_by_one_where_tasks_are_as_learned() -> None:
+def test_weighted_residuals_scatter_by_one_where_tasks_are_as_learned(tmp_path) -> None:
     prior = ms.meta_calibrate(line, some_tasks(20, seed=12), DiscrepancyPrior(iterations=40))
     fit = prior.calibrate(some_tasks(30, seed=13))
+    assert fit.report(tmp_path / "report.html").exists()
     weighted = conditional_weighted_residuals(fit)
     assert 0.8 < np.nanstd(weighted) < 1.25
     with pytest.raises(InputError, match="knows what its equation leaves out"):

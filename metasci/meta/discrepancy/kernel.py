@@ -69,7 +69,7 @@ class Rows:
         return self.task.shape[-1]
 
     def select(self, index: Tensor | int) -> Rows:
-        """Some of the rows, of a batch of none."""
+        """Some of the rows; of a batch some tasks, or, by a mask (task, row), rows one after the other."""
         return replace(self, **{item.name: getattr(self, item.name)[index] for item in fields(self)})
 
     def join(self, other: Rows) -> Rows:

@@ -63,10 +63,7 @@ def linearised(
     model = problem.model
     inputs = {name: problem.batch.inputs[name].expand(mask.shape)[mask] for name in model.inputs}
     raw = model.noise.unlink(line.prediction)
-    flat = Rows(
-        rows.place[mask], rows.slope[mask], rows.covariates[mask], rows.unknown[mask], rows.task[mask], rows.seen[mask]
-    )  # fmt: skip
-    return Linearised(flat, left[mask], raw[mask], inputs)
+    return Linearised(rows.select(mask), left[mask], raw[mask], inputs)
 
 
 def some_of_each(task: Tensor, most: int, seed: int) -> Tensor:
