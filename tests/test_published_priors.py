@@ -13,7 +13,9 @@ import metasci as ms
 from metasci.fits.objective import objective_function
 from metasci.patients import Formula, Occasion, Power, Structure, Threshold, compartment_model
 from metasci.patients.effects import described_effect, effect_described
-from metasci.priors.published import published
+
+published = ms.Prior.published
+
 
 ORAL = {"clearance": "4 L/h", "volume": "70 L", "absorption_rate": "1 1/h"}
 FIFTH = {"clearance": 0.2, "volume": 0.2, "absorption_rate": 0.2}

@@ -10,14 +10,11 @@ import typing
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from metasci.data.regular import bytes_of
 from metasci.errors import InputError
 from metasci.unit_grammar import factors_of, shown
-
-if TYPE_CHECKING:
-    from metasci.data.cards import Card
 
 __all__ = ["ROLES", "card_of_toml", "check_card", "check_fields", "file_inside"]
 
@@ -168,8 +165,8 @@ def file_inside(folder: Path, name: str, where: str) -> Path:
     return folder / name
 
 
-def check_card(card: Card) -> None:
-    """Refuse a card that contradicts itself, or whose names are none."""
+def check_card(card: Any) -> None:
+    """Refuse a `metasci.data.cards.Card` that contradicts itself, or whose names are none."""
     where = f"the card of '{shown(str(card.name))}'"
     if not isinstance(card.name, str) or not _NAME.fullmatch(card.name):
         raise InputError(

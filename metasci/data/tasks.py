@@ -21,10 +21,10 @@ from metasci.data.arrays import content_sum, present, width
 from metasci.data.batch import Batch
 from metasci.data.batching import batch_of
 from metasci.data.cards import Card
-from metasci.data.door import opened, with_sums
 from metasci.data.frames import frame_of
 from metasci.data.netcdf import read_netcdf, write_netcdf
 from metasci.data.notes import notes_of
+from metasci.data.opening import opened, with_sums
 from metasci.errors import InputError
 
 if TYPE_CHECKING:

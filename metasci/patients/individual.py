@@ -14,7 +14,7 @@ from metasci.patients.disposition import modes
 from metasci.patients.effects import Effect, Formula, Occasion, Power, factors
 
 if TYPE_CHECKING:
-    from metasci.patients.compartments import Structure
+    from metasci.patients.structure import Structure
 
 __all__ = ["distributed", "individual_of", "reference_of"]
 

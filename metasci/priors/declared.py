@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from metasci.data.cards import Card
 from metasci.errors import InputError
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.priors.equation import Prior
 
 if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = ["declared"]
+
+P = TypeVar("P", bound=LearnedEquation)
 
 # of a declared spread: what tasks ordinarily differ by is known roughly, and one task is to speak for itself
 _WIDER = 2.0
@@ -25,7 +27,7 @@ _WIDER = 2.0
 _NOISE_SHAPE = 2.0
 
 
-def declared(model: Model) -> Prior:
+def declared(prior_class: type[P], model: Model) -> P:
     """A weakly informative prior: each parameter about its typical value, with twice its declared spread.
 
     Nothing is learned. The noise's level is that of the model, with a factor that each task finds for itself. Rates are
@@ -33,6 +35,8 @@ def declared(model: Model) -> Prior:
 
     Parameters
     ----------
+    prior_class : type
+        `metasci.priors.equation.Prior`, whose class method `declared` asks for this.
     model : Model
 
     Raises
@@ -43,7 +47,8 @@ def declared(model: Model) -> Prior:
     Examples
     --------
     >>> from metasci.kinetics import avrami
-    >>> declared(avrami)
+    >>> import metasci as ms
+    >>> ms.Prior.declared(avrami)
     Prior('kinetics.avrami': kinetics.avrami, nothing was learned: declared typical values)
     """
     if not len(model.parameters):
@@ -63,7 +68,7 @@ def declared(model: Model) -> Prior:
     }
     blank = torch.zeros(0, dtype=kind)
     card = replace(Card.from_model(model), name=model.name, title=f"One task of {model.name}")
-    return Prior(
+    return prior_class(
         model.name, model, GaussianPrior(task_noise=True), state,
         Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)), card,
         {"declared": True, "left_out_as_not_finite": {}},

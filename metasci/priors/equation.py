@@ -68,7 +68,7 @@ class Prior(Verbs, LearnedEquation):
         """
         from metasci.priors.published import published
 
-        return published(model, **numbers)
+        return published(cls, model, **numbers)
 
     @classmethod
     def declared(cls, model: Model) -> Prior:
@@ -78,7 +78,7 @@ class Prior(Verbs, LearnedEquation):
         """
         from metasci.priors.declared import declared
 
-        return declared(model)
+        return declared(cls, model)
 
     def for_data(self, data: Data) -> Prior:
         """The same prior; where data tell of doses at times, with the model of its parameters that takes them.

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from metasci.data.cards import Card
 from metasci.errors import InputError
+from metasci.learned.equation import LearnedEquation
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.model import Model
@@ -31,7 +32,6 @@ from metasci.noise import Noise
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.effects import Effect, Formula, Occasion, described_effect
-from metasci.priors.equation import Prior
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
@@ -39,12 +39,15 @@ if TYPE_CHECKING:
 
 __all__ = ["published", "variance"]
 
+P = TypeVar("P", bound=LearnedEquation)
+
 Amount = float | str
 _NO_TASK_NOISE = 1e8  # a noise that all tasks share, as `GaussianPrior` writes it
 _SAID = re.compile(r"^\s*(sd|var(?:iance)?)?\s*([0-9.eE+-]+)\s*(%)?\s*(?:cv)?\s*$", re.IGNORECASE)
 
 
 def published(
+    prior_class: type[P],
     model: Model | Structure,
     *,
     variability: Mapping[Any, Amount] | pd.DataFrame,
@@ -65,11 +68,13 @@ def published(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     remarks: Sequence[str] = (),
     name: str = "",
-) -> Prior:
+) -> P:
     """Make a prior of published numbers.
 
     Parameters
     ----------
+    prior_class : type
+        `metasci.priors.equation.Prior`, whose class method `published` asks for this.
     model : Structure or Model
         How the drug enters and spreads; or a model that is complete, with its covariates.
     variability : mapping or DataFrame
@@ -154,7 +159,7 @@ def published(
             )
         model = _at_typical(model.with_noise(noise), typical or {})
     matrix = covariance_of(model.parameters, variability, correlation or {}, occasions or {})
-    return _prior(model, matrix, record, name, ranges or {})
+    return _prior(prior_class, model, matrix, record, name, ranges or {})
 
 
 def variance(said: Amount, parameter: Parameter) -> float:
@@ -320,12 +325,13 @@ def _recipe(
 
 
 def _prior(
+    prior_class: type[P],
     model: Model,
     matrix: NDArray[np.float64],
     record: dict[str, Any],
     name: str,
     ranges: Mapping[str, tuple[float, float]],
-) -> Prior:
+) -> P:
     """The prior of a model whose parameters scatter by a covariance on their own scales."""
     names = model.parameters.names
     varies = np.diag(matrix) > 0.0
@@ -357,7 +363,7 @@ def _prior(
         "left_out_as_not_finite": {},
         "ranges": {key: [float(low), float(high)] for key, (low, high) in ranges.items()},
     }
-    return Prior(
+    return prior_class(
         title, model, GaussianPrior(), state, Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)), card,
         training,
     )  # fmt: skip

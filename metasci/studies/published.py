@@ -14,7 +14,6 @@ from metasci.files import write_atomically
 from metasci.noise import Additive, Combined, CombinedDeviations, Proportional
 from metasci.patients import antibiotics, other_drugs
 from metasci.priors.equation import Prior
-from metasci.priors.published import published
 from metasci.words import number, pretty_unit, words
 
 __all__ = ["PUBLISHED", "card_of", "main"]
@@ -23,7 +22,7 @@ _MAN_WOMAN = "sex is 1 for men and 2 for women"
 
 
 def _vancomycin_goti_2018() -> Prior:
-    return published(
+    return Prior.published(
         antibiotics.vancomycin_goti_2018, name="vancomycin_goti_2018",
         source="Goti V and others, Ther Drug Monit 40 (2018) 212, table 2",
         population="1,812 adults in hospital, 336 of them on intermittent haemodialysis, 2,765 concentrations",
@@ -41,7 +40,7 @@ def _vancomycin_goti_2018() -> Prior:
 
 
 def _vancomycin_thomson_2009() -> Prior:
-    return published(
+    return Prior.published(
         antibiotics.vancomycin_thomson_2009, name="vancomycin_thomson_2009",
         source="Thomson AH and others, J Antimicrob Chemother 63 (2009) 1050",
         population="398 adults in hospital, 1,557 concentrations",
@@ -58,7 +57,7 @@ def _vancomycin_thomson_2009() -> Prior:
 
 
 def _vancomycin_buelga_2005() -> Prior:
-    return published(
+    return Prior.published(
         antibiotics.vancomycin_buelga_2005, name="vancomycin_buelga_2005",
         source="Buelga DS and others, Antimicrob Agents Chemother 49 (2005) 4934, table 4",
         population="215 adults with haematological malignancies, 1,004 concentrations",
@@ -74,7 +73,7 @@ def _vancomycin_buelga_2005() -> Prior:
 
 def _amikacin_burdet_2015() -> Prior:
     a, b, c, d = "clearance", "central_volume", "peripheral_volume", "exchange_clearance"
-    return published(
+    return Prior.published(
         antibiotics.amikacin_burdet_2015, name="amikacin_burdet_2015",
         source="Burdet C and others, Eur J Clin Pharmacol 71 (2015) 75",
         population="60 critically ill adults with suspected ventilator-associated pneumonia",
@@ -91,7 +90,7 @@ def _amikacin_burdet_2015() -> Prior:
 
 
 def _meropenem_li_2006() -> Prior:
-    return published(
+    return Prior.published(
         antibiotics.meropenem_li_2006, name="meropenem_li_2006",
         source="Li C and others, J Clin Pharmacol 46 (2006) 1171; DDMORE DDMODEL00000213",
         population="79 adults with infections",
@@ -104,7 +103,7 @@ def _meropenem_li_2006() -> Prior:
 
 
 def _tobramycin_hennig_2008() -> Prior:
-    return published(
+    return Prior.published(
         antibiotics.tobramycin_hennig_2008, name="tobramycin_hennig_2008",
         source="Hennig S, Norris R and Kirkpatrick CMJ, Br J Clin Pharmacol 65 (2008) 502, table 2",
         population="35 children of 0.5 to 17.9 years with cystic fibrosis, 318 concentrations",
@@ -124,7 +123,7 @@ def _tobramycin_hennig_2008() -> Prior:
 
 
 def _tobramycin_hennig_2013() -> Prior:
-    return published(
+    return Prior.published(
         antibiotics.tobramycin_hennig_2013, name="tobramycin_hennig_2013",
         source="Hennig S, Standing JF, Staatz CE and Thomson AH, Clin Pharmacokinet 52 (2013) 289, table 2",
         population="732 patients from infants to the old, 465 of them with cystic fibrosis",
@@ -147,7 +146,7 @@ def _tobramycin_hennig_2013() -> Prior:
 
 
 def _busulfan_choe_2012() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.busulfan_choe_2012, name="busulfan_choe_2012",
         source="Choe S and others, Korean J Physiol Pharmacol 16 (2012) 273, tables 2 and 3",
         population="60 Korean adults before haematopoietic stem cell transplantation, 295 concentrations",
@@ -159,7 +158,7 @@ def _busulfan_choe_2012() -> Prior:
 
 
 def _digoxin_zhou_2010() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.digoxin_zhou_2010, name="digoxin_zhou_2010",
         source="Zhou XD and others, Acta Pharmacol Sin 31 (2010) 753, table 7",
         population="119 Chinese inpatients of 60 to 88 years, most with heart failure, 173 concentrations",
@@ -175,7 +174,7 @@ def _digoxin_zhou_2010() -> Prior:
 
 
 def _imatinib_widmer_2006() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.imatinib_widmer_2006, name="imatinib_widmer_2006",
         source="Widmer N and others, Br J Clin Pharmacol 62 (2006) 97, the model by demographic covariates",
         population="59 adults with leukaemia or gastrointestinal stromal tumours, 321 concentrations",
@@ -193,7 +192,7 @@ def _imatinib_widmer_2006() -> Prior:
 
 
 def _infliximab_fasanmade_2009() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.infliximab_fasanmade_2009, name="infliximab_fasanmade_2009",
         source="Fasanmade AA and others, Eur J Clin Pharmacol 65 (2009) 1211, table 3",
         population="482 adults with ulcerative colitis",
@@ -208,7 +207,7 @@ def _infliximab_fasanmade_2009() -> Prior:
 
 
 def _phenobarbital_grasela_1985() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.phenobarbital_grasela_1985, name="phenobarbital_grasela_1985",
         source="NONMEM's estimates in the example pheno_real (PsN, pharmpy) from the data of Grasela TH and Donn "
         "SM, Dev "
@@ -224,7 +223,7 @@ def _phenobarbital_grasela_1985() -> Prior:
 
 
 def _phenobarbital_voller_2017() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.phenobarbital_voller_2017, name="phenobarbital_voller_2017",
         source="Voller S and others, Eur J Pharm Sci 109S (2017) S90; DDMORE DDMODEL00000256",
         population="53 preterm and term newborns, 229 concentrations",
@@ -241,7 +240,7 @@ def _phenobarbital_voller_2017() -> Prior:
 
 
 def _tacrolimus_andrews_2017() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.tacrolimus_andrews_2017, name="tacrolimus_andrews_2017",
         source="Andrews LM and others, Clin Pharmacokinet 57 (2018) 475, table 2",
         population="46 children of 2.4 to 17.9 years, first six weeks after a kidney transplant, 722 concentrations",
@@ -263,7 +262,7 @@ def _tacrolimus_andrews_2017() -> Prior:
 
 
 def _warfarin_holford() -> Prior:
-    return published(
+    return Prior.published(
         other_drugs.warfarin_holford, name="warfarin_holford",
         source="Nguyen THT and others, CPT Pharmacometrics Syst Pharmacol 6 (2017) 87, NONMEM's control stream for the "
         "data of O'Reilly RA and others (1963, 1968)",
