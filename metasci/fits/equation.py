@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -11,19 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 
-from metasci.constraints.verdicts import greatest, rounding, verdicts
+from metasci.constraints.verdicts import greatest
 from metasci.data.cards import owning_up
 from metasci.data.conditions import asked_for, batch_at, followed
-from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import check_level
-from metasci.fits.base import Fit
-from metasci.fits.predictive import median_curve, predictive
+from metasci.fits.adapted_tasks import AdaptedTasks
+from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
-from metasci.forecasts import MixtureForecast
-from metasci.learned.equation import LearnedEquation
-from metasci.meta.adapted import Adapted
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
@@ -36,7 +30,7 @@ __all__ = ["EquationFit"]
 
 
 @dataclass(frozen=True, repr=False)
-class EquationFit(Fit):
+class EquationFit(AdaptedTasks):
     """Calibrated tasks of an equation, as numbers; `metasci.priors.calibrated.Calibration` reports them, too.
 
     Examples
@@ -48,23 +42,7 @@ class EquationFit(Fit):
     ['1/h', 'L/h/kg', 'L/kg']
     """
 
-    prior: LearnedEquation
-    tasks: TaskSet
-    batch: Batch
-    adapted: Adapted
-
     files: ClassVar[tuple[str, ...]] = ("calibration.nc", "parameters.csv", "predictions.csv", "report.html")
-
-    @classmethod
-    def of(cls, prior: LearnedEquation, tasks: TaskSet, device: torch.device | str = "cpu") -> Self:
-        """Calibrate tasks that the prior has read, on a device."""
-        batch = prior.batch(tasks)
-        return cls(prior, tasks, batch, prior.adapt(batch, device))
-
-    @property
-    def problem(self) -> Problem:
-        """The model held against these measurements."""
-        return self.prior.problem(self.batch)
 
     @cached_property
     def parameters(self) -> pd.DataFrame:
@@ -125,29 +103,6 @@ class EquationFit(Fit):
         size, unit = float(more.square().mean().sqrt()), pretty_unit(self.prior.model.output.unit)
         least, most = (f"{float(end):+.2g}" for end in (more.min(), more.max()))
         return [f"  beside the equation: {number(size, 2)} {unit} (root mean square; {least} to {most})"]
-
-    @cached_property
-    def local_error(self) -> NDArray[np.float64] | None:
-        """Greatest estimated local error of each task's differential equation at the estimate, (task,).
-
-        In units of the solver's tolerance: at most one where it was met. None for models that do not say how they are
-        solved, such as those in closed form.
-        """
-        model = self.prior.model
-        if model.solution is None:
-            return None
-        physical = model.parameters.to_physical(self.adapted.coordinates[:, None, :])
-        with torch.no_grad():
-            solution = model.solution(self.batch.inputs, physical)
-        return np.asarray(solution.error.numpy(), dtype=np.float64)
-
-    @property
-    def noise(self) -> dict[str, float]:
-        """Noise scales by name, in the output's unit or as fractions; the median over tasks where they differ."""
-        mixture = self.adapted.mixture
-        factor = (mixture.weight * mixture.factor.log()).sum(0).mul(0.5).exp().median()
-        scales = zip(self.prior.model.noise.scales, self.adapted.log_noise.exp(), strict=True)
-        return {name: float(value * factor) for name, value in scales}
 
     def at_measurements(self, level: float = 0.9) -> pd.DataFrame:
         """Measured and predicted values at every measured condition, with the prior's beside them."""
@@ -227,28 +182,6 @@ class EquationFit(Fit):
         """What a reader of this calibration has to know, one sentence each."""
         return warnings_of(self)
 
-    def laws(self, collocation: Collocation | None = None) -> pd.DataFrame:
-        """Each physical law: whether every task keeps it, where it is broken most, and by how much.
-
-        Parameters
-        ----------
-        collocation : metasci.constraints.Grid or QuasiRandom, optional
-            Where to look beside the measured conditions; by default where the model says.
-
-        Returns
-        -------
-        DataFrame
-            A row for each law and task: task, law, satisfied, violation (the greatest, in the output's unit), points
-            (that were looked at), broken (share of them), and each input's value at the greatest violation, in the
-            model's unit; missing where the law is satisfied.
-        """
-        model, problem = self.prior.model, self.problem
-        if collocation is not None:
-            problem = replace(problem, model=replace(model, collocation=collocation))
-        inputs, mask = problem.checked
-        shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
-        return verdicts(model.constraints, *self._broken(problem), shown, mask, self.batch.names)
-
     def lawful(self, collocation: Collocation | None = None) -> Self:
         """The same calibration with predictions that keep monotone laws and non-negativity.
 
@@ -273,17 +206,6 @@ class EquationFit(Fit):
         batch, _ = batch_at(model, self.batch, dict(chosen.points))
         kept = lawful(process, Problem(model, batch))
         return replace(self, adapted=replace(self.adapted, discrepancy=kept))
-
-    def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""
-        inputs, mask = problem.checked
-
-        def predict(here: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            return median_curve(problem, self.adapted, here)
-
-        with torch.no_grad():
-            prediction = predict(inputs).expand(mask.shape)
-        return problem.broken_by(predict), rounding(prediction, mask, self.prior.model.noise.typical[0])
 
     def to_xarray(self, level: float = 0.9, predictions: bool = True) -> xr.Dataset:
         """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""
@@ -361,7 +283,3 @@ class EquationFit(Fit):
             "noise": self.noise,
             "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
         }
-
-    def forecast(self) -> MixtureForecast:
-        """The predictive distribution at the measured conditions."""
-        return predictive(self.problem, self.adapted)

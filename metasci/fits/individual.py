@@ -12,12 +12,12 @@ from torch import Tensor
 from metasci.errors import check_level
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import EquationFit
+    from metasci.fits.adapted_tasks import AdaptedTasks
 
 __all__ = ["individual_table", "reference_label"]
 
 
-def reference_label(calibration: EquationFit) -> str:
+def reference_label(calibration: AdaptedTasks) -> str:
     """What the column of the model's own parameters is called: ``"70 kg reference"``.
 
     Examples
@@ -31,7 +31,7 @@ def reference_label(calibration: EquationFit) -> str:
     return f"{own.reference} reference" if own is not None and own.reference else ""
 
 
-def individual_table(calibration: EquationFit, level: float = 0.9) -> pd.DataFrame:
+def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFrame:
     """Every parameter of every task after its covariates, and what follows from them, such as half-lives.
 
     Covariates that change are taken as they were told last. Intervals are the Laplace posterior's, by the slope of each
@@ -39,7 +39,7 @@ def individual_table(calibration: EquationFit, level: float = 0.9) -> pd.DataFra
 
     Parameters
     ----------
-    calibration : EquationFit
+    calibration : AdaptedTasks
     level : float
 
     Returns
@@ -81,7 +81,7 @@ def individual_table(calibration: EquationFit, level: float = 0.9) -> pd.DataFra
 
 
 def _values(
-    calibration: EquationFit, coordinates: Tensor, slopes: bool
+    calibration: AdaptedTasks, coordinates: Tensor, slopes: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Each quantity of every task, (task,), and its slope along the coordinates, (task, parameter)."""
     model, batch = calibration.prior.model, calibration.batch

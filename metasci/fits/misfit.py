@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import EquationFit
+    from metasci.fits.adapted_tasks import AdaptedTasks
     from metasci.meta.adapted import Adapted
     from metasci.meta.problem import Problem
 
@@ -49,7 +49,7 @@ class Misfit:
     outlier: int | None = None
 
 
-def misfits(calibration: EquationFit) -> list[Misfit]:
+def misfits(calibration: AdaptedTasks) -> list[Misfit]:
     """Tasks that their law does not fit.
 
     Residuals r at the estimate, in standard deviations of the learned noise, leave n − p degrees of freedom, where p is
@@ -95,7 +95,7 @@ def _rarity(residuals: NDArray[np.float64], free: float, shape: float) -> float:
 
 
 def _outlier(
-    calibration: EquationFit,
+    calibration: AdaptedTasks,
     task: int,
     places: NDArray[np.int_],
     residuals: NDArray[np.float64],
@@ -118,7 +118,7 @@ def _outlier(
 
 
 def _along(
-    calibration: EquationFit, task: int, places: NDArray[np.int_], residuals: NDArray[np.float64]
+    calibration: AdaptedTasks, task: int, places: NDArray[np.int_], residuals: NDArray[np.float64]
 ) -> str:
     """The input along which residuals keep their sign for too long; empty if there is none."""
     batch = calibration.batch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,13 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.forecasts import chosen_levels
+from metasci.fits.mixtures import mixture_draws
 from metasci.meta.adapted import Adapted, NoiseMixture
 
 if TYPE_CHECKING:
-    from metasci.fits.equation import EquationFit
+    from metasci.fits.adapted_tasks import AdaptedTasks
 
-__all__ = ["Draws", "mixture_draws", "posterior_draws", "prior_draws"]
+__all__ = ["Draws", "posterior_draws", "prior_draws"]
 
 _PROPOSED = 8  # at once, for each draw that is kept
 _ENOUGH = 100.0  # draws that the proposals must be worth, or more are made
@@ -45,49 +44,6 @@ class Draws:
     effective: float
 
 
-def mixture_draws(
-    centre: Tensor,
-    mixture: NoiseMixture,
-    draws: int,
-    generator: torch.Generator,
-    white: Callable[[], Tensor] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Draw from tasks' mixtures of Gaussians over noise levels.
-
-    Parameters
-    ----------
-    centre : Tensor, (task, parameter)
-    mixture : NoiseMixture
-    draws : int
-    generator : torch.Generator
-    white : callable, optional
-        Draws what stands in for standard normal numbers (draw, task, parameter), such as numbers with longer tails.
-
-    Returns
-    -------
-    coordinates : Tensor, (draw, task, parameter)
-    level : Tensor of int, (draw, task)
-        The noise level of each draw.
-
-    Examples
-    --------
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> spread = NoiseMixture.single(torch.tensor([[[4.0, 1.9], [1.9, 1.0]]]))
-    >>> drawn, _ = mixture_draws(torch.tensor([[1.0, 2.0]]), spread, 20_000, generator)
-    >>> drawn[:, 0].T.cov().round(decimals=1).tolist()
-    [[4.0, 1.9], [1.9, 1.0]]
-    """
-    level = chosen_levels(mixture.weight, draws, generator)
-    tasks, size = centre.shape
-    if white is None:
-        drawn = torch.randn(draws, tasks, size, generator=generator, dtype=centre.dtype)
-    else:
-        drawn = white()
-    task = torch.arange(tasks).expand(draws, -1)
-    root = _root(mixture.covariance)[level, task]
-    return centre + mixture.shift[level, task] + torch.einsum("dtij,dtj->dti", root, drawn), level
-
-
 def prior_draws(adapted: Adapted, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
     """Draw what was known of one task before any measurement, exactly: it is a mixture of Gaussians."""
     generator = torch.Generator().manual_seed(seed)
@@ -96,20 +52,7 @@ def prior_draws(adapted: Adapted, task: int = 0, draws: int = 2000, seed: int = 
     return Draws(coordinates[:, 0], before.factor[level[:, 0], 0], float(draws))
 
 
-def _root(covariance: Tensor) -> Tensor:
-    """A matrix whose product with its transpose is the covariance: Cholesky's, or where that does not exist, since
-    something is known exactly, one of eigenvectors.
-    """
-    factor, failed = torch.linalg.cholesky_ex(covariance)
-    if not bool(failed.any()):
-        return factor
-    values, vectors = torch.linalg.eigh(covariance)
-    return torch.where(
-        (failed > 0)[..., None, None], vectors * values.clamp(min=0.0).sqrt()[..., None, :], factor
-    )
-
-
-def posterior_draws(calibration: EquationFit, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
+def posterior_draws(calibration: AdaptedTasks, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
     """Draw from prior times likelihood, the Laplace posterior being the proposal.
 
     Sampling and importance resampling (Rubin 1988): proposals come from the Laplace posterior, widened and with
@@ -155,7 +98,7 @@ def posterior_draws(calibration: EquationFit, task: int = 0, draws: int = 2000, 
 
 
 def _proposals(
-    calibration: EquationFit, task: int, count: int, generator: torch.Generator
+    calibration: AdaptedTasks, task: int, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Coordinates (proposal, parameter), factors on the noise's variance, and the logarithms of their weights."""
     adapted = calibration.adapted

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from metasci.fits.posterior import mixture_draws
+from metasci.fits.mixtures import mixture_draws
 from metasci.forecasts import MixtureForecast, measured_or_one
 from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
 from metasci.meta.problem import Problem

@@ -22,7 +22,7 @@ from metasci.words import duration, enumerated, number, pretty_unit, words
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from metasci.fits.equation import EquationFit
+    from metasci.fits.adapted_tasks import AdaptedTasks
 
 __all__ = ["reading_attribute", "warnings_of", "warnings_of_reading"]
 
@@ -41,7 +41,7 @@ class Finding:
     shared: str
 
 
-def warnings_of(calibration: EquationFit) -> list[str]:
+def warnings_of(calibration: AdaptedTasks) -> list[str]:
     """The warnings of a calibration.
 
     Parameters
@@ -82,7 +82,7 @@ def warnings_of(calibration: EquationFit) -> list[str]:
     ] + notes
 
 
-def _nothing_learned(calibration: EquationFit) -> Iterator[str]:
+def _nothing_learned(calibration: AdaptedTasks) -> Iterator[str]:
     """What stands in the place of a learned prior, if none is there."""
     prior = calibration.prior
     if "declared" in prior.training:
@@ -94,13 +94,13 @@ def _nothing_learned(calibration: EquationFit) -> Iterator[str]:
         )
 
 
-def _unmeasured(calibration: EquationFit) -> Iterator[Finding]:
+def _unmeasured(calibration: AdaptedTasks) -> Iterator[Finding]:
     says = "nothing was measured, so that this is what the prior says of its covariates"
     for index in _where(~calibration.batch.mask.any(1)):
         yield Finding(calibration.batch.names[index], says, says)
 
 
-def _convergence(calibration: EquationFit) -> Iterator[Finding]:
+def _convergence(calibration: AdaptedTasks) -> Iterator[Finding]:
     names, adapted = calibration.batch.names, calibration.adapted
     faults = _without_likelihood(calibration) if not bool(adapted.finite.all()) else None
     for index in _where(~adapted.finite):
@@ -115,7 +115,7 @@ def _convergence(calibration: EquationFit) -> Iterator[Finding]:
         yield Finding(names[index], text, text)
 
 
-def _without_likelihood(calibration: EquationFit) -> Tensor:
+def _without_likelihood(calibration: AdaptedTasks) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.start, adapted.log_noise)
@@ -123,7 +123,7 @@ def _without_likelihood(calibration: EquationFit) -> Tensor:
     return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
 
 
-def _at_fault(calibration: EquationFit, index: int, faults: Tensor) -> str:
+def _at_fault(calibration: AdaptedTasks, index: int, faults: Tensor) -> str:
     """The first measurement of a task at which they are not finite, and what is predicted there."""
     if not bool(faults.any()):
         return ""
@@ -148,13 +148,13 @@ def _at_fault(calibration: EquationFit, index: int, faults: Tensor) -> str:
     return f" at measurement {rank} ({when}{value}){more}, {cause}"
 
 
-def _measured(calibration: EquationFit, index: int, place: int) -> str:
+def _measured(calibration: AdaptedTasks, index: int, place: int) -> str:
     """A measurement with its unit; ``<0.2 mg/L`` where it is a limit."""
     unit = calibration.prior.model.output.unit
     return _sign(calibration, index, place) + _quantity(float(calibration.batch.output[index, place]), unit)
 
 
-def _sign(calibration: EquationFit, index: int, place: int) -> str:
+def _sign(calibration: AdaptedTasks, index: int, place: int) -> str:
     """What stands before a measurement that is a limit, or the lower end of an interval."""
     batch = calibration.batch
     if batch.censored is not None and bool(batch.censored[index, place]):
@@ -162,7 +162,7 @@ def _sign(calibration: EquationFit, index: int, place: int) -> str:
     return ">" if batch.upper is not None and not bool(torch.isnan(batch.upper[index, place])) else ""
 
 
-def _accuracy(calibration: EquationFit) -> Iterator[Finding]:
+def _accuracy(calibration: AdaptedTasks) -> Iterator[Finding]:
     """A differential equation that could not be solved to its tolerance."""
     if calibration.local_error is None:
         return
@@ -176,7 +176,7 @@ def _accuracy(calibration: EquationFit) -> Iterator[Finding]:
         )
 
 
-def _surprises(calibration: EquationFit) -> Iterator[Finding]:
+def _surprises(calibration: AdaptedTasks) -> Iterator[Finding]:
     """Measurements that the prior holds to be next to impossible: most often a wrong unit or a slip of the pen.
 
     Of one that is only known to lie below a limit it counts how probable that is.
@@ -209,7 +209,7 @@ def _surprises(calibration: EquationFit) -> Iterator[Finding]:
         )
 
 
-def _misfits(calibration: EquationFit) -> Iterator[Finding]:
+def _misfits(calibration: AdaptedTasks) -> Iterator[Finding]:
     """Measurements that the law cannot follow, or one that stands apart from all others."""
     batch, model = calibration.batch, calibration.prior.model
     for misfit in misfits(calibration):
@@ -234,7 +234,7 @@ def _misfits(calibration: EquationFit) -> Iterator[Finding]:
         )
 
 
-def _extrapolation(calibration: EquationFit) -> Iterator[Finding]:
+def _extrapolation(calibration: AdaptedTasks) -> Iterator[Finding]:
     batch, model = calibration.batch, calibration.prior.model
     for name, (low, high) in calibration.prior.training.get("ranges", {}).items():
         if name not in batch.inputs or name not in model.inputs:
@@ -256,7 +256,7 @@ def _extrapolation(calibration: EquationFit) -> Iterator[Finding]:
             )
 
 
-def _missing(calibration: EquationFit) -> Iterator[Finding]:
+def _missing(calibration: AdaptedTasks) -> Iterator[Finding]:
     names = calibration.prior.covariates.names
     unknown = ~torch.isfinite(calibration.batch.covariates)
     wider = isinstance(calibration.prior.method, GaussianPrior | DiscrepancyPrior)
@@ -267,7 +267,7 @@ def _missing(calibration: EquationFit) -> Iterator[Finding]:
         yield Finding(calibration.batch.names[index], text, text)
 
 
-def _unusual(calibration: EquationFit) -> Iterator[Finding]:
+def _unusual(calibration: AdaptedTasks) -> Iterator[Finding]:
     covariates, model = calibration.prior.covariates, calibration.prior.model
     given = calibration.batch.covariates
     standard = covariates.design(given).values
@@ -285,7 +285,7 @@ def _unusual(calibration: EquationFit) -> Iterator[Finding]:
             )
 
 
-def _laws(calibration: EquationFit) -> Iterator[Finding]:
+def _laws(calibration: AdaptedTasks) -> Iterator[Finding]:
     if not calibration.prior.model.constraints:
         return
     model = calibration.prior.model
@@ -310,7 +310,7 @@ def _laws(calibration: EquationFit) -> Iterator[Finding]:
         yield Finding(row["task"], f"{breaks} {often}", breaks)
 
 
-def _clipped(calibration: EquationFit) -> Iterator[Finding]:
+def _clipped(calibration: AdaptedTasks) -> Iterator[Finding]:
     """Intervals cut at a physical limit, unless the prediction itself lies on it."""
     batch, output = calibration.batch, calibration.prior.model.output
     forecast = calibration.forecast()
@@ -345,7 +345,7 @@ def _quantity(value: float, unit: str) -> str:
     return f"{number(value)} {pretty_unit(unit)}".strip()
 
 
-def warnings_of_reading(calibration: EquationFit) -> list[str]:
+def warnings_of_reading(calibration: AdaptedTasks) -> list[str]:
     """What a reader of an event table's calibration has to mind, one sentence each.
 
     Parameters
@@ -387,7 +387,7 @@ def warnings_of_reading(calibration: EquationFit) -> list[str]:
     return found
 
 
-def reading_attribute(calibration: EquationFit, name: str) -> dict[str, Any]:
+def reading_attribute(calibration: AdaptedTasks, name: str) -> dict[str, Any]:
     """What the reader of event tables has noted, as JSON, of the data; empty where it has not."""
     try:
         read = json.loads(calibration.tasks.dataset.attrs.get(name, "{}"))
