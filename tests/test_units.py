@@ -85,10 +85,10 @@ def test_what_is_no_unit_is_said_so(text: str):
     ],
 )
 def test_the_grammar_refuses_at_once_and_in_one_short_sentence(text: str):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError) as caught:
         unit(text)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
     assert len(str(caught.value)) < 120
     assert str(caught.value).isprintable()
 
