@@ -97,6 +97,9 @@ if TYPE_CHECKING:
     from metasci.evaluation.evaluate import (
         evaluate as evaluate,
     )
+    from metasci.meta.discrepancy.method import (
+        DiscrepancyPrior as DiscrepancyPrior,
+    )
     from metasci.meta.laplace.gaussian import (
         GaussianPrior as GaussianPrior,
     )
