@@ -318,7 +318,8 @@ def test_evaluation_leaves_families_out_beside_baselines(small: StructurePrior, 
     assert mae["gradient boosting", 5] == mae["gradient boosting", 0]
     spread = {(row["method"], row["shots"]): row["mae_sd_over_seeds"] for row in result["results"]}
     assert spread["prior", 5] > 0
-    assert all(0.0 <= row["coverage90"] <= 1.0 for row in result["results"])
+    # intervals of nine in ten: on so few families within a fifth
+    assert all(0.7 <= row["coverage90"] <= 1.0 for row in result["results"] if row["method"] == "prior")
 
 
 def test_baselines_do_what_their_names_say() -> None:

@@ -68,6 +68,11 @@ def next_measurement(
     30.0
     """
     model, adapted = calibration.prior.model, calibration.adapted
+    if adapted.discrepancy is not None:
+        raise InputError(
+            f"the prior '{calibration.prior.name}' also describes what its equation leaves out; the next measurement "
+            "is found for the equation alone: use a prior trained without a discrepancy."
+        )
     varying = tuple(name for name in model.inputs if not _constant(model, calibration.batch, name))
     points = read_conditions(model, candidates, varying)
     aim = None if target is None else read_conditions(model, target, varying)

@@ -46,6 +46,11 @@ class Draws:
 
 def prior_draws(adapted: Adapted, task: int = 0, draws: int = 2000, seed: int = 0) -> Draws:
     """Draw what was known of one task before any measurement, exactly: it is a mixture of Gaussians."""
+    if adapted.discrepancy is not None:
+        raise InputError(
+            "this prior also describes what its equation leaves out, and draws are of parameters alone: "
+            "use a prior trained without a discrepancy."
+        )
     generator = torch.Generator().manual_seed(seed)
     before = _of_task(adapted.start_mixture, task)
     coordinates, level = mixture_draws(adapted.start[[task]], before, draws, generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
@@ -45,9 +46,9 @@ class LearnedMembers(Learned):
             )
         return batch
 
+    @abstractmethod
     def forecaster(self, tasks: TaskSet) -> StudentForecaster:
         """Forecasts of all members of some families, from those that are measured."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)

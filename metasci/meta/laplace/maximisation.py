@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -17,14 +18,14 @@ from metasci.parameters import ParameterSpace
 
 __all__ = [
     "BELIEVED_VARIANCE",
-    "INTERCEPT_PRECISION",
     "most_likely_noise",
     "most_likely_population",
+    "population_of_sums",
     "widening",
 ]
 
 # nearly flat: a hundredth of a task's worth of belief that the mean is at the typical values
-INTERCEPT_PRECISION = 1e-2
+_INTERCEPT_PRECISION = 1e-2
 # of the spread believed in beforehand, about a third of the typical one (√0.1), with the weight of `regularisation`
 BELIEVED_VARIANCE = 0.1
 
@@ -51,13 +52,48 @@ def most_likely_population(
     """
     use = estimate.finite
     z, scatter, x = estimate.coordinates[use], estimate.covariance[use], design[use]
-    count, size, covariates, relevance = len(z), z.shape[1], x.shape[1] - 1, state.relevance
-    strength = torch.cat([relevance.new_full((1,), INTERCEPT_PRECISION), relevance[0].expand(covariates)])
-    design_covariance = torch.linalg.inv(x.T @ x + torch.diag(strength))
-    coefficients = z.T @ x @ design_covariance * free_means(space, z)[:, None]
-    off = z - x @ coefficients.T
-    believed = regularisation * BELIEVED_VARIANCE * torch.eye(size, dtype=z.dtype, device=z.device)
-    covariance = off.T @ off + scatter.sum(0) + believed
+
+    def spread(coefficients: Tensor) -> Tensor:
+        off = z - x @ coefficients.T
+        return off.T @ off + scatter.sum(0)
+
+    return population_of_sums(
+        state, float(len(z)), x.T @ x, z.T @ x, spread, space, regularisation, correlated
+    )
+
+
+def population_of_sums(
+    state: GaussianState,
+    count: float,
+    designs: Tensor,
+    across: Tensor,
+    spread: Callable[[Tensor], Tensor],
+    space: ParameterSpace,
+    regularisation: float,
+    correlated: bool,
+) -> GaussianState:
+    """The same from sums over the tasks, which is all that it asks of them.
+
+    Parameters
+    ----------
+    state : GaussianState
+    count : float
+        Of tasks.
+    designs : Tensor, (1 + covariate, 1 + covariate)
+        Σ x xᵀ.
+    across : Tensor, (parameter, 1 + covariate)
+        Σ z xᵀ, of expected coordinates.
+    spread : callable
+        Of coefficients B, the expected Σ (z − B x)(z − B x)ᵀ, (parameter, parameter).
+    space, regularisation, correlated
+        As for `most_likely_population`.
+    """
+    size, covariates, relevance = len(across), len(designs) - 1, state.relevance
+    strength = torch.cat([relevance.new_full((1,), _INTERCEPT_PRECISION), relevance[0].expand(covariates)])
+    design_covariance = torch.linalg.inv(designs + torch.diag(strength))
+    coefficients = across @ design_covariance * free_means(space, across)[:, None]
+    believed = regularisation * BELIEVED_VARIANCE * torch.eye(size, dtype=across.dtype, device=across.device)
+    covariance = spread(coefficients) + believed
     covariance = covariance + (coefficients * strength) @ coefficients.T
     covariance = covariance / (count + regularisation)
     if not correlated:

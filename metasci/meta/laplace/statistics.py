@@ -23,8 +23,7 @@ from metasci.files import State
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.gaussian_state import GaussianState
-from metasci.meta.laplace.maximisation import BELIEVED_VARIANCE, INTERCEPT_PRECISION, widening
-from metasci.meta.laplace.ties import free_means, is_tied, tied_covariance
+from metasci.meta.laplace.maximisation import population_of_sums, widening
 from metasci.meta.problem import Problem
 from metasci.parameters import ParameterSpace
 
@@ -213,36 +212,29 @@ def learn_also(
 def _population(
     method: GaussianPrior, sums: TaskStatistics, state: GaussianState, space: ParameterSpace
 ) -> GaussianState:
-    """The maximisation step of `GaussianPrior`, of sums instead of tasks; its notes say what the symbols are."""
-    size, covariates = len(sums.products), len(sums.designs) - 1
-    relevance = state.relevance
-    strength = torch.cat([relevance.new_full((1,), INTERCEPT_PRECISION), relevance[0].expand(covariates)])
-    design_covariance = torch.linalg.inv(sums.designs + torch.diag(strength))
-    coefficients = sums.across @ design_covariance * free_means(space, sums.across)[:, None]
-    crossed = sums.across @ coefficients.T
-    off = sums.products - crossed - crossed.T + coefficients @ sums.designs @ coefficients.T
-    shape = method.regularisation * BELIEVED_VARIANCE * torch.eye(size, dtype=off.dtype, device=off.device)
-    covariance = off + sums.tasks * sums.covariance + shape + (coefficients * strength) @ coefficients.T
-    covariance = covariance / (sums.tasks + method.regularisation)
-    covariance = 0.5 * (covariance + covariance.T)
-    if not method.correlated:
-        covariance = torch.diag(covariance.diagonal())
-    if is_tied(space):
-        covariance = tied_covariance(covariance, space)
-    if covariates:
-        effects = coefficients[:, 1:]
-        explained = (effects * torch.linalg.solve(covariance, effects)).sum()
-        uncertain = size * design_covariance.diagonal()[1:].sum()
-        relevance = (size * covariates / (explained + uncertain)).expand_as(relevance).clone()
+    """The maximisation step, of the sums that were kept, and the noise that leaves."""
+
+    def spread(coefficients: Tensor) -> Tensor:
+        crossed = sums.across @ coefficients.T
+        off = sums.products - crossed - crossed.T + coefficients @ sums.designs @ coefficients.T
+        whole = off + sums.tasks * sums.covariance
+        return 0.5 * (whole + whole.T)
+
+    new = population_of_sums(
+        state,
+        float(sums.tasks),
+        sums.designs,
+        sums.across,
+        spread,
+        space,
+        method.regularisation,
+        method.correlated,
+    )
     wider = 1.0
     if method.spread_uncertainty:
-        wider = widening(int(sums.tasks), size, method.regularisation, method.correlated)
+        wider = widening(int(sums.tasks), len(sums.products), method.regularisation, method.correlated)
     return replace(
-        state,
-        coefficients=coefficients,
-        design_covariance=design_covariance,
-        covariance=covariance,
-        widening=torch.ones_like(relevance[0]) * wider,
-        relevance=relevance,
+        new,
+        widening=torch.ones_like(state.widening) * wider,
         log_noise=state.log_noise + 0.5 * torch.log(sums.squared / sums.measurements),
     )
