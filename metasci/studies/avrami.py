@@ -24,12 +24,15 @@ from metasci.data.tasks import TaskSet
 from metasci.fits.posterior import posterior_draws
 from metasci.heat_treatment import prior_along, transformation_diagram
 from metasci.kinetics import along, avrami, kissinger
+from metasci.kinetics.arrhenius import arrhenius_factor
 from metasci.meta import GaussianPrior
 from metasci.priors.calibrated import Calibration
 from metasci.priors.equation import Prior, meta_calibrate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from metasci.model import Model
 
 __all__ = [
     "as_believed",
@@ -132,13 +135,27 @@ def learned(count: int = 60, seed: int = 1) -> Prior:
     return meta_calibrate(avrami, tasks, GaussianPrior(), name="simulated glasses")
 
 
+def _restated(truth: Values, stated: float, wanted: float) -> dict[str, float]:
+    """Parameters whose rate is stated at one temperature (K), with the rate at another."""
+    factor = float(arrhenius_factor(wanted, truth["activation_energy"], stated))
+    return {**truth, "rate": truth["rate"] * factor}
+
+
+def _reference(model: Model) -> float:
+    """Temperature (K) at which a law states its rate: learning moves it into the data."""
+    if model.reference is None:
+        raise ValueError(f"'{model.name}' states no rate at a temperature.")
+    return model.reference.temperature
+
+
 def as_believed(prior: Prior, count: int, seed: int = 0) -> list[dict[str, float]]:
-    """Parameters of simulated alloys that are spread exactly as a learned prior believes."""
+    """Parameters of simulated alloys that are spread exactly as a learned prior believes, rates at 873 K."""
     draw = np.random.default_rng(seed)
     mean, covariance = prior.state.mean.numpy(), prior.state.covariance.numpy()
     drawn = draw.multivariate_normal(mean, covariance, size=count, method="cholesky")
     physical = prior.model.parameters.to_physical(drawn)
-    return [{name: float(values[at]) for name, values in physical.items()} for at in range(count)]
+    believed = [{name: float(values[at]) for name, values in physical.items()} for at in range(count)]
+    return [_restated(truth, _reference(prior.model), _reference(avrami)) for truth in believed]
 
 
 def identified(
@@ -151,9 +168,10 @@ def identified(
     DataFrame
         Columns design, parameter, left (median share of the prior's standard deviation that is left), error (median
         absolute error in per cent), covered (share of 90 % intervals that hold the truth), drawn (the same of intervals
-        from draws of the posterior).
+        from draws of the posterior). The rate is that at the temperature where the prior states it.
     """
     truths = simulated_alloys(count, seed) if truths is None else truths
+    stated = [_restated(truth, _reference(avrami), _reference(prior.model)) for truth in truths]
     rows = []
     for design in (*designs(), "one heating run"):
         own = prior_along(prior) if design == "one heating run" else prior
@@ -161,7 +179,7 @@ def identified(
         fit = own.calibrate(tasks)
         table, drawn = fit.parameters, _intervals(fit)
         for name, part in table.groupby("name", sort=False):
-            real = np.array([truth[str(name)] for truth in truths])
+            real = np.array([truth[str(name)] for truth in stated])
             rows.append({
                 "design": design,
                 "parameter": name,
@@ -179,7 +197,7 @@ def _intervals(fit: Calibration, level: float = 0.9) -> dict[str, NDArray[np.flo
     found = [
         torch.quantile(posterior_draws(fit, at, 800).coordinates, tails, 0) for at in range(len(fit.batch))
     ]
-    return avrami.parameters.to_physical(torch.stack(found, 1).numpy())
+    return fit.prior.model.parameters.to_physical(torch.stack(found, 1).numpy())
 
 
 def kissinger_check(energy: float = ENERGY, exponent: float = 2.5) -> pd.DataFrame:
@@ -212,7 +230,7 @@ def figure(prior: Prior, seed: int = 2) -> Figure:
 
     truths = simulated_alloys(1, seed)
     kelvin = np.linspace(663.15, 833.15, 60)
-    factor = np.exp(-truths[0]["activation_energy"] / 8.31446261815324e-3 * (1.0 / kelvin - 1.0 / 873.15))
+    factor = arrhenius_factor(kelvin, truths[0]["activation_energy"], _reference(avrami))
     half = np.log(2.0) ** (1.0 / truths[0]["exponent"]) / (truths[0]["rate"] * factor)
 
     @styled
