@@ -21,6 +21,7 @@ from metasci.learned.described import described_property, property_described
 from metasci.learned.places import linked, places_of, points_of
 from metasci.learned.record import Record
 from metasci.materials.baselines import Known
+from metasci.meta.group_covariance import TREND
 from metasci.meta.group_process import GroupProcess, Outlook
 from metasci.model import Model
 
@@ -82,6 +83,10 @@ class LearnedFamilies(LearnedMembers):
     def outlooks(self, tasks: TaskSet) -> list[Outlook]:
         """What is known of each family's members beforehand, on the noise's linked scale; padded places last."""
         batch, points = self.batch(tasks), points_of(tasks, self.model)
+        if (points.simulated is None) == ("simulated" in self.state):
+            raise InputError(
+                f"the prior '{self.name}' and its property do not agree on what simulators there are."
+            )
         for name, given in (("counts", points.counts), ("descriptors", points.descriptors)):
             if given.shape[1] != self.state[name].shape[1]:
                 raise InputError(
@@ -137,7 +142,7 @@ class LearnedFamilies(LearnedMembers):
         card = record.card()
         check_card(card, model or named, record)
         owed = record.take(_shapes(record.tensors))
-        record.check_positive("descriptor_scale", "target_scale")
+        record.check_positive("descriptor_scale", "target_scale", "simulated_scale")
         if bool((owed["counts"] < 0).any()):
             raise InputError(f"{record.tensors_path}: 'counts' must not be below zero.")
         state = {name: value.to(torch.float64) for name, value in owed.items()}
@@ -169,5 +174,9 @@ def _shapes(tensors: State) -> dict[str, tuple[int, ...]]:
         "factor": (members, members), "descriptor_centre": (descriptors,), "descriptor_scale": (descriptors,),
         "target_centre": (), "target_scale": (), "log/lengths": (descriptors,), "log/noise_slopes": (descriptors,),
     }  # fmt: skip
+    if "simulated" in tensors:
+        simulators = size("simulated", 1)
+        shapes |= {"simulated": (members, simulators), "simulated_centre": (simulators,)}
+        shapes |= {"simulated_scale": (simulators,)} | {f"log/{name}": () for name in TREND}
     amplitudes = ("shared_parts", "shared_whole", "own_level", "own_parts", "own_whole", "own_length")
     return shapes | {f"log/{name}": () for name in (*amplitudes, "noise", "freedom")}

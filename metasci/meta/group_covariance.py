@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metasci.files import State
 
-__all__ = ["START", "Points", "basis_of", "covariances", "noise_variance", "overlap"]
+__all__ = ["START", "TREND", "Points", "basis_of", "covariances", "noise_variance", "overlap"]
 
 # of unit variances: below what any measurement resolves, above what rounding takes from a Cholesky factor
 _JITTER = 1e-6
@@ -23,6 +23,8 @@ START = {
     "noise": 0.1,
 }
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
+TREND = {"shared_trend": 1.0, "own_trend": 0.2}
+"""Standard deviations of the slopes on what simulators say, where there are any: of all groups, and each group's own."""
 _FARTHEST = 2.0
 """Of a member's noise from the common one, on the logarithm: an odd member's descriptors lie far outside."""
 
@@ -36,17 +38,21 @@ class Points:
     counts : Tensor, (point, part)
         How often, or in which fraction, each kind of part occurs; not negative.
     descriptors : Tensor, (point, descriptor)
+    simulated : Tensor, (point, simulator), optional
+        What cheap models say of the target, on its scale.
     """
 
     counts: Tensor
     descriptors: Tensor
+    simulated: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def select(self, index: Tensor) -> Points:
         """Some of the points."""
-        return Points(self.counts[index], self.descriptors[index])
+        simulated = None if self.simulated is None else self.simulated[index]
+        return Points(self.counts[index], self.descriptors[index], simulated)
 
 
 def overlap(one: Points, other: Points) -> Tensor:
@@ -57,12 +63,19 @@ def overlap(one: Points, other: Points) -> Tensor:
 
 
 def covariances(one: Points, other: Points, free: State, alike: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors."""
-    square = {name: (2.0 * free[name]).exp() for name in START if name != "own_length"}
+    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors.
+
+    Both are linear in what simulators say: so a simulator that is wrong by a factor is put right by learning it, and one
+    whose factor differs between groups by a few members.
+    """
+    square = {name: (2.0 * free[name]).exp() for name in (*START, *TREND) if name in free}
     far = _apart(one.descriptors * (-free["lengths"]).exp(), other.descriptors * (-free["lengths"]).exp())
     shared = square["shared_parts"] * alike + square["shared_whole"] / (1.0 + 0.5 * far)
     closer = far * (-2.0 * free["own_length"]).exp()
     own = square["own_level"] + square["own_parts"] * alike + square["own_whole"] / (1.0 + 0.5 * closer)
+    if one.simulated is not None and other.simulated is not None:
+        trend = one.simulated @ other.simulated.T
+        shared, own = shared + square["shared_trend"] * trend, own + square["own_trend"] * trend
     return shared, own
 
 

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.files import State
-from metasci.meta.group_covariance import START, Points, basis_of, covariances, noise_variance, overlap
+from metasci.meta.group_covariance import START, TREND, Points, basis_of, covariances, noise_variance, overlap
 from metasci.meta.outlook import Outlook
 
 __all__ = ["GroupProcess", "Outlook", "Points"]
@@ -110,11 +110,16 @@ class GroupProcess:
             "descriptor_centre": centre, "descriptor_scale": scale,
             "target_centre": values.mean(), "target_scale": values.std().clamp(min=1e-12),
         }  # fmt: skip
+        if points.simulated is not None:
+            scale = points.simulated.std(0).clamp(min=1e-12)
+            state |= {"simulated_centre": points.simulated.mean(0), "simulated_scale": scale}
         points, target = _scaled(points, state), (values - state["target_centre"]) / state["target_scale"]
         chosen = _some_of_each(group, self.members, seed)
         few = points.select(chosen)
         state |= self._covariances(few, target[chosen], group[chosen], advance)
         state |= {"counts": few.counts, "descriptors": few.descriptors}
+        if few.simulated is not None:
+            state["simulated"] = few.simulated
         return state | _condensed(points, target, group, state)
 
     def update(self, points: Points, values: Tensor, group: Tensor, state: State) -> State:
@@ -138,7 +143,8 @@ class GroupProcess:
     ) -> State:
         """Amplitudes and lengths under which each group is most probable given the others."""
         factory = points.descriptors.new_tensor
-        free = {name: factory(math.log(value)) for name, value in START.items()}
+        start = START if points.simulated is None else START | TREND
+        free = {name: factory(math.log(value)) for name, value in start.items()}
         free["freedom"] = factory(math.log(_FREEDOM - 1.0))
         free["lengths"] = points.descriptors.new_zeros(points.descriptors.shape[1])
         free["noise_slopes"] = torch.zeros_like(free["lengths"])
@@ -165,7 +171,7 @@ class GroupProcess:
     def outlook(self, points: Points, state: State) -> Outlook:
         """What is known of the members of a new group beforehand, in the units of the values."""
         free = _free(state)
-        points, few = _scaled(points, state), Points(state["counts"], state["descriptors"])
+        points, few = _scaled(points, state), _few(state)
         shared, own = covariances(points, points, free, overlap(points, points))
         basis = basis_of(points, few, free)
         spread = basis @ state["factor"]
@@ -229,7 +235,7 @@ def _condensed(
     What is known beforehand is a precision, and its product with the mean; the features' own spread without.
     """
     free = _free(state)
-    few = Points(state["counts"], state["descriptors"])
+    few = _few(state)
     basis = basis_of(points, few, free)
     precision = torch.eye(len(few), dtype=basis.dtype)
     pulled = basis.new_zeros(len(few))
@@ -262,11 +268,18 @@ def _free(state: State) -> State:
     return {name.removeprefix("log/"): value for name, value in state.items() if name.startswith("log/")}
 
 
+def _few(state: State) -> Points:
+    """The members that stand for all."""
+    return Points(state["counts"], state["descriptors"], state.get("simulated"))
+
+
 def _scaled(points: Points, state: State) -> Points:
-    """Descriptors by the centre and scale of the known groups."""
-    return replace(
-        points, descriptors=(points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
-    )
+    """Descriptors, and what simulators say, by the centre and scale of the known groups."""
+    descriptors = (points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
+    if points.simulated is None:
+        return replace(points, descriptors=descriptors)
+    simulated = (points.simulated - state["simulated_centre"]) / state["simulated_scale"]
+    return replace(points, descriptors=descriptors, simulated=simulated)
 
 
 def _some_of_each(group: Tensor, count: int, seed: int) -> Tensor:
