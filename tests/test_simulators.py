@@ -130,5 +130,5 @@ def test_what_a_simulator_cannot_take_is_refused_where_it_stands() -> None:
     columns = tuple(
         replace(each, simulator="refuses") if each.name == "guess" else each for each in CARD.columns
     )
-    with pytest.raises(InputError, match="column 'smiles', row .*ring of five"):
+    with pytest.raises(InputError, match=r"column 'smiles', row .*ring of five"):
         ms.TaskSet.from_frame(chains({"O": 1.0}), replace(CARD, columns=columns), model=MODEL)

@@ -24,7 +24,7 @@ START = {
 }
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
 TREND = {"shared_trend": 1.0, "own_trend": 0.2}
-"""Standard deviations of the slopes on what simulators say, where there are any: of all groups, and each group's own."""
+"""Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's."""
 _FARTHEST = 2.0
 """Of a member's noise from the common one, on the logarithm: an odd member's descriptors lie far outside."""
 
@@ -65,8 +65,8 @@ def overlap(one: Points, other: Points) -> Tensor:
 def covariances(one: Points, other: Points, free: State, alike: Tensor) -> tuple[Tensor, Tensor]:
     """Covariances of the shared function and of a group's own; rational quadratic in the descriptors.
 
-    Both are linear in what simulators say: so a simulator that is wrong by a factor is put right by learning it, and one
-    whose factor differs between groups by a few members.
+    Both are linear in what simulators say: one that is wrong by a factor is put right by learning it, and one whose
+    factor differs between groups by a few members.
     """
     square = {name: (2.0 * free[name]).exp() for name in (*START, *TREND) if name in free}
     far = _apart(one.descriptors * (-free["lengths"]).exp(), other.descriptors * (-free["lengths"]).exp())
