@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metasci.bayes.forecast import Forecast, predictive
+from metasci.bayes.forecast import predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.traced import sample_traced, traced
 from metasci.data.batch import Batch
+from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
@@ -46,7 +47,7 @@ class Joint:
     batch: Batch
     first_new: int
 
-    def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> Forecast:
+    def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> DrawsForecast:
         """Forecast some measurements (observation,) of a new task."""
         mask = torch.zeros_like(self.batch.mask)
         mask[self.first_new + new_task, : len(query)] = query

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from metasci.bayes.differences import Difference, difference, log_rmse
 from metasci.bayes.folds import Fold
-from metasci.bayes.forecast import Forecast, predictive as forecast_of
+from metasci.bayes.forecast import predictive as forecast_of
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.data.batch import Batch
 from metasci.fits.predictive import predictive as learned_predictive
+from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.problem import Problem
 
@@ -57,7 +58,7 @@ def score_pymc(
 ) -> xr.Dataset:  # fmt: skip
     """Record PyMC's forecasts, and give those of every chain of the joint fit alone, (run, measurement)."""
     prior = fold.same
-    runs: list[list[Forecast]] = [[] for _ in range(joint.posterior.chains)]
+    runs: list[list[DrawsForecast]] = [[] for _ in range(joint.posterior.chains)]
     for row in range(len(batch)):
         one = batch.select([row])
         began = time.perf_counter()
@@ -66,16 +67,16 @@ def score_pymc(
         )
         from_population = forecast_of(own, prior.model, one.with_mask(query[[row]]), 0)
         scores[POPULATION].seconds.append(time.perf_counter() - began)
-        forecasts: dict[str, Forecast] = {
+        forecasts: dict[str, DrawsForecast] = {
             JOINT: joint.forecast(prior, row, query[row]),
             POPULATION: from_population,
         }
         asked = query[row]
         limits = None if one.censored is None else one.censored[0, asked].numpy()
-        for name, said in forecasts.items():
+        for name, forecast in forecasts.items():
             scores[name].add(
-                one.output[0, asked].numpy(), said.median, said.interval, said.measurement, said.log_density,
-                said.cumulative, limits,
+                one.output[0, asked].numpy(), forecast.median, forecast.interval, forecast.measurement,
+                forecast.log_density(), forecast.cumulative(), limits,
             )  # fmt: skip
         for number, run in enumerate(runs):
             alone = replace(joint, posterior=joint.posterior.chain(number))
@@ -86,7 +87,7 @@ def score_pymc(
         {
             "run_median": (each, np.stack([np.concatenate([part.median for part in run]) for run in runs])),
             "run_log_density": (
-                each, np.stack([np.concatenate([part.log_density for part in run]) for run in runs]),
+                each, np.stack([np.concatenate([part.log_density() for part in run]) for run in runs]),
             ),
         }
     )  # fmt: skip

@@ -199,7 +199,7 @@ def _figures(case: Case, fit: Calibration, joint: Joint, seconds: float) -> list
     measured = frame[model.output.name].to_numpy()[back]
     inside = [
         float(np.mean((measured >= low) & (measured <= high)))
-        for low, high in ((ours["lower"].values, ours["upper"].values), (theirs.lower, theirs.upper))
+        for low, high in ((ours["lower"].values, ours["upper"].values), theirs.interval())
     ]
     errors = [
         float(np.sqrt(np.mean((middle - measured) ** 2))) for middle in (ours["median"].values, theirs.median)
@@ -235,7 +235,7 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
         Band(
             "learned prior, 90 %", points, ours["median"].values, ours["lower"].values, ours["upper"].values
         ),
-        Band("PyMC, 90 %", points, theirs.median, theirs.lower, theirs.upper),
+        Band("PyMC, 90 %", points, theirs.median, *theirs.interval()),
         Band(
             "prior alone, 90 %",
             points,

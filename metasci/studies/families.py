@@ -158,7 +158,7 @@ def main(folder: Path | None = None) -> None:
     ]
     for title, model, method, data in cases:
         tasks = catalogue.dataset(data, model=model)
-        recipe = StructurePrior("recipe", model, method, {}, tasks.card)
+        recipe = StructurePrior("recipe", model, method, None, tasks.card)
         table = scores(recipe, tasks)
         if model is not processed_alloy_strength:
             made[title] = (table, model.output.unit)

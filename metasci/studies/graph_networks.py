@@ -139,7 +139,7 @@ def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[
     tasks = case.tasks()
     method = replace(case.networks, checkpoints=checkpoints)
     networks = NetworkPrior("recipe", case.model, method, tasks.card)
-    side = Side(networks, StructurePrior("recipe", case.model, case.process, {}, tasks.card))
+    side = Side(networks, StructurePrior("recipe", case.model, case.process, None, tasks.card))
     group = tasks.card.task[0]
     return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)
 
