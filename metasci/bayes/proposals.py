@@ -13,7 +13,8 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from metasci.bayes.traced import TracedModel, blocks_of, coordinates_of, noise_of
+from metasci.bayes.traced import TracedModel
+from metasci.bayes.vector_density import blocks_of, coordinates_of, noise_of
 from metasci.errors import InputError
 from metasci.meta.laplace.evidence import Population, log_marginal
 from metasci.meta.laplace.gauss_newton import map_estimate

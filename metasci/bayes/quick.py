@@ -20,8 +20,9 @@ import torch
 from metasci.bayes import versions
 from metasci.bayes.proposals import Proposal, laplace, log_densities
 from metasci.bayes.sampling import Posterior
-from metasci.bayes.traced import TracedModel, expanded, traced, vector_of
+from metasci.bayes.traced import TracedModel, expanded, traced
 from metasci.bayes.variational import advi, fullrank_advi, pathfinder
+from metasci.bayes.vector_density import vector_of
 from metasci.errors import InputError
 
 if TYPE_CHECKING:

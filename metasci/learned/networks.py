@@ -31,8 +31,9 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.adapting import adapt
 from metasci.meta.compositions.composition import initial
 from metasci.meta.networks.codes import Coded
+from metasci.meta.networks.episode import NetworkEpisode
 from metasci.meta.networks.linear_head import LinearHeadEpisode
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.network import Network
 from metasci.model import Model
 
 __all__ = [

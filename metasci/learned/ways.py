@@ -12,8 +12,9 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.adaptation.learnable_rules import Descent
 from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.named import cavia, pooled_training
+from metasci.meta.networks.episode import NetworkEpisode
 from metasci.meta.networks.linear_head import LinearHeadEpisode, head_start
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.network import Network
 from metasci.meta.networks.process_head import ProcessHeadEpisode, process_start
 
 __all__ = ["POOLED", "WAYS", "Way", "shrunken_error"]

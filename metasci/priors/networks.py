@@ -33,7 +33,8 @@ from metasci.learned.ways import POOLED, Way
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.composition import initial
 from metasci.meta.compositions.outer import Outer, meta_train
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.network import Network
 from metasci.model import Model
 from metasci.priors.base import MembersVerbs
 from metasci.progress import bar

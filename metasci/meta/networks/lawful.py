@@ -19,7 +19,7 @@ from metasci.constraints.collocation import with_measured
 from metasci.constraints.verdicts import rounding, verdicts
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.network import NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
 
 if TYPE_CHECKING:
     import pandas as pd

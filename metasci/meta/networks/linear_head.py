@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.network import Network
 
 __all__ = ["LinearHeadEpisode", "head_start", "linear_head_episode", "posterior"]
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy
+from metasci.meta.networks.episode import NetworkEpisode, cross_entropy
+from metasci.meta.networks.network import Network
 
 __all__ = ["class_scores", "prototypes", "prototypical_episode"]
 
