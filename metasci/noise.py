@@ -267,7 +267,7 @@ def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     """The noise model called ``additive``, ``proportional``, ``combined``, ``combined-deviations``, ``power`` or
     ``log-normal``.
     """
-    kinds = {
+    kinds: dict[str, type[Any]] = {
         "additive": Additive,
         "proportional": Proportional,
         "combined": Combined,
@@ -277,4 +277,5 @@ def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     }
     if kind not in kinds:
         raise InputError(f"there is no noise model '{kind}'; known are {', '.join(kinds)}.")
-    return kinds[kind](typical) if typical else kinds[kind]()
+    noise: Noise = kinds[kind](typical) if typical else kinds[kind]()
+    return noise

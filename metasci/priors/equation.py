@@ -23,7 +23,7 @@ from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
 from metasci.priors.from_tasks import learned_from_tasks
-from metasci.priors.many import calibrate_many
+from metasci.priors.many import Piecewise, calibrate_many
 from metasci.priors.on_top import learned_on_top
 from metasci.priors.typical import typical_task
 
@@ -181,9 +181,7 @@ class Prior(Verbs, LearnedEquation):
         >>> result["task"].values[~result["converged"].values].tolist()
         []
         """
-        return calibrate_many(
-            self.for_data(data), data, level=level, chunk=chunk, out=out, client=client, progress=progress
-        )
+        return calibrate_many(self.for_data(data), data, Piecewise(level, chunk, out, client, progress))
 
     def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
         """Ways to forecast some tasks from a few of their measurements: this prior, and what it is held against."""

@@ -12,6 +12,7 @@ import shutil
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from metasci.learned.families import LearnedMembers
     from metasci.learned.reading import Data
 
-__all__ = ["calibrate_many", "calibrate_members", "piece_size"]
+__all__ = ["Piecewise", "calibrate_many", "calibrate_members", "piece_size"]
 
 Result = TypeVar("Result")
 
@@ -47,46 +48,65 @@ _MOST = 50_000
 _FAMILIES = 100  # at a time: a family's process takes far more memory than its rows
 
 
+@dataclass(frozen=True)
+class Piecewise:
+    """How many tasks are calibrated.
+
+    Parameters
+    ----------
+    level : float
+        Probability of the intervals.
+    chunk : int, optional
+        Tasks at a time; by default so many as memory takes.
+    out : path, optional
+        A file or store that appears when all is done.
+    client : dask.distributed.Client or str, optional
+        A cluster, or its scheduler's address, that calibrates the pieces.
+    progress : bool
+    """
+
+    level: float = 0.9
+    chunk: int | None = None
+    out: str | Path | None = None
+    client: Client | str | None = None
+    progress: bool = False
+
+
 def calibrate_many(
     prior: LearnedEquation,
     data: str | Path | TaskSet | xr.Dataset | pd.DataFrame,
-    *,
-    level: float = 0.9,
-    chunk: int | None = None,
-    out: str | Path | None = None,
-    client: Client | str | None = None,
-    progress: bool = False,
+    how: Piecewise,
 ) -> xr.Dataset:
-    """Calibrate any number of tasks; `Prior.calibrate_many` says what the arguments are.
+    """Calibrate any number of tasks, as `Prior.calibrate_many` does.
 
     Examples
     --------
     >>> import metasci as ms
-    >>> result = calibrate_many(ms.load("theophylline"), ms.dataset("theophylline"), chunk=5)
+    >>> result = calibrate_many(ms.load("theophylline"), ms.dataset("theophylline"), Piecewise(chunk=5))
     >>> dict(result.sizes), bool(result["converged"].all())
     ({'task': 12, 'parameter': 3, 'parameter_other': 3, 'law': 1}, True)
     """
-    target = None if out is None else checked_target(Path(out))
+    target = None if how.out is None else checked_target(Path(how.out))
     dataset, read = _source(prior, data)
     count = int(dataset.sizes["task"])
     if not count:
         raise InputError("there is no task to calibrate in the data.")
-    size = piece_size(prior, dataset) if chunk is None else chunk
+    size = piece_size(prior, dataset) if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
     tasks = (_narrow(read(dataset.isel(task=piece).compute())) for piece in pieces)
-    calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=level)
+    calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=how.level)
     if target is None:
-        results = shown(_mapped(calibrate, tasks, client), len(pieces), progress)
+        results = shown(_mapped(calibrate, tasks, how.client), len(pieces), how.progress)
         return xr.concat(
             list(results), "task", data_vars="minimal", coords="minimal", compat="override", join="exact",
             combine_attrs="override",
         )  # fmt: skip
     folder = target.with_name(f".{target.name}.parts")
     folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept(calibrate, tasks, folder, _digest_of(prior, level), client)
-    assemble(list(shown(kept, len(pieces), progress)), target, count)
+    kept = _kept(calibrate, tasks, folder, _digest_of(prior, how.level), how.client)
+    assemble(list(shown(kept, len(pieces), how.progress)), target, count)
     shutil.rmtree(folder)
     return open_store(target).set_xindex("parameter")
 
@@ -94,14 +114,9 @@ def calibrate_many(
 def calibrate_members(
     prior: LearnedMembers,
     data: Data,
-    *,
-    level: float = 0.9,
-    chunk: int | None = None,
-    out: str | Path | None = None,
-    client: Client | str | None = None,
-    progress: bool = False,
+    how: Piecewise,
 ) -> pd.DataFrame:
-    """Calibrate any number of families; `MembersVerbs.calibrate_many` says what the arguments are.
+    """Calibrate any number of families, as `MembersVerbs.calibrate_many` does.
 
     Returns
     -------
@@ -110,16 +125,16 @@ def calibrate_members(
     """
     import pandas as pd
 
-    if out is not None:
-        check_new(Path(out))
-    size = _FAMILIES if chunk is None else chunk
+    if how.out is not None:
+        check_new(Path(how.out))
+    size = _FAMILIES if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of families; give one or more.")
     tasks = prior.read(data)
     pieces = [slice(at, at + size) for at in range(0, len(tasks), size)]
-    table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=level)
-    tables = _mapped(table, (tasks.select(piece) for piece in pieces), client)
-    return pd.concat(list(shown(tables, len(pieces), progress)), ignore_index=True)
+    table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=how.level)
+    tables = _mapped(table, (tasks.select(piece) for piece in pieces), how.client)
+    return pd.concat(list(shown(tables, len(pieces), how.progress)), ignore_index=True)
 
 
 def _members_table(prior: LearnedMembers, tasks: TaskSet, level: float) -> pd.DataFrame:
