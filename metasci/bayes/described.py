@@ -73,11 +73,14 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
         "sampling_seconds": ("fit", [fit.seconds for fit in fits]),
     }
     coords = {
-        "parameter": names, "parameter_other": names, "draw": np.arange(len(kept)),
-        "fit": ["old tasks", "old and new tasks"], "fold": number,
+        "parameter": names,
+        "parameter_other": names,
+        "draw": np.arange(len(kept)),
+        "fit": ["old tasks", "old and new tasks"],
+        "fold": number,
         "unit": ("parameter", [parameter.unit for parameter in prior.model.parameters]),
         "axis": _AXIS,
-    }  # fmt: skip
+    }
     return xr.Dataset(data, coords)
 
 

@@ -96,9 +96,13 @@ def joint_posterior(
     }
     for centred, effort, accept in ((rich, 1, 0.9), (not rich, 2, 0.97)):
         how: dict[str, Any] = {
-            "draws": effort * draws, "tune": effort * tune, "chains": chains, "seed": seed, "progress": progress,
+            "draws": effort * draws,
+            "tune": effort * tune,
+            "chains": chains,
+            "seed": seed,
+            "progress": progress,
             "target_accept": accept,
-        }  # fmt: skip
+        }
         if prior.model.joint:  # nothing that PyTensor could write
             initial = initial_point(adapted.coordinates, adapted.log_noise)
             found = sample_traced(
@@ -199,6 +203,11 @@ def posterior_of_new_task(
     if "noise_shape" in kept:
         found["noise_precision"] = weight.numpy()[index][:, None]
     return replace(
-        population, draws=found, tasks=new.names, chains=1, effective_size=float(1.0 / (share**2).sum()),
-        seconds=time.perf_counter() - began, compile_seconds=0.0,
-    )  # fmt: skip
+        population,
+        draws=found,
+        tasks=new.names,
+        chains=1,
+        effective_size=float(1.0 / (share**2).sum()),
+        seconds=time.perf_counter() - began,
+        compile_seconds=0.0,
+    )

@@ -38,9 +38,10 @@ def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
             many = built.problem.select(torch.arange(tasks).repeat(len(part)))
             log_noise, precision, of_noise = noise_of(blocks, built.problem.model.noise.typical)
             cost = many.negative_log_likelihood(
-                at.reshape(-1, at.shape[-1]), log_noise.repeat_interleave(tasks, 0).T[:, :, None],
+                at.reshape(-1, at.shape[-1]),
+                log_noise.repeat_interleave(tasks, 0).T[:, :, None],
                 None if precision is None else precision.reshape(-1),
-            )  # fmt: skip
+            )
         value = density + of_noise - cost.reshape(len(part), tasks).sum(1)
         found.append(value.numpy())
     return np.concatenate(found)

@@ -35,8 +35,11 @@ __all__ = ["METHODS", "Approximation", "quick"]
 _HIGHEST_SHAPE = 0.7
 
 METHODS: dict[str, Callable[[TracedModel, np.ndarray, int, np.random.Generator], Proposal]] = {
-    "laplace": laplace, "pathfinder": pathfinder, "advi": advi, "fullrank_advi": fullrank_advi,
-}  # fmt: skip
+    "laplace": laplace,
+    "pathfinder": pathfinder,
+    "advi": advi,
+    "fullrank_advi": fullrank_advi,
+}
 """What `quick` offers."""
 
 
@@ -137,8 +140,15 @@ def quick(
     for place, parameter in enumerate(model.parameters):
         found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
     return Approximation(
-        draws=found, tasks=tuple(batch.names), data=versions.from_draws(found, *built.labels),
-        seconds=time.perf_counter() - compiled, compile_seconds=compiled - began, rhat=float("nan"),
-        effective_size=float(1.0 / (share**2).sum()), divergences=0, method=method,
-        pareto_k=versions.pareto_shape(log_weight), history=history,
-    )  # fmt: skip
+        draws=found,
+        tasks=tuple(batch.names),
+        data=versions.from_draws(found, *built.labels),
+        seconds=time.perf_counter() - compiled,
+        compile_seconds=compiled - began,
+        rhat=float("nan"),
+        effective_size=float(1.0 / (share**2).sum()),
+        divergences=0,
+        method=method,
+        pareto_k=versions.pareto_shape(log_weight),
+        history=history,
+    )

@@ -87,7 +87,8 @@ def posterior_predictive(posterior: Posterior, model: Model, batch: Batch, seed:
             "below_limit": ("row", rows.censored),
         },
         {
-            "chain": np.arange(chains), "draw": np.arange(len(together) // chains),
+            "chain": np.arange(chains),
+            "draw": np.arange(len(together) // chains),
             "task": ("row", np.asarray(batch.names)[rows.task]),
         },
-    )  # fmt: skip
+    )

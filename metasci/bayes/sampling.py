@@ -196,9 +196,15 @@ def sample(
     compiled_at = time.perf_counter()
     with versions.quiet():
         data = versions.nuts(
-            compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
-            progress_bar=progress, target_accept=target_accept,
-        )  # fmt: skip
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=min(cores, chains),
+            seed=seed,
+            progress_bar=progress,
+            target_accept=target_accept,
+        )
         values = derive(built, versions.recorded(data))
         data = versions.with_posterior(data, values, built.named_vars_to_dims, built.coords)
         judged = tuple(v.name for v in built.free_RVs)
@@ -235,12 +241,17 @@ def pooled(parts: Sequence[Posterior]) -> Posterior:
     with versions.quiet():
         rhat, size = versions.worst(data, parts[0].judged)
     return replace(
-        parts[0], draws=versions.draws(data), data=data, rhat=rhat, effective_size=size, chains=chains,
+        parts[0],
+        draws=versions.draws(data),
+        data=data,
+        rhat=rhat,
+        effective_size=size,
+        chains=chains,
         seconds=sum(part.seconds for part in parts),
         compile_seconds=sum(part.compile_seconds for part in parts),
         divergences=sum(part.divergences for part in parts),
         density_error=max(part.density_error for part in parts),
-    )  # fmt: skip
+    )
 
 
 def _chains(posterior: Posterior, name: str, length: int) -> np.ndarray:

@@ -46,16 +46,28 @@ def score_learned(
             return tuple(values[0, asked].numpy() for values in forecast.interval(level))
 
         score.add(
-            one.output[0, asked].numpy(), forecast.median[0, asked].numpy(), interval,
-            forecast.sample(1000, seed=row)[:, 0, asked].numpy(), forecast.log_density()[0, asked].numpy(),
-            forecast.cumulative()[0, asked].numpy(), limits,
-        )  # fmt: skip
+            one.output[0, asked].numpy(),
+            forecast.median[0, asked].numpy(),
+            interval,
+            forecast.sample(1000, seed=row)[:, 0, asked].numpy(),
+            forecast.log_density()[0, asked].numpy(),
+            forecast.cumulative()[0, asked].numpy(),
+            limits,
+        )
 
 
 def score_pymc(
-    scores: Mapping[str, HeldOut], fold: Fold, batch: Batch, support: Tensor, query: Tensor,
-    known: Joint, joint: Joint, *, seeds: int, seed: int,
-) -> xr.Dataset:  # fmt: skip
+    scores: Mapping[str, HeldOut],
+    fold: Fold,
+    batch: Batch,
+    support: Tensor,
+    query: Tensor,
+    known: Joint,
+    joint: Joint,
+    *,
+    seeds: int,
+    seed: int,
+) -> xr.Dataset:
     """Record PyMC's forecasts, and give those of every chain of the joint fit alone, (run, measurement)."""
     prior = fold.same
     runs: list[list[DrawsForecast]] = [[] for _ in range(joint.posterior.chains)]
@@ -75,9 +87,14 @@ def score_pymc(
         limits = None if one.censored is None else one.censored[0, asked].numpy()
         for name, forecast in forecasts.items():
             scores[name].add(
-                one.output[0, asked].numpy(), forecast.median, forecast.interval, forecast.measurement,
-                forecast.log_density(), forecast.cumulative(), limits,
-            )  # fmt: skip
+                one.output[0, asked].numpy(),
+                forecast.median,
+                forecast.interval,
+                forecast.measurement,
+                forecast.log_density(),
+                forecast.cumulative(),
+                limits,
+            )
         for number, run in enumerate(runs):
             alone = replace(joint, posterior=joint.posterior.chain(number))
             run.append(alone.forecast(prior, row, query[row]))
@@ -87,10 +104,11 @@ def score_pymc(
         {
             "run_median": (each, np.stack([np.concatenate([part.median for part in run]) for run in runs])),
             "run_log_density": (
-                each, np.stack([np.concatenate([part.log_density() for part in run]) for run in runs]),
+                each,
+                np.stack([np.concatenate([part.log_density() for part in run]) for run in runs]),
             ),
         }
-    )  # fmt: skip
+    )
 
 
 def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -166,13 +184,17 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
     runs = comparison.isel(run=slice(None if against == 1 else 0))
     run_off, run_density = runs["run_median"].values - measured, runs["run_log_density"].values
     error = difference(
-        lambda kept: error_against(off[against], kept), labels, float(np.log1p(comparison.attrs["rmse_margin"])),
+        lambda kept: error_against(off[against], kept),
+        labels,
+        float(np.log1p(comparison.attrs["rmse_margin"])),
         [error_against(one, every) for one in run_off],
-    )  # fmt: skip
+    )
     density = difference(
-        lambda kept: density_against(log_density[against], kept), labels, float(comparison.attrs["nats_margin"]),
+        lambda kept: density_against(log_density[against], kept),
+        labels,
+        float(comparison.attrs["nats_margin"]),
         [density_against(one, every) for one in run_density],
-    )  # fmt: skip
+    )
     return error, density
 
 
@@ -181,8 +203,10 @@ def against_pymc(comparison: xr.Dataset) -> xr.Dataset:
     pairs = [differences(comparison, place) for place in range(comparison.sizes["forecaster"])]
     ratios = np.exp([(error.estimate, *error.interval) for error, _ in pairs])
     columns = {
-        "rmse_ratio": ratios[:, 0], "rmse_ratio_lower": ratios[:, 1], "rmse_ratio_upper": ratios[:, 2],
+        "rmse_ratio": ratios[:, 0],
+        "rmse_ratio_lower": ratios[:, 1],
+        "rmse_ratio_upper": ratios[:, 2],
         "nlpd_difference": [density.estimate for _, density in pairs],
         "nlpd_difference_se": [density.standard_error for _, density in pairs],
-    }  # fmt: skip
+    }
     return xr.Dataset({name: ("forecaster", np.asarray(values)) for name, values in columns.items()})

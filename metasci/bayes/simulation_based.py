@@ -160,9 +160,10 @@ def nuts_ranks(
         )
     with built, versions.quiet():
         simulated = pm.sample_prior_predictive(
-            simulations * (1 if plausible is None else _MORE), random_seed=seed,
+            simulations * (1 if plausible is None else _MORE),
+            random_seed=seed,
             compile_kwargs={"mode": "FAST_COMPILE"},
-        )  # fmt: skip
+        )
     every = np.asarray(simulated["prior_predictive"]["measurement"])[0]
     chosen = [at for at, values in enumerate(every) if plausible is None or plausible(values)][:simulations]
     if not chosen:
@@ -181,9 +182,16 @@ def nuts_ranks(
             told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
         with versions.quiet():
             data = versions.nuts(
-                told, low_rank=False, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
-                progress_bar=False, target_accept=0.9,
-            )  # fmt: skip
+                told,
+                low_rank=False,
+                draws=draws,
+                tune=tune,
+                chains=1,
+                cores=1,
+                seed=seed + number,
+                progress_bar=False,
+                target_accept=0.9,
+            )
         recorded = versions.recorded(data)
         diverging += int(np.asarray(data["sample_stats"]["diverging"]).sum())
         row: dict[str, np.ndarray] = {}
@@ -203,9 +211,11 @@ def nuts_ranks(
     names = list(ranks[0])
     table = np.array([[row[name] for name in names] for row in ranks])  # (simulation, quantity, narrowed)
     return xr.DataArray(
-        table.transpose(2, 0, 1), {"narrowed": list(narrowed), "quantity": names},
-        ("narrowed", "simulation", "quantity"), attrs={"diverging": diverging / (draws * len(measured))},
-    )  # fmt: skip
+        table.transpose(2, 0, 1),
+        {"narrowed": list(narrowed), "quantity": names},
+        ("narrowed", "simulation", "quantity"),
+        attrs={"diverging": diverging / (draws * len(measured))},
+    )
 
 
 def _starting(

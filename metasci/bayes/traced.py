@@ -73,15 +73,23 @@ class TracedModel:
         """Dims of every variable by its name, and their coords."""
         names = list(self.problem.model.parameters.names)
         dims = {
-            "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
-            "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
-            "covariate_effect": ("parameter", "covariate"), "log_noise": ("scale",), "noise_shape": (),
-            "noise_precision": ("task",), **dict.fromkeys(names, ("task",)),
-        }  # fmt: skip
+            "coordinate_mean": ("parameter",),
+            "coordinate_sd": ("parameter",),
+            "coordinate_correlation": ("parameter", "parameter_2"),
+            "coordinates": ("task", "parameter"),
+            "covariate_effect": ("parameter", "covariate"),
+            "log_noise": ("scale",),
+            "noise_shape": (),
+            "noise_precision": ("task",),
+            **dict.fromkeys(names, ("task",)),
+        }
         coords = {
-            "task": list(self.problem.batch.names), "parameter": names, "parameter_2": names,
-            "scale": list(self.problem.model.noise.scales), "covariate": list(self.covariates),
-        }  # fmt: skip
+            "task": list(self.problem.batch.names),
+            "parameter": names,
+            "parameter_2": names,
+            "scale": list(self.problem.model.noise.scales),
+            "covariate": list(self.covariates),
+        }
         return dims, coords
 
     def value_and_slope(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -205,9 +213,16 @@ def sample_traced(
     compiled_at = time.perf_counter()
     with versions.quiet():
         data = versions.nuts(
-            compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
-            progress_bar=progress, target_accept=target_accept, store_unconstrained=True,
-        )  # fmt: skip
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=min(cores, chains),
+            seed=seed,
+            progress_bar=progress,
+            target_accept=target_accept,
+            store_unconstrained=True,
+        )
     vectors = np.asarray(versions.group(data, "sample_stats")["unconstrained_draw"]).reshape(-1, built.size)
     found = versions.draws(data)
     for place, parameter in enumerate(built.problem.model.parameters):
@@ -216,11 +231,18 @@ def sample_traced(
     with versions.quiet():
         rhat, size = versions.worst(data, judged)
     return Posterior(
-        draws=found, tasks=tuple(built.problem.batch.names), data=data, seconds=time.perf_counter() - compiled_at,
-        compile_seconds=compiled_at - began, rhat=rhat, effective_size=size,
+        draws=found,
+        tasks=tuple(built.problem.batch.names),
+        data=data,
+        seconds=time.perf_counter() - compiled_at,
+        compile_seconds=compiled_at - began,
+        rhat=rhat,
+        effective_size=size,
         divergences=int(np.asarray(data["sample_stats"]["diverging"]).sum()),
-        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]), chains=chains, judged=judged,
-    )  # fmt: skip
+        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]),
+        chains=chains,
+        judged=judged,
+    )
 
 
 def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:

@@ -62,9 +62,14 @@ def as_pymc(built: TracedModel, start: np.ndarray) -> pm.Model:
 
 
 def advi(
-    built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator,
-    family: str = "ADVI", steps: int = 6000, rate: float = 0.2,
-) -> Proposal:  # fmt: skip
+    built: TracedModel,
+    start: np.ndarray,
+    draws: int,
+    random: np.random.Generator,
+    family: str = "ADVI",
+    steps: int = 6000,
+    rate: float = 0.2,
+) -> Proposal:
     """The Gaussian that maximises the evidence's lower bound: `pymc.ADVI`, by Adam with a rate that falls to zero."""
     pace = pytensor.shared(rate)
 

@@ -98,8 +98,8 @@ def broken_laws(calibration: AdaptedTasks) -> Iterator[Finding]:
             continue
         size = f"{number(row['violation'])} {pretty_unit(model.output.unit)}".strip()
         at = [
-            f"{words(name)} {quantity_text(row[name], given.unit)}"
-            for name, given in model.inputs.items()
+            f"{words(name)} {quantity_text(row[name], declared.unit)}"
+            for name, declared in model.inputs.items()
             if np.isfinite(row[name])
         ]
         where = f" (at {', '.join(at)})" if at else ""

@@ -140,13 +140,13 @@ def missing(calibration: AdaptedTasks) -> Iterator[Finding]:
 def unusual(calibration: AdaptedTasks) -> Iterator[Finding]:
     """Covariates far from those of the known tasks."""
     covariates, model = calibration.prior.covariates, calibration.prior.model
-    given = calibration.batch.covariates
-    standard = covariates.design(given).values
-    odd = (standard.abs() > _UNUSUAL) & torch.isfinite(given)
+    values = calibration.batch.covariates
+    standard = covariates.design(values).values
+    odd = (standard.abs() > _UNUSUAL) & torch.isfinite(values)
     for index in flagged(odd.any(1)):
         for place in flagged(odd[index]):
             name = covariates.names[place]
-            value = quantity_text(float(given[index, place]), model.covariates.get(name, "1"))
+            value = quantity_text(float(values[index, place]), model.covariates.get(name, "1"))
             beyond = "lies outside the range of the tasks that the prior was learned from"
             off = f"{number(float(standard[index, place].abs()), 2)} standard deviations off"
             yield Finding(

@@ -60,7 +60,7 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
     Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
     Ann Math Stat 11 (1940) 147, for runs.
     """
-    found = []
+    faults = []
     adapted, batch = calibration.adapted, calibration.batch
     standard, known = _standardised(calibration.problem, adapted)
     seen = (batch.mask & batch.numbers).numpy()
@@ -72,10 +72,10 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
             continue
         if _rarity(residuals, free, shape) < _RARE:
             times = float((residuals**2).sum() / free)
-            found.append(Misfit(task, times, outlier=_outlier(calibration, task, places, residuals, shape)))
+            faults.append(Misfit(task, times, outlier=_outlier(calibration, task, places, residuals, shape)))
         elif along := _along(calibration, task, places, residuals):
-            found.append(Misfit(task, math.nan, along=along))
-    return found
+            faults.append(Misfit(task, math.nan, along=along))
+    return faults
 
 
 def _standardised(problem: Problem, adapted: Adapted) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

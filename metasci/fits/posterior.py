@@ -125,10 +125,11 @@ def _proposals(
     proposed, level = drawn[:, 0], levels[:, 0]
     square = away.square().sum(1)
     tails = [
-        math.log(share) - size * math.log(wide)
+        math.log(share)
+        - size * math.log(wide)
         - 0.5 * (_FREEDOM + size) * torch.log1p(square / (_FREEDOM * wide**2))
         for wide, share in zip(_WIDTHS, _SHARES, strict=True)
-    ]  # fmt: skip
+    ]
     own = _log_volume(after, level) + torch.logsumexp(torch.stack(tails), 0)
     start = adapted.start[task] + before.shift[:, 0]
     off = torch.linalg.solve_triangular(

@@ -89,9 +89,11 @@ def paris_growth_rate(stress_intensity_range: Any, *, growth: Any, paris_exponen
     parameters=_PARIS,
     noise=LogNormal((0.03,)),
     constraints=(
-        Monotone("cycles", increasing=True), Monotone("stress_range", increasing=True), Bounded(lower=0.0),
+        Monotone("cycles", increasing=True),
+        Monotone("stress_range", increasing=True),
+        Bounded(lower=0.0),
     ),
-)  # fmt: skip
+)
 def paris_crack_length(
     cycles: Any, stress_range: Any, initial_length: Any, *, growth: Any, paris_exponent: Any
 ) -> Any:

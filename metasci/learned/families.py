@@ -91,11 +91,11 @@ class LearnedFamilies(LearnedMembers):
         """What is known of each family's members beforehand, on the noise's linked scale; padded places last."""
         batch, points, state = self.batch(tasks), points_of(tasks, self.model), self.learned_state
         for name in ("counts", "descriptors"):
-            known, given = getattr(state.members, name).shape[1], getattr(points, name).shape[1]
-            if given != known:
+            known, measured = getattr(state.members, name).shape[1], getattr(points, name).shape[1]
+            if measured != known:
                 raise InputError(
                     f"the prior '{self.name}' was learned from {known} {name} of a structure, and these data have "
-                    f"{given}: learn it anew with this version of metasci."
+                    f"{measured}: learn it anew with this version of metasci."
                 )
         width = batch.mask.shape[1]
         places = places_of(tasks)

@@ -16,9 +16,14 @@ from metasci.materials.structures import Features, needs
 __all__ = ["PROPERTIES", "canonical", "element_table", "family", "features", "fractions"]
 
 PROPERTIES = (
-    "atomic mass (g/mol)", "electronegativity (Pauling)", "ionisation energy (eV)", "covalent radius (Å)", "group",
-    "period", "melting point (K)",
-)  # fmt: skip
+    "atomic mass (g/mol)",
+    "electronegativity (Pauling)",
+    "ionisation energy (eV)",
+    "covalent radius (Å)",
+    "group",
+    "period",
+    "melting point (K)",
+)
 """Of an element; where the library knows none, the median over elements stands in."""
 
 _ELEMENTS = 103

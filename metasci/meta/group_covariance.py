@@ -97,17 +97,17 @@ class GroupCovariance:
         return 1.0 + self.freedom.exp()
 
 
-def overlap(one: Points, other: Points) -> Tensor:
+def overlap(first: Points, second: Points) -> Tensor:
     """Share of parts that two have in common, Σ min(a, b) / Σ max(a, b) (Ruzicka), (point, point)."""
-    apart = torch.cdist(one.counts, other.counts, p=1.0)
-    together = one.counts.sum(1)[:, None] + other.counts.sum(1)[None]
+    apart = torch.cdist(first.counts, second.counts, p=1.0)
+    together = first.counts.sum(1)[:, None] + second.counts.sum(1)[None]
     return (together - apart) / (together + apart).clamp(min=1e-12)
 
 
-def covariances(one: Points, other: Points, free: GroupCovariance, alike: Tensor) -> tuple[Tensor, Tensor]:
+def covariances(first: Points, second: Points, free: GroupCovariance, alike: Tensor) -> tuple[Tensor, Tensor]:
     """Covariances of the shared function and of a group's own; rational quadratic in the descriptors."""
     shorter = (-free.lengths).exp()
-    far = _apart(one.descriptors * shorter, other.descriptors * shorter)
+    far = _apart(first.descriptors * shorter, second.descriptors * shorter)
     shared = _variance(free.shared_parts) * alike + _variance(free.shared_whole) / (1.0 + 0.5 * far)
     closer = far * (-2.0 * free.own_length).exp()
     own = _variance(free.own_level) + _variance(free.own_parts) * alike
@@ -124,10 +124,10 @@ def _variance(log_sd: Tensor) -> Tensor:
     return (2.0 * log_sd).exp()
 
 
-def _apart(one: Tensor, other: Tensor) -> Tensor:
+def _apart(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of descriptors, (point, point)."""
-    squares = one.square().sum(1)[:, None] + other.square().sum(1)[None] - 2.0 * one @ other.T
-    return squares.clamp(min=0.0) / max(one.shape[1], 1)
+    squares = first.square().sum(1)[:, None] + second.square().sum(1)[None] - 2.0 * first @ second.T
+    return squares.clamp(min=0.0) / max(first.shape[1], 1)
 
 
 def basis_of(points: Points, few: Points, free: GroupCovariance) -> Tensor:

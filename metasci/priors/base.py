@@ -225,7 +225,7 @@ class MembersVerbs(Verbs, LearnedMembers):
         rows = pd.DataFrame(columns, index=None if any(map(_is_list, columns.values())) else [0])
         rows.insert(0, "task", "typical")
         rows[self.model.output.name] = float("nan")
-        rows.attrs["units"] = {name: given.unit for name, given in inputs.items()}
+        rows.attrs["units"] = {name: declared.unit for name, declared in inputs.items()}
         rows.attrs["units"][self.model.output.name] = self.model.output.unit
         return self.calibrate(rows)
 

@@ -190,9 +190,14 @@ class Prior(Verbs, LearnedEquation):
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> Prior:
         """The same model and method learned anew from other tasks."""
         return meta_calibrate(
-            self.model, tasks, self.method, covariates=self.covariates.names, name=self.name,
-            seed=int(self.training.get("seed", 0)) if seed is None else seed, progress=progress,
-        )  # fmt: skip
+            self.model,
+            tasks,
+            self.method,
+            covariates=self.covariates.names,
+            name=self.name,
+            seed=int(self.training.get("seed", 0)) if seed is None else seed,
+            progress=progress,
+        )
 
     def update(self, tasks: TaskSet) -> Prior:
         """A prior that has learned from new tasks, too, on top of those it was learned from, whose data may be gone.

@@ -72,9 +72,13 @@ def learned_from_tasks(
     scaled = Covariates.learn(chosen, transforms, batch.covariates)
     began = time.perf_counter()
     state, left_out = learn(
-        method, Problem(model, batch.to(device=device), method.penalty),
-        scaled.design(batch.covariates).to(device), seed=seed, checkpoint=checkpoint, progress=progress,
-    )  # fmt: skip
+        method,
+        Problem(model, batch.to(device=device), method.penalty),
+        scaled.design(batch.covariates).to(device),
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
     state = method.state_of({name: value.cpu() for name, value in state.tensors().items()})
     check_finite(state, model, tasks)
     training = {

@@ -100,9 +100,14 @@ def calibrate_many(
     if target is None:
         results = shown(_mapped(calibrate, tasks, how.client), len(pieces), how.progress)
         return xr.concat(
-            list(results), "task", data_vars="minimal", coords="minimal", compat="override", join="exact",
+            list(results),
+            "task",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
             combine_attrs="override",
-        )  # fmt: skip
+        )
     folder = target.with_name(f".{target.name}.parts")
     folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(calibrate, tasks, folder, _digest_of(prior, how.level), how.client)
@@ -225,9 +230,9 @@ def _kept(
     def missing() -> Iterator[TaskSet]:
         for number, tasks in enumerate(pieces):
             path = folder / f"{number:06d}-{_digest_of_tasks(tasks, digest)}.nc"
-            there = path.exists()
-            waiting.append((path, there))
-            if not there:
+            done = path.exists()
+            waiting.append((path, done))
+            if not done:
                 yield tasks
 
     for result in _mapped(calibrate, missing(), client):
@@ -252,6 +257,6 @@ def _digest_of_tasks(tasks: TaskSet, salt: str) -> str:
     digest = hashlib.sha256("\0".join((salt, *tasks.names)).encode())
     for name, variable in sorted(tasks.dataset.data_vars.items(), key=lambda item: str(item[0])):
         if variable.dtype.kind == "f":
-            told = json.dumps([str(name), variable.shape, variable.attrs.get("units")])
-            digest.update(told.encode() + np.ascontiguousarray(variable.values).tobytes())
+            header = json.dumps([str(name), variable.shape, variable.attrs.get("units")])
+            digest.update(header.encode() + np.ascontiguousarray(variable.values).tobytes())
     return digest.hexdigest()[:24]

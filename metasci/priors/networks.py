@@ -186,10 +186,10 @@ def _widths(trained: TrainedNetwork, members: Members, unseen: Tensor, draws: in
 
 def _grown(start: Parameters, pooled: Parameters) -> Parameters:
     """A start with a smaller network's weights in it; rows and columns that it lacks stay as they are."""
-    made = dict(start)  # inputs and outputs that only the larger one has come last
+    larger = dict(start)  # inputs and outputs that only the larger one has come last
     for name, small in pooled.items():
         key = name if name in start else f"network.{name}"
         grown = start[key].clone()
         grown[tuple(slice(size) for size in small.shape)] = small
-        made[key] = grown
-    return made
+        larger[key] = grown
+    return larger

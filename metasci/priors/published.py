@@ -145,10 +145,17 @@ def published(
         }
         title = name or "published"
         model = compartment_model(
-            structure, name=title, effects=effects, typical=numbers, noise=noise, output=output,
-            distributions=distributions, description=f"{population or title}.\n\nSource: {source}.", listed=False,
+            structure,
+            name=title,
+            effects=effects,
+            typical=numbers,
+            noise=noise,
+            output=output,
+            distributions=distributions,
+            description=f"{population or title}.\n\nSource: {source}.",
+            listed=False,
             **options,
-        )  # fmt: skip
+        )
         record["structure"] = _recipe(structure, effects, options, output)
     else:
         if covariates or distributions or output is not None or changing:
@@ -222,9 +229,11 @@ def _recipe(
     if any(effect is None for several in described.values() for effect in several):
         return None
     return {
-        **asdict(structure), "effects": described, "options": dict(options),
+        **asdict(structure),
+        "effects": described,
+        "options": dict(options),
         "output": None if output is None else asdict(output),
-    }  # fmt: skip
+    }
 
 
 def _prior(
@@ -257,9 +266,11 @@ def _prior(
     blank = torch.zeros(0, dtype=kind)
     title = name or model.name.partition(".")[2]
     card = replace(
-        Card.from_model(model), name=title, source=record["source"],
+        Card.from_model(model),
+        name=title,
+        source=record["source"],
         title=record["population"] or f"Published numbers: {title}",
-    )  # fmt: skip
+    )
     record["fixed"] = [asdict(parameter) for parameter in model.fixed]
     training = {
         "published": record,
@@ -267,6 +278,11 @@ def _prior(
         "ranges": {key: [float(low), float(high)] for key, (low, high) in ranges.items()},
     }
     return prior_class(
-        title, model, GaussianPrior(), state, Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)), card,
+        title,
+        model,
+        GaussianPrior(),
+        state,
+        Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)),
+        card,
         training,
-    )  # fmt: skip
+    )

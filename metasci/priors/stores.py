@@ -19,8 +19,11 @@ __all__ = ["STORES", "assemble", "checked_target", "open_store"]
 STORES = (".nc", ".zarr")
 # numbers are taken as they stand: units such as 'h' are ours and no time codes; an index of all tasks is not built
 _AS_STORED: dict[str, Any] = {
-    "mask_and_scale": False, "decode_times": False, "decode_timedelta": False, "create_default_indexes": False,
-}  # fmt: skip
+    "mask_and_scale": False,
+    "decode_times": False,
+    "decode_timedelta": False,
+    "create_default_indexes": False,
+}
 
 
 def open_store(path: str | Path) -> xr.Dataset:
@@ -125,8 +128,8 @@ def _fill(parts: Sequence[Path], create: Callable[..., Any], attrs: Any, count: 
                 shape = (count, *values.shape[1:]) if grows else values.shape
                 arrays[name] = create(name, tuple(str(dim) for dim in variable.dims), shape, values)
                 # as xarray writes what is true or false
-                told = {"dtype": "bool"} if variable.dtype == bool else {}
-                arrays[name].attrs.update({**variable.attrs, **told})
+                stored_as = {"dtype": "bool"} if variable.dtype == bool else {}
+                arrays[name].attrs.update({**variable.attrs, **stored_as})
                 arrays[name][: len(values)] = values
             elif grows:
                 arrays[name][at : at + len(values)] = values

@@ -32,22 +32,22 @@ def typical_task(prior: LearnedEquation, covariates: Mapping[str, Any]) -> pd.Da
     InputError
         If the prior knows no such covariate.
     """
-    given = {name: stated(value, name) for name, value in covariates.items()}
+    stated_values = {name: stated(value, name) for name, value in covariates.items()}
     known = {**prior.model.covariates, **{name: wanted.unit for name, wanted in prior.model.inputs.items()}}
-    for name in given:
+    for name in stated_values:
         if name not in known:
             raise InputError(
                 f"the prior '{prior.name}' knows no covariate '{name}'; known are {', '.join(known)}."
             )
     if not prior.model.histories and prior.model.after_doses is None:
-        return _unmeasured(prior, given)
+        return _unmeasured(prior, stated_values)
     import pandas as pd
 
-    row = {f"{name} [{symbol or 1}]": value for name, (value, symbol) in given.items()}
+    row = {f"{name} [{symbol or 1}]": value for name, (value, symbol) in stated_values.items()}
     return pd.DataFrame([{"ID": "typical", "TIME": 0.0, "EVID": 2, "DV": "", **row}])
 
 
-def _unmeasured(prior: LearnedEquation, given: Mapping[str, tuple[float, str]]) -> TaskSet:
+def _unmeasured(prior: LearnedEquation, stated_values: Mapping[str, tuple[float, str]]) -> TaskSet:
     """One task without a measurement, under conditions in the middle of those that the prior was learned from."""
     import xarray as xr
 
@@ -58,11 +58,11 @@ def _unmeasured(prior: LearnedEquation, given: Mapping[str, tuple[float, str]]) 
     }
     for name, wanted in model.inputs.items():
         middle = float(np.mean(ranges[name])) if name in ranges else 1.0
-        value = convert(*given[name], wanted.unit, name) if name in given else middle
+        value = convert(*stated_values[name], wanted.unit, name) if name in stated_values else middle
         variables[name] = (("task", "observation"), np.full((1, 1), value), {"units": wanted.unit})
     for name, unit in model.covariates.items():
         if name in card.covariates:
-            value, symbol = given.get(name, (np.nan, ""))
+            value, symbol = stated_values.get(name, (np.nan, ""))
             variables[name] = (
                 ("task",),
                 [float(convert(value, symbol or unit, unit, name))],

@@ -69,7 +69,7 @@ def covariance_of(
     by_name = {parameter.name: parameter for parameter in space}
     pairs = {key: value for key, value in variability.items() if isinstance(key, tuple)}
     single = {key: value for key, value in variability.items() if not isinstance(key, tuple)}
-    for key in (*single, *(one for pair in (*pairs, *correlation) for one in pair), *occasions):
+    for key in (*single, *(name for pair in (*pairs, *correlation) for name in pair), *occasions):
         if key not in by_name:
             raise InputError(f"variability: '{key}' is no parameter; they are {', '.join(by_name)}.")
     variances = {key: variance(value, by_name[key]) for key, value in single.items()}

@@ -152,7 +152,7 @@ class Network:
         return bool(self.__dict__.get("_one_by_one", False))
 
     def _in_turn(
-        self, one: Callable[..., Tensor], weights: Parameters, inputs: Any, support: Tensor | None
+        self, call: Callable[..., Tensor], weights: Parameters, inputs: Any, support: Tensor | None
     ) -> Tensor:
         """Outputs of the tasks, one after the other, (task, case, ...)."""
         tasks = len(next(iter(weights.values()))) if weights else len(tree_leaves(inputs)[0])
@@ -164,7 +164,7 @@ class Network:
             of_task = {key: value[task] for key, value in weights.items()}
             own = tree_map(lambda tensor: tensor[task], inputs)  # noqa: B023
             try:
-                outputs.append(one(of_task, own, None if support is None else support[task]))
+                outputs.append(call(of_task, own, None if support is None else support[task]))
             except (RuntimeError, IndexError, TypeError, ValueError) as error:
                 raise InputError(
                     f"the network {name} fails at task {task}: {_first_sentence(error)}."

@@ -81,10 +81,16 @@ class _Prototypical(NetworkEpisode):
 
 
 def prototypical_episode(
-    network: Network, inputs: Any, labels: Tensor, query_inputs: Any, query_labels: Tensor, classes: int,
-    mask: Tensor | None = None, query_mask: Tensor | None = None,
+    network: Network,
+    inputs: Any,
+    labels: Tensor,
+    query_inputs: Any,
+    query_labels: Tensor,
+    classes: int,
+    mask: Tensor | None = None,
+    query_mask: Tensor | None = None,
     loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = cross_entropy,
-) -> NetworkEpisode:  # fmt: skip
+) -> NetworkEpisode:
     """Classification tasks for a prototypical network.
 
     Train with ``pooled_training()`` (no inner steps); `outputs` are the query's class scores.
