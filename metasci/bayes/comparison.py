@@ -333,6 +333,6 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _named(found: Difference, shown: Callable[[float], Any]) -> dict[str, float]:
-    low, high = found.interval
+def _named(quantity: Difference, shown: Callable[[float], Any]) -> dict[str, float]:
+    low, high = quantity.interval
     return {"lower": float(shown(low)), "upper": float(shown(high))}

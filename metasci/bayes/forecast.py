@@ -52,11 +52,11 @@ def _together(model: Model, arrays: Mapping[str, np.ndarray], physical: Mapping[
     rows = max(np.size(values) for name, values in arrays.items() if name not in events)
     inputs = {}
     for name, values in arrays.items():
-        one = torch.as_tensor(values)
-        inputs[name] = one[:1].expand(many, 1, -1) if name in events else one.expand(many, rows)
+        array = torch.as_tensor(values)
+        inputs[name] = array[:1].expand(many, 1, -1) if name in events else array.expand(many, rows)
     with torch.no_grad():
-        found = model(inputs, {name: torch.as_tensor(value) for name, value in physical.items()})
-    return np.asarray(found.numpy())
+        prediction = model(inputs, {name: torch.as_tensor(value) for name, value in physical.items()})
+    return np.asarray(prediction.numpy())
 
 
 def predictive(

@@ -105,16 +105,16 @@ def joint_posterior(
         }
         if prior.model.joint:  # nothing that PyTensor could write
             initial = initial_point(adapted.coordinates, adapted.log_noise)
-            found = sample_traced(
+            posterior = sample_traced(
                 traced(prior.model, batch, **declared, initial=initial), initial=initial, **how
             )
         else:
             initial = initial_point(adapted.coordinates, adapted.log_noise, centred)
-            found = sample(
+            posterior = sample(
                 hierarchical(prior.model, batch, **declared, centred=centred), initial=initial, **how
             )
-        if best is None or found.converged or found.rhat < best.rhat:
-            best = found
+        if best is None or posterior.converged or posterior.rhat < best.rhat:
+            best = posterior
         if best.converged:
             break
     assert best is not None
@@ -199,12 +199,15 @@ def posterior_of_new_task(
     index = np.searchsorted(np.cumsum(share), (random.random() + np.arange(count)) / count).clip(
         max=count - 1
     )
-    found = {"coordinates": at.numpy()[index][:, None, :], "log_noise": kept["log_noise"].numpy()[index]}
+    draws_of_task = {
+        "coordinates": at.numpy()[index][:, None, :],
+        "log_noise": kept["log_noise"].numpy()[index],
+    }
     if "noise_shape" in kept:
-        found["noise_precision"] = weight.numpy()[index][:, None]
+        draws_of_task["noise_precision"] = weight.numpy()[index][:, None]
     return replace(
         population,
-        draws=found,
+        draws=draws_of_task,
         tasks=new.names,
         chains=1,
         effective_size=float(1.0 / (share**2).sum()),

@@ -77,8 +77,8 @@ class KeptDraws:
         if known is not None and known.converged:
             return known
         added = 0 if known is None else known.chains
-        found = sample(_APART * added)
-        result = found if known is None else pooled([known, found])
+        fresh = sample(_APART * added)
+        result = fresh if known is None else pooled([known, fresh])
         _write(result, path)
         return result
 

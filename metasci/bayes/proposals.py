@@ -30,7 +30,7 @@ _AT_ONCE = 2000  # tasks whose predictions are computed together
 def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
     """Of the model at many points (draw, size), all their tasks together."""
     tasks = len(built.problem)
-    found = []
+    densities = []
     for part in torch.as_tensor(points).split(max(1, _AT_ONCE // tasks)):
         blocks = blocks_of(part, built.shapes)
         with torch.no_grad():
@@ -43,8 +43,8 @@ def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
                 None if precision is None else precision.reshape(-1),
             )
         value = density + of_noise - cost.reshape(len(part), tasks).sum(1)
-        found.append(value.numpy())
-    return np.concatenate(found)
+        densities.append(value.numpy())
+    return np.concatenate(densities)
 
 
 def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator) -> Proposal:
@@ -74,9 +74,9 @@ def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random
 
     def climbed(head: np.ndarray) -> tuple[float, np.ndarray]:
         free = torch.tensor(head, requires_grad=True)
-        given, density = population(free)
+        of_population, density = population(free)
         with torch.enable_grad():
-            value, mode = log_marginal(built.problem, given, modes[-1] if modes else None)
+            value, mode = log_marginal(built.problem, of_population, modes[-1] if modes else None)
             total = value.sum() + density
             (slope,) = torch.autograd.grad(total, free)
         if not bool(torch.isfinite(total)) or not bool(torch.isfinite(slope).all()):

@@ -68,10 +68,10 @@ class Approximation(Posterior):
 
     @property
     def verdict(self) -> str:
-        told = f"Pareto k {self.pareto_k:.2f}, {self.effective_size:.0f} of {len(self)} draws effective"
+        figures = f"Pareto k {self.pareto_k:.2f}, {self.effective_size:.0f} of {len(self)} draws effective"
         if self.problems:
             return f"The approximation by {self.method} is rough: {'; '.join(self.problems)}."
-        return f"The approximation by {self.method} is close ({told})."
+        return f"The approximation by {self.method} is close ({figures})."
 
 
 def quick(
@@ -136,13 +136,13 @@ def quick(
     share = np.exp(log_weight - log_weight.max())
     share = share / share.sum()
     values = expanded(built, torch.as_tensor(points))
-    found = {name: value.numpy() for name, value in values.items()}
+    arrays = {name: value.numpy() for name, value in values.items()}
     for place, parameter in enumerate(model.parameters):
-        found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
+        arrays[parameter.name] = np.asarray(parameter.to_physical(arrays["coordinates"][..., place]))
     return Approximation(
-        draws=found,
+        draws=arrays,
         tasks=tuple(batch.names),
-        data=versions.from_draws(found, *built.labels),
+        data=versions.from_draws(arrays, *built.labels),
         seconds=time.perf_counter() - compiled,
         compile_seconds=compiled - began,
         rhat=float("nan"),

@@ -78,19 +78,21 @@ class Posterior:
     @property
     def problems(self) -> tuple[str, ...]:
         """What speaks against trusting the chains, a clause each; empty if nothing does."""
-        found = []
+        sentences = []
         if not self.rhat <= _HIGHEST_RHAT:
-            found.append(f"the chains disagree (R-hat {self.rhat:.3f}, above {_HIGHEST_RHAT})")
+            sentences.append(f"the chains disagree (R-hat {self.rhat:.3f}, above {_HIGHEST_RHAT})")
         if not self.effective_size >= _LOWEST_SIZE:
-            found.append(f"the effective sample size is {self.effective_size:.0f}, below {_LOWEST_SIZE:.0f}")
+            sentences.append(
+                f"the effective sample size is {self.effective_size:.0f}, below {_LOWEST_SIZE:.0f}"
+            )
         if self.divergences > _MOST_DIVERGING * len(self):
-            found.append(f"{self.divergences} of {len(self)} draws diverged")
+            sentences.append(f"{self.divergences} of {len(self)} draws diverged")
         if not self.density_error <= _GREATEST_ERROR:
-            found.append(
+            sentences.append(
                 f"the differential equation's fixed steps put the log density off by {self.density_error:.2g} nats, "
                 f"above {_GREATEST_ERROR}"
             )
-        return tuple(found)
+        return tuple(sentences)
 
     @property
     def converged(self) -> bool:

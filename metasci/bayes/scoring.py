@@ -33,20 +33,20 @@ def score_learned(
 ) -> None:
     """Record the learned prior's forecasts."""
     for row in range(len(batch)):  # one at a time, as a user would
-        one = batch.select([row])
+        task = batch.select([row])
         began = time.perf_counter()
-        adapted = prior.adapt(one.with_mask(one.mask & support[[row]]))
-        forecast = learned_predictive(Problem(prior.model, one.with_mask(query[[row]])), adapted)
+        adapted = prior.adapt(task.with_mask(task.mask & support[[row]]))
+        forecast = learned_predictive(Problem(prior.model, task.with_mask(query[[row]])), adapted)
         forecast.interval(0.9)
         score.seconds.append(time.perf_counter() - began)
         asked = query[row]
-        limits = None if one.censored is None else one.censored[0, asked].numpy()
+        limits = None if task.censored is None else task.censored[0, asked].numpy()
 
         def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
             return tuple(values[0, asked].numpy() for values in forecast.interval(level))
 
         score.add(
-            one.output[0, asked].numpy(),
+            task.output[0, asked].numpy(),
             forecast.median[0, asked].numpy(),
             interval,
             forecast.sample(1000, seed=row)[:, 0, asked].numpy(),
@@ -72,22 +72,22 @@ def score_pymc(
     prior = fold.same
     runs: list[list[DrawsForecast]] = [[] for _ in range(joint.posterior.chains)]
     for row in range(len(batch)):
-        one = batch.select([row])
+        task = batch.select([row])
         began = time.perf_counter()
         own = posterior_of_new_task(
-            known.posterior, prior, one.with_mask(one.mask & support[[row]]), seed=seed
+            known.posterior, prior, task.with_mask(task.mask & support[[row]]), seed=seed
         )
-        from_population = forecast_of(own, prior.model, one.with_mask(query[[row]]), 0)
+        from_population = forecast_of(own, prior.model, task.with_mask(query[[row]]), 0)
         scores[POPULATION].seconds.append(time.perf_counter() - began)
         forecasts: dict[str, DrawsForecast] = {
             JOINT: joint.forecast(prior, row, query[row]),
             POPULATION: from_population,
         }
         asked = query[row]
-        limits = None if one.censored is None else one.censored[0, asked].numpy()
+        limits = None if task.censored is None else task.censored[0, asked].numpy()
         for name, forecast in forecasts.items():
             scores[name].add(
-                one.output[0, asked].numpy(),
+                task.output[0, asked].numpy(),
                 forecast.median,
                 forecast.interval,
                 forecast.measurement,
@@ -187,13 +187,13 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
         lambda kept: error_against(off[against], kept),
         labels,
         float(np.log1p(comparison.attrs["rmse_margin"])),
-        [error_against(one, every) for one in run_off],
+        [error_against(of_run, every) for of_run in run_off],
     )
     density = difference(
         lambda kept: density_against(log_density[against], kept),
         labels,
         float(comparison.attrs["nats_margin"]),
-        [density_against(one, every) for one in run_density],
+        [density_against(of_run, every) for of_run in run_density],
     )
     return error, density
 

@@ -85,10 +85,10 @@ def importance_ranks(
     random = np.random.default_rng(seed)
     ranks, effective = [], []
     for task, coordinates in enumerate(truth):
-        found = posterior_draws(fit, task, draws, seed=seed + task)
-        below = (found.coordinates < coordinates).sum(0).numpy()
+        posterior = posterior_draws(fit, task, draws, seed=seed + task)
+        below = (posterior.coordinates < coordinates).sum(0).numpy()
         ranks.append((below + random.random(len(below))) / (draws + 1.0))
-        effective.append(found.effective)
+        effective.append(posterior.effective)
     return np.array(ranks), np.array(effective)
 
 
@@ -177,12 +177,15 @@ def nuts_ranks(
     random = np.random.default_rng(seed)
     ranks, diverging = [], 0
     for number, values in enumerate(measured):
-        told = compiled.with_data(observed=values)
+        with_values = compiled.with_data(observed=values)
         if start is not None:
-            told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
+            with_values = replace(
+                with_values,
+                initial_point_func=_starting(built, start(values), with_values.initial_point_func),
+            )
         with versions.quiet():
             data = versions.nuts(
-                told,
+                with_values,
                 low_rank=False,
                 draws=draws,
                 tune=tune,
@@ -219,7 +222,7 @@ def nuts_ranks(
 
 
 def _starting(
-    built: pm.Model, given: Mapping[str, Any], otherwise: Callable[[Any], Array]
+    built: pm.Model, start: Mapping[str, Any], otherwise: Callable[[Any], Array]
 ) -> Callable[[Any], Array]:
     """A point's unconstrained vector, a hair off; at random what it does not say."""
 
@@ -229,8 +232,8 @@ def _starting(
         for free in built.free_RVs:
             value = built.rvs_to_values[free].name
             size = int(np.prod(shapes[free.name], dtype=int))
-            if free.name in given:
-                exact = _unconstrained(value, np.asarray(given[free.name], float)).ravel()
+            if free.name in start:
+                exact = _unconstrained(value, np.asarray(start[free.name], float)).ravel()
                 at[place : place + size] = exact + 1e-3 * np.random.default_rng(0).standard_normal(size)
             place += size
         return at

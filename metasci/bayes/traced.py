@@ -153,8 +153,8 @@ def traced(
         return log_density_of(blocks_of(vector, shapes), problem, values)
 
     names = covariates or tuple(f"covariate {place + 1}" for place in range(values.shape[1]))
-    found = recorded(density, torch.as_tensor(vector_of(shapes, problem, initial or {})))
-    return TracedModel(shapes, density, problem, values, found, names)
+    recording = recorded(density, torch.as_tensor(vector_of(shapes, problem, initial or {})))
+    return TracedModel(shapes, density, problem, values, recording, names)
 
 
 def sample_traced(
@@ -224,14 +224,16 @@ def sample_traced(
             store_unconstrained=True,
         )
     vectors = np.asarray(versions.group(data, "sample_stats")["unconstrained_draw"]).reshape(-1, built.size)
-    found = versions.draws(data)
+    named_draws = versions.draws(data)
     for place, parameter in enumerate(built.problem.model.parameters):
-        found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
+        named_draws[parameter.name] = np.asarray(
+            parameter.to_physical(named_draws["coordinates"][..., place])
+        )
     judged = tuple(name for name in blank if name != "coordinate_correlation")
     with versions.quiet():
         rhat, size = versions.worst(data, judged)
     return Posterior(
-        draws=found,
+        draws=named_draws,
         tasks=tuple(built.problem.batch.names),
         data=data,
         seconds=time.perf_counter() - compiled_at,
@@ -250,7 +252,7 @@ def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
     blocks = blocks_of(vectors, built.shapes)
     with torch.no_grad():
         coordinates, factor, _ = coordinates_of(blocks, built.design)
-    found = {
+    variables = {
         "coordinate_mean": blocks["coordinate_mean"],
         "coordinate_sd": blocks["log_coordinate_sd"].exp(),
         "coordinate_correlation": factor @ factor.transpose(-1, -2),
@@ -258,10 +260,10 @@ def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
         "log_noise": blocks["log_noise"],
     }
     if "effect_offset" in blocks:
-        found["covariate_effect"] = (
+        variables["covariate_effect"] = (
             blocks["log_effect_scale"].exp()[..., None, None] * blocks["effect_offset"]
         )
     if "log_noise_precision" in blocks:
-        found["noise_shape"] = blocks["log_noise_shape"].exp()
-        found["noise_precision"] = blocks["log_noise_precision"].exp()
-    return found
+        variables["noise_shape"] = blocks["log_noise_shape"].exp()
+        variables["noise_precision"] = blocks["log_noise_precision"].exp()
+    return variables

@@ -78,12 +78,12 @@ def advi(
 
     with as_pymc(built, start), versions.quiet():
         inference = getattr(pm, family)(random_seed=int(random.integers(2**31)))
-        found = inference.fit(
+        fitted = inference.fit(
             steps, progressbar=False, obj_optimizer=pm.adam(learning_rate=pace), callbacks=[falling]
         )
-        mean, root = found.mean.eval(), np.linalg.cholesky(found.cov.eval())
+        mean, root = fitted.mean.eval(), np.linalg.cholesky(fitted.cov.eval())
     size = float(np.log(_UNIT * root.diagonal()).sum())
-    bound = -found.hist + built.size * math.log(_UNIT)
+    bound = -fitted.hist + built.size * math.log(_UNIT)
     return *gaussian_draws(start + _UNIT * mean, _UNIT * root, size, draws, random), bound
 
 

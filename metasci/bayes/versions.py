@@ -48,8 +48,8 @@ _MODERN = int(arviz.__version__.partition(".")[0]) >= 1
 
 def group(data: Any, name: str) -> xr.Dataset:
     """One group of the results, as a plain Dataset."""
-    found = data[name]
-    return found.to_dataset() if hasattr(found, "to_dataset") else found
+    node = data[name]
+    return node.to_dataset() if hasattr(node, "to_dataset") else node
 
 
 def with_posterior(
