@@ -13,6 +13,7 @@ from metasci.errors import InputError
 __all__ = ["check_gradient", "gradient_error", "of_compiled"]
 
 ValueAndSlope = Callable[[np.ndarray], tuple[float, np.ndarray]]
+# of the slope: finite differences in double precision are good to 1e-6, a wrong gradient is off by far more
 _GREATEST = 1e-4
 
 

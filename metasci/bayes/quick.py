@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Approximation", "quick"]
 
+# Pareto k, above which importance weights are not to be trusted (Vehtari et al., JMLR 25 (2024) 72)
 _HIGHEST_SHAPE = 0.7
 
 METHODS: dict[str, Callable[[TracedModel, np.ndarray, int, np.random.Generator], Proposal]] = {

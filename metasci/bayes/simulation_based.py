@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["importance_ranks", "laplace_ranks", "nuts_ranks", "uniformity"]
 
 Array = NDArray[np.float64]
-_MORE = 10
+_MORE = 10  # times as many tasks are drawn, so that enough are left of those that are plausible
 
 
 def laplace_ranks(

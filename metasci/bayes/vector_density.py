@@ -25,9 +25,8 @@ __all__ = [
     "vector_of",
 ]
 
-_CONCENTRATION = (
-    2.0  # of LKJ, as in `metasci.bayes.hierarchical`: correlations near ±1 are held to be unlikely
-)
+# of LKJ, as in `metasci.bayes.hierarchical`: correlations near ±1 are held to be unlikely
+_CONCENTRATION = 2.0
 
 
 def shapes_of(model: Model, tasks: int, covariates: int, task_noise: bool) -> dict[str, tuple[int, ...]]:

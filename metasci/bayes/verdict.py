@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verdict"]
 
-_UNLIKELY = 0.05
+_UNLIKELY = 0.05  # probability in the tails beyond which start and posterior mean are said to differ
 _ACCURACY = {"alike": "as accurate as", "better": "more accurate than", "worse": "less accurate than"}
 _HONESTY = {"alike": "as well calibrated", "better": "better calibrated", "worse": "less well calibrated"}
 

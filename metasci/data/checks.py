@@ -31,7 +31,7 @@ __all__ = [
     "first_of_copies",
 ]
 
-_LONGEST_NAME = 10_000
+_LONGEST_NAME = 10_000  # characters; a longer name is text from a column of notes
 _WHOLE = 100.5
 """Contents of a composition add up to no more than this: each is rounded."""
 # controls, halves of characters, and marks that turn the direction of what follows

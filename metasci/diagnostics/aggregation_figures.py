@@ -13,7 +13,7 @@ from metasci.words import words
 __all__ = ["task_aggregation_figure"]
 
 _COLOURS = {"pooled": RED, "mean": GREEN, "precision-weighted": BLUE}
-_MOST = 15
+_MOST = 15  # tasks: more rows than these cannot be told apart on a page
 
 
 @styled

@@ -12,7 +12,7 @@ from metasci.words import label, number, pretty_unit, words
 
 __all__ = ["identifiability_figure", "meta_hessian_figure", "next_measurement_figure"]
 
-_MOST = 8
+_MOST = 8  # directions, or parameters: more bars than these cannot be read
 
 
 @styled

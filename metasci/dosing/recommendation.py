@@ -26,8 +26,9 @@ from metasci.units import convert, magnitude, stated
 
 __all__ = ["Recommendation", "recommend"]
 
+# of a probability: doses that reach the target within one in a hundred as often are equally good
 _ALIKE = 0.01
-_UNINFORMED = 0.8
+_UNINFORMED = 0.8  # of the prior's spread: where so much is left, the levels have said little of this patient
 NO_DEVICE = "This is research software and no medical device: a clinician decides the dose."
 
 

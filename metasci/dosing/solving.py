@@ -22,6 +22,7 @@ from metasci.units import magnitude
 
 __all__ = ["SolvedDose", "solve_dose"]
 
+# each to an eighth of the bracket; the line between its ends then errs by far less than a dose is rounded
 _NARROWINGS = 4
 
 

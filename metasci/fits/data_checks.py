@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["extrapolation", "lack_of_fit", "missing", "surprises", "unmeasured", "unusual"]
 
-_FAR = (
-    1e-3  # probability: of ten patients with ten samples each, one in ten has such a sample by chance alone
-)
+# probability: of ten patients with ten samples each, one in ten has such a sample by chance alone
+_FAR = 1e-3
 _UNUSUAL = 3.0  # standard deviations of a covariate: one normal task in four hundred lies so far off
 _TOLERANCE = 1e-6  # of a range: nearer is on its end, but for rounding and the conversion of units
 

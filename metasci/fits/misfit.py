@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Misfit", "misfits"]
 
-_RARE = (
-    0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
-)
+# probability of residuals as large under the law; a true law is warned of in one task of a hundred
+_RARE = 0.01
 _ORDINARY = 0.05  # … with which the rest is in order, once a single measurement is left out
-_SUSPECTS = (
-    6  # the fit bends towards a slip, so that several of its neighbours may be further off than itself
-)
+# the fit bends towards a slip, so that several of its neighbours may be further off than itself
+_SUSPECTS = 6
 _LEAST_FREE = 2.0  # degrees of freedom that are left to fit; of fewer any measurement could be the odd one
 _FEW_RUNS = -3.3  # standard deviations: one-sided, one task in two thousand, as several inputs are tried
 _ENOUGH = 10  # residuals, below which the number of runs is not near normal

@@ -18,7 +18,7 @@ from metasci.priors.calibrated import Calibration
 
 __all__ = ["time_until", "transformation_diagram"]
 
-_HALVINGS = 50
+_HALVINGS = 50  # of an interval of logarithms of time: to rounding
 _LOG_LIMITS = (-12.0, 28.0)  # of times that are looked at, as natural logarithms
 
 

@@ -30,7 +30,7 @@ from metasci.words import duration, number, pretty_unit, words
 
 __all__ = ["FurnaceTime", "furnace_time"]
 
-_TIMES = 240
+_TIMES = 240  # along the logarithm: steps of a few per cent, finer than a furnace is run
 _SAME = 1e-3  # probabilities that are no different among draws
 _POOR = 0.1  # share of draws that the proposals must be worth
 Array = NDArray[np.float64]

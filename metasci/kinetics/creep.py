@@ -18,8 +18,8 @@ __all__ = ["creep_strain", "larson_miller_rupture", "minimum_creep_rate"]
 _REFERENCE = 873.15  # kelvin
 _STRESS = 100.0  # MPa, at which rates and parameters are stated
 _LN_10 = 2.302585092994046
-_LARGEST = 300.0
-_LEAST_STRESS = 1e-6
+_LARGEST = 300.0  # exponent: e^300 is far beyond any rate, and its square still a number
+_LEAST_STRESS = 1e-6  # MPa, so that no stress has a logarithm
 
 _FLOW = (
     Parameter("rate", "1/h", 1e-5, positive=True, spread=2.0, description="of strain at 873 K and 100 MPa"),

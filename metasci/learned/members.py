@@ -23,7 +23,7 @@ Scales = dict[str, Tensor]
 
 BESIDE = ("nothing", "descriptors", "descriptors and parts")
 """What networks may be told of a whole structure beside its graph."""
-_MOST = 10
+_MOST = 10  # measured members that an episode shows: the most that tables of results ask for
 
 
 @dataclass(frozen=True)

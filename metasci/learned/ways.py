@@ -20,7 +20,7 @@ from metasci.meta.networks.process_head import ProcessHeadEpisode, process_start
 __all__ = ["POOLED", "WAYS", "Way", "shrunken_error"]
 
 _BODY = ("embed.", "layers.", "body.")
-_FEATURES = 16
+_FEATURES = 16  # of a head: more than a handful of measured members could tell apart is left to the network
 
 
 def shrunken_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:

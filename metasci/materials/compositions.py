@@ -26,7 +26,7 @@ PROPERTIES = (
 )
 """Of an element; where the library knows none, the median over elements stands in."""
 
-_ELEMENTS = 103
+_ELEMENTS = 103  # to lawrencium: properties of those beyond are not tabulated
 _ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)(?:(wt|at)\.?%)?")
 _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
 # an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two

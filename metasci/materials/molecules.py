@@ -44,7 +44,7 @@ DESCRIPTORS = (
 """Of size, shape, polarity and charge, by rdkit's names; of the first with a logarithm below, that too."""
 
 _LOGARITHMS = ("MolWt", "HeavyAtomCount", "LabuteASA", "MolMR")
-_PARTS = 512
+_PARTS = 512  # bits into which Morgan's fragments fold: few enough for some thousand molecules to fill
 
 
 def canonical(text: str) -> str:

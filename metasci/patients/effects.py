@@ -33,7 +33,7 @@ __all__ = [
     "factors",
 ]
 
-_ABOVE_ZERO = 1e-9
+_ABOVE_ZERO = 1e-9  # below any covariate that is measured: a power of zero has no slope
 
 Number = float | Parameter
 """A fixed number, or one that is learned."""

@@ -44,7 +44,7 @@ __all__ = ["Piecewise", "calibrate_many", "calibrate_members", "piece_size"]
 Result = TypeVar("Result")
 
 _MEMORY = 256 * 2**20  # bytes that a piece may take
-_MOST = 50_000
+_MOST = 50_000  # tasks of a piece, however small: what is done is kept piece by piece
 _FAMILIES = 100  # at a time: a family's process takes far more memory than its rows
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metasci.meta.adaptation.inner import Loss, Parameters
 
-_GAIN = 1e-18
+_GAIN = 1e-18  # of the objective: far below the rounding of its sum, so that a step no longer counts
 
 __all__ = ["conjugate_gradients", "implicit_gradient", "neumann_series", "newton"]
 

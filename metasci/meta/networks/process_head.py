@@ -26,6 +26,7 @@ __all__ = ["ProcessHeadEpisode", "covariance", "process_posterior", "process_sta
 
 _HEAD = "head/"
 _START = {"level": 0.3, "plane": 0.3, "bend": 0.3, "length": 1.0, "noise": 0.2}
+# of unit variances: features are in single precision, whose rounding a Cholesky factor must bear
 _JITTER = 1e-5
 
 
