@@ -15,7 +15,7 @@ from metasci.data.cards import Card, Column
 from metasci.data.simulators import Simulator, register
 from metasci.errors import InputError
 from metasci.materials.properties import property_of_card
-from metasci.meta.group_covariance import START, TREND, Points, covariances, overlap
+from metasci.meta.group_covariance import START, TREND, GroupCovariance, Points, covariances, overlap
 from metasci.meta.group_process import GroupProcess
 from metasci.noise import Additive
 from metasci.priors.families import StructurePrior, learn_structures
@@ -63,8 +63,10 @@ def prior() -> StructurePrior:
 def test_covariances_are_linear_in_what_simulators_say() -> None:
     simulated = torch.tensor([[1.0, 0.5], [2.0, -1.0]]).double()
     points = Points(torch.ones(2, 1).double(), torch.zeros(2, 1).double(), simulated)
-    free = {name: torch.zeros((), dtype=torch.float64) for name in (*START, *TREND)}
-    free["lengths"] = torch.zeros(1).double()
+    zero = torch.zeros((), dtype=torch.float64)
+    free = GroupCovariance(
+        **dict.fromkeys((*START, *TREND), zero), freedom=zero, lengths=zero[None], noise_slopes=zero[None]
+    )
     alike = overlap(points, points)
     with_trend = covariances(points, points, free, alike)
     without = covariances(replace(points, simulated=None), points, free, alike)
