@@ -1,4 +1,4 @@
-"""Do Joback's boiling points help the prior of boiling points? ``python benchmarks/simulated_boiling_points.py`` (minutes).
+"""Do Joback's boiling points help the prior of boiling points? ``python benchmarks/simulated_boiling_points.py``.
 
 The same families are left out, and the same members are measured, without the simulator and with it. Joback's method
 was itself fitted to boiling points of the handbook's kind, with members of every family among them.
