@@ -109,7 +109,7 @@ class AdaptedTasks(Fit):
 
         with torch.no_grad():
             prediction = predict(inputs).expand(mask.shape)
-        return problem.broken_by(predict), rounding(prediction, mask, self.prior.model.noise.typical[0])
+        return problem.broken_by(predict), rounding(prediction, mask, self.prior.model.noise.size)
 
     def forecast(self) -> MixtureForecast:
         """The predictive distribution at the measured conditions."""

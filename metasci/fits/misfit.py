@@ -81,7 +81,7 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
 def _standardised(problem: Problem, adapted: Adapted) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Residuals in standard deviations of the learned noise, (task, observation), and p of each task."""
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
-    standard = ((problem.target - line.prediction) / line.variance.sqrt()).detach().numpy()
+    standard = (problem.residual(line, adapted.log_noise) / line.variance.sqrt()).detach().numpy()
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
     return standard, (1.0 - share).clamp(0.0, 1.0).sum(1).numpy()
 

@@ -15,7 +15,6 @@ from metasci.fits.misfit import misfits
 from metasci.fits.predictive import predictive
 from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.likelihood import cost
 from metasci.units import convert
 from metasci.words import duration, enumerated, number, pretty_unit, words
 
@@ -119,7 +118,7 @@ def _without_likelihood(calibration: AdaptedTasks) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.start, adapted.log_noise)
-    each = cost(problem.target - line.prediction, line.variance, problem.limits)
+    each = problem.costs(line.prediction, line.variance, adapted.log_noise)
     return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
 
 

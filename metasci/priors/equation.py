@@ -252,7 +252,7 @@ class Prior(Verbs, LearnedEquation):
                 f"the prior '{self.name}' was learned by {method.name}, for which nothing small stands in for the old "
                 "tasks: learn from all together with `retrain`."
             )
-        if why := why_no_update(method, len(self.model.noise.scales)):
+        if why := why_no_update(method, self.model.noise):
             raise InputError(f"the prior '{self.name}' cannot be updated: {why}; use `retrain`.")
         if self.seen is None:
             raise InputError(
@@ -388,7 +388,7 @@ def meta_calibrate(
         "versions": versions(),
     }
     seen = None
-    if isinstance(method, GaussianPrior) and not why_no_update(method, len(model.noise.scales)):
+    if isinstance(method, GaussianPrior) and not why_no_update(method, model.noise):
         seen = statistics_of(Problem(model, batch), scaled.design(batch.covariates), state)
     prior = Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
     check_learned(prior, batch, state)

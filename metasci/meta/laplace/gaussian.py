@@ -141,6 +141,7 @@ class GaussianPrior:
 
     def initial(self, problem: Problem, design: Design) -> GaussianState:
         """Start from one fit to all tasks pooled."""
+        self._check_outcome(problem)
         if is_tied(problem.model.parameters) and self.objective != "expectation":
             raise InputError(
                 f"'{problem.model.name}' has parameters tied over occasions, which are learned by "
@@ -165,6 +166,17 @@ class GaussianPrior:
             iteration=zero,
             noise_precision=zero.expand(count) + 1.0,
             coordinates=centre.expand(count, size).clone(),
+        )
+
+    def _check_outcome(self, problem: Problem) -> None:
+        """Refuse what is of Gaussian measurements only."""
+        noise = problem.model.noise
+        if noise.gaussian or not (self.task_noise or self.objective == "predictive"):
+            return
+        asked = "task_noise" if self.task_noise else "the predictive objective"
+        raise InputError(
+            f"{asked} is of measurements that scatter about a curve, and '{problem.model.name}' has "
+            f"{type(noise).__name__} outcomes: leave it out."
         )
 
     def improve(
