@@ -328,7 +328,7 @@ def meta_calibrate(
     model : Model
     tasks : TaskSet
     method : Method, optional
-        The learned Gaussian prior by default.
+        The learned Gaussian prior by default; of outcomes that are no Gaussian measurements by its marginal objective.
     covariates : sequence of str or "all", optional
         Which known properties shift the start: by default those that the model declares and the data have; ``"all"``
         are those and all others that the data's card marks and the model does not take as inputs. One that the model
@@ -353,7 +353,7 @@ def meta_calibrate(
     InputError
         If tasks are fewer than two, data do not fit the model, or its predictions do not move with its parameters.
     """
-    method = method or GaussianPrior()
+    method = method or default_method(model)
     if len(tasks) < 2:
         raise InputError(
             f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}."
@@ -393,6 +393,15 @@ def meta_calibrate(
     prior = Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
     check_learned(prior, batch, state)
     return prior
+
+
+def default_method(model: Model) -> GaussianPrior:
+    """The learned Gaussian prior, with the objective that suits the model.
+
+    Expectation–maximisation takes an estimate for a mean, and finds too small a spread where outcomes tell little each.
+    """
+    plain = model.noise.gaussian and not any(parameter.shared for parameter in model.parameters)
+    return GaussianPrior() if plain else GaussianPrior(objective="marginal")
 
 
 def _chosen(covariates: Sequence[str] | str | None, model: Model, tasks: TaskSet) -> tuple[str, ...]:

@@ -147,6 +147,11 @@ class GaussianPrior:
                 f"'{problem.model.name}' has parameters tied over occasions, which are learned by "
                 "expectation-maximisation only: leave `objective` as it is."
             )
+        if self.objective != "marginal" and any(parameter.shared for parameter in problem.model.parameters):
+            raise InputError(
+                f"'{problem.model.name}' has parameters that all tasks share, which are learned by the marginal "
+                "objective only: say GaussianPrior(objective='marginal')."
+            )
         count, size = len(problem), len(problem.model.parameters)
         centre, log_noise = pooled_fit(problem)
         covariates = design.values.shape[1]
@@ -258,7 +263,11 @@ class GaussianPrior:
         self, problem: Problem, design: Design, state: GaussianState, seed: int
     ) -> GaussianState:
         """To the greatest marginal likelihood, in one go."""
-        return most_likely(problem, design, state, partial(self._log_belief, state), self.correlated)
+        shared = torch.tensor([parameter.shared for parameter in problem.model.parameters])
+        return most_likely(
+            problem, design, state, partial(self._log_belief, state), self.correlated,
+            shared=shared if bool(shared.any()) else None,
+        )  # fmt: skip
 
     def _climb_predictive(
         self, problem: Problem, design: Design, state: GaussianState, seed: int

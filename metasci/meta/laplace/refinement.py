@@ -24,6 +24,9 @@ Belief = Callable[[Tensor, Tensor], Tensor]
 """Log density of coefficients and covariance."""
 
 _LOG_SD = (-9.0, 5.0)  # a spread may vanish, or be unbounded; its logarithm stays within these
+# of a coordinate that all tasks share: a millionth of an ordinary variance is none to measurements, and a covariance
+# with it is definite
+_SHARED_SD = 1e-3
 
 
 def packed(state: GaussianState) -> Parameters:
@@ -33,27 +36,35 @@ def packed(state: GaussianState) -> Parameters:
     return {"coefficients": state.coefficients, "factor": below, "log_noise": state.log_noise}
 
 
-def unpacked(state: GaussianState, free: Parameters, correlated: bool = True) -> GaussianState:
-    """The state with coefficients, covariance and noise of the free numbers."""
-    factor = _factor(free, correlated)
+def unpacked(
+    state: GaussianState, free: Parameters, correlated: bool = True, shared: Tensor | None = None
+) -> GaussianState:
+    """The state with coefficients, covariance and noise of the free numbers; `shared` (parameter,) have no spread."""
+    factor = _factor(free, correlated, shared)
     return replace(
         state, coefficients=free["coefficients"], covariance=factor @ factor.T, log_noise=free["log_noise"]
     )
 
 
-def _believed(free: Parameters, belief: Belief, correlated: bool) -> Tensor:
-    factor = _factor(free, correlated)
+def _believed(free: Parameters, belief: Belief, correlated: bool, shared: Tensor | None = None) -> Tensor:
+    factor = _factor(free, correlated, shared)
     return belief(free["coefficients"], factor @ factor.T)
 
 
-def _factor(free: Parameters, correlated: bool) -> Tensor:
+def _factor(free: Parameters, correlated: bool, shared: Tensor | None = None) -> Tensor:
     below = torch.tril(free["factor"], -1) if correlated else torch.zeros_like(free["factor"])
-    return below + torch.diag(free["factor"].diagonal().clamp(*_LOG_SD).exp())
+    sd = free["factor"].diagonal().clamp(*_LOG_SD).exp()
+    if shared is not None:
+        below = below.masked_fill(shared[:, None] | shared[None, :], 0.0)
+        sd = sd.masked_fill(shared, _SHARED_SD)
+    return below + torch.diag(sd)
 
 
-def _population(free: Parameters, design: Design, correlated: bool) -> Population:
+def _population(
+    free: Parameters, design: Design, correlated: bool, shared: Tensor | None = None
+) -> Population:
     mean = design.with_intercept @ free["coefficients"].T
-    return Population(mean, _factor(free, correlated), free["log_noise"])
+    return Population(mean, _factor(free, correlated, shared), free["log_noise"])
 
 
 def marginal_cost(
@@ -63,10 +74,11 @@ def marginal_cost(
     belief: Belief,
     correlated: bool,
     start: Tensor | None = None,
+    shared: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Negative log marginal likelihood of all tasks less the belief about the population, and the modes."""
-    value, mode = log_marginal(problem, _population(free, design, correlated), start)
-    return -value.sum() - _believed(free, belief, correlated), mode
+    value, mode = log_marginal(problem, _population(free, design, correlated, shared), start)
+    return -value.sum() - _believed(free, belief, correlated, shared), mode
 
 
 def predictive_cost(
@@ -104,6 +116,7 @@ def most_likely(
     belief: Belief,
     correlated: bool,
     iterations: int = 200,
+    shared: Tensor | None = None,
 ) -> GaussianState:
     """Climb the marginal likelihood by L-BFGS (Nocedal 1980) until it is flat; returns the state there.
 
@@ -127,7 +140,7 @@ def most_likely(
     def closure() -> Tensor:
         nonlocal best, modes
         search.zero_grad()
-        cost, modes_there = marginal_cost(problem, design, free, belief, correlated, modes)
+        cost, modes_there = marginal_cost(problem, design, free, belief, correlated, modes, shared)
         if not bool(torch.isfinite(cost)):
             return torch.full_like(cost.detach(), 1e30)
         cost.backward()
@@ -138,4 +151,4 @@ def most_likely(
 
     with torch.enable_grad():
         search.step(closure)
-    return replace(unpacked(state, best[1], correlated), coordinates=modes)
+    return replace(unpacked(state, best[1], correlated, shared), coordinates=modes)
