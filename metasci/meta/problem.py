@@ -184,18 +184,15 @@ class Problem:
         return cost(self.target - linked, variance, self.limits)
 
     def pull_and_curvature(
-        self,
-        line: Linearisation,
-        log_noise: Tensor,
-        relative: Tensor | None = None,
-        precision: Tensor | None = None,
+        self, residual: Tensor, variance: Tensor, relative: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Minus the slope of each measurement's cost along the prediction, and its curvature; see `likelihood`."""
+        """Minus the slope of each measurement's cost along the prediction, and its curvature, of what was linearised.
+
+        See `metasci.meta.likelihood.pull_and_curvature`; an outcome's are its score and its information.
+        """
         if not self.model.noise.gaussian:
-            pull = scores(outcome_of(self.model.noise), self.batch, line.prediction, log_noise)
-            return pull, 1.0 / line.variance
-        variance = line.variance if precision is None else line.variance / precision[:, None]
-        return pull_and_curvature(self.target - line.prediction, variance, relative, self.limits)
+            return residual / variance, 1.0 / variance
+        return pull_and_curvature(residual, variance, relative, self.limits)
 
     def linearise(self, coordinates: Tensor, log_noise: Tensor, create_graph: bool = False) -> Linearisation:
         """Prediction on the linked scale, its Jacobian, and the noise variance."""

@@ -149,7 +149,8 @@ def _slope_and_hessian(problem: Problem, population: Population, at: Tensor) -> 
         variance = problem.variance(problem.model.noise.unlink(linked), population.log_noise)
         (slope,) = torch.autograd.grad(variance.sum(), linked, create_graph=True)
         relative = slope / variance
-    _, curve = problem.pull_and_curvature(line, population.log_noise, relative)
+    residual = problem.residual(line, population.log_noise)
+    _, curve = problem.pull_and_curvature(residual, line.variance, relative)
     curve = torch.where(mask, curve, 0.0)
     return line.prediction, population.precision + torch.einsum(
         "toi,to,toj->tij", line.jacobian, curve, line.jacobian

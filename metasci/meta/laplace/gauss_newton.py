@@ -193,9 +193,10 @@ def normal_equations(
     """
     line = problem.linearise(at, log_noise) if line is None else line
     mask = problem.batch.mask
+    residual = problem.residual(line, log_noise)
     slope = _variance_slope(problem, line.prediction, log_noise)
     relative = None if slope is None else slope / line.variance
-    pull, curve = problem.pull_and_curvature(line, log_noise, relative, weight)
+    pull, curve = problem.pull_and_curvature(residual, line.variance / weight[:, None], relative)
     pull, curve = (torch.where(mask, values, torch.zeros_like(values)) for values in (pull, curve))
     gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum(
         "to,toi->ti", pull, line.jacobian
@@ -204,7 +205,7 @@ def normal_equations(
     if problem.penalised:
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
-    squared = squared_residual(problem.residual(line, log_noise), line.variance, problem.limits)
+    squared = squared_residual(residual, line.variance, problem.limits)
     squared = torch.where(mask, squared, torch.zeros_like(squared))
     return gradient, hessian, squared, line
 

@@ -46,6 +46,9 @@ __all__ = ["GaussianPrior"]
 _NO_TASK_NOISE = 1e8
 # … and where learning begins if they differ: factors from about 0.1 to 3, wider than in any data set that ships
 _FIRST_SHAPE = 2.0
+# iterations before parameters that all tasks share are climbed by gradients: until then they are taken to differ, and
+# their spread would only creep towards nothing
+_ONLY_A_START = 20
 # posterior standard deviations: rough while the noise's level is still to be found, fine where the estimate is reported
 _ROUGH, _FINE = 1e-2, 1e-6
 
@@ -213,6 +216,9 @@ class GaussianPrior:
             iteration=state.iteration + 1.0,
         )
         new = replace(new, change=new.change_from(state))
+        started = float(new.iteration) >= _ONLY_A_START and any(p.shared for p in space)
+        if started:
+            new = replace(new, change=torch.zeros_like(new.change))
         if self._settled(new):
             warn_of_floor(problem, new.log_noise)
         return new, ~used
