@@ -60,6 +60,8 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
     Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
     Ann Math Stat 11 (1940) 147, for runs.
     """
+    if not calibration.prior.model.noise.gaussian:
+        return []  # residuals of single outcomes follow no known law
     found = []
     adapted, batch = calibration.adapted, calibration.batch
     standard, known = _standardised(calibration.problem, adapted)
