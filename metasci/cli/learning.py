@@ -225,8 +225,11 @@ def evaluate(
     _say_left_out(report["left_out"])
     for sentence in who_was_left_out(report):
         typer.echo(sentence, err=True)
-    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
-    header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+    of_numbers = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+    told = tuple(key for key in report["results"][0] if key not in ("method", "shots", "tasks", "left_out"))
+    header = ("method", "shots", *(told if report["outcome"] else of_numbers))
+    errors = f"outcomes of {report['outcome']}" if report["outcome"] else f"errors in {report['unit']}"
+    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, {errors}")
     widths = {name: max(12, len(name) + 2) for name in header}
     widths["method"] = max([26, *(len(row["method"]) for row in report["results"])])
     typer.echo("".join(f"{name:>{width}}" for name, width in widths.items()))

@@ -16,6 +16,7 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
 from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.laplace.shared import with_shared_uncertainty
 from metasci.meta.problem import Problem
 
 __all__ = ["finite_tasks", "marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
@@ -151,4 +152,10 @@ def most_likely(
 
     with torch.enable_grad():
         search.step(closure)
-    return replace(unpacked(state, best[1], correlated, shared), coordinates=modes)
+    found = replace(unpacked(state, best[1], correlated, shared), coordinates=modes)
+    if shared is None or modes is None:
+        return found
+    population = _population(best[1], design, correlated, shared)
+    return replace(
+        found, covariance=with_shared_uncertainty(problem, population, modes, shared, found.covariance)
+    )
