@@ -153,7 +153,7 @@ def train(
         if rank == 0:
             _say_left_out(few)
         prior = ms.meta_calibrate(
-            equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
+            equation, tasks, _method(method, penalty, task_noise, equation), covariates=chosen, seed=seed,
             checkpoint=checkpoint, progress=sys.stderr.isatty(), reference=reference,
         )  # fmt: skip
         if rank > 0:
@@ -308,8 +308,12 @@ def study(
     typer.echo(f"figures are in {out}")
 
 
-def _method(command: str, penalty: float, task_noise: bool) -> Method[Any]:
+def _method(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
     options: dict[str, Any] = {"task_noise": True} if task_noise else {}
+    if command == "gaussian" and not penalty and not task_noise:
+        from metasci.priors.equation import default_method
+
+        return default_method(model)
     method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
     return method
 
@@ -372,7 +376,10 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
     if ".py:" in name or name in registered():
         tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        learned = ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False), covariates="all")
+        equation = _equation(name)
+        learned = ms.meta_calibrate(
+            equation, enough, _method(method, 0.0, False, equation), covariates="all"
+        )
         return learned, tasks, False
     prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True
