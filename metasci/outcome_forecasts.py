@@ -65,7 +65,9 @@ class OutcomeForecast:
     @property
     def mean(self) -> Tensor:
         """The mean of the curve: of a yes or no its probability, all things considered."""
-        return torch.as_tensor(self._averaged(lambda at: self.outcome.expected(at, self._scales, self._inputs)))
+        return torch.as_tensor(
+            self._averaged(lambda at: self.outcome.expected(at, self._scales, self._inputs))
+        )
 
     @property
     def probabilities(self) -> Tensor:
@@ -74,7 +76,9 @@ class OutcomeForecast:
             grades = self.outcome
             return torch.as_tensor(self._averaged(lambda at: grades.probabilities(at, self._scales)))
         if self.outcome.kind != "yes or no":
-            raise InputError(f"{type(self.outcome).__name__} outcomes have no list of grades to give probabilities of.")
+            raise InputError(
+                f"{type(self.outcome).__name__} outcomes have no list of grades to give probabilities of."
+            )
         return torch.stack([1.0 - self.mean, self.mean], -1)
 
     def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
@@ -96,7 +100,9 @@ class OutcomeForecast:
         far = outcome.expected(self._at(8.0), self._scales, self._inputs)
         high = np.minimum(np.ceil(4.0 * far) + 20.0 if outcome.whole else 100.0 * far, outcome.most)
         for _ in range(_HALVINGS):
-            short = (self.probability_of_at_most(high) < probability) & (high < min(outcome.most, _MOST_COUNT))
+            short = (self.probability_of_at_most(high) < probability) & (
+                high < min(outcome.most, _MOST_COUNT)
+            )
             if not short.any():
                 break
             high = np.where(short, 2.0 * high, high)

@@ -67,12 +67,20 @@ def test_probabilities_and_their_sums_are_those_of_scipy(name: str) -> None:
     for eta in ETA:
         here = np.full_like(values, eta)
         np.testing.assert_allclose(
-            outcome.log_density(values, here, logs(scales), TRIALS), law(eta).logpmf(values), rtol=1e-8, atol=1e-9
+            outcome.log_density(values, here, logs(scales), TRIALS),
+            law(eta).logpmf(values),
+            rtol=1e-8,
+            atol=1e-9,
         )
         np.testing.assert_allclose(
-            outcome.cumulative(values, here, logs(scales), TRIALS), law(eta).cdf(values), rtol=1e-9, atol=1e-12
+            outcome.cumulative(values, here, logs(scales), TRIALS),
+            law(eta).cdf(values),
+            rtol=1e-9,
+            atol=1e-12,
         )
-        assert outcome.expected(np.array(eta), logs(scales), TRIALS) == pytest.approx(law(eta).mean(), rel=1e-9)
+        assert outcome.expected(np.array(eta), logs(scales), TRIALS) == pytest.approx(
+            law(eta).mean(), rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -106,7 +114,9 @@ def test_grades_have_the_probabilities_of_a_cumulative_logit_also_far_out() -> N
     cuts = np.array([0.0, 0.7, 2.6])
     for eta in ETA:
         edges = np.concatenate([[0.0], 1 / (1 + np.exp(-(cuts - eta))), [1.0]])
-        np.testing.assert_allclose(grades.probabilities(np.array(eta), logs((0.7, 1.9))), np.diff(edges), rtol=1e-9)
+        np.testing.assert_allclose(
+            grades.probabilities(np.array(eta), logs((0.7, 1.9))), np.diff(edges), rtol=1e-9
+        )
     far = grades.log_density(np.array([2.0]), np.array([60.0]), logs((0.7, 1.9)))
     assert far[0] == pytest.approx(-60.0 + np.log(np.expm1(0.7)), rel=1e-12)
 

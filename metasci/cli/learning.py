@@ -145,7 +145,8 @@ def train(
     if noise is not None or members is not None:
         raise InputError(f"--noise and --members belong to properties of structures, which '{model}' is not.")
     equation = _equation(model)
-    tasks = ms.dataset(_data(data))
+    # what is no outcome of the model's kind is then told with its row
+    tasks = ms.dataset(_data(data), model=None if equation.noise.gaussian else equation)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     named_ones = tuple(part.strip() for part in covariates.split(","))
     chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
@@ -377,9 +378,7 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
         tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         equation = _equation(name)
-        learned = ms.meta_calibrate(
-            equation, enough, _method(method, 0.0, False, equation), covariates="all"
-        )
+        learned = ms.meta_calibrate(equation, enough, _method(method, 0.0, False, equation), covariates="all")
         return learned, tasks, False
     prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True

@@ -185,9 +185,7 @@ def _check_outcomes(batch: Batch, model: Model) -> None:
 
     outcome, mask = model.noise, batch.mask.numpy()
     task, _ = np.nonzero(mask)
-    inputs = {
-        name: np.broadcast_to(batch.inputs[name].numpy(), mask.shape)[mask] for name in model.inputs
-    }
+    inputs = {name: np.broadcast_to(batch.inputs[name].numpy(), mask.shape)[mask] for name in model.inputs}
     assert isinstance(outcome, Outcome)
     values = batch.output.numpy()[mask]
     if outcome.kind != "time" and not bool(batch.numbers[batch.mask].all()):

@@ -157,7 +157,11 @@ def check_limits(
 
 
 def check_outcomes(
-    card: Card, model: Model | None, numbers: Mapping[str, NDArray[np.float64]], limited: NDArray[np.bool_], fault: Faults
+    card: Card,
+    model: Model | None,
+    numbers: Mapping[str, NDArray[np.float64]],
+    limited: NDArray[np.bool_],
+    fault: Faults,
 ) -> None:
     """Refuse what is no outcome of the kind that the model declares, such as a yes or no of 2.
 
@@ -178,7 +182,9 @@ def check_outcomes(
     assert isinstance(outcome, Outcome)
     rows = np.flatnonzero(~np.isnan(numbers[name]))
     if outcome.kind != "time" and (at := _first(limited)) is not None:
-        raise fault(name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits")
+        raise fault(
+            name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
+        )
     inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
     if (found := outcome.fault(numbers[name][rows], inputs)) is not None:
         at = int(rows[found[0]])

@@ -208,7 +208,9 @@ def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, sp
     forecast = forecaster(chosen, split.support, split.query)
     if isinstance(score, OutcomeScore):
         if not isinstance(forecast, OutcomeForecast):
-            raise InputError("these outcomes are forecast as if they were Gaussian measurements, and are not judged so.")
+            raise InputError(
+                "these outcomes are forecast as if they were Gaussian measurements, and are not judged so."
+            )
         score.seconds.append(time.perf_counter() - began)
         score.seeds.extend(split.seed)
         score.add(forecast, split.query)

@@ -19,9 +19,7 @@ from metasci.outcome_forecasts import OutcomeForecast
 __all__ = ["median_curve", "predictive", "sampled"]
 
 
-def predictive(
-    problem: Problem, adapted: Adapted, prior: bool = False
-) -> MixtureForecast | OutcomeForecast:
+def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast | OutcomeForecast:
     """Predict every measurement of a batch from its adapted tasks.
 
     Parameters

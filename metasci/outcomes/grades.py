@@ -225,7 +225,9 @@ class Ordinal(Outcome):
 
     def __post_init__(self) -> None:
         if self.grades < 3:
-            raise InputError(f"ordinal outcomes have three grades or more, not {self.grades}; of two say Bernoulli.")
+            raise InputError(
+                f"ordinal outcomes have three grades or more, not {self.grades}; of two say Bernoulli."
+            )
         object.__setattr__(self, "scales", tuple(f"gap_{at}" for at in range(1, self.grades - 1)))
         if not self.typical:
             object.__setattr__(self, "typical", (1.5,) * (self.grades - 2))

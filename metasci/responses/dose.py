@@ -16,8 +16,12 @@ __all__ = ["dose_toxicity", "exposure_response"]
     inputs={"dose": Input("mg", lower=0.0), "treated": Input("1", lower=1.0)},
     output=Output("toxic", "1", "patients with a dose-limiting toxicity"),
     parameters=(
-        Parameter("median_dose", "mg", 100.0, positive=True, spread=0.7, description="toxic to half of the patients"),
-        Parameter("steepness", "1", 2.0, positive=True, spread=0.5, description="log-odds for each factor e of dose"),
+        Parameter(
+            "median_dose", "mg", 100.0, positive=True, spread=0.7, description="toxic to half of the patients"
+        ),
+        Parameter(
+            "steepness", "1", 2.0, positive=True, spread=0.5, description="log-odds for each factor e of dose"
+        ),
     ),
     noise=Binomial(trials="treated"),
 )
@@ -35,7 +39,9 @@ def dose_toxicity(dose: Any, treated: Any, *, median_dose: Any, steepness: Any) 
     parameters=(
         Parameter("log_odds", "1", -1.5, spread=1.0, description="of a response without the drug"),
         Parameter("greatest_effect", "1", 3.0, positive=True, spread=0.5, description="on the log-odds"),
-        Parameter("half_exposure", "mg/L", 1.0, positive=True, spread=0.7, description="with half of that effect"),
+        Parameter(
+            "half_exposure", "mg/L", 1.0, positive=True, spread=0.7, description="with half of that effect"
+        ),
     ),
     noise=Bernoulli(),
 )

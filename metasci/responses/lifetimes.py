@@ -17,7 +17,9 @@ __all__ = ["stress_life"]
     inputs={"amplitude": Input("MPa", lower=0.0)},
     output=Output("cycles", "kcycle", "cycles to failure"),
     parameters=(
-        Parameter("life", "kcycle", 100.0, positive=True, spread=1.5, description="at 300 MPa: 63 % have failed"),
+        Parameter(
+            "life", "kcycle", 100.0, positive=True, spread=1.5, description="at 300 MPa: 63 % have failed"
+        ),
         Parameter("exponent", "1", 8.0, positive=True, spread=0.4, description="of life with stress"),
     ),
     noise=Weibull(),

@@ -99,7 +99,9 @@ def bacteria_present(
     inputs={"temperature": "1", "contact": "1"},
     output=Output("rating", "1", "bitterness"),
     parameters=(
-        Parameter("log_odds", "1", 1.0, spread=1.0, description="of more than the lowest grade: cold, no contact"),
+        Parameter(
+            "log_odds", "1", 1.0, spread=1.0, description="of more than the lowest grade: cold, no contact"
+        ),
         _effect("warm", "effect of grapes crushed warm on the log-odds of a higher grade"),
         _effect("skins", "effect of contact with skins on the log-odds of a higher grade"),
     ),
@@ -117,7 +119,9 @@ def bitterness(temperature: Any, contact: Any, *, log_odds: Any, warm: Any, skin
     inputs={"age": Input("year", lower=0.0), "sex": Input("1", constant=True)},
     output=Output("time", "day", "time to infection"),
     parameters=(
-        Parameter("mean_time", "day", 60.0, positive=True, spread=1.0, description="to infection, of men of 45"),
+        Parameter(
+            "mean_time", "day", 60.0, positive=True, spread=1.0, description="to infection, of men of 45"
+        ),
         _effect("woman", "effect of being a woman on the logarithm of the time"),
         _effect("decade", "effect of ten years of age on the logarithm of the time", 0.5),
     ),
@@ -135,7 +139,14 @@ def catheter_infection(age: Any, sex: Any, *, mean_time: Any, woman: Any, decade
     inputs={"age": Input("year", lower=0.0), "sex": "1"},
     output=Output("time", "day", "survival"),
     parameters=(
-        Parameter("time_scale", "day", 350.0, positive=True, spread=0.3, description="that 63 % of men of 62 live for"),
+        Parameter(
+            "time_scale",
+            "day",
+            350.0,
+            positive=True,
+            spread=0.3,
+            description="that 63 % of men of 62 live for",
+        ),
         _effect("woman", "effect of being a woman on the logarithm of the time", 0.5),
         _effect("decade", "effect of ten years of age on the logarithm of the time", 0.3),
     ),
