@@ -47,7 +47,12 @@ def line(x: Any, trials: Any, *, intercept: Any, slope: Any) -> Any:
     return intercept + slope * x
 
 
-@equation(inputs={"x": "1", "trials": "1"}, output=("y", "1"), parameters=POSITIVE, name="tests.exponential_of_outcomes")
+@equation(
+    inputs={"x": "1", "trials": "1"},
+    output=("y", "1"),
+    parameters=POSITIVE,
+    name="tests.exponential_of_outcomes",
+)
 def growth(x: Any, trials: Any, *, level: Any, slope: Any) -> Any:
     """An exponential."""
     from metasci.math import exp
@@ -74,23 +79,30 @@ def simulated(model: Model, outcome: Outcome, tasks: int, count: int, seed: int 
     if outcome.kind == "time":
         cells = [f">{4.0!r}" if value > 4.0 else f"{value!r}" for value in y.ravel().tolist()]
     frame = pd.DataFrame(
-        {"task": np.repeat([f"t{at}" for at in range(tasks)], count), "x": x.ravel(), "trials": 5.0, "y": cells}
+        {
+            "task": np.repeat([f"t{at}" for at in range(tasks)], count),
+            "x": x.ravel(),
+            "trials": 5.0,
+            "y": cells,
+        }
     )
     declared = model.with_noise(outcome)
     return ms.TaskSet.from_frame(frame, ms.Card.from_model(declared), model=declared)
 
 
-@pytest.mark.parametrize(("model", "outcome"), KINDS, ids=lambda each: getattr(each, "of", type(each).__name__))
+@pytest.mark.parametrize(
+    ("model", "outcome"), KINDS, ids=lambda each: getattr(each, "of", type(each).__name__)
+)
 def test_an_estimate_is_that_of_a_general_optimiser(model: Model, outcome: Outcome) -> None:
     """Gauss–Newton with Fisher's information ends where Nelder and Mead's simplex and Newton's steps do."""
     declared = model.with_noise(outcome)
     tasks = simulated(model, outcome, 2, 8)
     problem = Problem(declared, tasks.batch(declared))
-    log_scales = torch.tensor(np.log(outcome.typical)) if outcome.typical else torch.zeros(0, dtype=torch.float64)
-    mean, precision = torch.tensor([[0.2, -0.1]]).double(), torch.diag(torch.tensor([1.0, 2.0])).double()
-    found = map_estimate(
-        problem, mean.expand(2, -1), precision.expand(2, -1, -1), log_scales, tolerance=1e-9
+    log_scales = (
+        torch.tensor(np.log(outcome.typical)) if outcome.typical else torch.zeros(0, dtype=torch.float64)
     )
+    mean, precision = torch.tensor([[0.2, -0.1]]).double(), torch.diag(torch.tensor([1.0, 2.0])).double()
+    found = map_estimate(problem, mean.expand(2, -1), precision.expand(2, -1, -1), log_scales, tolerance=1e-9)
     assert bool(found.converged.all())
     one = problem.select(torch.tensor([0]))
 
@@ -116,7 +128,9 @@ def test_the_marginal_likelihood_of_one_answer_is_that_of_quadrature() -> None:
     value, _ = log_marginal(problem, Population(mean, spread, none))
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     each = [
-        float(-problem.negative_log_likelihood(mean + torch.tensor([[1.2 * node, 0, 0, 0]]).double(), none)[0])
+        float(
+            -problem.negative_log_likelihood(mean + torch.tensor([[1.2 * node, 0, 0, 0]]).double(), none)[0]
+        )
         for node in nodes
     ]
     exact = np.log(np.sum(weights / weights.sum() * np.exp(each)))
@@ -164,7 +178,9 @@ def test_the_population_that_ships_is_the_one_that_r_finds(name: str) -> None:
     for key, value in means.items():
         # where the mean is a logarithm, 1 % is of what it is of
         assert physical[key] == pytest.approx(value, rel=0.013 if key == "usual_count" else 0.01), key
-    assert float(prior.state.covariance[0, 0].sqrt()) * parameters.parameters[0].spread == pytest.approx(sd, rel=0.05)
+    assert float(prior.state.covariance[0, 0].sqrt()) * parameters.parameters[0].spread == pytest.approx(
+        sd, rel=0.05
+    )
     for at, key in enumerate(prior.model.noise.scales):
         assert float(prior.state.log_noise[at].exp()) == pytest.approx(scales[key], rel=0.05)
     batch = prior.batch(ms.dataset(name))
@@ -188,7 +204,9 @@ def test_a_learned_prior_calibrates_predicts_draws_and_comes_back_from_its_files
     assert fit.parameters["estimate"].tolist() == prior.calibrate(new).parameters["estimate"].tolist()
     found = fit.predict(x=[-1.0, 1.0], trials=5.0)
     draws = posterior_draws(fit, draws=2000)
-    drawn = 1.0 / (1.0 + np.exp(-(draws.coordinates.numpy() * [0.8, 0.6] @ np.array([[1.0, 1.0], [-1.0, 1.0]]))))
+    drawn = 1.0 / (
+        1.0 + np.exp(-(draws.coordinates.numpy() * [0.8, 0.6] @ np.array([[1.0, 1.0], [-1.0, 1.0]])))
+    )
     np.testing.assert_allclose(found["probability"].values[0], drawn.mean(0), atol=0.03)
     assert ((found["curve_lower"] < found["median"]) & (found["median"] < found["curve_upper"])).all()
     assert "RMSE" not in fit.summary()

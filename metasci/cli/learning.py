@@ -312,7 +312,7 @@ def study(
 def _method(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
     options: dict[str, Any] = {"task_noise": True} if task_noise else {}
     if command == "gaussian" and not penalty and not task_noise:
-        from metasci.priors.equation import default_method
+        from metasci.priors.from_tasks import default_method
 
         return default_method(model)
     method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
@@ -343,7 +343,7 @@ def _structures(
         model = model.with_noise(scatter)
     tasks = catalogue.dataset(data, model=model)
     method = GroupProcess() if members is None else GroupProcess(members=members)
-    return StructurePrior(tasks.card.name, model, method, {}, tasks.card), tasks
+    return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks
 
 
 def _tasks(data: str, prior: Any) -> TaskSet:

@@ -18,9 +18,9 @@ from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
 from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
+from metasci.forecasts import Forecast
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
-from metasci.forecasts import Forecast
 from metasci.meta.problem import Problem
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import Ordinal
@@ -167,11 +167,17 @@ class EquationFit(AdaptedTasks):
         curve_lower, curve_upper = after.interval(level, noise=False)
         prior_lower, prior_upper = before.interval(level)
         return {
-            "median": after.median, "lower": lower, "upper": upper,
-            "curve_lower": curve_lower, "curve_upper": curve_upper,
-            "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
-            **self._equation_alone(problem), **_expected(after),
-        }  # fmt: skip
+            "median": after.median,
+            "lower": lower,
+            "upper": upper,
+            "curve_lower": curve_lower,
+            "curve_upper": curve_upper,
+            "prior": before.median,
+            "prior_lower": prior_lower,
+            "prior_upper": prior_upper,
+            **self._equation_alone(problem),
+            **_expected(after),
+        }
 
     def _equation_alone(self, problem: Problem) -> dict[str, torch.Tensor]:
         """What the equation says at the estimate, where the prior knows that it leaves something out."""
@@ -239,8 +245,8 @@ class EquationFit(AdaptedTasks):
         if model.constraints:
             violations, negligible = self._broken(self.problem)
             worst = greatest(violations, self.problem.checked[1], negligible)
-            told = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
-            variables["law_violation"] = (("task", "law"), worst.numpy(), told)
+            attributes = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
+            variables["law_violation"] = (("task", "law"), worst.numpy(), attributes)
         if self.local_error is not None:
             variables["local_error"] = (
                 ("task",),
@@ -272,8 +278,8 @@ class EquationFit(AdaptedTasks):
                     {"units": model.output.unit},
                 )
             for name in model.inputs:
-                given = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
-                data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})
+                conditions = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
+                data[name] = (("task", "observation"), conditions, {"units": model.inputs[name].unit})
         return data
 
     def _numbers(self, level: float) -> dict[str, Any]:

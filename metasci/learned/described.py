@@ -39,9 +39,7 @@ from metasci.outcomes import (
 )
 from metasci.parameters import BoxCox, Parameter
 
-__all__ = [
-    "as_declared", "described_noise", "described_property", "noise_described", "property_described",
-]  # fmt: skip
+__all__ = ["as_declared", "described_noise", "described_property", "noise_described", "property_described"]
 
 _NOISES = {
     kind.__name__: kind
@@ -152,6 +150,10 @@ def property_described(name: str, table: Table) -> Model:
     structure, *conditions = inputs
     table.table("output").unit("unit")
     return property_of(
-        structure, dataclass_of(Output, table.table("output")), noise_described(table.table("noise")),
-        {key: inputs[key] for key in conditions}, table.get_or("description", str, ""), name,
-    )  # fmt: skip
+        structure,
+        dataclass_of(Output, table.table("output")),
+        noise_described(table.table("noise")),
+        {key: inputs[key] for key in conditions},
+        table.get_or("description", str, ""),
+        name,
+    )

@@ -51,7 +51,10 @@ _MISSING_ALMOST_EVERYWHERE = ("slope", "vessels", "thal")
     output=Output("disease", "1", "coronary disease"),
     parameters=(
         Parameter("log_odds", "1", 0.5, spread=1.0, description="of a patient who is ordinary in everything"),
-        *(Parameter(f"of_{name}", "1", 0.0, spread=0.5, description="for one standard deviation") for name in FEATURES),
+        *(
+            Parameter(f"of_{name}", "1", 0.0, spread=0.5, description="for one standard deviation")
+            for name in FEATURES
+        ),
     ),
     noise=Bernoulli(),
 )
@@ -82,7 +85,9 @@ def patients(path: str | Path | None = None) -> pd.DataFrame:
     folder = os.environ.get("METASCI_DATA_DIR", "")
     file = Path(path) if path else Path(folder) / "heart_disease" / "heart_disease.csv"
     if not file.is_file():
-        raise InputError("the hospitals' data do not ship: set METASCI_DATA_DIR to the folder that holds heart_disease/.")
+        raise InputError(
+            "the hospitals' data do not ship: set METASCI_DATA_DIR to the folder that holds heart_disease/."
+        )
     whole = pd.read_csv(file).drop(columns=list(_MISSING_ALMOST_EVERYWHERE)).dropna()
     return whole.assign(
         asymptomatic=(whole["chest_pain"] == 4.0).astype(float),
@@ -94,7 +99,9 @@ def patients(path: str | Path | None = None) -> pd.DataFrame:
 def standardised(frame: pd.DataFrame, hospital: str) -> pd.DataFrame:
     """Features by mean and standard deviation of the other hospitals."""
     others = frame.loc[frame["hospital"] != hospital, list(FEATURES)]
-    return frame.assign(**{name: (frame[name] - others[name].mean()) / others[name].std() for name in FEATURES})
+    return frame.assign(
+        **{name: (frame[name] - others[name].mean()) / others[name].std() for name in FEATURES}
+    )
 
 
 def learned(frame: pd.DataFrame, model: Model = coronary_disease) -> Prior:
@@ -120,7 +127,9 @@ def _prior_forecasts(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np
     return found
 
 
-def _rivals(train: pd.DataFrame, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> dict[str, list[Floats]]:
+def _rivals(
+    train: pd.DataFrame, here: pd.DataFrame, supports: list[NDArray[np.bool_]]
+) -> dict[str, list[Floats]]:
     """The same of pooled patients and those of the support; and of the support alone."""
     linear = sklearn_part("linear_model").LogisticRegression
     forest = sklearn_part("ensemble").RandomForestClassifier
@@ -155,7 +164,10 @@ def scores(frame: pd.DataFrame, shots: tuple[int, ...] = SHOTS, seeds: int = SEE
         queries = [order[max(shots) :] for order in orders]
         for k in shots:
             supports = [np.isin(np.arange(len(here)), order[:k]) for order in orders]
-            ways = {"learned prior": _prior_forecasts(prior, here, supports), **_rivals(train, here, supports)}
+            ways = {
+                "learned prior": _prior_forecasts(prior, here, supports),
+                **_rivals(train, here, supports),
+            }
             for name, forecasts in ways.items():
                 each = [_figures(truth[q], p[q]) for p, q in zip(forecasts, queries, strict=True)]
                 means = pd.DataFrame(each).mean()
@@ -183,8 +195,12 @@ def figure(table: pd.DataFrame) -> Figure:
     def draw() -> Figure:
         hospitals = list(dict.fromkeys(table["hospital"]))
         made = Figure(figsize=(2.4 * len(hospitals), 2.6), layout="constrained")
-        for axes, hospital in zip(made.subplots(1, len(hospitals), squeeze=False).flat, hospitals, strict=True):
-            for colour, (name, rows) in zip(PALETTE, table[table["hospital"] == hospital].groupby("method"), strict=False):
+        for axes, hospital in zip(
+            made.subplots(1, len(hospitals), squeeze=False).flat, hospitals, strict=True
+        ):
+            for colour, (name, rows) in zip(
+                PALETTE, table[table["hospital"] == hospital].groupby("method"), strict=False
+            ):
                 axes.plot(rows["shots"], rows["log_loss"], "o-", color=colour, markersize=3, label=name)
             axes.set(title=hospital, xlabel="own patients")
         made.axes[0].set_ylabel("log loss")

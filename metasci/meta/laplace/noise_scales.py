@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from metasci.meta.laplace.gauss_newton import Estimate
-from metasci.meta.outcomes import log_densities, outcome_of
 from metasci.meta.laplace.resolution import noise_floor
+from metasci.meta.outcomes import log_densities, outcome_of
 from metasci.meta.problem import Problem
 
 __all__ = ["noise_scales"]
