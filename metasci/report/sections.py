@@ -72,11 +72,17 @@ def sections_of(calibration: EquationFit) -> list[Section]:
         Section("Measurements and prediction", _pictures(calibration)),
         *_population(calibration),
         Section("Parameters", _parameters(calibration)),
-        Section("Noise and physical laws", _noise(calibration) + _laws(calibration)),
+        Section(_second(calibration), _noise(calibration) + _laws(calibration)),
         Section("Measured and predicted values", _predictions(calibration)),
         *what_was_read(calibration),
         Section("Where it comes from", _provenance(calibration)),
     ]
+
+
+def _second(calibration: EquationFit) -> str:
+    """What outcomes scatter by has a name of its own."""
+    plain = calibration.prior.model.noise.gaussian
+    return "Noise and physical laws" if plain else "The law of the outcomes, and physical laws"
 
 
 def _notices(calibration: EquationFit) -> str:
@@ -93,6 +99,12 @@ def _notices(calibration: EquationFit) -> str:
 def _pictures(calibration: EquationFit) -> str:
     count = len(calibration.batch)
     first = "" if count <= 6 else f" The first six of {count} tasks are shown."
+    if not calibration.prior.model.noise.gaussian:
+        from metasci.report.outcome_figures import outcome_caption, outcome_figure
+
+        of_all = getattr(calibration.prior.model.noise, "kind", "") == "time"
+        caption = outcome_caption(calibration) + ("" if of_all else first)
+        return figure(outcome_figure(calibration), caption, "Outcomes with what the calibrated model expects")
     if 1 <= len(coordinates(calibration)) <= 2:
         caption = (
             "Points: measurements. Solid line and band: calibrated median and 90 % interval of a measurement. "
@@ -132,6 +144,8 @@ def _marks(calibration: EquationFit) -> str:
 def _population(calibration: EquationFit) -> list[Section]:
     """Of several patients: each one's fit, and how good they are together."""
     count = len(calibration.batch)
+    if not calibration.prior.model.noise.gaussian:
+        return []
     if count == 1 or not is_of_patients(calibration):
         return []
     made = ""
@@ -236,6 +250,10 @@ def _noise(calibration: EquationFit) -> str:
         )
 
     pairs = {f"Noise, {said(name)}": number(value) for name, value in calibration.noise.items()}
+    if not model.noise.gaussian:
+        law = type(model.noise).__name__
+        pairs = {"Outcomes": f"{getattr(model.noise, 'kind', '')}, {law}"}
+        pairs |= {words(name): number(value) for name, value in calibration.noise.items()}
     if calibration.local_error is not None:
         worst = number(float(calibration.local_error.max()))
         pairs["Differential equation, greatest local error"] = f"{worst} of what the tolerance allows a step"
