@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
+from metasci.files import replacing
 
 __all__ = ["STORES", "assemble", "checked_target", "open_store"]
 
@@ -76,15 +75,9 @@ def _needs_zarr(path: Path) -> None:
 
 def assemble(parts: Sequence[Path], target: Path, count: int) -> None:
     """Put the parts together into one store: all of it or nothing."""
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
-    try:
-        write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
+    write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
+    with replacing(target) as unfinished:
         write(parts, unfinished, count)
-        unfinished.replace(target)
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
