@@ -6,9 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,6 @@ __all__ = [
     "check_new",
     "netcdf",
     "read_tensors",
-    "replacing",
     "tensors_as_bytes",
     "tensors_checksum",
     "write_atomically",
@@ -52,33 +49,6 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside another for what libraries write themselves, which takes its place when all is written.
-
-    If something fails, nothing is left of it, and what was there before stays. Content that is in memory is written by
-    `write_atomically`, files of a folder by `write_folder`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder) / "a.txt") as unfinished:
-    ...         _ = unfinished.write_text("whole")
-    ...         seen = [entry.name for entry in Path(folder).iterdir()]
-    ...     (Path(folder) / "a.txt").read_text(), "a.txt" in seen
-    ('whole', False)
-    """
-    unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        unfinished.unlink(missing_ok=True)
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from metasci.files import replacing
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ArviZ 0.23 announces ArviZ 1 at every import
@@ -236,8 +235,13 @@ def summary(data: Any, names: Sequence[str], probability: float = 0.9) -> pd.Dat
 
 def save(data: Any, path: str | Path) -> None:
     """Write the results as NetCDF; a file is there whole or not at all."""
-    with replacing(Path(path)) as unfinished:
+    path = Path(path)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
         data.to_netcdf(str(unfinished), engine="h5netcdf")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.extras import how_to_install
-from metasci.files import check_new, replacing
+from metasci.files import check_new
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
 from metasci.priors.stores import STORES, assemble, checked_target, open_store
@@ -238,9 +239,11 @@ def _kept(
         while waiting[0][1]:
             yield waiting.popleft()[0]
         path, _ = waiting.popleft()
-        encoding = {name: {"_FillValue": None} for name in result.data_vars}
-        with replacing(path) as unfinished:
-            result.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
+        unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
+        result.to_netcdf(
+            unfinished, engine="h5netcdf", encoding={name: {"_FillValue": None} for name in result.data_vars}
+        )
+        unfinished.replace(path)
         yield path
     for path, _ in waiting:
         yield path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +13,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.files import replacing
 
 __all__ = ["STORES", "assemble", "checked_target", "open_store"]
 
@@ -75,9 +76,15 @@ def _needs_zarr(path: Path) -> None:
 
 def assemble(parts: Sequence[Path], target: Path, count: int) -> None:
     """Put the parts together into one store: all of it or nothing."""
-    write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
-    with replacing(target) as unfinished:
+    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
+    try:
+        write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
         write(parts, unfinished, count)
+        unfinished.replace(target)
+    finally:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        unfinished.unlink(missing_ok=True)
 
 
 def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
