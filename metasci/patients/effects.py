@@ -185,11 +185,15 @@ class Occasion(Effect):
         about = f"deviation of ln {self.parameter} on this occasion"
         return tuple(
             Parameter(
-                f"{self.parameter}_occasion_{k}", "1", 0.0, spread=self.spread, description=about,
+                f"{self.parameter}_occasion_{k}",
+                "1",
+                0.0,
+                spread=self.spread,
+                description=about,
                 tied=f"{self.parameter}_occasion",
             )
             for k in range(1, self.count + 1)
-        )  # fmt: skip
+        )
 
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         total = 0.0 * value

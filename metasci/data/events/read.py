@@ -203,9 +203,15 @@ class EventReader:
         ]
         clocked = [header for place, header in enumerate(with_units) if by_clock(frame.iloc[:, place])]
         located = locate(
-            with_units, wanted, self.columns, self.units, where,
-            by_clock=clocked, explained=self.explained, molar=bool(self.molar_mass),
-        )  # fmt: skip
+            with_units,
+            wanted,
+            self.columns,
+            self.units,
+            where,
+            by_clock=clocked,
+            explained=self.explained,
+            molar=bool(self.molar_mass),
+        )
         needed = ["ID", *(["DV"] if self.require_output else [])]
         needed += [name for name in wanted.quantities if name in self.model.inputs]
         for name in dict.fromkeys((*needed, *wanted.carried)):
