@@ -251,15 +251,15 @@ class Card:
             header = name if unit in ("", "1") else f"{name} [{unit}]"
             columns.append(Column(header, name, role, unit or "1", at=at))
 
-        for name, given in model.inputs.items():
+        for name, declared in model.inputs.items():
             if name not in constant:
-                add(name, "input", given.unit)
+                add(name, "input", declared.unit)
         for name, unit in constant.items():
             add(name, "covariate", unit)
         for name, history in model.histories.items():
             add(name, "history", history.unit, history.at)
-            for key, told in history.columns.items():
-                add(f"{name}_{key}", "event", told.unit, name)
+            for key, event_column in history.columns.items():
+                add(f"{name}_{key}", "event", event_column.unit, name)
         add(model.output.name, "output", model.output.unit)
         title = f"Data for {model.name}"
         return cls(model.name, title=title, task=("task",), model=model.name, columns=tuple(columns))
