@@ -121,9 +121,9 @@ def described_of(recipe: Mapping[str, Any], where: str) -> Described:
                 for name, slope, initial in recipe["states"]
             ),
             "changing": tuple(recipe["changing"]),
-        },
-        structure=None if structure is None else Structure(**structure),
-        output=Output(**values.pop("output")),
+            "structure": None if structure is None else Structure(**structure),
+            "output": Output(**recipe["output"]),
+        }
     )
 
 
