@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math as plain
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 from metasci import math
 from metasci.errors import InputError
 
-__all__ = ["Expression", "Statement", "compiled", "expression_of", "names_in", "replaced", "run"]
+__all__ = ["Expression", "Statement", "compiled", "expression_of", "names_in", "needed_for", "replaced", "run"]
 
 Expression = float | str | tuple[Any, ...]
 """A number, a name, or an operation followed by what it acts on."""
@@ -165,18 +165,46 @@ def names_in(expression: Expression) -> set[str]:
 
 
 def replaced(expression: Expression, by: Mapping[str, Expression]) -> Expression:
-    """The formula with other formulas in the place of names.
+    """The formula with other formulas in the place of names, and without what adds nothing.
 
     Examples
     --------
-    >>> replaced(("mul", "k", "x"), {"k": 2.0})
-    ('mul', 2.0, 'x')
+    >>> replaced(("mul", "k", "x"), {"k": 2.0}), replaced(("add", "x", ("mul", "k", "x")), {"k": 0.0})
+    (('mul', 2.0, 'x'), 'x')
     """
     if isinstance(expression, str):
         return by.get(expression, expression)
     if isinstance(expression, float):
         return expression
-    return (expression[0], *(replaced(part, by) for part in expression[1:]))
+    return _simpler(expression[0], [replaced(part, by) for part in expression[1:]])
+
+
+def _simpler(kind: str, parts: list[Expression]) -> Expression:
+    if kind == "mul" and 0.0 in parts:
+        return 0.0
+    if kind in ("add", "mul"):
+        kept = [part for part in parts if part != (0.0 if kind == "add" else 1.0)]
+        if len(kept) < 2:
+            return kept[0] if kept else (0.0 if kind == "add" else 1.0)
+        parts = kept
+    return (kind, *parts)
+
+
+def needed_for(statements: Sequence[Statement], targets: Collection[str]) -> tuple[Statement, ...]:
+    """The statements without those that neither a target nor anything after them takes.
+
+    Examples
+    --------
+    >>> needed_for((("a", "x"), ("b", "y"), ("c", ("mul", 2.0, "a"))), ["c"])
+    (('a', 'x'), ('c', ('mul', 2.0, 'a')))
+    """
+    wanted, kept = set(targets), []
+    for name, formula in reversed(statements):
+        if name in wanted:
+            wanted.discard(name)
+            wanted |= names_in(formula)
+            kept.append((name, formula))
+    return tuple(reversed(kept))
 
 
 def compiled(expression: Expression) -> Callable[[Mapping[str, Any]], Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, Statement, names_in, replaced
+from metasci.expressions import Expression, Statement, names_in, needed_for, replaced
 from metasci.extras import needed
 from metasci.model import Model, Output
-from metasci.noise import Noise
+from metasci.noise import Additive, Noise
 from metasci.patients.described import CENTRAL, Described, described_model
 from metasci.patients.estimates import Estimates, final_estimates
 from metasci.patients.residual import residual_error
@@ -43,9 +43,10 @@ _REFUSED = {
 }
 # what a clinician looks for among all that a control stream computes
 _PARAMETERS = re.compile(
-    r"^(CL[A-Z0-9]{0,2}|V[CPSM0-9]?[0-9]?|VSS|VMAX|Q[0-9]?|KA|KM|KEO|KE0|MTT|KIN|KOUT|[EI]C50|[EI]MAX|F[0-9]|ALAG[0-9]|D[0-9])$"
+    r"^(CL[A-Z0-9]{0,2}|V[CPM0-9]?[0-9]?|VSS|VMAX|Q[0-9]?|KA|KM|KEO|KE0|MTT|KIN|KOUT|[EI]C50|[EI]MAX|F[0-9]|ALAG[0-9]|D[0-9])$"
 )
-_FLOW, _VOLUME, _RATE, _TIME = r"^(CL|Q)", r"^V(?!MAX|M$)", r"^(KA|KE|KIN|KOUT)", r"^(ALAG|D[0-9]|MTT)"
+_FLOW, _VOLUME, _RATE, _TIME = r"^(CL|Q)", r"^V(?!MAX|M$)", r"^(KA|KE|KOUT)", r"^(ALAG|D[0-9]|MTT)"
+_LEVEL, _SPEED = r"^(KM|[EI]C50)$", r"^(VM|VMAX)$"
 
 
 @dataclass(frozen=True)
@@ -128,26 +129,28 @@ def from_nonmem(
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
     reader = _Reader(path, stream, stated)
-    statements = reader.statements(stream.statements.before_odes)
-    after = reader.statements(stream.statements.after_odes)
+    (measured,) = (str(symbol) for symbol in stream.dependent_variables)
+    statements, along = reader.apart(reader.statements(stream.statements.before_odes))
+    after = needed_for((*along, *reader.statements(stream.statements.after_odes)), [measured])
+    system = reader.system(along)
+    volume = _volume(stated["AMT"], stated["DV"]) if _scaled_by_volume(statements) else ""
+    own = _own(statements, stated, volume)
+    statements = needed_for(statements, {*own, *_taken(after), *_taken_by(system)})
     covariates = reader.covariates(statements, after, {*constants, *etas, *epsilons})
     moving = _changing(stream, covariates) if changing is None else tuple(changing)
     if odd := [each for each in moving if each not in covariates]:
         raise InputError(f"{path}: '{odd[0]}' changes, but is no covariate; they are {', '.join(covariates) or 'none'}.")
-    (measured,) = (str(symbol) for symbol in stream.dependent_variables)
-    system = reader.system()
-    volume = _volume(stated["AMT"], stated["DV"]) if _scaled_by_volume(statements) else ""
     described = Described(
         name=name or path.stem,
-        random=_labels(stream, etas),
+        random=_labels(stream),
         constants=constants,
         covariates={each: stated.get(each, "1") for each in covariates},
         changing=moving,
         statements=statements,
-        after=_needed(tuple((key, replaced(e, dict.fromkeys(epsilons, 0.0))) for key, e in after), measured),
+        after=needed_for([(key, replaced(e, dict.fromkeys(epsilons, 0.0))) for key, e in after], [measured]),
         prediction=measured,
         output=Output("DV", stated["DV"], "measured"),
-        own=_own(statements, stated, volume),
+        own=own,
         time=stated["TIME"],
         amount=stated["AMT"],
         text=f"{stream.description or path.stem}\n\nSource: the control stream {path.name}.",
@@ -159,6 +162,9 @@ def from_nonmem(
             f"units are taken to be {stated['TIME']} (TIME), {stated['AMT']} (AMT) and {stated['DV']} (DV), of which "
             "a control stream says nothing"
         )
+    if isinstance(noise, Additive) and _is_logarithm(described):
+        described = replace(described, output=Output("DV", "1", "logarithm of what is measured"))
+        notes.append("DV is the logarithm of what is measured")
     kind = "initial" if found is None else "final"
     source = f"{path.name}, {kind} estimates" + ("" if found is None else f", objective {found.objective:.6f}")
     frame = pd.DataFrame(numbers.between, index=etas, columns=etas)
@@ -217,7 +223,7 @@ def _initial(stream: Any, fixed: Sequence[str]) -> Estimates:
     )
 
 
-def _labels(stream: Any, etas: Sequence[str]) -> dict[str, str]:
+def _labels(stream: Any) -> dict[str, str]:
     """Random effects, and of those that are one quantity on several occasions its label."""
     random = stream.random_variables
     matrix, names = random.etas.covariance_matrix, list(random.etas.names)
@@ -226,7 +232,6 @@ def _labels(stream: Any, etas: Sequence[str]) -> dict[str, str]:
     return {
         name: variances[i] if alone[i] and variances.count(variances[i]) > 1 else ""
         for i, name in enumerate(names)
-        if name in etas
     }
 
 
@@ -252,16 +257,25 @@ def _changing(stream: Any, covariates: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in covariates if several[name] > 1)
 
 
-def _needed(statements: Sequence[Statement], target: str) -> tuple[Statement, ...]:
-    """The statements without those that nothing after them takes."""
-    wanted, kept = {target}, []
-    for name, formula in reversed(statements):
-        if name in wanted:
-            if name not in names_in(formula):
-                wanted.discard(name)
-            wanted |= names_in(formula)
-            kept.append((name, formula))
-    return tuple(reversed(kept))
+def _taken(statements: Sequence[Statement]) -> set[str]:
+    return set().union(*(names_in(formula) for _, formula in statements))
+
+
+def _taken_by(system: Mapping[str, Any]) -> set[str]:
+    """The names that the compartments take."""
+    formulas = [*system["rates"].values(), *(each for _, *both in system.get("states", ()) for each in both)]
+    return set().union(*(names_in(formula) for formula in formulas))
+
+
+def _is_logarithm(described: Described) -> bool:
+    """Whether the last thing done to the prediction is to take its logarithm."""
+    values: dict[str, Expression] = {}
+    for name, formula in described.after:
+        values[name] = replaced(formula, values)
+    last = values.get(str(described.prediction), 0.0)
+    while isinstance(last, tuple) and last[0] == "where":
+        last = last[2]
+    return isinstance(last, tuple) and last[0] == "log"
 
 
 def _scaled_by_volume(statements: Sequence[Statement]) -> bool:
@@ -282,7 +296,11 @@ def _own(statements: Sequence[Statement], stated: Mapping[str, str], volume: str
         if not _PARAMETERS.match(name) or (isinstance(formula, str) and formula in own):
             continue
         time = stated["TIME"]
-        usual = {_FLOW: f"{volume}/{time}" if volume else "1", _VOLUME: volume or "1", _RATE: f"1/{time}", _TIME: time}
+        usual = {_RATE: f"1/{time}", _TIME: time}
+        if volume:  # else amounts are divided by something whose unit is not known
+            usual |= {
+                _FLOW: f"{volume}/{time}", _VOLUME: volume, _LEVEL: stated["DV"], _SPEED: f"{stated['AMT']}/{time}",
+            }  # fmt: skip
         own[name] = stated.get(name) or next((u for form, u in usual.items() if re.match(form, name)), "1")
     return own
 
@@ -310,6 +328,18 @@ class _Reader:
             found.append((name, formula))
         return tuple(found)
 
+    def apart(self, several: Sequence[Statement]) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+        """The statements of a patient, and those that follow amounts and time ($DES)."""
+        moving = {f"A_{name}" for name in self.compartments} | {"t"}
+        still, along = [], []
+        for name, formula in several:
+            if names_in(formula) & moving:
+                moving.add(name)
+                along.append((name, formula))
+            else:
+                still.append((name, formula))
+        return tuple(still), tuple(along)
+
     def covariates(
         self, before: Sequence[Statement], after: Sequence[Statement], given: set[str]
     ) -> list[str]:
@@ -328,11 +358,11 @@ class _Reader:
             known.add(name)
         return taken
 
-    def system(self) -> dict[str, Any]:
+    def system(self, along: Sequence[Statement]) -> dict[str, Any]:
         """The compartments: in closed form where they have one, else as a differential equation."""
         given = self._entry()
-        closed = self._closed(given)
-        return closed if closed is not None else self._equation(given)
+        closed = None if along else self._closed(given)
+        return closed if closed is not None else self._equation(given, along)
 
     def _entry(self) -> Any:
         """The compartment that doses enter."""
@@ -421,7 +451,7 @@ class _Reader:
             if name.startswith("A_") and name.endswith("(0)")
         }
 
-    def _equation(self, given: Any) -> dict[str, Any]:
+    def _equation(self, given: Any, along: Sequence[Statement]) -> dict[str, Any]:
         """Any other system; its first state is where doses enter."""
         ode = self.stream.statements.ode_system
         if str(given.lag_time) != "0":
@@ -431,11 +461,14 @@ class _Reader:
                 f"{self.path}: a duration that is modelled (RATE -2) is not taken in a model of differential equations."
             )
         starts = self._initial_amounts()
+        within: dict[str, Expression] = {}
+        for name, formula in along:
+            within[name] = replaced(formula, within)
         slopes = {}
         for equation in ode.eqs:
             left, right = equation.lhs, equation.rhs
             state = str(left.args[0]).removesuffix("(t)")
-            slopes[state] = self.formula(right, f"$DES of {state}")
+            slopes[state] = replaced(self.formula(right, f"$DES of {state}"), within)
         first = f"A_{given.name}"
         order = [first, *(state for state in slopes if state != first)]
         text = self.path.read_text(errors="replace")
