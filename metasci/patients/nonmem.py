@@ -129,7 +129,7 @@ def from_nonmem(
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
     reader = _Reader(path, stream, stated)
-    (measured,) = (str(symbol) for symbol in stream.dependent_variables)
+    measured = _measured(path, stream)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
     after = needed_for((*along, *reader.statements(stream.statements.after_odes)), [measured])
     system = reader.system(along)
@@ -207,6 +207,14 @@ def _effects(stream: Any) -> tuple[list[str], list[str], list[str]]:
     if not random.etas.names:
         raise InputError(f"'{stream.name}': there is no $OMEGA, so that patients do not differ.")
     return fixed, list(random.etas.names), list(random.epsilons.names)
+
+
+def _measured(path: Path, stream: Any) -> str:
+    """The name of what is measured."""
+    several = [str(symbol) for symbol in stream.dependent_variables]
+    if len(several) != 1:
+        raise InputError(f"{path}, $ERROR: several outputs ({', '.join(several)}, by DVID) are not taken.")
+    return several[0]
 
 
 def _initial(stream: Any, fixed: Sequence[str]) -> Estimates:
@@ -376,16 +384,11 @@ class _Reader:
         return dosed[0]
 
     def _duration(self, given: Any) -> Expression | None:
-        """The parameter that says how long a dose takes to enter ($PK's D1), if one does."""
-        if len(given.doses) != 1:
-            raise InputError(f"{self.path}: several kinds of doses into {given.name} are not taken.")
-        duration = getattr(given.doses[0], "duration", None)
-        if duration is None:
-            if (rate := getattr(given.doses[0], "rate", None)) is not None and str(rate) != "RATE":
-                raise InputError(f"{self.path}: {rate}, a rate of infusion that is modelled, is not taken.")
-            return None
-        formula = self.formula(duration, "duration")
-        return None if names_in(formula) <= {"AMT", "RATE"} else formula
+        """The parameter that says how long a dose takes to enter ($PK's D1, for RATE -2), if one does."""
+        number = self.compartments.index(given.name) + 1
+        if f"R{number}" in self.defined:
+            raise InputError(f"{self.path}: R{number}, a rate of infusion that is modelled, is not taken.")
+        return f"D{number}" if f"D{number}" in self.defined else None
 
     def _closed(self, given: Any) -> dict[str, Any] | None:
         ode = self.stream.statements.ode_system
