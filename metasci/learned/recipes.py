@@ -8,7 +8,9 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.model import Model
 from metasci.noise import Additive
-from metasci.patients import described
+from metasci.parameters import parameter_described
+from metasci.patients import described as patient
+from metasci.petab import described as system
 
 __all__ = ["model_of_recipe"]
 
@@ -22,6 +24,9 @@ def model_of_recipe(recipe: Mapping[str, Any], where: str) -> Model:
         If the recipe is broken, or of a kind that this version does not know.
     """
     kind = recipe.get("kind")
-    if kind != described.KIND:
-        raise InputError(f"{where}: a recipe of the kind '{kind}' is not known to this version of metasci.")
-    return described.described_model(described.described_of(recipe, where), Additive())
+    if kind == patient.KIND:
+        return patient.described_model(patient.described_of(recipe, where), Additive())
+    if kind == system.KIND:
+        parameters = [parameter_described(entry) for entry in recipe["declared"]]
+        return system.system_model(system.system_of(recipe, where), parameters, Additive())
+    raise InputError(f"{where}: a recipe of the kind '{kind}' is not known to this version of metasci.")

@@ -40,6 +40,8 @@ class System:
         What each condition gives another value: constants, or ``the initial STATE``.
     outputs : tuple of Expression
         What is measured, by the number in the column ``output``.
+    stiff : bool
+        Whether its rates differ by orders of magnitude.
     time : str
         Unit.
     labels : mapping of str to sequence of str
@@ -54,6 +56,7 @@ class System:
     states: tuple[tuple[str, Expression, Expression], ...]
     conditions: tuple[Mapping[str, Expression], ...]
     outputs: tuple[Expression, ...]
+    stiff: bool = False
     time: str = "1"
     labels: Mapping[str, Sequence[str]] | None = None
 
@@ -82,6 +85,7 @@ def system_of(recipe: Mapping[str, Any], where: str) -> System:
             {str(name): expression_of(raw, where) for name, raw in each.items()} for each in recipe["conditions"]
         ),
         outputs=tuple(expression_of(raw, where) for raw in recipe["outputs"]),
+        stiff=bool(recipe["stiff"]),
         time=recipe["time"],
         labels=recipe["labels"],
     )
@@ -149,7 +153,8 @@ def predictions(
             known.get(_INITIAL + name, start(known)) + like for name, start in zip(names, starts, strict=True)
         )
 
-    dynamics = Dynamics(rate=rate, initial=initial, method="stiff", relative=1e-7, absolute=1e-9)
+    method = "stiff" if system.stiff else "explicit"
+    dynamics = Dynamics(rate=rate, initial=initial, method=method, relative=1e-8, absolute=1e-10)
 
     def evaluate(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         import torch

@@ -285,7 +285,15 @@ def read_problem(path: str | Path, *, task: str = "") -> Problem:
         outputs=outputs,
         labels={"condition": list(order), "output": labels},
     )
-    return Problem(tables.path.stem, system, parameters, rows, deviations, scales)
+    return _at_ease(Problem(tables.path.stem, system, parameters, rows, deviations, scales))
+
+
+def _at_ease(problem: Problem) -> Problem:
+    """The problem with the method that its equation needs: that of high order, if it gets through."""
+    middle = {name: each.typical for name, each in zip(problem.system.parameters, problem._declared(), strict=True)}
+    rest = {name: 1.0 for name in problem.parameters.index if name not in middle}
+    found, _ = problem.simulate({**rest, **middle})
+    return problem if np.isfinite(found).all() else replace(problem, system=replace(problem.system, stiff=True), _cache={})
 
 
 def _parameters(tables: Tables) -> tuple[pd.DataFrame, dict[str, float]]:

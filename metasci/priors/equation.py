@@ -89,6 +89,21 @@ class Prior(Verbs, LearnedEquation):
         return published(cls, read.model, **read.numbers)
 
     @classmethod
+    def from_petab(cls, path: str | Path) -> Prior:
+        """A prior of a PEtab problem: its parameters about the file's own values, as wide as the file's bounds.
+
+        Parameters
+        ----------
+        path : path
+            The problem's YAML file; see `metasci.petab.read_problem`.
+        """
+        from metasci.petab import read_problem
+        from metasci.priors.published import published
+
+        problem = read_problem(path)
+        return published(cls, problem.model, **problem.numbers)
+
+    @classmethod
     def declared(cls, model: Model) -> Prior:
         """A weakly informative prior of a model's declared typical values and spreads, for one task that stands alone.
 
