@@ -164,7 +164,7 @@ def test_public_problems_are_simulated_as_others_simulated_them(
         simulationConditionId=[conditions[place - 1] for place in problem.rows["condition"]], found=found
     )
     if "datasetId" in told:
-        told = told[told["observableId"].isin({n for n in problem.system.labels["output"]})]
+        told = told[told["observableId"].isin(set(problem.system.labels["output"]))]
     by = ["simulationConditionId", "time"]
     if len(rows) != len(told) or not np.allclose(rows["time"], told["time"]):
         rows = rows.merge(told.drop_duplicates(by)[[*by, "simulation"]], on=by, validate="1:1")
