@@ -16,6 +16,7 @@ from metasci.learned.base import Learned
 from metasci.learned.checked import Table
 from metasci.learned.described import as_declared, described_noise
 from metasci.learned.published import published_model
+from metasci.learned.recipes import model_of_recipe
 from metasci.learned.record import Record
 from metasci.library import registered
 from metasci.meta.adapted import Adapted
@@ -109,6 +110,7 @@ class LearnedEquation(Learned):
         return {
             "name": self.name,
             "model": self.model.name,
+            **({} if self.model.recipe is None else {"recipe": self.model.recipe}),
             **moved,
             "method": describe(self.method),
             "parameters": [asdict(parameter) for parameter in self.model.parameters],
@@ -129,6 +131,8 @@ class LearnedEquation(Learned):
         described = description.table("method")
         described.get("kind", str)
         method = method_from(described.values, described.where)
+        if model is None and "recipe" in description.values:
+            model = model_of_recipe(description.get("recipe", dict[str, Any]), str(record.path))
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
         model = as_declared(_referred(model or _model_of(description), description), description)

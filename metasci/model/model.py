@@ -62,6 +62,9 @@ class Model:
     discrepancy_inputs : callable, optional
         From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
         logarithm of time; by default the inputs themselves.
+    recipe : mapping, optional
+        Of a model that is described by data, such as an imported one: plain numbers and text from which it can be made
+        again (`metasci.learned.recipes`). Priors of it carry the recipe in their files.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class Model:
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
+    recipe: Mapping[str, Any] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.

@@ -16,9 +16,9 @@ from metasci.patients.effects import Effect, Formula, Occasion, Power, factors
 if TYPE_CHECKING:
     from metasci.patients.structure import Structure
 
-__all__ = ["distributed", "individual_of", "reference_of"]
+__all__ = ["HALF_LIVES", "distributed", "individual_of", "reference_of"]
 
-_HALF_LIVES = {
+HALF_LIVES = {
     1: ("half_life",),
     2: ("distribution_half_life", "terminal_half_life"),
     3: ("distribution_half_life", "second_half_life", "terminal_half_life"),
@@ -39,7 +39,7 @@ def individual_of(
     ('70 kg', 'terminal_half_life', 'L/min')
     """
     names = [parameter.name for parameter in structure.parameters(time, volume)]
-    lives = _HALF_LIVES[structure.compartments]
+    lives = HALF_LIVES[structure.compartments]
 
     def values(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         own = factors(effects, parameters, inputs)
