@@ -49,7 +49,8 @@ def _charts(kept: Any, now: Any, names: tuple[str, str], width: float) -> str:
 
 def _table(kept: Any, now: Any, names: tuple[str, str]) -> str:
     tables = [
-        {(row["name"], row["unit"]): row for row in reversed(fit.table().to_dict("records"))} for fit in (now, kept)
+        {(row["name"], row["unit"]): row for row in fit.table().to_dict("records") if row["task"] == fit.batch.names[0]}
+        for fit in (now, kept)
     ]
     rows = [
         [words(name), *(_interval(each.get((name, unit))) for each in tables), pretty_unit(unit)]

@@ -182,10 +182,13 @@ def _ticks(
     for tick in at_x:
         x = across(tick)
         parts.append(f'<path class="tick" d="M{x:.1f} {bottom:.1f}v4"/>')
+        anchor = "end" if x > right - 12.0 else "middle"  # the last one would stand out of the drawing
+        edge = right + _RIGHT if anchor == "end" else x
         parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{bottom + 16:.1f}">{text(tick)}</text>'
+            f'<text class="tick" text-anchor="{anchor}" x="{edge:.1f}" y="{bottom + 16:.1f}">{text(tick)}</text>'
         )
-    for tick in ticks_of(*chart.axes.y, max(int((bottom - top) // 38), 2), chart.axes.y_is_log):
+    at_y = ticks_of(*chart.axes.y, max(int((bottom - top) // 38), 2), chart.axes.y_is_log) if chart.y else []
+    for tick in at_y:
         y = down(tick)
         parts.append(f'<path class="tick" d="M{left:.1f} {y:.1f}h-4"/>')
         parts.append(

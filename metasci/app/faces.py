@@ -72,7 +72,7 @@ def timeline(fit: Any, width: float) -> str:
     ]
     series = (Series("sampled", sampled, measurements(fit), points=True),)
     panel = Panel("", axis.label, words(fit.prior.model.output.name), series)
-    chart = Chart("", axis.label, "", Axes((low, high), (0.0, 1.0)), (), under=under, height=128.0, panel=panel)
+    chart = Chart("", axis.label, "", Axes((low, high), (0.0, 1.15)), (), under=under, height=138.0, panel=panel)
     said = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
     said += "Samples: " + ("; ".join(levels) if levels else "none") + "."
     return (

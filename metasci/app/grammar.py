@@ -76,6 +76,7 @@ def question_of(fit: Any, line: str) -> tuple[str, dict[str, str]]:
     known = [each.name for each in questions_for(fit)]
     if name not in known:
         raise InputError(_not_understood(known))
+    _check_unit(fit, given.pop("unit", ""))
     return name, given
 
 
@@ -88,8 +89,7 @@ def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
         high = found["high"] or ""
         given = {"target": found["target"].lower(), "low": found["low"], "high": high}
         given |= {name: found[name].strip() for name in ("doses", "intervals") if found[name]}
-        _check_unit(fit, found["unit"])
-        return "dose", given
+        return "dose", given | {"unit": found["unit"].strip()}
     if found := _FURNACE.fullmatch(text):
         value = f"{found['value']} {found['unit'] or ''}".strip()
         least = (found["bound"] or "").lower().startswith("at least")
@@ -120,9 +120,8 @@ def _inputs_of(fit: Any, conditions: list[str]) -> dict[str, str]:
     return given
 
 
-def _check_unit(fit: Any, text: str) -> None:
+def _check_unit(fit: Any, symbol: str) -> None:
     """The target's numbers are in the output's unit; another one is refused rather than mistaken."""
-    symbol = text.strip()
     own = fit.prior.model.output.unit
     # µ has two code points, and an area's unit is spelt in more ways than can be told apart here
     if symbol and symbol.replace("µ", "u").replace("μ", "u") != own and "*" not in symbol and "h" not in symbol:

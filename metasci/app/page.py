@@ -71,11 +71,10 @@ data-most="{MOST_BYTES}"></label>
 <h2 id="h-fit">3. The fit</h2>
 <div id="fit" class="shiny-html-output"></div>
 <div id="face" class="shiny-html-output"></div>
-<h3>Parameters</h3>
 <div id="parameters" class="shiny-html-output"></div>
 <details id="values-box"><summary>Measured and predicted values</summary>
 <div id="predictions" class="shiny-html-output"></div></details>
-<details id="diagram-box"><summary>Time–temperature diagram (TTT)</summary>
+<details id="diagram-box" hidden><summary>Time–temperature diagram (TTT)</summary>
 <div id="diagram" class="shiny-html-output"></div></details>
 <h3>Warnings</h3>
 <div id="warnings" class="shiny-html-output" role="status" aria-live="polite"></div>

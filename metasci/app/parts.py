@@ -25,7 +25,8 @@ _LEGEND = (
 def sheet_part(sheet: Sheet) -> str:
     """The table as fields to type in, each with a label of its row and column."""
     head = "".join(
-        f'<th scope="col"><input class="header" value="{escape(name)}" aria-label="Header of column {place}"></th>'
+        f'<th scope="col"><input class="header" value="{escape(name)}" style="width: {max(len(name), 9) + 2.5}ch" '
+        f'aria-label="Header of column {place}"></th>'
         for place, name in enumerate(sheet.header, 1)
     )
     rows = []
@@ -74,7 +75,8 @@ def face_of(fit: Any, face: str, width: float) -> str:
         "family": ("Structures", lambda one, _: faces.structures(one)),
     }[face]
     body = made(fit, width)
-    return f"<h3>{title}</h3>{body}" if body else ""
+    mark = ' class="has-diagram"' if face == "alloy" else ""  # by which the page shows the box of the diagram
+    return f"<h3{mark}>{title}</h3>{body}" if body else ""
 
 
 def diagram(fit: Any, width: float) -> str:

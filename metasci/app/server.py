@@ -171,7 +171,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @render.ui
     def parameters() -> Any:
-        return None if fit() is None else ui.HTML(tables.parameters(fit()) or tables.predictions(fit()))
+        return None if fit() is None else ui.HTML(tables.parameters(fit()))
 
     @render.ui
     def predictions() -> Any:
@@ -207,12 +207,12 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
             return ui.HTML(paragraph("Kept. Change the table or the prior, and the two stand here side by side.", "note"))
         return ui.HTML(_guarded(lambda: compared(old, found, width())))
 
-    @render.download(filename="metasci-report.html")
+    @render.download_link(filename="metasci-report.html")
     def report() -> Iterator[bytes]:
         yield _of(fit()).contents()["report.html"]
 
     @output(id="tables")
-    @render.download(filename="metasci-tables.zip")
+    @render.download_link(filename="metasci-tables.zip")
     def _tables() -> Iterator[bytes]:
         yield zipped(_of(fit()).contents())
 

@@ -38,9 +38,9 @@ def needs(name: str) -> str:
 
 
 def parameters(fit: Any) -> str:
-    """Every parameter with its 90 % interval, beside the prior's, and a strip that shows both."""
+    """Every parameter with its 90 % interval, beside the prior's, and a strip that shows both; of a family its members."""
     if not isinstance(fit, EquationFit):
-        return ""
+        return f"<h3>Members</h3>{predictions(fit)}"
     frame = fit.table()
     kept = list(fit.batch.names[:_MOST_TASKS])
     several = len(fit.batch) > 1
@@ -59,7 +59,7 @@ def parameters(fit: Any) -> str:
     more = f"{len(fit.batch) - _MOST_TASKS} further tasks are in the tables to download."
     note += paragraph(more, "note") if len(fit.batch) > _MOST_TASKS else ""
     return (
-        '<div class="scroll" role="region" tabindex="0" aria-label="Table of parameters; it scrolls sideways where it is '
+        '<h3>Parameters</h3><div class="scroll" role="region" tabindex="0" aria-label="Table of parameters; it scrolls sideways where it is '
         f'wide"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{note}'
     )
 

@@ -125,6 +125,7 @@
     cell.textContent = error.textContent;
     below.append(cell);
     row.after(below);
+    error.classList.add("visually-hidden");  // said aloud as before, and seen at its row
   }
 
   function sendFile(file) {
@@ -163,6 +164,10 @@
     const message = document.getElementById("message");
     message.innerHTML = '<p class="notice" id="gone">The app has ended; start it again and load this page anew.</p>';
   });
+  const showBoxes = () => {
+    document.getElementById("diagram-box").hidden = !document.querySelector("#face .has-diagram");
+  };
+  new MutationObserver(showBoxes).observe(document.getElementById("face"), { childList: true });
   new MutationObserver(mark).observe(document.getElementById("message"), { childList: true, subtree: true });
   new MutationObserver(mark).observe(document.getElementById("sheet"), { childList: true });
 })();
