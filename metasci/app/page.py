@@ -87,7 +87,7 @@ data-most="{MOST_BYTES}"></label>
 <h2 id="h-ask">4. Ask</h2>
 <label for="line">A question in a line</label>
 <div class="row"><input id="line" type="text" list="lines" autocomplete="off" spellcheck="false">
-<button id="ask_line" type="button" class="action-button">Ask</button></div>
+<button id="ask_line" type="button">Ask</button></div>
 <datalist id="lines">{"".join(f'<option value="{escape(each)}"></option>' for each in EXAMPLES.values())}</datalist>
 <p class="note" id="line-hint">Such as: <span id="examples" class="shiny-text-output"></span></p>
 <div id="forms" class="shiny-html-output"></div>

@@ -5,8 +5,11 @@ Nothing is shared between sessions but the priors, which nothing changes.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ __all__ = ["app", "serve"]
 
 _STATIC = Path(__file__).parent / "static"
 _REPORT = Path(__file__).parent.parent / "report"
+_RUNNING: set[asyncio.Task[None]] = set()
 _WIDTH = 720.0  # until the browser has said its own
 
 
@@ -50,6 +54,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     kept: reactive.Value[Fitted | None] = reactive.Value(None)
     before = [FIRST]  # the prior chosen last
     said: reactive.Value[tuple[str, Answer | Refused] | None] = reactive.Value(None)
+    settled: reactive.Value[Fitted | Refused | None] = reactive.Value(None)  # what the slower parts show
 
     def lay_out(make: Callable[[], Sheet]) -> None:
         """Take a new table, or say what is wrong with it and leave the old one."""
@@ -76,6 +81,16 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     def fit() -> Any:
         """The fit, or nothing where the table is refused."""
         found = outcome()
+        return found.fit if isinstance(found, Fitted) else None
+
+    @reactive.effect
+    def _afterwards() -> None:
+        """The curve and the parameters go to the page first; maps, warnings and comparisons follow on their heels."""
+        found = outcome()
+        session.on_flushed(lambda: _later(lambda: settled.set(found)), once=True)
+
+    def settled_fit() -> Any:
+        found = settled()
         return found.fit if isinstance(found, Fitted) else None
 
     @reactive.effect(priority=1)  # before anything is fitted to the old table
@@ -127,9 +142,10 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
             said.set(_answered(fit(), "", lambda one: (str(given.get("question", "")), dict(given["fields"]))))
 
     @reactive.effect
-    @reactive.event(input.ask_line)
+    @reactive.event(input.asked_line)
     def _line() -> None:
-        line = str(input.line() or "")[:200]
+        given = input.asked_line()
+        line = str(given.get("line", "") if isinstance(given, Mapping) else "")[:200]
         said.set(_answered(fit(), line, lambda one: question_of(one, line)))
 
     @reactive.effect
@@ -160,14 +176,15 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @render.ui
     def face() -> Any:
-        found = outcome()
-        if isinstance(found, Refused):
+        found = settled()
+        if not isinstance(found, Fitted):
             return None
         return ui.HTML(parts.face_of(found.fit, choice_of(found.prior).face, width()))
 
     @render.ui
     def diagram() -> Any:
-        return None if fit() is None else ui.HTML(_guarded(lambda: parts.diagram(fit(), width())))
+        one = settled_fit()
+        return None if one is None else ui.HTML(_guarded(lambda: parts.diagram(one, width())))
 
     @render.ui
     def parameters() -> Any:
@@ -175,11 +192,11 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @render.ui
     def predictions() -> Any:
-        return None if fit() is None else ui.HTML(tables.predictions(fit()))
+        return None if settled_fit() is None else ui.HTML(tables.predictions(settled_fit()))
 
     @render.ui
     def warnings() -> Any:
-        return None if fit() is None else ui.HTML(tables.warned(fit().warnings))
+        return None if settled_fit() is None else ui.HTML(tables.warned(settled_fit().warnings))
 
     @render.ui
     def forms() -> Any:
@@ -190,7 +207,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @render.text
     def examples() -> str:
-        return "" if fit() is None else parts.example_lines(fit())
+        return "" if settled_fit() is None else parts.example_lines(settled_fit())
 
     @output(id="answer")
     @render.ui
@@ -200,8 +217,8 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @render.ui
     def comparison() -> Any:
-        old, found = kept(), outcome()
-        if old is None or isinstance(found, Refused):
+        old, found = kept(), settled()
+        if old is None or not isinstance(found, Fitted):
             return None
         if old is found:
             return ui.HTML(paragraph("Kept. Change the table or the prior, and the two stand here side by side.", "note"))
@@ -217,11 +234,21 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
         yield zipped(_of(fit()).contents())
 
 
+def _later(change: Callable[[], None]) -> None:
+    """Make a change, and let what follows from it be computed once the present answer is on its way."""
+
+    async def flushed() -> None:
+        async with reactive.lock():
+            change()
+            await reactive.flush()
+
+    task = asyncio.get_running_loop().create_task(flushed())
+    _RUNNING.add(task)  # a task that nobody holds may be collected before it is done
+    task.add_done_callback(_RUNNING.discard)
+
+
 def zipped(contents: Mapping[str, bytes]) -> bytes:
     """Files in one archive, with one date, so that the same files give the same bytes."""
-    import io
-    import zipfile
-
     with io.BytesIO() as buffer:
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in sorted(contents.items()):

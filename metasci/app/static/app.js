@@ -64,6 +64,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
+    if (button.id === "ask_line") askLine();
     if (button.id === "add-row") { addRow().querySelector("input").focus(); collectSoon(); }
     if (button.id === "add-column") { addColumn(); collectSoon(); }
     if (button.className === "remove") {
@@ -95,7 +96,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
-    if (event.target.id === "line") { document.getElementById("ask_line").click(); return; }
+    if (event.target.id === "line") { askLine(); return; }
     const input = event.target.closest && event.target.closest("#cells tbody input");
     if (!input) return;
     event.preventDefault();  // down, as in a spreadsheet
@@ -127,6 +128,10 @@
     row.after(below);
     error.classList.add("visually-hidden");  // said aloud as before, and seen at its row
   }
+
+  // with the line as it stands: what was typed last may not have been sent yet
+  const askLine = () => send(
+    "asked_line", { line: document.getElementById("line").value, stamp: Date.now() }, { priority: "event" });
 
   function sendFile(file) {
     if (!file) return;
