@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metasci.data.cards import Card
     from metasci.model import Model
 
-__all__ = ["info", "list_everything", "template"]
+__all__ = ["fetch", "info", "list_everything", "template"]
 
 _NAME = typer.Argument(
     metavar="NAME", help="A prior, a data set or a model (`metasci list`), or a folder of one."
@@ -86,6 +86,23 @@ def template(
         raise InputError(f"'{out}' exists; give a new name.")
     write_atomically(out, (header + "\n").encode())
     typer.echo(f"written to {out}")
+
+
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A data set that does not ship (`metasci list`), or its folder."),
+    ],
+) -> None:
+    """Fetch data that do not ship, from the address in their card.
+
+    What the address has is made into the file that the card describes, and compared with its checksum. It is kept in
+    your own cache, where every command finds it from then on.
+    """
+    from metasci import catalogue
+
+    path = catalogue.fetch(named(name, catalogue.names("datasets"), "data set"))
+    typer.echo(f"written to {path}")
 
 
 def _title(prior: str) -> str:
@@ -186,7 +203,7 @@ def _columns(model: Model, card: Card | None, training: dict[str, Any]) -> list[
         {
             "column": _headed(name, each.unit, card),
             "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit),
+            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit, card),
         }
         for name, each in model.inputs.items()
     ]
@@ -241,9 +258,13 @@ def _covariates(model: Model, card: Card | None) -> list[dict[str, Any]]:
 
 def _headed(name: str, unit: str, card: Card | None) -> str:
     """A column's header with its unit, the card's where it has one: it is the one that people write."""
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    symbol = columns[name].unit if name in columns and columns[name].unit else unit
+    symbol = _unit_of(name, unit, card)
     return f"{name} [{symbol}]" if symbol not in ("", "1") else name
+
+
+def _unit_of(name: str, unit: str, card: Card | None) -> str:
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    return columns[name].unit if name in columns and columns[name].unit else unit
 
 
 def _meaning(name: str, card: Card | None) -> str:
@@ -251,8 +272,12 @@ def _meaning(name: str, card: Card | None) -> str:
     return columns[name].description if name in columns else ""
 
 
-def _learned_range(name: str, ranges: dict[str, list[float]], unit: str) -> str:
+def _learned_range(name: str, ranges: dict[str, list[float]], unit: str, card: Card | None) -> str:
+    """Between which conditions the prior has learned, in the unit of the column's header."""
     if name not in ranges:
         return ""
-    low, high = ranges[name]
-    return f" (learned from {low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'})"
+    from metasci.units import convert
+
+    shown = _unit_of(name, unit, card)
+    low, high = (float(convert(end, unit, shown, name)) for end in ranges[name])
+    return f" (learned from {low:.4g} to {high:.4g}{'' if shown == '1' else f' {shown}'})"
