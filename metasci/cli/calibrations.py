@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,7 +73,7 @@ def predict(
     check_folder(out.parent if out else None)
     fit = _fit(prior, file, model)
     asked = quantities(at)
-    predictions = _as_asked(fit.predict(level=level, **asked), asked)
+    predictions = _as_asked(fit.predict(level=level, **asked), at)
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
     table = table.drop(columns=[name for name in table if str(name).startswith("point")])
@@ -178,15 +178,24 @@ def furnace(
     typer.echo(str(best))
 
 
-def _as_asked(predictions: xr.Dataset, asked: Mapping[str, Any]) -> xr.Dataset:
+def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
     """The conditions in the units in which they were asked for."""
+    import numpy as np
+
     from metasci.units import convert
 
-    for name, value in asked.items():
-        if name in predictions.coords and hasattr(value, "units"):
-            unit, coordinate = f"{value.units:~}", predictions[name]
-            numbers = convert(coordinate.values, coordinate.attrs["units"], unit, name)
-            predictions = predictions.assign_coords({name: (coordinate.dims, numbers, {"units": unit})})
+    for text in asked:
+        name, _, value = (part.strip() for part in text.partition("="))
+        _, _, unit = value.partition(" ")
+        if name in predictions.coords and unit:
+            coordinate = predictions[name]
+            numbers = convert(coordinate.values, coordinate.attrs["units"], unit.strip(), name)
+            # twelve digits: what a change of unit adds in the last places was not asked for
+            numbers = [float(f"{number:.12g}") for number in numbers.ravel()]
+            values = np.reshape(numbers, coordinate.shape)
+            predictions = predictions.assign_coords(
+                {name: (coordinate.dims, values, {"units": unit.strip()})}
+            )
     return predictions
 
 

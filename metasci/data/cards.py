@@ -94,7 +94,7 @@ class Card:
     out: it was taken over.
     With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
     says which header stands for each, with its unit, ``"WGT [kg]"``.
-    `url` is where the data of an `external` card are fetched from, if asked; `upstream` says how what lies there becomes
+    `url` is where the data of an `external` card are fetched from, if asked; `upstream` says how what is there becomes
     the file (see `metasci.data.upstream`).
 
     Examples

@@ -18,7 +18,7 @@ _MARKS = "\"' \t"
 
 
 def converted(content: bytes, rules: Mapping[str, Any], where: str) -> bytes:
-    """The CSV file that the rules make of another one.
+    r"""The CSV file that the rules make of another one.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ def converted(content: bytes, rules: Mapping[str, Any], where: str) -> bytes:
 
     Examples
     --------
-    >>> table = b"Steel type,Time (s)\\n'AISI-SAE 1026',600\\nAISI-SAE 9999,?\\n"
+    >>> table = b"Steel type,Time (s)\n'AISI-SAE 1026',600\nAISI-SAE 9999,?\n"
     >>> rules = {"columns": {"steel": "Steel type", "time_s": "Time (s)"}, "missing": ["?"],
     ...          "replace": {"steel": {"AISI-SAE": "AISI"}}, "keep": [{"steel": ["AISI 1026"]}]}
     >>> converted(table, rules, "table")
-    b'steel,time_s\\nAISI 1026,600\\n'
+    b'steel,time_s\nAISI 1026,600\n'
     """
     import pandas as pd
 

@@ -6,7 +6,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.data.frames import safe_for_spreadsheets
+from metasci.data.frames import in_written_units, safe_for_spreadsheets
+from metasci.data.headers import FORECAST
 from metasci.files import netcdf, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
@@ -95,7 +96,7 @@ class Calibration(EquationFit, Reported):
             "calibration.nc": netcdf(data),
             "individual.csv": _csv(self.individual),
             "parameters.csv": _csv(self.table()),
-            "predictions.csv": _csv(self.at_measurements()),
+            "predictions.csv": _csv(_as_written(self, self.at_measurements())),
         }
 
 
@@ -114,7 +115,12 @@ class StructureCalibration(MembersFit, Reported):
         return structure_report(self)
 
     def _contents(self) -> dict[str, bytes]:
-        return {"predictions.csv": _csv(self.table())}
+        return {"predictions.csv": _csv(_as_written(self, self.table()))}
+
+
+def _as_written(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
+    """Measurements and forecasts in the units of the user's own file."""
+    return in_written_units(table, fit.tasks.dataset, fit.tasks.card, FORECAST)
 
 
 def _csv(table: pd.DataFrame) -> bytes:
