@@ -78,6 +78,31 @@ class Calibration(EquationFit, Reported):
 
         return {**super()._numbers(level), **patient_json(self, level)}
 
+    def to_arviz(self, draws: int = 1000, seed: int = 0) -> Any:
+        """Draws of the parameters and of the measurements as ArviZ has them.
+
+        Groups ``posterior`` and ``prior``, with a variable for each parameter, in its unit (chain, draw, task). Draws
+        are of prior times likelihood, independent of each other: there is one chain.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            The first with ArviZ before 1.0.
+
+        Raises
+        ------
+        MissingExtra
+            If ArviZ is not installed.
+        """
+        from metasci.bayes.exported import as_arviz
+
+        return as_arviz(self, draws, seed)
+
     def plot(self) -> Figure:
         """Data, prediction with its 90 % band, and what the prior alone would have said."""
         from metasci.report.figures import calibration_figure

@@ -22,6 +22,7 @@ __all__ = [
     "INK",
     "PALETTE",
     "RED",
+    "Picture",
     "plain_log_axis",
     "shades",
     "styled",
@@ -70,6 +71,14 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a name may hold a dollar sign
 }
 
+
+class Picture(Figure):
+    """A figure that a notebook shows where it is the last thing in a cell, without pyplot and its state."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -80,7 +89,11 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+        # as late as this, so that whoever draws makes plain figures; it has the same attributes
+        if type(drawn) is Figure:
+            drawn.__class__ = Picture
+        return drawn
 
     return inside
 
