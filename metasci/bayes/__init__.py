@@ -1,13 +1,10 @@
 """Hierarchical Bayes in PyMC: what the learned prior is held against."""
 
-import importlib.util
 import warnings
 
-from metasci.extras import missing
+from metasci.extras import require
 
-for _library in ("arviz", "numba", "nutpie", "pymc"):
-    if importlib.util.find_spec(_library) is None:
-        raise missing(_library, "bayes", "hierarchical Bayes")
+require("bayes", "hierarchical Bayes")
 
 # nothing here runs through PyTensor's C code, whose linear algebra the warning is about
 warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")

@@ -77,6 +77,8 @@ def predict(
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
     table = table.drop(columns=[name for name in table if str(name).startswith("point")])
+    conditions = [str(name) for name in predictions.coords if name in table and name != "task"]
+    table = table[["task", *conditions, *(name for name in table if name not in ("task", *conditions))]]
     if as_json:
         print_json({"prior": prior, "level": level, "units": units, "predictions": table.to_dict("records")})
         return
@@ -145,7 +147,14 @@ def recommend(
         print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
         return
     typer.echo(str(best))
-    typer.echo(best.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    model = fit.prior.model
+    given = next(iter(model.histories.values()))
+    units = {"dose": given.unit, "interval": model.inputs[given.at].unit}
+    if target in ("trough", "peak"):
+        units |= dict.fromkeys(("median", "lower", "upper"), model.output.unit)
+    headers = {name: f"{name} [{symbol}]" for name, symbol in units.items() if symbol}
+    shown = best.table.rename(columns=headers)
+    typer.echo(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def furnace(

@@ -22,6 +22,7 @@ from metasci.cli.arguments import (
 )
 from metasci.cli.voice import remark, says_progress
 from metasci.errors import InputError
+from metasci.extras import require
 from metasci.methods import command_names, method_of_command
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ class StudyName(StrEnum):
     physics_instinct = "physics-instinct"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
+
+
+_EXTRAS_OF = {
+    StudyName.families: ("materials",),
+    StudyName.graph_networks: ("materials",),
+    StudyName.high_entropy_alloys: ("materials",),
+    StudyName.learned_prior_against_posterior: ("bayes",),
+    StudyName.steel_tempering: ("studies",),
+}
 
 
 class Support(StrEnum):
@@ -223,7 +233,8 @@ def evaluate(
     _say_left_out(report["left_out"])
     for sentence in who_was_left_out(report):
         remark(sentence)
-    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
+    unit = "a pure number" if report["unit"] == "1" else report["unit"]
+    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {unit}")
     header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
     widths = {name: max(12, len(name) + 2) for name in header}
     widths["method"] = max([26, *(len(row["method"]) for row in report["results"])])
@@ -299,6 +310,8 @@ def study(
     import importlib
 
     check_folder(out)
+    for extra in _EXTRAS_OF.get(name, ()):
+        require(extra, f"the study {name.value}")
     importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metasci.cli.arguments import Json, OwnModel, PriorArgument, learned_prior, named, print_json
+from metasci.cli.figures import held_out_figures
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
@@ -146,21 +147,27 @@ def _of_prior(name: str) -> dict[str, Any]:
         "licence of the data": recipe.card.licence,
         "parameters": [f"{each.name} [{each.unit}]" for each in recipe.model.parameters],
         "beware": list(recipe.card.traps),
-        "how good": _card_of(name),
+        "how good": _how_good(name),
+        "card": _card_of(name),
         "columns": _columns(recipe.model, recipe.card, training),
     }
 
 
 def _card_of(name: str) -> str:
+    """Where its card lies, or by what name it ships."""
+    if (Path(name) / "prior.json").is_file():
+        return str(Path(name) / "CARD.md") if (Path(name) / "CARD.md").is_file() else ""
+    return f"models/{name}/CARD.md"
+
+
+def _how_good(name: str) -> str:
     from metasci import catalogue
 
     folder = Path(name) if (Path(name) / "prior.json").is_file() else catalogue.shipped("models") / name
     card = folder / "CARD.md"
-    return (
-        f"measured on tasks left out, in {card}"
-        if card.is_file()
-        else "not measured here; `metasci evaluate` does"
-    )
+    if not card.is_file():
+        return "not measured here; `metasci evaluate` does"
+    return held_out_figures(card) or "see the card"
 
 
 def _of_model(model: Model) -> dict[str, Any]:

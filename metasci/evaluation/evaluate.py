@@ -117,8 +117,9 @@ def evaluate(
     -------
     Evaluation
         A dictionary that is also a frame (`frame`) and a figure (`plot`): ``tasks`` (their number), ``left_out``
-        (tasks with too few rows for any of it), and what was chosen; ``results``, one for each method and number of shots: figures (NaN where no task could be judged), ``tasks``
-        (the number that they are of) and ``left_out``, tasks that gave no support or query of that size, and why.
+        (tasks with too few rows for any of it), and what was chosen; ``results``, one for each method and number
+        of shots: figures (NaN where no task could be judged), ``tasks`` (the number that they are of) and ``left_out``,
+        tasks that gave no support or query of that size, and why.
     """
     protocol = protocol or Protocol.from_card(tasks.card)
     shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))
