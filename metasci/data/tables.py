@@ -160,7 +160,7 @@ def tidy(
     table.attrs = {"units": units, "missing_covariates": missing, "checksum": "", "rows": len(frame)}
     table.attrs["structures"] = quantities.structures
     table.attrs["written_units"] = {
-        name: column.unit for name, column in given.items() if column.column.role in QUANTITIES
+        name: column.unit for name, column in columns.items() if column.column.role in QUANTITIES
     }
     table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes]
     return table
