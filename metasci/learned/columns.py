@@ -41,7 +41,7 @@ def columns_of(model: Model, card: Card | None, training: dict[str, Any]) -> lis
         {
             "column": _headed(name, each.unit, card),
             "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit),
+            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit, card),
         }
         for name, each in model.inputs.items()
     ]
@@ -96,9 +96,13 @@ def _covariates(model: Model, card: Card | None) -> list[dict[str, Any]]:
 
 def _headed(name: str, unit: str, card: Card | None) -> str:
     """A column's header with its unit, the card's where it has one: it is the one that people write."""
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    symbol = columns[name].unit if name in columns and columns[name].unit else unit
+    symbol = _unit_of(name, unit, card)
     return f"{name} [{symbol}]" if symbol not in ("", "1") else name
+
+
+def _unit_of(name: str, unit: str, card: Card | None) -> str:
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    return columns[name].unit if name in columns and columns[name].unit else unit
 
 
 def _meaning(name: str, card: Card | None) -> str:
@@ -106,8 +110,12 @@ def _meaning(name: str, card: Card | None) -> str:
     return columns[name].description if name in columns else ""
 
 
-def _learned_range(name: str, ranges: dict[str, list[float]], unit: str) -> str:
+def _learned_range(name: str, ranges: dict[str, list[float]], unit: str, card: Card | None) -> str:
+    """Between which conditions the prior has learned, in the unit of the column's header."""
     if name not in ranges:
         return ""
-    low, high = ranges[name]
-    return f" (learned from {low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'})"
+    from metasci.units import convert
+
+    shown = _unit_of(name, unit, card)
+    low, high = (float(convert(end, unit, shown, name)) for end in ranges[name])
+    return f" (learned from {low:.4g} to {high:.4g}{'' if shown == '1' else f' {shown}'})"

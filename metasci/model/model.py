@@ -133,6 +133,11 @@ class Model:
             units |= {f"{name}_{key}": column.unit for key, column in history.columns.items()}
         return {name: in_unit(value, units.get(name, "1"), name) for name, value in values.items()}
 
+    def _repr_html_(self) -> str:
+        from metasci.model.notebook import model_html
+
+        return model_html(self)
+
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""
         return self(inputs, self.parameters.to_physical(coordinates))

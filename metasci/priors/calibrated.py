@@ -6,7 +6,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.data.frames import safe_for_spreadsheets
+from metasci.data.frames import in_written_units, safe_for_spreadsheets
+from metasci.data.headers import FORECAST
 from metasci.files import netcdf, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
@@ -81,6 +82,31 @@ class Calibration(EquationFit, Reported):
 
         return {**super()._numbers(level), **patient_json(self, level)}
 
+    def to_arviz(self, draws: int = 1000, seed: int = 0) -> Any:
+        """Draws of the parameters and of the measurements as ArviZ has them.
+
+        Groups ``posterior`` and ``prior``, with a variable for each parameter, in its unit (chain, draw, task). Draws
+        are of prior times likelihood, independent of each other: there is one chain.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            The first with ArviZ before 1.0.
+
+        Raises
+        ------
+        MissingExtra
+            If ArviZ is not installed.
+        """
+        from metasci.bayes.exported import as_arviz
+
+        return as_arviz(self, draws, seed)
+
     def plot(self) -> Figure:
         """Data, prediction with its 90 % band, and what the prior alone would have said."""
         from metasci.report.figures import calibration_figure
@@ -99,7 +125,7 @@ class Calibration(EquationFit, Reported):
             "calibration.nc": netcdf(data),
             "individual.csv": _csv(self.individual),
             "parameters.csv": _csv(self.table()),
-            "predictions.csv": _csv(self.at_measurements()),
+            "predictions.csv": _csv(_as_written(self, self.at_measurements())),
         }
 
 
@@ -118,7 +144,12 @@ class StructureCalibration(MembersFit, Reported):
         return structure_report(self)
 
     def _contents(self) -> dict[str, bytes]:
-        return {"predictions.csv": _csv(self.table())}
+        return {"predictions.csv": _csv(_as_written(self, self.table()))}
+
+
+def _as_written(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
+    """Measurements and forecasts in the units of the user's own file."""
+    return in_written_units(table, fit.tasks.dataset, fit.tasks.card, FORECAST)
 
 
 def _csv(table: pd.DataFrame) -> bytes:

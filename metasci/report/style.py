@@ -26,6 +26,7 @@ __all__ = [
     "PALETTE",
     "PURPLE",
     "RED",
+    "Picture",
     "SKY",
     "plain_log_axis",
     "shades",
@@ -76,6 +77,14 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a name may hold a dollar sign
 }
 
+
+class Picture(Figure):
+    """A figure that a notebook shows where it is the last thing in a cell, without pyplot and its state."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -86,7 +95,11 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+        # as late as this, so that whoever draws makes plain figures; it has the same attributes
+        if type(drawn) is Figure:
+            drawn.__class__ = Picture
+        return drawn
 
     return inside
 

@@ -189,6 +189,7 @@ class EventReader:
             "rows": len(cells.frame),
             "records": json.dumps(counts),
             "assumed_units": json.dumps(located.assumed),
+            "written_units": json.dumps(self._written_units(located, wanted)),
         }
         return dataset, replace(card, events=self._events_of_card(located))
 
@@ -223,6 +224,11 @@ class EventReader:
                     + (f" (columns not in use: {others})." if others else ".")
                 )
         return located
+
+    def _written_units(self, located: Located, wanted: Wanted) -> dict[str, str]:
+        """In what unit each column of the table is, by the name that it has here."""
+        names = {"TIME": wanted.time, "DV": self.model.output.name, "AMT": wanted.dose or "AMT"}
+        return {names.get(key, key): item.unit for key, item in located.found.items() if item.unit}
 
     def _records(self, table: Table, wanted: Wanted) -> Records:
         """What the rows are, checked against one another and the model."""
