@@ -66,6 +66,8 @@ class History:
         The parameter that says how long an amount takes to enter, if one does (NONMEM's RATE -2).
     baseline : bool
         Whether there is something to measure before the first amount.
+    ways : mapping of str to int
+        Names and numbers of what amounts may enter, where a column ``compartment`` of the history says which.
     course : str
         The input, and the column of the amounts, that numbers several courses of one task, such as the furnace cycles
         of several specimens. Amounts are then put in order of time, and no measurement may be of a course without.
@@ -76,6 +78,7 @@ class History:
     columns: Mapping[str, EventColumn] = field(default_factory=dict)
     lasts: str = ""
     baseline: bool = False
+    ways: Mapping[str, int] = field(default_factory=dict)
     course: str = ""
 
 
@@ -162,6 +165,8 @@ class Model:
     after_doses : Model, optional
         The model of the same parameters that takes any doses at their times, if this one does not: event tables are
         read for that one.
+    outputs : tuple of Output
+        Where several things are measured: what they are, numbered from 1 by the input ``output``.
     solution : callable, optional
         Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
         `metasci.ode.Solution` behind its predictions, whose error calibrations report.
@@ -200,6 +205,7 @@ class Model:
     collocation: Collocation | None = None
     individual: Individual | None = None
     fixed: tuple[Parameter, ...] = ()
+    outputs: tuple[Output, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
@@ -339,6 +345,10 @@ class Model:
         def function(**arguments: Any) -> Any:
             return self.function(**whole(arguments))
 
+        solution = self.solution
+        if solution is not None:
+            solve = solution
+            solution = lambda inputs, parameters: solve(inputs, whole(parameters))  # noqa: E731
         individual = self.individual
         if individual is not None:
             inner = individual.values
@@ -358,6 +368,7 @@ class Model:
             individual=individual,
             fixed=(*self.fixed, *held),
             reference=reference,
+            solution=solution,
         )
 
 

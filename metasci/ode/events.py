@@ -45,7 +45,8 @@ class Doses:
         Parameters of the rate that change with events: the value in force from the event on. Before the first event
         that tells, its values hold; at a steady state those of its own event.
     tells : Tensor of bool, (task, event), optional
-        Which events tell such values, be their amount zero or not; those with an amount, by default.
+        Which events tell such values, or are to be halted at, be their amount zero or not; those with an amount, by
+        default.
 
     Raises
     ------
@@ -75,7 +76,8 @@ class Doses:
             object.__setattr__(self, name, default if given is None else given.to(self.time))
         into = torch.as_tensor(self.into, device=self.time.device)
         object.__setattr__(self, "into", into.expand(self.time.shape).to(torch.int64))
-        object.__setattr__(self, "tells", self.amount.detach() != 0.0 if self.tells is None else self.tells)
+        if self.tells is None:
+            object.__setattr__(self, "tells", self.counts)
         for name in ("time", "duration", "interval", "until"):
             values = getattr(self, name)
             if values.shape != self.amount.shape:
@@ -155,7 +157,7 @@ class Timeline:
 def _halts(times: Tensor, doses: Doses, start: Tensor) -> Tensor:
     """Where a walk must halt: at each dose, at the end of its infusion, at its reset; at the last time; at the start."""
     counts, given = doses.counts, doses.time
-    acts = counts | (doses.tells if doses.held else torch.zeros_like(counts))
+    acts = counts | doses.tells
     first = torch.where(counts, given, torch.inf)
     start = torch.cat([start[:, None], first], 1).amin(1, keepdim=True)
     infused = counts & (doses.duration > 0.0)

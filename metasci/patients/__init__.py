@@ -24,6 +24,7 @@ from metasci.patients.effects import (
     Power,
     Threshold,
 )
+from metasci.patients.equations import Entry, Observed, ode_model
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
 from metasci.patients.per_kilogram import (
     one_compartment_bolus,
@@ -37,10 +38,12 @@ from metasci.patients.viral import viral_decay_biphasic, viral_load
 __all__ = [
     "Category",
     "Doses",
+    "Entry",
     "Exponential",
     "Formula",
     "Linear",
     "Maturation",
+    "Observed",
     "Occasion",
     "Power",
     "Structure",
@@ -52,6 +55,7 @@ __all__ = [
     "indirect_response",
     "michaelis_menten",
     "michaelis_menten_oral",
+    "ode_model",
     "one_compartment",
     "one_compartment_bolus",
     "one_compartment_first_order",
