@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from metasci.ode import Solution
 
 __all__ = [
-    "EventColumn", "History", "Individual", "Input", "Model", "Output", "Reference", "equation", "made",
-    "register",
+    "EventColumn", "History", "Individual", "Input", "Model", "NumberedOutput", "Output", "Reference", "equation",
+    "made", "register",
 ]  # fmt: skip
 
 
@@ -89,6 +89,14 @@ class Output:
     name: str
     unit: str = "1"
     label: str = ""
+
+
+@dataclass(frozen=True)
+class NumberedOutput(Output):
+    """One of several outputs; where an event table's CMT may name it, the state by that name and number."""
+
+    state: str = ""
+    compartment: int = 0
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ class Model:
     after_doses : Model, optional
         The model of the same parameters that takes any doses at their times, if this one does not: event tables are
         read for that one.
-    outputs : tuple of Output
+    outputs : tuple of NumberedOutput
         Where several things are measured: what they are, numbered from 1 by the input ``output``.
     solution : callable, optional
         Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
@@ -205,7 +213,7 @@ class Model:
     collocation: Collocation | None = None
     individual: Individual | None = None
     fixed: tuple[Parameter, ...] = ()
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[NumberedOutput, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None

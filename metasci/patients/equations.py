@@ -15,7 +15,7 @@ from typing import Any
 
 from metasci.constraints import NonNegative
 from metasci.errors import InputError
-from metasci.model import Individual, Input, Model, Output, register
+from metasci.model import Individual, Input, Model, NumberedOutput, Output, register
 from metasci.noise import Noise, Proportional, Several
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.effects import Effect, Occasion, factors
@@ -41,12 +41,15 @@ class Observed:
     noise : Noise
     label : str
         For axes.
+    state : str
+        By whose name or number rows may name the output in CMT; the state of the output's own name by default.
     """
 
     unit: str
     value: Callable[[Any, Any], Any]
     noise: Noise = Proportional((0.2,))
     label: str = ""
+    state: str = ""
 
 
 def ode_model(
@@ -186,9 +189,7 @@ def ode_model(
         description=description,
         joint=True,
         individual=_individual(space, several, secondary or {}, tuple(covariates or {})),
-        outputs=tuple(Output(key, each.unit, each.label) for key, each in outputs.items())
-        if len(outputs) > 1
-        else (),
+        outputs=_numbered(outputs, tuple(states)) if len(outputs) > 1 else (),
         solution=equations.solution,
     )
     return register(model) if listed else model
@@ -238,6 +239,18 @@ def _output(outputs: Mapping[str, Observed]) -> Output:
         return Output(name, only.unit, only.label)
     units = {each.unit for each in outputs.values()}
     return Output("value", units.pop() if len(units) == 1 else "1", ", ".join(key.replace("_", " ") for key in outputs))
+
+
+def _numbered(outputs: Mapping[str, Observed], states: tuple[str, ...]) -> tuple[NumberedOutput, ...]:
+    """Several outputs, each with the state by which CMT may name it."""
+    found = []
+    for name, each in outputs.items():
+        state = each.state or (name if name in states else "")
+        if state and state not in states:
+            raise InputError(f"output '{name}': '{state}' is no state; the states are {', '.join(states)}.")
+        place = states.index(state) + 1 if state else 0
+        found.append(NumberedOutput(name, each.unit, each.label, state, place))
+    return tuple(found)
 
 
 def _noise(outputs: Mapping[str, Observed]) -> Noise:

@@ -22,8 +22,6 @@ __all__ = ["check_order", "check_representable", "compartments_by_name"]
 _ABSORBED = ("depot", "gut", "absorption", "oral", "po")
 _CENTRAL = ("central", "centr", "center", "centre", "cent", "plasma", "blood", "iv", "vein")
 _NOWHERE = 9999.0
-_MEASURED = 1000.0
-"""Outputs that CMT names are numbered from here on, lest they be taken for compartments."""
 
 
 def compartments_by_name(model: Model) -> dict[str, float]:
@@ -33,9 +31,7 @@ def compartments_by_name(model: Model) -> dict[str, float]:
     """
     history = next(iter(model.histories.values()), None)
     if history is not None and history.ways:
-        own = {name.lower(): float(number) for name, number in history.ways.items()}
-        measured = {each.name.lower(): _MEASURED + place for place, each in enumerate(model.outputs, 1)}
-        return {**measured, **own, "?": _NOWHERE}
+        return {**{name.lower(): float(number) for name, number in history.ways.items()}, "?": _NOWHERE}
     if history is not None and "compartment" in history.columns:
         return {**dict.fromkeys(_ABSORBED, 1.0), **dict.fromkeys(_CENTRAL, 2.0), "?": _NOWHERE}
     absorbs = any(name.startswith("absorption") for name in model.parameters.names)
