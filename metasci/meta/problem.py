@@ -200,7 +200,11 @@ class Problem:
     def negative_log_likelihood(
         self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
     ) -> Tensor:
-        """Negative log-likelihood of each task's measurements, (task,).
+        """Negative log-likelihood of each task's measurements, (task,): `costs`, added up."""
+        return self.costs(coordinates, log_noise, precision).sum(1)
+
+    def costs(self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None) -> Tensor:
+        """Negative log-likelihood of each measurement, (task, observation), zero where there is none.
 
         `precision` (task,) multiplies the noise's inverse variance. Constants are kept, so that the
         figure is a density: ½·ln 2π a measurement is in it.
@@ -212,7 +216,7 @@ class Problem:
         if precision is not None:
             variance = variance / precision[:, None]
         each = cost(self.target - self.model.noise.link(raw), variance, self.limits)
-        return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
+        return torch.where(self.batch.mask, each, torch.zeros_like(each))
 
     def broken(self, spread: Tensor) -> list[Tensor]:
         """By how much each law is broken at each checked point, (task, point), in the output's unit.
