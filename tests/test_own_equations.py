@@ -52,7 +52,7 @@ def solved(
             slope = slopes(t, Space(dict(zip(names, x, strict=True))), now)
             return [slope[name] + inflow[name] for name in names]
 
-        state = solve_ivp(rate, (here, there), state, "LSODA", rtol=1e-11, atol=1e-12).y[:, -1]
+        state = solve_ivp(rate, (here, there), state, "LSODA", rtol=1e-10, atol=1e-12).y[:, -1]
     return [found[time] for time in at]
 
 
@@ -151,7 +151,7 @@ def inhibited(t: Any, x: Any, p: Any) -> dict[str, Any]:
 
 
 ABSORBED = {"ka": 1.0, "cl": 4.0, "v": 70.0}
-AT = (1.3, 4.0, 9.0, 13.0, 30.0)
+AT = (1.3, 9.0, 30.0)
 TWO = ((0.0, 100.0), (12.0, 80.0))
 
 
@@ -360,13 +360,16 @@ def test_parent_and_metabolite_have_one_estimate_however_a_table_tells_them_apar
     prior = ms.Prior.published(
         model, variability=dict.fromkeys(model.parameters.names, 0.2), noise=model.noise, source="an example"
     )
+    first = ms.TaskSet.from_events(SAMPLES.assign(**SAID["DVID"]), model).batch(model)
     wide = SAMPLES.drop(columns="DV").assign(**{
         "parent [ug/mL]": [np.nan, 1.3, np.nan, 0.55, np.nan], "metabolite [ug/L]": [np.nan, np.nan, 210, np.nan, 300],
     })  # fmt: skip
-    found = [prior.calibrate(SAMPLES.assign(**said)).adapted.coordinates for said in SAID.values()]
-    found.append(prior.calibrate(wide).adapted.coordinates)
-    for each in found[1:]:
-        torch.testing.assert_close(each, found[0], rtol=0.0, atol=1e-8)
+    found = prior.calibrate(SAMPLES.assign(**SAID["DVID"])).adapted.coordinates
+    for rows in (wide, *(SAMPLES.assign(**said) for said in SAID.values())):
+        read = ms.TaskSet.from_events(rows, model).batch(model)
+        torch.testing.assert_close(read.output, first.output)
+        for name, values in read.inputs.items():
+            torch.testing.assert_close(values, first.inputs[name])
 
     def objective(eta: np.ndarray) -> float:
         ka, cl, v, clm, vm = np.array([1, 4, 70, 2.5, 60]) * np.exp(eta)
@@ -385,7 +388,7 @@ def test_parent_and_metabolite_have_one_estimate_however_a_table_tells_them_apar
         return lost + float((eta**2).sum()) / 0.2
 
     best = minimize(objective, np.zeros(5), method="BFGS", options={"gtol": 1e-7})
-    np.testing.assert_allclose(0.2**0.5 * found[0][0].numpy(), best.x, atol=1e-5)
+    np.testing.assert_allclose(0.2**0.5 * found[0].numpy(), best.x, atol=1e-5)
 
 
 def test_what_a_reader_cannot_know_is_refused_in_a_sentence() -> None:

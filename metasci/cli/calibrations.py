@@ -27,7 +27,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["calibrate", "furnace", "plot", "predict", "recommend"]
+__all__ = ["average", "calibrate", "furnace", "plot", "predict", "recommend"]
 
 
 def calibrate(
@@ -146,6 +146,42 @@ def recommend(
         return
     typer.echo(str(best))
     typer.echo(best.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+
+
+def average(
+    file: FileArgument,
+    priors: Annotated[
+        list[str], typer.Argument(metavar="PRIOR PRIOR ...", help="Two or more priors of one drug.")
+    ],
+    at: Annotated[
+        list[str] | None, typer.Option(help="Where to forecast, such as 'time=40,48 h'; once for each input.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Weights: 'marginal likelihood' or 'prediction'.")] = "marginal likelihood",
+    level: Level = 0.9,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Weigh several models of one drug by a patient's levels.
+
+    And forecast by all of them together; a warning says where none fits.
+    """
+    from metasci.priors.averaging import average as weighed
+
+    asked = quantities(at or [])
+    with given_file(file) as path:
+        found = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
+    forecast = None
+    if asked:
+        predictions = _as_asked(found.predict(level=level, seed=seed, **asked), asked)
+        names = [*asked, "median", "lower", "upper", "curve_lower", "curve_upper"]
+        forecast = predictions[names].drop_vars(["model", "weight"], errors="ignore").to_dataframe()[names]
+    if as_json:
+        rows = {} if forecast is None else {"level": level, "forecast": forecast.to_dict("records")}
+        print_json({**found.to_json(), **rows})
+        return
+    typer.echo(found.summary())
+    if forecast is not None:
+        typer.echo(forecast.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def furnace(

@@ -187,7 +187,11 @@ class Equations:
         if odd := sorted(set(slopes) ^ set(self.states)):
             what = "is no state" if odd[0] in slopes else "has no slope"
             raise InputError(f"slopes: '{odd[0]}' {what}; the states are {', '.join(self.states)}.")
-        found = [slopes[name] + 0.0 * state[:, place] for place, name in enumerate(self.states)]
+        still = torch.zeros_like(state[:, 0])
+        found = [  # a tensor is taken as it is: in forward mode sums and products with plain numbers are slow
+            each if isinstance(each, torch.Tensor) and each.shape == still.shape else still + each
+            for each in (slopes[name] for name in self.states)
+        ]
         for place, entry in enumerate(self.entries):
             if entry.transit is not None:
                 state_of = self.states.index(entry.into)
