@@ -24,7 +24,7 @@ from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws, prior_draws
 from metasci.units import convert, magnitude, stated
 
-__all__ = ["Recommendation", "recommend"]
+__all__ = ["Recommendation", "dosed", "recommend"]
 
 _ALIKE = 0.01
 _UNINFORMED = 0.8
@@ -127,7 +127,7 @@ def recommend(
     >>> advice.interval
     12.0
     """
-    model, history = _dosed(calibration)
+    model, history = dosed(calibration)
     time_unit = model.inputs["time"].unit
     sizes = _positive(_by_weight(calibration, doses), model.histories[history].unit, "doses")
     gaps = _positive(intervals, time_unit, "intervals")
@@ -206,7 +206,8 @@ def _log_variance(quantity: NDArray[np.float64]) -> float:
     return float(np.log(np.maximum(quantity, 1e-300)).var())
 
 
-def _dosed(calibration: EquationFit) -> tuple[Any, str]:
+def dosed(calibration: EquationFit) -> tuple[Any, str]:
+    """The model of one patient and the history of its doses; refused where there are several, or none."""
     model = calibration.prior.model
     if len(calibration.batch) != 1:
         raise InputError(

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metasci.dosing.course import Course, concentrations, next_due
-from metasci.dosing.recommendation import NO_DEVICE, _dosed
+from metasci.dosing.recommendation import NO_DEVICE, dosed
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws
 from metasci.units import magnitude
 
-__all__ = ["SolvedDose", "solve_dose"]
+__all__ = ["SolvedDose", "loading_and_maintenance", "solve_dose"]
 
 _NARROWINGS = 4
 
@@ -61,6 +62,7 @@ def solve_dose(
     start: float | str | None = None,
     duration: float | str = 0.0,
     multiple: float | str | None = None,
+    first: float | str | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> SolvedDose:
@@ -81,6 +83,8 @@ def solve_dose(
         Of each infusion.
     multiple : float or str, optional
         Real sizes are multiples of this, such as ``"250 mg"``.
+    first : float or str, optional
+        Size of the first of the doses, where that is given already (a loading dose); the others are solved for.
     draws, seed : int
 
     Examples
@@ -92,7 +96,7 @@ def solve_dose(
     >>> round(dose.exact / dose.rounded, 1), 25.0 < dose.median < 35.0
     (1.0, True)
     """
-    model, history = _dosed(calibration)
+    model, history = dosed(calibration)
     unit, time = model.histories[history].unit, model.inputs["time"].unit
     gap = magnitude(interval, time, "interval")
     lasting = magnitude(duration, time, "duration")
@@ -101,7 +105,10 @@ def solve_dose(
             "a dose is solved for towards the middle of a target: give it a low above zero and a high."
         )
     begins = next_due(calibration, history, gap) if start is None else magnitude(start, time, "start")
-    course = Course(begins, gap, int(number), lasting)
+    loading = None if first is None else magnitude(first, unit, "first")
+    if loading is not None and number < 2:
+        raise InputError("first: with a first dose that is known, solve for two doses or more.")
+    course = Course(begins, gap, int(number), lasting, loading)
     drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
     middle = float(np.sqrt(target.low * target.high))
 
@@ -116,13 +123,48 @@ def solve_dose(
     low, median, high = (float(value) for value in np.quantile(found, (0.05, 0.5, 0.95)))
     chance = float(target.holds(found).mean())
     what = "one dose" if number == 1 else f"{int(number)} doses, one every {gap:g} {time}"
+    if loading is not None:
+        what = f"{loading:g} {unit} first, then {int(number) - 1} doses, one every {gap:g} {time}"
+    per = "" if target.kind != "auc" else f" {'in an interval' if target.per is None else f'per {target.per:g} {time}'}"
     near = f", rounded to {rounded:g} {unit}" if step else ""
     words = (
         f"{what}: {exact:.4g} {unit}{near}: {target.words(model.output.unit, time)} with a probability of "
         f"{100 * chance:.0f} % (median {median:.3g}, 90 % interval {low:.3g} to {high:.3g} "
-        f"{target.unit(model.output.unit, time)})"
+        f"{target.unit(model.output.unit, time)}{per})"
     )
     return SolvedDose(exact, rounded, chance, median, low, high, words)
+
+
+def loading_and_maintenance(
+    calibration: EquationFit,
+    target: Target,
+    *,
+    interval: float | str,
+    number: int = 10,
+    start: float | str | None = None,
+    duration: float | str = 0.0,
+    multiple: float | str | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[SolvedDose, SolvedDose]:
+    """Solve for a loading dose, which meets the target in its own interval, and for the doses that then keep it there.
+
+    Parameters are those of `solve_dose`; `number` counts the loading dose.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> infant = ms.load("phenobarbital").typical(weight="1.5 kg", apgar=7)
+    >>> goal = Target("trough", low=15.0, high=25.0)
+    >>> loading, keeping = loading_and_maintenance(infant, goal, interval=24.0, number=4, draws=100)
+    >>> loading.exact > 3.0 * keeping.exact, 15.0 < keeping.median < 25.0
+    (True, True)
+    """
+    shared: dict[str, Any] = {
+        "interval": interval, "start": start, "duration": duration, "multiple": multiple, "draws": draws, "seed": seed,
+    }  # fmt: skip
+    loading = solve_dose(calibration, target, number=1, **shared)
+    return loading, solve_dose(calibration, target, number=number, first=loading.rounded, **shared)
 
 
 def _where(medians: Callable[[NDArray[np.float64]], NDArray[np.float64]], middle: float) -> float:
