@@ -270,6 +270,20 @@ def test_a_steady_state_with_a_lag_is_that_of_doses_written_out() -> None:
     np.testing.assert_allclose(predicted(model, rows), predicted(model, out), rtol=1e-6)
 
 
+def test_an_infusion_since_forever_into_a_saturable_model_has_its_closed_form() -> None:
+    """Input is output, R = Vmax·c/(Km + c), while it runs; it ends at its row."""
+    model = ode_model(
+        name="forever", states=("central",), doses_into=["central"], parameters={"vmax": "10", "km": "2.5", "v": "70"},
+        slopes=lambda t, x, p: {"central": -p.vmax * (x.central / p.v) / (p.km + x.central / p.v)}, listed=False,
+        outputs={"concentration": Observed("mg/L", lambda x, p: x.central / p.v)},
+    )  # fmt: skip
+    rows = table([(0.0, 0.0, "")], [0.0]).assign(RATE=lambda t: 4.0 * t.EVID, SS=lambda t: t.EVID)
+    assert predicted(model, rows)[0] == pytest.approx(2.5 * 4.0 / (10.0 - 4.0), rel=1e-7)
+    with pytest.raises(InputError, match="longer than II"):
+        predicted(model, table([(0.0, 100.0, "")], [1.0]).assign(
+            RATE=lambda t: 5.0 * t.EVID, SS=lambda t: t.EVID, II=lambda t: 12.0 * t.EVID))  # fmt: skip
+
+
 def test_slopes_of_lags_and_durations_are_those_of_finite_differences() -> None:
     slopes, values, entries, *_ = KINDS["zero- and first-order absorption at once"]
     model = ode_model(

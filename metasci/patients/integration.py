@@ -227,7 +227,7 @@ class Equations:
             state = self.states.index(entry.into)
             again = repeated & here & (amount != 0.0)
             if bool(again.any()):
-                self._check_repeated(entry, again, amount, time, lag is not None)
+                self._check_repeated(entry, again & (lasts > interval), again, amount, time, lag is not None)
             if entry.transit is not None:
                 number, mean = (quantity(each, p) + nothing for each in entry.transit)
                 start = time if lag is None else time + lag
@@ -265,13 +265,17 @@ class Equations:
         into = torch.cat([torch.full((tasks, events), block[5]) for block in blocks], 1)
         return Given(*joined, into, held, torch.cat(tells, 1)), transits
 
-    def _check_repeated(self, entry: Entry, again: Tensor, amount: Tensor, time: Tensor, lagged: bool) -> None:
+    def _check_repeated(
+        self, entry: Entry, overlapping: Tensor, again: Tensor, amount: Tensor, time: Tensor, lagged: bool
+    ) -> None:
         """Refuse steady states that are not followed: their doses can be written out."""
         import torch
 
         instead = "write the doses before it out (ADDL) instead of SS"
         if entry.transit is not None:
             raise InputError(f"a steady state of doses through transit compartments is not solved; {instead}.")
+        if bool(overlapping.any()):
+            raise InputError(f"a steady state of infusions that last longer than II is not solved; {instead}.")
         if sum(other.compartment == entry.compartment for other in self.entries) > 1:
             raise InputError(f"a steady state of doses that enter by several ways at once is not solved; {instead}.")
         earliest = torch.where(amount != 0.0, time, torch.inf).amin(1, keepdim=True)
