@@ -84,7 +84,8 @@ def test_simulated_patients_of_a_model_give_it_their_weight() -> None:
         for _ in range(3):
             own, size = truth * np.exp(0.2 * random.normal()), 40.0 * np.exp(0.14 * random.normal())
             found = ms.average(priors, patient(levels_of(own, size, random.normal(size=3))))
-            assert found.weights[place] > 0.9 and found.best is found.fits[place]
+            assert found.weights[place] > 0.9
+            assert found.best is found.fits[place]
             assert found.table["prediction_weight"].sum() == pytest.approx(1.0)
 
 
@@ -107,16 +108,23 @@ def test_the_averaged_forecast_is_the_mixture_of_the_models() -> None:
         below = 0.0
         for fit, weight in zip(found.fits, found.weights, strict=True):
             drawn = ms.dosing.solving.posterior_draws(fit, draws=20_000, seed=99).coordinates
-            size = {key: value.numpy() for key, value in fit.prior.model.parameters.to_physical(drawn).items()}
+            size = {
+                key: value.numpy() for key, value in fit.prior.model.parameters.to_physical(drawn).items()
+            }
             curve = 100.0 / size["volume"] * np.exp(-size["clearance"] / size["volume"] * 12.0)
-            below += weight * float(torch.special.ndtr(torch.as_tensor((float(forecast[name][0]) / curve - 1.0) / 0.1)).mean())
+            below += weight * float(
+                torch.special.ndtr(torch.as_tensor((float(forecast[name][0]) / curve - 1.0) / 0.1)).mean()
+            )
         assert below == pytest.approx(share, abs=0.02)
     assert weighted_quantiles(np.array([[3.0], [1.0], [2.0]]), np.full(3, 1 / 3), (0.5,)).item() == 2.0
 
 
 def test_where_no_model_fits_it_is_said() -> None:
     priors = [of("slow", 2.0), of("fast", 6.0)]
-    assert any("none of these models expects" in said for said in ms.average(priors, patient((20.0, 15.0, 9.0))).warnings)
+    assert any(
+        "none of these models expects" in said
+        for said in ms.average(priors, patient((20.0, 15.0, 9.0))).warnings
+    )
     sound = ms.average(priors, patient(levels_of(2.0, 40.0, np.zeros(3))))
     assert not any("none of these" in said for said in sound.warnings)
 
@@ -142,8 +150,18 @@ def test_the_command_line_weighs_and_forecasts(tmp_path) -> None:  # type: ignor
     of("slow", 2.0).save(tmp_path / "slow")
     of("fast", 6.0).save(tmp_path / "fast")
     patient(levels_of(2.0, 40.0, np.zeros(3))).to_csv(tmp_path / "levels.csv", index=False)
-    asked = ["average", str(tmp_path / "levels.csv"), str(tmp_path / "slow"), str(tmp_path / "fast"), "--at", "time=24,30 h"]
+    asked = [
+        "average",
+        str(tmp_path / "levels.csv"),
+        str(tmp_path / "slow"),
+        str(tmp_path / "fast"),
+        "--at",
+        "time=24,30 h",
+    ]
     said = CliRunner().invoke(app, asked)
-    assert said.exit_code == 0 and "slow" in said.output and "curve_upper" in said.output
+    assert said.exit_code == 0
+    assert "slow" in said.output
+    assert "curve_upper" in said.output
     told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)
-    assert told["weights"][0] > 0.99 and [row["time"] for row in told["forecast"]] == [24.0, 30.0]
+    assert told["weights"][0] > 0.99
+    assert [row["time"] for row in told["forecast"]] == [24.0, 30.0]

@@ -181,13 +181,18 @@ def test_a_concentration_after_an_infusion_and_a_trough_before_the_third_dose_ha
     per_day = recommend(fit, Target("auc", 400.0, 600.0, per=24.0), number=2, **common)
     assert per_day.words.count("per 24 h") == 2
     interval = recommend(fit, Target("auc", 40.0, 600.0), number=2, **common)
-    assert "of the dosing interval" in interval.words and "in an interval" in interval.words
+    assert "of the dosing interval" in interval.words
+    assert "in an interval" in interval.words
 
 
 def test_a_dose_that_is_solved_for_says_per_what_an_area_is() -> None:
     fit = one_compartment(4.0, 40.0)
-    dose = solve_dose(fit, Target("auc", 400.0, 600.0, per=24.0), interval=12.0, number=60, start=1000.0, draws=20)
-    assert dose.exact == pytest.approx(0.5 * 4.0 * np.sqrt(400.0 * 600.0), rel=2e-3)  # two doses a day, CL·AUC
+    dose = solve_dose(
+        fit, Target("auc", 400.0, 600.0, per=24.0), interval=12.0, number=60, start=1000.0, draws=20
+    )
+    assert dose.exact == pytest.approx(
+        0.5 * 4.0 * np.sqrt(400.0 * 600.0), rel=2e-3
+    )  # two doses a day, CL·AUC
     assert dose.words.count("per 24 h") == 2
     with pytest.raises(InputError, match="two doses or more"):
         solve_dose(fit, Target("trough", 1.0, 2.0), interval=12.0, number=1, first=100.0)
@@ -224,9 +229,12 @@ def test_a_recommended_regimen_is_drawn_whole_with_its_target() -> None:
     (axes,) = figure.axes
     peak = 900.0 / (0.1 * 40.0 * 0.5) * (1.0 - np.exp(-0.05))
     drawn = max(float(np.nanmax(line.get_ydata())) for line in axes.lines if len(line.get_xdata()) > 50)
-    assert drawn == pytest.approx(peak, rel=0.01) and axes.get_ylim()[0] == 0.0 and axes.get_ylim()[1] > drawn
+    assert drawn == pytest.approx(peak, rel=0.01)
+    assert axes.get_ylim()[0] == 0.0
+    assert axes.get_ylim()[1] > drawn
     labels = [str(text.get_text()) for text in figure.legends[0].get_texts()]
-    assert {"target", "dose given"} <= set(labels) and "900 mg, then 500 mg every 12 h" in axes.get_title(loc="left")
+    assert {"target", "dose given"} <= set(labels)
+    assert "900 mg, then 500 mg every 12 h" in axes.get_title(loc="left")
 
 
 def test_the_peak_of_a_short_infusion_and_a_range_are_inside_of_the_axes() -> None:
@@ -235,10 +243,14 @@ def test_the_peak_of_a_short_infusion_and_a_range_are_inside_of_the_axes() -> No
         typical={"clearance": 4.0, "central_volume": 5.0, "peripheral_volume": 40.0, "exchange_clearance": 30.0},
         variability={"clearance": 0.1},
     )  # fmt: skip
-    fit = prior.calibrate(ms.Regimen().infusion("500 mg", over="6 min").table(times=["8 h", "20 h"], values=[4.2, 1.7]))
+    fit = prior.calibrate(
+        ms.Regimen().infusion("500 mg", over="6 min").table(times=["8 h", "20 h"], values=[4.2, 1.7])
+    )
     axes = fit.plot(within=(2.0, 5.0), until="36 h").axes[0]
     curve = next(line for line in axes.lines if len(line.get_xdata()) > 50 and line.get_linestyle() == "-")
     peak = float(fit.predict(time="6 min")["median"].squeeze())
     assert float(curve.get_ydata().max()) == pytest.approx(peak, rel=1e-6)
-    assert axes.get_ylim()[0] == 0.0 and axes.get_ylim()[1] > peak and axes.get_xlim()[1] == pytest.approx(36.0)
+    assert axes.get_ylim()[0] == 0.0
+    assert axes.get_ylim()[1] > peak
+    assert axes.get_xlim()[1] == pytest.approx(36.0)
     assert fit.plot(logarithmic=True).axes[0].get_yscale() == "log"

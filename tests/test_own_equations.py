@@ -31,7 +31,7 @@ def solved(
     at: Sequence[float],
     p: Any,
 ) -> list[dict[str, float]]:
-    """States at times, by SciPy from one event to the next; `p` is a namespace, or a function of time that gives one."""
+    """States at times, by SciPy from one event to the next; `p` is a namespace, or a function of time."""
     names = list(begin)
     of = p if callable(p) else lambda time: p
     changes = getattr(p, "times", ())
@@ -42,7 +42,7 @@ def solved(
             if time == here and lasting == 0.0:
                 state[names.index(into)] += amount
         found[here] = dict(zip(names, state, strict=True))
-        inflow = {name: 0.0 for name in names}
+        inflow = dict.fromkeys(names, 0.0)
         for time, lasting, amount, into in pulses:
             if lasting > 0.0 and time <= here < time + lasting - 1e-12:
                 inflow[into] += amount / lasting
@@ -124,7 +124,10 @@ def effect(t: Any, x: Any, p: Any) -> dict[str, Any]:
 
 def turnover(t: Any, x: Any, p: Any) -> dict[str, Any]:
     c = x.central / p.v
-    return {"central": -p.cl / p.v * x.central, "response": p.kin * (1 - c / (p.ic50 + c)) - p.kout * x.response}
+    return {
+        "central": -p.cl / p.v * x.central,
+        "response": p.kin * (1 - c / (p.ic50 + c)) - p.kout * x.response,
+    }
 
 
 def tumour(t: Any, x: Any, p: Any) -> dict[str, Any]:
@@ -234,7 +237,9 @@ def test_every_kind_of_model_is_solved_as_by_scipy(kind: str) -> None:
     p = Space(values)
     before = {name: begin[name](p) if name in begin else 0.0 for name in states}
     expected = solved(slopes, before, given, AT, p)
-    rows = pd.concat([table([(t, a, "") for t, a in TWO], []), *(table([], AT, f"of_{name}") for name in states)])
+    rows = pd.concat(
+        [table([(t, a, "") for t, a in TWO], []), *(table([], AT, f"of_{name}") for name in states)]
+    )
     found = predicted(model, rows.sort_values("TIME", kind="stable")).reshape(len(AT), len(states))
     right = np.array([[each[name] for name in states] for each in expected])
     np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-6 * right.max(0).max())
@@ -250,7 +255,13 @@ def test_transit_compartments_in_one_formula_are_the_chain_of_compartments() -> 
         outputs={"amount": Observed("mg", lambda x, p: x.central)},
     )  # fmt: skip
     speed = (number + 1) / mean
-    expected = solved(chain, dict.fromkeys(STATES[chain], 0.0), pulses("depot"), AT, Space({"ktr": speed, "cl": 4.0, "v": 70.0}))
+    expected = solved(
+        chain,
+        dict.fromkeys(STATES[chain], 0.0),
+        pulses("depot"),
+        AT,
+        Space({"ktr": speed, "cl": 4.0, "v": 70.0}),
+    )
     found = predicted(model, table([(t, a, "") for t, a in TWO], AT))
     np.testing.assert_allclose(found, [each["central"] for each in expected], rtol=1e-6)
     still = predicted(model, table([(0.0, 100.0, "")], [5.0]), cl=1e-12)[0]
@@ -266,7 +277,9 @@ def test_a_steady_state_with_a_lag_is_that_of_doses_written_out() -> None:
         outputs={"amount": Observed("mg", lambda x, p: x.central)},
     )  # fmt: skip
     rows = table([(0.0, 100.0, "")], [0.5, 3.0, 11.0]).assign(SS=lambda t: t.EVID, II=lambda t: 12.0 * t.EVID)
-    out = table([(0.0, 100.0, "")], [300.5, 303.0, 311.0]).assign(ADDL=lambda t: 25 * t.EVID, II=lambda t: 12.0 * t.EVID)
+    out = table([(0.0, 100.0, "")], [300.5, 303.0, 311.0]).assign(
+        ADDL=lambda t: 25 * t.EVID, II=lambda t: 12.0 * t.EVID
+    )
     np.testing.assert_allclose(predicted(model, rows), predicted(model, out), rtol=1e-6)
 
 
@@ -292,7 +305,9 @@ def test_slopes_of_lags_and_durations_are_those_of_finite_differences() -> None:
         parameters={name: f"{value!r}" for name, value in {**values, "lag": 0.8}.items()},
         outputs={"amount": Observed("mg", lambda x, p: x.central)},
     )  # fmt: skip
-    inputs = ms.TaskSet.from_events(table([(0.0, 100.0, ""), (6.0, 50.0, "")], [1.0, 3.0, 9.0]).drop(columns="DVID"), model)
+    inputs = ms.TaskSet.from_events(
+        table([(0.0, 100.0, ""), (6.0, 50.0, "")], [1.0, 3.0, 9.0]).drop(columns="DVID"), model
+    )
     inputs = inputs.batch(model).inputs
     names, zero = model.parameters.names, torch.zeros(1, 1, 6, dtype=FLOAT)
     for name in ("d", "lag", "f"):
@@ -339,7 +354,11 @@ def test_covariates_and_occasions_that_change_act_between_their_records() -> Non
 
     given = [(1.5, 2.0, 100.0, "central"), (12.0 + 1.5 * exp(0.4), 2.0, 80.0, "central")]
     expected = solved(
-        lambda t, x, p: {"central": -p.cl / p.v * x.central}, {"central": 0.0}, given, [4.0, 14.0, 20.0], Changing()
+        lambda t, x, p: {"central": -p.cl / p.v * x.central},
+        {"central": 0.0},
+        given,
+        [4.0, 14.0, 20.0],
+        Changing(),
     )
     np.testing.assert_allclose(found, [each["central"] / 70.0 for each in expected], rtol=1e-7)
 
@@ -449,4 +468,8 @@ def test_a_task_that_does_not_meet_the_tolerance_is_no_number_and_said_to_be() -
     inputs = {"time": torch.tensor([[0.5, 2.0]], dtype=FLOAT)}
     found = model(inputs, {"k": torch.tensor([[1.0]], dtype=FLOAT)})
     assert bool(torch.isnan(found[0, 1]))
-    assert inf > float(model(inputs, {"k": torch.tensor([[0.1]], dtype=FLOAT)})[0, 1]) == pytest.approx(1.25, rel=1e-7)
+    assert (
+        inf
+        > float(model(inputs, {"k": torch.tensor([[0.1]], dtype=FLOAT)})[0, 1])
+        == pytest.approx(1.25, rel=1e-7)
+    )

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 import metasci as ms
 from metasci.fits.objective import objective_function
 from metasci.math import where
-from metasci.patients import body, Formula, Occasion, Power, Structure, Threshold, compartment_model
+from metasci.patients import Formula, Occasion, Power, Structure, Threshold, body, compartment_model
 from metasci.patients.effects import described_effect, effect_described
 
 published = ms.Prior.published
@@ -237,7 +237,10 @@ FORMULAS = {  # a published formula of clearance, its function, and its value in
     ),
     "if-else on a category and a threshold": (
         ("sex", "age"),
-        lambda *, sex, age: where(sex == 2.0, 3.0 + 0.0 * sex, 4.0 + 0.0 * sex) * where(age > 65.0, 0.8 + 0.0 * age, 1.0 + 0.0 * age),
+        lambda *, sex, age: (
+            where(sex == 2.0, 3.0 + 0.0 * sex, 4.0 + 0.0 * sex)
+            * where(age > 65.0, 0.8 + 0.0 * age, 1.0 + 0.0 * age)
+        ),
         3.0 * 0.8,
     ),
     "maturation with size": (

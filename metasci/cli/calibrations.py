@@ -127,7 +127,9 @@ def recommend(
     ],
     doses: Annotated[
         str | None,
-        typer.Option(help="Sizes that can be given, such as '250,500,750 mg' or '10,15 mg/kg'; not with --solve."),
+        typer.Option(
+            help="Sizes that can be given, such as '250,500,750 mg' or '10,15 mg/kg'; not with --solve."
+        ),
     ] = None,
     *,
     intervals: Annotated[str, typer.Option(help="Times between doses, such as '8,12,24 h'.")],
@@ -142,7 +144,8 @@ def recommend(
         typer.Option(help="Of a concentration: how long after the last dose begins, such as '90 min'."),
     ] = None,
     after_infusion: Annotated[
-        str | None, typer.Option(help="Of a concentration: how long after the infusion ends, such as '30 min'.")
+        str | None,
+        typer.Option(help="Of a concentration: how long after the infusion ends, such as '30 min'."),
     ] = None,
     solve: Annotated[
         bool, typer.Option(help="Solve for the dose whose median is the middle of the target.")
@@ -156,7 +159,10 @@ def recommend(
     ] = None,
     number: Annotated[
         int,
-        typer.Option(min=1, help="Doses to be given, after the last of which is judged: a trough with 2 is before the third."),
+        typer.Option(
+            min=1,
+            help="Doses to be given, after the last of which is judged: a trough with 2 is before the third.",
+        ),
     ] = 10,
     duration: Annotated[str, typer.Option(help="Of each infusion, such as '1 h'.")] = "0 h",
     probability: Annotated[
@@ -173,7 +179,9 @@ def recommend(
     from metasci.dosing import Target, recommend as regimen_for
 
     if (doses is None) != solve:
-        raise InputError("recommend: give sizes to try, --doses '250,500 mg', or let the dose be solved for, --solve.")
+        raise InputError(
+            "recommend: give sizes to try, --doses '250,500 mg', or let the dose be solved for, --solve."
+        )
     if out is not None and out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
     fit = _fit(prior, file, model)
@@ -253,7 +261,9 @@ def average(
     at: Annotated[
         list[str] | None, typer.Option(help="Where to forecast, such as 'time=40,48 h'; once for each input.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Weights: 'marginal likelihood' or 'prediction'.")] = "marginal likelihood",
+    by: Annotated[
+        str, typer.Option(help="Weights: 'marginal likelihood' or 'prediction'.")
+    ] = "marginal likelihood",
     level: Level = 0.9,
     seed: Seed = 0,
     as_json: Json = False,

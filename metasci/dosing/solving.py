@@ -125,7 +125,11 @@ def solve_dose(
     what = "one dose" if number == 1 else f"{int(number)} doses, one every {gap:g} {time}"
     if loading is not None:
         what = f"{loading:g} {unit} first, then {int(number) - 1} doses, one every {gap:g} {time}"
-    per = "" if target.kind != "auc" else f" {'in an interval' if target.per is None else f'per {target.per:g} {time}'}"
+    per = (
+        ""
+        if target.kind != "auc"
+        else f" {'in an interval' if target.per is None else f'per {target.per:g} {time}'}"
+    )
     near = f", rounded to {rounded:g} {unit}" if step else ""
     words = (
         f"{what}: {exact:.4g} {unit}{near}: {target.words(model.output.unit, time)} with a probability of "

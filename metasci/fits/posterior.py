@@ -170,7 +170,12 @@ def proposals(calibration: AdaptedTasks, task: int, count: int, generator: torch
         costs = problem.costs(proposed, adapted.log_noise, 1.0 / factor)
     half = 0.5 * size
     prior = prior - half * math.log(2.0 * math.pi)
-    own = own + math.lgamma(0.5 * _FREEDOM + half) - math.lgamma(0.5 * _FREEDOM) - half * math.log(_FREEDOM * math.pi)
+    own = (
+        own
+        + math.lgamma(0.5 * _FREEDOM + half)
+        - math.lgamma(0.5 * _FREEDOM)
+        - half * math.log(_FREEDOM * math.pi)
+    )
     return Proposals(proposed, factor, prior, own, costs)
 
 

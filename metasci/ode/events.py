@@ -155,7 +155,7 @@ class Timeline:
 
 
 def _halts(times: Tensor, doses: Doses, start: Tensor) -> Tensor:
-    """Where a walk must halt: at each dose, at the end of its infusion, at its reset; at the last time; at the start."""
+    """Where a walk must halt: at doses, at the ends of infusions, at resets; at the last time; at the start."""
     counts, given = doses.counts, doses.time
     acts = counts | doses.tells
     first = torch.where(counts, given, torch.inf)

@@ -103,7 +103,10 @@ class Mesh:
     def moved(self, breaks: Tensor, off: Tensor) -> Mesh:
         """The same with its breaks (task, break) moved by so much, and the nodes between them in proportion."""
         following = torch.minimum(self.place + 1, self.place.new_tensor(breaks.shape[1] - 1))
-        begin, length = breaks.gather(1, self.place), breaks.gather(1, following) - breaks.gather(1, self.place)
+        begin, length = (
+            breaks.gather(1, self.place),
+            breaks.gather(1, following) - breaks.gather(1, self.place),
+        )
         length = torch.where(length > 0.0, length, torch.ones_like(length))
         here = off.gather(1, self.place)
         stretch = (off.gather(1, following) - here) / length

@@ -231,7 +231,12 @@ def solve(
     fixed = FixedSteps.current()
     if plan is None and fixed is not None:
         return _followed(
-            fixed.next(planned), _system(rate, parameters, initial, shared, doses), initial, times, doses, begin
+            fixed.next(planned),
+            _system(rate, parameters, initial, shared, doses),
+            initial,
+            times,
+            doses,
+            begin,
         )
     plan = plan or planned()
     system = _system(rate, parameters, initial, shared, doses).with_tangents(

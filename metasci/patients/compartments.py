@@ -135,7 +135,9 @@ def compartment_model(
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
             return scaled(structure.concentration(at, what, factors(several, values, known)))
-        known_at, everywhere = carried_along(what, known, {key: values.pop(key) for key in of_events}, changing)
+        known_at, everywhere = carried_along(
+            what, known, {key: values.pop(key) for key in of_events}, changing
+        )
         return scaled(structure.along(at, what, known_at, factors(several, values, everywhere)))
 
     def scaled(concentration: Any) -> Any:

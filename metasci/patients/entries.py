@@ -33,8 +33,8 @@ class Entry:
         Number n of transit compartments, not necessarily whole, and mean transit time: a dose enters at the rate
         F·D·k·(kt)ⁿ·e^(−kt)/Γ(n + 1), k = (n + 1)/MTT (Savic et al., J Pharmacokinet Pharmacodyn 34 (2007) 711).
     compartment : int, optional
-        The number by which rows name this way in (CMT); that of the state by default. Of several entries with one number
-        each takes its fraction of the same dose.
+        The number by which rows name this way in (CMT); that of the state by default. Of several entries with one
+        number each takes its fraction of the same dose.
     name : str
         The name by which rows may call it; the state's by default.
     """
@@ -59,7 +59,8 @@ def numbered(doses_into: Sequence[str | Entry], states: tuple[str, ...]) -> tupl
 
     Examples
     --------
-    >>> [(entry.name, entry.compartment) for entry in numbered(["gut", Entry("blood", compartment=1)], ("gut", "blood"))]
+    >>> both = numbered(["gut", Entry("blood", compartment=1)], ("gut", "blood"))
+    >>> [(entry.name, entry.compartment) for entry in both]
     [('gut', 1), ('gut', 1)]
     """
     found: list[Entry] = []

@@ -1,7 +1,7 @@
 """A patient's own differential equations: any states, any ways in, any outputs, written down in a few lines.
 
-`ode_model` makes a `Model` of slopes (dx/dt), of the states that doses enter (each with a fraction, a lag, a duration or
-a chain of transit compartments of its own), and of what is measured. Covariates act as in `compartment_model`, and may
+`ode_model` makes a `Model` of slopes (dx/dt), of the states that doses enter (each with a fraction, a lag, a duration
+or a chain of transit compartments of its own), and of what is measured. Covariates act as in `compartment_model`, and may
 change between records. The equations are solved by `metasci.ode`, whose error is reported; a task whose steps do not
 meet the tolerance is predicted as NaN.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from metasci.constraints import NonNegative
@@ -47,7 +47,7 @@ class Observed:
 
     unit: str
     value: Callable[[Any, Any], Any]
-    noise: Noise = Proportional((0.2,))
+    noise: Noise = field(default_factory=lambda: Proportional((0.2,)))
     label: str = ""
     state: str = ""
 
@@ -146,7 +146,10 @@ def ode_model(
     entries = numbered(doses_into, tuple(states))
     _check_names(states, outputs, space, covariates or {}, several)
     wanted = {key: told for each in several.values() for effect in each for key, told in effect.needs.items()}
-    needs = {**{key: (unit, (-float("inf"), float("inf"))) for key, unit in (covariates or {}).items()}, **wanted}
+    needs = {
+        **{key: (unit, (-float("inf"), float("inf"))) for key, unit in (covariates or {}).items()},
+        **wanted,
+    }
     occasions = [e.covariate for each in several.values() for e in each if isinstance(e, Occasion)]
     changing = tuple(dict.fromkeys((*changing, *sorted(occasions))))
     if odd := sorted(set(changing) - set(needs)):
@@ -156,7 +159,9 @@ def ode_model(
         changing, method, relative, absolute,
     )  # fmt: skip
     if changing and not entries:
-        raise InputError(f"'{changing[0]}' changes, which is told at doses, but none are taken: give `doses_into`.")
+        raise InputError(
+            f"'{changing[0]}' changes, which is told at doses, but none are taken: give `doses_into`."
+        )
     history = doses(
         amount,
         time,
@@ -220,12 +225,21 @@ def _check_names(
     if not states or not outputs:
         raise InputError("a model of differential equations needs at least one state and one output.")
     names = [each.name for each in parameters]
-    for what, given in (("state", states), ("output", outputs), ("parameter", names), ("covariate", covariates)):
+    for what, given in (
+        ("state", states),
+        ("output", outputs),
+        ("parameter", names),
+        ("covariate", covariates),
+    ):
         if odd := [name for name in given if not name.isidentifier() or name.startswith("_")]:
-            raise InputError(f"{what} '{odd[0]}': a name is letters, digits and underscores, such as 'peripheral_2'.")
+            raise InputError(
+                f"{what} '{odd[0]}': a name is letters, digits and underscores, such as 'peripheral_2'."
+            )
         if twice := sorted({name for name in given if list(given).count(name) > 1}):
             raise InputError(f"there are two {what}s '{twice[0]}'; give each a name of its own.")
-    taken = {"time", "output", *(name for name in names if name.startswith("dose"))} | ({*names} & {*covariates})
+    taken = {"time", "output", *(name for name in names if name.startswith("dose"))} | (
+        {*names} & {*covariates}
+    )
     if odd := sorted(taken & {*names, *covariates}):
         raise InputError(f"'{odd[0]}' is taken; call the parameter or covariate otherwise.")
     if odd := sorted(set(effects) - set(names)):
@@ -238,7 +252,9 @@ def _output(outputs: Mapping[str, Observed]) -> Output:
         name, only = next(iter(outputs.items()))
         return Output(name, only.unit, only.label)
     units = {each.unit for each in outputs.values()}
-    return Output("value", units.pop() if len(units) == 1 else "1", ", ".join(key.replace("_", " ") for key in outputs))
+    return Output(
+        "value", units.pop() if len(units) == 1 else "1", ", ".join(key.replace("_", " ") for key in outputs)
+    )
 
 
 def _numbered(outputs: Mapping[str, Observed], states: tuple[str, ...]) -> tuple[NumberedOutput, ...]:
@@ -275,4 +291,6 @@ def _individual(
         return {**{name: own[name] for name in names}, **{key: of(p) for key, (_, of) in secondary.items()}}
 
     units = {each.name: each.unit for each in parameters if each.name in names}
-    return Individual(values, {**units, **{key: unit for key, (unit, _) in secondary.items()}}, reference_of(effects))
+    return Individual(
+        values, {**units, **{key: unit for key, (unit, _) in secondary.items()}}, reference_of(effects)
+    )

@@ -88,7 +88,7 @@ class Equations:
     absolute: float
 
     def predictions(self, values: Mapping[str, Any]) -> Any:
-        """What is measured at every time, (..., observation), NaN where not solved; NumPy's array where no tensor came."""
+        """What is measured at every time, (..., observation), NaN where not solved; NumPy's where no tensor came."""
         import torch
 
         patients = self._patients(values)
@@ -115,11 +115,15 @@ class Equations:
             raise InputError(
                 f"a differential equation is solved with torch: '{odd[0]}' must be a number, not a symbol."
             )
-        like = next((v for v in values.values() if isinstance(v, torch.Tensor) and v.is_floating_point()), None)
+        like = next(
+            (v for v in values.values() if isinstance(v, torch.Tensor) and v.is_floating_point()), None
+        )
         dtype, device = (torch.float64, None) if like is None else (like.dtype, like.device)
         arrays = {key: torch.as_tensor(v, dtype=dtype, device=device) for key, v in values.items()}
         of_events = {key for key in arrays if key.startswith("dose")}
-        arrays = {key: torch.atleast_2d(v) if key in of_events else torch.atleast_1d(v) for key, v in arrays.items()}
+        arrays = {
+            key: torch.atleast_2d(v) if key in of_events else torch.atleast_1d(v) for key, v in arrays.items()
+        }
         lead = torch.broadcast_shapes(
             *(v.shape[:-2] if key in of_events else v.shape[:-1] for key, v in arrays.items())
         )
@@ -164,7 +168,11 @@ class Equations:
         if odd := sorted(set(begins) - set(self.states)):
             raise InputError(f"initial: '{odd[0]}' is no state; they are {', '.join(self.states)}.")
         initial = torch.stack([begins.get(name, 0.0) + blank for name in self.states], -1)
-        steady = {key: value[:, 0] for key, value in patients.values.items() if value.shape[1] == 1 or patients.told is None}
+        steady = {
+            key: value[:, 0]
+            for key, value in patients.values.items()
+            if value.shape[1] == 1 or patients.told is None
+        }
         absolute = torch.full_like(initial, self.absolute).detach()
         given, transits = None, {}
         if patients.doses is not None and patients.events:
@@ -205,7 +213,8 @@ class Equations:
         from metasci.ode import Doses as Given
 
         what, events = patients.doses, patients.events
-        assert what is not None and what.compartment is not None
+        assert what is not None
+        assert what.compartment is not None
         columns = (what.amount, what.time, what.duration, what.interval, what.until, what.compartment)
         amount, time, duration, interval, until, way = (column[:, 0] for column in columns)
         p = patients.at_events()
@@ -243,8 +252,12 @@ class Equations:
             first = torch.where(again, interval, nothing) if lag is None else nothing
             blocks.append((dose, start, lasts, first, until, state))
             tells.append(never)
-            if lag is not None and bool(again.any()):  # the state just after the last dose that has taken effect
-                missed = torch.where(again, torch.floor(lag / torch.where(again, interval, 1.0)), nothing).detach()
+            if lag is not None and bool(
+                again.any()
+            ):  # the state just after the last dose that has taken effect
+                missed = torch.where(
+                    again, torch.floor(lag / torch.where(again, interval, 1.0)), nothing
+                ).detach()
                 for count in range(1, int(missed.max()) + 2):
                     counts = again & (missed + 1.0 >= count)
                     last = counts & (missed + 1.0 == count)
@@ -273,14 +286,20 @@ class Equations:
 
         instead = "write the doses before it out (ADDL) instead of SS"
         if entry.transit is not None:
-            raise InputError(f"a steady state of doses through transit compartments is not solved; {instead}.")
+            raise InputError(
+                f"a steady state of doses through transit compartments is not solved; {instead}."
+            )
         if bool(overlapping.any()):
-            raise InputError(f"a steady state of infusions that last longer than II is not solved; {instead}.")
+            raise InputError(
+                f"a steady state of infusions that last longer than II is not solved; {instead}."
+            )
         if sum(other.compartment == entry.compartment for other in self.entries) > 1:
-            raise InputError(f"a steady state of doses that enter by several ways at once is not solved; {instead}.")
+            raise InputError(f"a steady state of doses that enter by several ways is not solved; {instead}.")
         earliest = torch.where(amount != 0.0, time, torch.inf).amin(1, keepdim=True)
         if lagged and bool((again & (time > earliest)).any()):
-            raise InputError(f"a steady state after other doses, of doses with a lag, is not solved; {instead}.")
+            raise InputError(
+                f"a steady state after other doses, of doses with a lag, is not solved; {instead}."
+            )
 
 
 def _through_transit(time: Tensor, parameters: Mapping[str, Tensor], place: int) -> Tensor:

@@ -36,8 +36,8 @@ def doses(
         Whether doses enter by two ways, told by a column ``compartment``: 1 (where nothing is said) to be absorbed, 2
         into the central compartment.
     ways : mapping of str to int
-        Names and numbers of the compartments that doses may enter, told by a column ``compartment``; the first one where
-        nothing is said.
+        Names and numbers of the compartments that doses may enter, told by a column ``compartment``; the first one
+        where nothing is said.
     lasts : str
         The parameter that says how long a dose takes to enter.
     baseline : bool

@@ -1,7 +1,7 @@
 """Several models of one drug, weighed by a patient's own measurements: which fits, and what they forecast together.
 
-Each model calibrates the patient; its weight is its prior weight times the probability that it gave to what was measured
-(`metasci.fits.evidence`). The averaged forecast is the mixture of the models' forecasts.
+Each model calibrates the patient; its weight is its prior weight times the probability that it gave to what was
+measured (`metasci.fits.evidence`). The averaged forecast is the mixture of the models' forecasts.
 
 Source: Hoeting, Madigan, Raftery and Volinsky, Stat Sci 14 (1999) 382, for averaging; Uster et al., Clin Pharmacol Ther
 109 (2021) 175, for averaging and selection in the dosing of one patient.
@@ -78,8 +78,8 @@ class Average:
         names, rare = self.table["prior"], self.table["rarity"] < _RARE
         if rare.all():
             found.append(
-                f"none of these models expects such measurements (probability at most {self.table['rarity'].max():.2g} under "
-                "any of them): check units, times and doses, and do not rely on the average."
+                f"none of these models expects such measurements (probability at most {self.table['rarity'].max():.2g} "
+                "under any of them): check units, times and doses, and do not rely on the average."
             )
         else:
             found += [
@@ -89,8 +89,14 @@ class Average:
         if not rare.all() and self.weights.max() < _UNDECIDED:
             found.append("the measurements do not decide between the models: the forecast is of several.")
         if (few := self.table["effective"] < _FEW).any():
-            found.append(f"the weights of {', '.join(names[few])} are uncertain: few draws represent the posterior.")
-        used = {name.lower() for fit in self.fits for name in (*fit.prior.model.inputs, *fit.prior.model.covariates)}
+            found.append(
+                f"the weights of {', '.join(names[few])} are uncertain: few draws represent the posterior."
+            )
+        used = {
+            name.lower()
+            for fit in self.fits
+            for name in (*fit.prior.model.inputs, *fit.prior.model.covariates)
+        }
         for fit in self.fits:
             found += [f"{fit.prior.name}: {said}" for said in fit.warnings if not _is_of_another(said, used)]
         return found
@@ -116,7 +122,9 @@ class Average:
         check_level(level)
         curves, measured = [], []
         for place, fit in enumerate(self.fits):
-            curve, value, shape = _drawn(fit, conditions, draws, seed + place, self.fits[0].prior.model.output.unit)
+            curve, value, shape = _drawn(
+                fit, conditions, draws, seed + place, self.fits[0].prior.model.output.unit
+            )
             curves.append(curve)
             measured.append(value)
         weights = np.repeat(self.weights / draws, draws)
@@ -126,14 +134,27 @@ class Average:
         dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
         model = self.fits[0].prior.model
         told = {"units": model.output.unit}
-        named = {"median": middle, "lower": low, "upper": high, "curve_median": centre, "curve_lower": inner, "curve_upper": outer}
-        variables: dict[str, Any] = {key: (dims, value.reshape(shape or (1,)), told) for key, value in named.items()}
+        named = {
+            "median": middle,
+            "lower": low,
+            "upper": high,
+            "curve_median": centre,
+            "curve_lower": inner,
+            "curve_upper": outer,
+        }
+        variables: dict[str, Any] = {
+            key: (dims, value.reshape(shape or (1,)), told) for key, value in named.items()
+        }
         each = np.stack([np.median(curve, 0).reshape(shape or (1,)) for curve in curves])
         variables["of_model"] = (("model", *dims), each, told)
         points = asked_for(model, self.fits[0].batch, conditions)
         coords: dict[str, Any] = {"model": self.table["prior"].tolist(), "weight": ("model", self.weights)}
         for name, values in points.items():
-            coords[name] = (dims, np.broadcast_to(values, shape or (1,)).copy(), {"units": model.inputs[name].unit})
+            coords[name] = (
+                dims,
+                np.broadcast_to(values, shape or (1,)).copy(),
+                {"units": model.inputs[name].unit},
+            )
         return xr.Dataset(variables, coords, {"level": level})
 
     def summary(self) -> str:
@@ -143,14 +164,17 @@ class Average:
         task = self.fits[0].batch.names[0]
         lines = [
             f"{task}: {len(self.fits)} models, {count} measurement{'s' * (count != 1)}; weights by {self.by}",
-            f"  {'':{width}}{'weight':>7}  {'by evidence':>11}  {'by prediction':>13}  {'ln evidence':>11}  {'expected':>8}",
+            f"  {'':{width}}{'weight':>7}  {'by evidence':>11}  {'by prediction':>13}  {'ln evidence':>11}"
+            f"  {'expected':>8}",
         ]
         for row, weight in zip(self.table.to_dict("records"), self.weights, strict=True):
             lines.append(
                 f"  {row['prior']:{width}}{weight:>7.3f}  {row['weight']:>11.3f}  {row['prediction_weight']:>13.3f}"
                 f"  {row['log_evidence']:>11.2f}  {row['rarity']:>8.2g}"
             )
-        lines.append("  expected: the probability, under the model, of measurements as far from what it expects")
+        lines.append(
+            "  expected: the probability, under the model, of measurements as far from what it expects"
+        )
         return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
 
     def to_json(self) -> dict[str, Any]:
@@ -159,7 +183,9 @@ class Average:
         return {"by": self.by, "weights": self.weights.tolist(), "models": rows, "warnings": self.warnings}
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(self.table["prior"], self.weights, strict=True))
+        told = ", ".join(
+            f"{name} {weight:.2f}" for name, weight in zip(self.table["prior"], self.weights, strict=True)
+        )
         return f"Average({told})"
 
 
@@ -214,7 +240,9 @@ def average(
         raise InputError(f"by is {' or '.join(repr(each) for each in _WEIGHTS)}, not '{by}'.")
     known = [load(prior) if isinstance(prior, str | Path) else prior for prior in priors]
     before = np.ones(len(known)) if prior_weights is None else np.asarray(prior_weights, float)
-    if before.shape != (len(known),) or not ((before >= 0.0).all() and before.sum() > 0.0 and np.isfinite(before).all()):
+    if before.shape != (len(known),) or not (
+        (before >= 0.0).all() and before.sum() > 0.0 and np.isfinite(before).all()
+    ):
         raise InputError(f"prior_weights: give {len(known)} numbers, none below zero.")
     fits = tuple(prior.calibrate(data, **(read or {})) for prior in known)
     _check(fits)
@@ -226,8 +254,8 @@ def average(
         numbers = int((fit.batch.mask & fit.batch.numbers).sum())
         scale = -numbers * float(np.log(convert(1.0, fit.prior.model.output.unit, unit, "output")))
         rows.append({
-            "prior": fit.prior.name, "log_evidence": found.log_marginal + scale, "log_laplace": found.log_laplace + scale,
-            "log_prediction": found.log_predictive + scale, "prior_weight": float(weight), "rarity": found.rarity,
+            "prior": fit.prior.name, "log_evidence": found.log_marginal + scale,
+            "log_laplace": found.log_laplace + scale, "log_prediction": found.log_predictive + scale, "prior_weight": float(weight), "rarity": found.rarity,
             "effective": found.effective,
         })  # fmt: skip
     table = pd.DataFrame(rows)
@@ -272,7 +300,9 @@ def _check(fits: Sequence[Calibration]) -> None:
     if len(said) < len(fits):
         raise InputError("averaging: two of the models have one name; give each a name of its own.")
     for fit in fits[1:]:
-        convert(1.0, fit.prior.model.output.unit, first.prior.model.output.unit, f"output of '{fit.prior.name}'")
+        convert(
+            1.0, fit.prior.model.output.unit, first.prior.model.output.unit, f"output of '{fit.prior.name}'"
+        )
         if int(fit.batch.mask.sum()) != int(first.batch.mask.sum()):
             raise InputError(
                 f"'{fit.prior.name}' reads {int(fit.batch.mask.sum())} measurements and '{first.prior.name}' "
@@ -305,4 +335,6 @@ def _drawn(
 def _is_of_another(warning: str, used: set[str]) -> bool:
     """Whether a warning is about a column that one of the other models takes."""
     match = re.match(r"columns? (.+?) (?:is|are) not used", warning)
-    return match is not None and {re.sub(r"\s*\[.*", "", name).lower() for name in match[1].split(", ")} <= used
+    return (
+        match is not None and {re.sub(r"\s*\[.*", "", name).lower() for name in match[1].split(", ")} <= used
+    )

@@ -165,7 +165,9 @@ def _panels(axis: Axis, panels: Sequence[_Panel], look: Look, apart: bool = Fals
     Outputs that are measured in units of their own stand `apart`, each with an axis of its own.
     """
     figure, axes = _grid(len(panels), share=not apart)
-    logarithmic = is_wide([panel.calibration for panel in panels]) if look.logarithmic is None else look.logarithmic
+    logarithmic = (
+        is_wide([panel.calibration for panel in panels]) if look.logarithmic is None else look.logarithmic
+    )
     limits = []
     for place, panel in zip(axes, panels, strict=True):
         one, here = panel.calibration, panel.here()
@@ -185,7 +187,11 @@ def _panels(axis: Axis, panels: Sequence[_Panel], look: Look, apart: bool = Fals
             draw_given(place, *given, words(name))
         given_over_time = bool(one.prior.model.histories)
         limits.append(
-            _wide_limits(said, y) if logarithmic else _whole(said, y, look) if given_over_time else _limits(said, y)
+            _wide_limits(said, y)
+            if logarithmic
+            else _whole(said, y, look)
+            if given_over_time
+            else _limits(said, y)
         )
     if apart:
         for place, pair in zip(axes, limits, strict=True):
@@ -199,7 +205,7 @@ def _panels(axis: Axis, panels: Sequence[_Panel], look: Look, apart: bool = Fals
 
 
 def _whole(said: Curve, measured: np.ndarray, look: Look) -> tuple[float, float]:
-    """From zero to above the highest of curve, measurements and range, with the bands as far as they do not run away."""
+    """From zero to above the highest of curve, measurements and range; bands as far as they do not run away."""
     curves = np.concatenate([said.median, said.prior, measured, [*(look.within or ())]])
     curves = curves[np.isfinite(curves)]
     bands = np.concatenate([said.lower, said.upper])

@@ -39,7 +39,7 @@ def regimen_figure(
     draws: int = 500,
     seed: int = 0,
 ) -> Figure:
-    """The forecast of a regimen after what a patient was given so far: median and 90 % band of the curve, and the target.
+    """The forecast of a regimen after what a patient was given so far: median and 90 % band of the curve; the target.
 
     Parameters
     ----------
@@ -79,7 +79,9 @@ def regimen_figure(
     every = np.concatenate([earlier, given])
     early = (every[:, None] + gap * np.geomspace(1e-4, 1.0, _EARLY)).ravel()
     peaks = np.concatenate([earlier + took, given + lasting])
-    times = np.unique(np.concatenate([np.linspace(0.0, ends, _POINTS), every, every - 1e-6 * gap, peaks, early]))
+    times = np.unique(
+        np.concatenate([np.linspace(0.0, ends, _POINTS), every, every - 1e-6 * gap, peaks, early])
+    )
     times = times[(times >= 0.0) & (times <= ends)]
     drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
     (curves,) = concentrations(calibration, history, course, [size], drawn, times)
@@ -102,7 +104,9 @@ def regimen_figure(
         draw_measured(place, seen, value, np.zeros(len(seen), bool), np.full(len(seen), np.nan))
     draw_given(place, every, np.concatenate([earlier + took, given + lasting]), words(history))
     output = model.outputs[0] if model.outputs else model.output
-    top = max(float(high.max()), target.high if levels and np.isfinite(target.high) else 0.0, *value.tolist(), 0.0)
+    top = max(
+        float(high.max()), target.high if levels and np.isfinite(target.high) else 0.0, *value.tolist(), 0.0
+    )
     place.set_xlim(0.0, ends)
     place.set_ylim(0.0, 1.06 * top)
     place.set_xlabel(axis.label)

@@ -127,7 +127,11 @@ def check_representable(table: Table, records: Records, model: Model) -> None:
         ("CMT", "measurements are of compartment"): records.measures & (not outputs),
         ("DVID", "measurements are of output"): records.measures & (not outputs),
     })  # fmt: skip
-    ways = _ways_of_own(records, history.ways, model.name) if history.ways else _ways_in(records, routes, model.name)
+    ways = (
+        _ways_of_own(records, history.ways, model.name)
+        if history.ways
+        else _ways_in(records, routes, model.name)
+    )
     refuse([*ways, _sample_before_endless(table, records)], fault)
     if outputs and "DVID" in table and np.isnan(table["DVID"]).all():
         at = first(records.measures)

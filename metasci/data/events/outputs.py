@@ -52,8 +52,8 @@ def with_numbered_outputs(cells: Cells, model: Model, columns: Mapping[str, str]
         return replace(cells, frame=_by_compartment(frame, bare["CMT"], model))
     outputs = ", ".join(each.name for each in model.outputs)
     raise InputError(
-        f"{where} does not say which of the outputs ({outputs}) a measurement is of; give a column DVID (1, 2, … or their "
-        "names), a column for each of them in the place of DV, or CMT."
+        f"{where} does not say which of the outputs ({outputs}) a measurement is of; give a column DVID (1, 2, … or "
+        "their names), a column for each of them in the place of DV, or CMT."
     )
 
 
