@@ -1,8 +1,8 @@
 """How probable a task's measurements are under its prior: for all of them, and for each from the others.
 
 The marginal likelihood p(y) = ∫ p(y | θ) p(θ) dθ is the mean of prior times likelihood over the density of proposals
-that are wider than the posterior; Laplace's approximation stands beside it. The density of one measurement when the others
-are known is that of importance sampling that leaves it out.
+that are wider than the posterior; Laplace's approximation stands beside it. The density of one measurement when the
+others are known is that of importance sampling that leaves it out.
 
 Source: Kass and Raftery, J Am Stat Assoc 90 (1995) 773, for marginal likelihoods; Gelfand, Dey and Chang, Bayesian
 Statistics 4 (1992) 147, for leaving one out.

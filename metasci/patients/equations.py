@@ -1,9 +1,9 @@
 """A patient's own differential equations: any states, any ways in, any outputs, written down in a few lines.
 
 `ode_model` makes a `Model` of slopes (dx/dt), of the states that doses enter (each with a fraction, a lag, a duration
-or a chain of transit compartments of its own), and of what is measured. Covariates act as in `compartment_model`, and may
-change between records. The equations are solved by `metasci.ode`, whose error is reported; a task whose steps do not
-meet the tolerance is predicted as NaN.
+or a chain of transit compartments of its own), and of what is measured. Covariates act as in `compartment_model`, and
+may change between records. The equations are solved by `metasci.ode`, whose error is reported; a task whose steps do
+not meet the tolerance is predicted as NaN.
 """
 
 from __future__ import annotations

@@ -262,7 +262,8 @@ class Equations:
                     counts = again & (missed + 1.0 >= count)
                     last = counts & (missed + 1.0 == count)
                     blocks.append((
-                        torch.where(counts, dose, nothing), start - count * interval, torch.where(counts, lasts, nothing),
+                        torch.where(counts, dose, nothing), start - count * interval,
+                        torch.where(counts, lasts, nothing),
                         torch.where(last, interval, nothing), until, state,
                     ))  # fmt: skip
                     tells.append(never)

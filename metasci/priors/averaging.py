@@ -255,8 +255,8 @@ def average(
         scale = -numbers * float(np.log(convert(1.0, fit.prior.model.output.unit, unit, "output")))
         rows.append({
             "prior": fit.prior.name, "log_evidence": found.log_marginal + scale,
-            "log_laplace": found.log_laplace + scale, "log_prediction": found.log_predictive + scale, "prior_weight": float(weight), "rarity": found.rarity,
-            "effective": found.effective,
+            "log_laplace": found.log_laplace + scale, "log_prediction": found.log_predictive + scale,
+            "prior_weight": float(weight), "rarity": found.rarity, "effective": found.effective,
         })  # fmt: skip
     table = pd.DataFrame(rows)
     table["weight"] = _softmax(table["log_evidence"], table["prior_weight"])
