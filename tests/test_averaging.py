@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import metasci as ms
 from metasci.errors import InputError
+from metasci.fits.drawn import weighted_quantiles
 from metasci.fits.evidence import evidence
 from metasci.model import Input
 from metasci.patients import Structure
-from metasci.priors.averaging import weighted_quantiles
 
 
 @pytest.fixture(scope="module")

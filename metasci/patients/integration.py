@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
 from metasci.patients.effects import Effect, factors
-from metasci.patients.entries import Entry, quantity
+from metasci.patients.entering import entered, through_transit
+from metasci.patients.entries import Entry
 from metasci.patients.named import Named
 from metasci.patients.regimen import Doses, carried_along
 
@@ -176,12 +177,14 @@ class Equations:
         absolute = torch.full_like(initial, self.absolute).detach()
         given, transits = None, {}
         if patients.doses is not None and patients.events:
-            given, transits = self._entering(patients)
-            for place, entry in enumerate(self.entries):
-                state = self.states.index(entry.into)
-                amounts = given.amount[:, (place + 1) * patients.events : (place + 2) * patients.events]
-                most = _TRACE * amounts.detach().abs().amax(1)
-                absolute[:, state] = torch.maximum(absolute[:, state], most)
+            p, changing = patients.at_events(), patients.told is not None
+            held = {
+                key: value[:, : patients.events]
+                for key, value in patients.values.items()
+                if changing and value.shape[1] > 1
+            }
+            given, transits, most = entered(self.entries, self.states, patients.doses, patients.told, p, held)
+            absolute = torch.maximum(absolute, _TRACE * most)
         return solve(
             self._rate, initial, patients.time, {**steady, **transits}, given,
             method=self.method, relative=self.relative, absolute=absolute,
@@ -203,116 +206,5 @@ class Equations:
         for place, entry in enumerate(self.entries):
             if entry.transit is not None:
                 state_of = self.states.index(entry.into)
-                found[state_of] = found[state_of] + _through_transit(time, parameters, place)
+                found[state_of] = found[state_of] + through_transit(time, parameters, place)
         return torch.stack(found, -1)
-
-    def _entering(self, patients: _Patients) -> tuple[ode.Doses, dict[str, Tensor]]:
-        """Every dose by each way in, behind the events themselves; and what passes through transit compartments."""
-        import torch
-
-        from metasci.ode import Doses as Given
-
-        what, events = patients.doses, patients.events
-        assert what is not None
-        assert what.compartment is not None
-        columns = (what.amount, what.time, what.duration, what.interval, what.until, what.compartment)
-        amount, time, duration, interval, until, way = (column[:, 0] for column in columns)
-        p = patients.at_events()
-        nothing, never = torch.zeros_like(amount), torch.zeros_like(amount, dtype=torch.bool)
-        told = never if patients.told is None else patients.told
-        # the events themselves tell what changes; what they give comes behind, entry by entry
-        blocks = [(nothing, time, nothing, nothing, until, 0)]
-        tells, transits = [told], {}
-        repeated = interval > 0.0
-        for place, entry in enumerate(self.entries):
-            here = way == float(entry.compartment)
-            fraction = quantity(entry.fraction, p) + nothing
-            dose = torch.where(here, fraction * amount, nothing)
-            lasts = fraction * duration
-            if entry.duration is not None:
-                lasts = torch.where(duration > 0.0, lasts, quantity(entry.duration, p) + nothing)
-            lasts = torch.where(here & (amount != 0.0), lasts, nothing)
-            lag = None if entry.lag is None else quantity(entry.lag, p) + nothing
-            state = self.states.index(entry.into)
-            again = repeated & here & (amount != 0.0)
-            if bool(again.any()):
-                self._check_repeated(entry, again & (lasts > interval), again, amount, time, lag is not None)
-            if entry.transit is not None:
-                number, mean = (quantity(each, p) + nothing for each in entry.transit)
-                start = time if lag is None else time + lag
-                transits |= {
-                    f"_{place}_amount": dose, f"_{place}_start": start, f"_{place}_until": until,
-                    f"_{place}_number": number, f"_{place}_mean": mean,
-                }  # fmt: skip
-                blocks.append((nothing, start, nothing, nothing, until, state))
-                # a halt where it begins; one that comes late must not tell anew what has changed since
-                tells.append(here & (amount != 0.0) if lag is None or patients.told is None else never)
-                continue
-            start = time if lag is None else time + lag
-            first = torch.where(again, interval, nothing) if lag is None else nothing
-            blocks.append((dose, start, lasts, first, until, state))
-            tells.append(never)
-            if lag is not None and bool(
-                again.any()
-            ):  # the state just after the last dose that has taken effect
-                missed = torch.where(
-                    again, torch.floor(lag / torch.where(again, interval, 1.0)), nothing
-                ).detach()
-                for count in range(1, int(missed.max()) + 2):
-                    counts = again & (missed + 1.0 >= count)
-                    last = counts & (missed + 1.0 == count)
-                    blocks.append((
-                        torch.where(counts, dose, nothing), start - count * interval,
-                        torch.where(counts, lasts, nothing),
-                        torch.where(last, interval, nothing), until, state,
-                    ))  # fmt: skip
-                    tells.append(never)
-        tasks = len(amount)
-        held = {}
-        if patients.told is not None:
-            held = {
-                key: value[:, :events].repeat(1, len(blocks))
-                for key, value in patients.values.items()
-                if value.shape[1] > 1
-            }
-        joined = [torch.cat([block[column] for block in blocks], 1) for column in range(5)]
-        into = torch.cat([torch.full((tasks, events), block[5]) for block in blocks], 1)
-        return Given(*joined, into, held, torch.cat(tells, 1)), transits
-
-    def _check_repeated(
-        self, entry: Entry, overlapping: Tensor, again: Tensor, amount: Tensor, time: Tensor, lagged: bool
-    ) -> None:
-        """Refuse steady states that are not followed: their doses can be written out."""
-        import torch
-
-        instead = "write the doses before it out (ADDL) instead of SS"
-        if entry.transit is not None:
-            raise InputError(
-                f"a steady state of doses through transit compartments is not solved; {instead}."
-            )
-        if bool(overlapping.any()):
-            raise InputError(
-                f"a steady state of infusions that last longer than II is not solved; {instead}."
-            )
-        if sum(other.compartment == entry.compartment for other in self.entries) > 1:
-            raise InputError(f"a steady state of doses that enter by several ways is not solved; {instead}.")
-        earliest = torch.where(amount != 0.0, time, torch.inf).amin(1, keepdim=True)
-        if lagged and bool((again & (time > earliest)).any()):
-            raise InputError(
-                f"a steady state after other doses, of doses with a lag, is not solved; {instead}."
-            )
-
-
-def _through_transit(time: Tensor, parameters: Mapping[str, Tensor], place: int) -> Tensor:
-    """The rate at which doses arrive behind a chain of transit compartments, (task,)."""
-    import torch
-
-    amount, start, until, number, mean = (
-        parameters[f"_{place}_{name}"] for name in ("amount", "start", "until", "number", "mean")
-    )
-    since = time[:, None] - start
-    counts = (since > 0.0) & (time[:, None] < until) & (amount != 0.0)
-    speed = (number + 1.0) / mean
-    passed = speed * torch.where(counts, since, torch.ones_like(since))
-    arriving = torch.exp(number * torch.log(passed) - passed - torch.lgamma(number + 1.0))
-    return torch.where(counts, amount * speed * arriving, torch.zeros_like(arriving)).sum(1)
