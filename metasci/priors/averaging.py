@@ -120,7 +120,7 @@ class Average:
         check_level(level)
         curves, measured = [], []
         for place, fit in enumerate(self.fits):
-            curve, value, shape = _drawn(
+            curve, value, shape = drawn_forecast(
                 fit, conditions, draws, seed + place, self.fits[0].prior.model.output.unit
             )
             curves.append(curve)
