@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from metasci.data.conditions import asked_for
 from metasci.errors import InputError, check_level
-from metasci.fits.drawn import weighted_quantiles
+from metasci.fits.drawn import drawn_forecast, weighted_quantiles
 from metasci.fits.evidence import evidence
 from metasci.priors.calibrated import Calibration
 from metasci.priors.equation import Prior
