@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 
-__all__ = ["Course", "concentrations", "doses_left_out", "next_due", "usual_interval"]
+__all__ = ["Course", "concentrations", "curves_by_size", "doses_left_out", "next_due", "usual_interval"]
 
 _POINTS, _EARLY = 97, 128
 
@@ -88,6 +88,19 @@ def concentrations(
 
     Where amounts add up, as in linear compartments, two sizes say what all others do; a third tells whether they do.
     """
+    curve = curves_by_size(calibration, history, course, max(sizes), drawn, times)
+    return [curve(size) for size in sizes]
+
+
+def curves_by_size(
+    calibration: EquationFit,
+    history: str,
+    course: Course,
+    most: float,
+    drawn: Tensor,
+    times: NDArray[np.float64] | None = None,
+) -> Callable[[float], NDArray[np.float64]]:
+    """Concentrations (draw, time) as a function of the size of the doses, of which `most` is an ordinary one."""
     model = calibration.prior.model
     judged = course.judged if times is None else times
 
@@ -97,11 +110,10 @@ def concentrations(
             wide = {name: values.expand(len(drawn), *values.shape[1:]) for name, values in inputs.items()}
             return np.asarray(model.at(drawn[:, None, :], wide).numpy())
 
-    most = max(sizes)
     low, middle, high = at(0.0), at(0.5 * most), at(most)
     if np.allclose(middle, 0.5 * (low + high), rtol=1e-9, atol=1e-12 * np.abs(high).max()):
-        return [low + size / most * (high - low) for size in sizes]
-    return [at(size) for size in sizes]
+        return lambda size: low + size / most * (high - low)
+    return at
 
 
 def _inputs(

@@ -1,6 +1,6 @@
 """A dose that is solved for: the size with which the posterior's median is the middle of a target.
 
-For linear kinetics concentrations are a + b·dose for every draw, so that sizes cost next to nothing and the median is
+For linear kinetics concentrations are a + b·dose for every draw, so that sizes cost next to nothing; the median is
 closed in on by bracketing. A loading dose is solved for in the first interval, a maintenance dose after it.
 """
 
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from metasci.dosing.course import Course, concentrations, next_due
+from metasci.dosing.course import Course, curves_by_size, next_due
 from metasci.dosing.recommendation import NO_DEVICE, dosed
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
@@ -23,7 +22,8 @@ from metasci.units import magnitude
 
 __all__ = ["SolvedDose", "loading_and_maintenance", "solve_dose"]
 
-_NARROWINGS = 4
+_NARROWINGS = 40
+_STEP, _FAR, _CLOSE = 4.0, 1e7, 1e-5
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,16 @@ def solve_dose(
     drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
     middle = float(np.sqrt(target.low * target.high))
 
-    def medians(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-        curves = concentrations(calibration, history, course, sizes.tolist(), drawn)
-        return np.array([float(np.median(target.of(course.judged, curve))) for curve in curves])
+    usual = _usual(calibration, history)
+    curve = curves_by_size(calibration, history, course, usual, drawn)
 
-    exact = _where(medians, middle)
+    def median(size: float) -> float:
+        return float(np.median(target.of(course.judged, curve(size))))
+
+    exact = _where(median, middle, usual)
     step = 0.0 if multiple is None else magnitude(multiple, unit, "multiple")
     rounded = exact if not step else max(step, step * round(exact / step))
-    found = target.of(course.judged, concentrations(calibration, history, course, [rounded], drawn)[0])
+    found = target.of(course.judged, curve(rounded))
     low, median, high = (float(value) for value in np.quantile(found, (0.05, 0.5, 0.95)))
     chance = float(target.holds(found).mean())
     what = "one dose" if number == 1 else f"{int(number)} doses, one every {gap:g} {time}"
@@ -171,17 +173,35 @@ def loading_and_maintenance(
     return loading, solve_dose(calibration, target, number=number, first=loading.rounded, **shared)
 
 
-def _where(medians: Callable[[NDArray[np.float64]], NDArray[np.float64]], middle: float) -> float:
-    """The size whose median is the middle of the target: bracketed, then narrowed by a few sizes at once."""
-    sizes = np.geomspace(1e-3, 1e6, 28)
+def _usual(calibration: EquationFit, history: str) -> float:
+    """The greatest dose that the patient was given so far, one unit if there was none: where to begin to search."""
+    amount = (
+        float(calibration.batch.inputs[history].max()) if calibration.batch.inputs[history].numel() else 0.0
+    )
+    return amount or 1.0
+
+
+def _where(median: Callable[[float], float], middle: float, begin: float) -> float:
+    """The size whose median is the middle of the target: bracketed, then closed in on by chords of logarithms."""
+    low = high = begin
+    while median(high) < middle:
+        low, high = high, high * _STEP
+        if high > begin * _FAR:
+            raise InputError("no dose reaches the target: it lies out of reach.")
+    while (below := median(low)) > middle:
+        low, high = low / _STEP, low
+        if low < begin / _FAR:
+            raise InputError("no dose reaches the target: what was given before is too much for it.")
+    above = median(high)
     for _ in range(_NARROWINGS):
-        found = medians(sizes)
-        if found[-1] < middle or found[0] > middle:
-            raise InputError(
-                "no dose reaches the target: what was given before is too much, or it lies out of reach."
-            )
-        right = int(np.searchsorted(found, middle).clip(1, len(sizes) - 1))
-        low, high = sizes[right - 1], sizes[right]
-        sizes = np.linspace(low, high, 9)
-    below, above = found[right - 1], found[right]
-    return float(low + (high - low) * (middle - below) / max(above - below, 1e-300))
+        if above - below <= 1e-9 * middle or high / low - 1.0 < _CLOSE:
+            break
+        share = (middle - below) / (above - below)
+        # a chord, kept off the ends so that both of them move
+        size = float(np.exp(np.log(low) + np.clip(share, 0.1, 0.9) * np.log(high / low)))
+        found = median(size)
+        if found < middle:
+            low, below = size, found
+        else:
+            high, above = size, found
+    return low if above <= below else float(low + (high - low) * (middle - below) / (above - below))
