@@ -206,7 +206,7 @@ def test_draws_of_two_levels_have_the_median_of_the_posterior_and_not_of_its_app
     )  # fmt: skip
     levels, times = np.array([3.0, 2.0]), np.array([4.0, 20.0])
     fit = prior.calibrate(ms.Regimen().bolus("500 mg").table(times=times.tolist(), values=levels.tolist()))
-    grid = np.linspace(-4.0, 4.0, 401)
+    grid = np.linspace(-2.2, 2.2, 401)
     one, two = np.meshgrid(grid, grid, indexing="ij")
     clearance, volume = 4.0 * np.exp(one), 40.0 * np.exp(two)
     cost = (one**2 + two**2) / 0.5
