@@ -268,6 +268,11 @@ class Model:
             for name in (key, f"{key}_time", *(f"{key}_{column}" for column in history.columns))
         )
 
+    @property
+    def first_output(self) -> Output:
+        """What is measured, or the first of several things."""
+        return self.outputs[0] if self.outputs else self.output
+
     def with_noise(self, noise: Noise) -> Model:
         """The same model under another noise."""
         return replace(self, noise=noise)

@@ -158,7 +158,7 @@ def recommend(
     left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
-    units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
+    units = model.histories[history].unit, model.inputs["time"].unit, model.first_output.unit
     of_what = " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"
     scaled = of_what if target.kind == "auc" else ""
     words = (

@@ -134,9 +134,9 @@ def solve_dose(
     )
     near = f", rounded to {rounded:g} {unit}" if step else ""
     words = (
-        f"{what}: {exact:.4g} {unit}{near}: {target.words(model.output.unit, time)} with a probability of "
+        f"{what}: {exact:.4g} {unit}{near}: {target.words(model.first_output.unit, time)} with a probability of "
         f"{100 * chance:.0f} % (median {median:.3g}, 90 % interval {low:.3g} to {high:.3g} "
-        f"{target.unit(model.output.unit, time)}{per})"
+        f"{target.unit(model.first_output.unit, time)}{per})"
     )
     return SolvedDose(exact, rounded, chance, median, low, high, words)
 

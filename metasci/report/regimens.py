@@ -103,7 +103,7 @@ def regimen_figure(
     if len(seen):
         draw_measured(place, seen, value, np.zeros(len(seen), bool), np.full(len(seen), np.nan))
     draw_given(place, every, np.concatenate([earlier + took, given + lasting]), words(history))
-    output = model.outputs[0] if model.outputs else model.output
+    output = model.first_output
     top = max(
         float(high.max()), target.high if levels and np.isfinite(target.high) else 0.0, *value.tolist(), 0.0
     )
