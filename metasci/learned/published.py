@@ -43,7 +43,7 @@ def published_model(description: Mapping[str, Any], model: Model | None, path: P
         model = registered().get(description["model"])
     if model is None:
         raise InputError(
-            f"{path}: the prior is of the model '{description['model']}', whose covariate formula is code and "
+            f"{path}: the prior is of the model '{description['model']}', whose equation or covariate formula is code and "
             "not in the file; load it with `model=`, that equation, or with --model FILE.py:NAME."
         )
     known = {**free, **held}

@@ -204,10 +204,12 @@ def span(calibration: EquationFit, name: str) -> tuple[float, float]:
     low, high = (float(measured.min()), float(measured.max())) if len(measured) else (np.inf, -np.inf)
     if name in ("time", "cycles"):
         reach = 1.4 if calibration.prior.model.histories else 4.0
-        far = float(known[1]) if known else 0.0
+        # published numbers do not say how long patients were followed; what was given goes on to act
+        unknown = np.inf if calibration.prior.model.histories and "published" in calibration.prior.training else 0.0
+        far = float(known[1]) if known else unknown
         last = _last_given(calibration, name)
         if max(high, last) <= 0.0:
-            return 0.0, far or 1.0
+            return 0.0, far if 0.0 < far < np.inf else 1.0
         return 0.0, max(1.05 * high, 1.15 * last, min(far, reach * max(high, last)))
     if known:
         low, high = min(low, float(known[0])), max(high, float(known[1]))
