@@ -98,6 +98,11 @@ if TYPE_CHECKING:
     from metasci.evaluation.evaluate import (
         evaluate as evaluate,
     )
+    from metasci.meta.baselines import (
+        FineTuning as FineTuning,
+        FromScratch as FromScratch,
+        Pooled as Pooled,
+    )
     from metasci.meta.discrepancy.method import (
         DiscrepancyPrior as DiscrepancyPrior,
     )
@@ -109,12 +114,9 @@ if TYPE_CHECKING:
         FOMAML as FOMAML,
         IMAML as IMAML,
         MAML as MAML,
-        FineTuning as FineTuning,
-        FromScratch as FromScratch,
         LearnedOptimiser as LearnedOptimiser,
         MetaCurvature as MetaCurvature,
         MetaSGD as MetaSGD,
-        Pooled as Pooled,
         Reptile as Reptile,
     )
     from metasci.model import (

@@ -6,6 +6,7 @@ says on which scale it is Gaussian (`link`) and with what variance there; everyt
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(ABC):
     """Base of the residual error models.
 
     Parameters
@@ -60,13 +61,13 @@ class Noise:
         """The inverse of `link`."""
         return value
 
+    @abstractmethod
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         """Variance on the linked scale, of the prediction's shape.
 
         `log_scales` is indexed by scale; `inputs` are the conditions of the measurements, which matter where a model
         has several outputs.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     """The noise model called ``additive``, ``proportional``, ``combined``, ``combined-deviations``, ``power`` or
     ``log-normal``.
     """
-    kinds = {
+    kinds: dict[str, type[Any]] = {
         "additive": Additive,
         "proportional": Proportional,
         "combined": Combined,
@@ -276,4 +277,5 @@ def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     }
     if kind not in kinds:
         raise InputError(f"there is no noise model '{kind}'; known are {', '.join(kinds)}.")
-    return kinds[kind](typical) if typical else kinds[kind]()
+    noise: Noise = kinds[kind](typical) if typical else kinds[kind]()
+    return noise

@@ -335,7 +335,7 @@ def _structures(
         model = model.with_noise(scatter)
     tasks = catalogue.dataset(data, model=model)
     method = GroupProcess() if members is None else GroupProcess(members=members)
-    return StructurePrior(tasks.card.name, model, method, {}, tasks.card), tasks
+    return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks
 
 
 def _tasks(data: str, prior: Any) -> TaskSet:

@@ -19,10 +19,10 @@ from metasci.unit_grammar import factors_of, shown
 __all__ = ["ROLES", "card_of_toml", "check_card", "check_fields", "file_inside"]
 
 ROLES = ("task", "input", "output", "covariate", "history", "event", "note")
-_MOST_BYTES = 2**20
+_MOST_BYTES = 2**20  # a card is written by hand; whatever is larger is another file
 _MOST_COLUMNS = 1000
-_LONGEST = 20_000
-_DEEPEST = 8
+_LONGEST = 20_000  # characters of one text: pages of notes fit, a file's content does not
+_DEEPEST = 8  # tables in tables: no card needs more than a few
 # a name may become that of a folder: it begins with a letter or digit, and no slash is in it
 _NAME = re.compile(r"\w(?:[\w .()+,-]{0,98}[\w)+-])?")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")

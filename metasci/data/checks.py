@@ -31,7 +31,7 @@ __all__ = [
     "first_of_copies",
 ]
 
-_LONGEST_NAME = 10_000
+_LONGEST_NAME = 10_000  # characters; a longer name is text from a column of notes
 _WHOLE = 100.5
 """Contents of a composition add up to no more than this: each is rounded."""
 # controls, halves of characters, and marks that turn the direction of what follows
@@ -100,13 +100,15 @@ def check_rows(
             raise fault(output, at, lacking)
         if not measured.any():
             raise InputError(f"{fault.where}, column '{fault.headers[output]}': there is no measurement.")
-    given = {column.name: ~np.isnan(numbers[column.name]) for column in card.with_role("history")}
-    condition = measured | ~np.logical_or.reduce(list(given.values())) if given else np.ones_like(kept)
+    has_amount = {column.name: ~np.isnan(numbers[column.name]) for column in card.with_role("history")}
+    condition = (
+        measured | ~np.logical_or.reduce(list(has_amount.values())) if has_amount else np.ones_like(kept)
+    )
     for name in card.inputs:
         needed = condition.copy()  # what is given needs only the input that dates it
         for column in card.with_role("history"):
             if column.at == name:
-                needed |= given[column.name]
+                needed |= has_amount[column.name]
         at = _first(kept & needed & np.isnan(numbers[name]))
         if at is not None:
             lacking = "the cell is empty" if card.column(name).kind else "the cell is empty or not a number"
@@ -118,8 +120,8 @@ def first_of_copies(
     card: Card, labels: NDArray[Any], numbers: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.bool_]:
     """Which rows are no copy of an earlier one: of the same task, under the same conditions, with the same output."""
-    told = [column.name for column in card.with_role("input") if not column.codes]
-    rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*told, card.output.name)}})
+    conditions = [column.name for column in card.with_role("input") if not column.codes]
+    rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*conditions, card.output.name)}})
     return ~rows.duplicated().to_numpy()
 
 

@@ -18,7 +18,7 @@ __all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
 
 QUANTITIES = ("input", "output", "covariate", "history", "event")
 _TASK = Column("task", "task", "task")
-_MOST_NAMED = 12
+_MOST_NAMED = 12  # spellings that a sentence lists: as many as a terminal's line or two take
 # in this order: 'force (peak)/N' is a name with brackets and a unit after the slash
 _FORMS = tuple(
     re.compile(form, re.DOTALL)

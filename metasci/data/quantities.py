@@ -37,7 +37,7 @@ class Quantities:
 
 def quantities_of(
     card: Card,
-    given: Mapping[str, Given],
+    declared: Mapping[str, Given],
     cells: Mapping[str, pd.Series[Any]],
     units: Mapping[str, str],
     fault: Faults,
@@ -50,7 +50,7 @@ def quantities_of(
         name = column.name
         if column.role not in QUANTITIES:
             continue
-        if name not in given:
+        if name not in declared:
             readings[name] = Readings.exact(np.full(len(fault.rows), column.codes.get(UNKNOWN, np.nan)))
             continue
         here = partial(fault, name)
@@ -65,13 +65,13 @@ def quantities_of(
             if is_output
             else Readings.exact(numbers_of(texts, here))
         )
-        place = f"{fault.where}, column '{given[name].header}'"
-        readings[name], said = converted(read, given[name].unit, units[name], place, here, is_output)
-        notes += said
+        place = f"{fault.where}, column '{declared[name].header}'"
+        readings[name], spelled = converted(read, declared[name].unit, units[name], place, here, is_output)
+        notes += spelled
     for column in card.with_role("event"):
         # an input's column may also tell it of the amounts: one for a cycle's number
         shared = column.name.removeprefix(f"{column.at}_")
-        if column.name not in given and shared in card.inputs:
+        if column.name not in declared and shared in card.inputs:
             readings[column.name] = readings[shared]
     return Quantities(readings, structures, notes)
 
@@ -86,9 +86,9 @@ def target_units(card: Card, model: Model | None) -> dict[str, str]:
         **{name: item.unit for name, item in model.inputs.items()},
         **{name: item.unit for name, item in model.histories.items()},
         **{
-            f"{name}_{key}": told.unit
+            f"{name}_{key}": declared.unit
             for name, item in model.histories.items()
-            for key, told in item.columns.items()
+            for key, declared in item.columns.items()
         },
         card.output.name: model.output.unit,
     }

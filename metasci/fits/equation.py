@@ -164,11 +164,16 @@ class EquationFit(AdaptedTasks):
         curve_lower, curve_upper = after.interval(level, noise=False)
         prior_lower, prior_upper = before.interval(level)
         return {
-            "median": after.median, "lower": lower, "upper": upper,
-            "curve_lower": curve_lower, "curve_upper": curve_upper,
-            "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
+            "median": after.median,
+            "lower": lower,
+            "upper": upper,
+            "curve_lower": curve_lower,
+            "curve_upper": curve_upper,
+            "prior": before.median,
+            "prior_lower": prior_lower,
+            "prior_upper": prior_upper,
             **self._equation_alone(problem),
-        }  # fmt: skip
+        }
 
     def _equation_alone(self, problem: Problem) -> dict[str, torch.Tensor]:
         """What the equation says at the estimate, where the prior knows that it leaves something out."""
@@ -236,8 +241,8 @@ class EquationFit(AdaptedTasks):
         if model.constraints:
             violations, negligible = self._broken(self.problem)
             worst = greatest(violations, self.problem.checked[1], negligible)
-            told = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
-            variables["law_violation"] = (("task", "law"), worst.numpy(), told)
+            attributes = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
+            variables["law_violation"] = (("task", "law"), worst.numpy(), attributes)
         if self.local_error is not None:
             variables["local_error"] = (
                 ("task",),
@@ -269,8 +274,8 @@ class EquationFit(AdaptedTasks):
                     {"units": model.output.unit},
                 )
             for name in model.inputs:
-                given = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
-                data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})
+                conditions = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
+                data[name] = (("task", "observation"), conditions, {"units": model.inputs[name].unit})
         return data
 
     def _numbers(self, level: float) -> dict[str, Any]:

@@ -42,9 +42,16 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
     noise = (line.variance * mixture.factor[:, :, None]).sqrt()
     batch, model = problem.batch, problem.model
     return MixtureForecast(
-        model.noise, centre, shift, spread.clamp(min=0.0).sqrt(), noise, mixture.weight,
-        measured_or_one(batch.output, batch.mask), problem.limits, tuple(law.limits for law in model.constraints),
-    )  # fmt: skip
+        model.noise,
+        centre,
+        shift,
+        spread.clamp(min=0.0).sqrt(),
+        noise,
+        mixture.weight,
+        measured_or_one(batch.output, batch.mask),
+        problem.limits,
+        tuple(law.limits for law in model.constraints),
+    )
 
 
 def sampled(
@@ -78,7 +85,7 @@ def sampled(
         else:
             curve, level = _curves_drawn(problem, adapted, adapted.discrepancy, draws, prior, generator)
         factor = mixture.factor[level, torch.arange(len(centre))]
-        variance = torch.stack([problem.variance(one, adapted.log_noise) for one in curve])
+        variance = torch.stack([problem.variance(values, adapted.log_noise) for values in curve])
         sd = (variance * factor[..., None]).sqrt()
         noise = torch.randn(curve.shape, generator=generator, dtype=centre.dtype)
         return curve, unlink(link(curve) + sd * noise)
@@ -93,9 +100,9 @@ def median_curve(problem: Problem, adapted: Adapted, inputs: Mapping[str, Tensor
     batch = replace(
         problem.batch, inputs=dict(inputs), output=seen.double(), mask=seen, censored=None, upper=None
     )
-    there = Problem(problem.model, batch)
-    line = there.linearise(adapted.coordinates, adapted.log_noise, create_graph=True)
-    left_out = adapted.discrepancy.left_out(there, line, adapted.coordinates)
+    problem_at = Problem(problem.model, batch)
+    line = problem_at.linearise(adapted.coordinates, adapted.log_noise, create_graph=True)
+    left_out = adapted.discrepancy.left_out(problem_at, line, adapted.coordinates)
     return problem.model.noise.unlink(line.prediction + left_out)
 
 

@@ -25,9 +25,7 @@ from metasci.noise import (
 )
 from metasci.parameters import BoxCox, Parameter
 
-__all__ = [
-    "as_declared", "described_noise", "described_property", "noise_described", "property_described",
-]  # fmt: skip
+__all__ = ["as_declared", "described_noise", "described_property", "noise_described", "property_described"]
 
 _NOISES = {
     kind.__name__: kind
@@ -123,6 +121,10 @@ def property_described(name: str, table: Table) -> Model:
     structure, *conditions = inputs
     table.table("output").unit("unit")
     return property_of(
-        structure, dataclass_of(Output, table.table("output")), noise_described(table.table("noise")),
-        {key: inputs[key] for key in conditions}, table.get_or("description", str, ""), name,
-    )  # fmt: skip
+        structure,
+        dataclass_of(Output, table.table("output")),
+        noise_described(table.table("noise")),
+        {key: inputs[key] for key in conditions},
+        table.get_or("description", str, ""),
+        name,
+    )

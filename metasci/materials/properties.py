@@ -95,23 +95,32 @@ def property_of_card(name: str, card: Card, noise: Noise) -> Model:
 
 
 boiling_point = property_of(
-    "molecule", Output("boiling_point", "K", "boiling point"), Additive((10.0,)),
+    "molecule",
+    Output("boiling_point", "K", "boiling point"),
+    Additive((10.0,)),
     description="Normal boiling point of a molecule.",
-)  # fmt: skip
+)
 alloy_strength = property_of(
-    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
-    {"temperature": Input("K", lower=0.0)}, "Yield strength of an alloy at a temperature.",
-)  # fmt: skip
+    "formula",
+    Output("yield_strength", "MPa", "yield strength"),
+    LogNormal((0.2,)),
+    {"temperature": Input("K", lower=0.0)},
+    "Yield strength of an alloy at a temperature.",
+)
 processed_alloy_strength = property_of(
-    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    "formula",
+    Output("yield_strength", "MPa", "yield strength"),
+    LogNormal((0.2,)),
     {"temperature": Input("K", lower=0.0), "processing": Input("1"), "test": Input("1")},
     "Yield strength of an alloy at a temperature, by processing and type of test, either of which may be unknown.",
     "materials.processed_yield_strength",
-)  # fmt: skip
+)
 phonon_peak = property_of(
-    "crystal", Output("phonon_peak", "1/cm", "last phonon peak"), LogNormal((0.1,)),
+    "crystal",
+    Output("phonon_peak", "1/cm", "last phonon peak"),
+    LogNormal((0.1,)),
     description="Highest peak of a crystal's phonon density of states.",
-)  # fmt: skip
+)
 
 PROPERTIES: dict[str, Model] = {
     model.name: register(model)

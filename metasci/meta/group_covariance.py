@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from metasci.files import State
-
-__all__ = ["START", "Points", "basis_of", "covariances", "noise_variance", "overlap"]
+__all__ = ["START", "GroupCovariance", "Points", "basis_of", "covariances", "noise_variance", "overlap"]
 
 # of unit variances: below what any measurement resolves, above what rounding takes from a Cholesky factor
 _JITTER = 1e-6
@@ -23,6 +22,8 @@ START = {
     "noise": 0.1,
 }
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
+_FREEDOM = 8.0
+"""Degrees of freedom where learning starts: tails that outliers need, and a variance that exists."""
 _FARTHEST = 2.0
 """Of a member's noise from the common one, on the logarithm: an odd member's descriptors lie far outside."""
 
@@ -49,36 +50,87 @@ class Points:
         return Points(self.counts[index], self.descriptors[index])
 
 
-def overlap(one: Points, other: Points) -> Tensor:
+@dataclass(frozen=True)
+class GroupCovariance:
+    """What the covariance functions leave free, each on its logarithm.
+
+    Attributes
+    ----------
+    shared_parts, shared_whole : Tensor, ()
+        Standard deviations of what all groups share: by parts in common, and by descriptors.
+    own_level, own_parts, own_whole, own_length : Tensor, ()
+        Standard deviations of what a group has of its own: a level, by parts, by descriptors; and by how much longer
+        the descriptors' lengths are there.
+    noise : Tensor, ()
+        Scale of a measurement about it.
+    freedom : Tensor, ()
+        Degrees of freedom of a group's Student distribution, above one.
+    lengths, noise_slopes : Tensor, (descriptor,)
+        Over which a descriptor makes a difference, and by how much it raises the noise (a slope, no logarithm).
+    """
+
+    shared_parts: Tensor
+    shared_whole: Tensor
+    own_level: Tensor
+    own_parts: Tensor
+    own_whole: Tensor
+    own_length: Tensor
+    noise: Tensor
+    freedom: Tensor
+    lengths: Tensor
+    noise_slopes: Tensor
+
+    @classmethod
+    def start(cls, descriptors: Tensor) -> GroupCovariance:
+        """Where learning starts, for descriptors (point, descriptor) of unit variance."""
+        alike = descriptors.new_zeros(descriptors.shape[1])
+        amplitudes = {name: descriptors.new_tensor(math.log(value)) for name, value in START.items()}
+        freedom = descriptors.new_tensor(math.log(_FREEDOM - 1.0))
+        return cls(**amplitudes, freedom=freedom, lengths=alike, noise_slopes=torch.zeros_like(alike))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def degrees_of_freedom(self) -> Tensor:
+        """Of a group's Student distribution, ()."""
+        return 1.0 + self.freedom.exp()
+
+
+def overlap(first: Points, second: Points) -> Tensor:
     """Share of parts that two have in common, Σ min(a, b) / Σ max(a, b) (Ruzicka), (point, point)."""
-    apart = torch.cdist(one.counts, other.counts, p=1.0)
-    together = one.counts.sum(1)[:, None] + other.counts.sum(1)[None]
+    apart = torch.cdist(first.counts, second.counts, p=1.0)
+    together = first.counts.sum(1)[:, None] + second.counts.sum(1)[None]
     return (together - apart) / (together + apart).clamp(min=1e-12)
 
 
-def covariances(one: Points, other: Points, free: State, alike: Tensor) -> tuple[Tensor, Tensor]:
+def covariances(first: Points, second: Points, free: GroupCovariance, alike: Tensor) -> tuple[Tensor, Tensor]:
     """Covariances of the shared function and of a group's own; rational quadratic in the descriptors."""
-    square = {name: (2.0 * free[name]).exp() for name in START if name != "own_length"}
-    far = _apart(one.descriptors * (-free["lengths"]).exp(), other.descriptors * (-free["lengths"]).exp())
-    shared = square["shared_parts"] * alike + square["shared_whole"] / (1.0 + 0.5 * far)
-    closer = far * (-2.0 * free["own_length"]).exp()
-    own = square["own_level"] + square["own_parts"] * alike + square["own_whole"] / (1.0 + 0.5 * closer)
-    return shared, own
+    shorter = (-free.lengths).exp()
+    far = _apart(first.descriptors * shorter, second.descriptors * shorter)
+    shared = _variance(free.shared_parts) * alike + _variance(free.shared_whole) / (1.0 + 0.5 * far)
+    closer = far * (-2.0 * free.own_length).exp()
+    own = _variance(free.own_level) + _variance(free.own_parts) * alike
+    return shared, own + _variance(free.own_whole) / (1.0 + 0.5 * closer)
 
 
-def noise_variance(points: Points, free: State) -> Tensor:
+def noise_variance(points: Points, free: GroupCovariance) -> Tensor:
     """Squared scale of a measurement of each point."""
-    slope = (points.descriptors @ free["noise_slopes"]).clamp(-_FARTHEST, _FARTHEST)
-    return (2.0 * (free["noise"] + slope)).exp() + _JITTER
+    slope = (points.descriptors @ free.noise_slopes).clamp(-_FARTHEST, _FARTHEST)
+    return _variance(free.noise + slope) + _JITTER
 
 
-def _apart(one: Tensor, other: Tensor) -> Tensor:
+def _variance(log_sd: Tensor) -> Tensor:
+    return (2.0 * log_sd).exp()
+
+
+def _apart(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of descriptors, (point, point)."""
-    squares = one.square().sum(1)[:, None] + other.square().sum(1)[None] - 2.0 * one @ other.T
-    return squares.clamp(min=0.0) / max(one.shape[1], 1)
+    squares = first.square().sum(1)[:, None] + second.square().sum(1)[None] - 2.0 * first @ second.T
+    return squares.clamp(min=0.0) / max(first.shape[1], 1)
 
 
-def basis_of(points: Points, few: Points, free: State) -> Tensor:
+def basis_of(points: Points, few: Points, free: GroupCovariance) -> Tensor:
     """The shared function's features: uncorrelated, of unit variance, spanned by the few."""
     among = covariances(few, few, free, overlap(few, few))[0]
     factor = torch.linalg.cholesky(among + _JITTER * torch.eye(len(few), dtype=among.dtype))

@@ -7,6 +7,7 @@ a `Formula`: any function of covariates written with `metasci.math` (see `metasc
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -32,14 +33,14 @@ __all__ = [
     "factors",
 ]
 
-_ABOVE_ZERO = 1e-9
+_ABOVE_ZERO = 1e-9  # below any covariate that is measured: a power of zero has no slope
 
 Number = float | Parameter
 """A fixed number, or one that is learned."""
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(ABC):
     """Base of the effects.
 
     Parameters
@@ -68,9 +69,9 @@ class Effect:
         """Every covariate that it takes: unit and limits."""
         return {self.covariate: (self.unit, self.limits)}
 
+    @abstractmethod
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         """By what the parameter is multiplied, from the covariate and the learned numbers."""
-        raise NotImplementedError
 
     def of(self, covariates: Mapping[str, Any], learned: Mapping[str, Any]) -> Any:
         """The factor, from all covariates of the patient."""
@@ -219,6 +220,8 @@ class Formula(Effect):
     >>> renal = Formula(function=lambda *, crcl: 0.5 + 0.06 * crcl, units={"crcl": "mL/min"}, reference={"crcl": 100.0})
     >>> renal.typical, renal.of({"crcl": np.array([100.0, 50.0])}, {}).round(4).tolist()
     (6.5, [1.0, 0.5385])
+    >>> float(renal.factor(np.array(50.0), {}).round(4))
+    0.5385
     """
 
     covariate: str = ""
@@ -243,6 +246,11 @@ class Formula(Effect):
         if not self.reference:
             raise InputError("a formula that is a typical value needs a `reference` patient.")
         return float(self.function(**{name: np.float64(value) for name, value in self.reference.items()}))
+
+    def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
+        if len(self.units) != 1:
+            raise InputError(f"this formula takes {len(self.units)} covariates: {', '.join(self.units)}.")
+        return self.of(dict.fromkeys(self.units, value), learned)
 
     def of(self, covariates: Mapping[str, Any], learned: Mapping[str, Any]) -> Any:
         value = self.function(**{name: covariates[name] for name in self.units})

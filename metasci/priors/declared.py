@@ -69,7 +69,11 @@ def declared(prior_class: type[P], model: Model) -> P:
     blank = torch.zeros(0, dtype=kind)
     card = replace(Card.from_model(model), name=model.name, title=f"One task of {model.name}")
     return prior_class(
-        model.name, model, GaussianPrior(task_noise=True), state,
-        Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)), card,
+        model.name,
+        model,
+        GaussianPrior(task_noise=True),
+        state,
+        Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)),
+        card,
         {"declared": True, "left_out_as_not_finite": {}},
-    )  # fmt: skip
+    )

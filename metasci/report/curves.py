@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _FOR_PEOPLE = {"K": "degC"}
-_POINTS = 160
+_POINTS = 160  # of a curve: finer than a pixel of a panel would show
 WIDE = 30.0
 
 
@@ -205,7 +205,9 @@ def span(calibration: EquationFit, name: str) -> tuple[float, float]:
     if name in ("time", "cycles"):
         reach = 1.4 if calibration.prior.model.histories else 4.0
         # published numbers do not say how long patients were followed; what was given goes on to act
-        unknown = np.inf if calibration.prior.model.histories and "published" in calibration.prior.training else 0.0
+        unknown = (
+            np.inf if calibration.prior.model.histories and "published" in calibration.prior.training else 0.0
+        )
         far = float(known[1]) if known else unknown
         last = _last_given(calibration, name)
         if max(high, last) <= 0.0:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["can_draw_individual_fits", "individual_fits_figure"]
 
-_MOST_CURVES = 4
+_MOST_CURVES = 4  # of a panel: more lie on each other
 
 
 def can_draw_individual_fits(calibration: EquationFit) -> bool:

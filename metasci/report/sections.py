@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["calibration_report", "sections_of", "title_of"]
 
-_MOST_TASKS = 20
-_MOST_FITS = 12
-_MOST_ROWS = 200
+_MOST_TASKS = 20  # whose numbers a reader compares by eye; `save` writes all
+_MOST_FITS = 12  # panels: a page of them
+_MOST_ROWS = 200  # of a table; `save` writes all
 _SHRINKAGE = (
     "Shrinkage is the variance that is left over the variance that the prior had: near 1 the measurements say little "
     "and the estimate is the prior's; near 0 the estimate is the measurements' own."

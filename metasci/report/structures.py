@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["members_figure", "structure_report"]
 
-_MOST_MEMBERS = 40
+_MOST_MEMBERS = 40  # rows of a figure that can be read on a page
 
 
 @styled

@@ -69,9 +69,7 @@ def posterior_cost(
     with torch.no_grad():
         cost = problem.negative_log_likelihood(at, log_noise) + problem.penalty_cost(at)
     off = at - mean
-    return torch.nan_to_num(
-        cost + 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off), nan=torch.inf
-    )  # fmt: skip
+    return torch.nan_to_num(cost + 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off), nan=torch.inf)
 
 
 def with_rows(found: Estimate, rows: Tensor, other: Estimate, chosen: Tensor) -> Estimate:
@@ -86,7 +84,10 @@ def with_rows(found: Estimate, rows: Tensor, other: Estimate, chosen: Tensor) ->
         merged(found.line.variance, other.line.variance),
     )
     return Estimate(
-        merged(found.coordinates, other.coordinates), merged(found.covariance, other.covariance),
-        merged(found.squared, other.squared), line, merged(found.converged, other.converged),
+        merged(found.coordinates, other.coordinates),
+        merged(found.covariance, other.covariance),
+        merged(found.squared, other.squared),
+        line,
+        merged(found.converged, other.converged),
         merged(found.finite, other.finite),
-    )  # fmt: skip
+    )
