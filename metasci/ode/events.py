@@ -76,8 +76,6 @@ class Doses:
             object.__setattr__(self, name, default if given is None else given.to(self.time))
         into = torch.as_tensor(self.into, device=self.time.device)
         object.__setattr__(self, "into", into.expand(self.time.shape).to(torch.int64))
-        if self.tells is None:
-            object.__setattr__(self, "tells", self.counts)
         for name in ("time", "duration", "interval", "until"):
             values = getattr(self, name)
             if values.shape != self.amount.shape:
@@ -86,6 +84,8 @@ class Doses:
                 )
             if bool(torch.isnan(values).any()):
                 raise InputError(f"doses: '{name}' has values that are not numbers.")
+        if self.tells is None:
+            object.__setattr__(self, "tells", self.counts)
         for name in ("duration", "interval"):
             values = getattr(self, name)
             if not bool(((values >= 0.0) & torch.isfinite(values)).all()):
