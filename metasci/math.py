@@ -1,4 +1,4 @@
-"""Elementary functions that run on torch tensors, PyTensor variables and NumPy arrays alike.
+"""Elementary functions that run on torch tensors, PyTensor variables, NumPy arrays and duals of them alike.
 
 An equation written once with these functions is differentiated by torch during adaptation,
 evaluated by NumPy for plots, and compiled natively inside a PyMC model.
@@ -38,6 +38,7 @@ _NAMES = {
     "numpy": {"absolute": "abs"},
     "torch": {"absolute": "abs"},
     "pytensor": {"absolute": "abs", "where": "switch"},
+    "duals": {},
 }
 
 
@@ -51,6 +52,10 @@ def _library(*values: Any) -> tuple[str, ModuleType]:
             import pytensor.tensor
 
             return "pytensor", pytensor.tensor
+        if root == "metasci":
+            from metasci import duals
+
+            return "duals", duals
     return "numpy", np
 
 

@@ -12,37 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
+from metasci.meta.laplace.few import estimate_few
 from metasci.meta.likelihood import cost, information_share, pull_and_curvature, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
 
-_GAUSS_NEWTON = 12
 _FEW = 50
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Estimates of a batch of tasks.
-
-    Attributes
-    ----------
-    coordinates : Tensor, (task, parameter)
-    covariance : Tensor, (task, parameter, parameter)
-        Laplace: the inverse of the Gauss–Newton Hessian of the negative log posterior.
-    squared : Tensor, (task, observation)
-        Squared residual expected under the posterior, over the noise's variance; zero where not measured.
-    line : Linearisation
-        At the estimates.
-    converged, finite : Tensor of bool, (task,)
-    """
-
-    coordinates: Tensor
-    covariance: Tensor
-    squared: Tensor
-    line: Linearisation
-    converged: Tensor
-    finite: Tensor
 
 
 def map_estimate(
@@ -82,6 +59,9 @@ def map_estimate(
         else noise_precision
     )
     here = (mean if start is None else start).detach().clone()
+    few = estimate_few(problem, mean, precision, log_noise, weight, here, steps, tolerance)
+    if few is not None:
+        return few
     seen = _look(problem, here, mean, precision, log_noise, weight)
     finite = torch.isfinite(seen.value)
     damping = torch.full_like(seen.value, 1e-3)
@@ -94,14 +74,14 @@ def map_estimate(
             break
         left = int(still.sum())
         if 2 * left <= len(moving) or (
-            step_number >= _GAUSS_NEWTON and left < len(moving)
+            step_number >= GAUSS_NEWTON and left < len(moving)
         ):  # what is dear, for few
             moving, still = moving[still], still[still]
             part = problem.select(moving), mean[moving], precision[moving], weight[moving]
         these, centre, prior, trust = part
         at, damped, old = here[moving], damping[moving], seen.value[moving]
         hessian = seen.hessian[moving]
-        if step_number >= _GAUSS_NEWTON:
+        if step_number >= GAUSS_NEWTON:
             full = full_curvature(these, at, centre, prior, log_noise, trust)[1]
             sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
             hessian = torch.where(sound[:, None, None], full, hessian)
