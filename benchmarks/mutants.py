@@ -62,7 +62,9 @@ def places(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             if name in ("annotation", "returns", "decorator_list", "type_params"):
                 continue
             for child in value if isinstance(value, list) else [value]:
-                if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr | ast.Assert):
+                if not isinstance(child, ast.AST) or isinstance(
+                    child, ast.Raise | ast.JoinedStr | ast.Assert
+                ):
                     continue
                 if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                     continue
@@ -107,7 +109,13 @@ def change(node: ast.AST, kind: str) -> None:
         node.test = ast.UnaryOp(ast.Not(), node.test)
     elif isinstance(node, ast.Constant):
         value = node.value
-        node.value = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else 2.0 * value or 1.0
+        node.value = (
+            not value
+            if isinstance(value, bool)
+            else value + 1
+            if isinstance(value, int)
+            else 2.0 * value or 1.0
+        )
 
 
 def drawn(root: Path, count: int, seed: int, rooms: tuple[str, ...]) -> list[tuple[Mutant, str]]:
@@ -129,7 +137,10 @@ def drawn(root: Path, count: int, seed: int, rooms: tuple[str, ...]) -> list[tup
         shown = node.test if isinstance(node, ast.If | ast.IfExp) else node
         name = path.relative_to(root).as_posix()
         made.append(
-            (Mutant(name, node.lineno, kind, before, ast.unparse(ast.fix_missing_locations(shown))), ast.unparse(tree))
+            (
+                Mutant(name, node.lineno, kind, before, ast.unparse(ast.fix_missing_locations(shown))),
+                ast.unparse(tree),
+            )
         )
     return made
 
@@ -204,12 +215,19 @@ def main() -> None:
             mutant.tests = likely_tests(copy, mutant.file, asked.files)
             judge(copy, mutant, source, asked.limit)
             done.append(mutant)
-            print(f"{mutant.outcome:15} {mutant.file}:{mutant.line} {mutant.before} -> {mutant.after}", flush=True)
+            print(
+                f"{mutant.outcome:15} {mutant.file}:{mutant.line} {mutant.before} -> {mutant.after}",
+                flush=True,
+            )
             if asked.out:
-                asked.out.write_text(json.dumps([asdict(each) for each in done], indent=1) + "\n", encoding="utf-8")
+                asked.out.write_text(
+                    json.dumps([asdict(each) for each in done], indent=1) + "\n", encoding="utf-8"
+                )
     judged = [each for each in done if each.outcome != "out of time"]
     killed = sum(each.outcome == "killed" for each in judged)
-    print(f"{killed} of {len(judged)} mutants killed, {killed / max(len(judged), 1):.0%}; {len(done) - len(judged)} ran out of time")
+    print(
+        f"{killed} of {len(judged)} mutants killed, {killed / max(len(judged), 1):.0%}; {len(done) - len(judged)} ran out of time"
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.duals import Dual
+from metasci.meta.laplace.curvature import full_curvature
 from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.problem import Linearisation, Problem
 
@@ -43,6 +44,7 @@ def estimate_few(
     start: Tensor,
     steps: int,
     tolerance: float,
+    line: Linearisation | None = None,
 ) -> Estimate | None:
     """The estimates, as `map_estimate` has them, or nothing where that is to make them.
 
@@ -56,6 +58,8 @@ def estimate_few(
         Multiplies the noise's inverse variance.
     steps : int
     tolerance : float
+    line : Linearisation, optional
+        At the start, if it is known.
     """
     if not _plain(problem, mean):
         return None
@@ -64,8 +68,10 @@ def estimate_few(
         with np.errstate(all="ignore"):
             if not _checked(problem, search, start, log_noise):
                 return None
-            return search.run(start.detach().numpy().copy(), steps, tolerance)
-    except Exception:  # of an equation that fails or takes tensors only; the search on tensors says what is wrong
+            return search.run(start.detach().numpy().copy(), steps, tolerance, line)
+    except (
+        Exception
+    ):  # of an equation that fails or takes tensors only; the search on tensors says what is wrong
         _runs_on_duals[problem.model.function] = False
         return None
 
@@ -99,7 +105,12 @@ def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor
             (line.jacobian.numpy(), jacobian),
         )
         _runs_on_duals[function] = all(
-            bool(np.all(np.abs(one - other)[mask] <= _ALIKE * max(1e-300, float(np.abs(one[mask]).max(initial=0.0)))))
+            bool(
+                np.all(
+                    np.abs(one - other)[mask]
+                    <= _ALIKE * max(1e-300, float(np.abs(one[mask]).max(initial=0.0)))
+                )
+            )
             for one, other in pairs
         )
     return _runs_on_duals[function]
@@ -153,12 +164,20 @@ class _Search:
         linked = model.noise.link(raw)
         shape = self.target.shape
         slope = np.broadcast_to(linked.slope, (size, *shape))
-        return np.broadcast_to(linked.value, shape), slope.transpose(1, 2, 0), np.broadcast_to(raw.value, shape)
+        return (
+            np.broadcast_to(linked.value, shape),
+            slope.transpose(1, 2, 0),
+            np.broadcast_to(raw.value, shape),
+        )
 
-    def look(self, at: Array) -> _Look:
+    def look(self, at: Array, line: Linearisation | None = None) -> _Look:
         """The negative log posterior with its slope and curvature, as `normal_equations` has them."""
         noise, mask = self.problem.model.noise, self.mask
-        prediction, jacobian, raw = self.linearise(at)
+        if line is None:
+            prediction, jacobian, raw = self.linearise(at)
+        else:
+            prediction, jacobian = line.prediction.numpy(), line.jacobian.numpy()
+            raw = noise.unlink(prediction)
         plain = np.broadcast_to(noise.variance(raw, self.log_noise, self.inputs), raw.shape)
         variance = plain / self.weight[:, None]
         residual = self.target - prediction
@@ -185,19 +204,22 @@ class _Search:
         slope: Array = noise.variance(noise.unlink(moving), self.log_noise, self.inputs).slope[0]
         return slope
 
-    def run(self, here: Array, steps: int, tolerance: float) -> Estimate | None:
-        """Gauss–Newton steps until all tasks have arrived; nothing if some have not when the others' search changes."""
-        seen = self.look(here)
+    def run(self, here: Array, steps: int, tolerance: float, line: Linearisation | None) -> Estimate | None:
+        """Gauss–Newton steps, and full ones where these creep, until all tasks have arrived; nothing if one is not
+        finite at its start.
+        """
+        seen = self.look(here, line)
         if not np.isfinite(seen.value).all():
             return None
         damping = np.full(len(here), 1e-3)
         converged = np.zeros(len(here), dtype=bool)
-        for _ in range(min(steps, GAUSS_NEWTON)):
+        identity = np.eye(here.shape[1])
+        for number in range(steps):
             if converged.all():
                 break
-            scale = np.diagonal(seen.hessian, axis1=1, axis2=2)
-            damped = seen.hessian + (damping[:, None] * scale)[:, :, None] * np.eye(here.shape[1])
-            np.linalg.cholesky(damped)  # refuses what is not positive definite
+            hessian = seen.hessian if number < GAUSS_NEWTON else self._full(here, seen.hessian)
+            scale = np.diagonal(hessian, axis1=1, axis2=2)
+            damped = hessian + (damping[:, None] * scale)[:, :, None] * identity
             step = np.linalg.solve(damped, seen.gradient[..., None])[..., 0]
             new = self.look(here - step)
             better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
@@ -206,11 +228,20 @@ class _Search:
             taken = better & still
             here = np.where(taken[:, None], here - step, here)
             seen.replace_rows(taken, new)
-            damping = np.where(still, np.clip(np.where(better, damping * 0.1, damping * 10.0), 1e-9, 1e12), damping)
+            damping = np.where(
+                still, np.clip(np.where(better, damping * 0.1, damping * 10.0), 1e-9, 1e12), damping
+            )
             converged |= still & (short | (damping > 1e10))
-        if not converged.all() and steps > GAUSS_NEWTON:
-            return None
         return self._estimate(here, seen, converged)
+
+    def _full(self, here: Array, hessian: Array) -> Array:
+        """The full curvature where it is positive definite."""
+        at, mean, precision, log_noise, weight = (
+            torch.from_numpy(each) for each in (here, self.mean, self.precision, self.log_noise, self.weight)
+        )
+        full = full_curvature(self.problem, at, mean, precision, log_noise, weight)[1]
+        sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
+        return np.where(sound.numpy()[:, None, None], full.numpy(), hessian)
 
     def _estimate(self, here: Array, seen: _Look, converged: NDArray[np.bool_]) -> Estimate | None:
         inverse = np.linalg.inv(np.linalg.cholesky(seen.hessian))
@@ -221,5 +252,7 @@ class _Search:
         squared = np.where(self.mask, seen.squared + spread, 0.0)
         numbers = (seen.prediction, seen.jacobian, seen.variance)
         line = Linearisation(*(torch.from_numpy(value) for value in numbers))
-        place, covered, squares, arrived = (torch.from_numpy(v) for v in (here, covariance, squared, converged))
+        place, covered, squares, arrived = (
+            torch.from_numpy(v) for v in (here, covariance, squared, converged)
+        )
         return Estimate(place, covered, squares, line, arrived, torch.ones_like(arrived))
