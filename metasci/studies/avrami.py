@@ -266,6 +266,7 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     prior = learned()
     print("Simulated alloys. Prior learned from 60 of them; 400 others, by what was measured")
+    print(f"Rates are those at {_reference(prior.model):g} K, in the middle of the data learned from")
     found = identified(prior)
     for quantity, title in (
         ("left", "Standard deviation left, share of the prior's (median)"),
