@@ -226,7 +226,8 @@ def main() -> None:
     judged = [each for each in done if each.outcome != "out of time"]
     killed = sum(each.outcome == "killed" for each in judged)
     print(
-        f"{killed} of {len(judged)} mutants killed, {killed / max(len(judged), 1):.0%}; {len(done) - len(judged)} ran out of time"
+        f"{killed} of {len(judged)} mutants killed, {killed / max(len(judged), 1):.0%}; "
+        f"{len(done) - len(judged)} ran out of time"
     )
 
 

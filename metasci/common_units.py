@@ -1,8 +1,8 @@
 """The units that most tables are written in, known without a registry: their kinds, and factors between some of them.
 
-Reading pint's definitions takes as long as a third of what a calibration from the command line takes, and most files are
-in the units that they are wanted in. What is not known here is left to the registry; the factors are the registry's own,
-to the last bit, and a test holds the two side by side.
+Reading pint's definitions takes as long as the rest of a small calibration, and most files are in the units that they
+are wanted in. What is not known here is left to the registry; the factors are the registry's own, to the last bit, and
+a test holds the two side by side.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ __all__ = ["alike", "factor", "same_kind"]
 
 _TIME, _MASS, _LENGTH, _AMOUNT, _TEMPERATURE = "time", "mass", "length", "amount", "temperature"
 _ENERGY = {_MASS: 1, _LENGTH: 2, _TIME: -2}
+
+
+def _all(names: tuple[str, ...], kind: dict[str, int]) -> dict[str, dict[str, int]]:
+    return {name: kind for name in names}
+
+
 _KINDS: dict[str, dict[str, int]] = {
-    **dict.fromkeys(("s", "min", "h", "day"), {_TIME: 1}),
-    **dict.fromkeys(("ng", "ug", "mg", "g", "kg"), {_MASS: 1}),
-    **dict.fromkeys(("um", "mm", "cm", "m"), {_LENGTH: 1}),
-    **dict.fromkeys(("mL", "L"), {_LENGTH: 3}),
-    **dict.fromkeys(("mmol", "mol"), {_AMOUNT: 1}),
-    **dict.fromkeys(("J", "kJ"), _ENERGY),
-    **dict.fromkeys(("Pa", "kPa", "MPa"), {_MASS: 1, _LENGTH: -1, _TIME: -2}),
+    **_all(("s", "min", "h", "day"), {_TIME: 1}),
+    **_all(("ng", "ug", "mg", "g", "kg"), {_MASS: 1}),
+    **_all(("um", "mm", "cm", "m"), {_LENGTH: 1}),
+    **_all(("mL", "L"), {_LENGTH: 3}),
+    **_all(("mmol", "mol"), {_AMOUNT: 1}),
+    **_all(("J", "kJ"), _ENERGY),
+    **_all(("Pa", "kPa", "MPa"), {_MASS: 1, _LENGTH: -1, _TIME: -2}),
     "K": {_TEMPERATURE: 1},
     **{scale: {scale: 1} for scale in ("HRC", "HRB", "HV", "HB", "HK")},
 }

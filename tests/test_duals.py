@@ -175,7 +175,8 @@ def _problem(model: ms.Model) -> Any:
 
     card = Card(
         "decay", columns=(
-            Column("who", "who", "task"), Column("time", "time", "input", "h"), Column("amount", "amount", "output", "mg"),
+            Column("who", "who", "task"), Column("time", "time", "input", "h"),
+            Column("amount", "amount", "output", "mg"),
         ), task=("who",),
     )  # fmt: skip
     frame = pd.DataFrame(
