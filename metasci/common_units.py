@@ -21,7 +21,7 @@ _ENERGY = {_MASS: 1, _LENGTH: 2, _TIME: -2}
 
 
 def _all(names: tuple[str, ...], kind: dict[str, int]) -> dict[str, dict[str, int]]:
-    return {name: kind for name in names}
+    return dict.fromkeys(names, kind)
 
 
 _KINDS: dict[str, dict[str, int]] = {
