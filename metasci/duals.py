@@ -223,11 +223,12 @@ def minimum(x: Any, y: Any) -> Dual:
 def _extreme(x: Any, y: Any, first: Any, function: Any) -> Dual:
     value = function(_value(x), _value(y))
     share = np.where(_value(x) == _value(y), 0.5, first)
-    slope = 0.0
-    for each, weight in ((x, share), (y, 1.0 - share)):
-        if isinstance(each, Dual):
-            slope = slope + _lifted(each, value.ndim) * weight
-    return Dual(value, slope)  # type: ignore[arg-type]
+    slopes = [
+        _lifted(each, value.ndim) * weight
+        for each, weight in ((x, share), (y, 1.0 - share))
+        if isinstance(each, Dual)
+    ]
+    return Dual(value, slopes[0] if len(slopes) == 1 else slopes[0] + slopes[1])
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
