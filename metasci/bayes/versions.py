@@ -30,6 +30,7 @@ __all__ = [
     "draws",
     "from_chains",
     "from_draws",
+    "from_groups",
     "group",
     "load",
     "nuts",
@@ -48,8 +49,8 @@ _MODERN = int(arviz.__version__.partition(".")[0]) >= 1
 
 def group(data: Any, name: str) -> xr.Dataset:
     """One group of the results, as a plain Dataset."""
-    found = data[name]
-    return found.to_dataset() if hasattr(found, "to_dataset") else found
+    node = data[name]
+    return node.to_dataset() if hasattr(node, "to_dataset") else node
 
 
 def with_posterior(
@@ -78,6 +79,22 @@ def from_chains(
     return (
         xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
     )
+
+
+def from_groups(
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    dims: Mapping[str, Sequence[str]],
+    coords: Mapping[str, Any],
+    units: Mapping[str, str],
+) -> Any:
+    """Results with several groups, from variables (chain, draw, ...) with named dims, whose units are said."""
+    import xarray as xr
+
+    datasets = {name: _dataset(values, dims, coords) for name, values in groups.items()}
+    for dataset in datasets.values():
+        for name, unit in units.items():
+            dataset[name].attrs["units"] = unit
+    return xr.DataTree.from_dict(datasets) if _MODERN else arviz.InferenceData(**datasets)
 
 
 def from_draws(
@@ -119,9 +136,13 @@ def pathfinder_paths(
     import pymc_extras
 
     options: dict[str, Any] = {
-        "num_paths": paths, "num_draws_per_path": draws, "jitter": jitter, "importance_sampling": None,
-        "progressbar": False, "random_seed": seed,
-    }  # fmt: skip
+        "num_paths": paths,
+        "num_draws_per_path": draws,
+        "jitter": jitter,
+        "importance_sampling": None,
+        "progressbar": False,
+        "random_seed": seed,
+    }
     if "concurrent" in inspect.signature(pymc_extras.fit_pathfinder).parameters:  # earlier versions
         data = pymc_extras.fit_pathfinder(
             model, concurrent=None, display_summary=False, store_diagnostics=True, **options
@@ -136,9 +157,13 @@ def pathfinder_paths(
 
     size = sum(int(np.size(value)) for value in model.initial_point().values())
     result = multipath_pathfinder(
-        model, num_draws=paths * draws, num_elbo_draws=10, parallel=False,
-        lbfgs_config=LBFGSConfig().set_default_maxcor(size), **options,
-    )  # fmt: skip
+        model,
+        num_draws=paths * draws,
+        num_elbo_draws=10,
+        parallel=False,
+        lbfgs_config=LBFGSConfig().set_default_maxcor(size),
+        **options,
+    )
     return np.asarray(result.samples), np.asarray(result.logP), np.asarray(result.logQ)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["calibrate", "furnace", "plot", "predict", "recommend"]
+__all__ = ["app", "calibrate", "furnace", "plot", "predict", "recommend"]
 
 
 def calibrate(
@@ -73,10 +73,12 @@ def predict(
     check_folder(out.parent if out else None)
     fit = _fit(prior, file, model)
     asked = quantities(at)
-    predictions = _as_asked(fit.predict(level=level, **asked), asked)
+    predictions = _as_asked(fit.predict(level=level, **asked), at)
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
     table = table.drop(columns=[name for name in table if str(name).startswith("point")])
+    conditions = [str(name) for name in predictions.coords if name in table and name != "task"]
+    table = table[["task", *conditions, *(name for name in table if name not in ("task", *conditions))]]
     if as_json:
         print_json({"prior": prior, "level": level, "units": units, "predictions": table.to_dict("records")})
         return
@@ -145,7 +147,14 @@ def recommend(
         print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
         return
     typer.echo(str(best))
-    typer.echo(best.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    model = fit.prior.model
+    given = next(iter(model.histories.values()))
+    units = {"dose": given.unit, "interval": model.inputs[given.at].unit}
+    if target in ("trough", "peak"):
+        units |= dict.fromkeys(("median", "lower", "upper"), model.output.unit)
+    headers = {name: f"{name} [{symbol}]" for name, symbol in units.items() if symbol}
+    shown = best.table.rename(columns=headers)
+    typer.echo(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def furnace(
@@ -178,15 +187,39 @@ def furnace(
     typer.echo(str(best))
 
 
-def _as_asked(predictions: xr.Dataset, asked: Mapping[str, Any]) -> xr.Dataset:
+def app(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any that is free.")
+    ] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Calibrate in the browser, on this machine only.
+
+    For those who do not write code; it needs the extra 'app'.
+    """
+    from metasci.app.serving import run
+
+    run(port, browser)
+
+
+def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
     """The conditions in the units in which they were asked for."""
+    import numpy as np
+
     from metasci.units import convert
 
-    for name, value in asked.items():
-        if name in predictions.coords and hasattr(value, "units"):
-            unit, coordinate = f"{value.units:~}", predictions[name]
-            numbers = convert(coordinate.values, coordinate.attrs["units"], unit, name)
-            predictions = predictions.assign_coords({name: (coordinate.dims, numbers, {"units": unit})})
+    for text in asked:
+        name, _, value = (part.strip() for part in text.partition("="))
+        _, _, unit = value.partition(" ")
+        if name in predictions.coords and unit:
+            coordinate = predictions[name]
+            numbers = convert(coordinate.values, coordinate.attrs["units"], unit.strip(), name)
+            # twelve digits: what a change of unit adds in the last places was not asked for
+            numbers = [float(f"{number:.12g}") for number in numbers.ravel()]
+            values = np.reshape(numbers, coordinate.shape)
+            predictions = predictions.assign_coords(
+                {name: (coordinate.dims, values, {"units": unit.strip()})}
+            )
     return predictions
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, learning, look
+from metasci.cli import calibrations, imports, learning, look
+from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError
 
 __all__ = ["app", "main"]
@@ -28,11 +29,12 @@ app = typer.Typer(
     help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
 )
 for command in (
-    look.list_everything, look.info, look.template,
+    look.list_everything, look.info, look.template, look.fetch,
     calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
+    calibrations.app, imports.import_model,
     learning.train, learning.evaluate, learning.compare, learning.study,
 ):  # fmt: skip
-    app.command(command.__name__.partition("_")[0])(command)
+    app.command(command.__name__.partition("_")[0])(with_voice(command))
 
 
 def _say_version(wanted: bool) -> None:
@@ -58,7 +60,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a code page that has no '°' or '→' is no reason to fail
             stream.reconfigure(errors="replace")
     try:
-        status = _run()
+        with hushed():
+            status = _run()
         sys.stdout.flush()
     except BrokenPipeError:  # who reads has read enough; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,7 +13,7 @@ from metasci.data.cards import Card
 
 __all__ = ["notes_of", "repeated"]
 
-_MOST_NAMED = 3
+_MOST_NAMED = 3  # tasks that a sentence names
 
 
 def notes_of(dataset: xr.Dataset, card: Card) -> tuple[str, ...]:

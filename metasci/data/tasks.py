@@ -140,6 +140,11 @@ class TaskSet:
     def __repr__(self) -> str:
         return f"TaskSet('{self.card.name}': {len(self)} tasks, {int(self.counts.sum())} measurements)"
 
+    def _repr_html_(self) -> str:
+        from metasci.data.notebook import tasks_html
+
+        return tasks_html(self)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks' labels."""
@@ -216,7 +221,7 @@ class TaskSet:
 
     def is_in_units_of(self, model: Model) -> bool:
         """Whether the inputs and the output are stated in a model's own units."""
-        wanted = {name: given.unit for name, given in model.inputs.items()} | {
+        wanted = {name: declared.unit for name, declared in model.inputs.items()} | {
             model.output.name: model.output.unit
         }
         known = self.dataset.data_vars

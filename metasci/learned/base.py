@@ -50,6 +50,11 @@ class Learned(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{self.name}': {self.model.name}, {self._learned_from()})"
 
+    def _repr_html_(self) -> str:
+        from metasci.learned.notebook import prior_html
+
+        return prior_html(self)
+
     def _learned_from(self) -> str:
         return f"learned from {self.training.get('tasks', 'unknown')} tasks"
 
@@ -72,8 +77,10 @@ class Learned(ABC):
 
     def digest(self) -> str:
         """What no other prior has: a checksum of all that `save` writes."""
-        told = json.dumps([self.format, self.description(), tensors_checksum(self.tensors())], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        content = json.dumps(
+            [self.format, self.description(), tensors_checksum(self.tensors())], sort_keys=True
+        )
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @abstractmethod
     def description(self) -> dict[str, Any]:

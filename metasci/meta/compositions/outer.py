@@ -391,8 +391,8 @@ def _going_on(state: OuterState, learned: Parameters) -> OuterState:
 
 
 def _refresh(learned: Parameters, episode: Any) -> Parameters:
-    made: Parameters = episode.refreshed(learned) if hasattr(episode, "refreshed") else learned
-    return made
+    refreshed: Parameters = episode.refreshed(learned) if hasattr(episode, "refreshed") else learned
+    return refreshed
 
 
 def _finite(slopes: Parameters) -> bool:
@@ -402,8 +402,8 @@ def _finite(slopes: Parameters) -> bool:
 def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int, first: Episode) -> str:
     # what was learned at a constant rate does not depend on how many iterations were to follow
     plan = replace(outer, iterations=0) if outer.schedule == "constant" else outer
-    told = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(plan), seed]
-    digest = hashlib.sha256(json.dumps(told).encode())
+    run = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(plan), seed]
+    digest = hashlib.sha256(json.dumps(run).encode())
     shown: list[Tensor] = []
     if hasattr(first, "tensors"):
         tree_map(lambda tensor: shown.append(tensor), first.tensors())

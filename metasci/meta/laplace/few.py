@@ -82,7 +82,9 @@ def _plain(problem: Problem, mean: Tensor) -> bool:
     size = batch.mask.numel() * mean.shape[1] ** 2
     if size > _SMALL or not size or mean.device.type != "cpu" or mean.dtype != torch.float64:
         return False
-    if model.joint or model.solution is not None or problem.penalised or problem.limits is not None:
+    if not model.noise.gaussian or problem.limits is not None or problem.penalised:
+        return False
+    if model.joint or model.solution is not None:
         return False
     kinds = {type(model.noise), *(type(parameter) for parameter in model.parameters)}
     if any(not kind.__module__.startswith("metasci.") for kind in kinds):
