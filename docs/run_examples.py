@@ -122,10 +122,16 @@ def workplace() -> Iterator[None]:
         os.environ.pop("METASCI_DATA_DIR", None)
         there = shutil.copytree(DOCS / "examples", Path(folder) / "examples")
         os.chdir(there)
+        sys.path.insert(0, str(there))  # as where Python is started by hand
+        known = set(sys.modules)
         try:
             yield
         finally:
             os.chdir(before)
+            sys.path.remove(str(there))
+            for name in set(sys.modules) - known:
+                if (there / f"{name}.py").is_file():
+                    del sys.modules[name]
 
 
 def run_page(page: Path) -> Iterator[tuple[Example, str]]:

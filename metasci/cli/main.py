@@ -30,8 +30,8 @@ app = typer.Typer(
 )
 for command in (
     look.list_everything, look.info, look.template, look.fetch,
-    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
-    calibrations.app, imports.import_model,
+    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.average, calibrations.recommend,
+    calibrations.furnace, calibrations.app, imports.import_model,
     learning.train, learning.evaluate, learning.compare, learning.study,
 ):  # fmt: skip
     app.command(command.__name__.partition("_")[0])(with_voice(command))

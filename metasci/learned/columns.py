@@ -61,14 +61,24 @@ def _of_events(model: Model) -> list[dict[str, Any]]:
         ("ID", True, "who; left out for one patient"),
         (f"TIME [{time}]", True, "of the dose or the sample"),
         (f"AMT [{history.unit}]", True, "the dose; empty in rows of samples"),
-        (f"DV [{model.output.unit}]", True, "the measurement; empty in rows of doses"),
+        *(
+            (
+                f"{each.name if model.outputs else 'DV'} [{each.unit}]",
+                True,
+                "the measurement; empty in rows of doses",
+            )
+            for each in model.outputs or (model.output,)
+        ),
     ]
     if "duration" in history.columns:
         columns.insert(3, (f"RATE [{history.unit}/{time}]", False, "of an infusion"))
+    if len(history.ways) > 1:
+        ways = ", ".join(f"{number} ({name})" for name, number in history.ways.items())
+        columns.insert(3, ("CMT", False, f"where a dose goes: {ways}"))
     constant = [
         (f"{name} [{each.unit}]", True, "of the patient")
         for name, each in model.inputs.items()
-        if name != history.at
+        if name != history.at and not (model.outputs and name == "output")
     ]
     return [
         {"column": column.replace(" [1]", ""), "needed": needed, "meaning": meaning}

@@ -107,11 +107,32 @@ class Calibration(EquationFit, Reported):
 
         return as_arviz(self, draws, seed)
 
-    def plot(self) -> Figure:
-        """Data, prediction with its 90 % band, and what the prior alone would have said."""
-        from metasci.report.figures import calibration_figure
+    def plot(
+        self,
+        *,
+        within: tuple[float, float] | None = None,
+        until: float | str | None = None,
+        logarithmic: bool | None = None,
+    ) -> Figure:
+        """Data, prediction with its 90 % band, and what the prior alone would have said.
 
-        return calibration_figure(self)
+        Parameters
+        ----------
+        within : pair of float, optional
+            A range to aim at, in the output's unit.
+        until : float or str, optional
+            How far to forecast, such as ``"72 h"``.
+        logarithmic : bool, optional
+            The axis of the output; by default as noise and measurements suggest.
+        """
+        from metasci.report.figures import Look, calibration_figure
+        from metasci.units import magnitude
+
+        last = None
+        if until is not None:
+            along = "time" if "time" in self.prior.model.inputs else next(iter(self.prior.model.inputs))
+            last = magnitude(until, self.prior.model.inputs[along].unit, "until")
+        return calibration_figure(self, look=Look(within, last, logarithmic))
 
     def _html(self) -> str:
         from metasci.report.sections import calibration_report

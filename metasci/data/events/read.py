@@ -24,6 +24,7 @@ from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tell
 from metasci.data.events.dataset import assemble_events
 from metasci.data.events.headers import Found, Located, locate
 from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
+from metasci.data.events.outputs import with_numbered_outputs
 from metasci.data.events.quantities import Quantities, check_quantities, quantities_of
 from metasci.data.events.records import ON_OTHER_ROWS, Records, records_of
 from metasci.data.events.table import Floats, Table, table_of
@@ -158,6 +159,7 @@ class EventReader:
         cells = read_cells(source, where)
         if not len(cells.frame.columns) or not len(cells.frame):
             raise InputError(f"{where} has no rows.")
+        cells = with_numbered_outputs(cells, self.model, self.columns, where)
         wanted = wanted_by(self.model, where)
         located = self._locate(cells, wanted, where)
         table = table_of(cells, located, wanted, self.molar_mass, where)
