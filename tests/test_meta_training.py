@@ -19,6 +19,7 @@ from metasci.meta.compositions.chunks import in_chunks
 from metasci.meta.compositions.compiled import worth_compiling
 from metasci.meta.compositions.validation import Validation
 from metasci.meta.compositions.watching import Moment, to_mlflow, to_tensorboard
+from metasci.meta.networks.episode import cross_entropy
 from metasci.meta.networks.metrics import (
     accuracy,
     area_under_curve,
@@ -27,7 +28,6 @@ from metasci.meta.networks.metrics import (
     of_queries,
     rmse,
 )
-from metasci.meta.networks.network import cross_entropy
 from metasci.meta.networks.sampling import few_shot_classes, few_shot_regressions
 
 MAML = named.maml(2, 0.1)

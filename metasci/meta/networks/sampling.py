@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.networks.network import Network, NetworkEpisode, TaskLoss, cross_entropy, squared_error
+from metasci.meta.networks.episode import NetworkEpisode, TaskLoss, cross_entropy, squared_error
+from metasci.meta.networks.network import Network
 
 __all__ = ["few_shot_classes", "few_shot_regressions"]
 
