@@ -12,7 +12,7 @@ from metasci.data.elements import element_of
 from metasci.data.hardness import range_of, scale_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
-from metasci.units import same_dimension, unfit, unit
+from metasci.units import check, same_dimension, unfit
 
 __all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
 
@@ -186,7 +186,7 @@ def check_unit(column: Column, stated: str, where: str) -> None:
             raise InputError(f"{where}: this column is not converted; write it as '{spelling(column)}'.")
         return
     try:
-        unit(stated)
+        check(stated)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     scales = scale_of(stated), scale_of(column.unit)
