@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from metasci import __version__
 from metasci.cli import calibrations, learning, look
 from metasci.errors import InputError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130  # 128 and SIGINT, as shells have it
 
@@ -58,7 +59,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a code page that has no '°' or '→' is no reason to fail
             stream.reconfigure(errors="replace")
     try:
-        status = _run()
+        status = run()
         sys.stdout.flush()
     except BrokenPipeError:  # who reads has read enough; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,11 +67,12 @@ def main() -> None:
     raise SystemExit(status)
 
 
-def _run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command, by default that of the process, and give its exit status."""
     try:
         # typer carries a click of its own, so that its errors of usage have no name to import: they know how to show
         # themselves
-        ended = app(standalone_mode=False)
+        ended = app(arguments, standalone_mode=False)
         return _said_interrupted() if ended == _INTERRUPTED else int(ended or 0)
     except InputError as error:
         if _speaks():
