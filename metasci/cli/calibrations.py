@@ -69,10 +69,16 @@ def predict(
 ) -> None:
     """Calibrate, then predict at new conditions."""
     from metasci.files import write_atomically
+    from metasci.fits.equation import EquationFit
 
     check_folder(out.parent if out else None)
-    fit = _fit(prior, file, model)
     asked = quantities(at)
+    fit = _fit(prior, file, model)
+    if not isinstance(fit, EquationFit):
+        raise InputError(
+            f"'{prior}' predicts members: add them to the file as rows whose {fit.prior.model.output.name} is empty, and "
+            "calibrate."
+        )
     predictions = _as_asked(fit.predict(level=level, **asked), asked)
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()

@@ -18,7 +18,8 @@ __all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
 
 QUANTITIES = ("input", "output", "covariate", "history", "event")
 _TASK = Column("task", "task", "task")
-_MOST_NAMED = 12
+_MOST_NAMED = 6
+_LONGEST_NAMED = 32
 # in this order: 'force (peak)/N' is a name with brackets and a unit after the slash
 _FORMS = tuple(
     re.compile(form, re.DOTALL)
@@ -152,8 +153,10 @@ def _known(header: str, card: Card) -> str:
     spellings = [spelling(column) for column in card.columns]
     bare = {_key(re.split(r"[\[(/,]", text)[0]): text for text in spellings}
     near = difflib.get_close_matches(_key(re.split(r"[\[(/,]", header)[0]), bare, n=1)
-    more = len(spellings) - _MOST_NAMED
-    listed = ", ".join(spellings[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    # a compilation's columns of notes are many and long
+    named = [text for text in spellings if len(text) <= _LONGEST_NAMED][:_MOST_NAMED]
+    more = len(spellings) - len(named)
+    listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
     return f"did you mean '{bare[near[0]]}'? Known are {listed}" if near else f"known are {listed}"
 
 

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from . import seeds
 from .case import Case
 from .doors import DOORS, call
 from .judge import BYTES, SECONDS, tried
@@ -37,6 +38,7 @@ def main() -> int:
     refused: Counter[str] = Counter()
     faults: list[str] = []
     under_way = Path(tempfile.gettempdir()) / "metasci-fuzz-under-way.json"
+    tried(Case("csv", ("calibrate", "theophylline", "data.csv"), {"data.csv": seeds.THEOPHYLLINE.encode()}), call)
     for number in range(options.count):
         if time.monotonic() > ends:
             break
@@ -44,7 +46,7 @@ def main() -> int:
         rng = random.Random(f"{options.seed} {door} {number}")
         case = DOORS[door](rng)
         under_way.write_text(case.to_json(), encoding="utf-8")
-        faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # what hangs in C: the case is in that file
+        faulthandler.dump_traceback_later(30 * SECONDS, exit=True)  # what hangs in C: the case is in that file
         fault = tried(case, lambda asked, folder: _counted(asked, folder, refused))
         if not fault and rng.random() < options.processes and not case.arguments[0].startswith("python:"):
             tries["processes"] += 1
