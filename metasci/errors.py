@@ -40,9 +40,7 @@ class InputError(ValueError):
 
 def _sentence(text: str) -> str:
     """A text on one line, of printable letters, shortened in its middle: what to do stands at the end."""
-    line = "".join(
-        letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text
-    )
+    line = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
     if len(line) > _LONGEST:
         line = _QUOTED.sub(lambda quoted: f"'…{quoted[1][1 - _SHORT :]}'", line)
     if len(line) > _LONGEST:

@@ -39,10 +39,11 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
-    check_folder(out)
+    still_free = check_folder(out)
     fit = _fit(prior, file, model)
     result = fit.to_json(level)
     if out is not None:
+        still_free()
         fit.save(out)
     if as_json:
         print_json(result)
@@ -76,7 +77,7 @@ def predict(
     fit = _fit(prior, file, model)
     if not isinstance(fit, EquationFit):
         raise InputError(
-            f"'{prior}' predicts members: add them to the file as rows whose {fit.prior.model.output.name} is empty, and "
+            f"'{prior}' predicts members: add rows whose {fit.prior.model.output.name} is empty to the file, and "
             "calibrate."
         )
     predictions = _as_asked(fit.predict(level=level, **asked), asked)
@@ -111,8 +112,10 @@ def plot(
     check_folder(out.parent)
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
+    from metasci.report.style import save_figure
+
     figure = _fit(prior, file, model).plot()
-    figure.savefig(out, dpi=200)
+    save_figure(figure, out, dpi=200)
     typer.echo(f"written to {out}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 
 import xarray as xr
@@ -12,6 +11,7 @@ from metasci.data.arrays import content_sum
 from metasci.data.cards import Card
 from metasci.data.cells import bytes_of
 from metasci.errors import InputError
+from metasci.files import write_atomically
 
 __all__ = ["read_netcdf", "write_netcdf"]
 
@@ -56,10 +56,5 @@ def write_netcdf(dataset: xr.Dataset, card: Card, path: str | Path) -> Path:
     path = Path(path)
     stored = dataset.assign_attrs({"card": json.dumps(card.to_dict()), _SUM: content_sum(dataset)})
     encoding = {name: {"_FillValue": None} for name in stored.data_vars}
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        stored.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_atomically(path, bytes(stored.to_netcdf(engine="h5netcdf", encoding=encoding)))
     return path

@@ -69,10 +69,16 @@ class Protocol:
                 raise InputError(
                     f"a protocol's {key} is one of {', '.join(known)}, not '{getattr(self, key)}'."
                 )
-        ranks = [*self.shots, *self.skip, *(rank for each in (self.positions or {}).values() for rank in each)]
+        ranks = [
+            *self.shots,
+            *self.skip,
+            *(rank for each in (self.positions or {}).values() for rank in each),
+        ]
         ranks += [self.minimum_rows, self.query_from or 0]
         if odd := [rank for rank in ranks if not 0 <= rank <= _MOST]:
-            raise InputError(f"a protocol counts measurements from 0 to {_MOST}, and {odd[0]} is none of them.")
+            raise InputError(
+                f"a protocol counts measurements from 0 to {_MOST}, and {odd[0]} is none of them."
+            )
         if self.folds is not None and self.folds < 2:
             raise InputError(f"a protocol's folds are two or more, not {self.folds}.")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -25,7 +24,7 @@ from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.extras import how_to_install
-from metasci.files import check_new
+from metasci.files import Unfailing, check_new, held, write_atomically, writing
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
 from metasci.progress import shown
@@ -89,10 +88,12 @@ def calibrate_many(
             combine_attrs="override",
         )  # fmt: skip
     folder = target.with_name(f".{target.name}.parts")
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept(calibrate, tasks, folder, _digest_of(prior, level), client)
-    _assemble(list(shown(kept, len(pieces), progress)), target, count)
-    shutil.rmtree(folder)
+    with held(folder):
+        _target(target)  # somebody else may have finished it in the meantime
+        _remove_unfinished(folder)
+        kept = _kept(calibrate, tasks, folder, _digest_of(prior, level), client)
+        _assemble(list(shown(kept, len(pieces), progress)), folder, target, count)
+        shutil.rmtree(folder)
     return open_store(target).set_xindex("parameter")
 
 
@@ -272,11 +273,8 @@ def _kept(
         while waiting[0][1]:
             yield waiting.popleft()[0]
         path, _ = waiting.popleft()
-        unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
-        result.to_netcdf(
-            unfinished, engine="h5netcdf", encoding={name: {"_FillValue": None} for name in result.data_vars}
-        )
-        unfinished.replace(path)
+        encoding = {name: {"_FillValue": None} for name in result.data_vars}
+        write_atomically(path, bytes(result.to_netcdf(engine="h5netcdf", encoding=encoding)))
         yield path
     for path, _ in waiting:
         yield path
@@ -295,17 +293,27 @@ def _digest_of_tasks(tasks: TaskSet, salt: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def _assemble(parts: Sequence[Path], target: Path, count: int) -> None:
-    """Put the parts together into one store: all of it or nothing."""
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
-    try:
-        write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
-        write(parts, unfinished, count)
-        unfinished.replace(target)
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        unfinished.unlink(missing_ok=True)
+def _remove_unfinished(folder: Path) -> None:
+    """What a run that was killed had not finished; pieces that it had stay."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix != ".nc" and path.name != "lock":
+            path.unlink()
+
+
+def _assemble(parts: Sequence[Path], folder: Path, target: Path, count: int) -> None:
+    """Put the parts together into one store, in their folder: all of it or nothing."""
+    unfinished = folder / f"whole{target.suffix}.partial"
+    write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
+    with writing(target):
+        try:
+            write(parts, unfinished, count)
+            unfinished.replace(target)
+        finally:
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished)
+            unfinished.unlink(missing_ok=True)
 
 
 def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
@@ -324,19 +332,27 @@ def _write_netcdf(parts: Sequence[Path], path: Path, count: int) -> None:
     import h5netcdf
     import h5py
 
-    with open_store(parts[0]) as first, h5netcdf.File(path, "w") as file:
-        file.dimensions = {str(name): size for name, size in first.sizes.items()} | {"task": count}
+    with open_store(parts[0]) as first, Unfailing(path, "w+b") as disk:
+        with h5netcdf.File(disk, "w") as file:
+            file.dimensions = {str(name): size for name, size in first.sizes.items()} | {"task": count}
 
-        def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
-            return file.create_variable(
-                name, dims, h5py.string_dtype() if values.dtype == object else values.dtype
-            )
+            def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
+                return file.create_variable(
+                    name, dims, h5py.string_dtype() if values.dtype == object else values.dtype
+                )
 
-        _fill(parts, create, file.attrs, count)
+            _fill(parts, create, file.attrs, count, disk.check)
+        disk.check()
 
 
-def _fill(parts: Sequence[Path], create: Callable[..., Any], attrs: Any, count: int) -> None:
-    """Create every variable at its full size, then write the parts into their places."""
+def _fill(
+    parts: Sequence[Path],
+    create: Callable[..., Any],
+    attrs: Any,
+    count: int,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Create every variable at its full size, then write the parts into their places, each followed by a check."""
     arrays: dict[str, Any] = {}
     at = 0
     for part in parts:
@@ -355,6 +371,7 @@ def _fill(parts: Sequence[Path], create: Callable[..., Any], attrs: Any, count: 
             elif grows:
                 arrays[name][at : at + len(values)] = values
         at += piece.sizes["task"]
+        check()
     labels = " ".join(str(name) for name in piece.coords if name not in piece.dims)
     attrs.update({**piece.attrs, "coordinates": labels})
 

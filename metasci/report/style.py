@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from metasci.files import write_atomically
 from metasci.words import number
 
 __all__ = [
@@ -122,6 +124,15 @@ def to_png(figure: Figure, scale: float = 2.0) -> bytes:
     with io.BytesIO() as buffer:
         figure.savefig(buffer, format="png", dpi=100.0 * scale)
         return buffer.getvalue()
+
+
+@styled
+def save_figure(figure: Figure, path: str | Path, dpi: float = 150.0) -> None:
+    """Write the figure into a file, all of it or nothing; the end of its name says as what."""
+    path = Path(path)
+    with io.BytesIO() as buffer:
+        figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=dpi)
+        write_atomically(path, buffer.getvalue())
 
 
 def to_png_base64(figure: Figure, scale: float = 2.0) -> str:

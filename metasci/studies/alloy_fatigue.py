@@ -19,11 +19,13 @@ from metasci import catalogue
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
+from metasci.files import write_atomically
 from metasci.fits.posterior import posterior_draws
 from metasci.kinetics import crack_growth
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
 from metasci.priors.calibrated import Calibration
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -187,7 +189,7 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tasks = catalogue.dataset("alloy_fatigue")
     found = scores(tasks)
-    found.to_csv(folder / "scores.csv", index=False)
+    write_atomically(folder / "scores.csv", found.to_csv(index=False).encode())
     print("Relative crack length from the sixth reading on, specimens left out in seven parts")
     for quantity, title in (("rmse", "RMSE"), ("coverage90", "90 % coverage")):
         print(f"\n{title}, by number of first readings known")
@@ -198,7 +200,7 @@ def main(folder: Path | None = None) -> None:
         )
     print(f"\nCycles to a relative length of {FAILURE:.3f}, Gaussian prior, each specimen left out")
     print(life_summary(tasks).round(2).to_string())
-    figure(tasks).savefig(folder / "alloy_fatigue.png", dpi=150)
+    save_figure(figure(tasks), folder / "alloy_fatigue.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from metasci.constraints import Constraint
 from metasci.data.tasks import Batch, TaskSet
+from metasci.files import write_atomically
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
 from metasci.math import log, tanh
 from metasci.meta import MAML, GaussianPrior, Method
@@ -30,6 +31,7 @@ from metasci.model import Input, Model, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 from metasci.studies.baselines import parts_of
 
 if TYPE_CHECKING:
@@ -334,9 +336,9 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
 def main(tasks: TaskSet, folder: Path) -> None:
     """Print the table and write the figure."""
     found = law_scores(tasks)
-    found.to_csv(folder / "laws.csv", index=False)
+    write_atomically(folder / "laws.csv", found.to_csv(index=False).encode())
     print(
         f"\nOne step from {_SHOTS} readings; learned from readings up to {LIMIT - 273.15:.0f} °C only (HRC)"
     )
     print(summary(found).round(2).to_string())
-    figure(tasks, tasks.names[0]).savefig(folder / "steel_laws.png", dpi=150)
+    save_figure(figure(tasks, tasks.names[0]), folder / "steel_laws.png", dpi=150)

@@ -30,7 +30,9 @@ def main() -> int:
     asked.add_argument("--seconds", type=float, default=600.0, help="at most")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--doors", default=",".join(DOORS), help="separated by commas")
-    asked.add_argument("--processes", type=float, default=0.002, help="share tried as processes of their own, too")
+    asked.add_argument(
+        "--processes", type=float, default=0.002, help="share tried as processes of their own, too"
+    )
     asked.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="folder for what fails")
     options = asked.parse_args()
     doors, ends = options.doors.split(","), time.monotonic() + options.seconds
@@ -38,7 +40,10 @@ def main() -> int:
     refused: Counter[str] = Counter()
     faults: list[str] = []
     under_way = Path(tempfile.gettempdir()) / "metasci-fuzz-under-way.json"
-    tried(Case("csv", ("calibrate", "theophylline", "data.csv"), {"data.csv": seeds.THEOPHYLLINE.encode()}), call)
+    tried(
+        Case("csv", ("calibrate", "theophylline", "data.csv"), {"data.csv": seeds.THEOPHYLLINE.encode()}),
+        call,
+    )
     for number in range(options.count):
         if time.monotonic() > ends:
             break
@@ -46,7 +51,9 @@ def main() -> int:
         rng = random.Random(f"{options.seed} {door} {number}")
         case = DOORS[door](rng)
         under_way.write_text(case.to_json(), encoding="utf-8")
-        faulthandler.dump_traceback_later(30 * SECONDS, exit=True)  # what hangs in C: the case is in that file
+        faulthandler.dump_traceback_later(
+            30 * SECONDS, exit=True
+        )  # what hangs in C: the case is in that file
         fault = tried(case, lambda asked, folder: _counted(asked, folder, refused))
         if not fault and rng.random() < options.processes and not case.arguments[0].startswith("python:"):
             tries["processes"] += 1

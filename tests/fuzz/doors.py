@@ -26,12 +26,18 @@ def _written(rng: Random) -> Case:
     """Also what is written, with names of the table's own in it."""
     prior, table = rng.choice([item for item in sorted(seeds.TABLES.items()) if "task" in item[1]])
     named = table.replace("ann", rng.choice(mutations.HOSTILE)).replace("a,", f"{mutations.cell(rng)},")
-    return Case("written", ("calibrate", prior, "data.csv", "--out", "out"), {"data.csv": named.encode("utf-8", "replace")})
+    return Case(
+        "written",
+        ("calibrate", prior, "data.csv", "--out", "out"),
+        {"data.csv": named.encode("utf-8", "replace")},
+    )
 
 
 def _events(rng: Random) -> Case:
     prior, table = rng.choice(sorted(seeds.EVENTS.items()))
-    return Case("events", ("calibrate", prior, "data.csv", "--json"), {"data.csv": mutations.table(rng, table)})
+    return Case(
+        "events", ("calibrate", prior, "data.csv", "--json"), {"data.csv": mutations.table(rng, table)}
+    )
 
 
 _TOML = (
@@ -51,7 +57,10 @@ def _card(rng: Random) -> Case:
         elif kind < 0.65:
             del lines[place]
         elif kind < 0.75:
-            lines.insert(place, f"{rng.choice(('url', 'sha256', 'external', 'kind', 'at', 'of', 'limit', 'codes', 'xyz', 'events', 'task', 'without_copies', 'compilation'))} = {rng.choice(_TOML)}")
+            lines.insert(
+                place,
+                f"{rng.choice(('url', 'sha256', 'external', 'kind', 'at', 'of', 'limit', 'codes', 'xyz', 'events', 'task', 'without_copies', 'compilation'))} = {rng.choice(_TOML)}",
+            )
         elif kind < 0.85:
             lines[place] = lines[place].replace('"', f'"{json.dumps(rng.choice(mutations.HOSTILE))[1:-1]}', 1)
         else:
@@ -127,7 +136,14 @@ def _with_other_tensors(rng: Random, description: bytes, tensors: bytes) -> tupl
             lambda: value.to(torch.float32),
             lambda: value.to(torch.int64),
             lambda: value.mT.clone() if value.dim() > 1 else value.unsqueeze(0),
-            lambda: value + torch.randn(value.shape, generator=torch.Generator().manual_seed(rng.randrange(9)), dtype=torch.float64).to(value.dtype),
+            lambda: (
+                value
+                + torch.randn(
+                    value.shape,
+                    generator=torch.Generator().manual_seed(rng.randrange(9)),
+                    dtype=torch.float64,
+                ).to(value.dtype)
+            ),
         )
     )()
     plain = json.loads(description)
@@ -164,31 +180,44 @@ def _conditions(rng: Random) -> Case:
             ("alloy_strength", ("formula=CoNi", "temperature=600 degC")),
         )
     )
-    asked = [mutations.text(rng, text, "0123456789.,=-+eE ;degChms/*[]x") if rng.random() < 0.6 else text for text in sound]
+    asked = [
+        mutations.text(rng, text, "0123456789.,=-+eE ;degChms/*[]x") if rng.random() < 0.6 else text
+        for text in sound
+    ]
     if rng.random() < 0.2:
         asked.append(rng.choice(asked))
     if rng.random() < 0.3:
         asked[0] = f"{asked[0].partition('=')[0]}={mutations.cell(rng)} {rng.choice(mutations.UNITS)}"
     options = [part for text in asked for part in ("--at", text)]
     return Case(
-        "conditions", ("predict", prior, "data.csv", *options, "--json"), {"data.csv": seeds.TABLES[prior].encode()}
+        "conditions",
+        ("predict", prior, "data.csv", *options, "--json"),
+        {"data.csv": seeds.TABLES[prior].encode()},
     )
 
 
 def _unit(rng: Random) -> Case:
     sound = rng.choice(mutations.UNITS)
-    text = mutations.text(rng, sound, "hmgLsKC/*^()²³¹⁻0123456789 .%·-_[]{},;µΩ°") if rng.random() < 0.8 else sound
+    text = (
+        mutations.text(rng, sound, "hmgLsKC/*^()²³¹⁻0123456789 .%·-_[]{},;µΩ°")
+        if rng.random() < 0.8
+        else sound
+    )
     return Case("unit", ("python:unit", text, rng.choice(("h", "mg/L", "degC", "K", "1", "HRC"))))
 
 
 def _smiles(rng: Random) -> Case:
     alphabet = "CNOPSFIclnos()[]=#@+-\\/123456789%.*H$:~?"
-    return Case("smiles", ("python:structure", "smiles", mutations.text(rng, rng.choice(seeds.SMILES), alphabet)))
+    return Case(
+        "smiles", ("python:structure", "smiles", mutations.text(rng, rng.choice(seeds.SMILES), alphabet))
+    )
 
 
 def _formula(rng: Random) -> Case:
     alphabet = "ACFNTVWZabeilnort0123456789.-() %wtx"
-    return Case("formula", ("python:structure", "formula", mutations.text(rng, rng.choice(seeds.FORMULAS), alphabet)))
+    return Case(
+        "formula", ("python:structure", "formula", mutations.text(rng, rng.choice(seeds.FORMULAS), alphabet))
+    )
 
 
 def _cif(rng: Random) -> Case:
@@ -199,7 +228,25 @@ def _cif(rng: Random) -> Case:
         kind = rng.random()
         if kind < 0.5:
             words[-1 if rng.random() < 0.5 else rng.randrange(len(words))] = rng.choice(
-                ("?", ".", "0", "-1", "1e9", "1e-9", "90", "180", "nan", "inf", "0.5(3)", "(", "X", "Cs2+", "loop_", "D", mutations.cell(rng))
+                (
+                    "?",
+                    ".",
+                    "0",
+                    "-1",
+                    "1e9",
+                    "1e-9",
+                    "90",
+                    "180",
+                    "nan",
+                    "inf",
+                    "0.5(3)",
+                    "(",
+                    "X",
+                    "Cs2+",
+                    "loop_",
+                    "D",
+                    mutations.cell(rng),
+                )
             )
             lines[place] = " ".join(words)
         elif kind < 0.6:
@@ -213,7 +260,11 @@ def _cif(rng: Random) -> Case:
         else:
             lines[place] = mutations.text(rng, lines[place], " _;'\"#loop0123456789.-xyz,\n")
     content = "\n".join(lines).encode("utf-8", "replace")
-    return Case("cif", ("python:structure", "crystal", "one.cif"), {"one.cif": mutations.flipped(rng, content) if rng.random() < 0.15 else content})
+    return Case(
+        "cif",
+        ("python:structure", "crystal", "one.cif"),
+        {"one.cif": mutations.flipped(rng, content) if rng.random() < 0.15 else content},
+    )
 
 
 _COMMANDS = (
@@ -239,7 +290,42 @@ def _arguments(rng: Random) -> Case:
         kind = rng.random()
         if kind < 0.5:
             words[place] = rng.choice(
-                (mutations.cell(rng), rng.choice(("2147483648", "-1", "99999999999999999999", "0,,1", "1,-1", "1e3", "0.9 ", "--", "-", "--help", "--out", "--json", "theophylline", "kinetics.", ".", "..", "x.py:y", "x.py:", ":", "data.csv", "/", "/dev/null", "/dev/full", "\udcff", "5 HRC", "600", "600 K", "trough,peak", "nan mg")))
+                (
+                    mutations.cell(rng),
+                    rng.choice(
+                        (
+                            "2147483648",
+                            "-1",
+                            "99999999999999999999",
+                            "0,,1",
+                            "1,-1",
+                            "1e3",
+                            "0.9 ",
+                            "--",
+                            "-",
+                            "--help",
+                            "--out",
+                            "--json",
+                            "theophylline",
+                            "kinetics.",
+                            ".",
+                            "..",
+                            "x.py:y",
+                            "x.py:",
+                            ":",
+                            "data.csv",
+                            "/",
+                            "/dev/null",
+                            "/dev/full",
+                            "\udcff",
+                            "5 HRC",
+                            "600",
+                            "600 K",
+                            "trough,peak",
+                            "nan mg",
+                        )
+                    ),
+                )
             )
         elif kind < 0.65:
             del words[place]

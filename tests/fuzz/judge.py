@@ -52,7 +52,9 @@ def tried(case: Case, function: Callable[[Case, Path], Any]) -> str:
         fault = _fault_of(outcome, result)
         if not fault and outcome.status == 2 and (left := _listing(folder) ^ before):
             fault = f"a refused input changes files: {sorted(left)[:3]}"
-        if not fault and (partial := [path for path, _ in _listing(folder) if Path(path).name.startswith(".")]):
+        if not fault and (
+            partial := [path for path, _ in _listing(folder) if Path(path).name.startswith(".")]
+        ):
             fault = f"hidden files are left: {partial[:3]}"
         return fault
 
@@ -155,7 +157,7 @@ def _captured() -> Iterator[dict[str, str]]:
             os.dup2(file.fileno(), number)
         streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (
-            open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+            open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
             for number in (1, 2)
         )
         try:

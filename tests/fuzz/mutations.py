@@ -35,7 +35,10 @@ def cell(random: Random) -> str:
         return f"{random.uniform(-10, 10) * 10.0 ** random.randint(-12, 12):.{random.randint(0, 17)}g}"
     if kind < 0.8:
         return str(random.randint(-(2**70), 2**70))
-    return "".join(chr(random.choice((32, 44, 46, 48, 57, 65, 101, 160, 0x2212, 0x1F4A9))) for _ in range(random.randint(1, 6)))
+    return "".join(
+        chr(random.choice((32, 44, 46, 48, 57, 65, 101, 160, 0x2212, 0x1F4A9)))
+        for _ in range(random.randint(1, 6))
+    )
 
 
 def header(random: Random, text: str) -> str:
@@ -144,9 +147,13 @@ def tree(random: Random, value: Any) -> Any:
     elif kind < 0.35 and isinstance(parent, list):
         parent.append(parent[key])
     elif kind < 0.5 and isinstance(parent[key], int | float) and not isinstance(parent[key], bool):
-        parent[key] = random.choice((-parent[key], parent[key] * 1e30, parent[key] * 1e-30, 0, str(parent[key])))
+        parent[key] = random.choice(
+            (-parent[key], parent[key] * 1e30, parent[key] * 1e-30, 0, str(parent[key]))
+        )
     elif kind < 0.6 and isinstance(parent[key], str):
-        parent[key] = random.choice((random.choice(HOSTILE), random.choice(UNITS), parent[key][:-1], parent[key] * 2))
+        parent[key] = random.choice(
+            (random.choice(HOSTILE), random.choice(UNITS), parent[key][:-1], parent[key] * 2)
+        )
     else:
         parent[key] = random.choice(_VALUES)
     return copy

@@ -130,8 +130,29 @@ c,90,610,0.5
 c,400,600,0.9
 """
 
-SMILES = ("CCO", "c1ccccc1", "CC(=O)O", "C[C@H](N)C(=O)O", "[Na+].[Cl-]", "C1CC1", "OCC(O)CO", "[13CH4]", "C#N", "CC/C=C/C")
-FORMULAS = ("CoCrFeNi", "Al0.25CoFeNi", "Ti-6Al-4V wt%", "Ti6Al4V", "Fe2O3", "NaCl", "Al0.5 Co1 Ni0.5", "W", "Nb-1Zr at%")
+SMILES = (
+    "CCO",
+    "c1ccccc1",
+    "CC(=O)O",
+    "C[C@H](N)C(=O)O",
+    "[Na+].[Cl-]",
+    "C1CC1",
+    "OCC(O)CO",
+    "[13CH4]",
+    "C#N",
+    "CC/C=C/C",
+)
+FORMULAS = (
+    "CoCrFeNi",
+    "Al0.25CoFeNi",
+    "Ti-6Al-4V wt%",
+    "Ti6Al4V",
+    "Fe2O3",
+    "NaCl",
+    "Al0.5 Co1 Ni0.5",
+    "W",
+    "Nb-1Zr at%",
+)
 CIF = """data_CsCl
 _cell_length_a 4.123
 _cell_length_b 4.123
@@ -201,7 +222,9 @@ def netcdf() -> bytes:
     import metasci as ms
 
     with tempfile.TemporaryDirectory() as folder:
-        return ms.dataset("theophylline").select(slice(0, 3)).to_netcdf(Path(folder) / "tasks.nc").read_bytes()
+        return (
+            ms.dataset("theophylline").select(slice(0, 3)).to_netcdf(Path(folder) / "tasks.nc").read_bytes()
+        )
 
 
 @functools.cache
@@ -211,7 +234,11 @@ def zarr() -> dict[str, bytes]:
 
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "tasks.zarr"
-        ms.dataset("theophylline").select(slice(0, 3)).dataset.to_zarr(store, zarr_format=3, consolidated=False)
+        ms.dataset("theophylline").select(slice(0, 3)).dataset.to_zarr(
+            store, zarr_format=3, consolidated=False
+        )
         return {
-            str(path.relative_to(folder)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(store.rglob("*"))
+            if path.is_file()
         }
