@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -58,13 +59,21 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a code page that has no '°' or '→' is no reason to fail
             stream.reconfigure(errors="replace")
+    warnings.showwarning = _note
     try:
         status = run()
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads has read enough; what is left in the buffer goes nowhere
+    except BrokenPipeError:
+        # who reads has read enough, which is no failure; it is chance whether all was written before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = 0
     raise SystemExit(status)
+
+
+def _note(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+    """Print what metasci warns of; what other libraries say of their own code is no matter of the data."""
+    if category is UserWarning and _speaks():
+        typer.echo(f"metasci: {message}", err=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -106,4 +115,4 @@ def _said_interrupted() -> int:
 
 def _speaks() -> bool:
     """Whether this process says what is wrong: of several that ``torchrun`` started, the first one does."""
-    return os.environ.get("RANK", "0") == "0" or int(os.environ.get("WORLD_SIZE", "1") or 1) < 2
+    return os.environ.get("RANK", "0") in ("", "0") or os.environ.get("WORLD_SIZE", "1") in ("", "0", "1")

@@ -79,7 +79,7 @@ def calibrate_many(
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-    tasks = (_narrow(read(dataset.isel(task=piece).compute())) for piece in pieces)
+    tasks = (_narrow(read(dataset.isel(task=piece).compute()).counted_once()) for piece in pieces)
     calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=level)
     if target is None:
         results = shown(_mapped(calibrate, tasks, client), len(pieces), progress)
@@ -121,7 +121,7 @@ def calibrate_members(
     size = _FAMILIES if chunk is None else chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of families; give one or more.")
-    tasks = prior.read(data)
+    tasks = prior.read(data).counted_once()
     pieces = [slice(at, at + size) for at in range(0, len(tasks), size)]
     table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=level)
     tables = _mapped(table, (tasks.select(piece) for piece in pieces), client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -110,12 +111,15 @@ def plain_log_axis(axes: Axes, which: str = "x") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
 @styled
 def to_svg(figure: Figure) -> str:
     """The figure as SVG text, the same whenever the same is drawn."""
     with io.StringIO() as buffer:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue()
+        return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
 
 
 @styled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import tomllib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -391,7 +392,9 @@ def _unit_of(text: str, other: str) -> list[float]:
 def _structure(kind: str, text: str) -> list[float]:
     from metasci.materials.structures import canonical, features
 
-    known = canonical(kind, text)
+    with warnings.catch_warnings():  # of what a formula may mean, which the command line prints
+        warnings.simplefilter("ignore", UserWarning)
+        known = canonical(kind, text)
     described = features(kind, [known])
     return [*described.counts.ravel().tolist(), *described.descriptors.ravel().tolist()]
 
