@@ -19,6 +19,7 @@ import xarray as xr
 import metasci as ms
 from metasci.errors import InputError
 from metasci.files import write_atomically, write_folder
+from metasci.priors.many import open_store
 
 ROWS = "time [h],dose [mg/kg],concentration [mg/L],weight [kg]\n0.5,4,5.1,72\n2,4,8.3,72\n9,4,4.9,72\n"
 
@@ -31,7 +32,7 @@ from metasci.errors import InputError
 from metasci.report.style import save_figure
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-tasks, prior = ms.dataset("theophylline").select(slice(0, 4)), ms.load("theophylline")
+tasks, prior = ms.dataset("theophylline").select(slice(0, 3)), ms.load("theophylline")
 fit = prior.calibrate(tasks)
 writers = {
     "calibration": lambda: fit.save("calibration"),
@@ -43,7 +44,7 @@ writers = {
 }
 unlimited = resource.RLIM_INFINITY
 for name, write in writers.items():
-    for size in (0, 700, 4_000, 11_000, 13_000, 16_000, 17_500, 19_000, 60_000, 10_000_000):
+    for size in (0, 4_000, 13_000, 16_000, 19_000, 60_000, 10_000_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited))
         try:
             write()
@@ -75,7 +76,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_but_finished_pieces(tmp_
             assert "cannot be written: File too large" in said
             assert not [path for path in left if ".parts/" not in path or path.endswith(".partial")]
     # the pieces of many were written before the whole could not be: that failure is met, too
-    assert any(".parts/000003" in str(left) for name, _, said, left in outcomes if name == "many.nc" and said)
+    assert any(".parts/000002" in str(left) for name, _, said, left in outcomes if name == "many.nc" and said)
 
 
 def _environment() -> dict[str, str]:
@@ -149,20 +150,15 @@ def test_many_calibrations_that_are_killed_at_random_end_as_if_they_were_not(tmp
             if not child:
                 prior.calibrate_many(tasks, chunk=1, out=out)
                 os._exit(0)
-            time.sleep(moments.uniform(0.05, 0.4) * 1.3**kills)
-            if os.waitpid(child, os.WNOHANG) == (0, 0):
-                kills += 1
+            if kills < 4:
+                time.sleep(moments.uniform(0.05, 0.5))
                 os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-        if (tmp_path / f".killed{end}.parts").exists():  # killed in the moment after the whole appeared
-            continue
-        from metasci.priors.many import open_store
-
+                kills += 1
+            os.waitpid(child, 0)
         found = open_store(out).load()
         for name in ("estimate", "lower", "upper"):
             np.testing.assert_array_equal(found[name], expected[name])
-        assert kills > 0
-    assert not list(tmp_path.glob("*.partial"))
+        assert not list(tmp_path.glob(f".killed{end}.*partial"))
 
 
 def test_calibrate_says_when_another_run_has_written_its_folder(
