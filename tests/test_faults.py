@@ -140,7 +140,7 @@ def test_what_killed_writers_left_goes_with_the_next_one(tmp_path: Path):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_many_calibrations_that_are_killed_at_random_end_as_if_they_were_not(tmp_path: Path):
     """The process is killed while it calibrates or assembles, again and again, and goes on from what was finished."""
-    prior, tasks = ms.load("theophylline"), ms.dataset("theophylline")
+    prior, tasks = ms.load("theophylline"), ms.dataset("theophylline").select(slice(0, 4))
     expected = prior.calibrate_many(tasks, chunk=1, out=tmp_path / "alone.nc").load()
     moments = random.Random(7)
     for end in (".nc", ".zarr"):

@@ -1,7 +1,7 @@
 """`python -m tests.fuzz --count 10000`: hostile inputs at every door, within a bound of time.
 
-Every case is tried in this process, which is quick; a share of them once more as `metasci` itself, in a process that has
-no more than 2 GB and ten seconds of a processor. What fails is written to `--keep`; mend it, and move it to the corpus.
+Every case is tried in this process, which is quick; a share of them once more as `metasci` itself, in a process with
+limits. What fails is written to `--keep`; mend it, and move it to the corpus.
 """
 
 from __future__ import annotations
