@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 import metasci as ms
 from metasci.priors.equation import Prior
-from metasci.priors.many import open_store
+from metasci.priors.stores import open_store
 
 PIECE = 20_000
 

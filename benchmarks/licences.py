@@ -20,7 +20,9 @@ def licence(distribution: metadata.Distribution) -> str:
     if expression := about.get("License-Expression"):
         return expression
     classified = [
-        text.rpartition(" :: ")[2] for text in about.get_all("Classifier") or () if text.startswith("License ::")
+        text.rpartition(" :: ")[2]
+        for text in about.get_all("Classifier") or ()
+        if text.startswith("License ::")
     ]
     if classified:
         return "; ".join(classified)
@@ -28,7 +30,9 @@ def licence(distribution: metadata.Distribution) -> str:
     return lines[0][:60] if lines else "not said"
 
 
-def needed(name: str, extras: bool, known: dict[str, metadata.Distribution]) -> dict[str, metadata.Distribution]:
+def needed(
+    name: str, extras: bool, known: dict[str, metadata.Distribution]
+) -> dict[str, metadata.Distribution]:
     """A distribution and what it needs, by name."""
     try:
         distribution = metadata.distribution(name)

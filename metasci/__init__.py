@@ -49,9 +49,19 @@ _WHERE = {
     "unit": "metasci.units",
 }
 _MODULES = (
-    "bayes", "constraints", "diagnostics", "dosing", "heat_treatment", "kinetics", "math", "meta", "noise", "ode",
-    "patients", "report",
-)  # fmt: skip
+    "bayes",
+    "constraints",
+    "diagnostics",
+    "dosing",
+    "heat_treatment",
+    "kinetics",
+    "math",
+    "meta",
+    "noise",
+    "ode",
+    "patients",
+    "report",
+)
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
@@ -97,6 +107,11 @@ if TYPE_CHECKING:
     from metasci.evaluation.evaluate import (
         evaluate as evaluate,
     )
+    from metasci.meta.baselines import (
+        FineTuning as FineTuning,
+        FromScratch as FromScratch,
+        Pooled as Pooled,
+    )
     from metasci.meta.discrepancy.method import (
         DiscrepancyPrior as DiscrepancyPrior,
     )
@@ -108,12 +123,9 @@ if TYPE_CHECKING:
         FOMAML as FOMAML,
         IMAML as IMAML,
         MAML as MAML,
-        FineTuning as FineTuning,
-        FromScratch as FromScratch,
         LearnedOptimiser as LearnedOptimiser,
         MetaCurvature as MetaCurvature,
         MetaSGD as MetaSGD,
-        Pooled as Pooled,
         Reptile as Reptile,
     )
     from metasci.model import (

@@ -1,8 +1,7 @@
 """Forecasts: distributions of what will be measured, whatever made them.
 
 There are as many kinds as the mathematics has: Gaussians at one or several noise levels (an equation's calibration),
-Student's in closed form (families, and Gaussians as the limit), and draws of a sampler (`metasci.bayes.forecast`).
-All satisfy `Forecast`.
+Student's in closed form (families, and Gaussians as the limit), and draws of a sampler. All satisfy `Forecast`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from metasci.meta.likelihood import Limits, log_probability
 from metasci.noise import Noise
 
 __all__ = [
+    "DrawsForecast",
     "Forecast",
     "Forecaster",
     "MixtureForecast",
@@ -223,6 +224,58 @@ class StudentForecast:
             self.freedom.clamp(max=_MANY), self.mean, self.scale, validate_args=False
         )
         return law.log_prob(self.noise.link(self.measured)) + stretch(self.noise, self.measured).log()
+
+
+@dataclass(frozen=True)
+class DrawsForecast:
+    """Draws of one task's measurements from a posterior that was sampled.
+
+    Attributes
+    ----------
+    curve, measurement : array, (draw, row)
+        The equation's values, without noise and with it.
+    log_densities, below : array, (row,)
+        What `log_density` and `cumulative` give; they need the noise of every draw, which is not kept.
+    limits : tuple of float
+        Of the model's laws, inside of which medians and intervals are kept.
+    """
+
+    curve: np.ndarray
+    measurement: np.ndarray
+    log_densities: np.ndarray
+    below: np.ndarray
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    @property
+    def median(self) -> np.ndarray:
+        """Of the curve, (row,), in the output's unit."""
+        return np.clip(np.median(self.curve, axis=0), *self.limits)
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of a measurement, (row,) each.
+
+        Examples
+        --------
+        >>> draws = np.linspace(0.0, 1.0, 101)[:, None]
+        >>> forecast = DrawsForecast(draws, draws, np.zeros(1), np.zeros(1), limits=(0.0, 0.9))
+        >>> [float(bound[0]) for bound in forecast.interval(0.9)]
+        [0.05, 0.9]
+        """
+        check_level(level)
+        tail = 0.5 * (1.0 - level)
+        lower, upper = np.quantile(self.measurement, (tail, 1.0 - tail), axis=0)
+        return np.clip(lower, *self.limits), np.clip(upper, *self.limits)
+
+    def log_density(self) -> np.ndarray:
+        """Log density of what was measured, (row,), in the output's unit: the logarithm of its mean over the draws.
+
+        Of a measurement that is only known to lie below a limit it is the log probability of that.
+        """
+        return self.log_densities
+
+    def cumulative(self) -> np.ndarray:
+        """Probability of a value below what was measured, (row,)."""
+        return self.below
 
 
 StudentForecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]

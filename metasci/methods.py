@@ -34,6 +34,8 @@ class Listed:
     module: str = "metasci.meta.methods"
 
 
+_BASELINES = "metasci.meta.baselines"
+
 METHODS = (
     Listed(
         "GaussianPrior",
@@ -55,9 +57,14 @@ METHODS = (
     Listed("IMAML", "a start that adaptation is pulled to, by the solution's own derivative", "imaml"),
     Listed("MetaCurvature", "MAML with a learned matrix before the gradient", "meta-curvature"),
     Listed("LearnedOptimiser", "a recurrent network that proposes the steps", "learned-optimiser"),
-    Listed("FineTuning", "baseline: one joint fit, then descent on the new task", "fine-tuning"),
-    Listed("Pooled", "baseline: one joint fit, which never adapts", "pooled"),
-    Listed("FromScratch", "baseline: Adam from the typical values, which learns nothing", "from-scratch"),
+    Listed("FineTuning", "baseline: one joint fit, then descent on the new task", "fine-tuning", _BASELINES),
+    Listed("Pooled", "baseline: one joint fit, which never adapts", "pooled", _BASELINES),
+    Listed(
+        "FromScratch",
+        "baseline: Adam from the typical values, which learns nothing",
+        "from-scratch",
+        _BASELINES,
+    ),
 )
 
 

@@ -6,6 +6,7 @@ says on which scale it is Gaussian (`link`) and with what variance there; everyt
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(ABC):
     """Base of the residual error models.
 
     Parameters
@@ -43,6 +44,8 @@ class Noise:
     """Whether the variance on the linked scale is the same for every measurement."""
     follows_prediction: ClassVar[bool] = True
     """Whether the variance on the linked scale moves with the prediction."""
+    gaussian: ClassVar[bool] = True
+    """Whether measurements scatter as Gaussians on the linked scale; `metasci.outcomes` are what does not."""
 
     def __post_init__(self) -> None:
         sound = isinstance(self.typical, tuple) and len(self.typical) == len(self.scales)
@@ -52,6 +55,11 @@ class Noise:
                 f"({', '.join(self.scales)}), not {self.typical!r}."
             )
 
+    @property
+    def size(self) -> float:
+        """An ordinary size of the scatter, in whose units broken laws are counted."""
+        return self.typical[0]
+
     def link(self, value: Any) -> Any:
         """The scale on which the noise is Gaussian."""
         return value
@@ -60,13 +68,13 @@ class Noise:
         """The inverse of `link`."""
         return value
 
+    @abstractmethod
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
         """Variance on the linked scale, of the prediction's shape.
 
         `log_scales` is indexed by scale; `inputs` are the conditions of the measurements, which matter where a model
         has several outputs.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -266,7 +274,7 @@ def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     """The noise model called ``additive``, ``proportional``, ``combined``, ``combined-deviations``, ``power`` or
     ``log-normal``.
     """
-    kinds = {
+    kinds: dict[str, type[Any]] = {
         "additive": Additive,
         "proportional": Proportional,
         "combined": Combined,
@@ -276,4 +284,5 @@ def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     }
     if kind not in kinds:
         raise InputError(f"there is no noise model '{kind}'; known are {', '.join(kinds)}.")
-    return kinds[kind](typical) if typical else kinds[kind]()
+    noise: Noise = kinds[kind](typical) if typical else kinds[kind]()
+    return noise

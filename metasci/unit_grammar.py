@@ -12,7 +12,7 @@ from metasci.errors import InputError
 
 __all__ = ["factors_of", "shown"]
 
-_LONGEST = 60
+_LONGEST = 60  # characters; no unit is longer, and a sentence shows no more
 _SPELLINGS = (
     (re.compile(r"\b(wt|weight|mass)[ _.]*(%|percent\b)"), "percent"),
     (re.compile(r"\b(at|atomic|mol|mole)[ _.]*(%|percent\b)"), "atomic_percent"),

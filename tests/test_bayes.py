@@ -29,6 +29,7 @@ from metasci.bayes import (  # noqa: E402
 from metasci.bayes.hierarchical import flatten  # noqa: E402
 from metasci.data.batch import Batch  # noqa: E402
 from metasci.errors import InputError  # noqa: E402
+from metasci.forecasts import DrawsForecast, Forecast  # noqa: E402
 from metasci.library import find  # noqa: E402
 from metasci.math import floor  # noqa: E402
 from metasci.meta.covariates import Design  # noqa: E402
@@ -229,12 +230,26 @@ def test_forecast_agrees_with_direct_computation(sampled: Posterior) -> None:
     np.testing.assert_allclose(forecast.curve, expected)
     np.testing.assert_allclose(curve(sampled, line, {"time": time}, "line 3"), expected)
     density = stats.norm.pdf(height, expected, np.exp(sampled.draws["log_noise"]))
-    np.testing.assert_allclose(forecast.log_density, np.log(density.mean(0)))
+    np.testing.assert_allclose(forecast.log_density(), np.log(density.mean(0)))
     np.testing.assert_allclose(forecast.median, expected.mean(0), atol=0.1)
     width = np.sqrt(expected.var(0) + np.exp(2.0 * sampled.draws["log_noise"]).mean())
-    np.testing.assert_allclose(forecast.upper - forecast.lower, 2.0 * 1.645 * width, rtol=0.15)
+    np.testing.assert_allclose(np.subtract(*forecast.interval()[::-1]), 2.0 * 1.645 * width, rtol=0.15)
     with pytest.raises(InputError, match="no task 'line 9'"):
         curve(sampled, line, {"time": time}, "line 9")
+
+
+def test_a_samplers_forecast_is_one_among_the_forecasts(sampled: Posterior) -> None:
+    import metasci.bayes
+
+    forecast = predictive(sampled, line, lines(), 3)
+    assert isinstance(forecast, DrawsForecast)
+    promised = [name for name in vars(Forecast) if not name.startswith("_")]
+    assert set(promised) >= {"interval", "log_density", "median"}
+    assert all(hasattr(forecast, name) for name in promised)
+    with pytest.warns(DeprecationWarning, match=r"metasci\.forecasts\.DrawsForecast"):
+        assert metasci.bayes.Forecast is DrawsForecast
+    with pytest.raises(InputError, match="level"):
+        forecast.interval(90.0)
 
 
 def test_forecast_counts_task_noise_and_the_links_stretch(sampled: Posterior) -> None:
@@ -246,7 +261,7 @@ def test_forecast_counts_task_noise_and_the_links_stretch(sampled: Posterior) ->
     posterior = replace(sampled, draws=draws, tasks=("line 0",))
     batch = lines(1)
     batch = replace(batch, output=torch.full_like(batch.output, 2.5))
-    found = predictive(posterior, flat, batch, 0).log_density
+    found = predictive(posterior, flat, batch, 0).log_density()
     expected = np.log(np.mean([stats.lognorm.pdf(2.5, sd, scale=2.0) for sd in (0.1, 0.4)]))
     np.testing.assert_allclose(found, expected)
 

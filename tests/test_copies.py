@@ -64,4 +64,6 @@ def test_readings_that_differ_are_no_copies_and_copies_are_found_wherever_they_s
     assert kept.counts.tolist() == [2, 3]
     assert kept.dataset["hardness"].values[1].tolist() == [50.0, 38.0, 38.4]
     many = ms.load("steel_tempering").calibrate_many(tasks)
-    np.testing.assert_allclose(many["estimate"], ms.load("steel_tempering").calibrate(STEEL).to_xarray()["estimate"])
+    np.testing.assert_allclose(
+        many["estimate"], ms.load("steel_tempering").calibrate(STEEL).to_xarray()["estimate"]
+    )

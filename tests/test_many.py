@@ -15,7 +15,7 @@ import metasci as ms
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.meta import MAML, GaussianPrior
-from metasci.priors import many
+from metasci.priors import many, stores
 from metasci.priors.equation import Prior, meta_calibrate
 from metasci.priors.load import load
 
@@ -116,7 +116,7 @@ def test_wherever_the_data_lie_and_go(
     agree(found, together)
     assert found.sel(parameter="clearance").sizes["task"] == len(patients)
     if out is not None:
-        again = many.open_store(tmp_path / out)
+        again = stores.open_store(tmp_path / out)
         agree(again, together)
         assert again.set_xindex("task")["estimate"].sel(task="1").shape == (3,)
         assert again.attrs == {**together.attrs, "simulated": "false"}
@@ -289,7 +289,8 @@ def test_what_cannot_be_is_said_in_a_sentence(
     for sentence, arguments in cases:
         with pytest.raises(InputError, match=sentence):
             prior.calibrate_many(**arguments)
-    monkeypatch.setattr(many, "find_spec", lambda name: None)
+    for module in (many, stores):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     for arguments in ({"out": tmp_path / "r.zarr"}, {"client": "tcp://127.0.0.1:1"}):
         with pytest.raises(InputError, match=r"pip install 'metasci-calibration\[scale\]'"):
             prior.calibrate_many(patients, **arguments)

@@ -334,3 +334,14 @@ def test_laws_in_words() -> None:
     assert Bounded(upper=1.0).law == "not above 1"
     assert Monotone("time", increasing=False).law == "falling with time"
     assert NonNegative().limits == (0.0, float("inf"))
+
+
+def test_bases_that_say_nothing_of_their_own_cannot_be_made() -> None:
+    from metasci.constraints.law import Constraint
+    from metasci.meta.named_tensors import NamedTensors
+    from metasci.noise import Noise
+    from metasci.patients.effects import Effect
+
+    for base, arguments in ((Constraint, ()), (NamedTensors, ()), (Noise, ((1.0,),)), (Effect, ("weight",))):
+        with pytest.raises(TypeError, match="abstract"):
+            base(*arguments)

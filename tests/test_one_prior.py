@@ -222,7 +222,7 @@ def lines(tasks: int, points: Callable[[np.random.Generator], int]) -> ms.TaskSe
 def off(one: Prior, other: Prior) -> float:
     """By how much the populations of two priors differ, at most."""
     names = ("coefficients", "covariance", "design_covariance", "log_noise")
-    return max(float((one.state[name] - other.state[name]).abs().max()) for name in names)
+    return max(float((getattr(one.state, name) - getattr(other.state, name)).abs().max()) for name in names)
 
 
 def test_learning_in_two_halves_is_learning_at_once_where_all_is_linear_and_alike(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_learning_structures_shows_its_progress_where_asked(
         def __exit__(self, *error: object) -> None: ...
 
     monkeypatch.setattr("metasci.priors.families.bar", Bar)
-    recipe = StructurePrior("r", boiling_point, GroupProcess(members=3, iterations=2), {}, organic.card)
+    recipe = StructurePrior("r", boiling_point, GroupProcess(members=3, iterations=2), None, organic.card)
     recipe.retrain(organic, progress=True)
     assert seen == [("Gaussian process over families", 2, True), ("done", 1, True), ("done", 2, True)]
 
@@ -419,7 +419,7 @@ def test_learning_structures_shows_its_progress_where_asked(
 def test_a_process_learns_new_families_on_top_as_if_all_had_come_at_once(organic: ms.TaskSet) -> None:
     from metasci.learned.places import points_of
     from metasci.materials.properties import boiling_point
-    from metasci.meta.group_process import _condensed, _scaled
+    from metasci.meta.group_process import condensed
 
     method = GroupProcess(members=4, iterations=3)
     first, rest = organic.select(slice(0, 3)), organic.select(slice(3, None))
@@ -432,11 +432,13 @@ def test_a_process_learns_new_families_on_top_as_if_all_had_come_at_once(organic
     batch, points = organic.batch(boiling_point), points_of(organic, boiling_point)
     seen = batch.mask
     group = torch.arange(5)[:, None].expand(seen.shape)[seen]
-    target = (batch.output[seen] - old.state["target_centre"]) / old.state["target_scale"]
-    at_once = _condensed(_scaled(points.select(seen.ravel()), old.state), target, group, old.state)
-    torch.testing.assert_close(new.state["weights"], at_once["weights"], rtol=1e-6, atol=1e-8)
-    spread = [state["factor"] @ state["factor"].T for state in (new.state, at_once)]
-    torch.testing.assert_close(*spread, rtol=1e-6, atol=1e-8)
+    state, learned = old.learned_state, new.learned_state
+    target, seen_points = state.standard.target(batch.output[seen]), points.select(seen.ravel())
+    weights, factor = condensed(
+        state.standard.points(seen_points), target, group, state.members, state.covariance
+    )
+    torch.testing.assert_close(learned.weights, weights, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(learned.factor @ learned.factor.T, factor @ factor.T, rtol=1e-6, atol=1e-8)
 
 
 @pytest.fixture(scope="module")

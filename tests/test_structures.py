@@ -12,9 +12,11 @@ import torch
 from scipy import stats
 
 import metasci as ms
+from metasci import catalogue
 from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
+from metasci.files import read_tensors
 from metasci.learned.places import points_of
 from metasci.materials.baselines import Known, baselines
 from metasci.materials.properties import (
@@ -29,12 +31,12 @@ from metasci.meta.group_process import (
     GroupProcess,
     Outlook,
     Points,
-    _free,
     covariances,
     left_out_cost,
     noise_variance,
     overlap,
 )
+from metasci.meta.group_state import ProcessState
 from metasci.priors.families import StructurePrior, learn_structures
 
 pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
@@ -133,18 +135,13 @@ def test_with_all_members_the_outlook_is_the_exact_posterior() -> None:
     new = Points(points.counts[:4].flip(1), points.descriptors[:4] + 0.3)
     said = GroupProcess().outlook(new, state)
 
-    def scaled(these: Points) -> Points:
-        return Points(
-            these.counts, (these.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
-        )
-
-    old, here, free = scaled(points), scaled(new), _free(state)
+    old, here, free = state.standard.points(points), state.standard.points(new), state.covariance
     shared, own = covariances(old, old, free, overlap(old, old))
     whole = shared + own * (group[:, None] == group[None]) + noise_variance(old, free).diag()
     across = covariances(here, old, free, overlap(here, old))[0]
     among, alone = covariances(here, here, free, overlap(here, here))
     pull = across @ torch.linalg.inv(whole)
-    size, centre = state["target_scale"], state["target_centre"]
+    size, centre = state.standard.target_scale, state.standard.target_centre
     mean = centre + size * (pull @ ((values - centre) / size))
     torch.testing.assert_close(said.mean, mean, rtol=1e-6, atol=1e-4)
     torch.testing.assert_close(
@@ -173,18 +170,16 @@ def test_learning_repeats_to_the_bit_and_improves_the_objective() -> None:
     first, second = (
         GroupProcess(members=4, iterations=8).learn(points, values, group, seed=3) for _ in range(2)
     )
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    again = second.tensors()
+    assert all(torch.equal(value, again[name]) for name, value in first.tensors().items())
 
-    def cost(state: dict[str, torch.Tensor]) -> float:
-        free = _free(state)
-        scaled = Points(
-            points.counts, (points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
-        )
+    def cost(state: ProcessState) -> float:
+        free, scaled = state.covariance, state.standard.points(points)
         shared, own = covariances(scaled, scaled, free, overlap(scaled, scaled))
         whole = shared + own * (group[:, None] == group[None]) + noise_variance(scaled, free).diag()
-        target = (values - state["target_centre"]) / state["target_scale"]
+        target = state.standard.target(values)
         parts = [(group == label).nonzero()[:, 0] for label in range(4)]
-        return float(left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp()))
+        return float(left_out_cost(whole, target, parts, free.degrees_of_freedom()))
 
     start, more = (GroupProcess(members=5, iterations=n).learn(points, values, group) for n in (1, 40))
     assert cost(more) < cost(start) - 0.1
@@ -619,3 +614,18 @@ def test_conditions_of_further_members_are_read_with_their_units_and_told_apart(
     )
     with pytest.raises(InputError, match="it takes no conditions"):
         water.predict(["CCCO"], temperature=300.0)
+
+
+def test_a_process_keeps_the_names_that_its_tensors_have_in_files() -> None:
+    prior = ms.load("boiling_point")
+    shipped, _ = read_tensors(catalogue.shipped("models") / "boiling_point" / "prior.safetensors")
+    assert set(prior.learned_state.tensors()) == set(shipped)
+    assert all(torch.equal(value, shipped[name]) for name, value in prior.tensors().items())
+    with pytest.warns(DeprecationWarning, match=r"state\.weights"):
+        assert prior.state["weights"] is prior.learned_state.weights
+
+
+def test_a_recipe_that_is_still_to_be_learned_says_so(families: ms.TaskSet) -> None:
+    recipe = StructurePrior("recipe", boiling_point, GroupProcess(), None, families.card)
+    with pytest.raises(ms.InputError, match="still to be learned"):
+        recipe.calibrate(families.select([0]))

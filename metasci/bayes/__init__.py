@@ -1,34 +1,25 @@
 """Hierarchical Bayes in PyMC: what the learned prior is held against."""
 
-import importlib.util
 import warnings
+from typing import Any
 
-from metasci.extras import missing
-
-for _library in ("arviz", "numba", "nutpie", "pymc"):
-    if importlib.util.find_spec(_library) is None:
-        raise missing(_library, "bayes", "hierarchical Bayes")
-
-# nothing here runs through PyTensor's C code, whose linear algebra the warning is about
-warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
-
-from metasci.bayes.bands import ecdf_bands, leaves_bands  # noqa: E402
-from metasci.bayes.baselines import complete_pooling, no_pooling  # noqa: E402
-from metasci.bayes.comparison import compare, summary  # noqa: E402
-from metasci.bayes.forecast import Forecast, curve, predictive  # noqa: E402
-from metasci.bayes.hierarchical import hierarchical, initial_point  # noqa: E402
-from metasci.bayes.implied import empirical_prior, implied_prior  # noqa: E402
-from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task  # noqa: E402
-from metasci.bayes.populations import gaussian_distances, start_against_mean  # noqa: E402
-from metasci.bayes.quick import Approximation, quick  # noqa: E402
-from metasci.bayes.replicates import posterior_predictive, prior_predictive  # noqa: E402
-from metasci.bayes.sampling import Posterior, sample  # noqa: E402
-from metasci.bayes.simulation_based import importance_ranks, laplace_ranks, nuts_ranks, uniformity  # noqa: E402
-from metasci.bayes.traced import TracedModel, sample_traced, traced  # noqa: E402
+from metasci.bayes import libraries as libraries  # first: what is missing is said in a sentence
+from metasci.bayes.bands import ecdf_bands, leaves_bands
+from metasci.bayes.baselines import complete_pooling, no_pooling
+from metasci.bayes.comparison import compare, summary
+from metasci.bayes.forecast import curve, predictive
+from metasci.bayes.hierarchical import hierarchical, initial_point
+from metasci.bayes.implied import empirical_prior, implied_prior
+from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task
+from metasci.bayes.populations import gaussian_distances, start_against_mean
+from metasci.bayes.quick import Approximation, quick
+from metasci.bayes.replicates import posterior_predictive, prior_predictive
+from metasci.bayes.sampling import Posterior, sample
+from metasci.bayes.simulation_based import importance_ranks, laplace_ranks, nuts_ranks, uniformity
+from metasci.bayes.traced import TracedModel, sample_traced, traced
 
 __all__ = [
     "Approximation",
-    "Forecast",
     "Joint",
     "Posterior",
     "TracedModel",
@@ -59,3 +50,15 @@ __all__ = [
     "traced",
     "uniformity",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that have changed: the old one still works for a while, and says the new."""
+    if name == "Forecast":
+        from metasci.forecasts import DrawsForecast
+
+        warnings.warn(
+            "metasci.bayes.Forecast is now metasci.forecasts.DrawsForecast.", DeprecationWarning, stacklevel=2
+        )
+        return DrawsForecast
+    raise AttributeError(f"module 'metasci.bayes' has no attribute '{name}'")

@@ -168,20 +168,33 @@ def compare(
     fewest = min(part.sizes["run"] for part in runs)
     result = xr.merge(
         [
-            xr.concat(populations, "fold"), xr.concat(of_tasks, "task"), xr.concat(measurements, "measurement"),
+            xr.concat(populations, "fold"),
+            xr.concat(of_tasks, "task"),
+            xr.concat(measurements, "measurement"),
             xr.concat([part.isel(run=slice(fewest)) for part in runs], "measurement"),
             scores_of(scores, protocol.aggregate, measurements),
         ],
-        compat="no_conflicts", join="exact",
-    )  # fmt: skip
+        compat="no_conflicts",
+        join="exact",
+    )
     output = prior.model.output
     result.attrs = {
-        "prior": prior.name, "model": prior.model.name, "method": prior.method.name, "data": tasks.card.name,
-        "shots": shots, "aggregate": protocol.aggregate, "output": output.label or output.name,
-        "output_unit": output.unit, "simulated": int(tasks.card.simulated), "draws": draws, "seeds": seeds,
-        "inputs": ",".join(prior.model.inputs), "rmse_margin": rmse_margin, "nats_margin": nats_margin,
+        "prior": prior.name,
+        "model": prior.model.name,
+        "method": prior.method.name,
+        "data": tasks.card.name,
+        "shots": shots,
+        "aggregate": protocol.aggregate,
+        "output": output.label or output.name,
+        "output_unit": output.unit,
+        "simulated": int(tasks.card.simulated),
+        "draws": draws,
+        "seeds": seeds,
+        "inputs": ",".join(prior.model.inputs),
+        "rmse_margin": rmse_margin,
+        "nats_margin": nats_margin,
         "learned": plan.sentence,
-    }  # fmt: skip
+    }
     result = result.assign(against_pymc(result))
     result.attrs["verdict"] = verdict(result)
     if keep is None:
@@ -320,6 +333,6 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _named(found: Difference, shown: Callable[[float], Any]) -> dict[str, float]:
-    low, high = found.interval
+def _named(quantity: Difference, shown: Callable[[float], Any]) -> dict[str, float]:
+    low, high = quantity.interval
     return {"lower": float(shown(low)), "upper": float(shown(high))}

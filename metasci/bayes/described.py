@@ -36,8 +36,8 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
     if prior is not fold.same and stated:  # where the covariates of PyMC's tasks are ordinary
         ordinary = prior.covariates.design(fold.old.covariates).values.mean(0)
         start = start + (state.effects @ ordinary).numpy()
-    said = implied_prior(prior, fold.old)
-    spread = said["average"].values
+    implied = implied_prior(prior, fold.old)
+    spread = implied["average"].values
     if stated:
         spread = (state.covariance * state.widening).numpy()
     means = known.posterior.draws["coordinate_mean"]
@@ -73,11 +73,14 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
         "sampling_seconds": ("fit", [fit.seconds for fit in fits]),
     }
     coords = {
-        "parameter": names, "parameter_other": names, "draw": np.arange(len(kept)),
-        "fit": ["old tasks", "old and new tasks"], "fold": number,
+        "parameter": names,
+        "parameter_other": names,
+        "draw": np.arange(len(kept)),
+        "fit": ["old tasks", "old and new tasks"],
+        "fold": number,
         "unit": ("parameter", [parameter.unit for parameter in prior.model.parameters]),
         "axis": _AXIS,
-    }  # fmt: skip
+    }
     return xr.Dataset(data, coords)
 
 
@@ -102,7 +105,7 @@ def tasks_of(prior: LearnedEquation, chosen: Batch, support: Tensor, joint: Join
     if isinstance(method, GradientMethod) and method.has_closed_form and method.steps and not method.frozen:
         factor = method.step_factor(prior.state, hessian.shape[-1]).detach().numpy()
         learned = of_steps(curvature(adapted.start), factor @ factor.T, method.steps)
-    theirs = np.stack([of_prior(one, covariances).mean(0) for one in hessian])
+    theirs = np.stack([of_prior(hessian_of_draw, covariances).mean(0) for hessian_of_draw in hessian])
     mean, sd = draws.mean(0), draws.std(0, ddof=1)
     estimate = adapted.coordinates.numpy()
     covariance = np.stack([np.atleast_2d(np.cov(draws[:, t].T)) for t in range(len(chosen))])

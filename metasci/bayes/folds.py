@@ -118,12 +118,14 @@ def arranged(
     return Arrangement(GIVEN, ANEW, parts, sentence, _held_out(prior, tasks, group, folds, given=True))
 
 
-def _held_out(prior: LearnedEquation, tasks: TaskSet, group: str, folds: int, given: bool) -> Iterator[Fold]:
+def _held_out(
+    prior: LearnedEquation, tasks: TaskSet, group: str, folds: int, from_known: bool
+) -> Iterator[Fold]:
     # every prior of an equation can be learned anew, though its record alone does not say so
     recipe: Any = prior
     for anew, new in held_out(recipe, tasks, group, folds):
         old = tasks.select(~np.isin(tasks.names, new.names))
-        judged, beside = (prior, anew) if given else (anew, prior)
+        judged, beside = (prior, anew) if from_known else (anew, prior)
         yield Fold(judged, beside, anew, anew.batch(old), anew.batch(new))
 
 

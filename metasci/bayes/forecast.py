@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,58 +11,14 @@ from scipy.special import log_ndtr, ndtr
 
 from metasci.bayes.hierarchical import flatten
 from metasci.errors import InputError
+from metasci.forecasts import DrawsForecast, stretch
 
 if TYPE_CHECKING:
     from metasci.bayes.sampling import Posterior
     from metasci.data.tasks import Batch
     from metasci.model import Model
 
-__all__ = ["Forecast", "curve", "predictive"]
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Forecast of one task's measurements.
-
-    Attributes
-    ----------
-    curve : array, (draw, row)
-        The equation's values.
-    measurement : array, (draw, row)
-        The equation's values with noise on them.
-    median : array, (row,)
-        Of the curve, kept inside the model's limits.
-    log_density : array, (row,)
-        Of what was measured, in the output's unit: the logarithm of the density's mean over the draws; of a
-        measurement that is only known to lie below a limit the log probability of that.
-    cumulative : array, (row,)
-        Probability of a value below what was measured.
-    limits : tuple of float
-        Of the model's output.
-    """
-
-    curve: np.ndarray
-    measurement: np.ndarray
-    median: np.ndarray
-    log_density: np.ndarray
-    cumulative: np.ndarray
-    limits: tuple[float, float] = (-math.inf, math.inf)
-
-    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """Central interval of a measurement, kept inside the model's limits."""
-        tail = 0.5 * (1.0 - level)
-        lower, upper = np.quantile(self.measurement, (tail, 1.0 - tail), axis=0)
-        return np.clip(lower, *self.limits), np.clip(upper, *self.limits)
-
-    @property
-    def lower(self) -> np.ndarray:
-        """5 % quantile of the measurements, (row,)."""
-        return self.interval()[0]
-
-    @property
-    def upper(self) -> np.ndarray:
-        """95 % quantile of the measurements, (row,)."""
-        return self.interval()[1]
+__all__ = ["curve", "predictive"]
 
 
 def curve(posterior: Posterior, model: Model, inputs: Mapping[str, Any], task: str | int) -> np.ndarray:
@@ -97,14 +52,16 @@ def _together(model: Model, arrays: Mapping[str, np.ndarray], physical: Mapping[
     rows = max(np.size(values) for name, values in arrays.items() if name not in events)
     inputs = {}
     for name, values in arrays.items():
-        one = torch.as_tensor(values)
-        inputs[name] = one[:1].expand(many, 1, -1) if name in events else one.expand(many, rows)
+        array = torch.as_tensor(values)
+        inputs[name] = array[:1].expand(many, 1, -1) if name in events else array.expand(many, rows)
     with torch.no_grad():
-        found = model(inputs, {name: torch.as_tensor(value) for name, value in physical.items()})
-    return np.asarray(found.numpy())
+        prediction = model(inputs, {name: torch.as_tensor(value) for name, value in physical.items()})
+    return np.asarray(prediction.numpy())
 
 
-def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int, seed: int = 0) -> Forecast:
+def predictive(
+    posterior: Posterior, model: Model, batch: Batch, task_index: int, seed: int = 0
+) -> DrawsForecast:
     """Forecast the measurements of one task of a batch, whether the posterior has seen them or not.
 
     Parameters
@@ -141,12 +98,9 @@ def predictive(posterior: Posterior, model: Model, batch: Batch, task_index: int
         min([math.inf, *(law.limits[1] for law in model.constraints)]),
     )
     off = (np.asarray(noise.link(rows.output)) - centre) / sd
-    below = ndtr(off)
     density = _log_mean(-0.5 * off**2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi))
     density = np.where(rows.censored, _log_mean(log_ndtr(off)), density + _log_stretch(model, rows.output))
-    return Forecast(
-        values, measurement, np.clip(np.median(values, axis=0), *limits), density, below.mean(0), limits
-    )
+    return DrawsForecast(values, measurement, density, ndtr(off).mean(0), limits)
 
 
 def _log_mean(logs: np.ndarray) -> np.ndarray:
@@ -166,6 +120,4 @@ def _log_stretch(model: Model, output: np.ndarray) -> np.ndarray:
     """Logarithm of the slope of the noise's link, by which a density per output unit differs."""
     import torch
 
-    at = torch.as_tensor(output).requires_grad_()
-    (slope,) = torch.autograd.grad(model.noise.link(at).sum(), at)
-    return np.log(np.abs(slope.numpy()))
+    return np.log(stretch(model.noise, torch.as_tensor(output)).numpy())

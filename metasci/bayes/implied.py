@@ -113,12 +113,17 @@ def empirical_prior(
     covariance = torch.where(exists[:, None, None], torch.linalg.pinv(precision), torch.nan)
     scatter = torch.cov(torch.cat(results).reshape(-1, size).T).reshape(size, size)
     return _dataset(
-        prior, batch, start, covariance, exists, "empirical",
+        prior,
+        batch,
+        start,
+        covariance,
+        exists,
+        "empirical",
         {
             "scatter": (("parameter", "parameter_other"), scatter.numpy()),
             "operator": (("task", "parameter", "parameter_other"), operator.numpy()),
         },
-    )  # fmt: skip
+    )
 
 
 def _kind(prior: LearnedEquation) -> str:
@@ -167,9 +172,14 @@ def simulated_like(prior: LearnedEquation, batch: Batch, truth: Tensor, noise: T
 
 
 def _dataset(
-    prior: LearnedEquation, batch: Batch, mean: Tensor, covariance: Tensor, exists: Tensor, kind: str,
+    prior: LearnedEquation,
+    batch: Batch,
+    mean: Tensor,
+    covariance: Tensor,
+    exists: Tensor,
+    kind: str,
     extra: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
-) -> xr.Dataset:  # fmt: skip
+) -> xr.Dataset:
     average = covariance[exists].mean(0) if bool(exists.any()) else torch.full_like(covariance[0], torch.nan)
     pair = ("parameter", "parameter_other")
     names = list(prior.model.parameters.names)

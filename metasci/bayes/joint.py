@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metasci.bayes.forecast import Forecast, predictive
+from metasci.bayes.forecast import predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.traced import sample_traced, traced
 from metasci.data.batch import Batch
+from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
@@ -46,7 +47,7 @@ class Joint:
     batch: Batch
     first_new: int
 
-    def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> Forecast:
+    def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> DrawsForecast:
         """Forecast some measurements (observation,) of a new task."""
         mask = torch.zeros_like(self.batch.mask)
         mask[self.first_new + new_task, : len(query)] = query
@@ -95,21 +96,25 @@ def joint_posterior(
     }
     for centred, effort, accept in ((rich, 1, 0.9), (not rich, 2, 0.97)):
         how: dict[str, Any] = {
-            "draws": effort * draws, "tune": effort * tune, "chains": chains, "seed": seed, "progress": progress,
+            "draws": effort * draws,
+            "tune": effort * tune,
+            "chains": chains,
+            "seed": seed,
+            "progress": progress,
             "target_accept": accept,
-        }  # fmt: skip
+        }
         if prior.model.joint:  # nothing that PyTensor could write
             initial = initial_point(adapted.coordinates, adapted.log_noise)
-            found = sample_traced(
+            posterior = sample_traced(
                 traced(prior.model, batch, **declared, initial=initial), initial=initial, **how
             )
         else:
             initial = initial_point(adapted.coordinates, adapted.log_noise, centred)
-            found = sample(
+            posterior = sample(
                 hierarchical(prior.model, batch, **declared, centred=centred), initial=initial, **how
             )
-        if best is None or found.converged or found.rhat < best.rhat:
-            best = found
+        if best is None or posterior.converged or posterior.rhat < best.rhat:
+            best = posterior
         if best.converged:
             break
     assert best is not None
@@ -194,10 +199,18 @@ def posterior_of_new_task(
     index = np.searchsorted(np.cumsum(share), (random.random() + np.arange(count)) / count).clip(
         max=count - 1
     )
-    found = {"coordinates": at.numpy()[index][:, None, :], "log_noise": kept["log_noise"].numpy()[index]}
+    draws_of_task = {
+        "coordinates": at.numpy()[index][:, None, :],
+        "log_noise": kept["log_noise"].numpy()[index],
+    }
     if "noise_shape" in kept:
-        found["noise_precision"] = weight.numpy()[index][:, None]
+        draws_of_task["noise_precision"] = weight.numpy()[index][:, None]
     return replace(
-        population, draws=found, tasks=new.names, chains=1, effective_size=float(1.0 / (share**2).sum()),
-        seconds=time.perf_counter() - began, compile_seconds=0.0,
-    )  # fmt: skip
+        population,
+        draws=draws_of_task,
+        tasks=new.names,
+        chains=1,
+        effective_size=float(1.0 / (share**2).sum()),
+        seconds=time.perf_counter() - began,
+        compile_seconds=0.0,
+    )

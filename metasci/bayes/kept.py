@@ -32,10 +32,13 @@ _APART = 1009  # seeds of chains that are added lie so far apart
 def key_of(prior: LearnedEquation, batch: Batch, **settings: Any) -> str:
     """A name for what a sampling depends on: model, state, covariates' scale, measurements and settings."""
     described = {
-        "model": prior.model.name, "noise": repr(prior.model.noise), "parameters": repr(prior.model.parameters),
-        "task_noise": bool(getattr(prior.method, "task_noise", False)), "covariates": prior.covariates.names,
+        "model": prior.model.name,
+        "noise": repr(prior.model.noise),
+        "parameters": repr(prior.model.parameters),
+        "task_noise": bool(getattr(prior.method, "task_noise", False)),
+        "covariates": prior.covariates.names,
         **settings,
-    }  # fmt: skip
+    }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
     for name, value in sorted(prior.state.lasting().tensors().items()):
         digest.update(name.encode() + value.detach().numpy().tobytes())
@@ -74,8 +77,8 @@ class KeptDraws:
         if known is not None and known.converged:
             return known
         added = 0 if known is None else known.chains
-        found = sample(_APART * added)
-        result = found if known is None else pooled([known, found])
+        fresh = sample(_APART * added)
+        result = fresh if known is None else pooled([known, fresh])
         _write(result, path)
         return result
 

@@ -76,10 +76,10 @@ def gaussian_distances(
     >>> {name: round(float(value[0]), 6) for name, value in found.items()}
     {'kl_forward': 0.443147, 'kl_backward': 1.306853, 'wasserstein': 1.414214}
     """
-    one, many = np.asarray(covariance, float), np.asarray(covariances, float)
+    single, many = np.asarray(covariance, float), np.asarray(covariances, float)
     off = np.asarray(means, float) - np.asarray(mean, float)
     size = off.shape[1]
-    log_ratio = np.linalg.slogdet(many)[1] - np.linalg.slogdet(one)[1]
+    log_ratio = np.linalg.slogdet(many)[1] - np.linalg.slogdet(single)[1]
 
     def divergence(first: Array, second: Array, sign: float) -> Array:
         """KL(N(·, first) ‖ N(·, second)), either of which may be the many."""
@@ -89,11 +89,11 @@ def gaussian_distances(
         return np.asarray(0.5 * (trace + distance - size + sign * log_ratio))
 
     root = _root(many)
-    middle = np.linalg.eigvalsh(root @ one @ root).clip(min=0.0)
-    bures = np.trace(one) + np.trace(many, axis1=1, axis2=2) - 2.0 * np.sqrt(middle).sum(1)
+    middle = np.linalg.eigvalsh(root @ single @ root).clip(min=0.0)
+    bures = np.trace(single) + np.trace(many, axis1=1, axis2=2) - 2.0 * np.sqrt(middle).sum(1)
     return {
-        "kl_forward": divergence(one, many, 1.0),
-        "kl_backward": divergence(many, one, -1.0),
+        "kl_forward": divergence(single, many, 1.0),
+        "kl_backward": divergence(many, single, -1.0),
         "wasserstein": np.sqrt((off**2).sum(1) + bures.clip(min=0.0)),
     }
 

@@ -13,7 +13,8 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from metasci.bayes.traced import TracedModel, blocks_of, coordinates_of, noise_of
+from metasci.bayes.traced import TracedModel
+from metasci.bayes.vector_density import blocks_of, coordinates_of, noise_of
 from metasci.errors import InputError
 from metasci.meta.laplace.evidence import Population, log_marginal
 from metasci.meta.laplace.gauss_newton import map_estimate
@@ -29,7 +30,7 @@ _AT_ONCE = 2000  # tasks whose predictions are computed together
 def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
     """Of the model at many points (draw, size), all their tasks together."""
     tasks = len(built.problem)
-    found = []
+    densities = []
     for part in torch.as_tensor(points).split(max(1, _AT_ONCE // tasks)):
         blocks = blocks_of(part, built.shapes)
         with torch.no_grad():
@@ -37,12 +38,13 @@ def log_densities(built: TracedModel, points: np.ndarray) -> np.ndarray:
             many = built.problem.select(torch.arange(tasks).repeat(len(part)))
             log_noise, precision, of_noise = noise_of(blocks, built.problem.model.noise.typical)
             cost = many.negative_log_likelihood(
-                at.reshape(-1, at.shape[-1]), log_noise.repeat_interleave(tasks, 0).T[:, :, None],
+                at.reshape(-1, at.shape[-1]),
+                log_noise.repeat_interleave(tasks, 0).T[:, :, None],
                 None if precision is None else precision.reshape(-1),
-            )  # fmt: skip
+            )
         value = density + of_noise - cost.reshape(len(part), tasks).sum(1)
-        found.append(value.numpy())
-    return np.concatenate(found)
+        densities.append(value.numpy())
+    return np.concatenate(densities)
 
 
 def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator) -> Proposal:
@@ -72,9 +74,9 @@ def laplace(built: TracedModel, start: np.ndarray, draws: int, random: np.random
 
     def climbed(head: np.ndarray) -> tuple[float, np.ndarray]:
         free = torch.tensor(head, requires_grad=True)
-        given, density = population(free)
+        of_population, density = population(free)
         with torch.enable_grad():
-            value, mode = log_marginal(built.problem, given, modes[-1] if modes else None)
+            value, mode = log_marginal(built.problem, of_population, modes[-1] if modes else None)
             total = value.sum() + density
             (slope,) = torch.autograd.grad(total, free)
         if not bool(torch.isfinite(total)) or not bool(torch.isfinite(slope).all()):

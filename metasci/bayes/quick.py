@@ -20,8 +20,9 @@ import torch
 from metasci.bayes import versions
 from metasci.bayes.proposals import Proposal, laplace, log_densities
 from metasci.bayes.sampling import Posterior
-from metasci.bayes.traced import TracedModel, expanded, traced, vector_of
+from metasci.bayes.traced import TracedModel, expanded, traced
 from metasci.bayes.variational import advi, fullrank_advi, pathfinder
+from metasci.bayes.vector_density import vector_of
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Approximation", "quick"]
 
+# Pareto k, above which importance weights are not to be trusted (Vehtari et al., JMLR 25 (2024) 72)
 _HIGHEST_SHAPE = 0.7
 
 METHODS: dict[str, Callable[[TracedModel, np.ndarray, int, np.random.Generator], Proposal]] = {
-    "laplace": laplace, "pathfinder": pathfinder, "advi": advi, "fullrank_advi": fullrank_advi,
-}  # fmt: skip
+    "laplace": laplace,
+    "pathfinder": pathfinder,
+    "advi": advi,
+    "fullrank_advi": fullrank_advi,
+}
 """What `quick` offers."""
 
 
@@ -64,10 +69,10 @@ class Approximation(Posterior):
 
     @property
     def verdict(self) -> str:
-        told = f"Pareto k {self.pareto_k:.2f}, {self.effective_size:.0f} of {len(self)} draws effective"
+        figures = f"Pareto k {self.pareto_k:.2f}, {self.effective_size:.0f} of {len(self)} draws effective"
         if self.problems:
             return f"The approximation by {self.method} is rough: {'; '.join(self.problems)}."
-        return f"The approximation by {self.method} is close ({told})."
+        return f"The approximation by {self.method} is close ({figures})."
 
 
 def quick(
@@ -132,12 +137,19 @@ def quick(
     share = np.exp(log_weight - log_weight.max())
     share = share / share.sum()
     values = expanded(built, torch.as_tensor(points))
-    found = {name: value.numpy() for name, value in values.items()}
+    arrays = {name: value.numpy() for name, value in values.items()}
     for place, parameter in enumerate(model.parameters):
-        found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
+        arrays[parameter.name] = np.asarray(parameter.to_physical(arrays["coordinates"][..., place]))
     return Approximation(
-        draws=found, tasks=tuple(batch.names), data=versions.from_draws(found, *built.labels),
-        seconds=time.perf_counter() - compiled, compile_seconds=compiled - began, rhat=float("nan"),
-        effective_size=float(1.0 / (share**2).sum()), divergences=0, method=method,
-        pareto_k=versions.pareto_shape(log_weight), history=history,
-    )  # fmt: skip
+        draws=arrays,
+        tasks=tuple(batch.names),
+        data=versions.from_draws(arrays, *built.labels),
+        seconds=time.perf_counter() - compiled,
+        compile_seconds=compiled - began,
+        rhat=float("nan"),
+        effective_size=float(1.0 / (share**2).sum()),
+        divergences=0,
+        method=method,
+        pareto_k=versions.pareto_shape(log_weight),
+        history=history,
+    )

@@ -69,11 +69,11 @@ def recorded(density: Callable[[Tensor], Tensor], start: Tensor) -> Recording | 
             staying(start)  # where equations find their steps
             graph = make_fx(lambda at: with_slope(staying, at), _error_on_data_dependent_ops=False)(points[0])
             with torch.no_grad():
-                found = torch.jit.trace(graph, (points[0],), check_trace=False)
+                program = torch.jit.trace(graph, (points[0],), check_trace=False)
                 for point in points[1:]:
-                    if not torch.allclose(found(point)[0], staying(point), rtol=1e-9, atol=1e-9):
+                    if not torch.allclose(program(point)[0], staying(point), rtol=1e-9, atol=1e-9):
                         return None
         except (RuntimeError, InputError):
             return None
-    function: Recording = found
+    function: Recording = program
     return function

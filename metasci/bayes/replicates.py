@@ -50,8 +50,8 @@ def prior_predictive(built: pm.Model, draws: int = 500, seed: int = 0) -> xr.Dat
 
     quick = {"mode": Mode(linker="py", optimizer="fast_compile")}  # used once: compiling would take longer
     with built, versions.quiet():
-        found = pm.sample_prior_predictive(draws, random_seed=seed, compile_kwargs=quick)
-    return versions.group(found, "prior").merge(versions.group(found, "prior_predictive"))
+        sampled = pm.sample_prior_predictive(draws, random_seed=seed, compile_kwargs=quick)
+    return versions.group(sampled, "prior").merge(versions.group(sampled, "prior_predictive"))
 
 
 def posterior_predictive(posterior: Posterior, model: Model, batch: Batch, seed: int = 0) -> xr.Dataset:
@@ -87,7 +87,8 @@ def posterior_predictive(posterior: Posterior, model: Model, batch: Batch, seed:
             "below_limit": ("row", rows.censored),
         },
         {
-            "chain": np.arange(chains), "draw": np.arange(len(together) // chains),
+            "chain": np.arange(chains),
+            "draw": np.arange(len(together) // chains),
             "task": ("row", np.asarray(batch.names)[rows.task]),
         },
-    )  # fmt: skip
+    )

@@ -56,9 +56,15 @@ class HeldOut:
     seconds: list[float] = field(default_factory=list)
 
     def add(
-        self, measured: Array, median: Array, interval: Callable[[float], tuple[Array, Array]], draws: Array,
-        log_density: Array, pit: Array, censored: NDArray[np.bool_] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        measured: Array,
+        median: Array,
+        interval: Callable[[float], tuple[Array, Array]],
+        draws: Array,
+        log_density: Array,
+        pit: Array,
+        censored: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Record one task's forecasts, (measurement,) each.
 
         `interval` gives the bounds of a central interval; of a measurement below a limit an interval that reaches
@@ -72,9 +78,14 @@ class HeldOut:
                 high = np.where(censored, np.inf, high)
             covered.append((measured >= low) & (measured <= high))
         row = {
-            "median": median, "lower": lower, "upper": upper, "log_density": log_density,
-            "crps": ensemble_crps(draws, measured), "pit": pit, "covered": np.stack(covered, -1).astype(float),
-        }  # fmt: skip
+            "median": median,
+            "lower": lower,
+            "upper": upper,
+            "log_density": log_density,
+            "crps": ensemble_crps(draws, measured),
+            "pit": pit,
+            "covered": np.stack(covered, -1).astype(float),
+        }
         for name, values in row.items():
             self.columns.setdefault(name, []).append(np.asarray(values, float))
 

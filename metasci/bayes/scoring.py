@@ -14,11 +14,12 @@ from torch import Tensor
 
 from metasci.bayes.differences import Difference, difference, log_rmse
 from metasci.bayes.folds import Fold
-from metasci.bayes.forecast import Forecast, predictive as forecast_of
+from metasci.bayes.forecast import predictive as forecast_of
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.data.batch import Batch
 from metasci.fits.predictive import predictive as learned_predictive
+from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.problem import Problem
 
@@ -32,51 +33,68 @@ def score_learned(
 ) -> None:
     """Record the learned prior's forecasts."""
     for row in range(len(batch)):  # one at a time, as a user would
-        one = batch.select([row])
+        task = batch.select([row])
         began = time.perf_counter()
-        adapted = prior.adapt(one.with_mask(one.mask & support[[row]]))
-        forecast = learned_predictive(Problem(prior.model, one.with_mask(query[[row]])), adapted)
+        adapted = prior.adapt(task.with_mask(task.mask & support[[row]]))
+        forecast = learned_predictive(Problem(prior.model, task.with_mask(query[[row]])), adapted)
         forecast.interval(0.9)
         score.seconds.append(time.perf_counter() - began)
         asked = query[row]
-        limits = None if one.censored is None else one.censored[0, asked].numpy()
+        limits = None if task.censored is None else task.censored[0, asked].numpy()
 
         def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
             return tuple(values[0, asked].numpy() for values in forecast.interval(level))
 
         score.add(
-            one.output[0, asked].numpy(), forecast.median[0, asked].numpy(), interval,
-            forecast.sample(1000, seed=row)[:, 0, asked].numpy(), forecast.log_density()[0, asked].numpy(),
-            forecast.cumulative()[0, asked].numpy(), limits,
-        )  # fmt: skip
+            task.output[0, asked].numpy(),
+            forecast.median[0, asked].numpy(),
+            interval,
+            forecast.sample(1000, seed=row)[:, 0, asked].numpy(),
+            forecast.log_density()[0, asked].numpy(),
+            forecast.cumulative()[0, asked].numpy(),
+            limits,
+        )
 
 
 def score_pymc(
-    scores: Mapping[str, HeldOut], fold: Fold, batch: Batch, support: Tensor, query: Tensor,
-    known: Joint, joint: Joint, *, seeds: int, seed: int,
-) -> xr.Dataset:  # fmt: skip
+    scores: Mapping[str, HeldOut],
+    fold: Fold,
+    batch: Batch,
+    support: Tensor,
+    query: Tensor,
+    known: Joint,
+    joint: Joint,
+    *,
+    seeds: int,
+    seed: int,
+) -> xr.Dataset:
     """Record PyMC's forecasts, and give those of every chain of the joint fit alone, (run, measurement)."""
     prior = fold.same
-    runs: list[list[Forecast]] = [[] for _ in range(joint.posterior.chains)]
+    runs: list[list[DrawsForecast]] = [[] for _ in range(joint.posterior.chains)]
     for row in range(len(batch)):
-        one = batch.select([row])
+        task = batch.select([row])
         began = time.perf_counter()
         own = posterior_of_new_task(
-            known.posterior, prior, one.with_mask(one.mask & support[[row]]), seed=seed
+            known.posterior, prior, task.with_mask(task.mask & support[[row]]), seed=seed
         )
-        from_population = forecast_of(own, prior.model, one.with_mask(query[[row]]), 0)
+        from_population = forecast_of(own, prior.model, task.with_mask(query[[row]]), 0)
         scores[POPULATION].seconds.append(time.perf_counter() - began)
-        forecasts: dict[str, Forecast] = {
+        forecasts: dict[str, DrawsForecast] = {
             JOINT: joint.forecast(prior, row, query[row]),
             POPULATION: from_population,
         }
         asked = query[row]
-        limits = None if one.censored is None else one.censored[0, asked].numpy()
-        for name, said in forecasts.items():
+        limits = None if task.censored is None else task.censored[0, asked].numpy()
+        for name, forecast in forecasts.items():
             scores[name].add(
-                one.output[0, asked].numpy(), said.median, said.interval, said.measurement, said.log_density,
-                said.cumulative, limits,
-            )  # fmt: skip
+                task.output[0, asked].numpy(),
+                forecast.median,
+                forecast.interval,
+                forecast.measurement,
+                forecast.log_density(),
+                forecast.cumulative(),
+                limits,
+            )
         for number, run in enumerate(runs):
             alone = replace(joint, posterior=joint.posterior.chain(number))
             run.append(alone.forecast(prior, row, query[row]))
@@ -86,10 +104,11 @@ def score_pymc(
         {
             "run_median": (each, np.stack([np.concatenate([part.median for part in run]) for run in runs])),
             "run_log_density": (
-                each, np.stack([np.concatenate([part.log_density for part in run]) for run in runs]),
+                each,
+                np.stack([np.concatenate([part.log_density() for part in run]) for run in runs]),
             ),
         }
-    )  # fmt: skip
+    )
 
 
 def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -165,13 +184,17 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
     runs = comparison.isel(run=slice(None if against == 1 else 0))
     run_off, run_density = runs["run_median"].values - measured, runs["run_log_density"].values
     error = difference(
-        lambda kept: error_against(off[against], kept), labels, float(np.log1p(comparison.attrs["rmse_margin"])),
-        [error_against(one, every) for one in run_off],
-    )  # fmt: skip
+        lambda kept: error_against(off[against], kept),
+        labels,
+        float(np.log1p(comparison.attrs["rmse_margin"])),
+        [error_against(of_run, every) for of_run in run_off],
+    )
     density = difference(
-        lambda kept: density_against(log_density[against], kept), labels, float(comparison.attrs["nats_margin"]),
-        [density_against(one, every) for one in run_density],
-    )  # fmt: skip
+        lambda kept: density_against(log_density[against], kept),
+        labels,
+        float(comparison.attrs["nats_margin"]),
+        [density_against(of_run, every) for of_run in run_density],
+    )
     return error, density
 
 
@@ -180,8 +203,10 @@ def against_pymc(comparison: xr.Dataset) -> xr.Dataset:
     pairs = [differences(comparison, place) for place in range(comparison.sizes["forecaster"])]
     ratios = np.exp([(error.estimate, *error.interval) for error, _ in pairs])
     columns = {
-        "rmse_ratio": ratios[:, 0], "rmse_ratio_lower": ratios[:, 1], "rmse_ratio_upper": ratios[:, 2],
+        "rmse_ratio": ratios[:, 0],
+        "rmse_ratio_lower": ratios[:, 1],
+        "rmse_ratio_upper": ratios[:, 2],
         "nlpd_difference": [density.estimate for _, density in pairs],
         "nlpd_difference_se": [density.standard_error for _, density in pairs],
-    }  # fmt: skip
+    }
     return xr.Dataset({name: ("forecaster", np.asarray(values)) for name, values in columns.items()})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["importance_ranks", "laplace_ranks", "nuts_ranks", "uniformity"]
 
 Array = NDArray[np.float64]
-_MORE = 10
+_MORE = 10  # times as many tasks are drawn, so that enough are left of those that are plausible
 
 
 def laplace_ranks(
@@ -85,10 +85,10 @@ def importance_ranks(
     random = np.random.default_rng(seed)
     ranks, effective = [], []
     for task, coordinates in enumerate(truth):
-        found = posterior_draws(fit, task, draws, seed=seed + task)
-        below = (found.coordinates < coordinates).sum(0).numpy()
+        posterior = posterior_draws(fit, task, draws, seed=seed + task)
+        below = (posterior.coordinates < coordinates).sum(0).numpy()
         ranks.append((below + random.random(len(below))) / (draws + 1.0))
-        effective.append(found.effective)
+        effective.append(posterior.effective)
     return np.array(ranks), np.array(effective)
 
 
@@ -160,9 +160,10 @@ def nuts_ranks(
         )
     with built, versions.quiet():
         simulated = pm.sample_prior_predictive(
-            simulations * (1 if plausible is None else _MORE), random_seed=seed,
+            simulations * (1 if plausible is None else _MORE),
+            random_seed=seed,
             compile_kwargs={"mode": "FAST_COMPILE"},
-        )  # fmt: skip
+        )
     every = np.asarray(simulated["prior_predictive"]["measurement"])[0]
     chosen = [at for at, values in enumerate(every) if plausible is None or plausible(values)][:simulations]
     if not chosen:
@@ -176,14 +177,24 @@ def nuts_ranks(
     random = np.random.default_rng(seed)
     ranks, diverging = [], 0
     for number, values in enumerate(measured):
-        told = compiled.with_data(observed=values)
+        with_values = compiled.with_data(observed=values)
         if start is not None:
-            told = replace(told, initial_point_func=_starting(built, start(values), told.initial_point_func))
+            with_values = replace(
+                with_values,
+                initial_point_func=_starting(built, start(values), with_values.initial_point_func),
+            )
         with versions.quiet():
             data = versions.nuts(
-                told, low_rank=False, draws=draws, tune=tune, chains=1, cores=1, seed=seed + number,
-                progress_bar=False, target_accept=0.9,
-            )  # fmt: skip
+                with_values,
+                low_rank=False,
+                draws=draws,
+                tune=tune,
+                chains=1,
+                cores=1,
+                seed=seed + number,
+                progress_bar=False,
+                target_accept=0.9,
+            )
         recorded = versions.recorded(data)
         diverging += int(np.asarray(data["sample_stats"]["diverging"]).sum())
         row: dict[str, np.ndarray] = {}
@@ -203,13 +214,15 @@ def nuts_ranks(
     names = list(ranks[0])
     table = np.array([[row[name] for name in names] for row in ranks])  # (simulation, quantity, narrowed)
     return xr.DataArray(
-        table.transpose(2, 0, 1), {"narrowed": list(narrowed), "quantity": names},
-        ("narrowed", "simulation", "quantity"), attrs={"diverging": diverging / (draws * len(measured))},
-    )  # fmt: skip
+        table.transpose(2, 0, 1),
+        {"narrowed": list(narrowed), "quantity": names},
+        ("narrowed", "simulation", "quantity"),
+        attrs={"diverging": diverging / (draws * len(measured))},
+    )
 
 
 def _starting(
-    built: pm.Model, given: Mapping[str, Any], otherwise: Callable[[Any], Array]
+    built: pm.Model, start: Mapping[str, Any], otherwise: Callable[[Any], Array]
 ) -> Callable[[Any], Array]:
     """A point's unconstrained vector, a hair off; at random what it does not say."""
 
@@ -219,8 +232,8 @@ def _starting(
         for free in built.free_RVs:
             value = built.rvs_to_values[free].name
             size = int(np.prod(shapes[free.name], dtype=int))
-            if free.name in given:
-                exact = _unconstrained(value, np.asarray(given[free.name], float)).ravel()
+            if free.name in start:
+                exact = _unconstrained(value, np.asarray(start[free.name], float)).ravel()
                 at[place : place + size] = exact + 1e-3 * np.random.default_rng(0).standard_normal(size)
             place += size
         return at

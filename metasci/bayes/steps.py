@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["Steps"]
 
-_EVERY = 60.0
+_EVERY = 60.0  # seconds: seldom enough for a log, often enough to be seen alive
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from metasci.bayes import versions
 from metasci.bayes.gradients import check_gradient, gradient_error
 from metasci.bayes.recording import Recording, recorded, with_slope
 from metasci.bayes.sampling import Posterior
+from metasci.bayes.vector_density import blocks_of, coordinates_of, log_density_of, shapes_of, vector_of
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
     from metasci.meta.covariates import Design
     from metasci.model import Model
 
-__all__ = [
-    "TracedModel", "blocks_of", "coordinates_of", "expanded", "noise_of", "normal_log_density", "sample_traced",
-    "traced", "vector_of",
-]  # fmt: skip
+__all__ = ["TracedModel", "expanded", "sample_traced", "traced"]
 
-_CONCENTRATION = 2.0  # of LKJ
 _CHECKED = 20  # draws at which the recorded density is held against the function itself
 
 
@@ -76,15 +73,23 @@ class TracedModel:
         """Dims of every variable by its name, and their coords."""
         names = list(self.problem.model.parameters.names)
         dims = {
-            "coordinate_mean": ("parameter",), "coordinate_sd": ("parameter",),
-            "coordinate_correlation": ("parameter", "parameter_2"), "coordinates": ("task", "parameter"),
-            "covariate_effect": ("parameter", "covariate"), "log_noise": ("scale",), "noise_shape": (),
-            "noise_precision": ("task",), **dict.fromkeys(names, ("task",)),
-        }  # fmt: skip
+            "coordinate_mean": ("parameter",),
+            "coordinate_sd": ("parameter",),
+            "coordinate_correlation": ("parameter", "parameter_2"),
+            "coordinates": ("task", "parameter"),
+            "covariate_effect": ("parameter", "covariate"),
+            "log_noise": ("scale",),
+            "noise_shape": (),
+            "noise_precision": ("task",),
+            **dict.fromkeys(names, ("task",)),
+        }
         coords = {
-            "task": list(self.problem.batch.names), "parameter": names, "parameter_2": names,
-            "scale": list(self.problem.model.noise.scales), "covariate": list(self.covariates),
-        }  # fmt: skip
+            "task": list(self.problem.batch.names),
+            "parameter": names,
+            "parameter_2": names,
+            "scale": list(self.problem.model.noise.scales),
+            "covariate": list(self.covariates),
+        }
         return dims, coords
 
     def value_and_slope(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -142,111 +147,14 @@ def traced(
     """
     problem = Problem(model, batch)
     values = batch.output.new_zeros(len(batch), 0) if design is None else design.values
-    shapes = _shapes(model, len(batch), values.shape[1], task_noise)
+    shapes = shapes_of(model, len(batch), values.shape[1], task_noise)
 
     def density(vector: Tensor) -> Tensor:
-        return _log_density(blocks_of(vector, shapes), problem, values)
+        return log_density_of(blocks_of(vector, shapes), problem, values)
 
     names = covariates or tuple(f"covariate {place + 1}" for place in range(values.shape[1]))
-    found = recorded(density, torch.as_tensor(vector_of(shapes, problem, initial or {})))
-    return TracedModel(shapes, density, problem, values, found, names)
-
-
-def _shapes(model: Model, tasks: int, covariates: int, task_noise: bool) -> dict[str, tuple[int, ...]]:
-    size = len(model.parameters)
-    shapes: dict[str, tuple[int, ...]] = {"coordinate_mean": (size,), "log_coordinate_sd": (size,)}
-    if size > 1:
-        shapes["partial"] = (size * (size - 1) // 2,)
-    if covariates:
-        shapes |= {"log_effect_scale": (), "effect_offset": (size, covariates)}
-    if task_noise:
-        shapes |= {"log_noise_shape": (), "log_noise_precision": (tasks,)}
-    return shapes | {"log_noise": (len(model.noise.scales),), "coordinate_offset": (tasks, size)}
-
-
-def blocks_of(vector: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The blocks of a vector (..., size) by their names, each (..., *shape)."""
-    parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()], dim=-1)
-    lead = vector.shape[:-1]
-    return {
-        name: part.reshape((*lead, *shape)) for (name, shape), part in zip(shapes.items(), parts, strict=True)
-    }
-
-
-def _correlation_factor(partial: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Cholesky factor of the correlations, and the log density of its partial correlations (LKJ, a C-vine)."""
-    later, earlier = np.tril_indices(size, -1)
-    shape = torch.as_tensor(_CONCENTRATION + 0.5 * (size - 2 - earlier), dtype=partial.dtype)
-    # r = tanh(u/2): Beta(β, β) of (1 + r)/2, with the slope of the map
-    half, other = torch.nn.functional.logsigmoid(partial), torch.nn.functional.logsigmoid(-partial)
-    density = (shape * (half + other) + torch.lgamma(2.0 * shape) - 2.0 * torch.lgamma(shape)).sum(-1)
-    r = torch.tanh(0.5 * partial)
-    rows: list[Tensor] = []
-    for i in range(size):
-        left = torch.ones_like(partial[..., 0])
-        row = []
-        for j in range(i):
-            at = r[..., int(np.nonzero((later == i) & (earlier == j))[0][0])]
-            row.append(at * left)
-            left = left * (1.0 - at**2).sqrt()
-        rows.append(torch.stack([*row, left, *[torch.zeros_like(left)] * (size - i - 1)], -1))
-    return torch.stack(rows, -2), density
-
-
-def coordinates_of(blocks: Mapping[str, Tensor], design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every task, (..., task, parameter); the correlations' factor; and the log density of what makes it."""
-    mean, log_sd = blocks["coordinate_mean"], blocks["log_coordinate_sd"]
-    size = mean.shape[-1]
-    sd = log_sd.exp()
-    half_normal = math.log(2.0) - 0.5 * math.log(2.0 * math.pi)
-    density = normal_log_density(mean, 2.0).sum(-1) + (half_normal - 0.5 * sd**2 + log_sd).sum(-1)
-    factor = torch.ones(*mean.shape, 1, dtype=mean.dtype)
-    if "partial" in blocks:
-        factor, of_correlations = _correlation_factor(blocks["partial"], size)
-        density = density + of_correlations
-    offset = blocks["coordinate_offset"]
-    density = density + normal_log_density(offset, 1.0).sum((-1, -2))
-    centre = mean[..., None, :]
-    if "effect_offset" in blocks:
-        scale = blocks["log_effect_scale"].exp()
-        raw = blocks["effect_offset"]
-        density = density + half_normal - math.log(0.5) - 2.0 * scale**2 + blocks["log_effect_scale"]
-        density = density + normal_log_density(raw, 1.0).sum((-1, -2))
-        centre = centre + design @ (scale[..., None, None] * raw).transpose(-1, -2)
-    moved = offset @ factor.transpose(-1, -2)
-    return centre + sd[..., None, :] * moved, factor, density
-
-
-def normal_log_density(value: Tensor, sd: float) -> Tensor:
-    """Log density of a Gaussian about zero."""
-    return -0.5 * (value / sd) ** 2 - math.log(sd) - 0.5 * math.log(2.0 * math.pi)
-
-
-def noise_of(
-    blocks: Mapping[str, Tensor], typical: tuple[float, ...]
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Logarithm of the noise's scales (..., scale); every task's precision (..., task); and the log density of both.
-
-    The precision is None where tasks share their noise.
-    """
-    log_noise = blocks["log_noise"]
-    away = log_noise - torch.tensor(np.log(typical), dtype=log_noise.dtype)
-    density = normal_log_density(away, 1.0).sum(-1)
-    if "log_noise_precision" not in blocks:
-        return log_noise, None, density
-    # a Gamma density, and the slope of its logarithm
-    log_shape, log_precision = blocks["log_noise_shape"], blocks["log_noise_precision"]
-    shape, precision = log_shape.exp(), log_precision.exp()
-    each = (
-        shape[..., None] * (log_shape[..., None] + log_precision - precision) - torch.lgamma(shape)[..., None]
-    )
-    return log_noise, precision, density + normal_log_density(log_shape - 1.0, 1.0) + each.sum(-1)
-
-
-def _log_density(blocks: Mapping[str, Tensor], problem: Problem, design: Tensor) -> Tensor:
-    coordinates, _, density = coordinates_of(blocks, design)
-    log_noise, precision, of_noise = noise_of(blocks, problem.model.noise.typical)
-    return density + of_noise - problem.negative_log_likelihood(coordinates, log_noise, precision).sum()
+    recording = recorded(density, torch.as_tensor(vector_of(shapes, problem, initial or {})))
+    return TracedModel(shapes, density, problem, values, recording, names)
 
 
 def sample_traced(
@@ -305,22 +213,38 @@ def sample_traced(
     compiled_at = time.perf_counter()
     with versions.quiet():
         data = versions.nuts(
-            compiled, draws=draws, tune=tune, chains=chains, cores=min(cores, chains), seed=seed,
-            progress_bar=progress, target_accept=target_accept, store_unconstrained=True,
-        )  # fmt: skip
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=min(cores, chains),
+            seed=seed,
+            progress_bar=progress,
+            target_accept=target_accept,
+            store_unconstrained=True,
+        )
     vectors = np.asarray(versions.group(data, "sample_stats")["unconstrained_draw"]).reshape(-1, built.size)
-    found = versions.draws(data)
+    named_draws = versions.draws(data)
     for place, parameter in enumerate(built.problem.model.parameters):
-        found[parameter.name] = np.asarray(parameter.to_physical(found["coordinates"][..., place]))
+        named_draws[parameter.name] = np.asarray(
+            parameter.to_physical(named_draws["coordinates"][..., place])
+        )
     judged = tuple(name for name in blank if name != "coordinate_correlation")
     with versions.quiet():
         rhat, size = versions.worst(data, judged)
     return Posterior(
-        draws=found, tasks=tuple(built.problem.batch.names), data=data, seconds=time.perf_counter() - compiled_at,
-        compile_seconds=compiled_at - began, rhat=rhat, effective_size=size,
+        draws=named_draws,
+        tasks=tuple(built.problem.batch.names),
+        data=data,
+        seconds=time.perf_counter() - compiled_at,
+        compile_seconds=compiled_at - began,
+        rhat=rhat,
+        effective_size=size,
         divergences=int(np.asarray(data["sample_stats"]["diverging"]).sum()),
-        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]), chains=chains, judged=judged,
-    )  # fmt: skip
+        density_error=built.recording_error(vectors[:: max(len(vectors) // _CHECKED, 1)]),
+        chains=chains,
+        judged=judged,
+    )
 
 
 def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
@@ -328,7 +252,7 @@ def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
     blocks = blocks_of(vectors, built.shapes)
     with torch.no_grad():
         coordinates, factor, _ = coordinates_of(blocks, built.design)
-    found = {
+    variables = {
         "coordinate_mean": blocks["coordinate_mean"],
         "coordinate_sd": blocks["log_coordinate_sd"].exp(),
         "coordinate_correlation": factor @ factor.transpose(-1, -2),
@@ -336,27 +260,10 @@ def expanded(built: TracedModel, vectors: Tensor) -> dict[str, Tensor]:
         "log_noise": blocks["log_noise"],
     }
     if "effect_offset" in blocks:
-        found["covariate_effect"] = (
+        variables["covariate_effect"] = (
             blocks["log_effect_scale"].exp()[..., None, None] * blocks["effect_offset"]
         )
     if "log_noise_precision" in blocks:
-        found["noise_shape"] = blocks["log_noise_shape"].exp()
-        found["noise_precision"] = blocks["log_noise_precision"].exp()
-    return found
-
-
-def vector_of(
-    shapes: Mapping[str, tuple[int, ...]], problem: Problem, initial: Mapping[str, Any]
-) -> np.ndarray:
-    """The vector of an initial point, zero where it says nothing."""
-    given = dict(initial)
-    if "coordinate_sd" in given:
-        given["log_coordinate_sd"] = np.log(given["coordinate_sd"])
-    if "log_noise" not in given:
-        given["log_noise"] = np.log(problem.model.noise.typical)
-    return np.concatenate(
-        [
-            np.ravel(np.broadcast_to(np.asarray(given.get(name, 0.0), float), shape))
-            for name, shape in shapes.items()
-        ]
-    )
+        variables["noise_shape"] = blocks["log_noise_shape"].exp()
+        variables["noise_precision"] = blocks["log_noise_precision"].exp()
+    return variables

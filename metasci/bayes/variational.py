@@ -62,9 +62,14 @@ def as_pymc(built: TracedModel, start: np.ndarray) -> pm.Model:
 
 
 def advi(
-    built: TracedModel, start: np.ndarray, draws: int, random: np.random.Generator,
-    family: str = "ADVI", steps: int = 6000, rate: float = 0.2,
-) -> Proposal:  # fmt: skip
+    built: TracedModel,
+    start: np.ndarray,
+    draws: int,
+    random: np.random.Generator,
+    family: str = "ADVI",
+    steps: int = 6000,
+    rate: float = 0.2,
+) -> Proposal:
     """The Gaussian that maximises the evidence's lower bound: `pymc.ADVI`, by Adam with a rate that falls to zero."""
     pace = pytensor.shared(rate)
 
@@ -73,12 +78,12 @@ def advi(
 
     with as_pymc(built, start), versions.quiet():
         inference = getattr(pm, family)(random_seed=int(random.integers(2**31)))
-        found = inference.fit(
+        fitted = inference.fit(
             steps, progressbar=False, obj_optimizer=pm.adam(learning_rate=pace), callbacks=[falling]
         )
-        mean, root = found.mean.eval(), np.linalg.cholesky(found.cov.eval())
+        mean, root = fitted.mean.eval(), np.linalg.cholesky(fitted.cov.eval())
     size = float(np.log(_UNIT * root.diagonal()).sum())
-    bound = -found.hist + built.size * math.log(_UNIT)
+    bound = -fitted.hist + built.size * math.log(_UNIT)
     return *gaussian_draws(start + _UNIT * mean, _UNIT * root, size, draws, random), bound
 
 

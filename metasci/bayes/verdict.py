@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["verdict"]
 
-_UNLIKELY = 0.05
+_UNLIKELY = 0.05  # probability in the tails beyond which start and posterior mean are said to differ
 _ACCURACY = {"alike": "as accurate as", "better": "more accurate than", "worse": "less accurate than"}
 _HONESTY = {"alike": "as well calibrated", "better": "better calibrated", "worse": "less well calibrated"}
 
@@ -30,12 +30,12 @@ def verdict(comparison: xr.Dataset) -> str:
     """
     error, density = differences(comparison)
     beside = list(enumerate(_names(comparison)))[3:]
-    given = [differences(comparison, place) for place, name in beside if name == GIVEN]
+    from_known = [differences(comparison, place) for place, name in beside if name == GIVEN]
     seconds = comparison["seconds"].values
     return (
         f"{comparison.attrs['learned']}. {_population(comparison)}; {_forecasts(error, density)}, "
         f"{seconds[1] / seconds[0]:.0f} times faster{_alike(comparison)}{_beside(comparison)}: "
-        f"{_trust(error, density, given)}."
+        f"{_trust(error, density, from_known)}."
     )
 
 
@@ -91,8 +91,8 @@ def _beside(comparison: xr.Dataset) -> str:
     return "".join(clauses)
 
 
-def _trust(error: Difference, density: Difference, given: list[tuple[Difference, Difference]]) -> str:
-    if any(one.judgement == "worse" for pair in given for one in pair):
+def _trust(error: Difference, density: Difference, from_known: list[tuple[Difference, Difference]]) -> str:
+    if any(judged.judgement == "worse" for pair in from_known for judged in pair):
         return "where it matters, trust PyMC, and not the prior as given"
     if "worse" in (error.judgement, density.judgement):
         return "where it matters, trust PyMC"

@@ -50,8 +50,8 @@ _MODERN = int(arviz.__version__.partition(".")[0]) >= 1
 
 def group(data: Any, name: str) -> xr.Dataset:
     """One group of the results, as a plain Dataset."""
-    found = data[name]
-    return found.to_dataset() if hasattr(found, "to_dataset") else found
+    node = data[name]
+    return node.to_dataset() if hasattr(node, "to_dataset") else node
 
 
 def with_posterior(
@@ -121,9 +121,13 @@ def pathfinder_paths(
     import pymc_extras
 
     options: dict[str, Any] = {
-        "num_paths": paths, "num_draws_per_path": draws, "jitter": jitter, "importance_sampling": None,
-        "progressbar": False, "random_seed": seed,
-    }  # fmt: skip
+        "num_paths": paths,
+        "num_draws_per_path": draws,
+        "jitter": jitter,
+        "importance_sampling": None,
+        "progressbar": False,
+        "random_seed": seed,
+    }
     if "concurrent" in inspect.signature(pymc_extras.fit_pathfinder).parameters:  # earlier versions
         data = pymc_extras.fit_pathfinder(
             model, concurrent=None, display_summary=False, store_diagnostics=True, **options
@@ -138,9 +142,13 @@ def pathfinder_paths(
 
     size = sum(int(np.size(value)) for value in model.initial_point().values())
     result = multipath_pathfinder(
-        model, num_draws=paths * draws, num_elbo_draws=10, parallel=False,
-        lbfgs_config=LBFGSConfig().set_default_maxcor(size), **options,
-    )  # fmt: skip
+        model,
+        num_draws=paths * draws,
+        num_elbo_draws=10,
+        parallel=False,
+        lbfgs_config=LBFGSConfig().set_default_maxcor(size),
+        **options,
+    )
     return np.asarray(result.samples), np.asarray(result.logP), np.asarray(result.logQ)
 
 

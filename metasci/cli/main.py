@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, learning, look
+from metasci.cli import calibrations, imports, learning, look
 from metasci.errors import InputError
 
 __all__ = ["app", "main", "run"]
@@ -32,7 +32,7 @@ app = typer.Typer(
 for command in (
     look.list_everything, look.info, look.template,
     calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
-    learning.train, learning.evaluate, learning.compare, learning.study,
+    imports.import_model, learning.train, learning.evaluate, learning.compare, learning.study,
 ):  # fmt: skip
     app.command(command.__name__.partition("_")[0])(command)
 

@@ -14,6 +14,22 @@ from metasci.constraints.shape import Concave, Convex, Even, Monotone, Odd
 from metasci.constraints.sums import Conserved, Integral
 
 __all__ = [
-    "Bounded", "Collocation", "Concave", "Conserved", "Constraint", "Convex", "Even", "Grid", "Integral", "Limit",
-    "Monotone", "NonNegative", "Odd", "OfOutput", "Predict", "QuasiRandom", "Residual", "Within",
-]  # fmt: skip
+    "Bounded",
+    "Collocation",
+    "Concave",
+    "Conserved",
+    "Constraint",
+    "Convex",
+    "Even",
+    "Grid",
+    "Integral",
+    "Limit",
+    "Monotone",
+    "NonNegative",
+    "Odd",
+    "OfOutput",
+    "Predict",
+    "QuasiRandom",
+    "Residual",
+    "Within",
+]

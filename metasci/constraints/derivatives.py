@@ -69,10 +69,10 @@ def slope(value: Tensor, at: Tensor) -> Tensor:
     each = []
     with torch.enable_grad():
         for column in columns:
-            made = None
+            derivative = None
             if column.requires_grad:
-                (made,) = torch.autograd.grad(column.sum(), at, create_graph=True, allow_unused=True)
-            each.append(torch.zeros_like(at) if made is None else made)
+                (derivative,) = torch.autograd.grad(column.sum(), at, create_graph=True, allow_unused=True)
+            each.append(torch.zeros_like(at) if derivative is None else derivative)
     return torch.stack(each, -1).reshape(*at.shape, *value.shape[at.dim() :]) if several else each[0]
 
 

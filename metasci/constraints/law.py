@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,7 +19,7 @@ Predict: TypeAlias = "Callable[[Mapping[str, Tensor]], Tensor]"
 
 
 @dataclass(frozen=True)
-class Constraint:
+class Constraint(ABC):
     """Base of the physical laws.
 
     Parameters
@@ -39,13 +40,13 @@ class Constraint:
             raise InputError(f"law '{self.law}': its weight {self.weight:g} must not be below zero.")
 
     @property
+    @abstractmethod
     def law(self) -> str:
         """The law in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
         """By how much the law is broken at each point, in the output's unit, never below zero."""
-        raise NotImplementedError
 
     def place(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Where the violations lie: the points themselves, unless the law is about other ones."""

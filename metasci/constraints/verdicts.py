@@ -74,10 +74,13 @@ def verdicts(
         for task, name in enumerate(names):
             count, lost = int(mask[task].sum()), int(broken[task].sum())
             row = {
-                "task": name, "law": law.law, "satisfied": not lost,
+                "task": name,
+                "law": law.law,
+                "satisfied": not lost,
                 "violation": max(float(worst[task]), 0.0) if count else 0.0,
-                "points": count, "broken": lost / count if count else 0.0,
-            }  # fmt: skip
+                "points": count,
+                "broken": lost / count if count else 0.0,
+            }
             row |= {key: float(v[task, at[task]]) if lost else float("nan") for key, v in place.items()}
             rows.append(row)
     columns = ["task", "law", "satisfied", "violation", "points", "broken"]

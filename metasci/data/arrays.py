@@ -31,10 +31,10 @@ _MOST_PLACES = 50_000_000
 
 def present(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     """Where there is an observation and no padding."""
-    there = ~np.isnan(dataset[card.output.name].values)
+    measured = ~np.isnan(dataset[card.output.name].values)
     for name in card.inputs:
-        there |= ~np.isnan(dataset[name].values)
-    return np.asarray(there)
+        measured |= ~np.isnan(dataset[name].values)
+    return np.asarray(measured)
 
 
 def below_name(card: Card) -> str:
@@ -91,9 +91,9 @@ def content_sum(dataset: xr.Dataset) -> str:
     return summed.hexdigest()
 
 
-def width(there: NDArray[np.bool_]) -> int:
+def width(measured: NDArray[np.bool_]) -> int:
     """How many places the longest task takes."""
-    columns = np.flatnonzero(there.any(axis=0))
+    columns = np.flatnonzero(measured.any(axis=0))
     return int(columns[-1]) + 1 if len(columns) else 0
 
 
@@ -101,8 +101,8 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
     """The Dataset of a tidy table."""
     codes, labels = pd.factorize(table["task"].to_numpy())
     output, units = card.output.name, table.attrs["units"]
-    given = table[list(card.histories)].notna().any(axis=1).to_numpy()
-    observed = table[output].notna().to_numpy() | ~given
+    has_amount = table[list(card.histories)].notna().any(axis=1).to_numpy()
+    observed = table[output].notna().to_numpy() | ~has_amount
 
     def pack(rows: NDArray[np.bool_], *names: str) -> list[NDArray[np.float64]]:
         task = codes[rows]
@@ -130,8 +130,10 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
             variables[name] = (("task", "observation"), pack(observed, name)[0], {"units": unit})
     events: dict[str, tuple[str, NDArray[np.float64]]] = {}
     for name in card.histories:
-        told = [column.name for column in card.event_columns(name) if table[column.name].notna().any()]
-        keys, sources = (name, f"{name}_time", *told), (name, card.column(name).at, *told)
+        filled_columns = [
+            column.name for column in card.event_columns(name) if table[column.name].notna().any()
+        ]
+        keys, sources = (name, f"{name}_time", *filled_columns), (name, card.column(name).at, *filled_columns)
         packed = pack(table[name].notna().to_numpy(), *sources)
         events.update(zip(keys, zip(sources, packed, strict=True), strict=True))
     longest = max((values.shape[1] for _, values in events.values()), default=0)
@@ -147,9 +149,9 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
     for column in (*card.with_role("task"), *card.with_role("note")):
         if column.name == "task" or column.name not in table:
             continue
-        said = table[column.name].to_numpy()
-        if (said == said[first_row][codes]).all():
-            coords[column.name] = ("task", said[first_row].astype(str), _attrs(card, column.name, {}))
+        spelled = table[column.name].to_numpy()
+        if (spelled == spelled[first_row][codes]).all():
+            coords[column.name] = ("task", spelled[first_row].astype(str), _attrs(card, column.name, {}))
         else:
             dropped.append(column.name)
     attrs = {

@@ -37,7 +37,7 @@ def batch_of(
     """The batch that `TaskSet.batch` describes."""
     import torch
 
-    there = present(dataset, card)
+    measured = present(dataset, card)
     arrays: dict[str, NDArray[Any]] = {}
     for name, needed in model.inputs.items():
         values = values_in(dataset, card, name, needed.unit, f"model '{model.name}'")
@@ -45,24 +45,24 @@ def batch_of(
             if np.isnan(values).any():
                 task = names[int(np.flatnonzero(np.isnan(values))[0])]
                 raise InputError(f"model '{model.name}' needs {name}, which task '{task}' does not give.")
-            arrays[name] = np.broadcast_to(values[:, None], there.shape)
+            arrays[name] = np.broadcast_to(values[:, None], measured.shape)
         else:
-            arrays[name] = repeat_last(values, there)
-    for name, given in model.histories.items():
-        for key, unit in ((name, given.unit), (f"{name}_time", model.inputs[given.at].unit)):
+            arrays[name] = repeat_last(values, measured)
+    for name, history in model.histories.items():
+        for key, unit in ((name, history.unit), (f"{name}_time", model.inputs[history.at].unit)):
             told_events = _one_or_more(values_in(dataset, card, key, unit, f"model '{model.name}'"))
             arrays[key] = np.nan_to_num(told_events)[:, None, :]
-        for column, told in given.columns.items():
+        for column, declared in history.columns.items():
             key = f"{name}_{column}"
-            blank = np.full(arrays[name].shape, told.default)
+            blank = np.full(arrays[name].shape, declared.default)
             if key in dataset:
-                values = _one_or_more(values_in(dataset, card, key, told.unit, f"model '{model.name}'"))[
+                values = _one_or_more(values_in(dataset, card, key, declared.unit, f"model '{model.name}'"))[
                     :, None, :
                 ]
                 blank = np.where(np.isnan(values), blank, values)
             arrays[key] = blank
-        if given.course:
-            put_in_order(arrays, name, given, there, names)
+        if history.course:
+            put_in_order(arrays, name, history, measured, names)
     output = values_in(dataset, card, card.output.name, model.output.unit, f"model '{model.name}'")
     known = [_covariate(dataset, card, name, model) for name in covariates]
 

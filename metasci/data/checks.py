@@ -27,12 +27,13 @@ __all__ = [
     "check_density",
     "check_limits",
     "check_names",
+    "check_outcomes",
     "check_rows",
     "check_tasks",
     "first_of_copies",
 ]
 
-_LONGEST_NAME = 10_000
+_LONGEST_NAME = 10_000  # characters; a longer name is text from a column of notes
 _WHOLE = 100.5
 """Contents of a composition add up to no more than this: each is rounded."""
 _DENSEST = 23.0  # kg/L; osmium has 22.6
@@ -102,13 +103,15 @@ def check_rows(
             raise fault(output, at, lacking)
         if not measured.any():
             raise InputError(f"{fault.where}, column '{fault.headers[output]}': there is no measurement.")
-    given = {column.name: ~np.isnan(numbers[column.name]) for column in card.with_role("history")}
-    condition = measured | ~np.logical_or.reduce(list(given.values())) if given else np.ones_like(kept)
+    has_amount = {column.name: ~np.isnan(numbers[column.name]) for column in card.with_role("history")}
+    condition = (
+        measured | ~np.logical_or.reduce(list(has_amount.values())) if has_amount else np.ones_like(kept)
+    )
     for name in card.inputs:
         needed = condition.copy()  # what is given needs only the input that dates it
         for column in card.with_role("history"):
             if column.at == name:
-                needed |= given[column.name]
+                needed |= has_amount[column.name]
         at = _first(kept & needed & np.isnan(numbers[name]))
         if at is not None:
             lacking = "the cell is empty" if card.column(name).kind else "the cell is empty or not a number"
@@ -120,8 +123,8 @@ def first_of_copies(
     card: Card, labels: NDArray[Any], numbers: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.bool_]:
     """Which rows are no copy of an earlier one: of the same task, under the same conditions, with the same output."""
-    told = [column.name for column in card.with_role("input") if not column.codes]
-    rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*told, card.output.name)}})
+    conditions = [column.name for column in card.with_role("input") if not column.codes]
+    rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*conditions, card.output.name)}})
     return ~rows.duplicated().to_numpy()
 
 
@@ -166,6 +169,41 @@ def check_density(name: str, values: NDArray[np.float64], unit: str, fault: Faul
         raise fault(
             name, at, f"{fault.shown(name, at)} {unit} is more than any substance weighs; check the unit"
         )
+
+
+def check_outcomes(
+    card: Card,
+    model: Model | None,
+    numbers: Mapping[str, NDArray[np.float64]],
+    limited: NDArray[np.bool_],
+    fault: Faults,
+) -> None:
+    """Refuse what is no outcome of the kind that the model declares, such as a yes or no of 2.
+
+    Parameters
+    ----------
+    card : Card
+    model : Model, optional
+    numbers : mapping of str to ndarray, (row,)
+    limited : ndarray of bool, (row,)
+        Where the output only lies below, above or between numbers.
+    fault : Faults
+    """
+    if model is None or model.noise.gaussian:
+        return
+    from metasci.outcomes.outcome import Outcome
+
+    outcome, name = model.noise, card.output.name
+    assert isinstance(outcome, Outcome)
+    rows = np.flatnonzero(~np.isnan(numbers[name]))
+    if outcome.kind != "time" and (at := _first(limited)) is not None:
+        raise fault(
+            name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
+        )
+    inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
+    if (found := outcome.fault(numbers[name][rows], inputs)) is not None:
+        at = int(rows[found[0]])
+        raise fault(name, at, f"{fault.shown(name, at)} {found[1]}")
 
 
 def check_contents(

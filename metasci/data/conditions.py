@@ -32,19 +32,21 @@ def followed(model: Model) -> tuple[str, ...]:
     >>> followed(find("patients.quinidine"))
     ('weight', 'alpha_1_acid_glycoprotein', 'creatinine_clearance', 'heart_failure')
     """
-    told = {column for history in model.histories.values() for column in history.columns}
-    return tuple(name for name in model.inputs if name in told)
+    columns = {column for history in model.histories.values() for column in history.columns}
+    return tuple(name for name in model.inputs if name in columns)
 
 
 def last_known(model: Model, batch: Batch, name: str, times: Tensor) -> Tensor:
     """A followed input at times (task, point): as the task's events and measurements told it last, or first told it."""
-    key, history = next((key, given) for key, given in model.histories.items() if name in given.columns)
-    told, dated = batch.inputs[f"{key}_{name}"][:, 0], batch.inputs[f"{key}_time"][:, 0]
+    key, history = next(
+        (key, declared) for key, declared in model.histories.items() if name in declared.columns
+    )
+    carried, dated = batch.inputs[f"{key}_{name}"][:, 0], batch.inputs[f"{key}_time"][:, 0]
     observed, seen = (batch.inputs[each].expand(batch.mask.shape) for each in (name, history.at))
     never = torch.full_like(times[:, :1], torch.inf)
-    known = torch.isfinite(told)
+    known = torch.isfinite(carried)
     at = torch.cat([torch.where(known, dated, never), torch.where(batch.mask, seen, never)], 1)
-    values = torch.cat([torch.where(known, told, observed[:, :1]), observed], 1)
+    values = torch.cat([torch.where(known, carried, observed[:, :1]), observed], 1)
     at, order = torch.sort(at, dim=1, stable=True)
     last = torch.searchsorted(at, times.contiguous(), right=True) - 1
     return values.gather(1, order).gather(1, last.clamp(min=0))
@@ -64,31 +66,31 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
             f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
         )
     own = followed(model)
-    for name, given in model.inputs.items():
+    for name, declared in model.inputs.items():
         if name not in conditions and name not in own and not _is_constant(model, batch, name):
-            raise InputError(f"say at which {name} ({given.unit}) to predict.")
+            raise InputError(f"say at which {name} ({declared.unit}) to predict.")
     return {
-        name: _numbers(name, conditions[name], given)
-        for name, given in model.inputs.items()
+        name: _numbers(name, conditions[name], declared)
+        for name, declared in model.inputs.items()
         if name in conditions
     }
 
 
-def _numbers(name: str, value: Any, given: Input) -> NDArray[np.float64]:
+def _numbers(name: str, value: Any, declared: Input) -> NDArray[np.float64]:
     """Numbers, a text such as ``"2 h"`` or a quantity, in the input's unit."""
     if isinstance(value, str):
         number, symbol = stated(value, name, "2 h")
         value = number * unit(symbol)
     if hasattr(value, "magnitude"):
-        value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
+        value = convert(np.asarray(value.magnitude, float), str(value.units), declared.unit, where=name)
     try:
         numbers = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
-        raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
-    if not np.isfinite(numbers).all() or (numbers < given.lower).any():
-        raise InputError(f"{name} must be finite and at least {given.lower:g} {given.unit}.")
-    if (numbers > given.upper).any():
-        raise InputError(f"{name} must be at most {given.upper:g} {given.unit}.")
+        raise InputError(f"{name}: {value!r} are not numbers in {declared.unit}.") from None
+    if not np.isfinite(numbers).all() or (numbers < declared.lower).any():
+        raise InputError(f"{name} must be finite and at least {declared.lower:g} {declared.unit}.")
+    if (numbers > declared.upper).any():
+        raise InputError(f"{name} must be at most {declared.upper:g} {declared.unit}.")
     return numbers
 
 
@@ -104,7 +106,7 @@ def runs_along(model: Model) -> frozenset[str]:
     >>> [sorted(runs_along(find(name))) for name in ("kinetics.crack_growth", "kinetics.creep_strain_along")]
     [['cycles'], ['time']]
     """
-    first = [name for name, given in list(model.inputs.items())[:1] if not given.constant]
+    first = [name for name, declared in list(model.inputs.items())[:1] if not declared.constant]
     return frozenset([*first, *(history.at for history in model.histories.values())])
 
 
@@ -135,7 +137,7 @@ def batch_at(
         if missing and name not in missing:
             inputs[name] = torch.cat([inputs[name], batch.inputs[name].expand(wide)], 1)
     for name in missing:
-        history = next(given for given in model.histories.values() if name in given.columns)
+        history = next(declared for declared in model.histories.values() if name in declared.columns)
         inputs[name] = last_known(model, batch, name, inputs[history.at])
     width = size + (wide[1] if missing else 0)
     mask = torch.ones(len(batch), width, dtype=torch.bool)
@@ -175,24 +177,26 @@ def read_conditions(
         raise InputError(f"say at which {missing[0]} ({model.inputs[missing[0]].unit}) to measure.")
     values = {}
     for name, value in conditions.items():
-        given = model.inputs[name]
+        declared = model.inputs[name]
         try:
             if isinstance(value, str):
                 number, symbol = stated(value, name, "2 h")
                 value = number * unit(symbol)
             if hasattr(value, "magnitude"):
-                value = convert(np.asarray(value.magnitude, float), str(value.units), given.unit, where=name)
+                value = convert(
+                    np.asarray(value.magnitude, float), str(value.units), declared.unit, where=name
+                )
             values[name] = np.atleast_1d(np.asarray(value, dtype=float)).ravel()
         except (TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{name}: {value!r} are not numbers in {given.unit}.") from None
+            raise InputError(f"{name}: {value!r} are not numbers in {declared.unit}.") from None
         if not len(values[name]):
             raise InputError(f"{name}: give at least one number.")
         low, high = values[name].min(), values[name].max()
-        if not (np.isfinite(values[name]).all() and given.lower <= low and high <= given.upper):
+        if not (np.isfinite(values[name]).all() and declared.lower <= low and high <= declared.upper):
             raise InputError(
-                f"{name} must be finite and between {given.lower:g} and {given.upper:g} {given.unit}."
+                f"{name} must be finite and between {declared.lower:g} and {declared.upper:g} {declared.unit}."
             )
     try:
         size = np.broadcast_shapes(*(value.shape for value in values.values()))

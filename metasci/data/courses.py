@@ -21,7 +21,7 @@ def put_in_order(
     arrays: dict[str, NDArray[Any]],
     name: str,
     history: History,
-    there: NDArray[np.bool_],
+    measured: NDArray[np.bool_],
     tasks: Sequence[str],
 ) -> None:
     """Put the amounts of a history in order of time within each course, padding last; the order of equals stays.
@@ -48,12 +48,12 @@ def put_in_order(
     course = np.where(padding, np.inf, arrays[f"{name}_{history.course}"][:, 0])
     asked = arrays[history.course]
     _check_numbers(course, np.isfinite(course), history.course, tasks)
-    _check_numbers(asked, there, history.course, tasks)
+    _check_numbers(asked, measured, history.course, tasks)
     order = np.lexsort((arrays[f"{name}_time"][:, 0], course), axis=1)[:, None, :]
     for key in keys:
         arrays[key] = np.take_along_axis(arrays[key], order, 2)
     known = (asked[:, :, None] == course[:, None, :]).any(2)
-    for task, place in np.argwhere(there & ~known)[:1]:
+    for task, place in np.argwhere(measured & ~known)[:1]:
         raise InputError(
             f"task '{tasks[task]}': a measurement is of {history.course} {asked[task, place]:g}, of which no "
             f"{name} is told."
@@ -61,8 +61,8 @@ def put_in_order(
 
 
 def _check_numbers(
-    courses: NDArray[np.float64], there: NDArray[np.bool_], name: str, tasks: Sequence[str]
+    courses: NDArray[np.float64], measured: NDArray[np.bool_], name: str, tasks: Sequence[str]
 ) -> None:
     """Refuse 1.2: models take the nearest whole number for the course, and two would become one."""
-    for task, place in np.argwhere(there & (courses != np.round(courses)))[:1]:
+    for task, place in np.argwhere(measured & (courses != np.round(courses)))[:1]:
         raise InputError(f"task '{tasks[task]}': {name} {courses[task, place]:g} is no whole number.")

@@ -109,17 +109,17 @@ def _check_variable(
 
 def _check_places(dataset: xr.Dataset, card: Card, labels: pd.Index[Any], where: str) -> None:
     """Refuse observations without a condition, events without an amount or a time, structures that are none."""
-    there = present(dataset, card)
+    measured = present(dataset, card)
     for name in card.inputs:
         values = dataset[name].values
-        lacking = np.argwhere(there & np.isnan(values))
+        lacking = np.argwhere(measured & np.isnan(values))
         if len(lacking):
             raise InputError(
                 f"{where}: '{name}' of task '{labels[lacking[0][0]]}' is unknown for one observation."
             )
         if card.column(name).kind:
             listed = len(np.atleast_1d(np.asarray(dataset[name].attrs.get("structures", []), dtype=object)))
-            odd = np.argwhere(there & ((values < 0) | (values >= listed) | (values != np.floor(values))))
+            odd = np.argwhere(measured & ((values < 0) | (values >= listed) | (values != np.floor(values))))
             if len(odd):
                 raise InputError(
                     f"{where}: '{name}' of task '{labels[odd[0][0]]}' is no place in its list of structures."

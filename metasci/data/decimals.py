@@ -42,9 +42,9 @@ def with_points(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, bool]:
     points = [triple for triple in cells if "," not in triple[2] and _HAS_POINT.fullmatch(triple[2])]
     shown = [triple for triple in commas if not _THOUSANDS.fullmatch(triple[2])]
     if not shown or any(_THOUSANDS.fullmatch(cell) for _, _, cell in points):
-        column, row, cell = commas[0] if not shown else next(
-            triple for triple in points if _THOUSANDS.fullmatch(triple[2])
-        )  # fmt: skip
+        column, row, cell = (
+            commas[0] if not shown else next(triple for triple in points if _THOUSANDS.fullmatch(triple[2]))
+        )
         raise InputError(f"{where}, column '{column}', row {row}: {two_readings(cell)}.")
     if points:
         column, row, cell = points[0]
@@ -80,4 +80,4 @@ def _is_numeric(cells: pd.Series[Any]) -> bool:
 def _pointed(cell: object) -> object:
     if not isinstance(cell, str) or not _CELL.fullmatch(cell):
         return cell
-    return _FIND_COMMA.sub(lambda found: found.group().replace(".", "").replace(",", "."), cell)
+    return _FIND_COMMA.sub(lambda match: match.group().replace(".", "").replace(",", "."), cell)

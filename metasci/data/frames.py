@@ -27,10 +27,10 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
     parts = []
     for name in card.histories:
         task, event = np.nonzero(~np.isnan(ds[name].values))
-        given = {card.column(name).at: f"{name}_time", name: name}
-        given |= {column.name: column.name for column in card.event_columns(name) if column.name in ds}
+        renamed = {card.column(name).at: f"{name}_time", name: name}
+        renamed |= {column.name: column.name for column in card.event_columns(name) if column.name in ds}
         parts.append(
-            pd.DataFrame({"_": task, **{to: ds[key].values[task, event] for to, key in given.items()}})
+            pd.DataFrame({"_": task, **{to: ds[key].values[task, event] for to, key in renamed.items()}})
         )
     task, observation = np.nonzero(present(ds, card))
     names = [*card.inputs, card.output.name]
@@ -51,9 +51,9 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
     rows = pd.concat(parts, ignore_index=True).sort_values("_", kind="stable", ignore_index=True)
     task = rows.pop("_").to_numpy()
     labels = {str(name): coord for name, coord in ds.coords.items() if coord.dims == ("task",)}
-    told = {name: coord.values[task].astype(object) for name, coord in labels.items()}
+    labels_of_task = {name: coord.values[task].astype(object) for name, coord in labels.items()}
     known = {name: ds[name].values[task] for name in card.covariates}
-    frame = pd.DataFrame({"task": told.pop("task"), **told, **known})
+    frame = pd.DataFrame({"task": labels_of_task.pop("task"), **labels_of_task, **known})
     frame[list(rows.columns)] = rows
     columns = [column.name for column in card.with_role("event") if column.name in ds]
     stated = {name: ds[name].attrs["units"] for name in (*card.covariates, *names, *card.histories, *columns)}
@@ -72,14 +72,17 @@ def written(values: NDArray[np.float64], limits: Mapping[str, NDArray[np.float64
     nothing = np.full(len(values), np.nan)
     below, above, upper = (limits.get(f"{output}_{end}", nothing) for end in ("below", "above", "upper"))
     return [
-        f"<{value!r}" if is_below == 1.0
-        else f">{value!r}" if is_above == 1.0
-        else value if np.isnan(end)
+        f"<{value!r}"
+        if is_below == 1.0
+        else f">{value!r}"
+        if is_above == 1.0
+        else value
+        if np.isnan(end)
         else f"{value!r}..{end!r}"
         for value, is_below, is_above, end in zip(
             values.tolist(), below.tolist(), above.tolist(), upper.tolist(), strict=True
         )
-    ]  # fmt: skip
+    ]
 
 
 def safe_for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:

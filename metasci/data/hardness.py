@@ -23,6 +23,8 @@ __all__ = ["SCALES", "between_scales", "range_of", "scale_of"]
 
 SCALES = ("HRC", "HRB", "HV", "HB", "HK")
 
+# Tables in rows as the standard prints them, so that they can be read beside it: the formatter would give every
+# number a line.
 _NONE = np.nan  # Brinell's ball is itself too soft above 739
 _ROCKWELL_C: Mapping[str, NDArray[np.float64]] = {
     "HRC": np.arange(20.0, 69.0),

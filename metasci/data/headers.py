@@ -18,8 +18,8 @@ __all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
 
 QUANTITIES = ("input", "output", "covariate", "history", "event")
 _TASK = Column("task", "task", "task")
-_MOST_NAMED = 6
-_LONGEST_NAMED = 32
+_MOST_NAMED = 6  # spellings that a sentence lists: as many as it holds beside what to do
+_LONGEST_NAMED = 32  # letters; a compilation's columns of notes are longer, and nobody means them
 # in this order: 'force (peak)/N' is a name with brackets and a unit after the slash
 _FORMS = tuple(
     re.compile(form, re.DOTALL)

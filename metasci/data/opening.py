@@ -78,8 +78,10 @@ def _of_table(
         from metasci.data.events.read import headers_of, tells_events
 
         if tells_events(headers_of(table), card):
-            dataset, made = described(table, model, card, {} if isinstance(table, Path) else {"where": where})
-            return with_sums(dataset), made
+            dataset, own_card = described(
+                table, model, card, {} if isinstance(table, Path) else {"where": where}
+            )
+            return with_sums(dataset), own_card
     if isinstance(table, Path):
         return with_sums(assemble(read_table(table, card, model, require_output), card)), card
     return with_sums(assemble(tidy(table, card, model, where, require_output), card)), card

@@ -17,8 +17,9 @@ from metasci.data.hardness import scale_of
 from metasci.data.headers import QUANTITIES, Given
 from metasci.data.kinds import kind_named
 from metasci.data.readings import Readings, converted, numbers_of, readings_of, text_of
+from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
-from metasci.units import same_dimension
+from metasci.units import convert, same_dimension
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -37,7 +38,7 @@ class Quantities:
 
 def quantities_of(
     card: Card,
-    given: Mapping[str, Given],
+    declared: Mapping[str, Given],
     cells: Mapping[str, pd.Series[Any]],
     units: Mapping[str, str],
     fault: Faults,
@@ -50,7 +51,7 @@ def quantities_of(
         name = column.name
         if column.role not in QUANTITIES:
             continue
-        if name not in given:
+        if name not in declared:
             readings[name] = Readings.exact(np.full(len(fault.rows), column.codes.get(UNKNOWN, np.nan)))
             continue
         here = partial(fault, name)
@@ -65,15 +66,42 @@ def quantities_of(
             if is_output
             else Readings.exact(numbers_of(texts, here))
         )
-        place = f"{fault.where}, column '{given[name].header}'"
-        readings[name], said = converted(read, given[name].unit, units[name], place, here, is_output)
-        notes += said
+        place = f"{fault.where}, column '{declared[name].header}'"
+        readings[name], spelled = converted(read, declared[name].unit, units[name], place, here, is_output)
+        notes += spelled
+    for column in card.columns:
+        if column.computed:
+            readings[column.name] = _simulated(card, column, readings, structures, units, fault)
     for column in card.with_role("event"):
         # an input's column may also tell it of the amounts: one for a cycle's number
         shared = column.name.removeprefix(f"{column.at}_")
-        if column.name not in given and shared in card.inputs:
+        if column.name not in declared and shared in card.inputs:
             readings[column.name] = readings[shared]
     return Quantities(readings, structures, notes)
+
+
+def _simulated(
+    card: Card,
+    column: Column,
+    readings: Mapping[str, Readings],
+    structures: Mapping[str, list[str]],
+    units: Mapping[str, str],
+    fault: Faults,
+) -> Readings:
+    """What a simulator says of each row's structure, where the table does not say it."""
+    simulator = simulator_named(column.simulator)
+    structure = next(other.name for other in card.columns if other.kind == simulator.kind)
+    values, places = readings[column.name].values.copy(), readings[structure].values
+    lacking = np.isnan(values) & ~np.isnan(places)
+    which = np.unique(places[lacking]).astype(int)
+    if len(which):
+        try:
+            simulated = simulator.values([structures[structure][at] for at in which])
+        except InputError as error:
+            raise fault(structure, int(np.flatnonzero(lacking)[0]), str(error).removesuffix(".")) from None
+        simulated = convert(simulated, simulator.unit, units[column.name])
+        values[lacking] = simulated[np.searchsorted(which, places[lacking].astype(int))]
+    return Readings.exact(values)
 
 
 def target_units(card: Card, model: Model | None) -> dict[str, str]:
@@ -86,9 +114,9 @@ def target_units(card: Card, model: Model | None) -> dict[str, str]:
         **{name: item.unit for name, item in model.inputs.items()},
         **{name: item.unit for name, item in model.histories.items()},
         **{
-            f"{name}_{key}": told.unit
+            f"{name}_{key}": declared.unit
             for name, item in model.histories.items()
-            for key, told in item.columns.items()
+            for key, declared in item.columns.items()
         },
         card.output.name: model.output.unit,
     }

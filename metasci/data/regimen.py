@@ -132,11 +132,11 @@ class Regimen:
         measured = [np.nan] * len(times) if values is None else list(values)
         if len(measured) != len(times):
             raise InputError(f"there are {len(measured)} values for {len(times)} times.")
-        given = pd.DataFrame([row for dose in self.doses for row in _rows(dose, amount)])
+        frame = pd.DataFrame([row for dose in self.doses for row in _rows(dose, amount)])
         header = f"DV [{value_unit}]" if value_unit else "DV"
         seen = pd.DataFrame({"TIME [h]": [_hours(at, "times") for at in times], header: measured})
         seen["EVID"], seen["MDV"] = 0, [int(np.isnan(value)) for value in measured]
-        rows = pd.concat([seen, given], ignore_index=True).sort_values(
+        rows = pd.concat([seen, frame], ignore_index=True).sort_values(
             "TIME [h]", kind="stable", ignore_index=True
         )
         if header not in rows:
@@ -176,12 +176,16 @@ def _rows(dose: Dose, unit: str) -> list[dict[str, float]]:
     rate = amount / dose.duration if dose.duration else 0.0
     return [
         {
-            "TIME [h]": dose.at + place * dose.interval, f"AMT [{unit}]": amount, f"RATE [{unit}/h]": rate, "EVID": 1,
-            "MDV": 1, "II [h]": dose.interval if dose.steady and not place else 0.0,
+            "TIME [h]": dose.at + place * dose.interval,
+            f"AMT [{unit}]": amount,
+            f"RATE [{unit}/h]": rate,
+            "EVID": 1,
+            "MDV": 1,
+            "II [h]": dose.interval if dose.steady and not place else 0.0,
             "SS": int(dose.steady and not place),
         }
         for place in range(dose.count)
-    ]  # fmt: skip
+    ]
 
 
 def _hours(value: Time, asked: str) -> float:

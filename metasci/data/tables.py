@@ -25,6 +25,7 @@ from metasci.data.checks import (
     check_contents,
     check_limits,
     check_names,
+    check_outcomes,
     check_rows,
     check_tasks,
     first_of_copies,
@@ -120,7 +121,7 @@ def tidy(
         raise InputError(f"{where} has a header but no rows.")
     frame = _with_limits_in_cells(frame, card.output.name)
     stated = frame.attrs.get("units", {})
-    given = resolve(
+    columns = resolve(
         [str(header).strip() for header in frame.columns],
         card,
         where,
@@ -128,15 +129,15 @@ def tidy(
     )
     units = target_units(card, model)
     for name in _required(card, model, require_output, where):
-        if name not in given:
+        if name not in columns:
             raise InputError(f"{where} has no column '{name}'; write it as '{spelling(card.column(name))}'.")
-    cells = {name: frame.iloc[:, column.position] for name, column in given.items()}
-    fault = Faults(where, {name: column.header for name, column in given.items()}, cells, frame.index)
-    quantities = quantities_of(card, given, cells, units, fault)
+    cells = {name: frame.iloc[:, column.position] for name, column in columns.items()}
+    fault = Faults(where, {name: column.header for name, column in columns.items()}, cells, frame.index)
+    quantities = quantities_of(card, columns, cells, units, fault)
     numbers = {name: readings.values for name, readings in quantities.readings.items()}
     texts = {
         name: np.array([text_of(cell) for cell in cells[name]], dtype=object)
-        for name, column in given.items()
+        for name, column in columns.items()
         if column.column.role not in QUANTITIES
     }
     texts |= families_of(card, texts, numbers, quantities.structures)
@@ -148,6 +149,8 @@ def tidy(
     if card.without_copies:
         kept &= first_of_copies(card, labels, numbers)
     check_limits(card, model, numbers, units, fault)
+    read = quantities.readings[card.output.name]
+    check_outcomes(card, model, numbers, (read.low != read.high) & ~np.isnan(read.low), fault)
     check_contents(card, numbers, units, fault)
     check_amounts(card, numbers, fault)
     notes = {name: values for name, values in texts.items() if name != "task"}

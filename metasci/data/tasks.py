@@ -222,7 +222,7 @@ class TaskSet:
 
     def is_in_units_of(self, model: Model) -> bool:
         """Whether the inputs and the output are stated in a model's own units."""
-        wanted = {name: given.unit for name, given in model.inputs.items()} | {
+        wanted = {name: declared.unit for name, declared in model.inputs.items()} | {
             model.output.name: model.output.unit
         }
         known = self.dataset.data_vars

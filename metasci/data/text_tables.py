@@ -19,7 +19,7 @@ from metasci.errors import InputError
 
 __all__ = ["MOST_COLUMNS", "cells_of", "check_header"]
 
-MOST_COLUMNS = 1000
+MOST_COLUMNS = 1000  # a table with more is mostly one that was split at the wrong sign
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _STATED = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first line
 _NUMBER = re.compile(r"[<>≤≥]?\s*[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?")

@@ -15,7 +15,7 @@ from metasci.extras import needed
 
 __all__ = ["cells_of_workbook"]
 
-_MOST_UNPACKED = 256 * 2**20
+_MOST_UNPACKED = 256 * 2**20  # bytes: a workbook of kilobytes may unpack to all of memory
 
 
 def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:

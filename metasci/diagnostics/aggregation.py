@@ -189,9 +189,9 @@ def task_aggregation(prior: Prior | Model, tasks: TaskSet) -> xr.Dataset:
 def _verdict(result: xr.Dataset) -> str:
     """Whether tasks differ, and how far the pooled start is off for it."""
     worst = int(np.abs(result["pooled_bias"].values).argmax())
-    one = result.isel(parameter=worst)
-    name, bias, i_squared = str(one["parameter"].item()), float(one["pooled_bias"]), float(one["i_squared"])
-    weight = one["weight"].sel(start="pooled")
+    row = result.isel(parameter=worst)
+    name, bias, i_squared = str(row["parameter"].item()), float(row["pooled_bias"]), float(row["i_squared"])
+    weight = row["weight"].sel(start="pooled")
     heavy = int(np.argmax(weight.values))
     most = f"task '{result['task'].values[heavy]}' alone has {100 * float(weight[heavy]):.0f} % of its weight"
     differ = f"{100 * i_squared:.0f} % of the scatter between tasks is true difference; {most}"

@@ -13,7 +13,7 @@ from metasci.words import words
 __all__ = ["task_aggregation_figure"]
 
 _COLOURS = {"pooled": RED, "mean": GREEN, "precision-weighted": BLUE}
-_MOST = 15
+_MOST = 15  # tasks: more rows than these cannot be told apart on a page
 
 
 @styled
@@ -40,16 +40,16 @@ def task_aggregation_figure(result: xr.Dataset) -> Figure:
     size = 60.0 * shown["measurements"].values / shown["measurements"].values.max()
     rows = np.arange(tasks)[::-1] + len(methods) + 1
     for place, name in zip(panels, names, strict=True):
-        one = shown.sel(parameter=name)
-        centre, error = one["estimate"].values, 1.645 * one["estimate_error"].values
+        row = shown.sel(parameter=name)
+        centre, error = row["estimate"].values, 1.645 * row["estimate_error"].values
         place.hlines(rows, centre - error, centre + error, color=GREY, lw=1.0, alpha=0.7)
         place.scatter(centre, rows, s=np.maximum(size, 6.0), color=GREY, zorder=3, lw=0, label="a task alone")
         for at, method in enumerate(reversed(methods)):
-            start = one.sel(start=method)
+            start = row.sel(start=method)
             middle, reach = float(start["coordinate"]), 1.645 * float(start["standard_error"])
             place.hlines(at, middle - reach, middle + reach, color=_COLOURS[method], lw=2.6)
             place.plot(middle, at, "D", color=_COLOURS[method], ms=5.5, mec="white", mew=0.7, label=method)
-        place.axvline(float(one["coordinate"].sel(start=methods[-1])), color=RULE, lw=0.8, zorder=0)
+        place.axvline(float(row["coordinate"].sel(start=methods[-1])), color=RULE, lw=0.8, zorder=0)
         place.set_title(titled(words(name), False, 40), fontweight="normal")
         place.set_xlabel("spreads from the typical value")
         _limit(place, centre, error)

@@ -73,8 +73,8 @@ def leading_eigenpairs(
     def product(vector: Array) -> Array:
         along = torch.as_tensor(vector.reshape(-1), dtype=here.dtype, device=here.device)
         (moved,) = torch.autograd.grad(slope, here, along, retain_graph=True)
-        made: Array = moved.double().cpu().numpy()
-        return made
+        product_array: Array = moved.double().cpu().numpy()
+        return product_array
 
     if count == size:
         dense = np.stack([product(row) for row in np.eye(size)])
@@ -137,7 +137,7 @@ def composition_hessian(
             for v in vectors
         ]
     )
-    told = list(labels or _elements(shapes))
+    elements = list(labels or _elements(shapes))
     result = xr.Dataset(
         {
             "eigenvalue": ("direction", values),
@@ -146,8 +146,8 @@ def composition_hessian(
         },
         {
             "direction": np.arange(len(values)),
-            "parameter": told,
-            "combination": ("direction", [named_combination(vector, told) for vector in vectors]),
+            "parameter": elements,
+            "combination": ("direction", [named_combination(vector, elements) for vector in vectors]),
         },
         {"complete": int(len(values) == flat.numel())},
     )

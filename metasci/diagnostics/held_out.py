@@ -102,9 +102,13 @@ def leave_one_task_out(
         result[name].attrs["units"] = "1" if unit == "1" else f"({unit})**2"
     quantity = recipe.model.output.label or recipe.model.output.name
     return result.assign_attrs(
-        shots=shots, displacement=displacement, quantity=f"ln {quantity}" if logarithmic else quantity, unit=unit,
-        simulated=str(tasks.card.simulated).lower(), method=recipe.method.name,
-    )  # fmt: skip
+        shots=shots,
+        displacement=displacement,
+        quantity=f"ln {quantity}" if logarithmic else quantity,
+        unit=unit,
+        simulated=str(tasks.card.simulated).lower(),
+        method=recipe.method.name,
+    )
 
 
 def _risk(learned: Prior, batch: Batch, index: list[int], shots: int, seeds: int) -> np.ndarray:
@@ -147,8 +151,8 @@ def _use_once(
     def measured(coordinates: torch.Tensor) -> tuple[torch.Tensor, Batch]:
         curve = problem.predict(coordinates)
         output = noise.unlink(noise.link(curve) + problem.variance(curve, log_noise).sqrt() * white)
-        there = Batch(batch.inputs, output.detach(), support, batch.covariates, batch.names)
-        return noise.link(curve).detach(), there
+        simulated = Batch(batch.inputs, output.detach(), support, batch.covariates, batch.names)
+        return noise.link(curve).detach(), simulated
 
     truth, own = measured(moved)
     _, exchanged = measured(start)

@@ -117,7 +117,7 @@ def inner_loop_curve(
     rows = batch.select(torch.arange(len(batch)).repeat(seeds))
     problem = prior.problem(rows)
     query = rows.mask & ~support
-    found: dict[str, list[Tensor]] = {"query_loss": [], "support_loss": [], "query_rmse": []}
+    columns: dict[str, list[Tensor]] = {"query_loss": [], "support_loss": [], "query_rmse": []}
     learned = prior.state.learned
     episode = method.episode(problem, prior.covariates.design(rows.covariates), support)
 
@@ -126,9 +126,9 @@ def inner_loop_curve(
             at = episode.coordinates(here, here)
             for name, mask in (("query_loss", query), ("support_loss", support)):
                 cost = problem.with_mask(mask).negative_log_likelihood(at, here["log_noise"])
-                found[name].append(cost / mask.sum(1))
+                columns[name].append(cost / mask.sum(1))
             squared = torch.where(query, (problem.predict(at) - rows.output).square(), 0.0)
-            found["query_rmse"].append((squared.sum(1) / query.sum(1)).sqrt())
+            columns["query_rmse"].append((squared.sum(1) / query.sum(1)).sqrt())
 
     composition = replace(method.adaptation(float(prior.state.first_step)), steps=most)
     adapt(composition, episode, learned, visit)
@@ -139,13 +139,16 @@ def inner_loop_curve(
             torch.stack(values).reshape(most + 1, seeds, len(batch)).numpy(),
             {"units": unit.get(name, "1")},
         )
-        for name, values in found.items()
+        for name, values in columns.items()
     }
     result = xr.Dataset(variables, {"step": np.arange(most + 1), "task": list(batch.names)})
     return _judged(result).assign_attrs(
-        trained_steps=method.steps, shots=shots, simulated=str(tasks.card.simulated).lower(),
-        quantity=prior.model.output.label or prior.model.output.name, method=method.name,
-    )  # fmt: skip
+        trained_steps=method.steps,
+        shots=shots,
+        simulated=str(tasks.card.simulated).lower(),
+        quantity=prior.model.output.label or prior.model.output.name,
+        method=method.name,
+    )
 
 
 def _judged(result: xr.Dataset) -> xr.Dataset:

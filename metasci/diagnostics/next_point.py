@@ -164,9 +164,9 @@ def _verdict(result: xr.Dataset, inputs: list[str]) -> str:
     """Where to measure the first task next, and what it would tell most about."""
 
     def place(candidate: int) -> str:
-        there = result.isel(candidate=candidate)
+        best = result.isel(candidate=candidate)
         parts = [
-            f"{words(name)} {number(float(there[name]))} {pretty_unit(there[name].attrs['units'])}"
+            f"{words(name)} {number(float(best[name]))} {pretty_unit(best[name].attrs['units'])}"
             for name in inputs
         ]
         return " and ".join(part.strip() for part in parts)

@@ -54,11 +54,11 @@ def simulated_tasks(
         raise InputError(
             f"'{model.name}' takes a history, {min(model.histories)}; only models without can be simulated."
         )
-    for kind, needed, given in (
+    for kind, needed, count in (
         ("parameter", model.parameters.names, parameters),
         ("input", tuple(model.inputs), inputs),
     ):
-        if missing := [name for name in needed if name not in given]:
+        if missing := [name for name in needed if name not in count]:
             raise InputError(f"to simulate '{model.name}', give its {kind} '{missing[0]}', too.")
     values = {name: np.atleast_1d(np.asarray(parameters[name], float)) for name in model.parameters.names}
     tasks = max(len(value) for value in values.values())

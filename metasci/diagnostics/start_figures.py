@@ -12,7 +12,7 @@ from metasci.words import label, number, pretty_unit, words
 
 __all__ = ["identifiability_figure", "meta_hessian_figure", "next_measurement_figure"]
 
-_MOST = 8
+_MOST = 8  # directions, or parameters: more bars than these cannot be read
 
 
 @styled
@@ -84,15 +84,15 @@ def identifiability_figure(result: xr.Dataset, task: int = 0) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    one = result.isel(task=task)
-    names = [words(str(name)) for name in one["parameter"].values]
+    of_task = result.isel(task=task)
+    names = [words(str(name)) for name in of_task["parameter"].values]
     count = len(names)
     figure = Figure(figsize=(7.8, 1.5 + 0.5 * count), layout="constrained")
     left, right = figure.subplots(1, 2)
     rows = np.arange(count)[::-1]
-    prior = one["sd_prior"].values
+    prior = of_task["sd_prior"].values
     with np.errstate(divide="ignore", invalid="ignore"):
-        alone, both = one["sd_alone"].values / prior, one["sd_with_prior"].values / prior
+        alone, both = of_task["sd_alone"].values / prior, of_task["sd_with_prior"].values / prior
     known = np.isfinite(alone)
     left.axvline(1.0, color=GREY, lw=1.0, ls=(0, (4, 2.5)), label="prior")
     left.plot(alone[known], rows[known], "o", color=RED, ms=6, mec="white", label="data alone")
@@ -110,20 +110,23 @@ def identifiability_figure(result: xr.Dataset, task: int = 0) -> Figure:
     left.set_yticks(rows, names)
     left.set_ylim(-0.6, count - 0.4)
     left.set_xlabel("expected standard deviation over the prior's")
-    relative, told = one["relative_sd"].values, [words(str(text)) for text in one["combination"].values]
+    relative, labels = (
+        of_task["relative_sd"].values,
+        [words(str(text)) for text in of_task["combination"].values],
+    )
     seen = np.isfinite(relative)
     right.axvline(1.0, color=GREY, lw=1.0, ls=(0, (4, 2.5)))
     if seen.any():
         right.plot(relative[seen], rows[seen], "o", color=RED, ms=6, mec="white")
         plain_log_axis(right)
-    for row, text, at in zip(rows, told, seen, strict=True):
-        said, box = text + ("" if at else ": not seen"), {"fc": "white", "ec": "none", "pad": 1.0}
-        right.text(0.02, row + 0.2, said, transform=right.get_yaxis_transform(), fontsize=7.5, bbox=box)
+    for row, text, at in zip(rows, labels, seen, strict=True):
+        caption, box = text + ("" if at else ": not seen"), {"fc": "white", "ec": "none", "pad": 1.0}
+        right.text(0.02, row + 0.2, caption, transform=right.get_yaxis_transform(), fontsize=7.5, bbox=box)
     right.set_yticks([])
     right.set_ylim(-0.6, count - 0.2)
     right.set_xlabel("the same along a combination, data alone")
     if result.sizes["task"] > 1:
-        left.set_title(str(one["task"].values))
+        left.set_title(str(of_task["task"].values))
     legend_below(figure, left)
     return figure
 
@@ -144,29 +147,29 @@ def next_measurement_figure(result: xr.Dataset, along: str, task: int = 0) -> Fi
     -------
     matplotlib.figure.Figure
     """
-    one = result.isel(task=task).sortby(along)
-    x, unit = one[along].values, one[along].attrs["units"]
+    of_task = result.isel(task=task).sortby(along)
+    x, unit = of_task[along].values, of_task[along].attrs["units"]
     figure = Figure(figsize=(7.4, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    best = int(np.argmax(one["gain"].values))
-    left.plot(x, one["gain"].values, "-", color=BLUE)
-    left.plot(x[best], one["gain"].values[best], "o", color=RED, ms=6.5, mec="white", zorder=5)
+    best = int(np.argmax(of_task["gain"].values))
+    left.plot(x, of_task["gain"].values, "-", color=BLUE)
+    left.plot(x[best], of_task["gain"].values[best], "o", color=RED, ms=6.5, mec="white", zorder=5)
     left.set_ylabel("gain in ln det of the precision")
     left.set_title(
         titled(
             f"tells most at {number(x[best])} {pretty_unit(unit)}".strip(),
-            one.attrs["simulated"] == "true",
+            of_task.attrs["simulated"] == "true",
             50,
         )
     )
     left.set_ylim(0.0, None)
-    for at, colour in zip(range(one.sizes["parameter"]), PALETTE, strict=False):
-        share = one["expected_sd"].isel(parameter=at).values / float(one["sd"].isel(parameter=at))
-        right.plot(x, 100 * share, color=colour, label=words(str(one["parameter"].values[at])))
-    if "target_sd" in one:
-        share = one["expected_target_sd"].values / float(one["target_sd"])
+    for at, colour in zip(range(of_task.sizes["parameter"]), PALETTE, strict=False):
+        share = of_task["expected_sd"].isel(parameter=at).values / float(of_task["sd"].isel(parameter=at))
+        right.plot(x, 100 * share, color=colour, label=words(str(of_task["parameter"].values[at])))
+    if "target_sd" in of_task:
+        share = of_task["expected_target_sd"].values / float(of_task["target_sd"])
         right.plot(
-            x, 100 * share, color=INK, ls=(0, (4, 2.5)), label=f"{one.attrs['quantity']} at the target"
+            x, 100 * share, color=INK, ls=(0, (4, 2.5)), label=f"{of_task.attrs['quantity']} at the target"
         )
     right.set_ylim(0.0, 103.0)
     right.set_ylabel("standard deviation left (%)")

@@ -74,10 +74,10 @@ def meta_gradient_noise(
     count, copies = len(batch), supports * queries
     half = _half(batch.mask)
     masks, judged = [], []
-    for one in range(supports):
-        support = sample_support(half, (shots, shots), "random", one)
+    for draw in range(supports):
+        support = sample_support(half, (shots, shots), "random", draw)
         for other in range(queries):
-            seed = 1_000_003 * (one + 1) + other
+            seed = 1_000_003 * (draw + 1) + other
             masks.append(support)
             query = sample_support(batch.mask & ~half, (query_shots, query_shots), "random", seed)
             judged.append(support | query)

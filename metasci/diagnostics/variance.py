@@ -72,10 +72,10 @@ def nested_variance(values: NDArray[np.float64]) -> NDArray[np.float64]:
     query = np.square(values - of_support[:, :, None]).sum((0, 1, 2)) / (tasks * supports * (queries - 1))
     support = queries * np.square(of_support - of_task[:, None]).sum((0, 1)) / (tasks * (supports - 1))
     task = supports * queries * np.square(of_task - of_task.mean(0)).sum(0) / (tasks - 1)
-    found: NDArray[np.float64] = np.stack(
+    variances: NDArray[np.float64] = np.stack(
         [(task - support) / (supports * queries), (support - query) / queries, query]
     )
-    return found
+    return variances
 
 
 def composition_gradient(
@@ -142,24 +142,24 @@ def gradient_noise(
             gradient = make(count, size)
             each = [
                 [
-                    [gradient(task, one, other).detach().numpy() for other in range(queries)]
-                    for one in range(supports)
+                    [gradient(task, draw, other).detach().numpy() for other in range(queries)]
+                    for draw in range(supports)
                 ]
                 for task in range(tasks)
             ]
             rows.append(_components(np.asarray(each, float)))
-    found = {
+    components = {
         name: np.stack([row[name] for row in rows]).reshape(*shape[:2], *rows[0][name].shape)
         for name in rows[0]
     }
-    labels = [str(name) for name in (names or range(found["variance"].shape[-1]))]
+    labels = [str(name) for name in (names or range(components["variance"].shape[-1]))]
     dims = ("steps", "step_size")
     result = xr.Dataset(
         {
-            "variance": ((*dims, "source", "parameter"), found["variance"]),
-            "total": ((*dims, "source"), found["total"]),
-            "standard_error": ((*dims, "source"), found["standard_error"]),
-            "squared_mean": (dims, found["squared_mean"]),
+            "variance": ((*dims, "source", "parameter"), components["variance"]),
+            "total": ((*dims, "source"), components["total"]),
+            "standard_error": ((*dims, "source"), components["standard_error"]),
+            "squared_mean": (dims, components["squared_mean"]),
         },
         {"steps": list(steps), "step_size": list(step_sizes), "source": list(SOURCES), "parameter": labels},
         {"tasks": tasks, "supports": supports, "queries": queries},

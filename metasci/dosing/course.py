@@ -55,15 +55,15 @@ def usual_interval(calibration: EquationFit, history: str) -> tuple[float | None
     """When the last dose was given, and the interval of the last two, or of a steady state; zero if unknown."""
     inputs = calibration.batch.inputs
     amount, at = (inputs[name].ravel().numpy() for name in (history, f"{history}_time"))
-    given = np.unique(at[amount > 0.0].round(9))
-    if not len(given):
+    dose_times = np.unique(at[amount > 0.0].round(9))
+    if not len(dose_times):
         return None, 0.0
-    usual = float(given[-1] - given[-2]) if len(given) > 1 else 0.0
+    usual = float(dose_times[-1] - dose_times[-2]) if len(dose_times) > 1 else 0.0
     if not usual and f"{history}_interval" in inputs:
         usual = float(
             inputs[f"{history}_interval"].ravel()[int(np.argmax(np.where(amount > 0.0, at, -np.inf)))]
         )
-    return float(given[-1]), usual
+    return float(dose_times[-1]), usual
 
 
 def doses_left_out(calibration: EquationFit, history: str, course: Course) -> int:
@@ -103,17 +103,17 @@ def _inputs(calibration: EquationFit, history: str, course: Course, size: float)
     like, points = batch.inputs["time"], torch.as_tensor(course.judged)
     new = {name: batch.inputs[name][:, -1:].expand(1, len(points)) for name in model.inputs}
     new["time"] = points.to(like)[None]
-    told = {f"{history}_{name}": column.default for name, column in columns.items()}
-    told |= {history: size, f"{history}_duration": course.duration}
+    defaults = {f"{history}_{name}": column.default for name, column in columns.items()}
+    defaults |= {history: size, f"{history}_duration": course.duration}
     if course.duration > 0.0 and "compartment" in columns:  # what is infused goes into a vein
-        told[f"{history}_compartment"] = 2.0
+        defaults[f"{history}_compartment"] = 2.0
     before = batch.inputs[f"{history}_time"] < course.begins
     for name in model.event_names:
         so_far = batch.inputs[name]
         if name == f"{history}_time":
             more = course.begins + course.gap * torch.arange(course.number).to(like)
         else:
-            more = torch.full((course.number,), told[name]).to(like)
+            more = torch.full((course.number,), defaults[name]).to(like)
         if name == history:
             so_far = torch.where(before, so_far, torch.zeros_like(so_far))
         new[name] = torch.cat([so_far, more.expand(1, 1, -1)], 2)

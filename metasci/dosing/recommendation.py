@@ -26,8 +26,9 @@ from metasci.units import convert, magnitude, stated
 
 __all__ = ["Recommendation", "recommend"]
 
+# of a probability: doses that reach the target within one in a hundred as often are equally good
 _ALIKE = 0.01
-_UNINFORMED = 0.8
+_UNINFORMED = 0.8  # of the prior's spread: where so much is left, the levels have said little of this patient
 NO_DEVICE = "This is research software and no medical device: a clinician decides the dose."
 
 
@@ -168,8 +169,11 @@ def recommend(
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
     if late := doses_left_out(calibration, history, course):
-        warnings.insert(0, f"{late} dose(s) of the record at or after {course.begins:g} {units[1]} are left out: the "
-                        "new ones take their place.")  # fmt: skip
+        warnings.insert(
+            0,
+            f"{late} dose(s) of the record at or after {course.begins:g} {units[1]} are left out: the "
+            "new ones take their place.",
+        )
     return Recommendation(size, gap, chance, middle, low, high, reached, table, (*warnings, NO_DEVICE), words)
 
 
@@ -220,11 +224,11 @@ def _dosed(calibration: EquationFit) -> tuple[Any, str]:
 
 def _by_weight(calibration: EquationFit, doses: Sequence[float | str]) -> list[float | str]:
     """Doses, those per kilogram times the patient's weight."""
-    found: list[float | str] = []
+    of_weight: list[float | str] = []
     for dose in doses:
         text = str(dose).replace(" ", "")
         if not text.endswith("/kg"):
-            found.append(dose)
+            of_weight.append(dose)
             continue
         inputs = calibration.batch.inputs
         if "weight" not in inputs:
@@ -234,34 +238,39 @@ def _by_weight(calibration: EquationFit, doses: Sequence[float | str]) -> list[f
         unit = calibration.prior.model.inputs["weight"].unit
         weight = float(convert(float(inputs["weight"].ravel()[-1]), unit, "kg", "weight"))
         size, symbol = stated(str(dose).strip().removesuffix("/kg"), "doses")
-        found.append(f"{size * weight!r} {symbol}")
-    return found
+        of_weight.append(f"{size * weight!r} {symbol}")
+    return of_weight
 
 
 def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:
-    found = sorted({magnitude(value, unit, what) for value in values})
-    if not found or found[0] <= 0.0 or not np.isfinite(found).all():
+    sizes = sorted({magnitude(value, unit, what) for value in values})
+    if not sizes or sizes[0] <= 0.0 or not np.isfinite(sizes).all():
         raise InputError(f"{what}: give one or more numbers above zero.")
-    return found
+    return sizes
 
 
 def _warnings(
-    calibration: EquationFit, size: float, sizes: Sequence[float], reached: bool, probability: float, left: float
-) -> list[str]:  # fmt: skip
-    said = []
+    calibration: EquationFit,
+    size: float,
+    sizes: Sequence[float],
+    reached: bool,
+    probability: float,
+    left: float,
+) -> list[str]:
+    sentences = []
     if not reached:
-        said.append(
+        sentences.append(
             f"no candidate reaches the target with {100 * probability:.0f} %; this one comes nearest. More "
             "measurements, other sizes, or a wider target would help."
         )
         if len(sizes) > 1 and size in (sizes[0], sizes[-1]):
             edge = "smallest" if size == sizes[0] else "largest"
-            said.append(f"it is the {edge} dose that was tried: try further sizes.")
+            sentences.append(f"it is the {edge} dose that was tried: try further sizes.")
     if left > _UNINFORMED:
-        said.append(
+        sentences.append(
             f"the measurements hardly inform this forecast: they leave {100 * min(left, 1.0):.0f} % of the variance "
             "that other patients of these covariates have."
         )
     if not bool(calibration.adapted.converged.all()):
-        said.append("the calibration of this patient has not converged.")
-    return said
+        sentences.append("the calibration of this patient has not converged.")
+    return sentences

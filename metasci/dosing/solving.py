@@ -22,6 +22,7 @@ from metasci.units import magnitude
 
 __all__ = ["SolvedDose", "solve_dose"]
 
+# each to an eighth of the bracket; the line between its ends then errs by far less than a dose is rounded
 _NARROWINGS = 4
 
 
@@ -112,9 +113,9 @@ def solve_dose(
     exact = _where(medians, middle)
     step = 0.0 if multiple is None else magnitude(multiple, unit, "multiple")
     rounded = exact if not step else max(step, step * round(exact / step))
-    found = target.of(course.judged, concentrations(calibration, history, course, [rounded], drawn)[0])
-    low, median, high = (float(value) for value in np.quantile(found, (0.05, 0.5, 0.95)))
-    chance = float(target.holds(found).mean())
+    reached = target.of(course.judged, concentrations(calibration, history, course, [rounded], drawn)[0])
+    low, median, high = (float(value) for value in np.quantile(reached, (0.05, 0.5, 0.95)))
+    chance = float(target.holds(reached).mean())
     what = "one dose" if number == 1 else f"{int(number)} doses, one every {gap:g} {time}"
     near = f", rounded to {rounded:g} {unit}" if step else ""
     words = (
@@ -129,13 +130,13 @@ def _where(medians: Callable[[NDArray[np.float64]], NDArray[np.float64]], middle
     """The size whose median is the middle of the target: bracketed, then narrowed by a few sizes at once."""
     sizes = np.geomspace(1e-3, 1e6, 28)
     for _ in range(_NARROWINGS):
-        found = medians(sizes)
-        if found[-1] < middle or found[0] > middle:
+        middles = medians(sizes)
+        if middles[-1] < middle or middles[0] > middle:
             raise InputError(
                 "no dose reaches the target: what was given before is too much, or it lies out of reach."
             )
-        right = int(np.searchsorted(found, middle).clip(1, len(sizes) - 1))
+        right = int(np.searchsorted(middles, middle).clip(1, len(sizes) - 1))
         low, high = sizes[right - 1], sizes[right]
         sizes = np.linspace(low, high, 9)
-    below, above = found[right - 1], found[right]
+    below, above = middles[right - 1], middles[right]
     return float(low + (high - low) * (middle - below) / max(above - below, 1e-300))

@@ -11,9 +11,19 @@ from torch import Tensor
 __all__ = ["Score"]
 
 _FIGURES = (
-    "rmse", "mae", "mae_sd_over_seeds", "mdape", "mdpe", "f20", "f30", "mdape_of_prediction", "mdpe_of_prediction",
-    "coverage90", "nlpd", "seconds_per_task",
-)  # fmt: skip
+    "rmse",
+    "mae",
+    "mae_sd_over_seeds",
+    "mdape",
+    "mdpe",
+    "f20",
+    "f30",
+    "mdape_of_prediction",
+    "mdpe_of_prediction",
+    "coverage90",
+    "nlpd",
+    "seconds_per_task",
+)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,12 @@ from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
 from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
+from metasci.forecasts import Forecast
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
+from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import Ordinal
 from metasci.words import number, pretty_unit
 
 if TYPE_CHECKING:
@@ -164,11 +167,17 @@ class EquationFit(AdaptedTasks):
         curve_lower, curve_upper = after.interval(level, noise=False)
         prior_lower, prior_upper = before.interval(level)
         return {
-            "median": after.median, "lower": lower, "upper": upper,
-            "curve_lower": curve_lower, "curve_upper": curve_upper,
-            "prior": before.median, "prior_lower": prior_lower, "prior_upper": prior_upper,
+            "median": after.median,
+            "lower": lower,
+            "upper": upper,
+            "curve_lower": curve_lower,
+            "curve_upper": curve_upper,
+            "prior": before.median,
+            "prior_lower": prior_lower,
+            "prior_upper": prior_upper,
             **self._equation_alone(problem),
-        }  # fmt: skip
+            **_expected(after),
+        }
 
     def _equation_alone(self, problem: Problem) -> dict[str, torch.Tensor]:
         """What the equation says at the estimate, where the prior knows that it leaves something out."""
@@ -236,8 +245,8 @@ class EquationFit(AdaptedTasks):
         if model.constraints:
             violations, negligible = self._broken(self.problem)
             worst = greatest(violations, self.problem.checked[1], negligible)
-            told = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
-            variables["law_violation"] = (("task", "law"), worst.numpy(), told)
+            attributes = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
+            variables["law_violation"] = (("task", "law"), worst.numpy(), attributes)
         if self.local_error is not None:
             variables["local_error"] = (
                 ("task",),
@@ -269,8 +278,8 @@ class EquationFit(AdaptedTasks):
                     {"units": model.output.unit},
                 )
             for name in model.inputs:
-                given = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
-                data[name] = (("task", "observation"), given, {"units": model.inputs[name].unit})
+                conditions = self.batch.inputs[name].expand(blank.shape).masked_fill(blank, torch.nan).numpy()
+                data[name] = (("task", "observation"), conditions, {"units": model.inputs[name].unit})
         return data
 
     def _numbers(self, level: float) -> dict[str, Any]:
@@ -283,3 +292,16 @@ class EquationFit(AdaptedTasks):
             "noise": self.noise,
             "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
         }
+
+
+def _expected(forecast: Forecast) -> dict[str, torch.Tensor]:
+    """Of outcomes that are no Gaussian measurements: their mean, and the probability of every grade."""
+    if not isinstance(forecast, OutcomeForecast) or forecast.outcome.kind == "time":
+        return {}
+    outcome = forecast.outcome
+    if not isinstance(outcome, Ordinal):
+        return {"probability" if outcome.kind == "yes or no" else "mean": forecast.mean}
+    each = forecast.probabilities
+    return {"mean": forecast.mean} | {
+        f"probability_{level:.0f}": each[..., at] for at, level in enumerate(outcome.levels)
+    }

@@ -145,14 +145,14 @@ class MembersFit(Fit):
             if name != structure and name not in conditions and not card.column(name).optional:
                 raise InputError(f"say at which {name} ({model.inputs[name].unit}) to predict.")
         structures = [structures] if isinstance(structures, str) else list(structures)
-        told = {name: self._for_each(name, value, len(structures)) for name, value in conditions.items()}
+        columns = {name: self._for_each(name, value, len(structures)) for name, value in conditions.items()}
         old = self.tasks.select([place]).to_frame()
-        new = pd.DataFrame({structure: structures, **told})
+        new = pd.DataFrame({structure: structures, **columns})
         wanted = [*model.inputs, output.name]
         known = old[wanted].set_axis([f"{row} of the family" for row in range(len(old))])
         both = pd.concat([known, new])[wanted]
         both.insert(0, "task", names[place])
-        both.attrs["units"] = {name: given.unit for name, given in model.inputs.items()} | {
+        both.attrs["units"] = {name: declared.unit for name, declared in model.inputs.items()} | {
             output.name: output.unit
         }
         both.attrs["units"] |= dict(old.attrs["units"])
@@ -162,66 +162,68 @@ class MembersFit(Fit):
     def _for_each(self, name: str, value: Any, count: int) -> list[Any]:
         """A condition for each of some structures, in the model's unit."""
         inputs = self.prior.model.inputs
-        allowed = [one for one in inputs if not self.tasks.card.column(one).kind]
+        allowed = [single for single in inputs if not self.tasks.card.column(single).kind]
         if name not in allowed:
             known = f"conditions are {', '.join(allowed)}" if allowed else "it takes no conditions"
             raise InputError(f"'{name}' is no condition of {self.prior.model.name}; {known}.")
         if self.tasks.card.column(name).codes:
-            told = [value] if isinstance(value, str) else list(np.atleast_1d(np.asarray(value, dtype=object)))
-        elif isinstance(value, str) or np.ndim(getattr(value, "magnitude", value)) == 0:
-            told = [magnitude(value, inputs[name].unit, name)]
-        else:
-            told = [magnitude(one, inputs[name].unit, name) for one in value]
-        if len(told) not in (1, count):
-            raise InputError(
-                f"{name}: give one for all or one for each of {count} structures, not {len(told)}."
+            values = (
+                [value] if isinstance(value, str) else list(np.atleast_1d(np.asarray(value, dtype=object)))
             )
-        return told * count if len(told) == 1 else told
+        elif isinstance(value, str) or np.ndim(getattr(value, "magnitude", value)) == 0:
+            values = [magnitude(value, inputs[name].unit, name)]
+        else:
+            values = [magnitude(single, inputs[name].unit, name) for single in value]
+        if len(values) not in (1, count):
+            raise InputError(
+                f"{name}: give one for all or one for each of {count} structures, not {len(values)}."
+            )
+        return values * count if len(values) == 1 else values
 
     @cached_property
     def warnings(self) -> list[str]:
         """What a reader has to know: conditions that the prior does not use, and measured members that it holds to be
         next to impossible.
         """
-        found: list[str] = []
+        sentences: list[str] = []
         model, tables = self.prior.model, self.predictions
-        found += self.tasks.notes
-        told = self.tasks.to_frame()
+        sentences += self.tasks.notes
+        frame = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
-            if column.optional and column.name not in model.inputs and (told[column.name] != UNKNOWN).any():
-                found.append(
+            if column.optional and column.name not in model.inputs and (frame[column.name] != UNKNOWN).any():
+                sentences.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
-        found += self._at_odds()
+        sentences += self._at_odds()
         structure = structure_of(self.tasks, model)
         values = linked(model.noise, self.batch.output, self.batch.mask)
         far = ((values - self.before.mean).abs() > self.before.reach(_SURPRISE)) & self.batch.mask
         for row in far[self.places].nonzero()[:, 0].tolist():
             member = tables.iloc[row]
             known = f"{member['prior_lower']:.4g} to {member['prior_upper']:.4g} {model.output.unit}"
-            found.append(
+            sentences.append(
                 f"{member[structure]}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
                 f"prior expects ({known}); check its unit and structure."
             )
-        return found
+        return sentences
 
     def _at_odds(self) -> list[str]:
         """Measurements of one member under the same conditions that cannot both be right."""
         output, table = self.prior.model.output, self.predictions
         measured = table[table[output.name].notna()]
-        found = []
+        sentences = []
         for _, rows in measured.groupby(["task", *self.prior.model.inputs], sort=False, dropna=False):
             values = rows[output.name]
             width = float((rows["prior_upper"] - rows["prior_lower"]).min())
             if len(rows) > 1 and float(values.max() - values.min()) > _AT_ODDS * width:
                 member = rows.iloc[0]
-                told = " and ".join(f"{value:.4g}" for value in sorted(values))
-                found.append(
+                spelled = " and ".join(f"{value:.4g}" for value in sorted(values))
+                sentences.append(
                     f"{member[structure_of(self.tasks, self.prior.model)]} is measured more than once, and its "
-                    f"{output.name} of {told} {output.unit} are at odds, which makes all intervals of its family wide; "
-                    "check them for a slip."
+                    f"{output.name} of {spelled} {output.unit} are at odds, which makes all intervals of its family "
+                    "wide; check them for a slip."
                 )
-        return found
+        return sentences
 
     def _lines(self, level: float) -> list[str]:
         """A block for each family: how many members were measured, then a line for each."""
@@ -265,15 +267,17 @@ def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
     codes, names = pd.factorize(table["task"].to_numpy())
     place = table.groupby(codes).cumcount().to_numpy()
     shape = (len(names), int(place.max()) + 1)
-    units = {name: one.unit for name, one in model.inputs.items()} | {model.output.name: model.output.unit}
-    told: dict[str, Any] = {}
+    units = {name: declared.unit for name, declared in model.inputs.items()} | {
+        model.output.name: model.output.unit
+    }
+    variables: dict[str, Any] = {}
     for name in [name for name in table.columns if name in units or name in _FORECAST]:
         numeric = pd.api.types.is_numeric_dtype(table[name])
         filled = np.full(shape, np.nan) if numeric else np.full(shape, "", dtype=object)
         filled[codes, place] = table[name].to_numpy()
         attrs = {"units": units.get(name, model.output.unit)} if numeric else {}
-        told[name] = (("task", "member"), filled if numeric else filled.astype(str), attrs)
-    return xr.Dataset(told, {"task": names.astype(str)}, {"model": model.name})
+        variables[name] = (("task", "member"), filled if numeric else filled.astype(str), attrs)
+    return xr.Dataset(variables, {"task": names.astype(str)}, {"model": model.name})
 
 
 def _number(value: float) -> str:

@@ -71,10 +71,19 @@ def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFr
         )
         for place, task in enumerate(calibration.batch.names):
             of_reference = reference[name][place] if name in reference else held.get(name, np.nan)
-            rows.append((
-                task, name, unit, float(value[place]), float(lower[place]), float(upper[place]),
-                float(expected[name][place]), float(of_reference), name in held,
-            ))  # fmt: skip
+            rows.append(
+                (
+                    task,
+                    name,
+                    unit,
+                    float(value[place]),
+                    float(lower[place]),
+                    float(upper[place]),
+                    float(expected[name][place]),
+                    float(of_reference),
+                    name in held,
+                )
+            )
     frame = pd.DataFrame(rows, columns=columns)
     order = {task: place for place, task in enumerate(calibration.batch.names)}
     return frame.sort_values("task", key=lambda tasks: tasks.map(order), kind="stable").reset_index(drop=True)
@@ -94,14 +103,14 @@ def _values(
     }
     with torch.enable_grad():
         free = coordinates.detach().clone().requires_grad_()
-        found = model.individual.values(model.parameters.to_physical(free), inputs)
-        found = {name: values + 0.0 * free[:, 0] for name, values in found.items()}
+        individual_values = model.individual.values(model.parameters.to_physical(free), inputs)
+        individual_values = {name: values + 0.0 * free[:, 0] for name, values in individual_values.items()}
         gradients = (
             {
                 name: torch.autograd.grad(values.sum(), free, retain_graph=True)[0]
-                for name, values in found.items()
+                for name, values in individual_values.items()
             }
             if slopes
             else {}
         )
-    return {name: values.detach() for name, values in found.items()}, gradients
+    return {name: values.detach() for name, values in individual_values.items()}, gradients

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Misfit", "misfits"]
 
-_RARE = (
-    0.01  # probability of residuals as large under the law; a true law is warned of in one task of a hundred
-)
+# probability of residuals as large under the law; a true law is warned of in one task of a hundred
+_RARE = 0.01
 _ORDINARY = 0.05  # … with which the rest is in order, once a single measurement is left out
-_SUSPECTS = (
-    6  # the fit bends towards a slip, so that several of its neighbours may be further off than itself
-)
+# the fit bends towards a slip, so that several of its neighbours may be further off than itself
+_SUSPECTS = 6
 _LEAST_FREE = 2.0  # degrees of freedom that are left to fit; of fewer any measurement could be the odd one
 _FEW_RUNS = -3.3  # standard deviations: one-sided, one task in two thousand, as several inputs are tried
 _ENOUGH = 10  # residuals, below which the number of runs is not near normal
@@ -60,7 +58,9 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
     Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
     Ann Math Stat 11 (1940) 147, for runs.
     """
-    found = []
+    if not calibration.prior.model.noise.gaussian:
+        return []  # residuals of single outcomes follow no known law
+    faults = []
     adapted, batch = calibration.adapted, calibration.batch
     standard, known = _standardised(calibration.problem, adapted)
     seen = (batch.mask & batch.numbers).numpy()
@@ -72,16 +72,16 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
             continue
         if _rarity(residuals, free, shape) < _RARE:
             times = float((residuals**2).sum() / free)
-            found.append(Misfit(task, times, outlier=_outlier(calibration, task, places, residuals, shape)))
+            faults.append(Misfit(task, times, outlier=_outlier(calibration, task, places, residuals, shape)))
         elif along := _along(calibration, task, places, residuals):
-            found.append(Misfit(task, math.nan, along=along))
-    return found
+            faults.append(Misfit(task, math.nan, along=along))
+    return faults
 
 
 def _standardised(problem: Problem, adapted: Adapted) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Residuals in standard deviations of the learned noise, (task, observation), and p of each task."""
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
-    standard = ((problem.target - line.prediction) / line.variance.sqrt()).detach().numpy()
+    standard = (problem.residual(line, adapted.log_noise) / line.variance.sqrt()).detach().numpy()
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
     return standard, (1.0 - share).clamp(0.0, 1.0).sum(1).numpy()
 

@@ -20,6 +20,7 @@ __all__ = ["Draws", "posterior_draws", "prior_draws"]
 
 _PROPOSED = 8  # at once, for each draw that is kept
 _ENOUGH = 100.0  # draws that the proposals must be worth, or more are made
+# each proposes as many again; where so many are not enough, the Gaussian is far off and a sampler is needed
 _ROUNDS = 16
 # Proposals are wider than the Laplace posterior, some much wider, and have Student's tails: long ones are not missed.
 _WIDTHS, _SHARES, _FREEDOM = (1.2, 3.0), (0.75, 0.25), 4
@@ -125,10 +126,11 @@ def _proposals(
     proposed, level = drawn[:, 0], levels[:, 0]
     square = away.square().sum(1)
     tails = [
-        math.log(share) - size * math.log(wide)
+        math.log(share)
+        - size * math.log(wide)
         - 0.5 * (_FREEDOM + size) * torch.log1p(square / (_FREEDOM * wide**2))
         for wide, share in zip(_WIDTHS, _SHARES, strict=True)
-    ]  # fmt: skip
+    ]
     own = _log_volume(after, level) + torch.logsumexp(torch.stack(tails), 0)
     start = adapted.start[task] + before.shift[:, 0]
     off = torch.linalg.solve_triangular(

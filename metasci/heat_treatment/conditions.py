@@ -72,30 +72,30 @@ def range_of(calibration: Calibration, name: str) -> tuple[float, float]:
 
 def constant_inputs(calibration: Calibration, conditions: dict[str, Any]) -> dict[str, Tensor]:
     """The inputs beside time and temperature, one number each: as said, or as the alloy was measured."""
-    model, found = calibration.prior.model, {}
+    model, constants = calibration.prior.model, {}
     for name in model.inputs:
         if name in ("time", "temperature"):
             continue
         if name in conditions:
-            found[name] = torch.as_tensor(values(model, name, conditions[name]))
+            constants[name] = torch.as_tensor(values(model, name, conditions[name]))
         else:
             own = calibration.batch.inputs[name][0]
             if not bool((own == own[0]).all()):
                 raise InputError(f"say at which {name} ({model.inputs[name].unit}).")
-            found[name] = own[:1]
-        if len(found[name]) != 1:
+            constants[name] = own[:1]
+        if len(constants[name]) != 1:
             raise InputError(f"{name}: give one number.")
-    unknown = sorted(set(conditions) - set(found))
+    unknown = sorted(set(conditions) - set(constants))
     if unknown:
         raise InputError(f"'{unknown[0]}' is no input of {model.name} beside time and temperature.")
-    return found
+    return constants
 
 
 def curves(
     model: Model, coordinates: Tensor, time: Tensor, temperature: Tensor, others: dict[str, Tensor]
 ) -> Tensor:
     """The output for every draw, (draw, point), at (1 or draw, point) of time and temperature."""
-    found, step = [], max(1, _AT_ONCE // max(time.shape[-1], 1))
+    pieces, step = [], max(1, _AT_ONCE // max(time.shape[-1], 1))
     with torch.no_grad():
         for first in range(0, len(coordinates), step):
             part = slice(first, first + step)
@@ -103,5 +103,5 @@ def curves(
                 "time": time[part] if len(time) > 1 else time,
                 "temperature": temperature[part] if len(temperature) > 1 else temperature,
             }
-            found.append(model.at(coordinates[part][:, None, :], {**own, **others}))
-    return torch.cat(found)
+            pieces.append(model.at(coordinates[part][:, None, :], {**own, **others}))
+    return torch.cat(pieces)

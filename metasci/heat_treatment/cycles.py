@@ -90,10 +90,10 @@ def along_cycle(
 
     isothermal, model = calibration.prior.model, along(calibration.prior.model)
     needed = ("time", "temperature")
-    told = read_conditions(
+    asked_at = read_conditions(
         isothermal, {"time": time, "temperature": temperature, **conditions}, tuple(isothermal.inputs)
     )
-    points = {name: told[name] for name in needed}
+    points = {name: asked_at[name] for name in needed}
     if (points["temperature"] <= 0.0).any():
         raise InputError("the cycle's temperatures must be above absolute zero.")
     if (np.diff(points["time"]) < 0.0).any():
@@ -111,13 +111,15 @@ def along_cycle(
         "temperature_time": tensor(points["time"], tasks, 1, size),
         "temperature_cycle": tensor(1.0, tasks, 1, size),
     }
-    inputs |= {name: tensor(told[name][0], tasks, count) for name in isothermal.inputs if name not in needed}
+    inputs |= {
+        name: tensor(asked_at[name][0], tasks, count) for name in isothermal.inputs if name not in needed
+    }
     mask = torch.ones(tasks, count, dtype=torch.bool)
     batch = replace(calibration.batch, inputs=inputs, output=mask.double(), mask=mask, censored=None)
-    said = predictive(Problem(model, batch), calibration.adapted)
-    variables = {"median": said.median}
-    variables["lower"], variables["upper"] = said.interval(level)
-    variables["curve_lower"], variables["curve_upper"] = said.interval(level, noise=False)
+    forecast = predictive(Problem(model, batch), calibration.adapted)
+    variables = {"median": forecast.median}
+    variables["lower"], variables["upper"] = forecast.interval(level)
+    variables["curve_lower"], variables["curve_upper"] = forecast.interval(level, noise=False)
     unit = {"units": model.output.unit}
     return xr.Dataset(
         {name: (("task", "point"), values.detach().numpy(), unit) for name, values in variables.items()},

@@ -18,7 +18,7 @@ from metasci.priors.calibrated import Calibration
 
 __all__ = ["time_until", "transformation_diagram"]
 
-_HALVINGS = 50
+_HALVINGS = 50  # of an interval of logarithms of time: to rounding
 _LOG_LIMITS = (-12.0, 28.0)  # of times that are looked at, as natural logarithms
 
 
@@ -69,18 +69,18 @@ def transformation_diagram(
     others = constant_inputs(calibration, conditions)
     target = wanted[:, None].expand(-1, len(kelvin)).reshape(1, -1)
     spread = kelvin[None].expand(len(wanted), -1).reshape(1, -1)
-    found = (
+    times = (
         time_until(model, drawn, target, spread, others).reshape(len(drawn), len(wanted), len(kelvin)).numpy()
     )
     tail = 0.5 * (1.0 - level)
     # a time may be infinite, so that quantiles are those of the draws and nothing in between
-    lower, middle, upper = np.quantile(found, (tail, 0.5, 1.0 - tail), axis=0, method="inverted_cdf")
+    lower, middle, upper = np.quantile(times, (tail, 0.5, 1.0 - tail), axis=0, method="inverted_cdf")
     unit = {"units": model.inputs["time"].unit}
     dims = ("reaches", "temperature")
     variables = {
         name: (dims, value, unit) for name, value in (("median", middle), ("lower", lower), ("upper", upper))
     }
-    variables["never"] = (dims, np.isinf(found).mean(0), {"units": "1"})
+    variables["never"] = (dims, np.isinf(times).mean(0), {"units": "1"})
     coords = {
         "reaches": ("reaches", wanted.numpy(), {"units": model.output.unit}),
         "temperature": ("temperature", kelvin.numpy(), {"units": model.inputs["temperature"].unit}),
@@ -116,7 +116,7 @@ def time_until(
     ever, at_once = reached(high), reached(low)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        there = reached(middle)
-        low, high = torch.where(there, low, middle), torch.where(there, middle, high)
+        reached_at_middle = reached(middle)
+        low, high = torch.where(reached_at_middle, low, middle), torch.where(reached_at_middle, middle, high)
     time = torch.where(ever, high.exp(), torch.inf)
     return torch.where(at_once, 0.0, time)

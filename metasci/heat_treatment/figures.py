@@ -48,17 +48,21 @@ def transformation_figure(diagram: xr.Dataset) -> Figure:
     axes = figure.subplots()
     celsius = diagram["temperature"].values - 273.15
     for place, value in enumerate(diagram["reaches"].values):
-        one = diagram.isel(reaches=place)
+        line = diagram.isel(reaches=place)
         colour = PALETTE[place % len(PALETTE)]
-        median, lower, upper = (one[name].values for name in ("median", "lower", "upper"))
+        median, lower, upper = (line[name].values for name in ("median", "lower", "upper"))
         far = 1e3 * np.nanmax(np.where(np.isfinite(median), median, 0.0))
-        there = np.isfinite(lower) & (lower > 0.0)
+        drawable = np.isfinite(lower) & (lower > 0.0)
         axes.fill_betweenx(
-            celsius[there], lower[there], np.where(np.isfinite(upper[there]), upper[there], far),
-            color=colour, alpha=0.22, lw=0,
-        )  # fmt: skip
-        there = np.isfinite(median) & (median > 0.0)
-        axes.plot(median[there], celsius[there], color=colour, label=_reached(diagram, float(value)))
+            celsius[drawable],
+            lower[drawable],
+            np.where(np.isfinite(upper[drawable]), upper[drawable], far),
+            color=colour,
+            alpha=0.22,
+            lw=0,
+        )
+        drawable = np.isfinite(median) & (median > 0.0)
+        axes.plot(median[drawable], celsius[drawable], color=colour, label=_reached(diagram, float(value)))
     finite = diagram["median"].values[np.isfinite(diagram["median"].values)]
     earliest = diagram["lower"].values[diagram["lower"].values > 0.0].min()
     _log_time(axes, 0.5 * float(earliest), 1.5 * float(finite.max()), diagram["median"].attrs["units"])

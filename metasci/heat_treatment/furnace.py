@@ -30,7 +30,7 @@ from metasci.words import duration, number, pretty_unit, words
 
 __all__ = ["FurnaceTime", "furnace_time"]
 
-_TIMES = 240
+_TIMES = 240  # along the logarithm: steps of a few per cent, finer than a furnace is run
 _SAME = 1e-3  # probabilities that are no different among draws
 _POOR = 0.1  # share of draws that the proposals must be worth
 Array = NDArray[np.float64]
@@ -218,26 +218,33 @@ def _with_noise(calibration: Calibration, clean: torch.Tensor, drawn: Draws, see
 
 
 def _warnings(
-    calibration: Calibration, model: Model, time: Array, best: int, good: NDArray[np.int64], kelvin: float,
-    drawn: Draws, draws: int, probability: float,
-) -> tuple[str, ...]:  # fmt: skip
-    said = []
+    calibration: Calibration,
+    model: Model,
+    time: Array,
+    best: int,
+    good: NDArray[np.int64],
+    kelvin: float,
+    drawn: Draws,
+    draws: int,
+    probability: float,
+) -> tuple[str, ...]:
+    sentences = []
     if not len(good):
-        said.append(
+        sentences.append(
             f"no time from {_length(model, time[0])} to {_length(model, time[-1])} reaches {100 * probability:.0f} %; "
             "this one comes nearest. More tests, another temperature, or a wider requirement would help."
         )
     elif best in (0, len(time) - 1):
-        said.append("the time is at the end of those looked at: the requirement may hold further out.")
+        sentences.append("the time is at the end of those looked at: the requirement may hold further out.")
     low, high = calibration.prior.training.get("ranges", {}).get("temperature", (-np.inf, np.inf))
     if not low <= kelvin <= high:
         seen = f"{low - 273.15:.0f} to {high - 273.15:.0f} degC"
-        said.append(f"{kelvin - 273.15:.0f} degC is outside of the {seen} that the prior has seen.")
+        sentences.append(f"{kelvin - 273.15:.0f} degC is outside of the {seen} that the prior has seen.")
     if drawn.effective < _POOR * draws:
-        said.append("the posterior is far from its Gaussian approximation: the probability is rough.")
+        sentences.append("the posterior is far from its Gaussian approximation: the probability is rough.")
     if not bool(calibration.adapted.converged.all()):
-        said.append("the calibration of this alloy has not converged.")
-    return tuple(said)
+        sentences.append("the calibration of this alloy has not converged.")
+    return tuple(sentences)
 
 
 def _words(model: Model, row: dict[Any, float], kelvin: float, low: float, high: float) -> str:

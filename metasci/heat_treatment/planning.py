@@ -49,25 +49,27 @@ def next_test(
     if temperatures is None:
         temperatures = np.linspace(*range_of(calibration, "temperature"), _TEMPERATURES)
     time, temperature = np.meshgrid(values(model, "time", times), values(model, "temperature", temperatures))
-    found = next_measurement(calibration, {"time": time.ravel(), "temperature": temperature.ravel()}, target)
-    return found.assign_attrs(advice=_advice(model, found))
+    ranking = next_measurement(
+        calibration, {"time": time.ravel(), "temperature": temperature.ravel()}, target
+    )
+    return ranking.assign_attrs(advice=_advice(model, ranking))
 
 
-def _advice(model: Model, found: xr.Dataset) -> str:
+def _advice(model: Model, ranking: xr.Dataset) -> str:
     def place(candidate: int) -> str:
-        time, kelvin = (float(found[name][candidate]) for name in ("time", "temperature"))
+        time, kelvin = (float(ranking[name][candidate]) for name in ("time", "temperature"))
         unit = model.inputs["time"].unit
         length = duration(time) if unit == "s" else f"{number(time)} {unit}"
         return f"{length} at {kelvin - 273.15:.0f} degC"
 
-    best = int(found["best"][0])
-    name, share = sharpened(found)
+    best = int(ranking["best"][0])
+    name, share = sharpened(ranking)
     text = f"A test of {place(best)} tells most of the parameters ({name}: {100 * share:.0f} % of its "
     text += "standard deviation would be left)"
-    if "target_sd" in found:
-        aim, now = int(found["best_for_target"][0]), float(found["target_sd"][0])
+    if "target_sd" in ranking:
+        aim, now = int(ranking["best_for_target"][0]), float(ranking["target_sd"][0])
         if now > 0.0:
-            left = 100 * float(found["expected_target_sd"][0, aim]) / now
+            left = 100 * float(ranking["expected_target_sd"][0, aim]) / now
             text += f"; for the setting asked about one of {place(aim)} is best ({left:.0f} % left)"
         else:
             text += "; at the setting asked about no parameter matters, so that no test would tell more of it"

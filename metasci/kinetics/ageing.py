@@ -31,21 +31,32 @@ def _shape(progress: Any) -> Any:
     weighed={"stable_time": Soluble(_REFERENCE, enthalpy=40.0)},
     output=Output("yield_strength", "MPa", "yield strength"),
     parameters=(
-        Parameter("base_strength", "MPa", 80.0, positive=True, spread=0.4, description="without precipitates"),
         Parameter(
-            "hardening", "MPa", 200.0, positive=True, spread=0.4, description="by precipitates at the peak, at 448 K"
+            "base_strength", "MPa", 80.0, positive=True, spread=0.4, description="without precipitates"
+        ),
+        Parameter(
+            "hardening",
+            "MPa",
+            200.0,
+            positive=True,
+            spread=0.4,
+            description="by precipitates at the peak, at 448 K",
         ),
         Parameter("peak_time", "h", 8.0, positive=True, spread=1.0, description="at 448 K"),
         Parameter("activation_energy", "kJ/mol", 130.0, bounds=(50.0, 300.0), spread=0.3),
         Parameter(
-            "solvus_temperature", "K", 570.0, bounds=(460.0, 900.0), spread=0.3,
+            "solvus_temperature",
+            "K",
+            570.0,
+            bounds=(460.0, 900.0),
+            spread=0.3,
             description="of the precipitates; above it nothing hardens",
         ),
     ),
     time="h",
     noise=Additive((8.0,)),
     constraints=(NonNegative(),),
-)  # fmt: skip
+)
 def age_hardening(
     equivalent_time: Any, stable_time: Any, *, base_strength: Any, hardening: Any, peak_time: Any
 ) -> Any:

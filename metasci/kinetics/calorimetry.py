@@ -15,6 +15,7 @@ from metasci.parameters import Parameter
 
 __all__ = ["heat_flow"]
 
+# K; where the rate is stated, amid the exotherms of aluminium alloys and amorphous metals
 _CLOCK = Arrhenius(673.15)
 _START = 298.15  # kelvin, where heating begins
 

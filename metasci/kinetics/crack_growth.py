@@ -12,10 +12,10 @@ from metasci.parameters import Parameter
 
 __all__ = ["crack_growth", "paris_crack_length", "paris_growth_rate"]
 
-_NEAR_FAILURE = 0.02
+_NEAR_FAILURE = 0.02  # share of life left, below which growth goes on smoothly instead of to infinity
 _LONGEST = 200.0  # logarithm of a length that only an absurd extrapolation reaches
 _INTENSITY = 20.0  # MPa √m, at which growth is stated
-_LEAST = 1e-9
+_LEAST = 1e-9  # below any crack or intensity that is measured, above zero for the logarithm
 
 _PARIS = (
     Parameter("growth", "mm/cycle", 1e-4, positive=True, spread=1.0, description="a cycle, at 20 MPa √m"),
@@ -89,9 +89,11 @@ def paris_growth_rate(stress_intensity_range: Any, *, growth: Any, paris_exponen
     parameters=_PARIS,
     noise=LogNormal((0.03,)),
     constraints=(
-        Monotone("cycles", increasing=True), Monotone("stress_range", increasing=True), Bounded(lower=0.0),
+        Monotone("cycles", increasing=True),
+        Monotone("stress_range", increasing=True),
+        Bounded(lower=0.0),
     ),
-)  # fmt: skip
+)
 def paris_crack_length(
     cycles: Any, stress_range: Any, initial_length: Any, *, growth: Any, paris_exponent: Any
 ) -> Any:

@@ -18,8 +18,8 @@ __all__ = ["creep_strain", "larson_miller_rupture", "minimum_creep_rate"]
 _REFERENCE = 873.15  # kelvin
 _STRESS = 100.0  # MPa, at which rates and parameters are stated
 _LN_10 = 2.302585092994046
-_LARGEST = 300.0
-_LEAST_STRESS = 1e-6
+_LARGEST = 300.0  # exponent: e^300 is far beyond any rate, and its square still a number
+_LEAST_STRESS = 1e-6  # MPa, so that no stress has a logarithm
 
 _FLOW = (
     Parameter("rate", "1/h", 1e-5, positive=True, spread=2.0, description="of strain at 873 K and 100 MPa"),
@@ -66,10 +66,12 @@ def minimum_creep_rate(
     time="h",
     noise=Combined((1e-4, 0.1)),
     constraints=(
-        Monotone("time", increasing=True), Monotone("stress", increasing=True),
-        Monotone("temperature", increasing=True), NonNegative(),
+        Monotone("time", increasing=True),
+        Monotone("stress", increasing=True),
+        Monotone("temperature", increasing=True),
+        NonNegative(),
     ),
-)  # fmt: skip
+)
 def creep_strain(equivalent_time: Any, stress: Any, *, rate: Any, stress_exponent: Any) -> Any:
     """Strain of steady creep under a constant stress, ε = ∫ ε̇ dt, with the rate of `minimum_creep_rate`.
 
@@ -87,8 +89,12 @@ def creep_strain(equivalent_time: Any, stress: Any, *, rate: Any, stress_exponen
         Parameter("constant", "1", 20.0, bounds=(5.0, 50.0), spread=0.3, description="C"),
     ),
     noise=LogNormal((0.4,)),
-    constraints=(Monotone("stress", increasing=False), Monotone("temperature", increasing=False), NonNegative()),
-)  # fmt: skip
+    constraints=(
+        Monotone("stress", increasing=False),
+        Monotone("temperature", increasing=False),
+        NonNegative(),
+    ),
+)
 def larson_miller_rupture(
     stress: Any, temperature: Any, *, parameter_at_100_MPa: Any, slope: Any, constant: Any
 ) -> Any:

@@ -26,8 +26,12 @@ _LONGEST = 200.0  # logarithm of a growth that only an absurd extrapolation reac
     output=Output("fraction", "1", "recrystallised fraction"),
     parameters=(
         Parameter(
-            "half_time", "s", 1.0, positive=True, spread=1.0, description="until half is recrystallised, at 1273 K "
-            "after a strain of 0.3",
+            "half_time",
+            "s",
+            1.0,
+            positive=True,
+            spread=1.0,
+            description="until half is recrystallised, at 1273 K after a strain of 0.3",
         ),
         Parameter("strain_exponent", "1", 2.5, positive=True, spread=0.4, description="of the rate"),
         Parameter("activation_energy", "kJ/mol", 250.0, bounds=(50.0, 600.0), spread=0.4),
@@ -35,7 +39,7 @@ _LONGEST = 200.0  # logarithm of a growth that only an absurd extrapolation reac
     ),
     noise=Additive((0.04,)),
     constraints=(Monotone("time", increasing=True), Monotone("strain", increasing=True), Bounded(0.0, 1.0)),
-)  # fmt: skip
+)
 def recrystallisation(
     equivalent_time: Any, strain: Any, *, half_time: Any, strain_exponent: Any, exponent: Any
 ) -> Any:
@@ -56,11 +60,13 @@ def recrystallisation(
             "rate", "1/s", 1e-3, positive=True, spread=1.5, description="in (10 um)^m a second, at 1273 K"
         ),
         Parameter("activation_energy", "kJ/mol", 300.0, bounds=(50.0, 800.0), spread=0.4),
-        Parameter("exponent", "1", 3.0, bounds=(1.5, 8.0), spread=0.4, description="m; 2 if curvature alone drives"),
+        Parameter(
+            "exponent", "1", 3.0, bounds=(1.5, 8.0), spread=0.4, description="m; 2 if curvature alone drives"
+        ),
     ),
     noise=LogNormal((0.08,)),
     constraints=(Monotone("time", increasing=True), Monotone("temperature", increasing=True), NonNegative()),
-)  # fmt: skip
+)
 def grain_growth(equivalent_time: Any, *, initial_size: Any, rate: Any, exponent: Any) -> Any:
     """Mean grain size from d^m = d₀^m + k t, with an Arrhenius rate k(T).
 

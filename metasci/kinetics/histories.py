@@ -132,6 +132,6 @@ def equivalent_time(
     return sum(lines) + sum(ended) + sum(held)
 
 
-def _same(one: Any, other: Any) -> Any:
+def _same(first: Any, second: Any) -> Any:
     """Whether two numbers of cycles are equal, also in PyTensor, where == compares variables and not values."""
-    return absolute(one - other) < 0.5
+    return absolute(first - second) < 0.5

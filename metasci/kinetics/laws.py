@@ -87,15 +87,20 @@ def kinetic_law(
         with_history = [c for c in constraints if getattr(c, "input", "time") != "temperature"]
         clocked = Input(time, lower=0.0)
         history = equation(
-            inputs={"time": clocked, "cycle": Input("1"), **extra}, output=output, parameters=parameters,
-            histories={"temperature": TEMPERATURE_HISTORY}, name=f"{title}_along",
+            inputs={"time": clocked, "cycle": Input("1"), **extra},
+            output=output,
+            parameters=parameters,
+            histories={"temperature": TEMPERATURE_HISTORY},
+            name=f"{title}_along",
             **{**declared, "constraints": with_history},
-        )(over_time)  # fmt: skip
+        )(over_time)
         isothermal = equation(
-            inputs={"time": clocked, "temperature": Input("K", lower=0.0), **extra}, output=output,
-            parameters=parameters, name=title,
+            inputs={"time": clocked, "temperature": Input("K", lower=0.0), **extra},
+            output=output,
+            parameters=parameters,
+            name=title,
             **{"discrepancy_inputs": _time_and_temperature(time, tuple(extra)), **declared},
-        )(at_one)  # fmt: skip
+        )(at_one)
         if (stated := _stated(clocks.values())) is not None:
             below = _below(clocks.values(), parameters)
             isothermal = register(_movable(isothermal, stated, below, lambda by: functions(by)[0], clocks))
@@ -258,7 +263,7 @@ def _check(
     inputs: Mapping[str, Any],
 ) -> None:
     """Refuse a law whose arguments and declared parameters do not fit."""
-    of_clocks = {key for one in clocks.values() for key in one.parameters}
+    of_clocks = {key for clock in clocks.values() for key in clock.parameters}
     for needed in sorted(of_clocks):
         if needed not in names:
             raise InputError(

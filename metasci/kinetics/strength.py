@@ -21,16 +21,24 @@ _ROOM = 298.15
     output=Output("yield_strength", "MPa", "yield strength"),
     parameters=(
         Parameter("strength", "MPa", 700.0, positive=True, spread=0.6, description="at 298 K"),
-        Parameter("softening", "1/kK", 0.5, positive=True, spread=0.6, description="of ln strength, below the break"),
-        Parameter("hot_softening", "1/kK", 2.5, positive=True, spread=0.6, description="further, above the break"),
         Parameter(
-            "break_temperature", "K", 1000.0, bounds=(500.0, 1800.0), spread=0.5,
+            "softening", "1/kK", 0.5, positive=True, spread=0.6, description="of ln strength, below the break"
+        ),
+        Parameter(
+            "hot_softening", "1/kK", 2.5, positive=True, spread=0.6, description="further, above the break"
+        ),
+        Parameter(
+            "break_temperature",
+            "K",
+            1000.0,
+            bounds=(500.0, 1800.0),
+            spread=0.5,
             description="where diffusion begins to carry flow",
         ),
     ),
     noise=LogNormal((0.2,)),
     constraints=(Monotone("temperature", increasing=False), NonNegative()),
-)  # fmt: skip
+)
 def yield_strength(
     temperature: Any, *, strength: Any, softening: Any, hot_softening: Any, break_temperature: Any
 ) -> Any:

@@ -20,9 +20,18 @@ REFERENCE_TEMPERATURE = 973.15
 so that the rate and the exponent can be told apart."""
 
 _COMPOSITION = (
-    "carbon", "manganese", "phosphorus", "sulfur", "silicon", "nickel",
-    "chromium", "molybdenum", "vanadium", "aluminium", "copper",
-)  # fmt: skip
+    "carbon",
+    "manganese",
+    "phosphorus",
+    "sulfur",
+    "silicon",
+    "nickel",
+    "chromium",
+    "molybdenum",
+    "vanadium",
+    "aluminium",
+    "copper",
+)
 
 _KINETICS = (
     Parameter("rate", "1/s", 2e-4, positive=True, spread=1.5, description="of softening at 973 K"),

@@ -63,15 +63,21 @@ def avrami_incubation(equivalent_time: Any, *, rate: Any, exponent: Any, incubat
         Parameter(
             "rate", "1/s", 5e-2, positive=True, spread=1.0, description="at 900 K, undercooled by 100 K"
         ),
-        Parameter("activation_energy", "kJ/mol", 150.0, bounds=(30.0, 400.0), spread=0.5, description="of growth"),
         Parameter(
-            "equilibrium_temperature", "K", 1000.0, bounds=(700.0, 1300.0), spread=0.15,
+            "activation_energy", "kJ/mol", 150.0, bounds=(30.0, 400.0), spread=0.5, description="of growth"
+        ),
+        Parameter(
+            "equilibrium_temperature",
+            "K",
+            1000.0,
+            bounds=(700.0, 1300.0),
+            spread=0.15,
             description="above which nothing transforms",
         ),
         _EXPONENT,
     ),
     **_FRACTION,
-)  # fmt: skip
+)
 def undercooled_transformation(equivalent_time: Any, *, rate: Any, exponent: Any) -> Any:
     """Transformed fraction X = 1 − exp(−(k t)ⁿ) below an equilibrium temperature, fastest at the nose of a C-curve.
 

@@ -72,8 +72,10 @@ class Learned(ABC):
 
     def digest(self) -> str:
         """What no other prior has: a checksum of all that `save` writes."""
-        told = json.dumps([self.format, self.description(), tensors_checksum(self.tensors())], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        content = json.dumps(
+            [self.format, self.description(), tensors_checksum(self.tensors())], sort_keys=True
+        )
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @abstractmethod
     def description(self) -> dict[str, Any]:

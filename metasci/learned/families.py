@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -22,6 +21,7 @@ from metasci.learned.places import linked, places_of, points_of
 from metasci.learned.record import Record
 from metasci.materials.baselines import Known
 from metasci.meta.group_process import GroupProcess, Outlook
+from metasci.meta.group_state import ProcessState
 from metasci.model import Model
 
 __all__ = ["LearnedFamilies", "LearnedMembers"]
@@ -61,7 +61,8 @@ class LearnedFamilies(LearnedMembers):
     model : Model
         The property: names, units, noise.
     method : GroupProcess
-    state : dict of Tensor
+    state : ProcessState, optional
+        None of a recipe that is still to be learned.
     card : Card
         What the columns of its data mean; a user's file is read by it.
     training : dict
@@ -72,28 +73,40 @@ class LearnedFamilies(LearnedMembers):
     name: str
     model: Model
     method: GroupProcess
-    state: State
+    state: ProcessState | None
     card: Card
     training: dict[str, Any] = field(default_factory=dict)
     known: Known | None = None
 
     format: ClassVar[str] = "metasci-structure-prior-1"
 
+    @property
+    def learned_state(self) -> ProcessState:
+        """The state, refused of a recipe that is still to be learned."""
+        if self.state is None:
+            raise InputError(f"the prior '{self.name}' is still to be learned.")
+        return self.state
+
     def outlooks(self, tasks: TaskSet) -> list[Outlook]:
         """What is known of each family's members beforehand, on the noise's linked scale; padded places last."""
-        batch, points = self.batch(tasks), points_of(tasks, self.model)
-        for name, given in (("counts", points.counts), ("descriptors", points.descriptors)):
-            if given.shape[1] != self.state[name].shape[1]:
+        batch, points, state = self.batch(tasks), points_of(tasks, self.model), self.learned_state
+        if (points.simulated is None) != (state.members.simulated is None):
+            raise InputError(
+                f"the prior '{self.name}' and its property do not agree on what simulators there are."
+            )
+        for name in ("counts", "descriptors"):
+            known, measured = getattr(state.members, name).shape[1], getattr(points, name).shape[1]
+            if measured != known:
                 raise InputError(
-                    f"the prior '{self.name}' was learned from {self.state[name].shape[1]} {name} of a structure, and "
-                    f"these data have {given.shape[1]}: learn it anew with this version of metasci."
+                    f"the prior '{self.name}' was learned from {known} {name} of a structure, and these data have "
+                    f"{measured}: learn it anew with this version of metasci."
                 )
         width = batch.mask.shape[1]
         places = places_of(tasks)
         outlooks = []
         for task in range(len(tasks)):
             index = torch.arange(width)[places[task]] + task * width
-            outlooks.append(self.method.outlook(points.select(index), self.state))
+            outlooks.append(self.method.outlook(points.select(index), state))
         return outlooks
 
     def forecaster(self, tasks: TaskSet) -> StudentForecaster:
@@ -115,7 +128,7 @@ class LearnedFamilies(LearnedMembers):
 
     def tensors(self) -> State:
         """The state in single precision, which is half as large and exact enough."""
-        return {name: value.to(torch.float32) for name, value in self.state.items()}
+        return {name: value.to(torch.float32) for name, value in self.learned_state.tensors().items()}
 
     def description(self) -> dict[str, Any]:
         """What ``prior.json`` says."""
@@ -136,11 +149,11 @@ class LearnedFamilies(LearnedMembers):
         named = property_described(description.get("model", str), description.table("property"))
         card = record.card()
         check_card(card, model or named, record)
-        owed = record.take(_shapes(record.tensors))
-        record.check_positive("descriptor_scale", "target_scale")
+        owed = record.take(ProcessState.shapes(record.tensors))
+        record.check_positive("descriptor_scale", "target_scale", "simulated_scale")
         if bool((owed["counts"] < 0).any()):
             raise InputError(f"{record.tensors_path}: 'counts' must not be below zero.")
-        state = {name: value.to(torch.float64) for name, value in owed.items()}
+        state = ProcessState.of({name: value.to(torch.float64) for name, value in owed.items()})
         return cls(description.get("name", str), model or named, method, state, card, record.training())
 
 
@@ -154,20 +167,3 @@ def check_card(card: Card, model: Model, record: Record) -> None:
             f"{record.path}, data: its columns are not those of the property '{model.name}': "
             f"{', '.join((*model.inputs, model.output.name))}, of which one input is a structure with a `kind`."
         )
-
-
-def _shapes(tensors: State) -> dict[str, tuple[int, ...]]:
-    """Shapes of all that a process keeps, by those of its standing members."""
-
-    def size(name: str, axis: int) -> int:
-        shape: Sequence[int] = tensors[name].shape if name in tensors else ()
-        return shape[axis] if len(shape) == 2 else 0
-
-    members, parts, descriptors = size("counts", 0), size("counts", 1), size("descriptors", 1)
-    shapes: dict[str, tuple[int, ...]] = {
-        "counts": (members, parts), "descriptors": (members, descriptors), "weights": (members,),
-        "factor": (members, members), "descriptor_centre": (descriptors,), "descriptor_scale": (descriptors,),
-        "target_centre": (), "target_scale": (), "log/lengths": (descriptors,), "log/noise_slopes": (descriptors,),
-    }  # fmt: skip
-    amplitudes = ("shared_parts", "shared_whole", "own_level", "own_parts", "own_whole", "own_length")
-    return shapes | {f"log/{name}": () for name in (*amplitudes, "noise", "freedom")}

@@ -23,7 +23,7 @@ Scales = dict[str, Tensor]
 
 BESIDE = ("nothing", "descriptors", "descriptors and parts")
 """What networks may be told of a whole structure beside its graph."""
-_MOST = 10
+_MOST = 10  # measured members that an episode shows: the most that tables of results ask for
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Members:
         place = self.place[family[:, None], member]
         nodes, edges = int(self.nodes[place].max()), int(self.edges[place].max())
         longest = {"node": nodes, "share": nodes}
-        made = {name: values[:, : longest.get(name, edges)][place] for name, values in self.graphs.items()}
-        return made | {"conditions": self.conditions[family[:, None], member]}
+        trimmed = {name: values[:, : longest.get(name, edges)][place] for name, values in self.graphs.items()}
+        return trimmed | {"conditions": self.conditions[family[:, None], member]}
 
     def targets(self, family: Tensor, member: Tensor) -> Tensor:
         """Values of members, (task, case, 1)."""
@@ -96,11 +96,11 @@ class Members:
         """
         generator = torch.Generator().manual_seed(seed)
         usual = self.nodes <= self.nodes.double().quantile(0.95)
-        there = self.mask & usual[self.place]
-        weight = there[families].sum(1).double().sqrt()
+        drawable = self.mask & usual[self.place]
+        weight = drawable[families].sum(1).double().sqrt()
         family = families[torch.multinomial(weight, tasks, replacement=True, generator=generator)]
-        count = there[family].sum(1)
-        last = 2.0 * (~there[family]).double()
+        count = drawable[family].sum(1)
+        last = 2.0 * (~drawable[family]).double()
         shuffled = (torch.rand(last.shape, generator=generator, dtype=torch.float64) + last).argsort(1)
         shots = (torch.rand(tasks, generator=generator) * count.clamp(max=_MOST + 1)).long()
         width = _MOST + query
@@ -108,22 +108,29 @@ class Members:
         rank = torch.arange(width)
         at = shots[:, None] + rank[:query]
         return Choice(
-            family, order[:, :_MOST], rank[:_MOST] < shots[:, None],
-            order.gather(1, at.clamp(max=width - 1)), at < count[:, None],
-        )  # fmt: skip
+            family,
+            order[:, :_MOST],
+            rank[:_MOST] < shots[:, None],
+            order.gather(1, at.clamp(max=width - 1)),
+            at < count[:, None],
+        )
 
 
 def scales_of(tasks: TaskSet, model: Model, beside: str) -> Scales:
     """Centre and spread of targets, on the noise's linked scale, and of conditions, (condition,)."""
     batch = tasks.batch(model)
     linked = model.noise.link(batch.output[batch.mask])
-    given = _conditions(tasks, model, beside)[batch.mask]
-    spread = given.std(0) if len(given) > 1 and given.shape[1] else torch.ones_like(given[0])
-    varies = spread > 1e-9 * (1.0 + given.mean(0).abs())
+    conditions = _conditions(tasks, model, beside)[batch.mask]
+    spread = (
+        conditions.std(0) if len(conditions) > 1 and conditions.shape[1] else torch.ones_like(conditions[0])
+    )
+    varies = spread > 1e-9 * (1.0 + conditions.mean(0).abs())
     return {
-        "target_centre": linked.mean(), "target_scale": linked.std().clamp(min=1e-12),
-        "condition_centre": given.mean(0), "condition_scale": torch.where(varies, spread, torch.ones_like(spread)),
-    }  # fmt: skip
+        "target_centre": linked.mean(),
+        "target_scale": linked.std().clamp(min=1e-12),
+        "condition_centre": conditions.mean(0),
+        "condition_scale": torch.where(varies, spread, torch.ones_like(spread)),
+    }
 
 
 def members_of(
@@ -147,19 +154,19 @@ def members_of(
     beside : "nothing", "descriptors" or "descriptors and parts"
         What is told of the whole structure among the conditions: descriptors, and counts or fractions of its parts.
     """
-    batch, there = tasks.batch(model), places_of(tasks)
+    batch, present = tasks.batch(model), places_of(tasks)
     name = structure_of(tasks, model)
     values = (linked(model.noise, batch.output, batch.mask) - scales["target_centre"]) / scales[
         "target_scale"
     ]
-    given = (_conditions(tasks, model, beside) - scales["condition_centre"]) / scales["condition_scale"]
+    conditions = (_conditions(tasks, model, beside) - scales["condition_centre"]) / scales["condition_scale"]
     return Members(
         stacked([graph(text) for text in tasks.structures(name)]),
-        torch.where(there, batch.inputs[name], 0.0).long(),
-        torch.where(there[..., None], given, 0.0).float(),
+        torch.where(present, batch.inputs[name], 0.0).long(),
+        torch.where(present[..., None], conditions, 0.0).float(),
         torch.where(batch.mask, values, 0.0).float(),
         batch.mask,
-        there,
+        present,
     )
 
 
@@ -176,5 +183,5 @@ def _conditions(tasks: TaskSet, model: Model, beside: str) -> Tensor:
         kind = str(tasks.card.column(name).kind)
         first = features(kind, tasks.structures(name)[:1]).descriptors.shape[1]
         return points.descriptors[:, first:].reshape(*batch.output.shape, -1)
-    told = [points.descriptors] + [points.counts] * (beside == "descriptors and parts")
-    return torch.cat(told, 1).reshape(*batch.output.shape, -1)
+    described = [points.descriptors] + [points.counts] * (beside == "descriptors and parts")
+    return torch.cat(described, 1).reshape(*batch.output.shape, -1)

@@ -31,8 +31,9 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.adapting import adapt
 from metasci.meta.compositions.composition import initial
 from metasci.meta.networks.codes import Coded
+from metasci.meta.networks.episode import NetworkEpisode
 from metasci.meta.networks.linear_head import LinearHeadEpisode
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.network import Network
 from metasci.model import Model
 
 __all__ = [
@@ -254,9 +255,13 @@ class LearnedNetworks(LearnedMembers):
             else 0
         )
         owed = record.take(
-            {"scales/target_centre": (), "scales/target_scale": (), "scales/condition_centre": (wide,),
-             "scales/condition_scale": (wide,)}
-        )  # fmt: skip
+            {
+                "scales/target_centre": (),
+                "scales/target_scale": (),
+                "scales/condition_centre": (wide,),
+                "scales/condition_scale": (wide,),
+            }
+        )
         record.check_positive("scales/target_scale", "scales/condition_scale")
         ways = {
             name: tuple(
@@ -299,10 +304,14 @@ def episode_of(members: Members, network: Network, way: Way, choice: Choice) -> 
     """Families for a network in a way."""
     return way.episode(
         network,
-        members.inputs(choice.family, choice.seen), members.targets(choice.family, choice.seen),
-        members.inputs(choice.family, choice.judged), members.targets(choice.family, choice.judged),
-        choice.seen_mask, choice.judged_mask, shrunken_error,
-    )  # fmt: skip
+        members.inputs(choice.family, choice.seen),
+        members.targets(choice.family, choice.seen),
+        members.inputs(choice.family, choice.judged),
+        members.targets(choice.family, choice.judged),
+        choice.seen_mask,
+        choice.judged_mask,
+        shrunken_error,
+    )
 
 
 def family_forecast(
@@ -316,9 +325,12 @@ def family_forecast(
         seen = support[rows].int().argsort(dim=1, descending=True, stable=True)[:, :width]
         all_of_it = members.there[family].nonzero()[:, 0].expand(len(rows), -1)
         choice = Choice(
-            torch.full((len(rows),), family), seen, support[rows].gather(1, seen),
-            all_of_it, torch.ones_like(all_of_it, dtype=torch.bool),
-        )  # fmt: skip
+            torch.full((len(rows),), family),
+            seen,
+            support[rows].gather(1, seen),
+            all_of_it,
+            torch.ones_like(all_of_it, dtype=torch.bool),
+        )
         at = (rows[:, None], all_of_it)
         mean[at], sd[at] = network.forecast(members, choice)
     return mean, sd

@@ -63,6 +63,10 @@ def _of_structure(name: str, recorded: Mapping[str, Any]) -> Model:
     }
     options, output = values.pop("options"), values.pop("output")
     return compartment_model(
-        Structure(**values), name=name.removeprefix("published."), effects=effects, listed=False,
-        output=None if output is None else Output(**output), **options,
-    )  # fmt: skip
+        Structure(**values),
+        name=name.removeprefix("published."),
+        effects=effects,
+        listed=False,
+        output=None if output is None else Output(**output),
+        **options,
+    )

@@ -12,14 +12,15 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.adaptation.learnable_rules import Descent
 from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.named import cavia, pooled_training
+from metasci.meta.networks.episode import NetworkEpisode
 from metasci.meta.networks.linear_head import LinearHeadEpisode, head_start
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.network import Network
 from metasci.meta.networks.process_head import ProcessHeadEpisode, process_start
 
 __all__ = ["POOLED", "WAYS", "Way", "shrunken_error"]
 
 _BODY = ("embed.", "layers.", "body.")
-_FEATURES = 16
+_FEATURES = 16  # of a head: more than a handful of measured members could tell apart is left to the network
 
 
 def shrunken_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:

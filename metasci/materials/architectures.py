@@ -17,7 +17,7 @@ __all__ = ["Architecture"]
 _LAYERS = ("message passing", "attention")
 _NODES = {"smiles": 15, "formula": 7, "crystal": 8}
 """Features of a node, as `metasci.materials.graphs` makes them."""
-_BONDS = 5
+_BONDS = 5  # numbers that tell a bond: single, double, triple, aromatic, in a ring
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Baseline = Callable[[Array, Array, NDArray[np.bool_]], tuple[Array, Array]]
 """Of a family's features, its values and which of these are known, to mean and standard deviation."""
 
+# on ridge regression, chosen among by leaving one measured member out
 _PENALTIES = 10.0 ** np.arange(-1.0, 4.0)
 
 
@@ -45,9 +46,11 @@ class Known:
     def join(self, other: Known) -> Known:
         """The families of both."""
         return Known(
-            np.concatenate([self.features, other.features]), self.smooth, np.concatenate([self.values, other.values]),
+            np.concatenate([self.features, other.features]),
+            self.smooth,
+            np.concatenate([self.values, other.values]),
             np.concatenate([self.group, other.group + 1 + self.group.max(initial=-1)]),
-        )  # fmt: skip
+        )
 
     @cached_property
     def within(self) -> float:
@@ -94,8 +97,8 @@ def _ridge(known: Known) -> Baseline:
         middle, level = x[seen].mean(0), values[seen].mean()
         inside = x[seen] - middle
         dual = np.linalg.solve(inside @ inside.T + penalty * np.eye(len(inside)), values[seen] - level)
-        made: Array = level + (x - middle) @ inside.T @ dual
-        return made
+        predicted: Array = level + (x - middle) @ inside.T @ dual
+        return predicted
 
     rng = np.random.default_rng(0)
     squared = np.zeros(len(_PENALTIES))
@@ -113,8 +116,8 @@ def _ridge(known: Known) -> Baseline:
     def forecast(features: Array, values: Array, seen: NDArray[np.bool_]) -> tuple[Array, Array]:
         if not seen.any():
             return mean_only(features, values, seen)
-        made = fit(features, values, seen, float(_PENALTIES[best]))
-        return made, np.full(len(made), np.sqrt(squared[best] * (1.0 + 1.0 / seen.sum()) / 1.2))
+        predicted = fit(features, values, seen, float(_PENALTIES[best]))
+        return predicted, np.full(len(predicted), np.sqrt(squared[best] * (1.0 + 1.0 / seen.sum()) / 1.2))
 
     return forecast
 
@@ -144,11 +147,11 @@ class _Boosting:
         self.machine = fit(np.ones(len(known.values), dtype=bool))
 
     def unadapted(self, features: Array, values: Array, seen: NDArray[np.bool_]) -> tuple[Array, Array]:
-        made = self.machine.predict(features)
-        return made, np.full(len(made), np.sqrt(self.between + self.within))
+        predicted = self.machine.predict(features)
+        return predicted, np.full(len(predicted), np.sqrt(self.between + self.within))
 
     def with_offset(self, features: Array, values: Array, seen: NDArray[np.bool_]) -> tuple[Array, Array]:
-        made = self.machine.predict(features)
+        predicted = self.machine.predict(features)
         spread = 1.0 / (1.0 / self.between + seen.sum() / self.within)
-        offset = spread * float((values - made)[seen].sum()) / self.within
-        return made + offset, np.full(len(made), np.sqrt(spread + self.within))
+        offset = spread * float((values - predicted)[seen].sum()) / self.within
+        return predicted + offset, np.full(len(predicted), np.sqrt(spread + self.within))

@@ -16,12 +16,17 @@ from metasci.materials.structures import Features, needs
 __all__ = ["PROPERTIES", "canonical", "element_table", "family", "features", "fractions"]
 
 PROPERTIES = (
-    "atomic mass (g/mol)", "electronegativity (Pauling)", "ionisation energy (eV)", "covalent radius (Å)", "group",
-    "period", "melting point (K)",
-)  # fmt: skip
+    "atomic mass (g/mol)",
+    "electronegativity (Pauling)",
+    "ionisation energy (eV)",
+    "covalent radius (Å)",
+    "group",
+    "period",
+    "melting point (K)",
+)
 """Of an element; where the library knows none, the median over elements stands in."""
 
-_ELEMENTS = 103
+_ELEMENTS = 103  # to lawrencium: properties of those beyond are not tabulated
 _ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)(?:(wt|at)\.?%)?")
 _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
 # an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two

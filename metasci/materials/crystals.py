@@ -73,10 +73,10 @@ def _read(structure: Any) -> Any:
         raise InputError(f"there is no CIF file '{structure}'.")
     bytes_of(path, most=_MOST_BYTES)
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             blocks = [block for block in needs("ase.io.cif").parse_cif(str(path)) if block.has_structure()]
-            _check_blocks(path, blocks, [str(each.message) for each in said])
+            _check_blocks(path, blocks, [str(each.message) for each in heard])
             return needs("ase.io").read(path, format="cif")
     except InputError:
         raise
@@ -86,12 +86,12 @@ def _read(structure: Any) -> Any:
         ) from None
 
 
-def _check_blocks(path: Path, blocks: Sequence[Any], said: Sequence[str]) -> None:
+def _check_blocks(path: Path, blocks: Sequence[Any], heard: Sequence[str]) -> None:
     """Refuse a file of several crystals, one with rows that do not fit their columns, or sites of unknown occupancy."""
     if len(blocks) > 1:
         names = ", ".join(str(block.name) for block in blocks)
         raise InputError(f"'{path}' holds {len(blocks)} crystals ({names}); give each a file of its own.")
-    for text in said:
+    for text in heard:
         if text.startswith("Wrong number"):  # the parser would leave the row out
             raise InputError(f"'{path}': a row does not fit its columns ({text[0].lower()}{text[1:]}).")
     for block in blocks:
@@ -135,8 +135,10 @@ def _checked(atoms: Any) -> Any:
 def _check_site(occupancy: Mapping[str, float]) -> None:
     """Refuse a site that is shared, or not always taken: what stands there is not one element."""
     if len(occupancy) != 1 or abs(sum(occupancy.values()) - 1.0) > _WHOLE:
-        told = ", ".join(f"{element} {share:g}" for element, share in occupancy.items())
-        raise InputError(f"a site of the crystal is partly occupied ({told}): give an ordered structure.")
+        occupants = ", ".join(f"{element} {share:g}" for element, share in occupancy.items())
+        raise InputError(
+            f"a site of the crystal is partly occupied ({occupants}): give an ordered structure."
+        )
 
 
 def canonical(text: str) -> str:
@@ -147,8 +149,8 @@ def canonical(text: str) -> str:
 
 def family(text: str) -> str:
     """The anion, the most electronegative element, or ``"none"``."""
-    there = set(atoms_of(text).get_chemical_symbols())
-    return next((element for element in ANIONS if element in there), "none")
+    elements = set(atoms_of(text).get_chemical_symbols())
+    return next((element for element in ANIONS if element in elements), "none")
 
 
 def features(texts: Sequence[str]) -> Features:
@@ -176,10 +178,20 @@ def _described(text: str) -> tuple[Features, np.ndarray]:
         distance, relative, reduced = np.array([4.0]), np.array([_REACH]), atoms.get_masses()[:1] / 2.0
     masses = atoms.get_masses()
     geometry = [
-        atoms.get_volume() / len(atoms), masses.sum() / atoms.get_volume(), float(len(atoms)),
-        distance.mean(), distance.min(), distance.std(), relative.mean(), relative.min(), count.mean(), count.std(),
-        np.log(reduced).min(), np.log(masses).min(), np.log(reduced * distance**2).min(),
-    ]  # fmt: skip
+        atoms.get_volume() / len(atoms),
+        masses.sum() / atoms.get_volume(),
+        float(len(atoms)),
+        distance.mean(),
+        distance.min(),
+        distance.std(),
+        relative.mean(),
+        relative.min(),
+        count.mean(),
+        count.std(),
+        np.log(reduced).min(),
+        np.log(masses).min(),
+        np.log(reduced * distance**2).min(),
+    ]
     return compositions.features([atoms.get_chemical_formula()]), np.array(geometry, dtype=float)
 
 
@@ -188,7 +200,8 @@ def _of_dictionary(structure: dict[str, Any], ase: Any) -> Any:
         matrix = np.array(structure["lattice"]["matrix"], dtype=float)
         places = np.array([site["abc"] for site in structure["sites"]], dtype=float)
         sites = [
-            {one["element"]: float(one["occu"]) for one in site["species"]} for site in structure["sites"]
+            {species["element"]: float(species["occu"]) for species in site["species"]}
+            for site in structure["sites"]
         ]
     except (KeyError, TypeError, ValueError, IndexError):
         raise InputError("the crystal's dictionary has no lattice matrix and sites with species.") from None

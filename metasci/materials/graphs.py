@@ -43,9 +43,15 @@ def molecule_graph(smiles: str) -> Graph:
     for atom in molecule.GetAtoms():
         kind = [float(atom.GetSymbol() == symbol) for symbol in _ATOMS]
         nodes.append(
-            [*kind, atom.GetTotalNumHs(), atom.GetDegree(), float(atom.GetIsAromatic()), float(atom.IsInRing()),
-             atom.GetFormalCharge()]
-        )  # fmt: skip
+            [
+                *kind,
+                atom.GetTotalNumHs(),
+                atom.GetDegree(),
+                float(atom.GetIsAromatic()),
+                float(atom.IsInRing()),
+                atom.GetFormalCharge(),
+            ]
+        )
     pairs, edges = [], []
     for bond in molecule.GetBonds():
         ends = (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
@@ -66,9 +72,9 @@ def composition_graph(formula: str) -> Graph:
     parts = fractions(formula)
     numbers = [int(needs("ase.data").atomic_numbers[element]) for element in parts]
     count = len(parts)
-    pairs = [(one, other) for other in range(count) for one in range(count)]
+    pairs = [(node, other) for other in range(count) for node in range(count)]
     share = list(parts.values())
-    edges = [[share[one]] for one, _ in pairs]
+    edges = [[share[node]] for node, _ in pairs]
     return _graph(_standard()[np.array(numbers) - 1].tolist(), share, pairs, edges, 1)
 
 
@@ -140,15 +146,15 @@ def stacked(graphs: Sequence[Graph], dtype: torch.dtype = torch.float32) -> Grap
     >>> both["node"].shape[:2], both["weight"].sum(1).tolist()
     (torch.Size([2, 3]), [4.0, 0.0])
     """
-    made: Graph = {}
+    arrays: Graph = {}
     for name in graphs[0]:
         longest = max(len(graph[name]) for graph in graphs)
         shape = (len(graphs), longest, *graphs[0][name].shape[1:])
         whole = torch.zeros(shape, dtype=torch.long if name in ("source", "target") else dtype)
         for row, graph in enumerate(graphs):
             whole[row, : len(graph[name])] = graph[name].to(whole.dtype)
-        made[name] = whole
-    return made
+        arrays[name] = whole
+    return arrays
 
 
 GRAPHS: dict[str, Callable[[str], Graph]] = {

@@ -14,16 +14,38 @@ from metasci.materials.structures import Features, needs
 __all__ = ["DESCRIPTORS", "canonical", "features", "molecule_of"]
 
 DESCRIPTORS = (
-    "MolWt", "HeavyAtomCount", "TPSA", "MolLogP", "MolMR", "LabuteASA", "Chi0v", "Chi1v", "Chi2v", "Chi3v",
-    "Kappa1", "Kappa2", "Kappa3", "NumHDonors", "NumHAcceptors", "BalabanJ", "RingCount", "NumRotatableBonds",
-    "FractionCSP3", "HallKierAlpha", "MaxAbsPartialCharge", "MinPartialCharge", "MaxPartialCharge",
-    "NumAromaticRings", "MaxEStateIndex", "MinEStateIndex",
-)  # fmt: skip
+    "MolWt",
+    "HeavyAtomCount",
+    "TPSA",
+    "MolLogP",
+    "MolMR",
+    "LabuteASA",
+    "Chi0v",
+    "Chi1v",
+    "Chi2v",
+    "Chi3v",
+    "Kappa1",
+    "Kappa2",
+    "Kappa3",
+    "NumHDonors",
+    "NumHAcceptors",
+    "BalabanJ",
+    "RingCount",
+    "NumRotatableBonds",
+    "FractionCSP3",
+    "HallKierAlpha",
+    "MaxAbsPartialCharge",
+    "MinPartialCharge",
+    "MaxPartialCharge",
+    "NumAromaticRings",
+    "MaxEStateIndex",
+    "MinEStateIndex",
+)
 """Of size, shape, polarity and charge, by rdkit's names; of the first with a logarithm below, that too."""
 
 _LOGARITHMS = ("MolWt", "HeavyAtomCount", "LabuteASA", "MolMR")
-_PARTS = 512
 _LONGEST, _MOST_ATOMS = 5000, 1000  # descriptors of paths take time that grows with their square
+_PARTS = 512  # bits into which Morgan's fragments fold: few enough for some thousand molecules to fill
 
 
 def canonical(text: str) -> str:

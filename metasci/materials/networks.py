@@ -110,8 +110,8 @@ class CompositionNetwork(nn.Module):
     def forward(self, members: Graph) -> Tensor:
         """Outputs of the members of one family, (member, output)."""
         share = members["share"]
-        there = (share > 0).to(share.dtype)
-        joined = there[:, :, None] * there[:, None, :]
+        present = (share > 0).to(share.dtype)
+        joined = present[:, :, None] * present[:, None, :]
         node = torch.tanh(self.embed(torch.cat([members["node"], share[..., None]], -1)))
         for layer in self.layers:
             node = torch.tanh(node + layer(node, joined, add_loop=True))

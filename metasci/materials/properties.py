@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metasci.data.cards import Card
+from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.model import Input, Model, Output, register
 from metasci.noise import Additive, LogNormal, Noise
@@ -85,33 +85,45 @@ def property_of_card(name: str, card: Card, noise: Noise) -> Model:
             f"the data '{card.name}' have {len(kinds)} inputs that are structures, and a property needs one; give "
             "its column a `kind`."
         )
-    conditions = {
-        column.name: Input("K", lower=0.0) if same_dimension(column.unit, "K") else Input(column.unit)
-        for column in card.with_role("input")
-        if not column.kind
-    }
+    conditions = {column.name: _condition(column) for column in card.with_role("input") if not column.kind}
     output = Output(card.output.name, card.output.unit)
     return property_of(kinds[0], output, noise, conditions, card.output.description, name)
 
 
+def _condition(column: Column) -> Input:
+    simulates = bool(column.simulator)
+    if same_dimension(column.unit, "K"):
+        return Input("K", lower=0.0, simulates=simulates)
+    return Input(column.unit, simulates=simulates)
+
+
 boiling_point = property_of(
-    "molecule", Output("boiling_point", "K", "boiling point"), Additive((10.0,)),
+    "molecule",
+    Output("boiling_point", "K", "boiling point"),
+    Additive((10.0,)),
     description="Normal boiling point of a molecule.",
-)  # fmt: skip
+)
 alloy_strength = property_of(
-    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
-    {"temperature": Input("K", lower=0.0)}, "Yield strength of an alloy at a temperature.",
-)  # fmt: skip
+    "formula",
+    Output("yield_strength", "MPa", "yield strength"),
+    LogNormal((0.2,)),
+    {"temperature": Input("K", lower=0.0)},
+    "Yield strength of an alloy at a temperature.",
+)
 processed_alloy_strength = property_of(
-    "formula", Output("yield_strength", "MPa", "yield strength"), LogNormal((0.2,)),
+    "formula",
+    Output("yield_strength", "MPa", "yield strength"),
+    LogNormal((0.2,)),
     {"temperature": Input("K", lower=0.0), "processing": Input("1"), "test": Input("1")},
     "Yield strength of an alloy at a temperature, by processing and type of test, either of which may be unknown.",
     "materials.processed_yield_strength",
-)  # fmt: skip
+)
 phonon_peak = property_of(
-    "crystal", Output("phonon_peak", "1/cm", "last phonon peak"), LogNormal((0.1,)),
+    "crystal",
+    Output("phonon_peak", "1/cm", "last phonon peak"),
+    LogNormal((0.1,)),
     description="Highest peak of a crystal's phonon density of states.",
-)  # fmt: skip
+)
 
 PROPERTIES: dict[str, Model] = {
     model.name: register(model)

@@ -74,8 +74,8 @@ def family(kind: str, text: str) -> str:
     module = _module(kind)
     if not hasattr(module, "family"):
         raise InputError(f"a structure written as {kind} does not say its family: give it in a column.")
-    said: str = module.family(text)
-    return said
+    name: str = module.family(text)
+    return name
 
 
 def features(kind: str, texts: Sequence[str]) -> Features:

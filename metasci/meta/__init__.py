@@ -15,6 +15,8 @@ from metasci.meta.adaptation.learnable_rules import Curvature, Descent, Learnabl
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, Preconditioned, RMSProp
 from metasci.meta.adapted import Adapted
+from metasci.meta.baselines import FineTuning, FromScratch, Pooled
+from metasci.meta.composed import Composed
 from metasci.meta.compositions import named
 from metasci.meta.compositions.adapting import adapt, meta_gradient, query_loss
 from metasci.meta.compositions.compiled import compile_meta_gradient
@@ -37,17 +39,14 @@ from metasci.meta.methods import (
     FOMAML,
     IMAML,
     MAML,
-    Composed,
-    FineTuning,
-    FromScratch,
     LearnedOptimiser,
     MetaCurvature,
     MetaSGD,
-    Pooled,
     Reptile,
 )
+from metasci.meta.networks.episode import NetworkEpisode, cross_entropy, squared_error
 from metasci.meta.networks.lawful import LawfulEpisode, law_weights
-from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy, squared_error
+from metasci.meta.networks.network import Network
 from metasci.meta.networks.prototypes import prototypical_episode
 from metasci.meta.problem import Problem
 

@@ -86,8 +86,8 @@ class NoiseMixture:
     @classmethod
     def single(cls, covariance: Tensor) -> NoiseMixture:
         """One level for all tasks."""
-        one = torch.ones_like(covariance[:, 0, 0])[None]
-        return cls(one, one, torch.zeros_like(covariance[:, 0])[None], covariance[None])
+        certain = torch.ones_like(covariance[:, 0, 0])[None]
+        return cls(certain, certain, torch.zeros_like(covariance[:, 0])[None], covariance[None])
 
     def where_lost(self, lost: Tensor, other: NoiseMixture) -> NoiseMixture:
         """The same mixture, but another one for the tasks that were lost."""

@@ -97,14 +97,14 @@ class Covariates:
             patterns, group = torch.unique(known, dim=0, return_inverse=True)
             for number, pattern in enumerate(patterns):
                 rows = (group == number).nonzero()[:, 0]
-                lost, given = (~pattern).nonzero()[:, 0], pattern.nonzero()[:, 0]
+                lost, measured = (~pattern).nonzero()[:, 0], pattern.nonzero()[:, 0]
                 if not len(lost):
                     continue
                 regression = torch.linalg.solve(
-                    self.correlation[given][:, given], self.correlation[given][:, lost]
+                    self.correlation[measured][:, measured], self.correlation[measured][:, lost]
                 )  # (given, lost)
-                filled[rows[:, None], lost] = filled[rows[:, None], given] @ regression
-                rest = self.correlation[lost][:, lost] - self.correlation[lost][:, given] @ regression
+                filled[rows[:, None], lost] = filled[rows[:, None], measured] @ regression
+                rest = self.correlation[lost][:, lost] - self.correlation[lost][:, measured] @ regression
                 uncertainty[rows[:, None, None], lost[:, None], lost] = rest
         return Design(filled, uncertainty)
 

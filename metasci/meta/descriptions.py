@@ -16,23 +16,12 @@ from metasci.errors import InputError
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.adaptation.rules import Adam, GradientDescent, Momentum, RMSProp
+from metasci.meta.baselines import FineTuning, FromScratch, Pooled
+from metasci.meta.composed import Composed
 from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit, MetaGradient
 from metasci.meta.gradient import Learning
-from metasci.meta.methods import (
-    ANIL,
-    FOMAML,
-    IMAML,
-    MAML,
-    Composed,
-    FineTuning,
-    FromScratch,
-    LearnedOptimiser,
-    MetaCurvature,
-    MetaSGD,
-    Pooled,
-    Reptile,
-)
+from metasci.meta.methods import ANIL, FOMAML, IMAML, MAML, LearnedOptimiser, MetaCurvature, MetaSGD, Reptile
 from metasci.meta.step_sizes import RULES, descent, number_or_none
 from metasci.methods import METHODS, method_class
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from metasci.files import State
-
-__all__ = ["START", "Points", "basis_of", "covariances", "noise_variance", "overlap"]
+__all__ = [
+    "START",
+    "TREND",
+    "GroupCovariance",
+    "Points",
+    "basis_of",
+    "covariances",
+    "noise_variance",
+    "overlap",
+]
 
 # of unit variances: below what any measurement resolves, above what rounding takes from a Cholesky factor
 _JITTER = 1e-6
@@ -23,6 +31,10 @@ START = {
     "noise": 0.1,
 }
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
+TREND = {"shared_trend": 1.0, "own_trend": 0.2}
+"""Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's."""
+_FREEDOM = 8.0
+"""Degrees of freedom where learning starts: tails that outliers need, and a variance that exists."""
 _FARTHEST = 2.0
 """Of a member's noise from the common one, on the logarithm: an odd member's descriptors lie far outside."""
 
@@ -36,49 +48,125 @@ class Points:
     counts : Tensor, (point, part)
         How often, or in which fraction, each kind of part occurs; not negative.
     descriptors : Tensor, (point, descriptor)
+    simulated : Tensor, (point, simulator), optional
+        What cheap models say of the target, on its scale.
     """
 
     counts: Tensor
     descriptors: Tensor
+    simulated: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def select(self, index: Tensor) -> Points:
         """Some of the points."""
-        return Points(self.counts[index], self.descriptors[index])
+        simulated = None if self.simulated is None else self.simulated[index]
+        return Points(self.counts[index], self.descriptors[index], simulated)
 
 
-def overlap(one: Points, other: Points) -> Tensor:
+@dataclass(frozen=True)
+class GroupCovariance:
+    """What the covariance functions leave free, each on its logarithm.
+
+    Attributes
+    ----------
+    shared_parts, shared_whole : Tensor, ()
+        Standard deviations of what all groups share: by parts in common, and by descriptors.
+    own_level, own_parts, own_whole, own_length : Tensor, ()
+        Standard deviations of what a group has of its own: a level, by parts, by descriptors; and by how much longer
+        the descriptors' lengths are there.
+    noise : Tensor, ()
+        Scale of a measurement about it.
+    freedom : Tensor, ()
+        Degrees of freedom of a group's Student distribution, above one.
+    lengths, noise_slopes : Tensor, (descriptor,)
+        Over which a descriptor makes a difference, and by how much it raises the noise (a slope, no logarithm).
+    shared_trend, own_trend : Tensor, (), optional
+        Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's.
+    """
+
+    shared_parts: Tensor
+    shared_whole: Tensor
+    own_level: Tensor
+    own_parts: Tensor
+    own_whole: Tensor
+    own_length: Tensor
+    noise: Tensor
+    freedom: Tensor
+    lengths: Tensor
+    noise_slopes: Tensor
+    shared_trend: Tensor | None = None
+    own_trend: Tensor | None = None
+
+    @classmethod
+    def start(cls, points: Points) -> GroupCovariance:
+        """Where learning starts, for points whose descriptors are of unit variance."""
+        descriptors = points.descriptors
+        alike = descriptors.new_zeros(descriptors.shape[1])
+        start = START if points.simulated is None else START | TREND
+        amplitudes = {name: descriptors.new_tensor(math.log(value)) for name, value in start.items()}
+        freedom = descriptors.new_tensor(math.log(_FREEDOM - 1.0))
+        return cls(**amplitudes, freedom=freedom, lengths=alike, noise_slopes=torch.zeros_like(alike))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
+        every = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
+
+    def degrees_of_freedom(self) -> Tensor:
+        """Of a group's Student distribution, ()."""
+        return 1.0 + self.freedom.exp()
+
+
+def overlap(first: Points, second: Points) -> Tensor:
     """Share of parts that two have in common, Σ min(a, b) / Σ max(a, b) (Ruzicka), (point, point)."""
-    apart = torch.cdist(one.counts, other.counts, p=1.0)
-    together = one.counts.sum(1)[:, None] + other.counts.sum(1)[None]
+    apart = torch.cdist(first.counts, second.counts, p=1.0)
+    together = first.counts.sum(1)[:, None] + second.counts.sum(1)[None]
     return (together - apart) / (together + apart).clamp(min=1e-12)
 
 
-def covariances(one: Points, other: Points, free: State, alike: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors."""
-    square = {name: (2.0 * free[name]).exp() for name in START if name != "own_length"}
-    far = _apart(one.descriptors * (-free["lengths"]).exp(), other.descriptors * (-free["lengths"]).exp())
-    shared = square["shared_parts"] * alike + square["shared_whole"] / (1.0 + 0.5 * far)
-    closer = far * (-2.0 * free["own_length"]).exp()
-    own = square["own_level"] + square["own_parts"] * alike + square["own_whole"] / (1.0 + 0.5 * closer)
+def covariances(first: Points, second: Points, free: GroupCovariance, alike: Tensor) -> tuple[Tensor, Tensor]:
+    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors.
+
+    Both are linear in what simulators say: one that is wrong by a factor is put right by learning it, and one whose
+    factor differs between groups by a few members.
+    """
+    shorter = (-free.lengths).exp()
+    far = _apart(first.descriptors * shorter, second.descriptors * shorter)
+    shared = _variance(free.shared_parts) * alike + _variance(free.shared_whole) / (1.0 + 0.5 * far)
+    closer = far * (-2.0 * free.own_length).exp()
+    own = _variance(free.own_level) + _variance(free.own_parts) * alike
+    own = own + _variance(free.own_whole) / (1.0 + 0.5 * closer)
+    if first.simulated is not None and second.simulated is not None:
+        trend = first.simulated @ second.simulated.T
+        shared, own = shared + _slope(free.shared_trend) * trend, own + _slope(free.own_trend) * trend
     return shared, own
 
 
-def noise_variance(points: Points, free: State) -> Tensor:
+def noise_variance(points: Points, free: GroupCovariance) -> Tensor:
     """Squared scale of a measurement of each point."""
-    slope = (points.descriptors @ free["noise_slopes"]).clamp(-_FARTHEST, _FARTHEST)
-    return (2.0 * (free["noise"] + slope)).exp() + _JITTER
+    slope = (points.descriptors @ free.noise_slopes).clamp(-_FARTHEST, _FARTHEST)
+    return _variance(free.noise + slope) + _JITTER
 
 
-def _apart(one: Tensor, other: Tensor) -> Tensor:
+def _slope(log_sd: Tensor | None) -> Tensor:
+    if log_sd is None:
+        raise ValueError("the points have simulators, of which this covariance knows nothing.")
+    return _variance(log_sd)
+
+
+def _variance(log_sd: Tensor) -> Tensor:
+    return (2.0 * log_sd).exp()
+
+
+def _apart(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of descriptors, (point, point)."""
-    squares = one.square().sum(1)[:, None] + other.square().sum(1)[None] - 2.0 * one @ other.T
-    return squares.clamp(min=0.0) / max(one.shape[1], 1)
+    squares = first.square().sum(1)[:, None] + second.square().sum(1)[None] - 2.0 * first @ second.T
+    return squares.clamp(min=0.0) / max(first.shape[1], 1)
 
 
-def basis_of(points: Points, few: Points, free: State) -> Tensor:
+def basis_of(points: Points, few: Points, free: GroupCovariance) -> Tensor:
     """The shared function's features: uncorrelated, of unit variance, spanned by the few."""
     among = covariances(few, few, free, overlap(few, few))[0]
     factor = torch.linalg.cholesky(among + _JITTER * torch.eye(len(few), dtype=among.dtype))

@@ -32,14 +32,18 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.files import State
-from metasci.meta.group_covariance import START, Points, basis_of, covariances, noise_variance, overlap
+from metasci.meta.group_covariance import (
+    GroupCovariance,
+    Points,
+    basis_of,
+    covariances,
+    noise_variance,
+    overlap,
+)
+from metasci.meta.group_state import ProcessState, Standardisation
 from metasci.meta.outlook import Outlook
 
-__all__ = ["GroupProcess", "Outlook", "Points"]
-
-# degrees of freedom where learning starts: tails that outliers need, and a variance that exists
-_FREEDOM = 8.0
+__all__ = ["GroupProcess", "Outlook", "Points", "condensed", "left_out_cost"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class GroupProcess:
         group: Tensor,
         seed: int = 0,
         advance: Callable[[int], None] = lambda iteration: None,
-    ) -> State:
+    ) -> ProcessState:
         """Learn from known groups.
 
         Parameters
@@ -104,20 +108,15 @@ class GroupProcess:
         labels, group = torch.unique(group, return_inverse=True)
         if len(labels) < 2:
             raise InputError("a process over families needs at least two of them to learn from.")
-        centre, scale = points.descriptors.mean(0), points.descriptors.std(0)
-        scale = torch.where(scale > 1e-9 * (1.0 + centre.abs()), scale, torch.ones_like(scale))
-        state = {
-            "descriptor_centre": centre, "descriptor_scale": scale,
-            "target_centre": values.mean(), "target_scale": values.std().clamp(min=1e-12),
-        }  # fmt: skip
-        points, target = _scaled(points, state), (values - state["target_centre"]) / state["target_scale"]
+        standard = Standardisation.of(points, values)
+        points, target = standard.points(points), standard.target(values)
         chosen = _some_of_each(group, self.members, seed)
         few = points.select(chosen)
-        state |= self._covariances(few, target[chosen], group[chosen], advance)
-        state |= {"counts": few.counts, "descriptors": few.descriptors}
-        return state | _condensed(points, target, group, state)
+        covariance = self._covariance(few, target[chosen], group[chosen], advance)
+        weights, factor = condensed(points, target, group, few, covariance)
+        return ProcessState(standard, covariance, few, weights, factor)
 
-    def update(self, points: Points, values: Tensor, group: Tensor, state: State) -> State:
+    def update(self, points: Points, values: Tensor, group: Tensor, state: ProcessState) -> ProcessState:
         """Learn from new groups on top of the old ones, under the same covariances.
 
         Given the few members that stand for all, groups tell of the shared function independently: precisions add.
@@ -126,24 +125,21 @@ class GroupProcess:
         ----------
         points, values, group
             Of the new groups, as in `learn`.
-        state : dict of Tensor
+        state : ProcessState
         """
-        target = (values - state["target_centre"]) / state["target_scale"]
-        root = torch.linalg.inv(state["factor"])  # the factor F has F Fᵀ as the weights' covariance
-        known = root.T @ root, root.T @ root @ state["weights"]
-        return state | _condensed(_scaled(points, state), target, group, state, known)
+        root = torch.linalg.inv(state.factor)  # the factor F has F Fᵀ as the weights' covariance
+        known = root.T @ root, root.T @ root @ state.weights
+        points, target = state.standard.points(points), state.standard.target(values)
+        weights, factor = condensed(points, target, group, state.members, state.covariance, known)
+        return replace(state, weights=weights, factor=factor)
 
-    def _covariances(
+    def _covariance(
         self, points: Points, target: Tensor, group: Tensor, advance: Callable[[int], None]
-    ) -> State:
+    ) -> GroupCovariance:
         """Amplitudes and lengths under which each group is most probable given the others."""
-        factory = points.descriptors.new_tensor
-        free = {name: factory(math.log(value)) for name, value in START.items()}
-        free["freedom"] = factory(math.log(_FREEDOM - 1.0))
-        free["lengths"] = points.descriptors.new_zeros(points.descriptors.shape[1])
-        free["noise_slopes"] = torch.zeros_like(free["lengths"])
-        free = {name: value.requires_grad_() for name, value in free.items()}
-        search = torch.optim.Adam(list(free.values()), lr=self.learning_rate)
+        start = GroupCovariance.start(points)
+        free = GroupCovariance(**{name: value.requires_grad_() for name, value in start.tensors().items()})
+        search = torch.optim.Adam(list(free.tensors().values()), lr=self.learning_rate)
         slower = torch.optim.lr_scheduler.CosineAnnealingLR(search, self.iterations)
         alike = overlap(points, points)
         together = group[:, None] == group[None]
@@ -153,27 +149,26 @@ class GroupProcess:
                 search.zero_grad()
                 shared, own = covariances(points, points, free, alike)
                 whole = shared + torch.where(together, own, 0.0) + noise_variance(points, free).diag()
-                cost = left_out_cost(whole, target, parts, 1.0 + free["freedom"].exp())
-                belief = (free["lengths"] / self.length_spread).square().sum()
-                belief = belief + (free["noise_slopes"] / self.noise_spread).square().sum()
+                cost = left_out_cost(whole, target, parts, free.degrees_of_freedom())
+                belief = (free.lengths / self.length_spread).square().sum()
+                belief = belief + (free.noise_slopes / self.noise_spread).square().sum()
                 (cost + 0.5 * belief / len(target)).backward()
                 search.step()
                 slower.step()
                 advance(iteration + 1)
-        return {f"log/{name}": value.detach() for name, value in free.items()}
+        return GroupCovariance(**{name: value.detach() for name, value in free.tensors().items()})
 
-    def outlook(self, points: Points, state: State) -> Outlook:
+    def outlook(self, points: Points, state: ProcessState) -> Outlook:
         """What is known of the members of a new group beforehand, in the units of the values."""
-        free = _free(state)
-        points, few = _scaled(points, state), Points(state["counts"], state["descriptors"])
+        free, points = state.covariance, state.standard.points(points)
         shared, own = covariances(points, points, free, overlap(points, points))
-        basis = basis_of(points, few, free)
-        spread = basis @ state["factor"]
+        basis = basis_of(points, state.members, free)
+        spread = basis @ state.factor
         covariance = shared - basis @ basis.T + spread @ spread.T + own
-        size = state["target_scale"]
-        mean = state["target_centre"] + size * (basis @ state["weights"])
+        size = state.standard.target_scale
+        mean = state.standard.target_centre + size * (basis @ state.weights)
         noise = size**2 * noise_variance(points, free)
-        return Outlook(mean, size**2 * covariance, noise, 1.0 + float(free["freedom"].exp()))
+        return Outlook(mean, size**2 * covariance, noise, float(free.degrees_of_freedom()))
 
 
 def left_out_cost(
@@ -221,15 +216,29 @@ def left_out_cost(
     return cost / len(target)
 
 
-def _condensed(
-    points: Points, target: Tensor, group: Tensor, state: State, known: tuple[Tensor, Tensor] | None = None
-) -> State:
+def condensed(
+    points: Points,
+    target: Tensor,
+    group: Tensor,
+    few: Points,
+    free: GroupCovariance,
+    known: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Posterior of the features' weights given all groups: mean, and a factor of the covariance.
 
-    What is known beforehand is a precision, and its product with the mean; the features' own spread without.
+    Parameters
+    ----------
+    points, few : Points
+        Standardised: the groups' members, and those that span the features.
+    target, group : Tensor, (point,)
+    free : GroupCovariance
+    known : pair of Tensor, optional
+        What is known beforehand: a precision, and its product with the mean; the features' own spread without.
+
+    Returns
+    -------
+    weights, factor : Tensor, (member,) and (member, member)
     """
-    free = _free(state)
-    few = Points(state["counts"], state["descriptors"])
     basis = basis_of(points, few, free)
     precision = torch.eye(len(few), dtype=basis.dtype)
     pulled = basis.new_zeros(len(few))
@@ -250,23 +259,8 @@ def _condensed(
     factor = torch.linalg.cholesky(precision)
     weights = torch.cholesky_solve(pulled[:, None], factor)[:, 0]
     # (L Lᵀ)⁻¹ = L⁻ᵀ L⁻¹
-    return {
-        "weights": weights,
-        "factor": torch.linalg.solve_triangular(
-            factor, torch.eye(len(few), dtype=basis.dtype), upper=False
-        ).T.contiguous(),
-    }
-
-
-def _free(state: State) -> State:
-    return {name.removeprefix("log/"): value for name, value in state.items() if name.startswith("log/")}
-
-
-def _scaled(points: Points, state: State) -> Points:
-    """Descriptors by the centre and scale of the known groups."""
-    return replace(
-        points, descriptors=(points.descriptors - state["descriptor_centre"]) / state["descriptor_scale"]
-    )
+    inverse = torch.linalg.solve_triangular(factor, torch.eye(len(few), dtype=basis.dtype), upper=False)
+    return weights, inverse.T.contiguous()
 
 
 def _some_of_each(group: Tensor, count: int, seed: int) -> Tensor:

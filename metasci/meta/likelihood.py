@@ -125,8 +125,8 @@ def information_share(residual: Tensor, variance: Tensor, limits: Limits | Tenso
     below, span = _parts(limits)
     if span is not None:
         low, high, at_low, at_high = _slopes(residual, variance, span)
-        told = ((at_low - at_high) ** 2 + high * at_high - low * at_low).clamp(0.0, 1.0)
-        share = torch.where(torch.isnan(span), share, told)
+        information = ((at_low - at_high) ** 2 + high * at_high - low * at_low).clamp(0.0, 1.0)
+        share = torch.where(torch.isnan(span), share, information)
     if below is None:
         return share
     u = _standardised(residual, variance)

@@ -7,15 +7,14 @@ Arguments are what papers call by these names; what all share (`shots`, `penalty
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
 from metasci.meta.adaptation.recurrent import RecurrentOptimiser
 from metasci.meta.compositions.composition import Composition
-from metasci.meta.compositions.described import described
 from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit, MetaGradient
-from metasci.meta.gradient import GradientMethod, Learning
+from metasci.meta.gradient import GradientMethod
 from metasci.meta.step_sizes import descent, number_or_none
 
 __all__ = [
@@ -23,19 +22,16 @@ __all__ = [
     "FOMAML",
     "IMAML",
     "MAML",
-    "Composed",
-    "FineTuning",
-    "FromScratch",
+    "ByDescent",
     "LearnedOptimiser",
     "MetaCurvature",
     "MetaSGD",
-    "Pooled",
     "Reptile",
 ]
 
 
 @dataclass(frozen=True)
-class _ByDescent(GradientMethod):
+class ByDescent(GradientMethod):
     """Methods whose inner rule is a kind of descent, with a step size that is stated, found or learned."""
 
     steps: int = 5
@@ -66,7 +62,7 @@ class _ByDescent(GradientMethod):
 
 
 @dataclass(frozen=True)
-class MAML(_ByDescent):
+class MAML(ByDescent):
     """Model-agnostic meta-learning with the exact meta-gradient (Finn, Abbeel and Levine 2017, arXiv 1703.03400).
 
     Parameters
@@ -104,7 +100,7 @@ class MAML(_ByDescent):
 
 
 @dataclass(frozen=True)
-class FOMAML(_ByDescent):
+class FOMAML(ByDescent):
     """First-order MAML: inner gradients are constants to the meta-gradient (Finn et al. 2017, section 5.2).
 
     Parameters
@@ -122,7 +118,7 @@ class FOMAML(_ByDescent):
 
 
 @dataclass(frozen=True)
-class Reptile(_ByDescent):
+class Reptile(ByDescent):
     """Reptile: the start moves towards where adaptation leads (Nichol et al. 2018, arXiv 1803.02999).
 
     Covariate effects move with it; what tasks share (the noise) follows the query's gradient.
@@ -181,7 +177,7 @@ class MetaSGD(GradientMethod):
 
 
 @dataclass(frozen=True)
-class ANIL(_ByDescent):
+class ANIL(ByDescent):
     """Part of the parameters is learned but not adapted (feature reuse; Raghu et al. 2020, arXiv 1909.09157).
 
     Parameters
@@ -282,145 +278,3 @@ class LearnedOptimiser(GradientMethod):
     def composition(self) -> Composition:
         """Steps that a network proposes, each of them judged."""
         return Composition(RecurrentOptimiser(), self.steps, FirstOrder(), trajectory=True)
-
-
-@dataclass(frozen=True)
-class FineTuning(_ByDescent):
-    """A baseline: joint training on all tasks together, then descent on the new one.
-
-    Parameters
-    ----------
-    steps : int
-    step_size : float or "stable"
-    rule
-        As for `MAML`.
-
-    Notes
-    -----
-    Further arguments are those of `metasci.meta.GradientMethod`.
-    """
-
-    step_size: float | str = "stable"
-
-    title = "fine-tuning"
-    gradient = FirstOrder()
-
-    @property
-    def learning(self) -> Learning:
-        """All tasks at once."""
-        return Learning.JOINT
-
-
-@dataclass(frozen=True)
-class Pooled(GradientMethod):
-    """A baseline: one fit to all tasks together; a new task changes nothing.
-
-    Notes
-    -----
-    Arguments are those of `metasci.meta.GradientMethod`.
-
-    Examples
-    --------
-    >>> Pooled(iterations=100).steps
-    0
-    """
-
-    title = "pooled"
-
-    @property
-    def composition(self) -> Composition:
-        """No step."""
-        return Composition(Descent(1.0), 0, FirstOrder())
-
-    @property
-    def learning(self) -> Learning:
-        """All tasks at once."""
-        return Learning.JOINT
-
-    def with_steps(self, steps: int) -> Self:
-        """Refused: it makes none."""
-        raise InputError("a pooled fit never adapts: take `FineTuning` for steps after it.")
-
-
-@dataclass(frozen=True)
-class FromScratch(_ByDescent):
-    """A baseline: Adam from the typical values, learning nothing from other tasks.
-
-    Parameters
-    ----------
-    steps : int
-    step_size : float or "stable"
-    rule
-        As for `MAML`.
-
-    Notes
-    -----
-    Further arguments are those of `metasci.meta.GradientMethod`.
-    """
-
-    steps: int = 200
-    step_size: float | str = 0.05
-    rule: str = field(default="adam", kw_only=True)
-
-    title = "from scratch"
-    gradient = FirstOrder()
-
-    @property
-    def learning(self) -> Learning:
-        """Nothing."""
-        return Learning.NOTHING
-
-
-@dataclass(frozen=True, repr=False)
-class Composed(GradientMethod):
-    """A gradient method of any composition, such as of an inner rule of one's own.
-
-    Parameters
-    ----------
-    parts : Composition
-        How tasks adapt.
-    stated : bool
-        Whether the rule's step size is taken as it stands; otherwise the first is half of the greatest that is stable.
-    learns : Learning
-        What meta-training sees.
-
-    Notes
-    -----
-    Further arguments are those of `metasci.meta.GradientMethod`.
-
-    Examples
-    --------
-    >>> from metasci.meta import Composition, Exact, RecurrentOptimiser
-    >>> Composed(Composition(RecurrentOptimiser(hidden=5), 3, Exact()), label="small optimiser").name
-    'small optimiser'
-    """
-
-    parts: Composition
-    stated: bool = False
-    learns: Learning = Learning.THROUGH_ADAPTATION
-
-    title = "composed"
-
-    def __repr__(self) -> str:
-        """Of classes, fields and code, without addresses: a checkpoint knows its run by it."""
-        return f"Composed({described(self)})"
-
-    @property
-    def composition(self) -> Composition:
-        """What was given."""
-        return self.parts
-
-    @property
-    def learning(self) -> Learning:
-        """What was given."""
-        return self.learns
-
-    @property
-    def stated_step(self) -> float | None:
-        """The rule's step size, if it is to be taken as it stands."""
-        rule = self.parts.rule
-        return rule.step_size if self.stated and isinstance(rule, Descent | Curvature) else None
-
-    def with_steps(self, steps: int) -> Self:
-        """The same method with another number of inner steps."""
-        return replace(self, parts=replace(self.parts, steps=steps))

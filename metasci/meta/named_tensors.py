@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, KeysView
 
 from torch import Tensor
@@ -12,12 +13,12 @@ from metasci.files import State
 __all__ = ["NamedTensors"]
 
 
-class NamedTensors:
+class NamedTensors(ABC):
     """A mixin: ``state["log_noise"]`` still works, and says what to write instead."""
 
+    @abstractmethod
     def tensors(self) -> State:
         """All tensors by their names in files."""
-        raise NotImplementedError
 
     def keys(self) -> KeysView[str]:
         """Names in files."""

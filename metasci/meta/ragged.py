@@ -86,10 +86,10 @@ class Ragged:
         return torch.cat(parts)[self.place]
 
 
-def _last(there: Tensor) -> Tensor:
+def _last(present: Tensor) -> Tensor:
     """One more than the last place of each row that is true, at least one, (row,)."""
-    places = torch.arange(1, there.shape[1] + 1, device=there.device)
-    return (there * places).amax(1).clamp(min=1) if there.shape[1] else torch.ones_like(there[:, 0])
+    places = torch.arange(1, present.shape[1] + 1, device=present.device)
+    return (present * places).amax(1).clamp(min=1) if present.shape[1] else torch.ones_like(present[:, 0])
 
 
 def _sorted(observations: Tensor, events: Tensor, alike: float) -> tuple[Tensor, list[int]]:

@@ -118,8 +118,8 @@ def cockcroft_gault(age: Any, weight: Any, creatinine: Any, sex: Any, most: floa
     >>> cockcroft_gault(60.0, 72.0, 1.0, np.array([1.0, 2.0])).round(6).tolist()
     [80.0, 68.0]
     """
-    found = (140.0 - age) * weight / (72.0 * creatinine) * _by_sex(sex, 1.0, 0.85)
-    return found if most == float("inf") else minimum(found, most + 0.0 * found)
+    clearance = (140.0 - age) * weight / (72.0 * creatinine) * _by_sex(sex, 1.0, 0.85)
+    return clearance if most == float("inf") else minimum(clearance, most + 0.0 * clearance)
 
 
 @takes_quantities(age="week", half="week", steepness="1")

@@ -23,7 +23,7 @@ from metasci.patients.individual import distributed, individual_of
 from metasci.patients.regimen import Doses, doses
 from metasci.patients.structure import Structure
 
-__all__ = ["Structure", "compartment_model"]
+__all__ = ["Structure", "carried", "compartment_model"]
 
 
 def compartment_model(
@@ -135,7 +135,7 @@ def compartment_model(
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
             return scaled(structure.concentration(at, what, factors(several, values, known)))
-        known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
+        known_at, everywhere = carried(what, known, {key: values.pop(key) for key in of_events}, changing)
         return scaled(structure.along(at, what, known_at, factors(several, values, everywhere)))
 
     def scaled(concentration: Any) -> Any:
@@ -161,7 +161,7 @@ def compartment_model(
     return register(model) if listed else model
 
 
-def _carried(
+def carried(
     what: Doses, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
 ) -> tuple[Any, dict[str, Any]]:
     """Which events tell covariates, and every covariate at events followed by observations."""

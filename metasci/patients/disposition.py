@@ -18,7 +18,7 @@ from metasci.math import arccos, cos, maximum, minimum, sqrt, stack
 
 __all__ = ["Modes", "modes"]
 
-_NEWTON = 2
+_NEWTON = 2  # steps from eigenvalues in closed form, which are good to some digits: two leave rounding
 
 
 @dataclass(frozen=True)

@@ -24,33 +24,40 @@ __all__ = [
 _SOURCE = "Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982)."
 
 one_compartment = compartment_model(
-    Structure(1), name="one_compartment",
+    Structure(1),
+    name="one_compartment",
     description=f"One compartment, boluses and infusions into a vein.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 two_compartment = compartment_model(
-    Structure(2), name="two_compartment",
+    Structure(2),
+    name="two_compartment",
     description=f"Two compartments, boluses and infusions into a vein.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 three_compartment = compartment_model(
-    Structure(3), name="three_compartment",
+    Structure(3),
+    name="three_compartment",
     description=f"Three compartments, boluses and infusions into a vein.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 one_compartment_first_order = compartment_model(
-    Structure(1, "first-order"), name="one_compartment_first_order",
+    Structure(1, "first-order"),
+    name="one_compartment_first_order",
     description=f"One compartment, absorption of first order.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 two_compartment_first_order = compartment_model(
-    Structure(2, "first-order"), name="two_compartment_first_order",
+    Structure(2, "first-order"),
+    name="two_compartment_first_order",
     description=f"Two compartments, absorption of first order.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 three_compartment_first_order = compartment_model(
-    Structure(3, "first-order"), name="three_compartment_first_order",
+    Structure(3, "first-order"),
+    name="three_compartment_first_order",
     description=f"Three compartments, absorption of first order.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 one_compartment_zero_order = compartment_model(
-    Structure(1, "zero-order"), name="one_compartment_zero_order",
+    Structure(1, "zero-order"),
+    name="one_compartment_zero_order",
     description=f"One compartment, absorption at an even rate.\n\n{_SOURCE}",
-)  # fmt: skip
+)
 
 
 def _by_weight(exponent: float) -> Power:
@@ -71,13 +78,15 @@ propofol = compartment_model(
         "deep_exchange_clearance": [_by_weight(0.75)],
     },
     typical={
-        "clearance": 1.8, "central_volume": 6.3, "peripheral_volume": 25.0, "deep_volume": 250.0,
-        "exchange_clearance": 1.8, "deep_exchange_clearance": 1.1,
+        "clearance": 1.8,
+        "central_volume": 6.3,
+        "peripheral_volume": 25.0,
+        "deep_volume": 250.0,
+        "exchange_clearance": 1.8,
+        "deep_exchange_clearance": 1.1,
     },
     noise=EarlyLogNormal((0.2, 3.0), by="time", over=1.0),
-    covariates={
-        "weight": "kg", "age": "year", "height": "cm", "sex": "1", "venous": "1", "opioids": "1",
-    },
+    covariates={"weight": "kg", "age": "year", "height": "cm", "sex": "1", "venous": "1", "opioids": "1"},
     transforms={"weight": "log", "height": "log"},
     description=(
         "Propofol by boluses and infusions: three compartments with allometric weight and maturation of clearance.\n\n"
@@ -89,7 +98,7 @@ propofol = compartment_model(
         "structure, the "
         "maturation and the typical values."
     ),
-)  # fmt: skip
+)
 
 remifentanil = compartment_model(
     Structure(3),
@@ -98,8 +107,12 @@ remifentanil = compartment_model(
     time="min",
     output=Output("concentration", "ng/mL", "plasma remifentanil"),
     typical={
-        "clearance": 2.6, "central_volume": 5.0, "peripheral_volume": 10.0, "deep_volume": 5.0,
-        "exchange_clearance": 2.0, "deep_exchange_clearance": 0.08,
+        "clearance": 2.6,
+        "central_volume": 5.0,
+        "peripheral_volume": 10.0,
+        "deep_volume": 5.0,
+        "exchange_clearance": 2.0,
+        "deep_exchange_clearance": 0.08,
     },
     noise=LogNormal((0.2,)),
     covariates={"weight": "kg", "age": "year", "height": "cm", "lean_body_mass": "kg", "sex": "1"},
@@ -108,7 +121,7 @@ remifentanil = compartment_model(
         "Remifentanil by infusion: three compartments; what age, size and sex do is learned.\n\n"
         "Source: Minto and others, Anesthesiology 86 (1997) 10."
     ),
-)  # fmt: skip
+)
 
 quinidine = compartment_model(
     Structure(1, "first-order"),
@@ -117,12 +130,38 @@ quinidine = compartment_model(
     effects={
         "clearance": [
             _by_weight(0.75),
-            Power("alpha_1_acid_glycoprotein", "g/L", 1.0, Parameter(
-                "glycoprotein_exponent", "1", -0.4, spread=0.1, description="of its effect on clearance")),
-            Category("creatinine_clearance", "1", 0.0, Parameter(
-                "renal_effect", "1", -0.1, spread=0.1, description="ln of the factor on clearance below 50 mL/min")),
-            Category("heart_failure", "1", 2.0, Parameter(
-                "failure_effect", "1", -0.1, spread=0.1, description="ln of the factor on clearance if severe")),
+            Power(
+                "alpha_1_acid_glycoprotein",
+                "g/L",
+                1.0,
+                Parameter(
+                    "glycoprotein_exponent", "1", -0.4, spread=0.1, description="of its effect on clearance"
+                ),
+            ),
+            Category(
+                "creatinine_clearance",
+                "1",
+                0.0,
+                Parameter(
+                    "renal_effect",
+                    "1",
+                    -0.1,
+                    spread=0.1,
+                    description="ln of the factor on clearance below 50 mL/min",
+                ),
+            ),
+            Category(
+                "heart_failure",
+                "1",
+                2.0,
+                Parameter(
+                    "failure_effect",
+                    "1",
+                    -0.1,
+                    spread=0.1,
+                    description="ln of the factor on clearance if severe",
+                ),
+            ),
         ],
         "volume": [_by_weight(1.0)],
     },
@@ -137,4 +176,4 @@ quinidine = compartment_model(
         "Davidian and "
         "Giltinan, Nonlinear Models for Repeated Measurement Data (1995), section 9.3."
     ),
-)  # fmt: skip
+)

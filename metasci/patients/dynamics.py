@@ -88,28 +88,34 @@ class Dynamics:
 
         from metasci.ode import Doses, solve
 
-        _, time, given, values = _by_task(inputs, parameters)
+        _, time, events, values = _by_task(inputs, parameters)
         initial = torch.stack(self.initial(values), -1)
         doses, absolute = None, torch.full_like(initial, self.absolute).detach()
         if self.entering is not None:
-            amount, *when = given
+            amount, *when = events
             if self.depot and amount.shape[1]:
                 most = amount.detach().abs().amax(1, keepdim=True)
                 first = torch.arange(initial.shape[1], device=most.device) == 0
                 absolute = absolute + torch.where(first, _TRACE * most, 0.0)
             doses = Doses(amount * self.entering(values)[:, None], *when)
         return solve(
-            self.rate, initial, time, values, doses,
-            method=self.method, relative=self.relative, absolute=absolute,
-        )  # fmt: skip
+            self.rate,
+            initial,
+            time,
+            values,
+            doses,
+            method=self.method,
+            relative=self.relative,
+            absolute=absolute,
+        )
 
     def states(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Any, ...]:
         """Each state at every time (..., observation), NaN where not solved; NumPy's arrays where that was given."""
         import torch
 
         lead = _by_task(inputs, parameters)[0]
-        found = self.solution(inputs, parameters)
-        states = torch.where(found.converged[:, None, None], found.states, torch.nan)
+        solution = self.solution(inputs, parameters)
+        states = torch.where(solution.converged[:, None, None], solution.states, torch.nan)
         states = states.reshape(*lead, *states.shape[1:])
         tensors = any(isinstance(value, torch.Tensor) for value in (*inputs.values(), *parameters.values()))
         return tuple(each if tensors else each.numpy() for each in states.unbind(-1))
@@ -145,6 +151,6 @@ def _by_task(
     def rows(value: Tensor, kept: tuple[int, ...]) -> Tensor:
         return value.expand((*lead, *kept)).reshape(-1, *kept)
 
-    given = [rows(v.reshape(*v.shape[:-2], v.shape[-1]), (v.shape[-1],)) for v in columns]
+    events = [rows(v.reshape(*v.shape[:-2], v.shape[-1]), (v.shape[-1],)) for v in columns]
     values = {p: rows(arrays[p].reshape(arrays[p].shape[:-1]), ()) for p in parameters}
-    return tuple(lead), rows(time, (time.shape[-1],)), given, values
+    return tuple(lead), rows(time, (time.shape[-1],)), events, values

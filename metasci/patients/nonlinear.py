@@ -102,9 +102,7 @@ def michaelis_menten(
     Biopharm 1 (1973) 363; phenytoin: Ludden, Clin Pharmacokinet 2 (1977) 365.
     """
     inputs = events(time, dose, dose_time, dose_duration, dose_interval, dose_until)
-    parameters = {
-        "maximum_rate": maximum_rate, "michaelis_constant": michaelis_constant, "volume": volume
-    }  # fmt: skip
+    parameters = {"maximum_rate": maximum_rate, "michaelis_constant": michaelis_constant, "volume": volume}
     (concentration,) = _INTRAVENOUS.states(inputs, parameters)
     return concentration
 
@@ -139,9 +137,11 @@ def michaelis_menten_oral(
     """
     inputs = events(time, dose, dose_time, dose_duration, dose_interval, dose_until)
     parameters = {
-        "absorption_rate": absorption_rate, "maximum_rate": maximum_rate,
-        "michaelis_constant": michaelis_constant, "volume": volume,
-    }  # fmt: skip
+        "absorption_rate": absorption_rate,
+        "maximum_rate": maximum_rate,
+        "michaelis_constant": michaelis_constant,
+        "volume": volume,
+    }
     _, concentration = _ORAL.states(inputs, parameters)
     return concentration
 
@@ -215,9 +215,13 @@ def indirect_response(
     """
     inputs = events(time, dose, dose_time, dose_duration, dose_interval, dose_until)
     parameters = {
-        "absorption_rate": absorption_rate, "clearance": clearance, "volume": volume,
-        "production_rate": production_rate, "loss_rate": loss_rate, "half_inhibition": half_inhibition,
+        "absorption_rate": absorption_rate,
+        "clearance": clearance,
+        "volume": volume,
+        "production_rate": production_rate,
+        "loss_rate": loss_rate,
+        "half_inhibition": half_inhibition,
         "maximum_inhibition": maximum_inhibition,
-    }  # fmt: skip
+    }
     _, concentration, response = _RESPONSE.states(inputs, parameters)
     return where(output < 1.5, concentration, response)

@@ -46,9 +46,17 @@ _VEIN = (
     transforms={"weight": "log"},
 )
 def one_compartment_oral_per_kilogram(
-    time: Any, weight: Any, dose: Any, dose_time: Any, dose_interval: Any, dose_until: Any,
-    *, absorption_rate: Any, clearance: Any, volume: Any,
-) -> Any:  # fmt: skip
+    time: Any,
+    weight: Any,
+    dose: Any,
+    dose_time: Any,
+    dose_interval: Any,
+    dose_until: Any,
+    *,
+    absorption_rate: Any,
+    clearance: Any,
+    volume: Any,
+) -> Any:
     """Concentration after any doses by mouth, with parameters per kilogram of body weight.
 
     `one_compartment_oral` for one dose at time zero. Source: superposition, Gibaldi and Perrier, Pharmacokinetics, 2nd
@@ -69,9 +77,17 @@ def one_compartment_oral_per_kilogram(
     transforms={"weight": "log"},
 )
 def one_compartment_per_kilogram(
-    time: Any, weight: Any, dose: Any, dose_time: Any, dose_duration: Any, dose_interval: Any, dose_until: Any,
-    *, clearance: Any, volume: Any,
-) -> Any:  # fmt: skip
+    time: Any,
+    weight: Any,
+    dose: Any,
+    dose_time: Any,
+    dose_duration: Any,
+    dose_interval: Any,
+    dose_until: Any,
+    *,
+    clearance: Any,
+    volume: Any,
+) -> Any:
     """Concentration after any boluses and infusions, with parameters per kilogram of body weight.
 
     `one_compartment_bolus` for boluses. Source: superposition, Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982).
@@ -120,7 +136,7 @@ def one_compartment_bolus(
     Donn, Dev Pharmacol Ther 8 (1985) 374.
     """
     elapsed = time[..., None] - dose_time
-    given = elapsed >= 0.0
+    after = elapsed >= 0.0
     elimination = (clearance / volume + 0.0 * time)[..., None]
-    remaining = where(given, exp(-elimination * where(given, elapsed, 0.0 * elapsed)), 0.0 * elapsed)
+    remaining = where(after, exp(-elimination * where(after, elapsed, 0.0 * elapsed)), 0.0 * elapsed)
     return sum(dose * remaining) / (volume * weight)

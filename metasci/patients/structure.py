@@ -78,21 +78,21 @@ class Structure:
         """
         hours, litres = float(convert(1.0, time, "h", "time")), float(convert(1.0, volume, "L", "volume"))
         flow, rate = f"{volume}/{time}", f"1/{time}"
-        found = [Parameter("clearance", flow, 5.0 * hours / litres, positive=True, spread=0.4)]
+        listed = [Parameter("clearance", flow, 5.0 * hours / litres, positive=True, spread=0.4)]
         sizes = (40.0,) if self.compartments == 1 else (20.0, 40.0, 100.0)
         for name, size in zip(self.volumes, sizes, strict=False):
-            found.append(Parameter(name, volume, size / litres, positive=True, spread=0.4))
+            listed.append(Parameter(name, volume, size / litres, positive=True, spread=0.4))
         for name, size in zip(self.exchanges, (10.0, 3.0), strict=False):
-            found.append(Parameter(name, flow, size * hours / litres, positive=True, spread=0.5))
+            listed.append(Parameter(name, flow, size * hours / litres, positive=True, spread=0.5))
         if self.absorption == "first-order":
-            found.append(Parameter("absorption_rate", rate, 1.0 * hours, positive=True, spread=0.6))
+            listed.append(Parameter("absorption_rate", rate, 1.0 * hours, positive=True, spread=0.6))
         if self.absorption == "zero-order":
-            found.append(Parameter("absorption_duration", time, 1.0 / hours, positive=True, spread=0.6))
+            listed.append(Parameter("absorption_duration", time, 1.0 / hours, positive=True, spread=0.6))
         if self.lag:
-            found.append(Parameter("lag", time, 0.25 / hours, positive=True, spread=0.6))
+            listed.append(Parameter("lag", time, 0.25 / hours, positive=True, spread=0.6))
         if self.bioavailability:
-            found.append(Parameter("bioavailability", "1", 0.7, bounds=(0.0, 1.0), spread=0.6))
-        return tuple(found)
+            listed.append(Parameter("bioavailability", "1", 0.7, bounds=(0.0, 1.0), spread=0.6))
+        return tuple(listed)
 
     def concentration(self, time: Any, given_doses: Doses, values: Mapping[str, Any]) -> Any:
         """Concentration in the central compartment, by superposition.
@@ -135,7 +135,7 @@ class Structure:
             duration=fraction * given_doses.duration if shortened else given_doses.duration,
         )
 
-    def along(self, time: Any, given_doses: Doses, told: Any, values: Mapping[str, Any]) -> Any:
+    def along(self, time: Any, given_doses: Doses, updates: Any, values: Mapping[str, Any]) -> Any:
         """The same along each patient's records, where parameters change; torch only.
 
         Parameters
@@ -143,7 +143,7 @@ class Structure:
         time : Tensor, (task, observation)
         given_doses : Doses
             (task, 1, event).
-        told : Tensor of bool, (task, event)
+        updates : Tensor of bool, (task, event)
         values : mapping of str to Tensor
             Parameters, (task, event + observation) or (task, 1).
         """
@@ -170,7 +170,7 @@ class Structure:
                 given_doses, amount=torch.where(central, injected.amount, given_doses.amount)
             )
             lag = None if lag is None else torch.where(central[:, 0], torch.zeros_like(lag), lag)
-        happened = records(time, given_doses, told, lag)
+        happened = records(time, given_doses, updates, lag)
         width = given_doses.time.shape[2] + time.shape[1]
 
         def at(name: str) -> Any:
@@ -189,8 +189,8 @@ class Structure:
             speed = at("absorption_rate")
             rows[size - 1][size - 1], rows[0][size - 1] = -speed, speed
         system = torch.stack([torch.stack(row, -1) for row in rows], -2)
-        found = amounts(happened, system, size - 1 if oral else 0)
-        central = found[..., 0] / volumes[0]
+        amounts_at = amounts(happened, system, size - 1 if oral else 0)
+        central = amounts_at[..., 0] / volumes[0]
         return central.gather(1, happened.observation)
 
 

@@ -17,8 +17,9 @@ from metasci.patients.regimen import Doses
 
 __all__ = ["absorbed", "any_of", "exponential_difference", "given", "mean_survival"]
 
+# of the rates' difference times time: below it five terms of the series are exact to rounding, the quotient is not
 _COINCIDENT = 1e-3
-_SMALL = 1e-5
+_SMALL = 1e-5  # below it the series is exact to rounding, and nothing is divided by zero
 
 
 def exponential_difference(slow: Any, fast: Any, time: Any) -> Any:

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from metasci.patients.regimen import Doses
 
-__all__ = ["Records", "amounts", "records"]
+__all__ = ["Timeline", "amounts", "records"]
 
 
 @dataclass(frozen=True)
-class Records:
+class Timeline:
     """What happens to each patient, in order of time, (task, record) each.
 
     Attributes
@@ -67,7 +67,7 @@ class _Block:
     steady: bool = False
 
 
-def records(time: Tensor, doses: Doses, told: Tensor, lag: Tensor | None = None) -> Records:
+def records(time: Tensor, doses: Doses, updates: Tensor, lag: Tensor | None = None) -> Timeline:
     """Merge events and observations.
 
     At equal times an infusion ends first, then a reset acts, then a dose is given, then a sample is drawn.
@@ -77,7 +77,7 @@ def records(time: Tensor, doses: Doses, told: Tensor, lag: Tensor | None = None)
     time : Tensor, (task, observation)
     doses : Doses
         Tensors (task, 1, event).
-    told : Tensor of bool, (task, event)
+    updates : Tensor of bool, (task, event)
         Which events tell parameters; padding does not.
     lag : Tensor, (task, event), optional
         By how much each dose takes effect later than it is given.
@@ -124,16 +124,20 @@ def records(time: Tensor, doses: Doses, told: Tensor, lag: Tensor | None = None)
     else:
         begins.insert(0, _Block(start, tells=True, rate=on, steady=True))
     resets = _Block(torch.where(stops, until, start), reset=stops)
-    return _in_order(time, told, [*ends, resets, *begins], {
-        "interval": interval, "since": interval - wait, "amount": amount, "duration": duration,
-    }, doses.compartment)  # fmt: skip
+    return _in_order(
+        time,
+        updates,
+        [*ends, resets, *begins],
+        {"interval": interval, "since": interval - wait, "amount": amount, "duration": duration},
+        doses.compartment,
+    )
 
 
 def _in_order(
-    time: Tensor, told: Tensor, blocks: list[_Block], steady: dict[str, Tensor], compartment: Tensor | None
-) -> Records:
+    time: Tensor, updates: Tensor, blocks: list[_Block], steady: dict[str, Tensor], compartment: Tensor | None
+) -> Timeline:
     """All records by time; those of earlier blocks first at equal times, observations last."""
-    events, observed = told.shape[1], time.shape[1]
+    events, observed = updates.shape[1], time.shape[1]
     at = torch.cat([*(block.at for block in blocks), time], 1)
     order = torch.argsort(at, dim=1, stable=True)
     place = torch.argsort(order, dim=1)
@@ -150,7 +154,7 @@ def _in_order(
     def at_steady_state(name: str) -> Tensor:
         return laid([steady[name] if block.steady else blank for block in blocks])
 
-    by_event = torch.where(told, torch.arange(events).to(at).expand_as(blank), nobody)
+    by_event = torch.where(updates, torch.arange(events).to(at).expand_as(blank), nobody)
     by_observation = (events + torch.arange(observed)).to(at).expand_as(time)
     tells = torch.cat([*(by_event if block.tells else nobody for block in blocks), by_observation], 1)
     moved = tells.gather(1, order)
@@ -158,11 +162,11 @@ def _in_order(
     last = torch.where(torch.isfinite(moved), position, -1).cummax(1).values
     # before the first record that tells anything, the first one's parameters hold
     first = torch.isfinite(moved).to(torch.int8).argmax(1, keepdim=True)
-    no = torch.zeros_like(told)
+    no = torch.zeros_like(updates)
     central = None
     if compartment is not None and bool((compartment == 2.0).any()):
         central = laid([compartment[:, 0] == 2.0] * len(blocks))
-    return Records(
+    return Timeline(
         time=at.gather(1, order),
         source=moved.gather(1, torch.where(last < 0, first, last)).long(),
         bolus=of("bolus"),
@@ -177,12 +181,12 @@ def _in_order(
     )
 
 
-def amounts(happened: Records, system: Tensor, entry: int) -> Tensor:
+def amounts(happened: Timeline, system: Tensor, entry: int) -> Tensor:
     """Amounts in the compartments at every record, (task, record, compartment).
 
     Parameters
     ----------
-    happened : Records
+    happened : Timeline
     system : Tensor, (task, record, compartment, compartment)
         Rates of change from that record on, dx/dt = A x.
     entry : int
@@ -213,7 +217,7 @@ def amounts(happened: Records, system: Tensor, entry: int) -> Tensor:
     return torch.stack(path, 1)[..., :size, 0]
 
 
-def _steady_states(happened: Records, whole: Tensor, unit: Tensor) -> Tensor | None:
+def _steady_states(happened: Timeline, whole: Tensor, unit: Tensor) -> Tensor | None:
     """What doses before have left where a steady state begins, (task, record, state); None where none does.
 
     Of infusions that began s, s + τ, s + 2τ, … ago those still run that began less than their duration ago. What the

@@ -56,21 +56,31 @@ def viral_solution(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
     inputs=_DAYS,
     output=_RNA,
     parameters=(
-        Parameter("log10_baseline", "1", 5.0, spread=0.7, description="viral load before therapy, log10 copies/mL"),
-        Parameter("infected_loss", "1/day", 0.5, positive=True, spread=0.3, description="of infected cells, δ"),
+        Parameter(
+            "log10_baseline", "1", 5.0, spread=0.7, description="viral load before therapy, log10 copies/mL"
+        ),
+        Parameter(
+            "infected_loss", "1/day", 0.5, positive=True, spread=0.3, description="of infected cells, δ"
+        ),
         Parameter("virus_clearance", "1/day", 6.0, positive=True, spread=0.5, description="of free virus, c"),
         Parameter("efficacy", "1", 0.95, bounds=(0.0, 1.0), spread=1.0, description="of the therapy, ε"),
         Parameter(
-            "long_lived_fraction", "1", 0.03, bounds=(0.0, 1.0), spread=0.8,
+            "long_lived_fraction",
+            "1",
+            0.03,
+            bounds=(0.0, 1.0),
+            spread=0.8,
             description="of virus from long-lived infected cells, before therapy",
         ),
-        Parameter("long_lived_loss", "1/day", 0.04, positive=True, spread=0.4, description="of those cells, μ"),
+        Parameter(
+            "long_lived_loss", "1/day", 0.04, positive=True, spread=0.4, description="of those cells, μ"
+        ),
     ),
     noise=Additive((0.25,)),
     constraints=(Monotone("time", increasing=False),),
     joint=True,
     solution=viral_solution,
-)  # fmt: skip
+)
 def viral_load(
     time: Any,
     *,
@@ -89,9 +99,12 @@ def viral_load(
     (1997) 188; Perelson and Nelson, SIAM Rev 41 (1999) 3.
     """
     parameters = {
-        "infected_loss": infected_loss, "virus_clearance": virus_clearance, "efficacy": efficacy,
-        "long_lived_fraction": long_lived_fraction, "long_lived_loss": long_lived_loss,
-    }  # fmt: skip
+        "infected_loss": infected_loss,
+        "virus_clearance": virus_clearance,
+        "efficacy": efficacy,
+        "long_lived_fraction": long_lived_fraction,
+        "long_lived_loss": long_lived_loss,
+    }
     _, _, virus = _VIRUS.states({"time": time}, parameters)
     return log10_baseline + virus / _LN10
 

@@ -20,7 +20,7 @@ from metasci.learned.families import LearnedMembers
 from metasci.learned.record import Record, read_record
 from metasci.model import Model
 from metasci.priors.calibrated import StructureCalibration
-from metasci.priors.many import calibrate_members
+from metasci.priors.many import Piecewise, calibrate_members
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class MembersVerbs(Verbs, LearnedMembers):
         rows = pd.DataFrame(columns, index=None if any(map(_is_list, columns.values())) else [0])
         rows.insert(0, "task", "typical")
         rows[self.model.output.name] = float("nan")
-        rows.attrs["units"] = {name: given.unit for name, given in inputs.items()}
+        rows.attrs["units"] = {name: declared.unit for name, declared in inputs.items()}
         rows.attrs["units"][self.model.output.name] = self.model.output.unit
         return self.calibrate(rows)
 
@@ -269,9 +269,7 @@ class MembersVerbs(Verbs, LearnedMembers):
         >>> result["predicted"].dims, len(result["task"]), result["predicted"].attrs["units"]
         (('task', 'member'), 2, 'K')
         """
-        table = calibrate_members(
-            self, data, level=level, chunk=chunk, out=out, client=client, progress=progress
-        )
+        table = calibrate_members(self, data, Piecewise(level, chunk, out, client, progress))
         result = members_as_dataset(table, self.model)
         if out is not None:
             write_dataset(result, Path(out))

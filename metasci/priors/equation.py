@@ -4,38 +4,27 @@ trust it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from metasci.data.batch import check_measurable
-from metasci.data.checksums import checksum
-from metasci.data.tasks import Batch, TaskSet
-from metasci.errors import InputError
+from metasci.data.tasks import TaskSet
 from metasci.forecasts import Forecaster
 from metasci.kinetics.reference import reference_for
-from metasci.learned.base import versions
-from metasci.learned.equation import LearnedEquation, with_covariates
+from metasci.learned.equation import LearnedEquation
 from metasci.learned.reading import tell_events
-from metasci.meta.compositions.training import learn
-from metasci.meta.covariates import Covariates
-from metasci.meta.discrepancy.method import DiscrepancyPrior
-from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.laplace.statistics import learn_also, statistics_of, why_no_update
 from metasci.meta.method import Method
-from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
-from metasci.priors.learning import check_learned
-from metasci.priors.many import calibrate_many
-from metasci.units import convert, magnitude, stated
+from metasci.priors.from_tasks import default_method, learned_from_tasks
+from metasci.priors.many import Piecewise, calibrate_many
+from metasci.priors.on_top import learned_on_top
+from metasci.priors.typical import typical_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +58,39 @@ class Prior(Verbs, LearnedEquation):
         from metasci.priors.published import published
 
         return published(cls, model, **numbers)
+
+    @classmethod
+    def from_nonmem(cls, path: str | Path, **options: Any) -> Prior:
+        """A prior of a NONMEM control stream and its final estimates.
+
+        Parameters
+        ----------
+        path : path
+            The control stream; an ``.ext`` file beside it has the estimates, else the initial ones are taken, which
+            the prior's remarks say.
+        **options
+            Of `metasci.patients.from_nonmem`: units, covariates that change.
+        """
+        from metasci.patients.nonmem import from_nonmem
+        from metasci.priors.published import published
+
+        read = from_nonmem(path, **options)
+        return published(cls, read.model, **read.numbers)
+
+    @classmethod
+    def from_petab(cls, path: str | Path) -> Prior:
+        """A prior of a PEtab problem: its parameters about the file's own values, as wide as the file's bounds.
+
+        Parameters
+        ----------
+        path : path
+            The problem's YAML file; see `metasci.petab.read_problem`.
+        """
+        from metasci.petab import read_problem
+        from metasci.priors.published import published
+
+        problem = read_problem(path)
+        return published(cls, problem.model, **problem.numbers)
 
     @classmethod
     def declared(cls, model: Model) -> Prior:
@@ -138,19 +160,7 @@ class Prior(Verbs, LearnedEquation):
         >>> fit.parameters["estimate"].round(4).tolist() == fit.parameters["prior"].round(4).tolist()
         True
         """
-        given = {name: stated(value, name) for name, value in covariates.items()}
-        known = {**self.model.covariates, **{name: wanted.unit for name, wanted in self.model.inputs.items()}}
-        for name in given:
-            if name not in known:
-                raise InputError(
-                    f"the prior '{self.name}' knows no covariate '{name}'; known are {', '.join(known)}."
-                )
-        if self.model.histories or self.model.after_doses is not None:
-            import pandas as pd
-
-            row = {f"{name} [{symbol or 1}]": value for name, (value, symbol) in given.items()}
-            return self.calibrate(pd.DataFrame([{"ID": "typical", "TIME": 0.0, "EVID": 2, "DV": "", **row}]))
-        return self.calibrate(_unmeasured(self, given))
+        return self.calibrate(typical_task(self, covariates))
 
     def calibrate_many(
         self,
@@ -189,7 +199,7 @@ class Prior(Verbs, LearnedEquation):
             parameters' units, ``coordinates``, all (task, parameter); ``coordinate_covariance``; ``law_violation``, the
             greatest violation of each law (task, law), zero where it is kept; and ``converged``
             (task): false for a task that did not converge or turned non-finite, which has its prior's values then.
-            In memory, or with `out` opened without being read (see `metasci.priors.many.open_store`).
+            In memory, or with `out` opened without being read (see `metasci.priors.stores.open_store`).
 
         Raises
         ------
@@ -204,9 +214,7 @@ class Prior(Verbs, LearnedEquation):
         >>> result["task"].values[~result["converged"].values].tolist()
         []
         """
-        return calibrate_many(
-            self.for_data(data), data, level=level, chunk=chunk, out=out, client=client, progress=progress
-        )
+        return calibrate_many(self.for_data(data), data, Piecewise(level, chunk, out, client, progress))
 
     def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
         """Ways to forecast some tasks from a few of their measurements: this prior, and what it is held against."""
@@ -215,9 +223,14 @@ class Prior(Verbs, LearnedEquation):
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> Prior:
         """The same model and method learned anew from other tasks."""
         return meta_calibrate(
-            self.model, tasks, self.method, covariates=self.covariates.names, name=self.name,
-            seed=int(self.training.get("seed", 0)) if seed is None else seed, progress=progress,
-        )  # fmt: skip
+            self.model,
+            tasks,
+            self.method,
+            covariates=self.covariates.names,
+            name=self.name,
+            seed=int(self.training.get("seed", 0)) if seed is None else seed,
+            progress=progress,
+        )
 
     def update(self, tasks: TaskSet) -> Prior:
         """A prior that has learned from new tasks, too, on top of those it was learned from, whose data may be gone.
@@ -245,65 +258,7 @@ class Prior(Verbs, LearnedEquation):
         >>> first.update(patients.select(slice(8, None)))
         Prior('theophylline': patients.one_compartment_oral, Gaussian prior, learned from 12 tasks)
         """
-        method = self.method
-        if isinstance(method, DiscrepancyPrior):
-            return self._with_terms_of(method, self.read(tasks))
-        if not isinstance(method, GaussianPrior):
-            raise InputError(
-                f"the prior '{self.name}' was learned by {method.name}, for which nothing small stands in for the old "
-                "tasks: learn from all together with `retrain`."
-            )
-        if why := why_no_update(method, len(self.model.noise.scales)):
-            raise InputError(f"the prior '{self.name}' cannot be updated: {why}; use `retrain`.")
-        if self.seen is None:
-            raise InputError(
-                f"the prior '{self.name}' was saved without statistics of its tasks: learn it anew, from old and new "
-                "tasks together, with `retrain`."
-            )
-        tasks = self.read(tasks)
-        began, batch = time.perf_counter(), self.batch(tasks)
-        design = self.covariates.design(batch.covariates)
-        state, seen, left_out = learn_also(method, self.seen, self.problem(batch), design, self.state)
-        _check_finite(state, self.model, tasks)
-        return replace(
-            self,
-            state=state,
-            seen=seen,
-            training=_together(self, tasks, batch, left_out, time.perf_counter() - began),
-        )
-
-    def _with_terms_of(self, method: DiscrepancyPrior, tasks: TaskSet) -> Prior:
-        """What a discrepancy's prior learns from more tasks, each of which adds its terms."""
-        began, batch = time.perf_counter(), self.batch(tasks)
-        state = method.update(self.problem(batch), self.covariates.design(batch.covariates), self.state)
-        _check_finite(state, self.model, tasks)
-        return replace(
-            self, state=state, training=_together(self, tasks, batch, {}, time.perf_counter() - began)
-        )
-
-
-def _unmeasured(prior: LearnedEquation, given: Mapping[str, tuple[float, str]]) -> TaskSet:
-    """One task without a measurement, under conditions in the middle of those that the prior was learned from."""
-    import xarray as xr
-
-    model, card = prior.model, prior.card
-    ranges = prior.training.get("ranges", {})
-    variables: dict[str, Any] = {
-        model.output.name: (("task", "observation"), [[np.nan]], {"units": model.output.unit})
-    }
-    for name, wanted in model.inputs.items():
-        middle = float(np.mean(ranges[name])) if name in ranges else 1.0
-        value = convert(*given[name], wanted.unit, name) if name in given else middle
-        variables[name] = (("task", "observation"), np.full((1, 1), value), {"units": wanted.unit})
-    for name, unit in model.covariates.items():
-        if name in card.covariates:
-            value, symbol = given.get(name, (np.nan, ""))
-            variables[name] = (
-                ("task",),
-                [float(convert(value, symbol or unit, unit, name))],
-                {"units": unit},
-            )
-    return TaskSet.from_dataset(xr.Dataset(variables, {"task": ["typical"]}), card, "the typical task", model)
+        return learned_on_top(self, tasks)
 
 
 def meta_calibrate(
@@ -329,7 +284,7 @@ def meta_calibrate(
     model : Model
     tasks : TaskSet
     method : Method, optional
-        The learned Gaussian prior by default.
+        The learned Gaussian prior by default; of outcomes that are no Gaussian measurements by its marginal objective.
     covariates : sequence of str or "all", optional
         Which known properties shift the start: by default those that the model declares and the data have; ``"all"``
         are those and all others that the data's card marks and the model does not take as inputs. One that the model
@@ -354,98 +309,16 @@ def meta_calibrate(
     InputError
         If tasks are fewer than two, data do not fit the model, or its predictions do not move with its parameters.
     """
-    method = method or GaussianPrior()
-    if len(tasks) < 2:
-        raise InputError(
-            f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}."
-        )
-    chosen = _chosen(covariates, model, tasks)
-    marked = [covariate for covariate in chosen if covariate in tasks.card.covariates]
-    model = with_covariates(model, {covariate: tasks.card.column(covariate).unit for covariate in marked})
-    batch = tasks.batch(model, covariates=chosen)
-    check_measurable(batch, model)
-    if reference is None:
-        model = reference_for(model, batch)
-    else:
-        model = model.at_reference(magnitude(reference, "K", "reference"))
-    transforms = tuple(model.transforms.get(covariate, "identity") for covariate in chosen)
-    scaled = Covariates.learn(chosen, transforms, batch.covariates)
-    began = time.perf_counter()
-    state, left_out = learn(
-        method, Problem(model, batch.to(device=device), method.penalty),
-        scaled.design(batch.covariates).to(device), seed=seed, checkpoint=checkpoint, progress=progress,
-    )  # fmt: skip
-    state = method.state_of({name: value.cpu() for name, value in state.tensors().items()})
-    _check_finite(state, model, tasks)
-    training = {
-        "seed": seed,
-        "tasks": len(tasks),
-        "measurements": int(batch.mask.sum()),
-        "left_out_as_not_finite": left_out,
-        "iterations": int(state.iteration),
-        "seconds": round(time.perf_counter() - began, 2),
-        "data_sha256": checksum(tasks),
-        "ranges": _ranges(model, batch),
-        "versions": versions(),
-    }
-    seen = None
-    if isinstance(method, GaussianPrior) and not why_no_update(method, len(model.noise.scales)):
-        seen = statistics_of(Problem(model, batch), scaled.design(batch.covariates), state)
-    prior = Prior(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
-    check_learned(prior, batch, state)
-    return prior
-
-
-def _chosen(covariates: Sequence[str] | str | None, model: Model, tasks: TaskSet) -> tuple[str, ...]:
-    """Names of the covariates to learn with: declared ones first, then others in the order of the card."""
-    if isinstance(covariates, str) and covariates != "all":
-        raise InputError(f"covariates: give their names in a list, or 'all', not '{covariates}'.")
-    if covariates is not None and covariates != "all":
-        return tuple(covariates)
-    known_names = tasks.covariate_names
-    declared = tuple(name for name in model.covariates if name in known_names)
-    if covariates is None:
-        return declared
-    others = (name for name in known_names if name not in declared and name not in model.input_names)
-    return (*declared, *others)
-
-
-def _check_finite(state: Any, model: Model, tasks: TaskSet) -> None:
-    """Refuse to call that a prior which holds no numbers."""
-    if not all(bool(torch.isfinite(value).all()) for value in (state.log_noise, state.mean)):
-        raise InputError(
-            f"nothing could be learned: '{model.name}' under {type(model.noise).__name__} noise gives no finite "
-            f"numbers for the tasks of '{tasks.card.name}'."
-        )
-
-
-def _together(
-    prior: LearnedEquation, tasks: TaskSet, batch: Batch, left_out: Mapping[str, int], seconds: float
-) -> dict[str, Any]:
-    """What is told of the learning from old tasks and new ones."""
-    old, new = prior.training, _ranges(prior.model, batch)
-    ranges = {
-        name: [min(low, old["ranges"][name][0]), max(high, old["ranges"][name][1])]
-        if name in old.get("ranges", {})
-        else [low, high]
-        for name, (low, high) in new.items()
-    }
-    of_data = checksum(tasks)
-    return {
-        **old,
-        "tasks": int(old.get("tasks", 0)) + len(tasks),
-        "measurements": int(old.get("measurements", 0)) + int(batch.mask.sum()),
-        "left_out_as_not_finite": {**old.get("left_out_as_not_finite", {}), **left_out},
-        "seconds": round(float(old.get("seconds", 0.0)) + seconds, 2),
-        "data_sha256": " ".join(part for part in (old.get("data_sha256", ""), of_data) if part),
-        "ranges": {**old.get("ranges", {}), **ranges},
-        "versions": versions(),
-    }
-
-
-def _ranges(model: Model, batch: Batch) -> dict[str, list[float]]:
-    ranges = {}
-    for name in model.inputs:
-        values = batch.inputs[name].expand(batch.mask.shape)[batch.mask]
-        ranges[name] = [float(values.min()), float(values.max())]
-    return ranges
+    return learned_from_tasks(
+        Prior,
+        model,
+        tasks,
+        method or default_method(model),
+        covariates=covariates,
+        name=name,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+        device=device,
+        reference=reference,
+    )

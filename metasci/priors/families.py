@@ -65,7 +65,7 @@ class StructurePrior(MembersVerbs, LearnedFamilies):
             "measurements": int(self.training.get("measurements", 0)) + len(values),
             "versions": versions(),
         }
-        state = self.method.update(points, values, group, self.state)
+        state = self.method.update(points, values, group, self.learned_state)
         return replace(self, state=state, training=training, known=known)
 
     def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:

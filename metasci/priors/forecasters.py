@@ -47,6 +47,13 @@ def per_task_least_squares(prior: LearnedEquation, batch: Batch) -> Adapted:
     log_noise = prior.state.log_noise
     estimate = map_estimate(problem, start, torch.linalg.inv(wide), log_noise, steps=100)
     return Adapted(
-        estimate.coordinates, estimate.covariance, start, wide, log_noise,
-        NoiseMixture.single(estimate.covariance), NoiseMixture.single(wide), estimate.converged, estimate.finite,
-    )  # fmt: skip
+        estimate.coordinates,
+        estimate.covariance,
+        start,
+        wide,
+        log_noise,
+        NoiseMixture.single(estimate.covariance),
+        NoiseMixture.single(wide),
+        estimate.converged,
+        estimate.finite,
+    )

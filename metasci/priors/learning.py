@@ -43,7 +43,7 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
         warnings.warn(
             f"'{prior.model.name}' explains {words(output.name)} of '{prior.card.name}' hardly better than a constant "
             f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): little was learned; {_way_out(prior)}.",
-            stacklevel=3,
+            stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
         )
 
 

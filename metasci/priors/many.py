@@ -10,7 +10,8 @@ import hashlib
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,15 +19,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.extras import how_to_install
-from metasci.files import Unfailing, check_new, held, write_atomically, writing
+from metasci.files import check_new, held, write_atomically
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
+from metasci.priors.stores import STORES, assemble, checked_target, open_store
 from metasci.progress import shown
 
 if TYPE_CHECKING:
@@ -37,62 +38,81 @@ if TYPE_CHECKING:
     from metasci.learned.families import LearnedMembers
     from metasci.learned.reading import Data
 
-__all__ = ["calibrate_many", "calibrate_members", "open_store", "piece_size"]
+__all__ = ["Piecewise", "calibrate_many", "calibrate_members", "piece_size"]
 
 Result = TypeVar("Result")
 
-_STORES = (".nc", ".zarr")
 _MEMORY = 256 * 2**20  # bytes that a piece may take
-_MOST = 50_000
+_MOST = 50_000  # tasks of a piece, however small: what is done is kept piece by piece
 _FAMILIES = 100  # at a time: a family's process takes far more memory than its rows
-# numbers are taken as they stand: units such as 'h' are ours and no time codes; an index of all tasks is not built
-_AS_STORED: dict[str, Any] = {
-    "mask_and_scale": False, "decode_times": False, "decode_timedelta": False, "create_default_indexes": False,
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """How many tasks are calibrated.
+
+    Parameters
+    ----------
+    level : float
+        Probability of the intervals.
+    chunk : int, optional
+        Tasks at a time; by default so many as memory takes.
+    out : path, optional
+        A file or store that appears when all is done.
+    client : dask.distributed.Client or str, optional
+        A cluster, or its scheduler's address, that calibrates the pieces.
+    progress : bool
+    """
+
+    level: float = 0.9
+    chunk: int | None = None
+    out: str | Path | None = None
+    client: Client | str | None = None
+    progress: bool = False
 
 
 def calibrate_many(
     prior: LearnedEquation,
     data: str | Path | TaskSet | xr.Dataset | pd.DataFrame,
-    *,
-    level: float = 0.9,
-    chunk: int | None = None,
-    out: str | Path | None = None,
-    client: Client | str | None = None,
-    progress: bool = False,
+    how: Piecewise,
 ) -> xr.Dataset:
-    """Calibrate any number of tasks; `Prior.calibrate_many` says what the arguments are.
+    """Calibrate any number of tasks, as `Prior.calibrate_many` does.
 
     Examples
     --------
     >>> import metasci as ms
-    >>> result = calibrate_many(ms.load("theophylline"), ms.dataset("theophylline"), chunk=5)
+    >>> result = calibrate_many(ms.load("theophylline"), ms.dataset("theophylline"), Piecewise(chunk=5))
     >>> dict(result.sizes), bool(result["converged"].all())
     ({'task': 12, 'parameter': 3, 'parameter_other': 3, 'law': 1}, True)
     """
-    target = None if out is None else _target(Path(out))
+    target = None if how.out is None else checked_target(Path(how.out))
     dataset, read = _source(prior, data)
     count = int(dataset.sizes["task"])
     if not count:
         raise InputError("there is no task to calibrate in the data.")
-    size = piece_size(prior, dataset) if chunk is None else chunk
+    size = piece_size(prior, dataset) if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
     tasks = (_narrow(read(dataset.isel(task=piece).compute()).counted_once()) for piece in pieces)
-    calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=level)
+    calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=how.level)
     if target is None:
-        results = shown(_mapped(calibrate, tasks, client), len(pieces), progress)
+        results = shown(_mapped(calibrate, tasks, how.client), len(pieces), how.progress)
         return xr.concat(
-            list(results), "task", data_vars="minimal", coords="minimal", compat="override", join="exact",
+            list(results),
+            "task",
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
             combine_attrs="override",
-        )  # fmt: skip
+        )
     folder = target.with_name(f".{target.name}.parts")
     with held(folder):
-        _target(target)  # somebody else may have finished it in the meantime
+        checked_target(target)  # somebody else may have finished it in the meantime
         _remove_unfinished(folder)
-        kept = _kept(calibrate, tasks, folder, _digest_of(prior, level), client)
-        _assemble(list(shown(kept, len(pieces), progress)), folder, target, count)
+        kept = _kept(calibrate, tasks, folder, _digest_of(prior, how.level), how.client)
+        assemble(list(shown(kept, len(pieces), how.progress)), folder, target, count)
         shutil.rmtree(folder)
     return open_store(target).set_xindex("parameter")
 
@@ -100,14 +120,9 @@ def calibrate_many(
 def calibrate_members(
     prior: LearnedMembers,
     data: Data,
-    *,
-    level: float = 0.9,
-    chunk: int | None = None,
-    out: str | Path | None = None,
-    client: Client | str | None = None,
-    progress: bool = False,
+    how: Piecewise,
 ) -> pd.DataFrame:
-    """Calibrate any number of families; `MembersVerbs.calibrate_many` says what the arguments are.
+    """Calibrate any number of families, as `MembersVerbs.calibrate_many` does.
 
     Returns
     -------
@@ -116,51 +131,20 @@ def calibrate_members(
     """
     import pandas as pd
 
-    if out is not None:
-        check_new(Path(out))
-    size = _FAMILIES if chunk is None else chunk
+    if how.out is not None:
+        check_new(Path(how.out))
+    size = _FAMILIES if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of families; give one or more.")
     tasks = prior.read(data).counted_once()
     pieces = [slice(at, at + size) for at in range(0, len(tasks), size)]
-    table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=level)
-    tables = _mapped(table, (tasks.select(piece) for piece in pieces), client)
-    return pd.concat(list(shown(tables, len(pieces), progress)), ignore_index=True)
+    table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=how.level)
+    tables = _mapped(table, (tasks.select(piece) for piece in pieces), how.client)
+    return pd.concat(list(shown(tables, len(pieces), how.progress)), ignore_index=True)
 
 
 def _members_table(prior: LearnedMembers, tasks: TaskSet, level: float) -> pd.DataFrame:
     return MembersFit.of(prior, tasks).table(level)
-
-
-def open_store(path: str | Path) -> xr.Dataset:
-    """Open a NetCDF file or a Zarr store without reading more than its shape.
-
-    Parameters
-    ----------
-    path : path
-        Its name ends in ``.nc`` or ``.zarr``.
-
-    Returns
-    -------
-    xarray.Dataset
-        Values are read when used. The tasks' names have no index, which would hold them all in memory;
-        ``dataset.set_xindex("task")`` makes one, for ``dataset.sel(task="…")``.
-
-    Raises
-    ------
-    InputError
-        If there is none, it cannot be read, or zarr is not installed.
-    """
-    path = Path(path)
-    _needs_zarr(path)
-    if not path.exists():
-        raise InputError(f"there is no file '{path}'.")
-    try:
-        if path.suffix == ".zarr":
-            return xr.open_zarr(path, chunks=None, consolidated=False, **_AS_STORED)
-        return xr.open_dataset(path, engine="h5netcdf", **_AS_STORED)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {error}.") from None
 
 
 def piece_size(prior: LearnedEquation, dataset: xr.Dataset) -> int:
@@ -173,28 +157,11 @@ def piece_size(prior: LearnedEquation, dataset: xr.Dataset) -> int:
     return int(np.clip(_MEMORY // (8 * numbers), 1, _MOST))
 
 
-def _target(out: Path) -> Path:
-    """Where to write; refused, before any work, if that cannot be."""
-    if out.suffix not in _STORES:
-        raise InputError(f"out: '{out}' is to end in .nc (NetCDF) or .zarr (Zarr).")
-    if out.exists():
-        raise InputError(f"out: '{out}' is there already; remove it or give another name.")
-    _needs_zarr(out)
-    return out
-
-
-def _needs_zarr(path: Path) -> None:
-    if path.suffix == ".zarr" and find_spec("zarr") is None:
-        raise InputError(
-            f"'{path}' needs zarr, which is not installed: pip install 'metasci-calibration[scale]'."
-        )
-
-
 def _source(
     prior: LearnedEquation, data: str | Path | TaskSet | xr.Dataset | pd.DataFrame
 ) -> tuple[xr.Dataset, Callable[[xr.Dataset], TaskSet]]:
     """The data as a Dataset, opened and not read where it can be, and what makes tasks of a piece of it."""
-    if isinstance(data, str | Path) and Path(data).suffix in _STORES:
+    if isinstance(data, str | Path) and Path(data).suffix in STORES:
         data = open_store(data)
     if not isinstance(data, xr.Dataset | TaskSet):
         data = prior.read(data)
@@ -264,9 +231,9 @@ def _kept(
     def missing() -> Iterator[TaskSet]:
         for number, tasks in enumerate(pieces):
             path = folder / f"{number:06d}-{_digest_of_tasks(tasks, digest)}.nc"
-            there = path.exists()
-            waiting.append((path, there))
-            if not there:
+            done = path.exists()
+            waiting.append((path, done))
+            if not done:
                 yield tasks
 
     for result in _mapped(calibrate, missing(), client):
@@ -280,19 +247,6 @@ def _kept(
         yield path
 
 
-def _digest_of(prior: LearnedEquation, level: float) -> str:
-    return hashlib.sha256(f"{prior.digest()} {level!r}".encode()).hexdigest()
-
-
-def _digest_of_tasks(tasks: TaskSet, salt: str) -> str:
-    digest = hashlib.sha256("\0".join((salt, *tasks.names)).encode())
-    for name, variable in sorted(tasks.dataset.data_vars.items(), key=lambda item: str(item[0])):
-        if variable.dtype.kind == "f":
-            told = json.dumps([str(name), variable.shape, variable.attrs.get("units")])
-            digest.update(told.encode() + np.ascontiguousarray(variable.values).tobytes())
-    return digest.hexdigest()[:24]
-
-
 def _remove_unfinished(folder: Path) -> None:
     """What a run that was killed had not finished; pieces that it had stay."""
     for path in folder.iterdir():
@@ -302,82 +256,14 @@ def _remove_unfinished(folder: Path) -> None:
             path.unlink()
 
 
-def _assemble(parts: Sequence[Path], folder: Path, target: Path, count: int) -> None:
-    """Put the parts together into one store, in their folder: all of it or nothing."""
-    unfinished = folder / f"whole{target.suffix}.partial"
-    write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
-    with writing(target):
-        try:
-            write(parts, unfinished, count)
-            unfinished.replace(target)
-        finally:
-            if unfinished.is_dir():
-                shutil.rmtree(unfinished)
-            unfinished.unlink(missing_ok=True)
+def _digest_of(prior: LearnedEquation, level: float) -> str:
+    return hashlib.sha256(f"{prior.digest()} {level!r}".encode()).hexdigest()
 
 
-def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
-    import zarr
-
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-
-    def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
-        dtype = str if values.dtype == object else values.dtype
-        return group.create_array(name, shape=shape, chunks=values.shape, dtype=dtype, dimension_names=dims)
-
-    _fill(parts, create, group.attrs, count)
-
-
-def _write_netcdf(parts: Sequence[Path], path: Path, count: int) -> None:
-    import h5netcdf
-    import h5py
-
-    with open_store(parts[0]) as first, Unfailing(path, "w+b") as disk:
-        with h5netcdf.File(disk, "w") as file:
-            file.dimensions = {str(name): size for name, size in first.sizes.items()} | {"task": count}
-
-            def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
-                return file.create_variable(
-                    name, dims, h5py.string_dtype() if values.dtype == object else values.dtype
-                )
-
-            _fill(parts, create, file.attrs, count, disk.check)
-        disk.check()
-
-
-def _fill(
-    parts: Sequence[Path],
-    create: Callable[..., Any],
-    attrs: Any,
-    count: int,
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Create every variable at its full size, then write the parts into their places, each followed by a check."""
-    arrays: dict[str, Any] = {}
-    at = 0
-    for part in parts:
-        with open_store(part) as opened:
-            piece = opened.load()
-        for key, variable in piece.variables.items():
-            name, values = str(key), _storable(variable.values)
-            grows = variable.dims[0] == "task"
-            if name not in arrays:
-                shape = (count, *values.shape[1:]) if grows else values.shape
-                arrays[name] = create(name, tuple(str(dim) for dim in variable.dims), shape, values)
-                # as xarray writes what is true or false
-                told = {"dtype": "bool"} if variable.dtype == bool else {}
-                arrays[name].attrs.update({**variable.attrs, **told})
-                arrays[name][: len(values)] = values
-            elif grows:
-                arrays[name][at : at + len(values)] = values
-        at += piece.sizes["task"]
-        check()
-    labels = " ".join(str(name) for name in piece.coords if name not in piece.dims)
-    attrs.update({**piece.attrs, "coordinates": labels})
-
-
-def _storable(values: NDArray[Any]) -> NDArray[Any]:
-    """Texts as objects, what is true or false as small integers."""
-    if values.dtype.kind in "OUT":
-        return values.astype(object)
-    return values.astype("i1") if values.dtype == bool else values
+def _digest_of_tasks(tasks: TaskSet, salt: str) -> str:
+    digest = hashlib.sha256("\0".join((salt, *tasks.names)).encode())
+    for name, variable in sorted(tasks.dataset.data_vars.items(), key=lambda item: str(item[0])):
+        if variable.dtype.kind == "f":
+            header = json.dumps([str(name), variable.shape, variable.attrs.get("units")])
+            digest.update(header.encode() + np.ascontiguousarray(variable.values).tobytes())
+    return digest.hexdigest()[:24]

@@ -33,7 +33,8 @@ from metasci.learned.ways import POOLED, Way
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.composition import initial
 from metasci.meta.compositions.outer import Outer, meta_train
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.network import Network
 from metasci.model import Model
 from metasci.priors.base import MembersVerbs
 from metasci.progress import bar
@@ -185,10 +186,10 @@ def _widths(trained: TrainedNetwork, members: Members, unseen: Tensor, draws: in
 
 def _grown(start: Parameters, pooled: Parameters) -> Parameters:
     """A start with a smaller network's weights in it; rows and columns that it lacks stay as they are."""
-    made = dict(start)  # inputs and outputs that only the larger one has come last
+    larger = dict(start)  # inputs and outputs that only the larger one has come last
     for name, small in pooled.items():
         key = name if name in start else f"network.{name}"
         grown = start[key].clone()
         grown[tuple(slice(size) for size in small.shape)] = small
-        made[key] = grown
-    return made
+        larger[key] = grown
+    return larger

@@ -12,7 +12,6 @@ parameters; Beal and Sheiner, NONMEM Users Guides (1989), for the forms.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,21 +28,20 @@ from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.model import Model
 from metasci.noise import Noise
-from metasci.parameters import Parameter, ParameterSpace
+from metasci.parameters import ParameterSpace
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.effects import Effect, Formula, Occasion, described_effect
+from metasci.priors.variability import Amount, covariance_of
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
     from metasci.model import Output
 
-__all__ = ["published", "variance"]
+__all__ = ["published"]
 
 P = TypeVar("P", bound=LearnedEquation)
 
-Amount = float | str
 _NO_TASK_NOISE = 1e8  # a noise that all tasks share, as `GaussianPrior` writes it
-_SAID = re.compile(r"^\s*(sd|var(?:iance)?)?\s*([0-9.eE+-]+)\s*(%)?\s*(?:cv)?\s*$", re.IGNORECASE)
 
 
 def published(
@@ -147,10 +145,17 @@ def published(
         }
         title = name or "published"
         model = compartment_model(
-            structure, name=title, effects=effects, typical=numbers, noise=noise, output=output,
-            distributions=distributions, description=f"{population or title}.\n\nSource: {source}.", listed=False,
+            structure,
+            name=title,
+            effects=effects,
+            typical=numbers,
+            noise=noise,
+            output=output,
+            distributions=distributions,
+            description=f"{population or title}.\n\nSource: {source}.",
+            listed=False,
             **options,
-        )  # fmt: skip
+        )
         record["structure"] = _recipe(structure, effects, options, output)
     else:
         if covariates or distributions or output is not None or changing:
@@ -160,101 +165,6 @@ def published(
         model = _at_typical(model.with_noise(noise), typical or {})
     matrix = covariance_of(model.parameters, variability, correlation or {}, occasions or {})
     return _prior(prior_class, model, matrix, record, name, ranges or {})
-
-
-def variance(said: Amount, parameter: Parameter) -> float:
-    """The variance ω² that a number or a text says.
-
-    Examples
-    --------
-    >>> clearance = Parameter("clearance", "L/h", 4.5, positive=True)
-    >>> [round(variance(said, clearance), 5) for said in (0.147, "39.8 %", "sd 0.3834")]
-    [0.147, 0.14705, 0.147]
-    """
-    where = f"variability of '{parameter.name}'"
-    if isinstance(said, int | float):
-        found = float(said)
-    else:
-        match = _SAID.match(str(said))
-        if match is None:
-            raise InputError(f"{where}: '{said}' is no variance, no 'sd 0.3', and no '30 %'.")
-        kind, number, percent = match.groups()
-        value = float(number)
-        if percent:
-            found = _of_percent(0.01 * value, parameter)
-        else:
-            found = value**2 if (kind or "").lower() == "sd" else value
-    if not (math.isfinite(found) and found >= 0.0):
-        raise InputError(f"{where}: {said} is no variance, which is zero or above.")
-    return found
-
-
-def _of_percent(cv: float, parameter: Parameter) -> float:
-    """ω² of a coefficient of variation: of a log-normal quantity, or of a normal one about its typical value."""
-    if parameter.bounds is not None:
-        raise InputError(
-            f"variability of '{parameter.name}': between bounds it varies on the logit scale: give ω² or 'sd 0.3'."
-        )
-    return math.log1p(cv**2) if parameter.positive else (cv * parameter.typical) ** 2
-
-
-def covariance_of(
-    space: ParameterSpace,
-    variability: Mapping[Any, Amount] | pd.DataFrame,
-    correlation: Mapping[tuple[str, str], float],
-    occasions: Mapping[str, Amount],
-) -> NDArray[np.float64]:
-    """Ω of the parameters, in their order, (parameter, parameter); zero where one does not vary."""
-    if isinstance(variability, pd.DataFrame):
-        variability = _as_mapping(variability)
-    by_name = {parameter.name: parameter for parameter in space}
-    pairs = {key: value for key, value in variability.items() if isinstance(key, tuple)}
-    single = {key: value for key, value in variability.items() if not isinstance(key, tuple)}
-    for key in (*single, *(one for pair in (*pairs, *correlation) for one in pair), *occasions):
-        if key not in by_name:
-            raise InputError(f"variability: '{key}' is no parameter; they are {', '.join(by_name)}.")
-    variances = {key: variance(value, by_name[key]) for key, value in single.items()}
-    for parameter in space:
-        owner = parameter.tied.removesuffix("_occasion")
-        if parameter.tied and owner in occasions:
-            variances[parameter.name] = variance(occasions[owner], by_name[owner])
-    place = {key: index for index, key in enumerate(space.names)}
-    matrix = np.diag([variances.get(key, 0.0) for key in space.names])
-    for (first, second), value in {**pairs, **correlation}.items():
-        together = float(value)
-        if (first, second) in correlation:
-            if not -1.0 <= together <= 1.0:
-                raise InputError(
-                    f"correlation of '{first}' and '{second}': {together:g} is not between -1 and 1."
-                )
-            together *= math.sqrt(matrix[place[first], place[first]] * matrix[place[second], place[second]])
-        matrix[place[first], place[second]] = matrix[place[second], place[first]] = together
-    varies = np.diag(matrix) > 0.0
-    if matrix[~varies].any():
-        raise InputError("variability: a parameter without a variance has a covariance.")
-    part = matrix[np.ix_(varies, varies)]
-    if not len(part) or np.linalg.eigvalsh(part).min() <= 0.0:
-        raise InputError(
-            "variability: these variances and covariances are no covariance matrix (not positive definite)."
-        )
-    return matrix
-
-
-def _as_mapping(matrix: pd.DataFrame) -> dict[Any, float]:
-    """Variances and covariances of a whole matrix with the parameters' names on both sides."""
-    names = [str(name) for name in matrix.index]
-    values = matrix.to_numpy(float)
-    if names != [str(name) for name in matrix.columns] or not np.allclose(
-        values, values.T, rtol=1e-9, atol=0.0
-    ):
-        raise InputError(
-            "variability: the matrix needs the same names on both sides, and has to be symmetric."
-        )
-    found: dict[Any, float] = {}
-    for i, first in enumerate(names):
-        found[first] = float(values[i, i])
-        found |= {(first, names[j]): float(values[i, j]) for j in range(i) if values[i, j]}
-    return found
 
 
 def _effects(
@@ -319,9 +229,11 @@ def _recipe(
     if any(effect is None for several in described.values() for effect in several):
         return None
     return {
-        **asdict(structure), "effects": described, "options": dict(options),
+        **asdict(structure),
+        "effects": described,
+        "options": dict(options),
         "output": None if output is None else asdict(output),
-    }  # fmt: skip
+    }
 
 
 def _prior(
@@ -354,9 +266,11 @@ def _prior(
     blank = torch.zeros(0, dtype=kind)
     title = name or model.name.partition(".")[2]
     card = replace(
-        Card.from_model(model), name=title, source=record["source"],
+        Card.from_model(model),
+        name=title,
+        source=record["source"],
         title=record["population"] or f"Published numbers: {title}",
-    )  # fmt: skip
+    )
     record["fixed"] = [asdict(parameter) for parameter in model.fixed]
     training = {
         "published": record,
@@ -364,6 +278,11 @@ def _prior(
         "ranges": {key: [float(low), float(high)] for key, (low, high) in ranges.items()},
     }
     return prior_class(
-        title, model, GaussianPrior(), state, Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)), card,
+        title,
+        model,
+        GaussianPrior(),
+        state,
+        Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)),
+        card,
         training,
-    )  # fmt: skip
+    )

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _FOR_PEOPLE = {"K": "degC"}
-_POINTS = 160
+_POINTS = 160  # of a curve: finer than a pixel of a panel would show
 WIDE = 30.0
 
 

@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
 __all__ = ["calibration_figure", "parameters_figure"]
 
-_MOST_TASKS = 6
-_MOST_GROUPS = 6
-_MOST_COLOURS = 4
+_MOST_TASKS = 6  # panels of a page
+_MOST_GROUPS = 6  # curves in a panel that colours still tell apart
+_MOST_COLOURS = 4  # conditions, evenly among all, that stand for many
 
 
 @styled

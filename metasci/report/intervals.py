@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parameters_figure"]
 
-_MOST_ROWS = 12
+_MOST_ROWS = 12  # tasks of a figure, each a line of text high
 
 
 @styled

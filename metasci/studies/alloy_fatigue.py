@@ -76,8 +76,11 @@ def life(exponent: Any, growth_rate: Any, length: float = FAILURE) -> Any:
 
 def read_life(tasks: TaskSet, name: str, length: float = FAILURE) -> float:
     """Cycles at which a specimen passes the length, on a line between two readings; infinite if it does not."""
-    one = tasks.select([name]).batch(crack_growth)
-    cycles, lengths = one.inputs["cycles"][0][one.mask[0]].numpy(), one.output[0][one.mask[0]].numpy()
+    specimen = tasks.select([name]).batch(crack_growth)
+    cycles, lengths = (
+        specimen.inputs["cycles"][0][specimen.mask[0]].numpy(),
+        specimen.output[0][specimen.mask[0]].numpy(),
+    )
     if lengths.max() < length:
         return float("inf")
     return float(np.interp(length, lengths, cycles))
@@ -101,13 +104,13 @@ def lives(tasks: TaskSet, shots: int, method: Method | None = None) -> pd.DataFr
     return pd.DataFrame(rows, columns=["specimen", "median", "lower", "upper", "read"])
 
 
-def first_readings(prior: Prior, one: TaskSet, shots: int) -> Calibration:
+def first_readings(prior: Prior, specimen: TaskSet, shots: int) -> Calibration:
     """The calibration from the first readings; the one at 0 cycles is no measurement."""
-    batch = prior.batch(one)
-    skipped = len(Protocol.from_card(one.card).skip)
+    batch = prior.batch(specimen)
+    skipped = len(Protocol.from_card(specimen.card).skip)
     rank = batch.mask.cumsum(1)
     seen = batch.with_mask(batch.mask & (rank > skipped) & (rank <= skipped + shots))
-    return Calibration(prior, one, seen, prior.adapt(seen))
+    return Calibration(prior, specimen, seen, prior.adapt(seen))
 
 
 def _drawn(fit: Calibration) -> NDArray[np.float64]:
@@ -119,9 +122,9 @@ def life_summary(tasks: TaskSet, last: float = 0.12) -> pd.DataFrame:
     """How lives are forecast, by number of readings: those that were read, and those that outlast the test."""
     rows = []
     for shots in SHOTS:
-        found = lives(tasks, shots)
-        failed = found[np.isfinite(found["read"])]
-        rest = found[~np.isfinite(found["read"])]
+        table = lives(tasks, shots)
+        failed = table[np.isfinite(table["read"])]
+        rest = table[~np.isfinite(table["read"])]
         error = 100.0 * (failed["median"] / failed["read"] - 1.0).abs()
         covered = (failed["read"] >= failed["lower"]) & (failed["read"] <= failed["upper"])
         width = failed["upper"] / failed["lower"]
@@ -158,13 +161,13 @@ def figure(tasks: TaskSet, names: tuple[str, ...] = ("3", "12", "20"), shots: in
         for axes, name in zip(panels, names, strict=True):
             others = tasks.select([other for other in tasks.names if other != name])
             prior = meta_calibrate(crack_growth, others, methods()["Gaussian prior"])
-            one = tasks.select([name])
-            fit, whole = first_readings(prior, one, shots), prior.batch(one)
+            specimen = tasks.select([name])
+            fit, whole = first_readings(prior, specimen, shots), prior.batch(specimen)
             line = np.linspace(0.0, 0.13, 120)
-            said = fit.predict(cycles=line).isel(task=0)
-            axes.fill_between(1e3 * line, said["lower"], said["upper"], color=BLUE, alpha=0.2, lw=0)
-            axes.plot(1e3 * line, said["median"], color=BLUE, label=f"after {shots} readings, 90 % band")
-            axes.plot(1e3 * line, said["prior"], color=GREY, ls="--", lw=1.1, label="before any reading")
+            forecast = fit.predict(cycles=line).isel(task=0)
+            axes.fill_between(1e3 * line, forecast["lower"], forecast["upper"], color=BLUE, alpha=0.2, lw=0)
+            axes.plot(1e3 * line, forecast["median"], color=BLUE, label=f"after {shots} readings, 90 % band")
+            axes.plot(1e3 * line, forecast["prior"], color=GREY, ls="--", lw=1.1, label="before any reading")
             cycles, length = (
                 values[0][whole.mask[0]].numpy() for values in (whole.inputs["cycles"], whole.output)
             )
@@ -188,13 +191,13 @@ def main(folder: Path | None = None) -> None:
     folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/alloy-fatigue"))
     folder.mkdir(parents=True, exist_ok=True)
     tasks = catalogue.dataset("alloy_fatigue")
-    found = scores(tasks)
-    write_atomically(folder / "scores.csv", found.to_csv(index=False).encode())
+    table = scores(tasks)
+    write_atomically(folder / "scores.csv", table.to_csv(index=False).encode())
     print("Relative crack length from the sixth reading on, specimens left out in seven parts")
     for quantity, title in (("rmse", "RMSE"), ("coverage90", "90 % coverage")):
         print(f"\n{title}, by number of first readings known")
         print(
-            found.pivot_table(index="method", columns="shots", values=quantity, sort=False)
+            table.pivot_table(index="method", columns="shots", values=quantity, sort=False)
             .round(3)
             .to_string()
         )

@@ -181,24 +181,26 @@ def identified(
         table, drawn = fit.parameters, _intervals(fit)
         for name, part in table.groupby("name", sort=False):
             real = np.array([truth[str(name)] for truth in stated])
-            rows.append({
-                "design": design,
-                "parameter": name,
-                "left": float(np.sqrt(part["shrinkage"]).median()),
-                "error": float(np.median(100.0 * np.abs(part["estimate"] / real - 1.0))),
-                "covered": float(((part["lower"] <= real) & (real <= part["upper"])).mean()),
-                "drawn": float(((drawn[str(name)][0] <= real) & (real <= drawn[str(name)][1])).mean()),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "design": design,
+                    "parameter": name,
+                    "left": float(np.sqrt(part["shrinkage"]).median()),
+                    "error": float(np.median(100.0 * np.abs(part["estimate"] / real - 1.0))),
+                    "covered": float(((part["lower"] <= real) & (real <= part["upper"])).mean()),
+                    "drawn": float(((drawn[str(name)][0] <= real) & (real <= drawn[str(name)][1])).mean()),
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def _intervals(fit: Calibration, level: float = 0.9) -> dict[str, NDArray[np.float64]]:
     """Intervals from draws of each alloy's posterior, (2, alloy) by parameter."""
     tails = torch.tensor([0.5 * (1.0 - level), 0.5 * (1.0 + level)], dtype=torch.float64)
-    found = [
+    intervals = [
         torch.quantile(posterior_draws(fit, at, 800).coordinates, tails, 0) for at in range(len(fit.batch))
     ]
-    return fit.prior.model.parameters.to_physical(torch.stack(found, 1).numpy())
+    return fit.prior.model.parameters.to_physical(torch.stack(intervals, 1).numpy())
 
 
 def kissinger_check(energy: float = ENERGY, exponent: float = 2.5) -> pd.DataFrame:
@@ -211,14 +213,14 @@ def kissinger_check(energy: float = ENERGY, exponent: float = 2.5) -> pd.DataFra
     """
     from metasci.kinetics import heat_flow
 
-    said = {"enthalpy": 20.0, "rate": 1e-2, "activation_energy": energy, "exponent": exponent}
+    stated = {"enthalpy": 20.0, "rate": 1e-2, "activation_energy": energy, "exponent": exponent}
     kelvin, rates, peaks = np.linspace(500.0, 900.0, 40001), np.array([2.0, 5.0, 10.0, 20.0, 40.0]), []
     for rate in rates:
-        flow = heat_flow({"temperature": kelvin, "heating_rate": np.asarray(rate / 60.0)}, said)
+        flow = heat_flow({"temperature": kelvin, "heating_rate": np.asarray(rate / 60.0)}, stated)
         peaks.append(float(kelvin[np.argmax(flow)]))
-    found = kissinger(rates, peaks)
+    fitted = kissinger(rates, peaks)
     table = pd.DataFrame({"rate": rates, "peak": peaks})
-    table.attrs = {"activation_energy": found.activation_energy, "standard_error": found.standard_error}
+    table.attrs = {"activation_energy": fitted.activation_energy, "standard_error": fitted.standard_error}
     return table
 
 
@@ -241,11 +243,11 @@ def figure(prior: Prior, seed: int = 2) -> Figure:
         shown = ("one temperature", "three points only", "two temperatures, 60 K apart")
         for colour, design in zip(PALETTE, shown, strict=False):
             tasks = TaskSet.from_frame(simulated_table(truths, design, seed), _card(avrami), model=avrami)
-            found = transformation_diagram(prior.calibrate(tasks), kelvin, reaches=[0.5]).isel(reaches=0)
+            diagram = transformation_diagram(prior.calibrate(tasks), kelvin, reaches=[0.5]).isel(reaches=0)
             axes.fill_betweenx(
-                kelvin - 273.15, found["lower"], found["upper"], color=colour, alpha=0.22, lw=0
+                kelvin - 273.15, diagram["lower"], diagram["upper"], color=colour, alpha=0.22, lw=0
             )
-            axes.plot(found["median"], kelvin - 273.15, color=colour, label=design)
+            axes.plot(diagram["median"], kelvin - 273.15, color=colour, label=design)
         axes.plot(half, kelvin - 273.15, color="#222222", ls=(0, (4, 2.5)), lw=1.2, label="truth")
         axes.set_xscale("log")
         ticks = [1.0, 60.0, 3600.0, 86400.0]
@@ -267,14 +269,15 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     prior = learned()
     print("Simulated alloys. Prior learned from 60 of them; 400 others, by what was measured")
-    found = identified(prior)
+    print(f"Rates are those at {_reference(prior.model):g} K, in the middle of the data learned from")
+    figures = identified(prior)
     for quantity, title in (
         ("left", "Standard deviation left, share of the prior's (median)"),
         ("error", "Error (median, per cent)"),
         ("covered", "Share of 90 % intervals that hold the truth"),
         ("drawn", "The same, intervals from draws of the posterior"),
     ):
-        table = found.pivot_table(index="design", columns="parameter", values=quantity, sort=False)
+        table = figures.pivot_table(index="design", columns="parameter", values=quantity, sort=False)
         print(f"\n{title}\n{table.round(2).to_string()}")
     believed = identified(prior, truths=as_believed(prior, 400))
     for quantity, title in (("covered", "90 % intervals"), ("drawn", "the same, from draws")):

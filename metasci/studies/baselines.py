@@ -22,6 +22,7 @@ from metasci.extras import needed
 __all__ = ["Table", "forest", "parts_of", "sklearn_part", "tabular_results"]
 
 _NORMAL_95 = 1.6448536269514722
+# parts of the old groups, each left out once to see how far errors reach in groups that are not known
 _INNER = 5
 
 
@@ -133,8 +134,8 @@ def _add(score: Score, measured: Any, predicted: Any, sd: float, unlink: Callabl
     """Record a task's query; the density stays that on the table's own scale."""
     half = np.full(len(measured), _NORMAL_95 * sd)
     density = -0.5 * ((measured - predicted) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2.0 * np.pi)
-    told = (measured, predicted, predicted - half, predicted + half)
-    middle, centre, low, high = (torch.as_tensor(np.asarray(unlink(value))) for value in told)
+    columns = (measured, predicted, predicted - half, predicted + half)
+    middle, centre, low, high = (torch.as_tensor(np.asarray(unlink(value))) for value in columns)
     score.add(middle, centre, low, high, torch.as_tensor(density))
 
 
@@ -146,8 +147,8 @@ def forest() -> Any:
 
 
 def _linear() -> Any:
-    made = sklearn_part("pipeline").make_pipeline
-    return made(
+    make_pipeline = sklearn_part("pipeline").make_pipeline
+    return make_pipeline(
         sklearn_part("preprocessing").StandardScaler(),
         sklearn_part("linear_model").RidgeCV(np.logspace(-2, 4, 13)),
     )

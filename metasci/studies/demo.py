@@ -200,7 +200,7 @@ def _figures(case: Case, fit: Calibration, joint: Joint, seconds: float) -> list
     measured = frame[model.output.name].to_numpy()[back]
     inside = [
         float(np.mean((measured >= low) & (measured <= high)))
-        for low, high in ((ours["lower"].values, ours["upper"].values), (theirs.lower, theirs.upper))
+        for low, high in ((ours["lower"].values, ours["upper"].values), theirs.interval())
     ]
     errors = [
         float(np.sqrt(np.mean((middle - measured) ** 2))) for middle in (ours["median"].values, theirs.median)
@@ -222,21 +222,23 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
     points = np.linspace(x.min(), x.max(), 121)
     conditions: dict[str, Any] = {case.axis: points}
     ours = fit.predict(**conditions).isel(task=0)
-    one = case.prior.batch(case.new)
+    batch = case.prior.batch(case.new)
     inputs = {
         name: torch.tensor(points)[None] if name == case.axis else values[:, :1].expand(-1, len(points))
-        for name, values in one.inputs.items()
+        for name, values in batch.inputs.items()
     }
     grid = replace(
-        one, inputs=inputs, output=torch.ones(1, len(points), dtype=torch.float64),
+        batch,
+        inputs=inputs,
+        output=torch.ones(1, len(points), dtype=torch.float64),
         mask=torch.ones(1, len(points), dtype=torch.bool),
-    )  # fmt: skip
+    )
     theirs = predictive(joint.posterior, model, grid, 0)
     bands = [
         Band(
             "learned prior, 90 %", points, ours["median"].values, ours["lower"].values, ours["upper"].values
         ),
-        Band("PyMC, 90 %", points, theirs.median, theirs.lower, theirs.upper),
+        Band("PyMC, 90 %", points, theirs.median, *theirs.interval()),
         Band(
             "prior alone, 90 %",
             points,
@@ -247,9 +249,14 @@ def _overlay(case: Case, fit: Calibration, joint: Joint):  # type: ignore[no-unt
         ),
     ]
     return comparison_figure(
-        bands, x, frame[model.output.name].to_numpy(), case.used, xlabel=label(case.axis, model.inputs[case.axis].unit),
-        ylabel=label(model.output.label or model.output.name, model.output.unit), title=case.title,
-    )  # fmt: skip
+        bands,
+        x,
+        frame[model.output.name].to_numpy(),
+        case.used,
+        xlabel=label(case.axis, model.inputs[case.axis].unit),
+        ylabel=label(model.output.label or model.output.name, model.output.unit),
+        title=case.title,
+    )
 
 
 def crack_case() -> Case:
@@ -270,9 +277,15 @@ def steel_case() -> Case:
     """A steel of a grade left out, or a simulated one where the data are not at hand."""
     try:
         case = held_out_case(
-            "AISI 4140, a grade left out", "steel", "steel_tempering", "steel", "AISI 4140",
-            "Grange and Baughman / AISI 4140 / 0.37", (), "temperature",
-        )  # fmt: skip
+            "AISI 4140, a grade left out",
+            "steel",
+            "steel_tempering",
+            "steel",
+            "AISI 4140",
+            "Grange and Baughman / AISI 4140 / 0.37",
+            (),
+            "temperature",
+        )
         return replace(case, support=spread_support(case.new))
     except InputError as error:
         print(f"  ({error} A steel simulated from the shipped prior takes its place.)")

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.network import Network
 
 __all__ = ["INSIDE", "NOISE", "OUTSIDE", "EvenAndNonNegative", "Tasks", "network", "simulated"]
 

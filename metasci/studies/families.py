@@ -36,9 +36,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "ALLOYS", "CRYSTALS", "by_family", "by_method", "errors_by_members", "learn_alloys", "learn_boiling_points",
+    "ALLOYS",
+    "CRYSTALS",
+    "by_family",
+    "by_method",
+    "errors_by_members",
+    "learn_alloys",
+    "learn_boiling_points",
     "scores",
-]  # fmt: skip
+]
 
 ALLOYS = GroupProcess(members=8, iterations=40)  # 150 systems, most of them small
 CRYSTALS = GroupProcess(members=40, iterations=40)  # 16 anions, all of them large
@@ -81,8 +87,8 @@ def by_family(recipe: StructurePrior, tasks: TaskSet, least: int = 11) -> pd.Dat
                 continue
             off = prior.model.noise.link(batch.output[at][batch.mask[at]]) - outlook.mean
             covered = (off.abs() <= outlook.reach(0.9) * outlook.scale).double().mean()
-            told = (len(off), off.mean(), off.std(), outlook.scale.mean(), covered)
-            rows.append((batch.names[at], *map(float, told)))
+            row = (len(off), off.mean(), off.std(), outlook.scale.mean(), covered)
+            rows.append((batch.names[at], *map(float, row)))
     table = pd.DataFrame(rows, columns=["family", "members", "off", "scatter", "scale", "covered"])
     return table.astype({"members": int}).sort_values("scatter", ascending=False).set_index("family")
 
@@ -110,9 +116,16 @@ def figure(tables: dict[str, tuple[pd.DataFrame, str]]) -> Figure:
         for place, (method, rows) in enumerate(table.groupby("method", sort=False)):
             name = "process over families" if method == "prior" else str(method)
             panel.errorbar(
-                rows["shots"], rows["mae"], rows["mae_sd_over_seeds"].fillna(0.0), label=name, marker="o",
-                markersize=4, capsize=2, color=PALETTE[place % len(PALETTE)], linewidth=2.4 if place == 0 else 1.3,
-            )  # fmt: skip
+                rows["shots"],
+                rows["mae"],
+                rows["mae_sd_over_seeds"].fillna(0.0),
+                label=name,
+                marker="o",
+                markersize=4,
+                capsize=2,
+                color=PALETTE[place % len(PALETTE)],
+                linewidth=2.4 if place == 0 else 1.3,
+            )
         panel.set_ylim(bottom=0.0)
 
     return errors_by_members(tables, draw, (4.1, 3.5))
@@ -151,7 +164,7 @@ def main(folder: Path | None = None) -> None:
     torch.set_num_threads(1)
     folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/families"))
     folder.mkdir(parents=True, exist_ok=True)
-    made: dict[str, tuple[pd.DataFrame, str]] = {}
+    results: dict[str, tuple[pd.DataFrame, str]] = {}
     cases: list[tuple[str, Model, GroupProcess, str]] = [
         ("Alloys, element systems left out", alloy_strength, ALLOYS, "alloy_systems"),
         ("The same, with processing and type of test", processed_alloy_strength, ALLOYS, "alloy_systems"),
@@ -159,10 +172,10 @@ def main(folder: Path | None = None) -> None:
     ]
     for title, model, method, data in cases:
         tasks = catalogue.dataset(data, model=model)
-        recipe = StructurePrior("recipe", model, method, {}, tasks.card)
+        recipe = StructurePrior("recipe", model, method, None, tasks.card)
         table = scores(recipe, tasks)
         if model is not processed_alloy_strength:
-            made[title] = (table, model.output.unit)
+            results[title] = (table, model.output.unit)
         judged = int((tasks.counts > 10).sum())
         print(f"{title}: {int(tasks.counts.sum())} members of {len(tasks)} families, {judged} of them judged")
         print(f"MAE ± spread over seeds, coverage of 90 % intervals; {model.output.unit}")
@@ -170,7 +183,7 @@ def main(folder: Path | None = None) -> None:
         if model is alloy_strength:
             print("Before any member is measured, on the logarithm of the strength")
             print(by_family(recipe, tasks).round(2).to_string(), flush=True)
-    save_figure(figure(made), folder / "families.png", dpi=150)
+    save_figure(figure(results), folder / "families.png", dpi=150)
 
 
 if __name__ == "__main__":

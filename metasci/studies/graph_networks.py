@@ -69,18 +69,27 @@ class Case:
 
 CASES = {
     "alloys": Case(
-        "Alloys, element systems left out", alloy_strength, "alloy_systems",
-        NetworkMethod(Architecture("formula", "attention"), networks=4), ALLOYS,
+        "Alloys, element systems left out",
+        alloy_strength,
+        "alloy_systems",
+        NetworkMethod(Architecture("formula", "attention"), networks=4),
+        ALLOYS,
     ),
     "boiling-points": Case(
-        "Molecules, organic families left out", boiling_point, "boiling_points",
-        NetworkMethod(Architecture("smiles")), GroupProcess(),
+        "Molecules, organic families left out",
+        boiling_point,
+        "boiling_points",
+        NetworkMethod(Architecture("smiles")),
+        GroupProcess(),
     ),
     "crystals": Case(
-        "Crystals, anions left out", phonon_peak, "phonons",
-        NetworkMethod(_FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8), CRYSTALS,
+        "Crystals, anions left out",
+        phonon_peak,
+        "phonons",
+        NetworkMethod(_FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8),
+        CRYSTALS,
     ),
-}  # fmt: skip
+}
 """By their names in files."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "four fifths of the families": {},
@@ -123,14 +132,18 @@ class Side:
 
     def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """All ways, the process and its baselines, and the mean of the process and one way."""
-        process = {("process over families" if name == "prior" else name): f
-                   for name, f in self.process.forecasters(tasks).items()}  # fmt: skip
+        process = {
+            ("process over families" if name == "prior" else name): f
+            for name, f in self.process.forecasters(tasks).items()
+        }
         networks = self.networks.forecasters(tasks)
 
         def mean(batch: Batch, support: Tensor, query: Tensor) -> StudentForecast:
-            one = networks[_JOINED](batch, support, query)
+            single = networks[_JOINED](batch, support, query)
             other = process["process over families"](batch, support, query)
-            return replace(other, mean=0.5 * (one.mean + other.mean), scale=0.5 * (one.scale + other.scale))
+            return replace(
+                other, mean=0.5 * (single.mean + other.mean), scale=0.5 * (single.scale + other.scale)
+            )
 
         return {**networks, f"process and {_JOINED}, averaged": mean, **process}
 
@@ -140,7 +153,7 @@ def scores(case: Case, checkpoints: Path | None = None, seeds: int = 5) -> dict[
     tasks = case.tasks()
     method = replace(case.networks, checkpoints=checkpoints)
     networks = NetworkPrior("recipe", case.model, method, tasks.card)
-    side = Side(networks, StructurePrior("recipe", case.model, case.process, {}, tasks.card))
+    side = Side(networks, StructurePrior("recipe", case.model, case.process, None, tasks.card))
     group = tasks.card.task[0]
     return evaluate(side, tasks, protocol=PROTOCOL, leave_out=group, folds=FOLDS, seeds=seeds)
 
@@ -152,14 +165,14 @@ def variants(
     tasks = case.tasks()
     ways = {_JOINED: case.networks.ways[_JOINED]}
     plain = replace(case.networks, ways=ways, networks=1, checkpoints=checkpoints)
-    made = []
+    rows = []
     for name in names:
         prior = NetworkPrior("recipe", case.model, replace(plain, **VARIANTS[name]), tasks.card)
         result = evaluate(
             prior, tasks, protocol=PROTOCOL, leave_out=tasks.card.task[0], folds=FOLDS, seeds=seeds
         )
-        made += [{**row, "method": name} for row in result["results"] if row["method"] == _JOINED]
-    return {"results": made}
+        rows += [{**row, "method": name} for row in result["results"] if row["method"] == _JOINED]
+    return {"results": rows}
 
 
 def table(result: dict[str, Any]) -> pd.DataFrame:
@@ -176,8 +189,8 @@ def shown(rows: pd.DataFrame) -> str:
     """MAE ± spread over supports, and coverage of 90 % intervals; of single networks mean ± spread of the MAE."""
     wide, five = by_method(rows), rows[rows["shots"] == 5].set_index("method")
     wide["one network, 5"] = [
-        "" if one != one else f"{one:.1f} ± {sd:.1f}"
-        for one, sd in zip(five["mae_of_one_network"], five["mae_sd_over_networks"], strict=True)
+        "" if error != error else f"{error:.1f} ± {sd:.1f}"
+        for error, sd in zip(five["mae_of_one_network"], five["mae_sd_over_networks"], strict=True)
     ]
     return str(wide.to_string())
 
@@ -195,10 +208,18 @@ def figure(tables: dict[str, tuple[pd.DataFrame, str]]) -> Figure:
             part = rows[rows["method"] == name]
             beside = 0.08 * (at - len(colours) / 2)
             panel.errorbar(
-                part["shots"] + beside, part["mae"], part["mae_sd_over_seeds"], label=name, marker="o",
-                markersize=3.5, capsize=0, elinewidth=0.8, color=colour,
-                linewidth=2.2 if name in plain else 1.3, linestyle="--" if name in plain else "-",
-            )  # fmt: skip
+                part["shots"] + beside,
+                part["mae"],
+                part["mae_sd_over_seeds"],
+                label=name,
+                marker="o",
+                markersize=3.5,
+                capsize=0,
+                elinewidth=0.8,
+                color=colour,
+                linewidth=2.2 if name in plain else 1.3,
+                linestyle="--" if name in plain else "-",
+            )
 
     return errors_by_members(tables, draw, (3.9, 4.0))
 
@@ -208,12 +229,12 @@ def main(folder: Path | None = None) -> None:
     torch.set_num_threads(1)
     folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/graph-networks"))
     folder.mkdir(parents=True, exist_ok=True)
-    made: dict[str, tuple[pd.DataFrame, str]] = {}
+    results: dict[str, tuple[pd.DataFrame, str]] = {}
     written: dict[str, Any] = {}
     for name, case in CASES.items():
         keep = folder / "checkpoints" / name
         rows = table(_once(folder / f"{name}.json", functools.partial(scores, case, keep)))
-        made[case.title], written[name] = (rows, case.model.output.unit), _records(rows)
+        results[case.title], written[name] = (rows, case.model.output.unit), _records(rows)
         print(
             f"{case.title}: MAE ± spread over supports, coverage of 90 % intervals; {case.model.output.unit}"
         )
@@ -227,15 +248,15 @@ def main(folder: Path | None = None) -> None:
         print(f"{case.title}: one network with a {_JOINED}; {case.model.output.unit}")
         print(shown(rows), flush=True)
     write_atomically(folder / "graph_networks.json", (json.dumps(written, indent=1) + "\n").encode())
-    save_figure(figure(made), folder / "graph-networks.png", dpi=150)
+    save_figure(figure(results), folder / "graph-networks.png", dpi=150)
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """What the page tells, a row each."""
     kept = ["method", "shots", "mae", "mae_sd_over_seeds", "coverage90", "nlpd"]
     kept += ["mae_of_one_network", "mae_sd_over_networks"]
-    made: list[dict[str, Any]] = json.loads(rows[kept].to_json(orient="records", double_precision=4))
-    return made
+    records: list[dict[str, Any]] = json.loads(rows[kept].to_json(orient="records", double_precision=4))
+    return records
 
 
 def _once(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -93,9 +93,9 @@ def composition_covariates(formula: str) -> dict[str, float]:
     values = np.stack([element_properties(element) for element in parts])
     mean = share @ values
     spread = np.sqrt(share @ (values - mean) ** 2)
-    told = {f"mean_{name}": float(mean[at]) for at, name in enumerate(_UNITS)}
-    told |= {f"spread_{name}": float(spread[at]) for at, name in enumerate(_UNITS)}
-    return {**told, "mixing_entropy": float(-(share * np.log(share)).sum())}
+    means = {f"mean_{name}": float(mean[at]) for at, name in enumerate(_UNITS)}
+    means |= {f"spread_{name}": float(spread[at]) for at, name in enumerate(_UNITS)}
+    return {**means, "mixing_entropy": float(-(share * np.log(share)).sum())}
 
 
 def alloys() -> TaskSet:
@@ -110,10 +110,10 @@ def alloys() -> TaskSet:
     ]
     frame = frame[names].drop_duplicates()
     tasks = TaskSet.from_frame(frame, whole.card, model=yield_strength)
-    told = [composition_covariates(name) for name in tasks.names]
+    covariates = [composition_covariates(name) for name in tasks.names]
     units = {f"{kind}_{name}": unit for name, unit in _UNITS.items() for kind in ("mean", "spread")}
     units["mixing_entropy"] = "1"
-    values = {name: np.array([each[name] for each in told]) for name in units}
+    values = {name: np.array([each[name] for each in covariates]) for name in units}
     data = tasks.dataset.assign(
         {name: ("task", values[name], {"units": unit}) for name, unit in units.items()}
     )
@@ -137,11 +137,11 @@ def as_table(tasks: TaskSet) -> Table:
     parts = [fractions(name) for name in tasks.names]
     elements = sorted({element for part in parts for element in part})
     features, output = [], []
-    for at, there in enumerate(batch.mask):
-        kelvin = batch.inputs["temperature"][at][there].numpy()
+    for at, seen in enumerate(batch.mask):
+        kelvin = batch.inputs["temperature"][at][seen].numpy()
         alloy = [*batch.covariates[at].tolist(), *(parts[at].get(element, 0.0) for element in elements)]
         features.append(np.column_stack([kelvin, kelvin**2 / 1000.0, np.tile(alloy, (len(kelvin), 1))]))
-        output.append(np.log(batch.output[at][there].numpy()))
+        output.append(np.log(batch.output[at][seen].numpy()))
     return Table(features, output, np.asarray(tasks.groups("system")))
 
 
@@ -189,7 +189,8 @@ def figure(tasks: TaskSet, count: int = 6, shots: int = 1) -> Figure:
 
     batch = tasks.batch(yield_strength, covariates=tasks.covariate_names)
     reach = [
-        len(np.unique(batch.inputs["temperature"][at][there].numpy())) for at, there in enumerate(batch.mask)
+        len(np.unique(batch.inputs["temperature"][at][measured].numpy()))
+        for at, measured in enumerate(batch.mask)
     ]
     shown = np.argsort(reach)[::-1][:count]
     systems = tasks.groups("system")
@@ -203,22 +204,27 @@ def figure(tasks: TaskSet, count: int = 6, shots: int = 1) -> Figure:
         drawing = Drawing(figsize=(8.4, 5.0), layout="constrained")
         panels = drawing.subplots(2, -(-count // 2), sharex=True, sharey=True)
         for axes, at in zip(panels.flat, shown.tolist(), strict=False):
-            one = tasks.select([at])
-            there = batch.mask[at]
-            kelvin, value = batch.inputs["temperature"][at][there].numpy(), batch.output[at][there].numpy()
+            alloy = tasks.select([at])
+            measured = batch.mask[at]
+            kelvin, value = (
+                batch.inputs["temperature"][at][measured].numpy(),
+                batch.output[at][measured].numpy(),
+            )
             first = int(np.argmin(np.abs(kelvin - 298.15)))
-            own = priors[at].batch(one)
+            own = priors[at].batch(alloy)
             seen = torch.zeros_like(own.mask)
             seen[0, torch.as_tensor(np.flatnonzero(own.mask[0].numpy())[[first]][:shots])] = True
             from metasci.priors.calibrated import Calibration
 
-            fit = Calibration(priors[at], one, own.with_mask(seen), priors[at].adapt(own.with_mask(seen)))
+            fit = Calibration(priors[at], alloy, own.with_mask(seen), priors[at].adapt(own.with_mask(seen)))
             line = np.linspace(min(250.0, kelvin.min()), max(1500.0, kelvin.max()), 100)
-            said = fit.predict(temperature=line).isel(task=0)
-            axes.fill_between(line - 273.15, said["lower"], said["upper"], color=BLUE, alpha=0.2, lw=0)
-            axes.plot(line - 273.15, said["median"], color=BLUE, label="after one measurement, 90 % band")
+            forecast = fit.predict(temperature=line).isel(task=0)
+            axes.fill_between(
+                line - 273.15, forecast["lower"], forecast["upper"], color=BLUE, alpha=0.2, lw=0
+            )
+            axes.plot(line - 273.15, forecast["median"], color=BLUE, label="after one measurement, 90 % band")
             axes.plot(
-                line - 273.15, said["prior"], color=GREY, ls="--", lw=1.1, label="from composition alone"
+                line - 273.15, forecast["prior"], color=GREY, ls="--", lw=1.1, label="from composition alone"
             )
             axes.plot(kelvin - 273.15, value, "o", mfc="white", mec=INK, ms=4, label="measured")
             axes.plot(kelvin[[first]] - 273.15, value[[first]], "o", color=INK, ms=5, label="seen")
@@ -246,15 +252,15 @@ def main(folder: Path | None = None) -> None:
     every = scores(tasks, shots=(0,), seeds=1)
     print("\nEvery measurement, from composition and temperature (MPa, per cent, share)")
     print(every.drop(columns=["shots", "mae_sd_over_seeds"]).set_index("method").round(2).to_string())
-    found = scores(tasks)
-    write_atomically(folder / "scores.csv", found.to_csv(index=False).encode())
+    figures = scores(tasks)
+    write_atomically(folder / "scores.csv", figures.to_csv(index=False).encode())
     print("\nAlloys with four or more measurements, by number of measurements known")
     for quantity, title in (
         ("mae", "MAE (MPa)"),
         ("mae_sd_over_seeds", "Its standard deviation over ten choices of what is known and what judges"),
         ("coverage90", "90 % coverage"),
     ):
-        table = found.pivot_table(index="method", columns="shots", values=quantity, sort=False)
+        table = figures.pivot_table(index="method", columns="shots", values=quantity, sort=False)
         print(f"\n{title}\n{table.round(2).to_string()}")
     save_figure(figure(tasks), folder / "high_entropy_alloys.png", dpi=150)
 

@@ -83,10 +83,13 @@ def population(priors: dict[str, Prior]) -> pd.DataFrame:
         typical = prior.model.parameters.to_physical(prior.state.mean.numpy())
         half_life = np.log(2.0) / float(typical["second_loss"])
         rows.append(
-            {"treatment": kind, **{name: float(value) for name, value in typical.items()},
-             "half-life of the second phase (day)": half_life,
-             "noise (log10)": float(prior.state.log_noise.exp()[0])}
-        )  # fmt: skip
+            {
+                "treatment": kind,
+                **{name: float(value) for name, value in typical.items()},
+                "half-life of the second phase (day)": half_life,
+                "noise (log10)": float(prior.state.log_noise.exp()[0]),
+            }
+        )
     return pd.DataFrame(rows).set_index("treatment")
 
 
@@ -116,22 +119,33 @@ def forecasts(tasks: TaskSet, shots: tuple[int, ...] = (2, 3, 4), folds: int = 5
                 split = split_tasks(truth.mask, k, protocol, 1)
                 chosen, judged = seen.select(split.task), truth.select(split.task)
                 adapted = fold.adapt(chosen.with_mask(split.support & wide[split.task]))
-                said = predictive(fold.problem(judged.with_mask(split.query)), adapted)
+                forecast = predictive(fold.problem(judged.with_mask(split.query)), adapted)
                 limit = replace(judged, output=torch.full_like(judged.output, 2.0)).with_mask(split.query)
                 chance = predictive(fold.problem(limit), adapted).cumulative()
                 below = judged.censored[split.query] if judged.censored is not None else torch.zeros(0)
                 gathered[k].append(
-                    torch.stack([below.double(), (judged.output - said.median)[split.query], chance[split.query],
-                                 said.log_density()[split.query]])
-                )  # fmt: skip
+                    torch.stack(
+                        [
+                            below.double(),
+                            (judged.output - forecast.median)[split.query],
+                            chance[split.query],
+                            forecast.log_density()[split.query],
+                        ]
+                    )
+                )
         for k, parts in gathered.items():
             is_below, error, chance, density = torch.cat(parts, 1).detach().numpy()
             low = is_below == 1.0
             rows.append(
-                {"treatment": kind, "samples": k, "RMSE (log10)": float(np.sqrt(np.mean(error[~low] ** 2))),
-                 "P(below) where below": float(chance[low].mean()), "P(below) where above": float(chance[~low].mean()),
-                 "mean log density": float(density.mean())}
-            )  # fmt: skip
+                {
+                    "treatment": kind,
+                    "samples": k,
+                    "RMSE (log10)": float(np.sqrt(np.mean(error[~low] ** 2))),
+                    "P(below) where below": float(chance[low].mean()),
+                    "P(below) where above": float(chance[~low].mean()),
+                    "mean log density": float(density.mean()),
+                }
+            )
     return pd.DataFrame(rows).set_index(["samples", "treatment"])
 
 

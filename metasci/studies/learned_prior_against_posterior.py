@@ -33,28 +33,28 @@ def table(comparisons: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
     columns = {}
     for name, comparison in comparisons.items():
-        found = summary(comparison)
+        figures = summary(comparison)
         population = comparison.isel(forecaster=2)
-        ratios = found["spread_ratio"].values()
+        ratios = figures["spread_ratio"].values()
         columns[name] = {
-            "tasks": str(found["tasks"]),
-            "measurements kept back": str(found["measurements"]),
-            "shots": str(found["shots"]),
-            "RMSE, learned prior": f"{found['rmse']['prior']:.4g}",
-            "RMSE, PyMC joint": f"{found['rmse']['pymc']:.4g}",
+            "tasks": str(figures["tasks"]),
+            "measurements kept back": str(figures["measurements"]),
+            "shots": str(figures["shots"]),
+            "RMSE, learned prior": f"{figures['rmse']['prior']:.4g}",
+            "RMSE, PyMC joint": f"{figures['rmse']['pymc']:.4g}",
             "RMSE, PyMC population as prior": f"{float(population['rmse']):.4g}",
-            "RMSE ratio": f"{found['rmse_ratio']:.3f}",
-            "its 90 % interval": "{lower:.2f} to {upper:.2f}".format(**found["rmse_ratio_interval"]),
-            "log density, difference": f"{-found['nlpd_difference']:+.3f}",
-            "its standard error": f"{found['nlpd_difference_se']:.3f}",
-            "TOST p, error and density": f"{found['tost']['rmse']:.2g}, {found['tost']['nlpd']:.2g}",
-            "coverage of 90 %, learned": f"{found['coverage90']['prior']:.3f}",
-            "coverage of 90 %, PyMC": f"{found['coverage90']['pymc']:.3f}",
+            "RMSE ratio": f"{figures['rmse_ratio']:.3f}",
+            "its 90 % interval": "{lower:.2f} to {upper:.2f}".format(**figures["rmse_ratio_interval"]),
+            "log density, difference": f"{-figures['nlpd_difference']:+.3f}",
+            "its standard error": f"{figures['nlpd_difference_se']:.3f}",
+            "TOST p, error and density": f"{figures['tost']['rmse']:.2g}, {figures['tost']['nlpd']:.2g}",
+            "coverage of 90 %, learned": f"{figures['coverage90']['prior']:.3f}",
+            "coverage of 90 %, PyMC": f"{figures['coverage90']['pymc']:.3f}",
             "spread over PyMC's": f"{min(ratios):.2f} to {max(ratios):.2f}",
-            "start against the mean, χ² tail": f"{found['start_tail']:.2f}",
-            "ms a task, learned": f"{1e3 * found['seconds_per_task']['prior']:.0f}",
-            "s a task, PyMC": f"{found['seconds_per_task']['pymc']:.0f}",
-            "times faster": f"{found['speed_ratio']:.0f}",
+            "start against the mean, χ² tail": f"{figures['start_tail']:.2f}",
+            "ms a task, learned": f"{1e3 * figures['seconds_per_task']['prior']:.0f}",
+            "s a task, PyMC": f"{figures['seconds_per_task']['pymc']:.0f}",
+            "times faster": f"{figures['speed_ratio']:.0f}",
         }
     return pd.DataFrame(columns)
 

@@ -42,10 +42,10 @@ def dose_for(tasks: TaskSet, infant: str, samples: int = 2) -> tuple[Calibration
     """One infant calibrated from the first samples by a prior learned from the others, and a maintenance dose."""
     others = tasks.select([name for name in tasks.names if name != infant])
     prior = load("phenobarbital").retrain(others)
-    one = tasks.select([infant])
-    batch = prior.batch(one)
+    patient = tasks.select([infant])
+    batch = prior.batch(patient)
     seen = batch.with_mask(batch.mask & (batch.mask.cumsum(1) <= samples))
-    fit = Calibration(prior, one, seen, prior.adapt(seen))
+    fit = Calibration(prior, patient, seen, prior.adapt(seen))
     return fit, recommend(fit, _TARGET, doses=_SIZES, intervals=[12.0, 24.0], number=14)
 
 
@@ -59,21 +59,29 @@ def figure(fit: Calibration, tasks: TaskSet, infant: str) -> Figure:
     whole = fit.prior.batch(tasks.select([infant]))
     time, value = whole.inputs["time"][0][whole.mask[0]].numpy(), whole.output[0][whole.mask[0]].numpy()
     seen = fit.batch.mask[0][whole.mask[0]].numpy()
-    given = whole.inputs["dose_time"].ravel().numpy()
+    dose_times = whole.inputs["dose_time"].ravel().numpy()
     points = np.unique(
-        np.concatenate([np.linspace(0.0, 1.1 * time.max(), 400), given, given[given > 0] - 1e-6])
+        np.concatenate(
+            [np.linspace(0.0, 1.1 * time.max(), 400), dose_times, dose_times[dose_times > 0] - 1e-6]
+        )
     )
     points = points[points <= 1.1 * time.max()]
-    said = fit.predict(time=points).isel(task=0)
+    forecast = fit.predict(time=points).isel(task=0)
 
     @styled
     def draw() -> Figure:
         drawing, place = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
         place.fill_between(
-            points, said["lower"], said["upper"], color=PALETTE[0], alpha=0.18, lw=0, label="90 % of samples"
+            points,
+            forecast["lower"],
+            forecast["upper"],
+            color=PALETTE[0],
+            alpha=0.18,
+            lw=0,
+            label="90 % of samples",
         )
-        place.plot(points, said["median"], color=PALETTE[0], label="forecast")
-        place.plot(points, said["prior"], color="#777777", ls="--", lw=1.0, label="before any sample")
+        place.plot(points, forecast["median"], color=PALETTE[0], label="forecast")
+        place.plot(points, forecast["prior"], color="#777777", ls="--", lw=1.0, label="before any sample")
         place.plot(time[seen], value[seen], "o", color="#222222", label="seen")
         place.plot(time[~seen], value[~seen], "o", mfc="white", color="#222222", label="came later")
         place.axhspan(_TARGET.low, _TARGET.high, color=PALETTE[2], alpha=0.10, lw=0)

@@ -144,8 +144,8 @@ def judged(episode: LawfulEpisode, adapted: Parameters, new: Tasks) -> dict[str,
     looked = replace(episode, collocation=_CHECKED)
     model, places = episode.episode.network, len(_CHECKED.points["x"])
     x, mask = (values[:, -places:] for values in (looked.points()[0]["x"], looked.points()[1]))
-    said = model({name: adapted[name] for name in model.start()}, x[..., None])
-    error = said[..., 0] - new.truth(x)
+    prediction = model({name: adapted[name] for name in model.start()}, x[..., None])
+    error = prediction[..., 0] - new.truth(x)
     uneven, negative = looked.violations(adapted, {"x": x}, mask)
 
     def size(part: Tensor) -> float:
@@ -189,21 +189,23 @@ def compared(
             states: dict[tuple[float, bool, bool], Parameters] = {}
             used: dict[str, object] = {"measured": side, "seed": seed}
             for way in ways:
-                told = (way.judged, way.learned, way.constructed)
+                laws = (way.judged, way.learned, way.constructed)
                 model = network(setting.hidden, seed, way.constructed)
-                if told not in states:
-                    states[told] = learned(way, model, old, setting, seed)
-                inner = inner_weight(way, model, states[told], known, setting)
+                if laws not in states:
+                    states[laws] = learned(way, model, old, setting, seed)
+                inner = inner_weight(way, model, states[laws], known, setting)
                 episode = lawful(new.episode(model, setting.shots), inner=inner)
-                found = judged(episode, adapt(replace(_METHOD, steps=way.steps), episode, states[told]), new)
-                rows.append({"measured": side, "way": way.name, "seed": seed, **found})
+                figures = judged(
+                    episode, adapt(replace(_METHOD, steps=way.steps), episode, states[laws]), new
+                )
+                rows.append({"measured": side, "way": way.name, "seed": seed, **figures})
                 if way.at_test_time:
                     used[way.name] = inner
                 if way.learned:
-                    own = states[told]["log_penalty"].exp().tolist()
+                    own = states[laws]["log_penalty"].exp().tolist()
                     used |= {f"learned, {law.law}": value for law, value in zip(LAWS, own, strict=True)}
                 if not seed:
-                    first[side, way] = (model, states[told], inner)
+                    first[side, way] = (model, states[laws], inner)
             weights.append(used)
     return Comparison(pd.DataFrame(rows), first, pd.DataFrame(weights))
 
@@ -231,9 +233,14 @@ def figure(comparison: Comparison, setting: Setting, task: int = 1) -> Figure:
     @styled
     def draw() -> Figure:
         drawing, panels = plt.subplots(
-            len(sides), 4, figsize=(10.5, 2.7 * len(sides)), sharex=True, sharey=True, squeeze=False,
+            len(sides),
+            4,
+            figsize=(10.5, 2.7 * len(sides)),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
             layout="constrained",
-        )  # fmt: skip
+        )
         for row, side in zip(panels, sides, strict=True):
             new = simulated(setting.new, 20, side, 2)
             x = torch.linspace(-OUTSIDE, OUTSIDE, 181)
@@ -246,8 +253,14 @@ def figure(comparison: Comparison, setting: Setting, task: int = 1) -> Figure:
                 panel.axhline(0.0, color=GREY, linewidth=0.7)
                 panel.plot(x, new.truth(x)[task], color=GREY, linestyle="--", label="truth (simulated)")
                 panel.plot(x, model(own, x[None, :, None])[0, :, 0], color=BLUE, label="after one step")
-                panel.plot(new.x[task, : setting.shots], new.y[task, : setting.shots], "o", color=INK, markersize=4,
-                           label="measured")  # fmt: skip
+                panel.plot(
+                    new.x[task, : setting.shots],
+                    new.y[task, : setting.shots],
+                    "o",
+                    color=INK,
+                    markersize=4,
+                    label="measured",
+                )
                 panel.set_title(way.name, fontsize=8)
             row[0].set_ylabel(
                 f"f(x), old tasks measured\non {'both sides' if side == 'both' else 'the right'}"

@@ -38,8 +38,14 @@ if TYPE_CHECKING:
 __all__ = ["eleveld", "figure", "forecasts", "summary"]
 
 _FILE = "propofol/eleveld_model_parameters.csv"
-_NAMES = {"CL": "clearance", "V1": "central_volume", "V2": "peripheral_volume", "V3": "deep_volume",
-          "Q2": "exchange_clearance", "Q3": "deep_exchange_clearance"}  # fmt: skip
+_NAMES = {
+    "CL": "clearance",
+    "V1": "central_volume",
+    "V2": "peripheral_volume",
+    "V3": "deep_volume",
+    "Q2": "exchange_clearance",
+    "Q3": "deep_exchange_clearance",
+}
 
 
 def eleveld(tasks: TaskSet) -> NDArray[np.float64]:
@@ -63,10 +69,10 @@ def eleveld(tasks: TaskSet) -> NDArray[np.float64]:
         if not count:
             continue
         arrays = {name: batch.inputs[name][at, 0].numpy()[None] for name in propofol.event_names}
-        given = Doses(*(arrays[name] for name in propofol.event_names))
+        doses = Doses(*(arrays[name] for name in propofol.event_names))
         values = {name: float(own[header].iloc[at]) for header, name in _NAMES.items()}
         time = batch.inputs["time"][at, :count].numpy()
-        predicted[at, :count] = structure.concentration(time, given, values)
+        predicted[at, :count] = structure.concentration(time, doses, values)
     return predicted
 
 
@@ -88,65 +94,68 @@ def forecasts(prior: Prior, tasks: TaskSet, folds: int = 5, progress: bool = Fal
             split = split_tasks(batch.mask, count, protocol, 1)
             chosen = batch.select(split.task)
             adapted = fold.adapt(chosen.with_mask(split.support))
-            said = predictive(fold.problem(chosen.with_mask(split.query)), adapted)
-            lower, upper = said.interval(0.9)
+            forecast = predictive(fold.problem(chosen.with_mask(split.query)), adapted)
+            lower, upper = forecast.interval(0.9)
             for row, name in enumerate(chosen.names):
                 query = split.query[row]
                 columns = {
                     "measured": chosen.output,
-                    "predicted": said.median,
+                    "predicted": forecast.median,
                     "lower": lower,
                     "upper": upper,
                 }
                 frame = pd.DataFrame({key: values[row, query].numpy() for key, values in columns.items()})
                 where = query.numpy().nonzero()[0]
-                told = {"samples": count, "study": studies[name], "patient": name}
-                parts.append(frame.assign(**told, eleveld=published[name][where]))
+                labels = {"samples": count, "study": studies[name], "patient": name}
+                parts.append(frame.assign(**labels, eleveld=published[name][where]))
     return pd.concat(parts, ignore_index=True)
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
+def summary(forecasts: pd.DataFrame) -> pd.DataFrame:
     """Median errors, in per cent of the prediction, by the number of samples known."""
-    table = found.assign(
-        error=100.0 * (found["measured"] - found["predicted"]) / found["predicted"],
-        published=100.0 * (found["measured"] - found["eleveld"]) / found["eleveld"],
-        covered=100.0 * ((found["measured"] >= found["lower"]) & (found["measured"] <= found["upper"])),
+    table = forecasts.assign(
+        error=100.0 * (forecasts["measured"] - forecasts["predicted"]) / forecasts["predicted"],
+        published=100.0 * (forecasts["measured"] - forecasts["eleveld"]) / forecasts["eleveld"],
+        covered=100.0
+        * ((forecasts["measured"] >= forecasts["lower"]) & (forecasts["measured"] <= forecasts["upper"])),
     )
     grouped = table.groupby("samples")
-    return pd.DataFrame({
-        "forecasts": grouped.size(),
-        "MDPE": grouped["error"].median(),
-        "MDAPE": table["error"].abs().groupby(table["samples"]).median(),
-        "90 % coverage": grouped["covered"].mean(),
-        "Eleveld MDPE": grouped["published"].median(),
-        "Eleveld MDAPE": table["published"].abs().groupby(table["samples"]).median(),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "forecasts": grouped.size(),
+            "MDPE": grouped["error"].median(),
+            "MDAPE": table["error"].abs().groupby(table["samples"]).median(),
+            "90 % coverage": grouped["covered"].mean(),
+            "Eleveld MDPE": grouped["published"].median(),
+            "Eleveld MDAPE": table["published"].abs().groupby(table["samples"]).median(),
+        }
+    )
 
 
-def by_first_sample(found: pd.DataFrame, tasks: TaskSet, minutes: float = 3.0) -> pd.DataFrame:
+def by_first_sample(table: pd.DataFrame, tasks: TaskSet, minutes: float = 3.0) -> pd.DataFrame:
     """The summary for patients whose first sample was drawn early, while blood mixes, and for the others."""
     batch = tasks.batch(propofol)
     first = dict(zip(batch.names, batch.inputs["time"][:, 0].tolist(), strict=True))
-    early = found["patient"].astype(str).map(first) < minutes
-    parts = {f"before {minutes:g} min": found[early], "later": found[~early]}
+    early = table["patient"].astype(str).map(first) < minutes
+    parts = {f"before {minutes:g} min": table[early], "later": table[~early]}
     return pd.concat({name: summary(part) for name, part in parts.items()}, names=["first sample"])
 
 
-def figure(found: pd.DataFrame) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Median absolute error by samples known, and study by study before any and after three."""
     import matplotlib.pyplot as plt
 
     from metasci.report.style import PALETTE, styled
 
-    found = found.assign(
-        learned=100.0 * (found["measured"] / found["predicted"] - 1.0).abs(),
-        published=100.0 * (found["measured"] / found["eleveld"] - 1.0).abs(),
+    table = table.assign(
+        learned=100.0 * (table["measured"] / table["predicted"] - 1.0).abs(),
+        published=100.0 * (table["measured"] / table["eleveld"] - 1.0).abs(),
     )
 
     @styled
     def draw() -> Figure:
         drawing, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
-        by_count = found.groupby("samples")[["learned", "published"]].median()
+        by_count = table.groupby("samples")[["learned", "published"]].median()
         left.plot(
             by_count.index, by_count["learned"], "o-", color=PALETTE[0], label="learned, study left out"
         )
@@ -162,11 +171,18 @@ def figure(found: pd.DataFrame) -> Figure:
         left.set_xlabel("samples known of the patient")
         left.set_ylabel("median absolute error (% of prediction)")
         left.legend()
-        by_study = found.groupby(["samples", "study"])[["learned", "published"]].median()
+        by_study = table.groupby(["samples", "study"])[["learned", "published"]].median()
         for count, marker in ((0, "o"), (3, "^")):
             rows = by_study.loc[count]
-            right.scatter(rows["published"], rows["learned"], marker=marker, s=26, label=f"{count} samples", zorder=3,
-                          color=PALETTE[0 if count == 0 else 2])  # fmt: skip
+            right.scatter(
+                rows["published"],
+                rows["learned"],
+                marker=marker,
+                s=26,
+                label=f"{count} samples",
+                zorder=3,
+                color=PALETTE[0 if count == 0 else 2],
+            )
         most = 1.1 * float(by_study.to_numpy().max())
         right.plot([0, most], [0, most], color="#999999", linewidth=0.8)
         right.set_xlabel("Eleveld a priori (%)")
@@ -191,13 +207,13 @@ def main(folder: Path | None = None) -> None:
         f"Eleveld model a priori on all {error.size} samples: MDPE {np.median(error):.1f} %, "
         f"MDAPE {np.median(np.abs(error)):.1f} %"
     )
-    found = forecasts(load("propofol"), tasks, progress=sys.stderr.isatty())
-    write_atomically(folder / "forecasts.csv", found.to_csv(index=False).encode())
+    table = forecasts(load("propofol"), tasks, progress=sys.stderr.isatty())
+    write_atomically(folder / "forecasts.csv", table.to_csv(index=False).encode())
     print("\nWhole studies left out, in five parts (per cent)")
-    print(summary(found).round(1).to_string())
+    print(summary(table).round(1).to_string())
     print("\nBy the time of the first sample")
-    print(by_first_sample(found, tasks).round(1).to_string())
-    save_figure(figure(found), folder / "propofol.png", dpi=150)
+    print(by_first_sample(table, tasks).round(1).to_string())
+    save_figure(figure(table), folder / "propofol.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.network import Network
 
 __all__ = ["episode", "mean_error", "network"]
 

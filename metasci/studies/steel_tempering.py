@@ -88,13 +88,13 @@ def as_table(tasks: TaskSet) -> Table:
     """Composition, the Hollomon–Jaffe parameter (C = 20), lg of time, and temperature, reading by reading."""
     batch = tasks.batch(tempering_rockwell, covariates=tasks.covariate_names)
     features, output = [], []
-    for at, there in enumerate(batch.mask):
-        time, kelvin = (batch.inputs[name][at][there].numpy() for name in ("time", "temperature"))
+    for at, seen in enumerate(batch.mask):
+        time, kelvin = (batch.inputs[name][at][seen].numpy() for name in ("time", "temperature"))
         parameter = hollomon_jaffe(time / 3600.0, kelvin) / 1000.0
         composition = np.nan_to_num(batch.covariates[at].numpy())
-        told = np.stack([parameter, np.log10(time), kelvin], 1)
-        features.append(np.hstack([told, np.tile(composition, (len(told), 1))]))
-        output.append(batch.output[at][there].numpy())
+        columns = np.stack([parameter, np.log10(time), kelvin], 1)
+        features.append(np.hstack([columns, np.tile(composition, (len(columns), 1))]))
+        output.append(batch.output[at][seen].numpy())
     return Table(features, output, np.asarray(tasks.groups("steel")))
 
 
@@ -106,18 +106,18 @@ def against_pymc(tasks: TaskSet, shots: int = 3, draws: int = 400) -> dict[str, 
     return summary(compare(prior, tasks, shots=shots, folds=3, draws=draws, tune=draws))
 
 
-def pivot(found: pd.DataFrame, quantity: str) -> pd.DataFrame:
+def pivot(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
     """A quantity by method (rows) and number of readings (columns)."""
-    name = found["method"] + np.where(found["composition"], ", composition", "")
+    name = table["method"] + np.where(table["composition"], ", composition", "")
     order = list(dict.fromkeys(name))
-    return found.assign(method=name).pivot_table(index="method", columns="shots", values=quantity).loc[order]
+    return table.assign(method=name).pivot_table(index="method", columns="shots", values=quantity).loc[order]
 
 
-def figure(found: pd.DataFrame) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Error by number of readings: with composition and without."""
     from metasci.report import shots_figure
 
-    kept = found[found["method"] != "linear regression"]
+    kept = table[table["method"] != "linear regression"]
     kept = kept.assign(method=kept["method"] + np.where(kept["composition"], ", composition", ""))
     shown = kept[~kept["method"].isin(["Meta-SGD", "Meta-SGD, composition"])]
     drawing = shots_figure({"results": shown.to_dict("records"), "unit": "HRC"}, title="Grades left out")
@@ -135,27 +135,27 @@ def main(folder: Path | None = None) -> None:
     print(
         f"{len(tasks)} steels, {int(tasks.counts.sum())} readings; left out, too few readings: {', '.join(few)}"
     )
-    found = scores(tasks)
-    write_atomically(folder / "scores.csv", found.to_csv(index=False).encode())
+    table = scores(tasks)
+    write_atomically(folder / "scores.csv", table.to_csv(index=False).encode())
     for quantity, title in _SHOWN.items():
         unit = "" if quantity == "coverage90" else " (HRC), mean over steels"
         print(f"\n{title}{unit}, by number of readings")
-        print(pivot(found, quantity).round(2).to_string())
-    save_figure(figure(found), folder / "steel_tempering.png", dpi=150)
+        print(pivot(table, quantity).round(2).to_string())
+    save_figure(figure(table), folder / "steel_tempering.png", dpi=150)
     softening_laws.main(tasks, folder)
     print("\nThree readings, against PyMC")
     try:
-        said = against_pymc(tasks)
+        comparison = against_pymc(tasks)
     except ImportError:
         print(f"skipped: PyMC is not installed ({how_to_install('bayes')})")
     except InputError as error:
         print(f"no comparison: {error}")
     else:
-        print(f"RMSE {said['rmse']['prior']:.2f} HRC (prior), {said['rmse']['pymc']:.2f} HRC (PyMC)")
         print(
-            f"90 % coverage {said['coverage90']['prior']:.2f} (prior), {said['coverage90']['pymc']:.2f} (PyMC)"
+            f"RMSE {comparison['rmse']['prior']:.2f} HRC (prior), {comparison['rmse']['pymc']:.2f} HRC (PyMC)"
         )
-        print(said["verdict"])
+        print("90 % coverage {prior:.2f} (prior), {pymc:.2f} (PyMC)".format(**comparison["coverage90"]))
+        print(comparison["verdict"])
 
 
 if __name__ == "__main__":

@@ -61,15 +61,17 @@ def described(
             "where": where,
         },
     )
-    dataset, made = reader.read(frame)
+    dataset, events_card = reader.read(frame)
     mine = {column.header for column in card.columns}
-    renamed = [column for column in made.with_role("note") if column.header in mine]
-    made = replace(made, columns=tuple(column for column in made.columns if column not in renamed))
+    renamed = [column for column in events_card.with_role("note") if column.header in mine]
+    events_card = replace(
+        events_card, columns=tuple(column for column in events_card.columns if column not in renamed)
+    )
     dataset = dataset.drop_vars([column.name for column in renamed], errors="ignore")
     dataset = _with_notes(dataset, frame, card, columns.get("ID", "ID"))
-    told: dict[str, Any] = {key: getattr(card, key) for key in ("name", "title", "source", "licence")}
+    about: dict[str, Any] = {key: getattr(card, key) for key in ("name", "title", "source", "licence")}
     simulated = str(card.simulated).lower()
-    dataset = dataset.assign_attrs(**told, checksum=cells.checksum, rows=len(frame), simulated=simulated)
+    dataset = dataset.assign_attrs(**about, checksum=cells.checksum, rows=len(frame), simulated=simulated)
     kept = (
         "description",
         "traps",
@@ -81,21 +83,26 @@ def described(
         "rows",
         "sha256",
     )
-    told |= {key: getattr(card, key) for key in kept}
+    about |= {key: getattr(card, key) for key in kept}
     return dataset, replace(
-        made, **told, model=model.name, columns=(*made.columns, *_notes(dataset, card, made))
+        events_card,
+        **about,
+        model=model.name,
+        columns=(*events_card.columns, *_notes(dataset, card, events_card)),
     )
 
 
 def _options(card: Card) -> dict[str, Any]:
     """What the card says of how a table is read, beside the names of its columns."""
-    told: dict[str, Any] = {name: card.events[name] for name in OPTIONS if name in card.events}
+    options: dict[str, Any] = {name: card.events[name] for name in OPTIONS if name in card.events}
     for name in ("dose_rows_measure", "allow_before_dose"):
-        if name in told:
-            if str(told[name]).lower() not in _TRUTH:
-                raise InputError(f"the card of '{card.name}' says {name} = '{told[name]}'; write yes or no.")
-            told[name] = _TRUTH[str(told[name]).lower()]
-    return told
+        if name in options:
+            if str(options[name]).lower() not in _TRUTH:
+                raise InputError(
+                    f"the card of '{card.name}' says {name} = '{options[name]}'; write yes or no."
+                )
+            options[name] = _TRUTH[str(options[name]).lower()]
+    return options
 
 
 def _named(card: Card, headers: list[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -147,9 +154,9 @@ def _with_notes(dataset: xr.Dataset, frame: pd.DataFrame, card: Card, identity: 
     for column in (*card.with_role("task"), *card.with_role("note")):
         if column.header not in frame or column.name in dataset.variables:
             continue
-        said = pd.Series(texts(frame[column.header]), index=frame.index).groupby(names)
-        if int(said.nunique().max()) == 1:
-            first = said.first()
+        by_patient = pd.Series(texts(frame[column.header]), index=frame.index).groupby(names)
+        if int(by_patient.nunique().max()) == 1:
+            first = by_patient.first()
             labels = [str(name) for name in dataset["task"].values]
             dataset = dataset.assign_coords(
                 {
@@ -163,9 +170,9 @@ def _with_notes(dataset: xr.Dataset, frame: pd.DataFrame, card: Card, identity: 
     return dataset
 
 
-def _notes(dataset: xr.Dataset, card: Card, made: Card) -> list[Any]:
-    known = {column.name for column in made.columns}
-    headers = {column.header for column in made.columns}
+def _notes(dataset: xr.Dataset, card: Card, events_card: Card) -> list[Any]:
+    known = {column.name for column in events_card.columns}
+    headers = {column.header for column in events_card.columns}
     return [
         column
         for column in (*card.with_role("task"), *card.with_role("note"))

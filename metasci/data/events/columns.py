@@ -172,7 +172,7 @@ def wanted_by(model: Model, where: str) -> Wanted:
             f"{where}: an event table needs a model with the input '{time}', which '{model.name}' lacks."
         )
     columns = history.columns if history else {}
-    told = {name: item.unit for name, item in columns.items() if name not in DOSING}
+    own_units = {name: item.unit for name, item in columns.items() if name not in DOSING}
     inputs = {name: item.unit for name, item in model.inputs.items() if name != time}
     amount, hours = history.unit if history else "1", model.inputs[time].unit
     units = {
@@ -182,4 +182,4 @@ def wanted_by(model: Model, where: str) -> Wanted:
         "amount/time": f"({amount})/({hours})",
     }
     own = {model.output.name: "DV", time: "TIME", **({dose: "AMT"} if dose else {})}
-    return Wanted(time, dose, units, {**model.covariates, **told, **inputs}, tuple(told), own)
+    return Wanted(time, dose, units, {**model.covariates, **own_units, **inputs}, tuple(own_units), own)

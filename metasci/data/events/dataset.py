@@ -48,11 +48,11 @@ def assemble_events(
     model : Model
     wanted : Wanted
     """
-    count, told = len(labels), quantities.values
+    count, read_values = len(labels), quantities.values
     fixed = {name: unit for name, unit in wanted.quantities.items() if name in quantities.constant}
     card = Card.from_model(model, fixed)
     taken = {column.name for column in card.columns} | {"observation", "event"}
-    notes = {item: said for item, said in notes.items() if item.bare not in taken}
+    notes = {item: text for item, text in notes.items() if item.bare not in taken}
     columns = tuple(Column(item.header, item.bare, "note") for item in notes)
     card = replace(card, columns=(*card.columns, *columns))
     rows = _places(records)
@@ -60,7 +60,7 @@ def assemble_events(
     varying = [name for name in card.inputs if name != wanted.time]
     value = np.where(records.measures, records.value, np.nan)
     here = [_times(records, observed, events, rows), value[rows], records.below[rows].astype(float)]
-    arrays = packed(codes, count, *here, *(told[name][rows] for name in varying))
+    arrays = packed(codes, count, *here, *(read_values[name][rows] for name in varying))
     below = below_name(card)
     seen = dict(zip((wanted.time, card.output.name, below, *varying), arrays, strict=True))
     if not records.below.any():
@@ -73,18 +73,18 @@ def assemble_events(
         keys = {wanted.dose: "amount", f"{wanted.dose}_time": "time"}
         keys |= {f"{wanted.dose}_{name}": name for name in model.histories[wanted.dose].columns}
         units |= {f"{wanted.dose}_time": units[wanted.time]}
-        given = packed(events.codes, count, *(events.values[key] for key in keys.values()))
+        packed_events = packed(events.codes, count, *(events.values[key] for key in keys.values()))
         variables |= {
             name: (("task", "event"), values, {"units": units[name]})
-            for name, values in zip(keys, given, strict=True)
+            for name, values in zip(keys, packed_events, strict=True)
             if name in (wanted.dose, f"{wanted.dose}_time") or not np.isnan(values).all()
         }
     starts = np.searchsorted(records.codes, np.arange(count))
     for name in card.covariates:
-        values = told[name][starts] if name in told else np.full(count, np.nan)
+        values = read_values[name][starts] if name in read_values else np.full(count, np.nan)
         variables[name] = (("task",), values, {"units": units[name]})
     coords: dict[str, Any] = {"task": np.array(labels).astype(str)}
-    coords |= {item.bare: ("task", said.astype(str)) for item, said in notes.items()}
+    coords |= {item.bare: ("task", text.astype(str)) for item, text in notes.items()}
     missing = [name for name in card.covariates if np.isnan(variables[name][1]).any()]
     attrs = {
         "name": card.name,

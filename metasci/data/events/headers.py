@@ -80,12 +80,12 @@ def locate(
     clocked = bool({"DATE", "DATETIME"} & places.keys()) or (
         "TIME" in places and table.headers[places["TIME"]] in by_clock
     )
-    found: dict[str, Found] = {}
+    located: dict[str, Found] = {}
     assumed: dict[str, str] = {}
     for name in sorted(places, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER)):
         header, bare = table.headers[places[name]], table.bare[places[name]]
         kind = COLUMNS[name].unit if name in COLUMNS else ""
-        default = _default(name, kind, wanted, found, clocked)
+        default = _default(name, kind, wanted, located, clocked)
         if kind not in ("text", "code") and name in stated:
             table.check(name, stated[name], default, header, molar)
         elif kind in wanted.units:
@@ -95,27 +95,29 @@ def locate(
                 f"{where}, column '{header}': the header does not say the unit; write it as '{bare} [{default}]' "
                 f"or give units={{'{name}': '{default}'}}, or the unit in the [events] of a card."
             )
-        found[name] = Found(places[name], header, bare, "" if kind == "text" else stated.get(name, default))
+        located[name] = Found(places[name], header, bare, "" if kind == "text" else stated.get(name, default))
     for reserved, name in wanted.numbered.items():
-        if reserved in found and name not in found:
-            found[name] = found[reserved]
+        if reserved in located and name not in located:
+            located[name] = located[reserved]
     unused = tuple(
         Found(place, header, bare, text)
         for place, (header, bare, text) in enumerate(zip(table.headers, table.bare, table.units, strict=True))
-        if place not in {item.position for item in found.values()}
+        if place not in {item.position for item in located.values()}
         or COLUMNS.get(bare.upper()) is COLUMNS["TAD"]
     )
-    table.refuse_slips([item for item in unused if item.header not in explained], found)
-    return Located(found, assumed, unused)
+    table.refuse_slips([item for item in unused if item.header not in explained], located)
+    return Located(located, assumed, unused)
 
 
-def _default(name: str, kind: str, wanted: Wanted, found: Mapping[str, Found], clocked: bool) -> str:
+def _default(name: str, kind: str, wanted: Wanted, located: Mapping[str, Found], clocked: bool) -> str:
     """The unit of a column where nobody says it."""
     if name == "TIME":
         return "h" if clocked else wanted.units["time"]
     of = {"time": "TIME", "output": "DV", "amount": "AMT"}
-    known = {key: found[column].unit if column in found else wanted.units[key] for key, column in of.items()}
-    if "TIME" not in found and clocked:
+    known = {
+        key: located[column].unit if column in located else wanted.units[key] for key, column in of.items()
+    }
+    if "TIME" not in located and clocked:
         known["time"] = "h"
     known["amount/time"] = f"({known['amount']})/({known['time']})"
     return known.get(kind, wanted.quantities.get(name, "1"))
@@ -235,11 +237,11 @@ class _Headers:
             return
         raise InputError(f"{at}: {unfit(name, stated, default)}.")
 
-    def refuse_slips(self, unused: Sequence[Found], found: Mapping[str, Found]) -> None:
+    def refuse_slips(self, unused: Sequence[Found], located: Mapping[str, Found]) -> None:
         """Refuse a header that is nearly one that is known and absent: what it says would be lost."""
         for item in unused:
             for name in (*COLUMNS, *self.wanted.quantities):
-                if name not in found and item.bare.upper() not in COLUMNS and _is_slip(item.bare, name):
+                if name not in located and item.bare.upper() not in COLUMNS and _is_slip(item.bare, name):
                     raise InputError(
                         f"{self.where}, column '{item.header}': '{item.bare}' is not known; did you mean {name}? "
                         "Call it otherwise if it is something else."
@@ -254,9 +256,7 @@ def _is_slip(written: str, meant: str) -> bool:
     written, meant, reserved = written.upper(), meant.upper(), meant in COLUMNS
     if len(meant) < 3 or (reserved and not set(written) <= set(meant)):
         return False
-    swapped = {
-        meant[:at] + meant[at + 1] + meant[at] + meant[at + 2 :] for at in range(len(meant) - 1)
-    }  # fmt: skip
+    swapped = {meant[:at] + meant[at + 1] + meant[at] + meant[at + 2 :] for at in range(len(meant) - 1)}
     if written in swapped - {meant}:
         return True
     if len(meant) < 4 + (not reserved):

@@ -93,10 +93,10 @@ def order_at_equal_times(records: Records, time: Floats) -> tuple[Floats, Floats
     crossed = np.cumsum(joined & act & ~np.concatenate([[True], act[:-1]]))
     starts = np.maximum.accumulate(np.where(joined, 0, np.arange(len(steps)))) if len(steps) else crossed
     moved = just_after(time[row], crossed - crossed[starts])
-    measured, given = time.copy(), time.copy()
+    measured, doses = time.copy(), time.copy()
     measured[row[~act]] = moved[~act]
-    given[row[act]] = moved[act]
-    return measured, given
+    doses[row[act]] = moved[act]
+    return measured, doses
 
 
 def just_after(time: Floats, levels: NDArray[np.intp]) -> Floats:
@@ -146,7 +146,7 @@ def events_of(
     until = _until(records, given_time - spans)[row]
     kept = (rank <= 0) | ~(at >= until)
     steady = np.where((rank == -before[row]) & (records.steady[row] > 0), records.interval[row], 0.0)
-    told = {name: values[row] for name, values in carried.values.items()}
+    carried_values = {name: values[row] for name, values in carried.values.items()}
     named = {
         "amount": np.where(records.endless, records.rate * spans, records.amount)[row],
         "time": at - spans[row],
@@ -154,7 +154,7 @@ def events_of(
         "interval": np.where(records.endless[row], spans[row], steady),
         "until": until,
         "compartment": np.where(records.compartment[row] > 0, records.compartment[row], np.nan),
-        **told,
+        **carried_values,
     }
     parts = [(row[kept], {name: values[kept] for name, values in named.items()})]
     if carried.values:
@@ -279,9 +279,9 @@ def _back_to(
     return row[differs], _without_dose(at[differs], {name: values[differs] for name, values in news.items()})
 
 
-def _without_dose(at: Floats, told: Mapping[str, Floats]) -> dict[str, Floats]:
+def _without_dose(at: Floats, carried_values: Mapping[str, Floats]) -> dict[str, Floats]:
     blank = {name: np.full(len(at), value) for name, value in _BLANK.items()}
-    return {**blank, "time": at, **told}
+    return {**blank, "time": at, **carried_values}
 
 
 def packed(codes: NDArray[np.intp], count: int, *columns: Floats) -> list[Floats]:

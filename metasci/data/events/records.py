@@ -150,7 +150,7 @@ def _with_plain_codes(table: Table) -> Table:
     if not compound.any():
         return table
     kind, compartment = np.mod(evid, 100), np.floor(np.mod(evid, 10000) / 100)
-    told = table["CMT"]
+    compartments = table["CMT"]
     rules = [
         Rule(
             "EVID",
@@ -165,7 +165,7 @@ def _with_plain_codes(table: Table) -> Table:
         ),
         Rule(
             "CMT",
-            compound & (told > 0) & (told != compartment),
+            compound & (compartments > 0) & (compartments != compartment),
             "CMT {} is not the compartment that EVID names in its hundreds; leave one of them out",
         ),
     ]
@@ -173,7 +173,7 @@ def _with_plain_codes(table: Table) -> Table:
     steady = np.where(compound & (kind >= 10), kind / 10, table["SS"])
     values = {
         "EVID": np.where(compound, 1.0, evid),
-        "CMT": np.where(compound, compartment, told),
+        "CMT": np.where(compound, compartment, compartments),
         "SS": steady,
     }
     return _with(table, values)

@@ -76,7 +76,7 @@ def rules_of_rows(
     amount, lasting, interval, additional, steady, compartment, mdv = (
         table[name] for name in ("AMT", "DUR", "II", "ADDL", "SS", "CMT", "MDV")
     )
-    given = {"RATE": rate, "DUR": lasting, "ADDL": additional, "II": interval, "SS": steady}
+    columns = {"RATE": rate, "DUR": lasting, "ADDL": additional, "II": interval, "SS": steady}
     no_dose = "an amount of {} stands on a row that is no dose, EVID"
     both = (rate > 0) & (lasting > 0) & ~np.isclose(amount, rate * lasting, rtol=1e-6, atol=0.0)
     return [
@@ -104,8 +104,8 @@ def rules_of_rows(
             "the interval {} stands on an endless infusion (no amount, SS), which has none; write 0",
         ),
         *(
-            Rule(name, ~gives & (given[name] != 0), f"{name} {{}} stands on a row that gives no dose")
-            for name in given
+            Rule(name, ~gives & (columns[name] != 0), f"{name} {{}} stands on a row that gives no dose")
+            for name in columns
         ),
         Rule(
             "MDV",

@@ -73,21 +73,21 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
     InputError
         If a cell holds no number, or no patient's name.
     """
-    frame, found = cells.frame, located.found
-    columns = {name: frame.iloc[:, item.position] for name, item in found.items()}
-    fault = Faults(where, {name: item.header for name, item in found.items()}, columns, frame.index)
+    frame, places = cells.frame, located.found
+    columns = {name: frame.iloc[:, item.position] for name, item in places.items()}
+    fault = Faults(where, {name: item.header for name, item in places.items()}, columns, frame.index)
     names = np.array(texts(columns["ID"]), dtype=object)
     if (at := first(names == "")) is not None:
         raise fault("ID", at, "the cell is empty, so nobody knows whose record it is")
     codes, labels = pd.factorize(names)
-    time, is_hours = times(fault, codes, found["TIME"].unit if "TIME" in found else "h")
-    from_unit = "h" if is_hours else found["TIME"].unit
+    time, is_hours = times(fault, codes, places["TIME"].unit if "TIME" in places else "h")
+    from_unit = "h" if is_hours else places["TIME"].unit
     time = convert(
         time, from_unit, wanted.units["time"], f"{where}, column '{fault.headers.get('TIME', 'TIME')}'"
     )
     values: dict[str, Floats] = {}
     signed = np.zeros(len(frame), dtype=bool)
-    for name in found.keys() & COLUMNS.keys():
+    for name in places.keys() & COLUMNS.keys():
         kind = COLUMNS[name].unit
         if kind == "text" or name == "TIME":
             continue
@@ -99,8 +99,8 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
         else:
             read = numbers(name, fault)
         if kind in wanted.units and (wanted.dose or kind == "output" or kind == "time"):
-            what = f"{where}, column '{found[name].header}'"
-            converted = in_units(read, found[name].unit, wanted.units[kind], molar_mass, what)
+            what = f"{where}, column '{places[name].header}'"
+            converted = in_units(read, places[name].unit, wanted.units[kind], molar_mass, what)
             read = (
                 np.where(read < 0.0, read, converted) if name == "RATE" else converted
             )  # -1 and -2 are codes

@@ -140,10 +140,10 @@ def _day(text: str, at: int, name: str, fault: Faults) -> float:
 def _stamps(written: Sequence[str], name: str, fault: Faults) -> Floats:
     """Seconds since 1970; a date alone is its midnight, and a time with a zone is moved to Greenwich's."""
     full = [f"{text} 00:00" if _DAY.fullmatch(text) else text for text in written]
-    found = [_STAMP.fullmatch(text) for text in full]
-    zoned = [stamp is not None and stamp["zone"] is not None for stamp in found]
+    matches = [_STAMP.fullmatch(text) for text in full]
+    zoned = [stamp is not None and stamp["zone"] is not None for stamp in matches]
     seconds = np.empty(len(full))
-    for at, (text, stamp) in enumerate(zip(full, found, strict=True)):
+    for at, (text, stamp) in enumerate(zip(full, matches, strict=True)):
         if stamp is None:
             problem = f"'{text}' is no date with a time of the day" if text else "the cell is empty"
             raise fault(name, at, f"{problem}; write it as 2024-03-01 08:30")

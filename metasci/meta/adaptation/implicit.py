@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metasci.meta.adaptation.inner import Loss, Parameters
 
-_GAIN = 1e-18
+_GAIN = 1e-18  # of the objective: far below the rounding of its sum, so that a step no longer counts
 
 __all__ = ["conjugate_gradients", "implicit_gradient", "neumann_series", "newton"]
 
@@ -205,12 +205,12 @@ def _or_zero(slope: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if slope is None else slope
 
 
-def _dot(one: Parameters, other: Parameters) -> Tensor:
-    return torch.stack([(one[name] * other[name]).flatten(1).sum(1) for name in one]).sum(0)
+def _dot(first: Parameters, second: Parameters) -> Tensor:
+    return torch.stack([(first[name] * second[name]).flatten(1).sum(1) for name in first]).sum(0)
 
 
-def _add(one: Parameters, other: Parameters, factor: Tensor) -> Parameters:
+def _add(first: Parameters, second: Parameters, factor: Tensor) -> Parameters:
     return {
-        name: value + factor.reshape(-1, *[1] * (value.dim() - 1)) * other[name]
-        for name, value in one.items()
+        name: value + factor.reshape(-1, *[1] * (value.dim() - 1)) * second[name]
+        for name, value in first.items()
     }

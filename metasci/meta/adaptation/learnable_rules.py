@@ -92,10 +92,10 @@ class Descent:
         """Step sizes by parameter name; a tuple holds one for each step."""
         if self.learned == "nothing":
             return {name: tensor.new_full((), self.step_size) for name, tensor in start.items()}
-        given = {name: learned["rate" if self.learned == "scalar" else f"rate/{name}"] for name in start}
+        rates = {name: learned["rate" if self.learned == "scalar" else f"rate/{name}"] for name in start}
         if self.positive:
-            given = {name: value.exp() for name, value in given.items()}
-        return {name: value.unbind(0) if self.per_step else value for name, value in given.items()}
+            rates = {name: value.exp() for name, value in rates.items()}
+        return {name: value.unbind(0) if self.per_step else value for name, value in rates.items()}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from metasci.meta.adaptation.inner import Memory, Parameters
 
 __all__ = ["RecurrentOptimiser", "RecurrentRule"]
 
-_LAYERS = 2
+_LAYERS = 2  # as in Andrychowicz et al. 2016
 _CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _SMALLEST = 10.0  # p of the paper's appendix A: gradients below exp(−p) count as this small
 

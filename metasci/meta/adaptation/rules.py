@@ -156,14 +156,14 @@ class Adam:
 
     def update(self, gradient: Parameters, memory: Memory, step: int) -> tuple[Parameters, Memory]:
         """Step along the mean over the root mean square, both freed of their bias towards zero."""
-        one, two = self.decay
+        mean_decay, square_decay = self.decay
         change: Parameters = {}
         new: Memory = {}
         for name, slope in gradient.items():
-            first = one * memory[f"first/{name}"] + (1.0 - one) * slope
-            second = two * memory[f"second/{name}"] + (1.0 - two) * slope**2
-            root = _root(second / (1.0 - two ** (step + 1)))
-            change[name] = -_size(self.step_size, name, step) * first / (1.0 - one ** (step + 1))
+            first = mean_decay * memory[f"first/{name}"] + (1.0 - mean_decay) * slope
+            second = square_decay * memory[f"second/{name}"] + (1.0 - square_decay) * slope**2
+            root = _root(second / (1.0 - square_decay ** (step + 1)))
+            change[name] = -_size(self.step_size, name, step) * first / (1.0 - mean_decay ** (step + 1))
             change[name] = change[name] / (root + self.epsilon)
             new |= {f"first/{name}": first, f"second/{name}": second}
         return change, new

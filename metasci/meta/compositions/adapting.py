@@ -229,8 +229,8 @@ def _displacement(
     if loss.requires_grad:
         beside = torch.autograd.grad(_mean(episode, loss), values, allow_unused=True)
         slopes = [
-            one if other is None else other if one is None else one + other
-            for one, other in zip(slopes, beside, strict=True)
+            slope if other is None else other if slope is None else slope + other
+            for slope, other in zip(slopes, beside, strict=True)
         ]
     return loss.detach(), dict(zip(learned, slopes, strict=True))
 

@@ -60,7 +60,8 @@ class CompiledMetaGradient:
         """Whether an episode shares what was traced: network, loss, equation."""
         pairs = zip(episode.fixed(), self._fixed, strict=True)
         return all(
-            one is other or (isinstance(one, float | int | tuple) and one == other) for one, other in pairs
+            mine is other or (isinstance(mine, float | int | tuple) and mine == other)
+            for mine, other in pairs
         )
 
     def __call__(self, episode: _Traceable, learned: Parameters) -> tuple[Tensor, Parameters]:

@@ -11,9 +11,22 @@ from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit
 
 __all__ = [
-    "anil", "cavia", "fine_tuning", "fomaml", "from_scratch", "imaml", "learned_optimiser", "maml", "maml_with_adam",
-    "maml_with_momentum", "maml_with_rmsprop", "meta_curvature", "meta_sgd", "pooled_training", "reptile",
-]  # fmt: skip
+    "anil",
+    "cavia",
+    "fine_tuning",
+    "fomaml",
+    "from_scratch",
+    "imaml",
+    "learned_optimiser",
+    "maml",
+    "maml_with_adam",
+    "maml_with_momentum",
+    "maml_with_rmsprop",
+    "meta_curvature",
+    "meta_sgd",
+    "pooled_training",
+    "reptile",
+]
 
 
 def maml(

@@ -309,8 +309,8 @@ def meta_train(
 
 
 def _refresh(learned: Parameters, episode: Any) -> Parameters:
-    made: Parameters = episode.refreshed(learned) if hasattr(episode, "refreshed") else learned
-    return made
+    refreshed: Parameters = episode.refreshed(learned) if hasattr(episode, "refreshed") else learned
+    return refreshed
 
 
 def _finite(slopes: Parameters) -> bool:
@@ -318,8 +318,8 @@ def _finite(slopes: Parameters) -> bool:
 
 
 def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int, first: Episode) -> str:
-    told = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
-    digest = hashlib.sha256(json.dumps(told).encode())
+    run = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
+    digest = hashlib.sha256(json.dumps(run).encode())
     shown: list[Tensor] = []
     if hasattr(first, "tensors"):
         tree_map(lambda tensor: shown.append(tensor), first.tensors())

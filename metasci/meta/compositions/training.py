@@ -179,8 +179,8 @@ def _fingerprint(method: Method[S], problem: Problem, design: Design, seed: int)
     model = problem.model
     declared = [repr(part) for part in (model.parameters, model.noise, model.output)]
     laws = described((model.constraints, model.collocation))
-    told = [repr(method), model.name, declared, laws, problem.batch.names, seed]
-    digest.update(json.dumps(told).encode())
+    run = [repr(method), model.name, declared, laws, problem.batch.names, seed]
+    digest.update(json.dumps(run).encode())
     for values in (*problem.batch.inputs.values(), problem.batch.output, problem.batch.mask, design.values):
         digest.update(values.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

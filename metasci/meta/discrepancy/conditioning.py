@@ -96,13 +96,13 @@ class TaskProcess:
         gain = whitening @ self.state.covariance(self.rows, rows)
         return mean + torch.einsum("tor,to->tr", gain, surprise)
 
-    def covariance(self, one: Rows, other: Rows, prior: bool = False) -> Tensor:
+    def covariance(self, first: Rows, second: Rows, prior: bool = False) -> Tensor:
         """Of any rows of the tasks, (task, row, row'), for a factor of one."""
-        before = self.state.covariance(one, other)
+        before = self.state.covariance(first, second)
         if prior:
             return before
         whitening, _ = self._solved
-        left, right = (whitening @ self.state.covariance(self.rows, rows) for rows in (one, other))
+        left, right = (whitening @ self.state.covariance(self.rows, rows) for rows in (first, second))
         return before - left.mT @ right
 
     def parameters(self, prior: bool = False) -> tuple[Tensor, Tensor]:

@@ -47,8 +47,8 @@ def most_probable(
         step = torch.linalg.solve(here.curvature, here.slope[..., None])[..., 0].clamp(-_LONGEST, _LONGEST)
         step = torch.where(going[:, None], torch.nan_to_num(step), 0.0)
         for halving in range(_HALVINGS):
-            there = cost(at - step, here.variance)
-            worse = ~(there.value <= here.value + _ROUNDING * here.value.abs())
+            cost_there = cost(at - step, here.variance)
+            worse = ~(cost_there.value <= here.value + _ROUNDING * here.value.abs())
             if not bool(worse.any()):
                 break
             # a task that finds no better place stays where it is

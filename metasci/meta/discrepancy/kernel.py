@@ -16,7 +16,7 @@ from torch import Tensor
 __all__ = ["Kernel", "Rows", "first_scales", "matern", "squared_distance"]
 
 
-def squared_distance(one: Tensor, other: Tensor) -> Tensor:
+def squared_distance(first: Tensor, second: Tensor) -> Tensor:
     """Squared Euclidean distances of (..., row, coordinate), (..., row, row').
 
     Examples
@@ -24,8 +24,8 @@ def squared_distance(one: Tensor, other: Tensor) -> Tensor:
     >>> squared_distance(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]])).tolist()
     [[25.0, 1.0]]
     """
-    squares = one.square().sum(-1)[..., :, None] + other.square().sum(-1)[..., None, :]
-    return (squares - 2.0 * one @ other.mT).clamp(min=0.0)
+    squares = first.square().sum(-1)[..., :, None] + second.square().sum(-1)[..., None, :]
+    return (squares - 2.0 * first @ second.mT).clamp(min=0.0)
 
 
 def matern(squared: Tensor) -> Tensor:
@@ -122,36 +122,38 @@ class Kernel:
         """B or U, (parameter, parameter)."""
         return triangular(self.scales[name])
 
-    def unlike(self, one: Rows, other: Rows) -> Tensor:
+    def unlike(self, first: Rows, second: Rows) -> Tensor:
         """Mean squared distance of the rows' tasks that is to be expected, (..., row, row')."""
         near = (-self.scales["covariate_lengths"]).exp()
         count = max(len(near), 1)
-        apart = squared_distance(one.covariates * near, other.covariates * near)
-        unknown = (one.unknown @ near.square())[..., :, None] + (other.unknown @ near.square())[..., None, :]
+        apart = squared_distance(first.covariates * near, second.covariates * near)
+        unknown = (first.unknown @ near.square())[..., :, None] + (second.unknown @ near.square())[
+            ..., None, :
+        ]
         # a task is not unlike itself, however little of it is known
-        return torch.where(one.same_task(other), 0.0, apart + unknown) / count
+        return torch.where(first.same_task(second), 0.0, apart + unknown) / count
 
-    def shared(self, one: Rows, other: Rows) -> Tensor:
+    def shared(self, first: Rows, second: Rows) -> Tensor:
         """What tasks tell of each other, (..., row, row')."""
-        unlike = self.unlike(one, other)
+        unlike = self.unlike(first, second)
         near, effects = (-self.scales["shared_lengths"]).exp(), self.factor("effects")
-        apart = squared_distance(one.place * near, other.place * near) + unlike
-        both = one.seen[..., :, None] * other.seen[..., None, :]
+        apart = squared_distance(first.place * near, second.place * near) + unlike
+        both = first.seen[..., :, None] * second.seen[..., None, :]
         left_out = self.amplitude("shared") * both * matern(apart)
-        moved = ((one.slope @ effects) @ (other.slope @ effects).mT) * matern(unlike)
-        return left_out + moved + self.level * (one.slope @ other.slope.mT)
+        moved = ((first.slope @ effects) @ (second.slope @ effects).mT) * matern(unlike)
+        return left_out + moved + self.level * (first.slope @ second.slope.mT)
 
-    def own(self, one: Rows, other: Rows) -> Tensor:
+    def own(self, first: Rows, second: Rows) -> Tensor:
         """What a task has of its own, between rows of one task, (..., row, row')."""
         near, spread = (-self.scales["own_lengths"]).exp(), self.factor("spread")
-        close = torch.exp(-0.5 * squared_distance(one.place * near, other.place * near))
-        both = one.seen[..., :, None] * other.seen[..., None, :]
+        close = torch.exp(-0.5 * squared_distance(first.place * near, second.place * near))
+        both = first.seen[..., :, None] * second.seen[..., None, :]
         left_out = both * (self.amplitude("own_level") + self.amplitude("own") * close)
-        return left_out + (one.slope @ spread) @ (other.slope @ spread).mT
+        return left_out + (first.slope @ spread) @ (second.slope @ spread).mT
 
-    def whole(self, one: Rows, other: Rows) -> Tensor:
+    def whole(self, first: Rows, second: Rows) -> Tensor:
         """All of it, between rows of several tasks."""
-        return self.shared(one, other) + torch.where(one.same_task(other), self.own(one, other), 0.0)
+        return self.shared(first, second) + torch.where(first.same_task(second), self.own(first, second), 0.0)
 
 
 def triangular(packed: Tensor) -> Tensor:

@@ -82,10 +82,12 @@ def lawful(process: TaskProcess, problem: Problem) -> LawfulProcess:
     inputs = {name: values.expand(left_out.shape)[0] for name, values in problem.batch.inputs.items()}
     falls, at_most = rises_and_bounds(model.constraints, inputs, lowest)
     tolerance = _TOLERANCE * float(process.state.unit)
-    weights = torch.stack([
-        nearest_lawful(mean, spread, falls, at_most, tolerance)
-        for mean, spread in zip(line.prediction + left_out, covariance, strict=True)
-    ])  # fmt: skip
+    weights = torch.stack(
+        [
+            nearest_lawful(mean, spread, falls, at_most, tolerance)
+            for mean, spread in zip(line.prediction + left_out, covariance, strict=True)
+        ]
+    )
     return LawfulProcess(process, process.rows_at(problem, line), weights)
 
 
@@ -97,14 +99,16 @@ def grid_of_laws(laws: Sequence[Any], ranges: Mapping[str, Sequence[float]]) -> 
     names = [law.input for law in laws if isinstance(law, Monotone) and law.input in ranges]
     if not names:
         return None
-    return Grid({
-        name: (
-            np.geomspace(ranges[name][0], ranges[name][1], _PLACES)
-            if 0.0 < 100.0 * ranges[name][0] < ranges[name][1]
-            else np.linspace(ranges[name][0], ranges[name][1], _PLACES)
-        ).tolist()
-        for name in dict.fromkeys(names)
-    })  # fmt: skip
+    return Grid(
+        {
+            name: (
+                np.geomspace(ranges[name][0], ranges[name][1], _PLACES)
+                if 0.0 < 100.0 * ranges[name][0] < ranges[name][1]
+                else np.linspace(ranges[name][0], ranges[name][1], _PLACES)
+            ).tolist()
+            for name in dict.fromkeys(names)
+        }
+    )
 
 
 def rises_and_bounds(

@@ -116,11 +116,21 @@ class DiscrepancyPrior:
             design.select(torch.tensor([0])),
         )
         state = DiscrepancyState(
-            scales=scales, log_noise=log_noise, unit=unit, level=zero + self.level, origin=alone.mean,
-            centre=raw.mean(0), width=torch.where(width > 0, width, torch.ones_like(width)),
-            rows=no_rows.select(0), precision=zero.new_zeros(0, 0), pull=zero.new_zeros(0),
-            freedom=zero + 1e6, stretch=zero + 1.0, iteration=zero, coordinates=adapted.coordinates,
-        )  # fmt: skip
+            scales=scales,
+            log_noise=log_noise,
+            unit=unit,
+            level=zero + self.level,
+            origin=alone.mean,
+            centre=raw.mean(0),
+            width=torch.where(width > 0, width, torch.ones_like(width)),
+            rows=no_rows.select(0),
+            precision=zero.new_zeros(0, 0),
+            pull=zero.new_zeros(0),
+            freedom=zero + 1e6,
+            stretch=zero + 1.0,
+            iteration=zero,
+            coordinates=adapted.coordinates,
+        )
         return replace(state, memory=outer_state(self._outer, _learned(state)).memory)
 
     def improve(
@@ -177,9 +187,17 @@ class DiscrepancyPrior:
         start, _ = process.parameters(prior=True)
         mixture, start_mixture = process.mixture(), process.mixture(prior=True)
         return Adapted(
-            at, mixture.total_covariance, start, start_mixture.total_covariance, state.log_noise, mixture,
-            start_mixture, converged, finite, discrepancy=process,
-        )  # fmt: skip
+            at,
+            mixture.total_covariance,
+            start,
+            start_mixture.total_covariance,
+            state.log_noise,
+            mixture,
+            start_mixture,
+            converged,
+            finite,
+            discrepancy=process,
+        )
 
     def update(self, problem: Problem, design: Design, state: DiscrepancyState) -> DiscrepancyState:
         """The state that knows more tasks, too; scales stay as they were learned."""
@@ -205,6 +223,11 @@ def _learned(state: DiscrepancyState) -> dict[str, Tensor]:
 
 def _refuse_unable(problem: Problem) -> None:
     """Refuse what a discrepancy cannot be told apart from, or what is no number."""
+    if not problem.model.noise.gaussian:
+        raise InputError(
+            f"'{problem.model.name}' has {type(problem.model.noise).__name__} outcomes, about which a discrepancy is not "
+            "learned: use `GaussianPrior`."
+        )
     if is_tied(problem.model.parameters):
         raise InputError(
             f"'{problem.model.name}' has parameters tied over occasions, which a discrepancy would take the place of: "

@@ -115,12 +115,12 @@ class DiscrepancyState(NamedTensors):
         """Of rows of new tasks, (..., row), about the linearised equation at z₀."""
         return self.basis(rows) @ self._posterior[0]
 
-    def covariance(self, one: Rows, other: Rows) -> Tensor:
+    def covariance(self, first: Rows, second: Rows) -> Tensor:
         """Of rows of the same new tasks, (..., row, row'), given what is known of others."""
         root = self._posterior[1]
-        left, right = self.basis(one), self.basis(other)
+        left, right = self.basis(first), self.basis(second)
         known = (left @ root.mT) @ (right @ root.mT).mT
-        return self.kernel.shared(one, other) + self.kernel.own(one, other) - left @ right.mT + known
+        return self.kernel.shared(first, second) + self.kernel.own(first, second) - left @ right.mT + known
 
     def tensors(self) -> State:
         """All tensors by their names in files; of the precision, which is symmetric, its lower triangle."""
@@ -183,11 +183,17 @@ def _check(tensors: State) -> None:
     rows, coordinates = len(tensors["pull"]), len(tensors["centre"])
     size, covariates = len(tensors["origin"]), len(tensors[_SCALES + "covariate_lengths"])
     shapes = {
-        "width": (coordinates,), "precision": (rows * (rows + 1) // 2,),
-        _SCALES + "shared_lengths": (coordinates,), _SCALES + "own_lengths": (coordinates,),
-        _ROWS + "place": (rows, coordinates), _ROWS + "slope": (rows, size), _ROWS + "task": (rows,),
-        _ROWS + "covariates": (rows, covariates), _ROWS + "unknown": (rows, covariates), _ROWS + "seen": (rows,),
-    }  # fmt: skip
+        "width": (coordinates,),
+        "precision": (rows * (rows + 1) // 2,),
+        _SCALES + "shared_lengths": (coordinates,),
+        _SCALES + "own_lengths": (coordinates,),
+        _ROWS + "place": (rows, coordinates),
+        _ROWS + "slope": (rows, size),
+        _ROWS + "task": (rows,),
+        _ROWS + "covariates": (rows, covariates),
+        _ROWS + "unknown": (rows, covariates),
+        _ROWS + "seen": (rows,),
+    }
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:
             raise InputError(f"'{name}' is of shape {tuple(tensors[name].shape)} where {shape} is needed.")

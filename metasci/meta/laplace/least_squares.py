@@ -102,15 +102,16 @@ def least_squares(
         raise InputError(f"'{problem.model.name}' is not finite where least squares would start.")
     squares, damping, scale = float(left @ left), _FIRST_DAMPING, torch.zeros_like(here)
     reason, taken = f"{steps} steps were not enough", 0
-    for taken in range(1, steps + 1):  # noqa: B007
+    while taken < steps:
+        taken += 1
         jacobian = _jacobian(problem, here)[keep]
         scale = torch.maximum(_FORGET * scale, jacobian.norm(dim=0))
         scale = torch.where(scale > 0, scale, 1.0)
-        found = _lower(residuals, here, left, squares, jacobian, scale, damping)
-        if found is None:
+        lowered = _lower(residuals, here, left, squares, jacobian, scale, damping)
+        if lowered is None:
             reason = "no step leads further down"
             break
-        here, left, moved, damping = found
+        here, left, moved, damping = lowered
         squares = float(left @ left)
         damping = max(damping / _LESS, 1e-20)
         if float((scale * moved).norm()) <= tolerance * max(squares, 1e-300) ** 0.5:

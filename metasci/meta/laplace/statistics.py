@@ -25,6 +25,7 @@ from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.maximisation import population_of_sums, widening
 from metasci.meta.problem import Problem
+from metasci.noise import Noise
 from metasci.parameters import ParameterSpace
 
 if TYPE_CHECKING:
@@ -69,10 +70,17 @@ class TaskStatistics:
         """Shapes of the tensors, by name."""
         wide = 1 + covariates
         return {
-            "tasks": (), "measurements": (), "squared": (), "designs": (wide, wide), "across": (size, wide),
-            "products": (size, size), "covariance": (size, size), "coefficients": (size, wide),
-            "precision": (size, size), "log_noise": (1,),
-        }  # fmt: skip
+            "tasks": (),
+            "measurements": (),
+            "squared": (),
+            "designs": (wide, wide),
+            "across": (size, wide),
+            "products": (size, size),
+            "covariance": (size, size),
+            "coefficients": (size, wide),
+            "precision": (size, size),
+            "log_noise": (1,),
+        }
 
     def tensors(self) -> State:
         """All by name."""
@@ -117,9 +125,17 @@ class TaskStatistics:
             curvature, linear_across, products, covariance, self.tasks
         )
         return TaskStatistics(
-            self.tasks, self.measurements, squared, self.designs, across, 0.5 * (products + products.mT),
-            0.5 * (covariance + covariance.mT), coefficients, precision, log_noise,
-        )  # fmt: skip
+            self.tasks,
+            self.measurements,
+            squared,
+            self.designs,
+            across,
+            0.5 * (products + products.mT),
+            0.5 * (covariance + covariance.mT),
+            coefficients,
+            precision,
+            log_noise,
+        )
 
     @staticmethod
     def _quadratic(
@@ -132,14 +148,20 @@ class TaskStatistics:
         """The tasks of both, under one population."""
         tasks = self.tasks + other.tasks
         return TaskStatistics(
-            tasks, self.measurements + other.measurements, self.squared + other.squared,
-            self.designs + other.designs, self.across + other.across, self.products + other.products,
+            tasks,
+            self.measurements + other.measurements,
+            self.squared + other.squared,
+            self.designs + other.designs,
+            self.across + other.across,
+            self.products + other.products,
             (self.tasks * self.covariance + other.tasks * other.covariance) / tasks,
-            self.coefficients, self.precision, self.log_noise,
-        )  # fmt: skip
+            self.coefficients,
+            self.precision,
+            self.log_noise,
+        )
 
 
-def why_no_update(method: GaussianPrior, scales: int) -> str:
+def why_no_update(method: GaussianPrior, noise: Noise) -> str:
     """What in a method or noise no sums stand in for, as the end of a sentence; empty where they do."""
     if method.objective != "expectation":
         return f"it was learned by the {method.objective} objective, which needs all measurements at hand"
@@ -147,8 +169,10 @@ def why_no_update(method: GaussianPrior, scales: int) -> str:
         return "each of its tasks has a noise of its own, which needs all measurements at hand"
     if method.penalty:
         return "physical laws were penalised in it, which needs all measurements at hand"
-    if scales != 1:
-        return f"its noise has {scales} scales, which needs all measurements at hand"
+    if not noise.gaussian:
+        return f"it is of {type(noise).__name__} outcomes, which no sums stand in for"
+    if len(noise.scales) != 1:
+        return f"its noise has {len(noise.scales)} scales, which needs all measurements at hand"
     return ""
 
 
@@ -192,9 +216,13 @@ def learn_also(
     for _ in range(method.iterations):
         population = state.coefficients, torch.linalg.inv(state.covariance), state.log_noise
         estimate = map_estimate(
-            problem, x @ population[0].T, population[1].expand(len(x), -1, -1), population[2],
-            start=start, tolerance=1e-6,
-        )  # fmt: skip
+            problem,
+            x @ population[0].T,
+            population[1].expand(len(x), -1, -1),
+            population[2],
+            start=start,
+            tolerance=1e-6,
+        )
         start = torch.where(estimate.finite[:, None], estimate.coordinates, start)
         for at in (~estimate.finite).nonzero()[:, 0].tolist():
             left_out[problem.batch.names[at]] = left_out.get(problem.batch.names[at], 0) + 1

@@ -64,8 +64,10 @@ def level_posteriors(
         Precision factors and their prior probabilities.
     """
     at, (factor, probability) = estimate.coordinates, levels
-    nothing, one = torch.zeros_like(precision), torch.ones_like(at[:, 0])
-    slope, curvature, squared, _ = normal_equations(problem, at, at, nothing, log_noise, one, estimate.line)
+    nothing, certain = torch.zeros_like(precision), torch.ones_like(at[:, 0])
+    slope, curvature, squared, _ = normal_equations(
+        problem, at, at, nothing, log_noise, certain, estimate.line
+    )
     pull = torch.einsum("tij,tj->ti", precision, at - mean)
     w = factor[:, None, None]
     hessian = precision + w[..., None] * curvature

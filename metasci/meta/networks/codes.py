@@ -54,8 +54,8 @@ class Coded(nn.Module):
 
     def forward(self, inputs: Any) -> Tensor:
         """The network's outputs for one task's cases, given the task's code."""
-        made: Tensor = self.network(with_code(inputs, self.code))
-        return made
+        output: Tensor = self.network(with_code(inputs, self.code))
+        return output
 
 
 def with_code(inputs: Any, code: Tensor) -> Any:

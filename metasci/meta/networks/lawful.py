@@ -19,7 +19,7 @@ from metasci.constraints.collocation import with_measured
 from metasci.constraints.verdicts import rounding, verdicts
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.network import NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,14 +171,14 @@ class LawfulEpisode:
         """
         inputs, mask = self.points()
         with torch.no_grad():
-            said = self._predict(self._split(parameters)[0], inputs)
+            prediction = self._predict(self._split(parameters)[0], inputs)
         violations = [
             values.flatten(2).amax(2) if values.dim() > 2 else values
             for values in self.violations(parameters, inputs, mask)
         ]
-        said = said.abs().flatten(2).amax(2) if said.dim() > 2 else said
+        prediction = prediction.abs().flatten(2).amax(2) if prediction.dim() > 2 else prediction
         names = names or tuple(str(number) for number in range(len(self)))
-        return verdicts(self.laws, violations, rounding(said, mask, 0.0), inputs, mask, names)
+        return verdicts(self.laws, violations, rounding(prediction, mask, 0.0), inputs, mask, names)
 
     def select(self, index: Tensor) -> LawfulEpisode:
         """Some of the tasks, by position."""
@@ -190,8 +190,8 @@ class LawfulEpisode:
 
     def fixed(self) -> tuple[Any, ...]:
         """What is not a tensor: a traced program holds for episodes that share it."""
-        told = (self.laws, self.features, self.collocation)
-        return (*self.episode.fixed(), told, self.inner, self.outer)
+        parts = (self.laws, self.features, self.collocation)
+        return (*self.episode.fixed(), parts, self.inner, self.outer)
 
     def tensors(self) -> dict[str, Any]:
         """All tensors, by field."""
@@ -208,14 +208,14 @@ class LawfulEpisode:
 
     def _predict(self, network: Parameters, inputs: Mapping[str, Tensor]) -> Tensor:
         """Outputs at named inputs, (task, point) or, where there are several, (task, point, output)."""
-        given: Any = inputs
+        rows: Any = inputs
         if isinstance(self.episode.inputs, Tensor):
-            given = (
+            rows = (
                 torch.stack([inputs[name] for name in self.features], -1)
                 if self.features
                 else inputs["inputs"]
             )
-        output = self.episode.network(network, given)
+        output = self.episode.network(network, rows)
         return output[..., 0] if output.dim() == 3 and output.shape[-1] == 1 else output
 
     def _cost(

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.network import Network, NetworkEpisode
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.network import Network
 
 __all__ = ["LinearHeadEpisode", "head_start", "linear_head_episode", "posterior"]
 
@@ -32,8 +33,8 @@ def head_start(network: Network, spread: float = 0.5, noise: float = 0.2) -> Par
     ['bias', 'head/log_noise', 'head/log_spread', 'weight']
     """
     start = network.start()
-    one = next(iter(start.values())).new_ones(())
-    return {**start, "head/log_noise": one * math.log(noise), "head/log_spread": one * math.log(spread)}
+    unit = next(iter(start.values())).new_ones(())
+    return {**start, "head/log_noise": unit * math.log(noise), "head/log_spread": unit * math.log(spread)}
 
 
 def posterior(
@@ -65,9 +66,9 @@ def posterior(
     factor = torch.linalg.cholesky(precision)
     pulled = (seen.mT @ torch.where(mask, residual, 0.0)[..., None]) / noise**2
     weights = torch.cholesky_solve(pulled, factor)
-    there = scale * new
-    root = torch.linalg.solve_triangular(factor, there.mT, upper=False)
-    return (there @ weights)[..., 0], root.square().sum(-2)
+    at_query = scale * new
+    root = torch.linalg.solve_triangular(factor, at_query.mT, upper=False)
+    return (at_query @ weights)[..., 0], root.square().sum(-2)
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,14 @@ class LinearHeadEpisode(NetworkEpisode):
 
 
 def linear_head_episode(
-    network: Network, inputs: Any, targets: Tensor, query_inputs: Any, query_targets: Tensor,
-    mask: Tensor | None = None, query_mask: Tensor | None = None,
-) -> LinearHeadEpisode:  # fmt: skip
+    network: Network,
+    inputs: Any,
+    targets: Tensor,
+    query_inputs: Any,
+    query_targets: Tensor,
+    mask: Tensor | None = None,
+    query_mask: Tensor | None = None,
+) -> LinearHeadEpisode:
     """Regression tasks for a linear head.
 
     Train with ``named.pooled_training()`` (no inner steps) from `head_start`.

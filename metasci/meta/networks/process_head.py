@@ -26,6 +26,7 @@ __all__ = ["ProcessHeadEpisode", "covariance", "process_posterior", "process_sta
 
 _HEAD = "head/"
 _START = {"level": 0.3, "plane": 0.3, "bend": 0.3, "length": 1.0, "noise": 0.2}
+# of unit variances: features are in single precision, whose rounding a Cholesky factor must bear
 _JITTER = 1e-5
 
 
@@ -38,11 +39,11 @@ def process_start(network: Network) -> Parameters:
     ['head/log_bend', 'head/log_length', 'head/log_level', 'head/log_noise', 'head/log_plane']
     """
     start = network.start()
-    one = next(iter(start.values())).new_ones(())
-    return {**start, **{f"{_HEAD}log_{name}": one * math.log(value) for name, value in _START.items()}}
+    unit = next(iter(start.values())).new_ones(())
+    return {**start, **{f"{_HEAD}log_{name}": unit * math.log(value) for name, value in _START.items()}}
 
 
-def covariance(one: Tensor, other: Tensor, scales: dict[str, Tensor]) -> Tensor:
+def covariance(first: Tensor, second: Tensor, scales: dict[str, Tensor]) -> Tensor:
     """Covariance of a task's function at features of two sets of cases, (task, case, other case).
 
     Parameters
@@ -51,9 +52,9 @@ def covariance(one: Tensor, other: Tensor, scales: dict[str, Tensor]) -> Tensor:
     scales : dict of Tensor
         ``level``, ``plane``, ``bend`` and ``length``: s₀, s₁, s₂ and l.
     """
-    size = one.shape[-1]
-    along = one @ other.mT / size
-    far = one.square().mean(-1)[..., :, None] + other.square().mean(-1)[..., None, :] - 2.0 * along
+    size = first.shape[-1]
+    along = first @ second.mT / size
+    far = first.square().mean(-1)[..., :, None] + second.square().mean(-1)[..., None, :] - 2.0 * along
     bent = (-0.5 * far.clamp(min=0.0) / scales["length"] ** 2).exp()
     return scales["level"] ** 2 + scales["plane"] ** 2 * along + scales["bend"] ** 2 * bent
 

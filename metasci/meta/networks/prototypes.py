@@ -16,7 +16,8 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
-from metasci.meta.networks.network import Network, NetworkEpisode, cross_entropy
+from metasci.meta.networks.episode import NetworkEpisode, cross_entropy
+from metasci.meta.networks.network import Network
 
 __all__ = ["class_scores", "prototypes", "prototypical_episode"]
 
@@ -80,10 +81,16 @@ class _Prototypical(NetworkEpisode):
 
 
 def prototypical_episode(
-    network: Network, inputs: Any, labels: Tensor, query_inputs: Any, query_labels: Tensor, classes: int,
-    mask: Tensor | None = None, query_mask: Tensor | None = None,
+    network: Network,
+    inputs: Any,
+    labels: Tensor,
+    query_inputs: Any,
+    query_labels: Tensor,
+    classes: int,
+    mask: Tensor | None = None,
+    query_mask: Tensor | None = None,
     loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = cross_entropy,
-) -> NetworkEpisode:  # fmt: skip
+) -> NetworkEpisode:
     """Classification tasks for a prototypical network.
 
     Train with ``pooled_training()`` (no inner steps); `outputs` are the query's class scores.

@@ -47,8 +47,8 @@ def called(module: nn.Module, tensors: Parameters, inputs: Any) -> Any:
     placed = dict(tensors)
     # a weight that is tied has several places, of which `named_parameters` tells the first
     for name, value in module.named_parameters(remove_duplicate=False):
-        if (given := first[id(value)]) in tensors and name != given:
-            placed[name] = tensors[given]
+        if (known_as := first[id(value)]) in tensors and name != known_as:
+            placed[name] = tensors[known_as]
     own = {  # of a layer that is used twice there is one place, whatever its names
         f"{prefix}.{name}" if prefix else name
         for prefix, layer in module.named_modules()

@@ -1,17 +1,13 @@
-"""A model: an equation with named parameters, units, noise and physical constraints.
-
-`equation` makes one from a plain function. The function broadcasts: its parameters carry the task as
-their first dimension during adaptation, and nothing about tasks stands in the equation itself.
-"""
+"""A model: an equation with named parameters, units, noise and physical constraints."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import FAILURES, InputError, failure
+from metasci.model.declarations import History, Individual, Input, Output, Reference
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.quantities import in_unit, is_quantity
@@ -20,111 +16,7 @@ if TYPE_CHECKING:
     from metasci.constraints import Collocation
     from metasci.ode import Solution
 
-__all__ = [
-    "EventColumn", "History", "Individual", "Input", "Model", "Output", "Reference", "equation", "made",
-    "register",
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Input:
-    """A condition under which a measurement is made: its unit, and the range in which it makes sense.
-
-    One that is `constant` is to be the same for all measurements of a task: a weight that changed would change what
-    earlier doses have left.
-    """
-
-    unit: str
-    lower: float = -float("inf")
-    upper: float = float("inf")
-    constant: bool = False
-
-
-@dataclass(frozen=True)
-class EventColumn:
-    """What else is told of each amount given, such as how long it took: its unit, and its value where nothing is
-    said.
-    """
-
-    unit: str
-    default: float = 0.0
-
-
-@dataclass(frozen=True)
-class History:
-    """Amounts given at times, such as doses.
-
-    Attributes
-    ----------
-    unit : str
-        Of the amount.
-    at : str
-        The input that dates the amounts.
-    columns : mapping of str to EventColumn
-        What else is told of each amount; a column ``duration`` of a history ``dose`` is called ``dose_duration``.
-    lasts : str
-        The parameter that says how long an amount takes to enter, if one does (NONMEM's RATE -2).
-    baseline : bool
-        Whether there is something to measure before the first amount.
-    course : str
-        The input, and the column of the amounts, that numbers several courses of one task, such as the furnace cycles
-        of several specimens. Amounts are then put in order of time, and no measurement may be of a course without.
-    """
-
-    unit: str
-    at: str = "time"
-    columns: Mapping[str, EventColumn] = field(default_factory=dict)
-    lasts: str = ""
-    baseline: bool = False
-    course: str = ""
-
-
-@dataclass(frozen=True)
-class Output:
-    """What is measured: name, unit, and a label for axes."""
-
-    name: str
-    unit: str = "1"
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Individual:
-    """What a task's parameters are once its own properties have acted on them, and what follows from them.
-
-    Attributes
-    ----------
-    values : callable
-        ``values(parameters, inputs)`` by name, on arrays that broadcast: first the parameters, then what follows.
-    units : mapping of str to str
-        In the same order.
-    reference : str
-        To whom the parameters of the model belong, such as ``"70 kg"``; empty where nothing acts on them.
-    """
-
-    values: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
-    units: Mapping[str, str]
-    reference: str = ""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The temperature at which a law states its rates, and the same law stating them at another.
-
-    Attributes
-    ----------
-    temperature, declared : float
-        K; where rates are stated, and where they are stated unless data ask for another.
-    moved : callable
-        The model with its rates stated at a temperature (K), its parameters as they were declared.
-    below : float
-        K; the law has no meaning with a reference that is not below.
-    """
-
-    temperature: float
-    declared: float
-    moved: Callable[[float], Model]
-    below: float = float("inf")
+__all__ = ["Model"]
 
 
 @dataclass(frozen=True)
@@ -170,10 +62,14 @@ class Model:
     discrepancy_inputs : callable, optional
         From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
         logarithm of time; by default the inputs themselves.
+    recipe : mapping, optional
+        Of a model that is described by data, such as an imported one: plain numbers and text from which it can be made
+        again (`metasci.learned.recipes`). Priors of it carry the recipe in their files.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from metasci.model import equation
     >>> @equation(inputs={"time": "h"}, output=("fraction", "1"),
     ...           parameters=[Parameter("rate", "1/h", typical=0.1, positive=True)])
     ... def decay(time, *, rate):
@@ -203,6 +99,7 @@ class Model:
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
+    recipe: Mapping[str, Any] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
@@ -359,99 +256,3 @@ class Model:
             fixed=(*self.fixed, *held),
             reference=reference,
         )
-
-
-_MADE: dict[str, Model] = {}
-
-
-def equation(
-    *,
-    inputs: Mapping[str, str | Input],
-    output: tuple[str, str] | Output,
-    parameters: Sequence[Parameter],
-    constraints: Sequence[Any] = (),
-    noise: Noise | None = None,
-    histories: Mapping[str, History] | None = None,
-    covariates: Mapping[str, str] | None = None,
-    transforms: Mapping[str, str] | None = None,
-    name: str | None = None,
-    joint: bool = False,
-    after_doses: Model | None = None,
-    collocation: Collocation | None = None,
-    solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None,
-    discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None,
-) -> Callable[[Callable[..., Any]], Model]:
-    """Make a model of a function written with `metasci.math`.
-
-    The function takes its inputs by name and its parameters as keywords; its docstring is the
-    model's description and says where the equation comes from.
-
-    Raises
-    ------
-    InputError
-        If the function's arguments are not exactly the declared inputs and parameters.
-    """
-    declared = {key: value if isinstance(value, Input) else Input(value) for key, value in inputs.items()}
-    space = ParameterSpace(tuple(parameters))
-
-    def make(function: Callable[..., Any]) -> Model:
-        title = (
-            name or f"{function.__module__.removeprefix('metasci.').partition('.')[0]}.{function.__name__}"
-        )
-        model = Model(
-            name=title,
-            function=function,
-            inputs=declared,
-            output=output if isinstance(output, Output) else Output(*output),
-            parameters=space,
-            noise=noise or Additive(),
-            constraints=tuple(constraints),
-            histories=dict(histories or {}),
-            covariates=dict(covariates or {}),
-            transforms=dict(transforms or {}),
-            description=inspect.cleandoc(function.__doc__ or ""),
-            joint=joint,
-            after_doses=after_doses,
-            collocation=collocation,
-            solution=solution,
-            discrepancy_inputs=discrepancy_inputs,
-        )
-        takes = set(inspect.signature(function).parameters)
-        gives = {*model.input_names, *space.names}
-        if takes != gives:
-            odd = sorted(takes ^ gives)[0]
-            where = "is not declared" if odd in takes else "is declared but not an argument"
-            raise InputError(f"equation '{title}': '{odd}' {where} of the function.")
-        return register(model)
-
-    return make
-
-
-def register(model: Model) -> Model:
-    """Let a model be found by its name, and give it back.
-
-    A later one of the same name takes its place, so that a notebook's cell can be run again; but none takes the name
-    of one of the package's own.
-
-    Raises
-    ------
-    InputError
-        If the name is taken by one of the package's own models, or the other way round.
-    """
-    known = _MADE.get(model.name)
-    if known is not None and _is_own(known) != _is_own(model):
-        raise InputError(
-            f"the name '{model.name}' is taken by a model that comes with metasci; give yours another one, "
-            'such as `name="mine.' + model.name.rpartition(".")[2] + '"`.'
-        )
-    _MADE[model.name] = model
-    return model
-
-
-def made() -> dict[str, Model]:
-    """Every model made in this process so far, by name."""
-    return dict(_MADE)
-
-
-def _is_own(model: Model) -> bool:
-    return model.function.__module__.startswith("metasci.")

@@ -1,0 +1,129 @@
+"""Whether a calibration was calculated as it should be: converged, finite, accurate, inside of the laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from metasci.fits.findings import (
+    Finding,
+    flagged,
+    measured_text,
+    quantity_text,
+    without_likelihood,
+)
+from metasci.words import number, pretty_unit, words
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from metasci.fits.adapted_tasks import AdaptedTasks
+
+__all__ = ["accuracy", "broken_laws", "clipped", "convergence"]
+
+_TOLERANCE = 1e-6  # of a limit: nearer is on it, but for rounding
+
+
+def convergence(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Estimates that are no numbers, or that may still move."""
+    names, adapted = calibration.batch.names, calibration.adapted
+    faults = without_likelihood(calibration) if not bool(adapted.finite.all()) else None
+    for index in flagged(~adapted.finite):
+        text, stands_in = (
+            "the calculation gave no finite numbers",
+            "so the prior stands in for the calibration",
+        )
+        at = "" if faults is None else _at_fault(calibration, index, faults[index])
+        yield Finding(names[index], f"{text}{at}, {stands_in}", f"{text}, {stands_in}")
+    for index in flagged(adapted.finite & ~adapted.converged):
+        text = "the calibration has not converged, so its estimates and intervals are provisional"
+        yield Finding(names[index], text, text)
+
+
+def _at_fault(calibration: AdaptedTasks, index: int, faults: Tensor) -> str:
+    """The first measurement of a task at which they are not finite, and what is predicted there."""
+    if not bool(faults.any()):
+        return ""
+    batch, model = calibration.batch, calibration.prior.model
+    place = flagged(faults)[0]
+    rank = int(batch.mask[index, : place + 1].sum())
+    when = ""
+    if "time" in model.inputs:
+        time = float(batch.inputs["time"].expand(batch.mask.shape)[index, place])
+        when = f"time {quantity_text(time, model.inputs['time'].unit)}, "
+    value = f"{words(model.output.name)} {measured_text(calibration, index, place)}"
+    predicted = float(calibration.problem.predict(calibration.adapted.start)[index, place])
+    cause = "where the prediction is not a number"
+    if np.isfinite(predicted):
+        cause = f"where {quantity_text(predicted, model.output.unit)} is predicted"
+    if predicted == 0.0 and "dose" in model.input_names:
+        cause += (
+            " and the noise is in proportion to it (leave out what was drawn before the drug can be there)"
+        )
+    others = int(faults.sum()) - 1
+    more = f" and {others} other{'s' * (others > 1)}" if others else ""
+    return f" at measurement {rank} ({when}{value}){more}, {cause}"
+
+
+def accuracy(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """A differential equation that could not be solved to its tolerance."""
+    if calibration.local_error is None:
+        return
+    for index in flagged(torch.as_tensor(calibration.local_error) > 1.0):
+        text = "the differential equation was not solved to its tolerance"
+        worst = number(float(calibration.local_error[index]))
+        yield Finding(
+            calibration.batch.names[index],
+            f"{text}: its local error is estimated at {worst} times that",
+            text,
+        )
+
+
+def broken_laws(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Physical laws that the calibrated curve breaks."""
+    if not calibration.prior.model.constraints:
+        return
+    model = calibration.prior.model
+    laws = calibration.laws()
+    for row in laws[~laws["satisfied"].astype(bool)].to_dict("records"):
+        breaks = f"the calibrated curve breaks the law '{row['law']}'"
+        if not np.isfinite(row["violation"]):
+            breaks = (
+                f"the calibrated curve is not a finite number everywhere, as the law '{row['law']}' demands"
+            )
+            yield Finding(row["task"], breaks, breaks)
+            continue
+        size = f"{number(row['violation'])} {pretty_unit(model.output.unit)}".strip()
+        at = [
+            f"{words(name)} {quantity_text(row[name], declared.unit)}"
+            for name, declared in model.inputs.items()
+            if np.isfinite(row[name])
+        ]
+        where = f" (at {', '.join(at)})" if at else ""
+        count = round(row["broken"] * row["points"])
+        often = f"at {count} of {row['points']} points, by up to {size}{where}"
+        yield Finding(row["task"], f"{breaks} {often}", breaks)
+
+
+def clipped(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Intervals cut at a physical limit, unless the prediction itself lies on it."""
+    batch, output = calibration.batch, calibration.prior.model.output
+    forecast = calibration.forecast()
+    lower, upper = forecast.interval(0.9)
+    for law in calibration.prior.model.constraints:
+        for limit, end, side in ((law.limits[0], lower, "below"), (law.limits[1], upper, "above")):
+            if not np.isfinite(limit):
+                continue
+            near = _TOLERANCE * max(1.0, abs(limit))
+            cut = ((end - limit).abs() <= near) & ((forecast.median - limit).abs() > near) & batch.mask
+            for index in flagged(cut.any(1)):
+                reach = f"reach {side} {quantity_text(limit, output.unit)} and are cut there"
+                share = f"{int(cut[index].sum())} of {int(batch.mask[index].sum())} predictions"
+                yield Finding(
+                    batch.names[index],
+                    f"the 90 % intervals of {share} {reach}",
+                    f"some 90 % intervals {reach}",
+                )

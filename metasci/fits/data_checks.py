@@ -1,0 +1,155 @@
+"""Whether a task's measurements and covariates are such as the prior knows them, and as its law can follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from metasci.fits.findings import (
+    Finding,
+    flagged,
+    limit_sign,
+    measured_text,
+    quantity_text,
+    without_likelihood,
+)
+from metasci.fits.misfit import misfits
+from metasci.fits.predictive import predictive
+from metasci.meta.discrepancy.method import DiscrepancyPrior
+from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.words import enumerated, number, pretty_unit, words
+
+if TYPE_CHECKING:
+    from metasci.fits.adapted_tasks import AdaptedTasks
+
+__all__ = ["extrapolation", "lack_of_fit", "missing", "surprises", "unmeasured", "unusual"]
+
+# probability: of ten patients with ten samples each, one in ten has such a sample by chance alone
+_FAR = 1e-3
+_UNUSUAL = 3.0  # standard deviations of a covariate: one normal task in four hundred lies so far off
+_TOLERANCE = 1e-6  # of a range: nearer is on its end, but for rounding and the conversion of units
+
+
+def unmeasured(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Tasks without a measurement."""
+    says = "nothing was measured, so that this is what the prior says of its covariates"
+    for index in flagged(~calibration.batch.mask.any(1)):
+        yield Finding(calibration.batch.names[index], says, says)
+
+
+def surprises(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Measurements that the prior holds to be next to impossible: most often a wrong unit or a slip of the pen.
+
+    Of one that is only known to lie below a limit it counts how probable that is.
+    """
+    if "declared" in calibration.prior.training:
+        return  # nobody learned what to expect
+    output, batch = calibration.prior.model.output, calibration.batch
+    below = predictive(calibration.problem, calibration.adapted, prior=True).cumulative()
+    rarity = torch.minimum(below, 1.0 - below)
+    if batch.censored is not None:
+        rarity = torch.where(batch.censored, below, rarity)
+    if batch.upper is not None:  # of an interval counts what lies above its lower end
+        rarity = torch.where(torch.isnan(batch.upper), rarity, 1.0 - below)
+    far = (rarity < _FAR) & batch.mask
+    if not bool(calibration.adapted.finite.all()):
+        far &= ~without_likelihood(calibration)  # already said
+    for index in flagged(far.any(1)):
+        which = flagged(far[index])
+        order = {place: rank + 1 for rank, place in enumerate(flagged(batch.mask[index]))}
+        ranks = enumerated([str(order[place]) for place in which], most=5)
+        texts = [limit_sign(calibration, index, at) + number(float(batch.output[index, at])) for at in which]
+        values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
+        stands = "is far outside what the prior expects; check its unit"
+        many = len(which) > 1
+        yield Finding(
+            batch.names[index],
+            f"measurement{'s' * many} {ranks} ({words(output.name)} {values}{' ' * bool(unit)}{unit}) "
+            f"{stands.replace('is', 'are', 1).replace('its', 'their') if many else stands}",
+            "a measurement lies far outside what the prior expects; check the unit",
+        )
+
+
+def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Measurements that the law cannot follow, or one that stands apart from all others."""
+    batch, model = calibration.batch, calibration.prior.model
+    for misfit in misfits(calibration):
+        if misfit.outlier is not None:
+            place = misfit.outlier
+            rank = int(batch.mask[misfit.task, : place + 1].sum())
+            value = f"{words(model.output.name)} {measured_text(calibration, misfit.task, place)}"
+            yield Finding(
+                batch.names[misfit.task],
+                f"measurement {rank} ({value}) stands apart from all others, which fit without it; check it for a slip",
+                "one measurement stands apart from all others; check it for a slip",
+            )
+            continue
+        lack = f"the law '{model.name}' cannot bend as these measurements do"
+        how = f"residuals keep their sign for long along {words(misfit.along)}"
+        if not misfit.along:
+            how = f"residuals are {number(math.sqrt(misfit.times), 2)} times what the noise leaves"
+        yield Finding(
+            batch.names[misfit.task],
+            f"{lack} ({how}): do not trust its estimates and intervals, and take another law",
+            f"{lack}: do not trust its estimates and intervals, and take another law",
+        )
+
+
+def extrapolation(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Conditions outside of those that the prior was learned from."""
+    batch, model = calibration.batch, calibration.prior.model
+    for name, (low, high) in calibration.prior.training.get("ranges", {}).items():
+        if name not in batch.inputs or name not in model.inputs:
+            continue
+        values = batch.inputs[name].expand(batch.mask.shape)
+        margin = _TOLERANCE * max(high - low, abs(high), 1e-300)
+        outside = ((values < low - margin) | (values > high + margin)) & batch.mask
+        unit = model.inputs[name].unit
+        known = f"{quantity_text(low, unit)} to {quantity_text(high, unit)}"
+        for index in flagged(outside.any(1)):
+            beyond_range = values[index][outside[index]]
+            least, most = (
+                quantity_text(float(beyond_range.min()), unit),
+                quantity_text(float(beyond_range.max()), unit),
+            )
+            at = least if least == most else f"{least} to {most}"
+            beyond = f"outside the range that the prior was learned from ({known})"
+            yield Finding(
+                batch.names[index],
+                f"{words(name)} {at} lies {beyond}, so the calibration extrapolates",
+                f"{words(name)} lies {beyond}, so the calibration extrapolates",
+            )
+
+
+def missing(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Covariates that are not given."""
+    names = calibration.prior.covariates.names
+    unknown = ~torch.isfinite(calibration.batch.covariates)
+    wider = isinstance(calibration.prior.method, GaussianPrior | DiscrepancyPrior)
+    so = "the prior is wider" if wider else "what the training tasks lead to expect is used instead"
+    for index in flagged(unknown.any(1)):
+        lost = [words(names[place]) for place in flagged(unknown[index])]
+        text = f"{enumerated(lost, most=12)} not given: {so}"
+        yield Finding(calibration.batch.names[index], text, text)
+
+
+def unusual(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Covariates far from those of the known tasks."""
+    covariates, model = calibration.prior.covariates, calibration.prior.model
+    values = calibration.batch.covariates
+    standard = covariates.design(values).values
+    odd = (standard.abs() > _UNUSUAL) & torch.isfinite(values)
+    for index in flagged(odd.any(1)):
+        for place in flagged(odd[index]):
+            name = covariates.names[place]
+            value = quantity_text(float(values[index, place]), model.covariates.get(name, "1"))
+            beyond = "lies outside the range of the tasks that the prior was learned from"
+            off = f"{number(float(standard[index, place].abs()), 2)} standard deviations off"
+            yield Finding(
+                calibration.batch.names[index],
+                f"{words(name)} {value} {beyond} ({off})",
+                f"{words(name)} {beyond}",
+            )
