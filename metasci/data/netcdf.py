@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import xarray as xr
@@ -29,6 +30,10 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
     bytes_of(path)
     import h5py
 
+    hook, sys.unraisablehook = (
+        sys.unraisablehook,
+        _silent,
+    )  # h5netcdf complains of what it half opened as it goes
     try:
         with h5py.File(
             path
@@ -43,12 +48,18 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
     except Exception as error:  # HDF5 and its readers raise many kinds on a broken file
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"'{path}' is not a NetCDF file that can be read: {reason}.") from None
+    finally:
+        sys.unraisablehook = hook
     if not sound:
         raise InputError(
             f"'{path}' is broken: it holds other numbers than were written (if that was meant, remove the attribute "
             f"{_SUM})."
         )
     return dataset
+
+
+def _silent(unraisable: object) -> None:
+    pass
 
 
 def write_netcdf(dataset: xr.Dataset, card: Card, path: str | Path) -> Path:

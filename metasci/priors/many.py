@@ -27,7 +27,7 @@ from metasci.extras import how_to_install
 from metasci.files import check_new, held, write_atomically
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
-from metasci.priors.stores import STORES, assemble, checked_target, open_store
+from metasci.priors.stores import STORES, assemble, check_complete, checked_target, open_store, reading
 from metasci.progress import shown
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def calibrate_many(
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-    tasks = (_narrow(read(dataset.isel(task=piece).compute()).counted_once()) for piece in pieces)
+    tasks = (_narrow(read(_loaded(dataset, piece)).counted_once()) for piece in pieces)
     calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=how.level)
     if target is None:
         results = shown(_mapped(calibrate, tasks, how.client), len(pieces), how.progress)
@@ -162,7 +162,11 @@ def _source(
 ) -> tuple[xr.Dataset, Callable[[xr.Dataset], TaskSet]]:
     """The data as a Dataset, opened and not read where it can be, and what makes tasks of a piece of it."""
     if isinstance(data, str | Path) and Path(data).suffix in STORES:
-        data = open_store(data)
+        path = Path(data)
+        data = open_store(path)
+        if path.suffix == ".zarr":
+            with reading(path):
+                check_complete(path)
     if not isinstance(data, xr.Dataset | TaskSet):
         data = prior.read(data)
     if isinstance(data, TaskSet):
@@ -171,6 +175,12 @@ def _source(
     if "task" not in data.dims:
         raise InputError("the data have no dimension 'task'.")
     return data, prior.read
+
+
+def _loaded(dataset: xr.Dataset, piece: slice) -> xr.Dataset:
+    """Some of the tasks, in memory."""
+    with reading(dataset.encoding.get("source", "the Dataset")):
+        return dataset.isel(task=piece).compute()
 
 
 def _narrow(tasks: TaskSet) -> TaskSet:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
 from metasci.files import Unfailing, writing
 
-__all__ = ["STORES", "assemble", "checked_target", "open_store"]
+__all__ = ["STORES", "assemble", "check_complete", "checked_target", "open_store", "reading"]
 
 STORES = (".nc", ".zarr")
 # numbers are taken as they stand: units such as 'h' are ours and no time codes; an index of all tasks is not built
@@ -53,8 +55,37 @@ def open_store(path: str | Path) -> xr.Dataset:
         if path.suffix == ".zarr":
             return xr.open_zarr(path, chunks=None, consolidated=False, **_AS_STORED)
         return xr.open_dataset(path, engine="h5netcdf", **_AS_STORED)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {error}.") from None
+    except Exception as error:  # of HDF5, of Zarr, of a description that is not one
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {reason}.") from None
+
+
+def check_complete(path: Path) -> None:
+    """Refuse a Zarr store that lacks a piece of an array, in whose place a number would stand that nobody measured.
+
+    Where NaN would stand, nothing is known there, as where a store leaves such pieces out.
+    """
+    import zarr
+
+    for name, array in zarr.open_group(path, mode="r").arrays():
+        lacking = array.nchunks - array.nchunks_initialized
+        if lacking and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
+            raise InputError(
+                f"'{path}': of '{name}' {lacking} of {array.nchunks} pieces are missing; copy the store anew, or write it "
+                "with its empty pieces (write_empty_chunks)."
+            )
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Say in a sentence that a store cannot be read, of which the pieces are met as late as they are used."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of HDF5, of Zarr, and of what they are compressed with
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"'{path}' cannot be read to its end: {reason}.") from error
 
 
 def checked_target(out: Path) -> Path:
@@ -95,7 +126,14 @@ def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
 
     def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
         dtype = str if values.dtype == object else values.dtype
-        return group.create_array(name, shape=shape, chunks=values.shape, dtype=dtype, dimension_names=dims)
+        return group.create_array(
+            name,
+            shape=shape,
+            chunks=values.shape,
+            dtype=dtype,
+            dimension_names=dims,
+            config={"write_empty_chunks": True},  # a piece that is missing is lost, and not zero
+        )
 
     _fill(parts, create, group.attrs, count)
 
