@@ -32,6 +32,7 @@ __all__ = [
     "draws",
     "from_chains",
     "from_draws",
+    "from_groups",
     "group",
     "load",
     "nuts",
@@ -80,6 +81,22 @@ def from_chains(
     return (
         xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
     )
+
+
+def from_groups(
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    dims: Mapping[str, Sequence[str]],
+    coords: Mapping[str, Any],
+    units: Mapping[str, str],
+) -> Any:
+    """Results with several groups, from variables (chain, draw, ...) with named dims, whose units are said."""
+    import xarray as xr
+
+    datasets = {name: _dataset(values, dims, coords) for name, values in groups.items()}
+    for dataset in datasets.values():
+        for name, unit in units.items():
+            dataset[name].attrs["units"] = unit
+    return xr.DataTree.from_dict(datasets) if _MODERN else arviz.InferenceData(**datasets)
 
 
 def from_draws(

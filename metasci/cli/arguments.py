@@ -75,7 +75,7 @@ def named(name: str, known: Iterable[str], kind: str) -> str:
     if _spelling(name) in same:
         return same[_spelling(name)]
     if meant := suggestion(name, names):
-        raise InputError(f"there is no {kind} '{name}'{meant}; known are {', '.join(names)}.")
+        raise InputError(f"there is no {kind} '{name}'{meant}; `metasci list` names all there are.")
     return name
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 
 from metasci import __version__
 from metasci.cli import calibrations, imports, learning, look
+from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError
 
 __all__ = ["app", "main", "run"]
@@ -30,11 +30,12 @@ app = typer.Typer(
     help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
 )
 for command in (
-    look.list_everything, look.info, look.template,
-    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
-    imports.import_model, learning.train, learning.evaluate, learning.compare, learning.study,
+    look.list_everything, look.info, look.template, look.fetch,
+    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.average, calibrations.recommend,
+    calibrations.furnace, calibrations.app, imports.import_model,
+    learning.train, learning.evaluate, learning.compare, learning.study,
 ):  # fmt: skip
-    app.command(command.__name__.partition("_")[0])(command)
+    app.command(command.__name__.partition("_")[0])(with_voice(command))
 
 
 def _say_version(wanted: bool) -> None:
@@ -59,21 +60,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a code page that has no '°' or '→' is no reason to fail
             stream.reconfigure(errors="replace")
-    warnings.showwarning = _note
     try:
-        status = run()
+        with hushed():
+            status = run()
         sys.stdout.flush()
     except BrokenPipeError:
         # who reads has read enough, which is no failure; it is chance whether all was written before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     raise SystemExit(status)
-
-
-def _note(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
-    """Print what metasci warns of; what other libraries say of their own code is no matter of the data."""
-    if category is UserWarning and _speaks():
-        typer.echo(f"metasci: {message}", err=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -105,6 +105,8 @@ class Card:
     out: it was taken over.
     With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
     says which header stands for each, with its unit, ``"WGT [kg]"``.
+    `url` is where the data of an `external` card are fetched from, if asked; `upstream` says how what is there becomes
+    the file (see `metasci.data.upstream`).
 
     Examples
     --------
@@ -137,6 +139,7 @@ class Card:
     columns: tuple[Column, ...] = ()
     protocol: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
+    upstream: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_card(self)

@@ -141,6 +141,11 @@ class TaskSet:
     def __repr__(self) -> str:
         return f"TaskSet('{self.card.name}': {len(self)} tasks, {int(self.counts.sum())} measurements)"
 
+    def _repr_html_(self) -> str:
+        from metasci.data.notebook import tasks_html
+
+        return tasks_html(self)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks' labels."""

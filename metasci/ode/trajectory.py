@@ -52,7 +52,8 @@ class Trajectory:
             plain = system.detach().select(self.task)
             supply = None if forcing.supply is None else self._supply(forcing.supply.detach())
             flat = before.reshape(-1, before.shape[2])
-            each = _jacobian(self.step, plain, self.time, flat, self.size, supply)
+            time, size = self.time.detach(), self.size.detach()
+            each = _jacobian(self.step, plain, time, flat, size, supply)
             each = each.reshape(*before.shape, before.shape[2])
             each = torch.where(self._kept(forcing)[:, 1:, None, None], each, 0.0)
             # what cannot be followed is not: the task is told of as lost

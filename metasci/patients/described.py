@@ -18,11 +18,10 @@ from metasci.expressions import Expression, Statement, compiled, expression_of, 
 from metasci.model import Individual, Input, Model, Output
 from metasci.noise import Noise
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.patients.compartments import carried
 from metasci.patients.disposition import modes
 from metasci.patients.dynamics import Dynamics, events, stacked
 from metasci.patients.individual import HALF_LIVES
-from metasci.patients.regimen import Doses, doses
+from metasci.patients.regimen import Doses, carried_along, doses
 from metasci.patients.structure import Structure
 
 __all__ = ["CENTRAL", "Described", "described_model", "described_of"]
@@ -251,7 +250,7 @@ def _closed(what: Described) -> tuple[Callable[..., Any], None]:
         like = 0.0 * sum(values.values())
         here = patient(values, known)
         if what.changing:
-            tells, everywhere = carried(given, known, at_events, what.changing)
+            tells, everywhere = carried_along(given, known, at_events, what.changing)
             there = parameters_of(patient(values, everywhere), like)
             central = structure.along(at, given, tells, there)
         else:

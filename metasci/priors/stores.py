@@ -71,7 +71,7 @@ def check_complete(path: Path) -> None:
         lacking = array.nchunks - array.nchunks_initialized
         if lacking and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
             raise InputError(
-                f"'{path}': of '{name}' {lacking} of {array.nchunks} pieces are missing; copy the store anew, or write it "
+                f"'{path}': of '{name}' {lacking} of {array.nchunks} pieces are missing; copy it anew, or write it "
                 "with its empty pieces (write_empty_chunks)."
             )
 

@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from metasci.errors import InputError
 from metasci.report.curves import axis_of, is_simulated, measurements, name_of, only, span, values_of
 from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
+from metasci.report.values import remember_field
 from metasci.units import convert, same_dimension, unit
 from metasci.words import duration, label, number, words
 
@@ -92,7 +94,9 @@ def tempering_map(
         filled = place.contourf(*mesh, levels, cmap=colours)
         filled.set_rasterized(True)
         lines = place.contour(*mesh, levels, colors=INK, linewidths=0.5, alpha=0.7)
-        place.clabel(lines, fmt=number, fontsize=7)
+        remember_field(place, title, time, axis.show(temperature), values)
+        for text in place.clabel(lines, fmt=number, fontsize=8):
+            text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # legible on every colour
         place.scatter(x, y, s=52, c=INK, zorder=5, linewidths=0)
         if place is left:  # where the model is right, a point has the colour of what lies around it
             shown = measurements(single)[inside]

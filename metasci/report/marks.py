@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metasci.data.cards import owning_up
-from metasci.report.style import GREY, INK
+from metasci.report.style import GREEN, GREY, INK
 
 __all__ = [
     "draw_band",
@@ -22,6 +22,7 @@ __all__ = [
     "draw_parity",
     "draw_points",
     "draw_shaded",
+    "draw_within",
     "headline",
     "legend_below",
     "outer_labels",
@@ -150,6 +151,15 @@ def draw_given(axes: Axes, begin: np.ndarray, end: np.ndarray, what: str) -> Non
             clip_on=False,
             zorder=6,
         )
+
+
+def draw_within(axes: Axes, low: float, high: float) -> None:
+    """The range in which the output is to lie, behind everything else."""
+    top = high if np.isfinite(high) else axes.get_ylim()[1]
+    axes.axhspan(low, top, color=GREEN, alpha=0.13, lw=0, zorder=0, label="target")
+    for edge in (low, high):
+        if np.isfinite(edge) and edge > 0.0:
+            axes.axhline(edge, color=GREEN, lw=0.8, alpha=0.7, zorder=0.5)
 
 
 def _joined(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -366,7 +366,7 @@ def calibration_report(calibration: EquationFit) -> str:
     Returns
     -------
     str
-        Everything inside: style, figures as vector graphics; no script, no link.
+        Everything inside: style, figures as vector graphics, and a script that says what lies under the pointer. Nothing is fetched.
     """
     from metasci.report.sections import sections_of, title_of
 

@@ -21,10 +21,16 @@ from metasci.words import number
 
 __all__ = [
     "BLUE",
+    "FAINT",
+    "GREEN",
     "GREY",
     "INK",
+    "ORANGE",
     "PALETTE",
+    "PURPLE",
     "RED",
+    "SKY",
+    "Picture",
     "plain_log_axis",
     "shades",
     "styled",
@@ -36,7 +42,8 @@ __all__ = [
 # Okabe and Ito (2008)
 BLUE, RED, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
-INK, GREY, RULE = "#1a1a1a", "#767676", "#b5b5b5"
+INK, GREY, FAINT = "#1a1a1a", "#767676", "#b5b5b5"
+RULE = FAINT
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -73,6 +80,14 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a name may hold a dollar sign
 }
 
+
+class Picture(Figure):
+    """A figure that a notebook shows where it is the last thing in a cell, without pyplot and its state."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -83,7 +98,11 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+        # as late as this, so that whoever draws makes plain figures; it has the same attributes
+        if type(drawn) is Figure:
+            drawn.__class__ = Picture
+        return drawn
 
     return inside
 

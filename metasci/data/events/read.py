@@ -25,6 +25,7 @@ from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tell
 from metasci.data.events.dataset import assemble_events
 from metasci.data.events.headers import Found, Located, locate
 from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
+from metasci.data.events.outputs import with_numbered_outputs
 from metasci.data.events.quantities import Quantities, check_quantities, quantities_of
 from metasci.data.events.records import ON_OTHER_ROWS, Records, records_of
 from metasci.data.events.table import Floats, Table, table_of
@@ -159,6 +160,7 @@ class EventReader:
         cells = read_cells(source, where)
         if not len(cells.frame.columns) or not len(cells.frame):
             raise InputError(f"{where} has no rows.")
+        cells = with_numbered_outputs(cells, self.model, self.columns, where)
         wanted = wanted_by(self.model, where)
         located = self._locate(cells, wanted, where)
         table = table_of(cells, located, wanted, self.molar_mass, where)
@@ -193,6 +195,7 @@ class EventReader:
             "rows": len(cells.frame),
             "records": json.dumps(counts),
             "assumed_units": json.dumps(located.assumed),
+            "written_units": json.dumps(self._written_units(located, wanted)),
         }
         return dataset, replace(card, events=self._events_of_card(located))
 
@@ -227,6 +230,11 @@ class EventReader:
                     + (f" (columns not in use: {others})." if others else ".")
                 )
         return located
+
+    def _written_units(self, located: Located, wanted: Wanted) -> dict[str, str]:
+        """In what unit each column of the table is, by the name that it has here."""
+        names = {"TIME": wanted.time, "DV": self.model.output.name, "AMT": wanted.dose or "AMT"}
+        return {names.get(key, key): item.unit for key, item in located.found.items() if item.unit}
 
     def _records(self, table: Table, wanted: Wanted) -> Records:
         """What the rows are, checked against one another and the model."""
