@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def licence(distribution: metadata.Distribution) -> str:
-    """What a distribution says of its licence: the expression, else the classifiers, else the first line of the text."""
+    """What a distribution says of its licence: an expression, else classifiers, else the first line of the text."""
     about = distribution.metadata
     if expression := about.get("License-Expression"):
         return expression

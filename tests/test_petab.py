@@ -18,7 +18,7 @@ from metasci.errors import InputError
 
 pytest.importorskip("libsbml", reason="the extra `petab` (python-libsbml) is not installed")
 
-from metasci.petab import read_problem
+from metasci.petab import read_problem  # noqa: E402
 
 MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 <sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model id="decay">
@@ -56,9 +56,7 @@ def written(folder: Path, events: str = "", task: bool = False, **other: str) ->
     for name, text in {**TABLES, **other}.items():
         (folder / name).write_text(text)
     (folder / "model.xml").write_text(MODEL.format(events=events))
-    rows = [
-        "observableId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\tnoiseParameters\tpatient"
-    ]
+    rows = ["observableId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\tnoiseParameters\tpatient"]
     random = np.random.default_rng(1)
     for patient in range(12 if task else 1):
         k = 0.3 * math.exp(0.3 * random.standard_normal()) if task else 0.3
@@ -152,10 +150,10 @@ def test_what_is_not_taken_is_refused_by_name(change: dict[str, str], sentence: 
 # The public problems' own parameters and simulations, where these belong together; what is left out of the last column
 # of Perelson's and Sneyd's is told in docs/validation.md.
 @pytest.mark.needs_data("petab")
-@pytest.mark.parametrize(
-    ("name", "objective"), [("Bruno_JExpBot2016", -46.688176), ("Zhao_QuantBiol2020", None)]
-)
-def test_public_problems_are_simulated_as_others_simulated_them(name: str, objective: float | None) -> None:
+@pytest.mark.parametrize(("name", "objective"), [("Bruno_JExpBot2016", -46.688176), ("Zhao_QuantBiol2020", None)])
+def test_public_problems_are_simulated_as_others_simulated_them(
+    name: str, objective: float | None
+) -> None:
     folder = Path(os.environ["METASCI_DATA_DIR"]) / "petab" / name
     problem = read_problem(folder / f"{name}.yaml")
     found, _ = problem.simulate(problem.nominal)

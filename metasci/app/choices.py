@@ -12,16 +12,7 @@ from metasci.catalogue import names, published_source, shipped
 from metasci.learned.columns import columns_of
 from metasci.priors.load import load
 
-__all__ = [
-    "FACES",
-    "Choice",
-    "blank_sheet",
-    "choice_of",
-    "choices",
-    "columns_needed",
-    "example_of",
-    "prior_named",
-]
+__all__ = ["FACES", "Choice", "blank_sheet", "choice_of", "choices", "columns_needed", "example_of", "prior_named"]
 
 FACES = {"alloy": "Alloys", "patient": "Patients (research only)", "family": "Families of materials"}
 """The three ways in which a fit is shown, and what the list of priors calls them."""
@@ -50,12 +41,7 @@ def choices() -> tuple[Choice, ...]:
         description = json.loads((shipped("models") / name / "prior.json").read_text(encoding="utf-8"))
         title = published_source(name) or str(description["data"].get("title", ""))
         found.append(Choice(name, title, _face(description)))
-    return tuple(
-        sorted(
-            found,
-            key=lambda each: (list(FACES).index(each.face), bool(published_source(each.name)), each.name),
-        )
-    )
+    return tuple(sorted(found, key=lambda each: (list(FACES).index(each.face), bool(published_source(each.name)), each.name)))
 
 
 def choice_of(name: str) -> Choice:
@@ -93,9 +79,7 @@ def example_of(name: str) -> Sheet:
 
 
 def _face(description: dict[str, Any]) -> str:
-    model = str(
-        description["model"]["name"] if isinstance(description["model"], dict) else description["model"]
-    )
+    model = str(description["model"]["name"] if isinstance(description["model"], dict) else description["model"])
     return {"patients": "patient", "kinetics": "alloy"}.get(model.partition(".")[0], "family")
 
 

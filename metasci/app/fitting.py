@@ -60,17 +60,10 @@ def refused(sentence: str, sheet: Sheet) -> Refused:
         row = None
     # the longest first: 'time [h]' and not 'time'
     spellings = [
-        (spelling, header)
-        for header in sheet.header
-        for spelling in (header, header.partition(" [")[0])
-        if spelling
+        (spelling, header) for header in sheet.header for spelling in (header, header.partition(" [")[0]) if spelling
     ]
     column = next(
-        (
-            header
-            for spelling, header in sorted(spellings, key=lambda each: -len(each[0]))
-            if f"'{spelling}'" in sentence
-        ),
+        (header for spelling, header in sorted(spellings, key=lambda each: -len(each[0])) if f"'{spelling}'" in sentence),
         "",
     )
     return Refused(sentence[:1].upper() + sentence[1:], row, column)

@@ -98,9 +98,7 @@ def forms(fit: Any) -> str:
                 options = "".join(f"<option>{escape(choice)}</option>" for choice in each.choices)
                 control = f'<select id="{name}" name="{each.name}" data-plain>{options}</select>'
             else:
-                control = (
-                    f'<input id="{name}" name="{each.name}" value="{escape(each.value)}" autocomplete="off">'
-                )
+                control = f'<input id="{name}" name="{each.name}" value="{escape(each.value)}" autocomplete="off">'
             fields.append(f"<div>{label}{control}</div>")
         parts.append(
             f'<details class="question"><summary>{escape(question.title)}</summary><form data-question="{question.name}">'
@@ -121,11 +119,7 @@ def answered(asked: str, found: Answer | Refused) -> str:
     body = f'<p class="answer"><strong>{escape(found.words)}</strong></p>'
     if found.rows:
         body += table(found.header, found.rows)
-    return (
-        (paragraph(asked, "note") if asked else "")
-        + body
-        + (bullets(found.warnings) if found.warnings else "")
-    )
+    return (paragraph(asked, "note") if asked else "") + body + (bullets(found.warnings) if found.warnings else "")
 
 
 def _line_suits(fit: Any, name: str) -> bool:

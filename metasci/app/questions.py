@@ -133,9 +133,7 @@ def _predict(fit: Any, given: Mapping[str, str]) -> Answer:
             )  # fmt: skip
             return Answer(f"{what} of {len(rows)} tasks:", header, rows)
         one = said.isel(task=0)
-        middle, low, high, prior = (
-            float(one[name].squeeze()) for name in ("median", "lower", "upper", "prior")
-        )
+        middle, low, high, prior = (float(one[name].squeeze()) for name in ("median", "lower", "upper", "prior"))
         at = " and ".join(f"{words(name)} {text}" for name, text in given.items())
     interval = f"{number(low)} to {number(high)}"
     return Answer(
@@ -165,9 +163,7 @@ def _takes_doses(fit: Any) -> bool:
 def _before_next(fit: Any, given: Mapping[str, str]) -> Answer:
     found = exposure(fit)
     if found.empty:
-        raise InputError(
-            "the time of the next dose is not known: it takes two doses, or an interval, in the table."
-        )
+        raise InputError("the time of the next dose is not known: it takes two doses, or an interval, in the table.")
     unit = fit.prior.model.inputs["time"].unit
     trough = found[(found["quantity"] == "trough") & (found["interval"] == "last")].iloc[0]
     rows = tuple(
@@ -180,9 +176,7 @@ def _before_next(fit: Any, given: Mapping[str, str]) -> Answer:
         f"{pretty_unit(trough['unit'])} (90 % interval {number(trough['lower'])} to {number(trough['upper'])}).",
         ("exposure", "estimate", "90 % interval"),
         rows,
-        (
-            f"The next dose is taken to be due an interval after the last one, at {number(trough['ends'])} {unit}.",
-        ),
+        (f"The next dose is taken to be due an interval after the last one, at {number(trough['ends'])} {unit}.",),
     )
 
 
@@ -253,17 +247,10 @@ def _next(fit: Any, given: Mapping[str, str]) -> Answer:
     rows = tuple(
         (str(parameter), number(float(now)), number(float(later)))
         for parameter, now, later in zip(
-            found["parameter"].values,
-            found["sd"][0].values,
-            found["expected_sd"][0, sharpest].values,
-            strict=True,
+            found["parameter"].values, found["sd"][0].values, found["expected_sd"][0, sharpest].values, strict=True
         )
     )
-    header = (
-        "parameter",
-        "standard deviation now",
-        f"after a measurement at {axis.text(float(places[sharpest]))}",
-    )
+    header = ("parameter", "standard deviation now", f"after a measurement at {axis.text(float(places[sharpest]))}")
     return Answer(str(found.attrs["verdict"]), header, tuple((words(row[0]), *row[1:]) for row in rows))
 
 
@@ -272,15 +259,12 @@ def _next_member(fit: Any) -> Answer:
     frame = fit.table()
     open_rows = frame[frame[output.name].isna()]
     if open_rows.empty:
-        raise InputError(
-            "every member is measured: add members that could be measured, with that cell left empty."
-        )
+        raise InputError("every member is measured: add members that could be measured, with that cell left empty.")
     width = open_rows["upper"] - open_rows["lower"]
     ordered = open_rows.assign(width=width).sort_values("width", ascending=False)
     first = next(iter(fit.prior.model.inputs))
     rows = tuple(
-        (str(row[first]), number(row["predicted"], 4), number(row["width"]))
-        for row in ordered.to_dict("records")
+        (str(row[first]), number(row["predicted"], 4), number(row["width"])) for row in ordered.to_dict("records")
     )
     return Answer(
         f"Measure {rows[0][0]} next: of the members not yet measured it is known least, with an interval "

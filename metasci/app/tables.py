@@ -28,11 +28,7 @@ def needs(name: str) -> str:
     ]
     model = prior.model
     training = prior.training
-    learned = (
-        f"Learned from {training['tasks']} tasks with {training['measurements']} measurements. "
-        if "measurements" in training
-        else ""
-    )
+    learned = f"Learned from {training['tasks']} tasks with {training['measurements']} measurements. " if "measurements" in training else ""
     source = str(training.get("published", {}).get("source", "")) or prior.card.source
     return (
         paragraph(f"{model.name}: {model.description.partition(chr(10))[0]}".replace("`", ""))
@@ -48,25 +44,14 @@ def parameters(fit: Any) -> str:
     frame = fit.table()
     kept = list(fit.batch.names[:_MOST_TASKS])
     several = len(fit.batch) > 1
-    head = [
-        *(["task"] if several else []),
-        "parameter",
-        "calibrated (90 % interval)",
-        "",
-        "prior (90 % interval)",
-        "unit",
-    ]
+    head = [*(["task"] if several else []), "parameter", "calibrated (90 % interval)", "", "prior (90 % interval)", "unit"]
     rows = []
     for row in frame[frame["task"].isin(kept)].to_dict("records"):
         cells = [words(row["name"]), _estimate(row, "estimate", ""), _strip(row, fit.prior.model.parameters),
                  _estimate(row, "prior", "prior_"), pretty_unit(row["unit"])]  # fmt: skip
         texts = [str(row["task"]), *cells] if several else cells
         strip = len(texts) - 3
-        rows.append(
-            "".join(
-                f"<td>{text if place == strip else escape(text)}</td>" for place, text in enumerate(texts)
-            )
-        )
+        rows.append("".join(f"<td>{text if place == strip else escape(text)}</td>" for place, text in enumerate(texts)))
     header = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     whom = reference_label(fit)
@@ -89,12 +74,7 @@ def predictions(fit: Any) -> str:
     else:
         frame, columns, units = fit.table(), list(fit.prior.model.inputs), {}
         units = {name: each.unit for name, each in fit.prior.model.inputs.items()}
-    header = [
-        *(label(words(name), units[name]) for name in columns),
-        label("measured", output.unit),
-        "predicted",
-        "90 % interval",
-    ]
+    header = [*(label(words(name), units[name]) for name in columns), label("measured", output.unit), "predicted", "90 % interval"]
     low, high = ("predicted_lower", "predicted_upper") if "predicted_lower" in frame else ("lower", "upper")
     rows = [
         [

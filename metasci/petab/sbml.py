@@ -133,9 +133,7 @@ class _Reader:
             for sign, sides in ((-1.0, reaction.getListOfReactants()), (1.0, reaction.getListOfProducts())):
                 for side in sides:
                     if side.isSetStoichiometryMath():
-                        raise InputError(
-                            f"{self.path}, {what}: a stoichiometry that is computed is not taken."
-                        )
+                        raise InputError(f"{self.path}, {what}: a stoichiometry that is computed is not taken.")
                     times = sign * side.getStoichiometry()
                     found.setdefault(side.getSpecies(), []).append(replaced(("mul", times, rate), {}))
         return found
