@@ -23,8 +23,9 @@ TOLERANCE = 1e-8
 _THREADS, _TIMES = 8, 12
 _DATA = {"alloy_strength": "alloy_systems", "boiling_point": "boiling_points"}
 _OTHER = {
-    "h": "min", "min": "s", "s": "h", "mg/L": "ug/mL", "ng/mL": "ug/L", "mg": "ug", "ug": "mg", "K": "degC", "degC": "K",
-    "kg": "g", "Mcycle": "cycle", "MPa": "GPa", "percent": "1", "mg/kg": "ug/g", "year": "day", "cm": "m", "mL/min": "L/h",
+    "h": "min", "min": "s", "s": "h", "mg/L": "ug/mL", "ng/mL": "ug/L", "mg": "ug", "ug": "mg", "K": "degC",
+    "degC": "K", "kg": "g", "Mcycle": "cycle", "MPa": "GPa", "percent": "1", "mg/kg": "ug/g", "year": "day",
+    "cm": "m", "mL/min": "L/h",
 }  # fmt: skip
 
 
