@@ -24,8 +24,8 @@ from metasci.patients.effects import (
     Power,
     Threshold,
 )
-from metasci.patients.nonmem import from_nonmem
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
+from metasci.patients.nonmem import from_nonmem
 from metasci.patients.per_kilogram import (
     one_compartment_bolus,
     one_compartment_oral,

@@ -41,8 +41,8 @@ ANTIBIOTICS = (
         remarks=(
             "Coefficients of variation are taken for standard deviations of the logarithm, as PKPDsim and Tucuxi take "
             "them; both have these numbers.",
-            "Tucuxi applies the effect of creatinine clearance otherwise than PKPDsim and this prior do, so that the two "
-            "agree in the reference patient and not in every other.",
+            "Tucuxi applies the effect of creatinine clearance otherwise than PKPDsim and this prior do, so that the "
+            "two agree in the reference patient and not in every other.",
         ),
     ),
     Publication(

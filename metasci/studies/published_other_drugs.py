@@ -108,8 +108,8 @@ OTHER_DRUGS = (
             "cyp3a5_expresser is 1 for carriers of *1, living_donor 1 for a graft of a living donor, else 0; "
             "haematocrit is "
             "a fraction; the noise is that of LC-MS/MS.",
-            "Variability between occasions (18 % of clearance, 35 % of the peripheral volume) is left out, as nlmixr2lib "
-            "leaves it out; no second source of these numbers was found.",
+            "Variability between occasions (18 % of clearance, 35 % of the peripheral volume) is left out, as "
+            "nlmixr2lib leaves it out; no second source of these numbers was found.",
             "Compared with nlmixr2lib's and rcpc's implementations; rcpc does not scale volumes by weight.",
         ),
     ),
@@ -123,8 +123,8 @@ OTHER_DRUGS = (
         remarks=(
             "Racemic warfarin, total concentration; the response (INR) is not part of the model.",
             "That the control stream belongs to this paper is inferred: it names the data only. Another one of these "
-            "data in the repository of the paper's group (isoplinks/model_evaluation_continuous) has a clearance of 0.131 "
-            "L/h, a volume of 8.17 L, and variances of 0.0666 and 0.0185.",
+            "data in the repository of the paper's group (isoplinks/model_evaluation_continuous) has a clearance of "
+            "0.131 L/h, a volume of 8.17 L, and variances of 0.0666 and 0.0185.",
             "Typical values agree with nlmixr's example of these data (clearance 0.135 L/h, volume 8 L) within a "
             "twentieth.",
         ),
