@@ -49,9 +49,19 @@ _WHERE = {
     "unit": "metasci.units",
 }
 _MODULES = (
-    "bayes", "constraints", "diagnostics", "dosing", "heat_treatment", "kinetics", "math", "meta", "noise", "ode",
-    "patients", "report",
-)  # fmt: skip
+    "bayes",
+    "constraints",
+    "diagnostics",
+    "dosing",
+    "heat_treatment",
+    "kinetics",
+    "math",
+    "meta",
+    "noise",
+    "ode",
+    "patients",
+    "report",
+)
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 

@@ -24,6 +24,9 @@ __all__ = [
     "like",
     "log",
     "log1p",
+    "log_expit",
+    "log_gamma",
+    "log_ndtr",
     "maximum",
     "minimum",
     "softplus",
@@ -103,6 +106,59 @@ def log(x: Any) -> Any:
 def log1p(x: Any) -> Any:
     """Logarithm of one plus the argument, accurate near zero."""
     return _call("log1p", x)
+
+
+def log_expit(x: Any) -> Any:
+    """Logarithm of 1/(1 + e⁻ˣ), with its digits in both tails; of a probability whose log-odds are x.
+
+    Examples
+    --------
+    >>> [round(float(log_expit(x)), 6) for x in (-800.0, 0.0)]
+    [-800.0, -0.693147]
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.nn.functional.logsigmoid(x)
+    return -module.softplus(-x) if library == "pytensor" else -np.logaddexp(0.0, -np.asarray(x))
+
+
+def log_gamma(x: Any) -> Any:
+    """Logarithm of the gamma function, of arguments above zero.
+
+    Examples
+    --------
+    >>> round(float(log_gamma(5.0)), 6)
+    3.178054
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.lgamma(x)
+    if library == "pytensor":
+        return module.gammaln(x)
+    from scipy.special import gammaln
+
+    return gammaln(x)
+
+
+def log_ndtr(x: Any) -> Any:
+    """Logarithm of the normal distribution function, with its digits also far out in the lower tail.
+
+    Examples
+    --------
+    >>> [round(float(log_ndtr(x)), 6) for x in (-40.0, 0.0)]
+    [-804.608442, -0.693147]
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.special.log_ndtr(x)
+    if library == "pytensor":
+        far = module.minimum(x, -1.0)  # the branch that is not chosen has to stay finite
+        near = module.maximum(x, -1.0)
+        tail = module.log(0.5 * module.erfcx(-far / np.sqrt(2.0))) - 0.5 * far**2
+        return module.switch(x < -1.0, tail, module.log1p(-0.5 * module.erfc(near / np.sqrt(2.0))))
+    from scipy.special import log_ndtr as of_numbers
+
+    return of_numbers(x)
 
 
 def sqrt(x: Any) -> Any:

@@ -27,7 +27,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["calibrate", "furnace", "plot", "predict", "recommend"]
+__all__ = ["app", "calibrate", "furnace", "plot", "predict", "recommend"]
 
 
 def calibrate(
@@ -176,6 +176,19 @@ def furnace(
         print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
         return
     typer.echo(str(best))
+
+
+def app(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any that is free.")] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Calibrate in the browser, on this machine only.
+
+    For those who do not write code; it needs the extra 'app'.
+    """
+    from metasci.app.serving import run
+
+    run(port, browser)
 
 
 def _as_asked(predictions: xr.Dataset, asked: Mapping[str, Any]) -> xr.Dataset:

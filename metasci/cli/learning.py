@@ -145,7 +145,8 @@ def train(
     if noise is not None or members is not None:
         raise InputError(f"--noise and --members belong to properties of structures, which '{model}' is not.")
     equation = _equation(model)
-    tasks = ms.dataset(_data(data))
+    # what is no outcome of the model's kind is then told with its row
+    tasks = ms.dataset(_data(data), model=None if equation.noise.gaussian else equation)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     named_ones = tuple(part.strip() for part in covariates.split(","))
     chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
@@ -153,7 +154,7 @@ def train(
         if rank == 0:
             _say_left_out(few)
         prior = ms.meta_calibrate(
-            equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
+            equation, tasks, _method(method, penalty, task_noise, equation), covariates=chosen, seed=seed,
             checkpoint=checkpoint, progress=sys.stderr.isatty(), reference=reference,
         )  # fmt: skip
         if rank > 0:
@@ -225,8 +226,11 @@ def evaluate(
     _say_left_out(report["left_out"])
     for sentence in who_was_left_out(report):
         typer.echo(sentence, err=True)
-    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
-    header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+    of_numbers = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+    told = tuple(key for key in report["results"][0] if key not in ("method", "shots", "tasks", "left_out"))
+    header = ("method", "shots", *(told if report["outcome"] else of_numbers))
+    errors = f"outcomes of {report['outcome']}" if report["outcome"] else f"errors in {report['unit']}"
+    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, {errors}")
     widths = {name: max(12, len(name) + 2) for name in header}
     widths["method"] = max([26, *(len(row["method"]) for row in report["results"])])
     typer.echo("".join(f"{name:>{width}}" for name, width in widths.items()))
@@ -305,8 +309,12 @@ def study(
     typer.echo(f"figures are in {out}")
 
 
-def _method(command: str, penalty: float, task_noise: bool) -> Method[Any]:
+def _method(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
     options: dict[str, Any] = {"task_noise": True} if task_noise else {}
+    if command == "gaussian" and not penalty and not task_noise:
+        from metasci.priors.from_tasks import default_method
+
+        return default_method(model)
     method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
     return method
 
@@ -369,7 +377,8 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
     if ".py:" in name or name in registered():
         tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        learned = ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False), covariates="all")
+        equation = _equation(name)
+        learned = ms.meta_calibrate(equation, enough, _method(method, 0.0, False, equation), covariates="all")
         return learned, tasks, False
     prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True

@@ -11,6 +11,7 @@ import typer
 
 from metasci.cli.arguments import Json, OwnModel, PriorArgument, learned_prior, named, print_json
 from metasci.errors import InputError
+from metasci.learned.columns import columns_of
 
 if TYPE_CHECKING:
     from metasci.data.cards import Card
@@ -78,7 +79,7 @@ def template(
     from metasci.files import write_atomically
 
     recipe = learned_prior(prior, model)
-    header = ",".join(column["column"] for column in _columns(recipe.model, recipe.card, recipe.training))
+    header = ",".join(column["column"] for column in columns_of(recipe.model, recipe.card, recipe.training))
     if out is None:
         typer.echo(header)
         return
@@ -130,7 +131,7 @@ def _of_prior(name: str) -> dict[str, Any]:
         "parameters": [f"{each.name} [{each.unit}]" for each in recipe.model.parameters],
         "beware": list(recipe.card.traps),
         "how good": _card_of(name),
-        "columns": _columns(recipe.model, recipe.card, training),
+        "columns": columns_of(recipe.model, recipe.card, training),
     }
 
 
@@ -157,7 +158,7 @@ def _of_model(model: Model) -> dict[str, Any]:
             for each in model.parameters
         ],
         "laws": [law.law for law in model.constraints],
-        "columns": _columns(model, None, {}),
+        "columns": columns_of(model, None, {}),
     }
 
 
@@ -174,85 +175,3 @@ def _of_data(card: Card) -> dict[str, Any]:
             for column in card.columns
         ],
     }
-
-
-def _columns(model: Model, card: Card | None, training: dict[str, Any]) -> list[dict[str, Any]]:
-    """The columns of a file for a model: what it needs, then what it may have."""
-    if model.histories or (card is not None and card.events):
-        of_patient = [entry for entry in _covariates(model, card) if entry["column"] not in _headers(model)]
-        return [*_of_events(model), *of_patient]
-    ranges = training.get("ranges", {})
-    inputs = [
-        {
-            "column": _headed(name, each.unit, card),
-            "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit),
-        }
-        for name, each in model.inputs.items()
-    ]
-    output = {
-        "column": _headed(model.output.name, model.output.unit, card),
-        "needed": True,
-        "meaning": "what is measured" if not model.output.label else f"{model.output.label}, measured",
-    }
-    return [*inputs, output, *_covariates(model, card)]
-
-
-def _of_events(model: Model) -> list[dict[str, Any]]:
-    """NONMEM's names, with units: every prior of patients reads them."""
-    history = next(iter(model.histories.values()))
-    time = model.inputs[history.at].unit
-    columns = [
-        ("ID", True, "who; left out for one patient"),
-        (f"TIME [{time}]", True, "of the dose or the sample"),
-        (f"AMT [{history.unit}]", True, "the dose; empty in rows of samples"),
-        (f"DV [{model.output.unit}]", True, "the measurement; empty in rows of doses"),
-    ]
-    if "duration" in history.columns:
-        columns.insert(3, (f"RATE [{history.unit}/{time}]", False, "of an infusion"))
-    constant = [
-        (f"{name} [{each.unit}]", True, "of the patient")
-        for name, each in model.inputs.items()
-        if name != history.at
-    ]
-    return [
-        {"column": column.replace(" [1]", ""), "needed": needed, "meaning": meaning}
-        for column, needed, meaning in (*columns, *constant)
-    ]
-
-
-def _headers(model: Model) -> set[str]:
-    return {entry["column"] for entry in _of_events(model)}
-
-
-def _covariates(model: Model, card: Card | None) -> list[dict[str, Any]]:
-    """Known properties of a task: without them the prior is wider."""
-    known = card.covariates if card is not None else tuple(model.covariates)
-    return [
-        {
-            "column": _headed(name, model.covariates.get(name, "1"), card),
-            "needed": False,
-            "meaning": _meaning(name, card) or "covariate",
-        }
-        for name in known
-        if name in model.covariates
-    ]
-
-
-def _headed(name: str, unit: str, card: Card | None) -> str:
-    """A column's header with its unit, the card's where it has one: it is the one that people write."""
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    symbol = columns[name].unit if name in columns and columns[name].unit else unit
-    return f"{name} [{symbol}]" if symbol not in ("", "1") else name
-
-
-def _meaning(name: str, card: Card | None) -> str:
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    return columns[name].description if name in columns else ""
-
-
-def _learned_range(name: str, ranges: dict[str, list[float]], unit: str) -> str:
-    if name not in ranges:
-        return ""
-    low, high = ranges[name]
-    return f" (learned from {low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'})"

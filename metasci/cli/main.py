@@ -30,7 +30,8 @@ app = typer.Typer(
 for command in (
     look.list_everything, look.info, look.template,
     calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
-    imports.import_model, learning.train, learning.evaluate, learning.compare, learning.study,
+    calibrations.app, imports.import_model,
+    learning.train, learning.evaluate, learning.compare, learning.study,
 ):  # fmt: skip
     app.command(command.__name__.partition("_")[0])(command)
 

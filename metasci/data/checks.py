@@ -26,6 +26,7 @@ __all__ = [
     "check_contents",
     "check_limits",
     "check_names",
+    "check_outcomes",
     "check_rows",
     "check_tasks",
     "first_of_copies",
@@ -155,6 +156,41 @@ def check_limits(
         for reason, mask in refused.items():
             if mask is not None and (at := _first(mask)) is not None:
                 raise fault(name, at, f"{fault.shown(name, at)} lies {reason}")
+
+
+def check_outcomes(
+    card: Card,
+    model: Model | None,
+    numbers: Mapping[str, NDArray[np.float64]],
+    limited: NDArray[np.bool_],
+    fault: Faults,
+) -> None:
+    """Refuse what is no outcome of the kind that the model declares, such as a yes or no of 2.
+
+    Parameters
+    ----------
+    card : Card
+    model : Model, optional
+    numbers : mapping of str to ndarray, (row,)
+    limited : ndarray of bool, (row,)
+        Where the output only lies below, above or between numbers.
+    fault : Faults
+    """
+    if model is None or model.noise.gaussian:
+        return
+    from metasci.outcomes.outcome import Outcome
+
+    outcome, name = model.noise, card.output.name
+    assert isinstance(outcome, Outcome)
+    rows = np.flatnonzero(~np.isnan(numbers[name]))
+    if outcome.kind != "time" and (at := _first(limited)) is not None:
+        raise fault(
+            name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
+        )
+    inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
+    if (found := outcome.fault(numbers[name][rows], inputs)) is not None:
+        at = int(rows[found[0]])
+        raise fault(name, at, f"{fault.shown(name, at)} {found[1]}")
 
 
 def check_contents(

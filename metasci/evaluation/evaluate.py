@@ -11,6 +11,7 @@ import numpy as np
 
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
+from metasci.evaluation.outcome_scores import OutcomeScore
 from metasci.evaluation.protocol import (
     Protocol,
     Split,
@@ -20,6 +21,8 @@ from metasci.evaluation.protocol import (
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
 from metasci.model import Model
+from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes.outcome import Outcome
 from metasci.progress import track
 from metasci.words import enumerated
 
@@ -132,13 +135,13 @@ def evaluate(
             f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs."
         )
     folds = folds or protocol.folds
-    scores: dict[tuple[str, int], Score] = {}
+    scores: dict[tuple[str, int], Score | OutcomeScore] = {}
     for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
         batch, forecasters = fold_prior.batch(fold_tasks), fold_prior.forecasters(fold_tasks)
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)
             for name, forecaster in forecasters.items():
-                score = scores.setdefault((name, k), Score([], [], [], [], []))
+                score = scores.setdefault((name, k), _score_of(prior.model))
                 _judge(score, forecaster, batch, split)
                 score.tasks.update(batch.names[at] for at in split.task.tolist())
                 score.left_out.update({batch.names[at]: why for at, why in split.skipped.items()})
@@ -168,6 +171,7 @@ def evaluate(
         "support": protocol.support,
         "aggregate": protocol.aggregate,
         "unit": prior.model.output.unit,
+        "outcome": getattr(prior.model.noise, "kind", ""),
         "left_out": too_few,
         "results": results,
     }
@@ -190,12 +194,27 @@ def who_was_left_out(report: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _judge(score: Score, forecaster: Forecaster, batch: Batch, split: Split) -> None:
+def _score_of(model: Model) -> Score | OutcomeScore:
+    """An empty score, of the kind that the model's outcomes ask for."""
+    noise = model.noise
+    return OutcomeScore(noise.kind) if isinstance(noise, Outcome) else Score([], [], [], [], [])
+
+
+def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, split: Split) -> None:
     if not len(split.task):
         return
     chosen = batch.select(split.task)
     began = time.perf_counter()
     forecast = forecaster(chosen, split.support, split.query)
+    if isinstance(score, OutcomeScore):
+        if not isinstance(forecast, OutcomeForecast):
+            raise InputError(
+                "these outcomes are forecast as if they were Gaussian measurements, and are not judged so."
+            )
+        score.seconds.append(time.perf_counter() - began)
+        score.seeds.extend(split.seed)
+        score.add(forecast, split.query)
+        return
     median, (lower, upper) = forecast.median, forecast.interval(0.9)
     seconds = time.perf_counter() - began
     score.seconds.append(seconds)

@@ -178,9 +178,9 @@ def with_covariates(model: Model, units: Mapping[str, str]) -> Model:
 
 def _further_covariates(description: Table, card: Card) -> dict[str, str]:
     """Units of the covariates; without those that older files hold in the unit of the card but call plain numbers."""
-    told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+    units = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
     plain = {column.name for column in card.columns if column.unit == "1"}
-    return {name: unit for name, unit in told.items() if unit != "1" or name in plain}
+    return {name: unit for name, unit in units.items() if unit != "1" or name in plain}
 
 
 def _model_of(description: Table) -> Model:

@@ -46,8 +46,8 @@ def individual_of(
         size, *peripheral = (own[name] for name in structure.volumes)
         exchange = [own[name] for name in structure.exchanges]
         rate = modes(own["clearance"], size, *zip(exchange, peripheral, strict=True)).rate
-        found = {name: math.log(2.0) / rate[..., place] for place, name in enumerate(lives)}
-        return {**{name: own[name] for name in names}, **found}
+        half_lives = {name: math.log(2.0) / rate[..., place] for place, name in enumerate(lives)}
+        return {**{name: own[name] for name in names}, **half_lives}
 
     units = {parameter.name: parameter.unit for parameter in structure.parameters(time, volume)}
     return Individual(values, {**units, **dict.fromkeys(lives, time)}, reference_of(effects))

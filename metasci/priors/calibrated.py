@@ -39,10 +39,14 @@ class Reported(Fit):
         write_atomically(Path(path), self._html().encode())
         return Path(path)
 
+    def contents(self) -> dict[str, bytes]:
+        """The files that `files` names, by name, without writing any."""
+        contents = {**self._contents(), "report.html": self._html().encode()}
+        return {name: contents[name] for name in self.files}
+
     def save(self, folder: str | Path) -> Path:
         """Write the files that `files` names into a folder: all of them, or none."""
-        contents = {**self._contents(), "report.html": self._html().encode()}
-        return write_folder(Path(folder), {name: contents[name] for name in self.files})
+        return write_folder(Path(folder), self.contents())
 
 
 class Calibration(EquationFit, Reported):

@@ -16,13 +16,12 @@ from metasci.forecasts import Forecaster
 from metasci.kinetics.reference import reference_for
 from metasci.learned.equation import LearnedEquation
 from metasci.learned.reading import tell_events
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.method import Method
 from metasci.model import Model
 from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
-from metasci.priors.from_tasks import learned_from_tasks
+from metasci.priors.from_tasks import default_method, learned_from_tasks
 from metasci.priors.many import Piecewise, calibrate_many
 from metasci.priors.on_top import learned_on_top
 from metasci.priors.typical import typical_task
@@ -284,7 +283,7 @@ def meta_calibrate(
     model : Model
     tasks : TaskSet
     method : Method, optional
-        The learned Gaussian prior by default.
+        The learned Gaussian prior by default; of outcomes that are no Gaussian measurements by its marginal objective.
     covariates : sequence of str or "all", optional
         Which known properties shift the start: by default those that the model declares and the data have; ``"all"``
         are those and all others that the data's card marks and the model does not take as inputs. One that the model
@@ -313,7 +312,7 @@ def meta_calibrate(
         Prior,
         model,
         tasks,
-        method or GaussianPrior(),
+        method or default_method(model),
         covariates=covariates,
         name=name,
         seed=seed,

@@ -18,10 +18,15 @@ from metasci.words import number
 
 __all__ = [
     "BLUE",
+    "FAINT",
+    "GREEN",
     "GREY",
     "INK",
+    "ORANGE",
     "PALETTE",
+    "PURPLE",
     "RED",
+    "SKY",
     "plain_log_axis",
     "shades",
     "styled",
@@ -33,7 +38,8 @@ __all__ = [
 # Okabe and Ito (2008)
 BLUE, RED, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
-INK, GREY, RULE = "#1a1a1a", "#767676", "#b5b5b5"
+INK, GREY, FAINT = "#1a1a1a", "#767676", "#b5b5b5"
+RULE = FAINT
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",

@@ -203,9 +203,15 @@ class EventReader:
         ]
         clocked = [header for place, header in enumerate(with_units) if by_clock(frame.iloc[:, place])]
         located = locate(
-            with_units, wanted, self.columns, self.units, where,
-            by_clock=clocked, explained=self.explained, molar=bool(self.molar_mass),
-        )  # fmt: skip
+            with_units,
+            wanted,
+            self.columns,
+            self.units,
+            where,
+            by_clock=clocked,
+            explained=self.explained,
+            molar=bool(self.molar_mass),
+        )
         needed = ["ID", *(["DV"] if self.require_output else [])]
         needed += [name for name in wanted.quantities if name in self.model.inputs]
         for name in dict.fromkeys((*needed, *wanted.carried)):
@@ -254,12 +260,12 @@ class EventReader:
 
     def _events_of_card(self, located: Located) -> dict[str, Any]:
         """What the card says of the columns and of how they are read, so that another such table is read alike."""
-        told = {key: located.found[name].bare for key, name in self._named(located).items()}
+        headers = {key: located.found[name].bare for key, name in self._named(located).items()}
         options = {name: getattr(self, name) for name in OPTIONS}
         options = {name: "yes" if value is True else value for name, value in options.items()}
         return {
             "ID": located.found["ID"].bare,
-            **told,
+            **headers,
             **{key: value for key, value in options.items() if value},
         }
 
@@ -279,11 +285,11 @@ def read_events(source: str | Path | pd.DataFrame, model: Model, **options: Any)
 
 def _notes(cells: Cells, located: Located, table: Table) -> dict[Found, NDArray[Any]]:
     """What columns that nobody asked for say of whole patients."""
-    said = {
+    sentences = {
         item: np.array(texts(cells.frame.iloc[:, item.position]), dtype=object) for item in located.unused
     }
-    first = {item: values[table.starts] for item, values in said.items()}
-    return {item: values for item, values in first.items() if (said[item] == values[table.codes]).all()}
+    first = {item: values[table.starts] for item, values in sentences.items()}
+    return {item: values for item, values in first.items() if (sentences[item] == values[table.codes]).all()}
 
 
 def _any_changes(quantities: Quantities, wanted: Wanted, table: Table) -> bool:

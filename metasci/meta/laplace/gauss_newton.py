@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.likelihood import cost, information_share, pull_and_curvature, squared_residual
+from metasci.meta.likelihood import information_share, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
@@ -120,7 +120,7 @@ def map_estimate(
     line = Linearisation(seen.prediction, seen.jacobian, seen.variance)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(seen.hessian).L)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
-    residual = problem.target - line.prediction
+    residual = problem.residual(line, log_noise)
     spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, seen.squared + spread, torch.zeros_like(seen.squared))
     finite = finite & torch.isfinite(covariance).all(-1).all(-1)
@@ -152,7 +152,7 @@ def _look(
     gradient, hessian, squared, line = normal_equations(problem, at, mean, precision, log_noise, weight)
     off = at - mean
     prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
-    each = cost(problem.target - line.prediction, line.variance / weight[:, None], problem.limits)
+    each = problem.costs(line.prediction, line.variance, log_noise, weight)
     likelihood = torch.where(problem.batch.mask, each, torch.zeros_like(each)).sum(1)
     value = likelihood + prior + problem.penalty_cost(at).detach()
     variance = line.variance.expand_as(line.prediction).clone()
@@ -193,11 +193,10 @@ def normal_equations(
     """
     line = problem.linearise(at, log_noise) if line is None else line
     mask = problem.batch.mask
-    variance = line.variance / weight[:, None]
-    residual = problem.target - line.prediction
+    residual = problem.residual(line, log_noise)
     slope = _variance_slope(problem, line.prediction, log_noise)
     relative = None if slope is None else slope / line.variance
-    pull, curve = pull_and_curvature(residual, variance, relative, problem.limits)
+    pull, curve = problem.pull_and_curvature(residual, line.variance / weight[:, None], relative)
     pull, curve = (torch.where(mask, values, torch.zeros_like(values)) for values in (pull, curve))
     gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum(
         "to,toi->ti", pull, line.jacobian
@@ -207,7 +206,7 @@ def normal_equations(
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
     squared = squared_residual(residual, line.variance, problem.limits)
-    squared = torch.where(mask, squared, torch.zeros_like(residual))
+    squared = torch.where(mask, squared, torch.zeros_like(squared))
     return gradient, hessian, squared, line
 
 
@@ -231,7 +230,7 @@ def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
         gradient = torch.zeros_like(at)
         hessian = torch.zeros(*at.shape, at.shape[1], dtype=at.dtype, device=at.device)
         for weight, broken in zip(problem.law_weights, problem.broken(free), strict=True):
-            broken = broken / problem.model.noise.typical[0]
+            broken = broken / problem.model.noise.size
             if not broken.requires_grad:  # the law does not depend on any parameter
                 continue
             (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True, materialize_grads=True)
