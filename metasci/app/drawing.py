@@ -197,9 +197,7 @@ def _ticks(
     return parts
 
 
-def _mark(
-    mark: Mark, across: Callable[[float], float], down: Callable[[float], float], bottom: float
-) -> str:
+def _mark(mark: Mark, across: Callable[[float], float], down: Callable[[float], float], bottom: float) -> str:
     one = mark.series
     x = [across(value) for value in one.x.tolist()]
     if mark.look == "points":
@@ -211,8 +209,12 @@ def _mark(
     parts = []
     if one.lower is not None and one.upper is not None:
         known = np.isfinite(one.lower) & np.isfinite(one.upper)
-        there = [(at, down(value)) for at, value, told in zip(x, one.upper.tolist(), known, strict=True) if told]
-        back = [(at, down(value)) for at, value, told in zip(x, one.lower.tolist(), known, strict=True) if told]
+        there = [
+            (at, down(value)) for at, value, told in zip(x, one.upper.tolist(), known, strict=True) if told
+        ]
+        back = [
+            (at, down(value)) for at, value, told in zip(x, one.lower.tolist(), known, strict=True) if told
+        ]
         around = there + back[::-1]
         if around:
             text = " ".join(f"{at:.1f},{value:.1f}" for at, value in around)
@@ -226,12 +228,14 @@ def _mark(
 def _scale(low: float, high: float, begin: float, end: float, logarithmic: bool) -> Callable[[float], float]:
     if logarithmic:
         lowest, range_of_logs = math.log(low), math.log(high / low)
-        return lambda value: begin + (end - begin) * (
-            (math.log(value) - lowest) / range_of_logs if value > 0.0 else -1.0
+        return lambda value: (
+            begin + (end - begin) * ((math.log(value) - lowest) / range_of_logs if value > 0.0 else -1.0)
         )
     width = (high - low) or 1.0
     return lambda value: begin + (end - begin) * (value - low) / width
 
 
 def _panel(chart: Chart) -> Panel:
-    return Panel(chart.title, chart.x, chart.y, tuple(mark.series for mark in chart.marks), durations=chart.durations)
+    return Panel(
+        chart.title, chart.x, chart.y, tuple(mark.series for mark in chart.marks), durations=chart.durations
+    )

@@ -179,7 +179,9 @@ def furnace(
 
 
 def app(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any that is free.")
+    ] = 8000,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
     """Calibrate in the browser, on this machine only.

@@ -64,7 +64,7 @@ def comparison_report(comparison: xr.Dataset) -> str:
     Returns
     -------
     str
-        Everything inside: style, figures as vector graphics, and a script that says what lies under the pointer. Nothing is fetched.
+        Everything inside: style, figures as vector graphics, a script that says what lies under the pointer.
     """
     attrs = comparison.attrs
     header, *rows = comparison_table(comparison)

@@ -348,7 +348,7 @@ def calibration_report(calibration: EquationFit) -> str:
     Returns
     -------
     str
-        Everything inside: style, figures as vector graphics, and a script that says what lies under the pointer. Nothing is fetched.
+        Everything inside: style, figures as vector graphics, a script that says what lies under the pointer.
     """
     from metasci.report.sections import sections_of, title_of
 
