@@ -127,8 +127,9 @@ def _course_of(name: str) -> Sheet:
 # ordinary values of adults, in the units of the published models' columns
 _ORDINARY = {
     "creatinine_clearance [mL/min]": "90", "creatinine_clearance": "90", "weight": "70", "age": "50", "height": "172",
-    "sex": "1", "oxygenation": "300", "spironolactone": "0", "creatinine": "80", "gist": "0", "albumin": "4", "antibodies": "0",
-    "apgar": "7", "birth_weight": "2", "haemodialysis": "0", "cyp3a5_expresser": "0", "living_donor": "0",
+    "sex": "1", "oxygenation": "300", "spironolactone": "0", "creatinine": "80", "gist": "0", "albumin": "4",
+    "antibodies": "0", "apgar": "7", "birth_weight": "2", "haemodialysis": "0", "cyp3a5_expresser": "0",
+    "living_donor": "0",
     "filtration_rate": "60", "haematocrit": "0.33", "relative_creatinine": "1", "postmenstrual_age": "50",
     "alpha_1_acid_glycoprotein": "0.8", "heart_failure": "0",
 }  # fmt: skip

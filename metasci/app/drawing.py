@@ -114,11 +114,11 @@ def ticks_of(low: float, high: float, most: int = 6, logarithmic: bool = False) 
     if logarithmic:
         exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
         if len(exponents) >= 2:
-            step = -(-len(exponents) // most)
-            return [10.0**each for each in list(exponents)[::step]]
+            every = -(-len(exponents) // most)
+            return [10.0**each for each in list(exponents)[::every]]
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= raw * 0.999)
+    step: float = next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [round(step * each, 12) for each in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -175,7 +175,7 @@ def _ticks(
     parts = []
     if chart.durations:
         at_x = [tick for tick in (*_TICKS, 86400.0) if chart.axes.x[0] <= tick <= chart.axes.x[1]]
-        text = duration
+        text: Callable[[float], str] = duration
     else:
         at_x = ticks_of(*chart.axes.x, max(int((right - left) // 62), 2), chart.axes.x_is_log)
         text = number

@@ -125,8 +125,9 @@ def tempering(fit: Any, width: float) -> str:
                 )
         for level in levels:
             for line in lines.lines(level):
-                x = [across(float(np.exp(each))) for each in line[:, 0]]
-                y = [down(float(each)) for each in line[:, 1]]
+                corners = np.asarray(line, dtype=float)
+                x = [across(float(np.exp(each))) for each in corners[:, 0]]
+                y = [down(float(each)) for each in corners[:, 1]]
                 parts.append(f'<path class="contour" d="{path_of(x, y)}"/>')
                 middle = len(x) // 2
                 parts.append(
