@@ -33,7 +33,9 @@ def test_examples(page):
 
 def test_the_first_pages_have_twenty_commands_that_need_no_extra():
     """`make wheel` runs them with the wheel alone; here they run with all other examples."""
-    spec = importlib.util.spec_from_file_location("plain_install", Path(__file__).with_name("plain_install.py"))
+    spec = importlib.util.spec_from_file_location(
+        "plain_install", Path(__file__).with_name("plain_install.py")
+    )
     plain_install = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(plain_install)
     pages = [(DOCS / name).read_text() for name in plain_install.FIRST_PAGES]
