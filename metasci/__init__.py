@@ -50,7 +50,7 @@ _WHERE = {
 }
 _MODULES = (
     "bayes", "constraints", "diagnostics", "dosing", "heat_treatment", "kinetics", "math", "meta", "noise", "ode",
-    "patients", "report",
+    "outcomes", "patients", "report", "responses",
 )  # fmt: skip
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
@@ -67,8 +67,10 @@ if TYPE_CHECKING:
         meta as meta,
         noise as noise,
         ode as ode,
+        outcomes as outcomes,
         patients as patients,
         report as report,
+        responses as responses,
     )
     from metasci.catalogue import (
         dataset as dataset,

@@ -106,7 +106,9 @@ def predictive(
     return DrawsForecast(values, measurement, density, ndtr(off).mean(0), limits)
 
 
-def _of_outcomes(outcome: Outcome, predictor: np.ndarray, posterior: Posterior, rows: Rows, seed: int) -> Forecast:
+def _of_outcomes(
+    outcome: Outcome, predictor: np.ndarray, posterior: Posterior, rows: Rows, seed: int
+) -> Forecast:
     """The forecast of outcomes that are no Gaussian measurements, whose curve is their expectation."""
     scales = posterior.draws["log_noise"].T[..., None] if outcome.scales else []
     upper = None if np.isnan(rows.upper).all() else rows.upper

@@ -170,7 +170,9 @@ def simulated_like(prior: LearnedEquation, batch: Batch, truth: Tensor, noise: T
             return _outcomes_like(prior, batch, many, curve, noise)
         sd = problem.variance(curve, prior.state.log_noise).sqrt()
         value = prior.model.noise.unlink(prior.model.noise.link(curve) + sd * noise.reshape(sd.shape))
-    return replace(many, output=torch.where(many.mask, value, 0.0), names=_drawn_names(batch, draws), censored=None)
+    return replace(
+        many, output=torch.where(many.mask, value, 0.0), names=_drawn_names(batch, draws), censored=None
+    )
 
 
 def _drawn_names(batch: Batch, draws: int) -> tuple[str, ...]:

@@ -101,10 +101,10 @@ def patients(path: str | Path | None = None) -> pd.DataFrame:
 
 
 def standardised(frame: pd.DataFrame, hospital: str) -> pd.DataFrame:
-    """Features by mean and standard deviation of the other hospitals."""
+    """Features by mean and standard deviation of the other hospitals; what is not known is the mean."""
     others = frame.loc[frame["hospital"] != hospital, list(FEATURES)]
     return frame.assign(
-        **{name: (frame[name] - others[name].mean()) / others[name].std() for name in FEATURES}
+        **{name: ((frame[name] - others[name].mean()) / others[name].std()).fillna(0.0) for name in FEATURES}
     )
 
 
