@@ -11,8 +11,8 @@ from scipy.special import log_ndtr, ndtr
 
 from metasci.bayes.hierarchical import Rows, flatten
 from metasci.errors import InputError
-from metasci.outcomes.outcome import Outcome
 from metasci.forecasts import DrawsForecast, stretch
+from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
     from metasci.bayes.sampling import Posterior

@@ -137,7 +137,8 @@ def _rivals(
     """The same of pooled patients and those of the support; and of the support alone."""
     linear = sklearn_part("linear_model").LogisticRegression
     forest = sklearn_part("ensemble").RandomForestClassifier
-    names, found = list(FEATURES), {}
+    names = list(FEATURES)
+    found: dict[str, list[Floats]] = {}
     makers = {
         "pooled logistic regression": lambda: linear(C=1.0, max_iter=1000),
         "pooled forest": lambda: forest(100, min_samples_leaf=5, random_state=0),
