@@ -108,7 +108,7 @@ def predictive(
 
 def _of_outcomes(
     outcome: Outcome, predictor: np.ndarray, posterior: Posterior, rows: Rows, seed: int
-) -> Forecast:
+) -> DrawsForecast:
     """The forecast of outcomes that are no Gaussian measurements, whose curve is their expectation."""
     scales = posterior.draws["log_noise"].T[..., None] if outcome.scales else []
     upper = None if np.isnan(rows.upper).all() else rows.upper
@@ -117,7 +117,7 @@ def _of_outcomes(
     density = outcome.log_density(rows.output, predictor, scales, rows.inputs, below, upper)
     under = outcome.cumulative(rows.output, predictor, scales, rows.inputs)
     drawn = outcome.sample(predictor, scales, rows.inputs, np.random.default_rng(seed))
-    return Forecast(curves, drawn, np.median(curves, axis=0), _log_mean(density), under.mean(0))
+    return DrawsForecast(curves, drawn, _log_mean(density), under.mean(0))
 
 
 def _log_mean(logs: np.ndarray) -> np.ndarray:

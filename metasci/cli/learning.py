@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +20,9 @@ from metasci.cli.arguments import (
     own_equation,
     print_json,
 )
+from metasci.cli.voice import remark, says_progress
 from metasci.errors import InputError
+from metasci.extras import require
 from metasci.methods import command_names, method_of_command
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ class StudyName(StrEnum):
     physics_instinct = "physics-instinct"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
+
+
+_EXTRAS_OF = {
+    StudyName.families: ("materials",),
+    StudyName.graph_networks: ("materials",),
+    StudyName.high_entropy_alloys: ("materials",),
+    StudyName.learned_prior_against_posterior: ("bayes",),
+    StudyName.steel_tempering: ("studies",),
+}
 
 
 class Support(StrEnum):
@@ -129,7 +139,7 @@ def train(
     from metasci.evaluation.protocol import Protocol, with_enough_rows
     from metasci.meta.compositions.distributed import joined
 
-    check_folder(out)
+    still_free = check_folder(out)
     if task_noise and method != "gaussian":
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
@@ -138,7 +148,8 @@ def train(
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
-        learned = recipe.retrain(tasks, seed=seed, progress=sys.stderr.isatty())
+        learned = recipe.retrain(tasks, seed=seed, progress=says_progress())
+        still_free()
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
@@ -155,17 +166,18 @@ def train(
             _say_left_out(few)
         prior = ms.meta_calibrate(
             equation, tasks, _method(method, penalty, task_noise, equation), covariates=chosen, seed=seed,
-            checkpoint=checkpoint, progress=sys.stderr.isatty(), reference=reference,
+            checkpoint=checkpoint, progress=says_progress(), reference=reference,
         )  # fmt: skip
         if rank > 0:
             return
+        still_free()
         prior.save(out)
     lost = prior.training["left_out_as_not_finite"]
     if lost:
-        typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
+        remark(f"left out in some iterations because they turned non-finite: {', '.join(lost)}")
     own = prior.model.reference
     if own is not None and own.temperature != own.declared:
-        typer.echo(f"rates are stated at {own.temperature:g} K", err=True)
+        remark(f"rates are stated at {own.temperature:g} K")
     typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
 
 
@@ -214,22 +226,21 @@ def evaluate(
     same_data = recipe.training.get("data_sha256") == checksum(tasks)
     report = judge(
         recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
-        progress=sys.stderr.isatty(),
+        progress=says_progress(),
     )  # fmt: skip
     if leave_out is None and same_data:
-        typer.echo(
-            "these are the tasks that the prior learned from; --leave-out gives honest figures", err=True
-        )
+        remark("these are the tasks that the prior learned from; --leave-out gives honest figures")
     if as_json:
         print_json(report)
         return
     _say_left_out(report["left_out"])
     for sentence in who_was_left_out(report):
-        typer.echo(sentence, err=True)
+        remark(sentence)
     of_numbers = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
     told = tuple(key for key in report["results"][0] if key not in ("method", "shots", "tasks", "left_out"))
     header = ("method", "shots", *(told if report["outcome"] else of_numbers))
-    errors = f"outcomes of {report['outcome']}" if report["outcome"] else f"errors in {report['unit']}"
+    unit = "a pure number" if report["unit"] == "1" else report["unit"]
+    errors = f"outcomes of {report['outcome']}" if report["outcome"] else f"errors in {unit}"
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, {errors}")
     widths = {name: max(12, len(name) + 2) for name in header}
     widths["method"] = max([26, *(len(row["method"]) for row in report["results"])])
@@ -265,7 +276,7 @@ def compare(
     )
     from metasci.priors.equation import Prior
 
-    check_folder(out)
+    still_free = check_folder(out)
     recipe = learned_prior(prior, model)
     if not isinstance(recipe, Prior):
         raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
@@ -278,12 +289,13 @@ def compare(
         tune=draws,
         rmse_margin=rmse_margin,
         nats_margin=nats_margin,
-        progress=True,
+        progress=says_progress(),
     )
     result = summary(dataset)
     if out is not None:
         from metasci.report.bayes_report import save_comparison
 
+        still_free()
         save_comparison(dataset, out)
     if as_json:
         print_json(result)
@@ -305,6 +317,8 @@ def study(
     import importlib
 
     check_folder(out)
+    for extra in _EXTRAS_OF.get(name, ()):
+        require(extra, f"the study {name.value}")
     importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
 
@@ -397,4 +411,4 @@ def _shots(text: str | None) -> tuple[int, ...] | None:
 
 def _say_left_out(names: list[str]) -> None:
     if names:
-        typer.echo(f"left out, too few rows: {', '.join(names)}", err=True)
+        remark(f"left out, too few rows: {', '.join(names)}")

@@ -191,8 +191,9 @@ def _check_outcomes(batch: Batch, model: Model) -> None:
     if outcome.kind != "time" and not bool(batch.numbers[batch.mask].all()):
         at = int(np.flatnonzero(~batch.numbers.numpy()[mask])[0])
         raise InputError(
-            f"task '{batch.names[task[at]]}': a {model.output.name} that only lies below, above or between numbers is "
-            f"no {type(outcome).__name__} outcome, which '{model.name}' is given; only times may be so."
+            f"task '{batch.names[task[at]]}': a {model.output.name} that only lies below, above or between numbers "
+            f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; times may be so, not a "
+            f"{outcome.kind}."
         )
     if (found := outcome.fault(values, inputs)) is not None:
         at, why = found

@@ -162,6 +162,9 @@ def tidy(
     reading = frame.attrs.get("reading", [])
     table.attrs = {"units": units, "missing_covariates": missing, "checksum": "", "rows": len(frame)}
     table.attrs["structures"] = quantities.structures
+    table.attrs["written_units"] = {
+        name: column.unit for name, column in columns.items() if column.column.role in QUANTITIES
+    }
     table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes]
     return table
 

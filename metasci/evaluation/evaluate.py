@@ -18,6 +18,7 @@ from metasci.evaluation.protocol import (
     split_tasks,
     with_enough_rows,
 )
+from metasci.evaluation.result import Evaluation
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
 from metasci.model import Model
@@ -96,7 +97,7 @@ def evaluate(
     folds: int | None = None,
     seeds: int = 5,
     progress: bool = False,
-) -> dict[str, Any]:
+) -> Evaluation:
     """k-shot figures of a prior and of its baselines on held-out tasks.
 
     Parameters
@@ -117,10 +118,11 @@ def evaluate(
 
     Returns
     -------
-    dict
-        ``tasks`` (their number), ``left_out`` (tasks with too few rows for any of it), and what was chosen;
-        ``results``, one for each method and number of shots: figures (NaN where no task could be judged), ``tasks``
-        (the number that they are of) and ``left_out``, tasks that gave no support or query of that size, and why.
+    Evaluation
+        A dictionary that is also a frame (`frame`) and a figure (`plot`): ``tasks`` (their number), ``left_out``
+        (tasks with too few rows for any of it), and what was chosen; ``results``, one for each method and number
+        of shots: figures (NaN where no task could be judged), ``tasks`` (the number that they are of) and ``left_out``,
+        tasks that gave no support or query of that size, and why.
     """
     protocol = protocol or Protocol.from_card(tasks.card)
     shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))
@@ -161,7 +163,7 @@ def evaluate(
             f"no task of '{tasks.card.name}' has measurements left to judge by after {max(shots)} "
             f"measurement{'s' * (max(shots) != 1)}; ask for fewer shots."
         )
-    return {
+    found = {
         "tasks": len(tasks),
         "measurements": int(np.sum(tasks.counts)),
         "learned_method": prior.method.name,
@@ -175,6 +177,7 @@ def evaluate(
         "left_out": too_few,
         "results": results,
     }
+    return Evaluation(found)
 
 
 def who_was_left_out(report: dict[str, Any]) -> list[str]:

@@ -127,8 +127,10 @@ def noise_described(table: Table) -> Noise:
 def described_property(model: Model) -> dict[str, Any]:
     """A property of structures as plain text and numbers: it has no equation, so this is all of it."""
     inputs = {
-        name: {"unit": given.unit} | ({"lower": given.lower} if math.isfinite(given.lower) else {})
-        for name, given in model.inputs.items()
+        name: {"unit": declared.unit}
+        | ({"lower": declared.lower} if math.isfinite(declared.lower) else {})
+        | ({"simulates": True} if declared.simulates else {})
+        for name, declared in model.inputs.items()
     }
     return {
         "inputs": inputs,

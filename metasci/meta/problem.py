@@ -242,7 +242,13 @@ class Problem:
     def negative_log_likelihood(
         self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
     ) -> Tensor:
-        """Negative log-likelihood of each task's measurements, (task,).
+        """Negative log-likelihood of each task's measurements, (task,): `measurement_costs`, added up."""
+        return self.measurement_costs(coordinates, log_noise, precision).sum(1)
+
+    def measurement_costs(
+        self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
+    ) -> Tensor:
+        """Negative log-likelihood of each measurement, (task, observation), zero where there is none.
 
         `precision` (task,) multiplies the noise's inverse variance. Constants are kept, so that the
         figure is a density: ½·ln 2π a measurement is in it.
@@ -253,7 +259,7 @@ class Problem:
             one = raw[:, :1] if self.model.noise.constant else raw
             variance = self.variance(one, log_noise)
         each = self.costs(self.model.noise.link(raw), variance, log_noise, precision)
-        return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
+        return torch.where(self.batch.mask, each, torch.zeros_like(each))
 
     def broken(self, spread: Tensor) -> list[Tensor]:
         """By how much each law is broken at each checked point, (task, point), in the output's unit.

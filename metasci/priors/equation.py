@@ -60,6 +60,39 @@ class Prior(Verbs, LearnedEquation):
         return published(cls, model, **numbers)
 
     @classmethod
+    def from_nonmem(cls, path: str | Path, **options: Any) -> Prior:
+        """A prior of a NONMEM control stream and its final estimates.
+
+        Parameters
+        ----------
+        path : path
+            The control stream; an ``.ext`` file beside it has the estimates, else the initial ones are taken, which
+            the prior's remarks say.
+        **options
+            Of `metasci.patients.from_nonmem`: units, covariates that change.
+        """
+        from metasci.patients.nonmem import from_nonmem
+        from metasci.priors.published import published
+
+        read = from_nonmem(path, **options)
+        return published(cls, read.model, **read.numbers)
+
+    @classmethod
+    def from_petab(cls, path: str | Path) -> Prior:
+        """A prior of a PEtab problem: its parameters about the file's own values, as wide as the file's bounds.
+
+        Parameters
+        ----------
+        path : path
+            The problem's YAML file; see `metasci.petab.read_problem`.
+        """
+        from metasci.petab import read_problem
+        from metasci.priors.published import published
+
+        problem = read_problem(path)
+        return published(cls, problem.model, **problem.numbers)
+
+    @classmethod
     def declared(cls, model: Model) -> Prior:
         """A weakly informative prior of a model's declared typical values and spreads, for one task that stands alone.
 
@@ -91,6 +124,7 @@ class Prior(Verbs, LearnedEquation):
         data : path, DataFrame, Dataset or TaskSet
             Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``. Of
             patients also an event table with NONMEM's columns; one without measurements gives the typical patient.
+            A measurement that repeats another to the digit, under the same conditions, counts once, and is told.
         device : str
             Where to adapt: ``"cpu"``, ``"cuda"``.
 
@@ -104,7 +138,7 @@ class Prior(Verbs, LearnedEquation):
             If the data do not make sense; the sentence names file, column and row.
         """
         prior = self.for_data(data)
-        return Calibration.of(prior, prior.read(data), device)
+        return Calibration.of(prior, prior.read(data).counted_once(), device)
 
     def typical(self, **covariates: Any) -> Calibration:
         """What is expected of a task of which nothing is measured, only covariates are known.

@@ -28,6 +28,7 @@ from metasci.model import Model, Output, equation
 from metasci.outcomes import Bernoulli
 from metasci.parameters import Parameter
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 from metasci.studies.baselines import sklearn_part
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = scores(patients())
     table.to_csv(out / "hospitals.csv", index=False)
-    figure(table).savefig(out / "hospitals.png", dpi=150)
+    save_figure(figure(table), out / "hospitals.png", dpi=150)
     for name in ("auc", "log_loss", "calibration_error"):
         print(f"\n{name}\n{table.pivot_table(name, ['hospital', 'method'], 'shots').round(3).to_string()}")
 

@@ -96,7 +96,7 @@ def _mode(problem: Problem, population: Population, start: Tensor | None) -> Ten
     """The estimates, moving with the population: one Newton step of full curvature from where the slope is zero."""
     with torch.no_grad():
         precision = population.precision.expand(len(problem), -1, -1)
-    found = map_estimate(
+    estimate = map_estimate(
         problem,
         population.mean.detach(),
         precision,
@@ -104,7 +104,7 @@ def _mode(problem: Problem, population: Population, start: Tensor | None) -> Ten
         start=start,
         tolerance=1e-9,
     )
-    at = found.coordinates
+    at = estimate.coordinates
     for _ in range(_NEWTON):  # where residuals are large, Gauss–Newton steps creep; these do not
         slope, curvature = _curvature(problem, population, at)
         if float(slope.abs().max()) < _FLAT:
