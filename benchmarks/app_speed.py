@@ -62,7 +62,9 @@ def main() -> None:
             page.wait_for_timeout(3000)
             row = 1 if prior == "phenobarbital" else 0
             seconds = [change(page, row, column, value) for value in values]
-            print(f"{prior}: a change, median {statistics.median(seconds):.0f} ms, worst {max(seconds):.0f} ms")
+            print(
+                f"{prior}: a change, median {statistics.median(seconds):.0f} ms, worst {max(seconds):.0f} ms"
+            )
         browser.close()
         program.terminate()
 

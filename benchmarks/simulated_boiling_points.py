@@ -22,7 +22,9 @@ from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
 from metasci.priors.families import StructurePrior
 
-SIMULATOR = Column("joback_boiling_point", "joback_boiling_point", "input", "K", simulator="joback_boiling_point")
+SIMULATOR = Column(
+    "joback_boiling_point", "joback_boiling_point", "input", "K", simulator="joback_boiling_point"
+)
 
 
 def judged(model: Model, tasks: TaskSet, seeds: int) -> pd.DataFrame:

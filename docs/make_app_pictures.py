@@ -1,6 +1,6 @@
 """The pictures of docs/app.md: the app as a browser shows it. It needs the extra 'app', Playwright and Chromium.
 
-    python docs/make_app_pictures.py
+python docs/make_app_pictures.py
 """
 
 from __future__ import annotations

@@ -15,7 +15,16 @@ from typing import Any
 from metasci import math
 from metasci.errors import InputError
 
-__all__ = ["Expression", "Statement", "compiled", "expression_of", "names_in", "needed_for", "replaced", "run"]
+__all__ = [
+    "Expression",
+    "Statement",
+    "compiled",
+    "expression_of",
+    "names_in",
+    "needed_for",
+    "replaced",
+    "run",
+]
 
 Expression = float | str | tuple[Any, ...]
 """A number, a name, or an operation followed by what it acts on."""

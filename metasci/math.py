@@ -1,4 +1,4 @@
-"""Elementary functions that run on torch tensors, PyTensor variables and NumPy arrays alike.
+"""Elementary functions that run on torch tensors, PyTensor variables, NumPy arrays and duals of them alike.
 
 An equation written once with these functions is differentiated by torch during adaptation,
 evaluated by NumPy for plots, and compiled natively inside a PyMC model.
@@ -18,6 +18,7 @@ __all__ = [
     "arccos",
     "constant",
     "cos",
+    "detached",
     "exp",
     "expm1",
     "floor",
@@ -41,6 +42,7 @@ _NAMES = {
     "numpy": {"absolute": "abs"},
     "torch": {"absolute": "abs"},
     "pytensor": {"absolute": "abs", "where": "switch"},
+    "duals": {},
 }
 
 
@@ -54,6 +56,10 @@ def _library(*values: Any) -> tuple[str, ModuleType]:
             import pytensor.tensor
 
             return "pytensor", pytensor.tensor
+        if root == "metasci":
+            from metasci import duals
+
+            return "duals", duals
     return "numpy", np
 
 
@@ -179,6 +185,15 @@ def cos(x: Any) -> Any:
 def arccos(x: Any) -> Any:
     """Inverse of the cosine."""
     return _call("arccos", x)
+
+
+def detached(x: Any) -> Any:
+    """The same numbers, of which derivatives know nothing; of PyTensor's symbols, as they are.
+
+    Newton steps from a root that is known need no more: n of them have all derivatives up to the order 2ⁿ − 1 right.
+    """
+    library, _ = _library(x)
+    return x.detach() if library == "torch" else x.value if library == "duals" else x
 
 
 def absolute(x: Any) -> Any:

@@ -17,7 +17,9 @@ CHROMIUM = shutil.which("chromium")
 
 def needs_browser() -> Any:
     """Playwright's entry, or a skip that names what is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make app-test")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: make app-test"
+    )
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: make app-test")
     return playwright.sync_playwright

@@ -54,7 +54,12 @@ def infant() -> Fitted:
 
 @pytest.mark.parametrize(
     "text",
-    ["time [h],y\n1,55.5\n", "time [h];y\n1;55,5\n", "time [h]\ty\n1\t55,5\n", "# oven\ntime [h];y\n1;55,5\n\n"],
+    [
+        "time [h],y\n1,55.5\n",
+        "time [h];y\n1;55,5\n",
+        "time [h]\ty\n1\t55,5\n",
+        "# oven\ntime [h];y\n1;55,5\n\n",
+    ],
     ids=["commas", "semicolons", "tabs", "comment"],
 )
 def test_pasted_tables_are_read_as_they_come(text: str) -> None:
@@ -134,7 +139,9 @@ def test_errors_name_their_place(prior: str, header: Any, rows: Any, place: tupl
 def test_every_prior_has_an_example_that_it_takes_and_a_blank_that_names_its_columns() -> None:
     for name in ("alloy_fatigue", "theophylline", "vancomycin_goti_2018"):
         fitted(name)
-        assert set(blank_sheet(name).header) == {one["column"] for one in columns_needed(name) if one["needed"]}
+        assert set(blank_sheet(name).header) == {
+            one["column"] for one in columns_needed(name) if one["needed"]
+        }
 
 
 # -------------------------------------------------------------------------------------------- charts
@@ -222,9 +229,18 @@ def test_answers_are_those_of_the_library(steel: Fitted, infant: Fitted) -> None
     words = answer(steel.fit, "predict", {"time": "2 h", "temperature": "500 °C"}).words
     assert f": {float(said['median'].squeeze()):.3g} HRC" in words
     given = {"temperature": "600 °C", "at_most": "40", "probability": "90"}
-    assert answer(steel.fit, "furnace", given).words == f"{furnace_time(steel.fit, '600 degC', at_most=40.0, draws=1000).words}."
+    assert (
+        answer(steel.fit, "furnace", given).words
+        == f"{furnace_time(steel.fit, '600 degC', at_most=40.0, draws=1000).words}."
+    )
     dose = answer(infant.fit, "dose", {"low": "15", "high": "25", "doses": "2, 3, 4 mg", "intervals": "12 h"})
-    best = recommend(infant.fit, Target("trough", 15.0, 25.0), doses=["2 mg", "3 mg", "4 mg"], intervals=["12 h"], draws=300)
+    best = recommend(
+        infant.fit,
+        Target("trough", 15.0, 25.0),
+        doses=["2 mg", "3 mg", "4 mg"],
+        intervals=["12 h"],
+        draws=300,
+    )
     assert dose.words == f"{best.words}."
     assert "a clinician decides the dose" in " ".join(dose.warnings)
     assert "at 49.5 h" in answer(infant.fit, "before_next", {}).words
@@ -248,7 +264,10 @@ def test_next_measurements(steel: Fitted, infant: Fitted) -> None:
 def test_lines_are_understood(steel: Fitted, infant: Fitted) -> None:
     lines = {
         "Hardness at 500 degC after 30 min?": ("predict", {"temperature": "500 degC", "time": "30 min"}),
-        "furnace time to at least 40 HRC at 500 °C": ("furnace", {"temperature": "500 °C", "at_least": "40 HRC", "at_most": ""}),
+        "furnace time to at least 40 HRC at 500 °C": (
+            "furnace",
+            {"temperature": "500 °C", "at_least": "40 HRC", "at_most": ""},
+        ),
         "which test next": ("next", {}),
     }
     for line, expected in lines.items():
@@ -319,7 +338,10 @@ def test_the_guard_lets_only_its_own_page_in() -> None:
     assert policy.startswith(b"default-src 'self'")
     assert answered_by_guard({"host": "evil.example"})["status"] == 403
     assert answered_by_guard({})["status"] == 403
-    assert answered_by_guard(ours | {"origin": "http://127.0.0.1:8000"}, "websocket")["type"] == "http.response.start"
+    assert (
+        answered_by_guard(ours | {"origin": "http://127.0.0.1:8000"}, "websocket")["type"]
+        == "http.response.start"
+    )
     for origin in ("http://evil.example", "http://127.0.0.1:9999", "null"):
         assert answered_by_guard(ours | {"origin": origin}, "websocket")["type"] == "websocket.close"
     assert answered_by_guard(ours, method="POST")["status"] == 403  # uploads would be written to the disk
@@ -332,8 +354,6 @@ def test_the_page_names_what_it_loads_by_its_own_address_only() -> None:
     assert re.findall(r'(?:src|href)="(?!static/|data:,|#main|")([^"]*)"', text) == []
     assert text.count("<option") >= len(choices())
     assert "For research use only" in text
-
-
 
 
 def test_without_shiny_the_command_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from browser import chromium, needs_browser, served
 
 pytest.importorskip("shiny", reason="shiny is not installed: pip install 'metasci-calibration[app]'")
@@ -59,7 +58,11 @@ class Visit:
         self.page.wait_for_selector(wait, timeout=WAIT)
 
     def cell(self, row: int, column: int) -> Any:
-        return self.page.locator(f"#cells tbody tr:not(.fault) >> nth={row - 1}").locator("input").nth(column - 1)
+        return (
+            self.page.locator(f"#cells tbody tr:not(.fault) >> nth={row - 1}")
+            .locator("input")
+            .nth(column - 1)
+        )
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).inner_text()
@@ -124,7 +127,9 @@ def test_two_users_at_once_do_not_see_each_other(browser: Any, address: str) -> 
 
 def test_a_file_with_decimal_commas_is_read_and_a_large_one_refused(visit: Visit, tmp_path: Path) -> None:
     good = tmp_path / "oven.csv"
-    good.write_text("time [h];temperature [degC];hardness [HRC]\n1;200;55,5\n2;600;30,25\n", encoding="cp1252")
+    good.write_text(
+        "time [h];temperature [degC];hardness [HRC]\n1;200;55,5\n2;600;30,25\n", encoding="cp1252"
+    )
     visit.page.set_input_files("input[type=file]", str(good))
     visit.until("#well", "2 measurements")
     assert visit.cell(1, 3).input_value() == "55.5"
@@ -180,8 +185,15 @@ def test_the_alloy_has_maps_and_downloads(visit: Visit) -> None:
 def test_the_family_has_its_structures_drawn(visit: Visit) -> None:
     pytest.importorskip("rdkit", reason="rdkit is not installed")
     visit.choose("boiling_point", ".structures svg")
-    labels = visit.page.eval_on_selector_all(".structures svg", "all => all.map(each => each.getAttribute('aria-label'))")
-    assert labels == ["Structure of CCCCC=O", "Structure of CCCCCC=O", "Structure of CCCCCCCC=O", "Structure of CCCCCCCCCC=O"]
+    labels = visit.page.eval_on_selector_all(
+        ".structures svg", "all => all.map(each => each.getAttribute('aria-label'))"
+    )
+    assert labels == [
+        "Structure of CCCCC=O",
+        "Structure of CCCCCC=O",
+        "Structure of CCCCCCCC=O",
+        "Structure of CCCCCCCCCC=O",
+    ]
 
 
 def test_two_fits_are_compared(visit: Visit) -> None:
@@ -198,7 +210,11 @@ def test_everything_works_from_the_keyboard(visit: Visit) -> None:
     reached = []
     for _ in range(40):
         visit.page.keyboard.press("Tab")
-        reached.append(visit.page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id"))
+        reached.append(
+            visit.page.evaluate(
+                "document.activeElement.getAttribute('aria-label') || document.activeElement.id"
+            )
+        )
         if reached[-1] == "Row 1, time [h]":
             break
     assert reached[-1] == "Row 1, time [h]"
@@ -217,7 +233,10 @@ def test_the_pointer_reads_what_the_fit_says(visit: Visit) -> None:
     visit.until("#fit .values", "calibrated")
     said = visit.text("#fit .values")
     time_at, level, low, high = (
-        float(part) for part in re.search(r"time \(h\) ([\d.]+).*calibrated ([\d.]+) \(([\d.]+) to ([\d.]+)\)", said).groups()
+        float(part)
+        for part in re.search(
+            r"time \(h\) ([\d.]+).*calibrated ([\d.]+) \(([\d.]+) to ([\d.]+)\)", said
+        ).groups()
     )
     import metasci as ms
     from metasci.app.choices import example_of
@@ -228,7 +247,11 @@ def test_the_pointer_reads_what_the_fit_says(visit: Visit) -> None:
 
 
 def test_every_control_has_a_name_and_every_picture_a_text(visit: Visit) -> None:
-    for prior, wait in (("steel_tempering", "#fit svg"), ("phenobarbital", "#fit svg"), ("boiling_point", "#fit svg")):
+    for prior, wait in (
+        ("steel_tempering", "#fit svg"),
+        ("phenobarbital", "#fit svg"),
+        ("boiling_point", "#fit svg"),
+    ):
         visit.choose(prior, wait)
         visit.page.eval_on_selector_all("details", "all => all.forEach(each => each.open = true)")
         visit.page.wait_for_timeout(800)
@@ -252,7 +275,9 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Any, addres
     phone = Visit(browser, address, width=390)
     phone.choose(prior)
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
-    widest = phone.page.evaluate("Math.max(...[...document.querySelectorAll('#fit svg, #face svg')].map(each => each.getBoundingClientRect().right))")
+    widest = phone.page.evaluate(
+        "Math.max(...[...document.querySelectorAll('#fit svg, #face svg')].map(each => each.getBoundingClientRect().right))"
+    )
     assert widest <= 390
     smallest = phone.page.evaluate(
         """() => Math.min(...[...document.querySelectorAll('#fit text')].map(each =>
@@ -269,6 +294,8 @@ def test_a_change_is_answered_soon(visit: Visit) -> None:
         before = visit.page.inner_html("#parameters")
         began = time.monotonic()
         visit.cell(1, 3).fill(value)
-        visit.page.wait_for_function("old => document.querySelector('#parameters').innerHTML !== old", arg=before, timeout=WAIT)
+        visit.page.wait_for_function(
+            "old => document.querySelector('#parameters').innerHTML !== old", arg=before, timeout=WAIT
+        )
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 5.0

@@ -232,7 +232,7 @@ def test_every_kind_of_model_is_solved_as_by_scipy(kind: str) -> None:
         parameters={name: f"{value!r}" for name, value in values.items()},
         outputs={f"of_{name}": Observed("mg", lambda x, p, name=name: getattr(x, name)) for name in states},
         initial=(lambda p: {name: of(p) for name, of in begin.items()}) if begin else None,
-        method="stiff" if kind in STIFF else "explicit", constraints=(),
+        method="stiff" if kind in STIFF else "explicit", constraints=(), relative=1e-7 if kind in STIFF else 1e-8,
     )  # fmt: skip
     p = Space(values)
     before = {name: begin[name](p) if name in begin else 0.0 for name in states}
@@ -273,12 +273,12 @@ def test_a_steady_state_with_a_lag_is_that_of_doses_written_out() -> None:
     model = ode_model(
         name="steady", states=STATES[saturable], slopes=saturable, listed=False,
         doses_into=[Entry("depot", lag="lag", duration="d")],
-        parameters={"ka": "1", "cl": "4", "v": "70", "vmax": "10", "km": "2.5", "lag": "1.7", "d": "0.9"},
+        parameters={"ka": "1", "cl": "20", "v": "70", "vmax": "10", "km": "2.5", "lag": "1.7", "d": "0.9"},
         outputs={"amount": Observed("mg", lambda x, p: x.central)},
     )  # fmt: skip
     rows = table([(0.0, 100.0, "")], [0.5, 3.0, 11.0]).assign(SS=lambda t: t.EVID, II=lambda t: 12.0 * t.EVID)
-    out = table([(0.0, 100.0, "")], [300.5, 303.0, 311.0]).assign(
-        ADDL=lambda t: 25 * t.EVID, II=lambda t: 12.0 * t.EVID
+    out = table([(0.0, 100.0, "")], [96.5, 99.0, 107.0]).assign(
+        ADDL=lambda t: 8 * t.EVID, II=lambda t: 12.0 * t.EVID
     )
     np.testing.assert_allclose(predicted(model, rows), predicted(model, out), rtol=1e-6)
 

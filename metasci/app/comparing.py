@@ -38,10 +38,13 @@ def _charts(kept: Any, now: Any, names: tuple[str, str], width: float) -> str:
         overlaid(chart, other, names)
         for chart in ours
         for other in theirs
-        if (chart.title, chart.x, chart.y) == (other.title, other.x, other.y) and any(m.look == "curve" for m in chart.marks)
+        if (chart.title, chart.x, chart.y) == (other.title, other.x, other.y)
+        and any(m.look == "curve" for m in chart.marks)
     ]
     if not both:
-        return paragraph("The two fits have no curve along the same axes; the table compares their parameters.", "note")
+        return paragraph(
+            "The two fits have no curve along the same axes; the table compares their parameters.", "note"
+        )
     return figure_of(both, width, f"Two fits: solid {names[0]}; dotted {names[1]}.") + paragraph(
         f"Solid: {names[0]}. Dotted: {names[1]}.", "note"
     )
@@ -49,7 +52,11 @@ def _charts(kept: Any, now: Any, names: tuple[str, str], width: float) -> str:
 
 def _table(kept: Any, now: Any, names: tuple[str, str]) -> str:
     tables = [
-        {(row["name"], row["unit"]): row for row in fit.table().to_dict("records") if row["task"] == fit.batch.names[0]}
+        {
+            (row["name"], row["unit"]): row
+            for row in fit.table().to_dict("records")
+            if row["task"] == fit.batch.names[0]
+        }
         for fit in (now, kept)
     ]
     rows = [
@@ -71,8 +78,13 @@ def _interval(row: Any) -> str:
 def _members(kept: Any, now: Any, names: tuple[str, str]) -> str:
     keys = list(now.prior.model.inputs)
     if keys != list(kept.prior.model.inputs) or now.prior.model.output.unit != kept.prior.model.output.unit:
-        return paragraph("The two fits are of different properties, so that there is nothing to lay side by side.")
-    tables = [{tuple(row[key] for key in keys): row for row in fit.table().to_dict("records")} for fit in (now, kept)]
+        return paragraph(
+            "The two fits are of different properties, so that there is nothing to lay side by side."
+        )
+    tables = [
+        {tuple(row[key] for key in keys): row for row in fit.table().to_dict("records")}
+        for fit in (now, kept)
+    ]
     rows = [
         [", ".join(str(part) if isinstance(part, str) else number(part) for part in member),
          *(_prediction(each.get(member)) for each in tables)]

@@ -156,7 +156,10 @@ def _parity(fit: EquationFit) -> Chart:
     quantity = output.label or words(output.name)
     marks = (
         Mark(Series("as measured", np.linspace(*ends, 3), np.linspace(*ends, 3)), "prior"),
-        Mark(Series("predicted", measured[order], predicted[order], lower[order], upper[order], points=True), "points"),
+        Mark(
+            Series("predicted", measured[order], predicted[order], lower[order], upper[order], points=True),
+            "points",
+        ),
     )
     return Chart(
         "", label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit),

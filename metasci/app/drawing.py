@@ -114,11 +114,11 @@ def ticks_of(low: float, high: float, most: int = 6, logarithmic: bool = False) 
     if logarithmic:
         exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
         if len(exponents) >= 2:
-            step = -(-len(exponents) // most)
-            return [10.0**each for each in list(exponents)[::step]]
+            every = -(-len(exponents) // most)
+            return [10.0**each for each in list(exponents)[::every]]
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= raw * 0.999)
+    step: float = next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [round(step * each, 12) for each in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -175,7 +175,7 @@ def _ticks(
     parts = []
     if chart.durations:
         at_x = [tick for tick in (*_TICKS, 86400.0) if chart.axes.x[0] <= tick <= chart.axes.x[1]]
-        text = duration
+        text: Callable[[float], str] = duration
     else:
         at_x = ticks_of(*chart.axes.x, max(int((right - left) // 62), 2), chart.axes.x_is_log)
         text = number
@@ -197,9 +197,7 @@ def _ticks(
     return parts
 
 
-def _mark(
-    mark: Mark, across: Callable[[float], float], down: Callable[[float], float], bottom: float
-) -> str:
+def _mark(mark: Mark, across: Callable[[float], float], down: Callable[[float], float], bottom: float) -> str:
     one = mark.series
     x = [across(value) for value in one.x.tolist()]
     if mark.look == "points":
@@ -211,8 +209,12 @@ def _mark(
     parts = []
     if one.lower is not None and one.upper is not None:
         known = np.isfinite(one.lower) & np.isfinite(one.upper)
-        there = [(at, down(value)) for at, value, told in zip(x, one.upper.tolist(), known, strict=True) if told]
-        back = [(at, down(value)) for at, value, told in zip(x, one.lower.tolist(), known, strict=True) if told]
+        there = [
+            (at, down(value)) for at, value, told in zip(x, one.upper.tolist(), known, strict=True) if told
+        ]
+        back = [
+            (at, down(value)) for at, value, told in zip(x, one.lower.tolist(), known, strict=True) if told
+        ]
         around = there + back[::-1]
         if around:
             text = " ".join(f"{at:.1f},{value:.1f}" for at, value in around)
@@ -226,12 +228,14 @@ def _mark(
 def _scale(low: float, high: float, begin: float, end: float, logarithmic: bool) -> Callable[[float], float]:
     if logarithmic:
         lowest, range_of_logs = math.log(low), math.log(high / low)
-        return lambda value: begin + (end - begin) * (
-            (math.log(value) - lowest) / range_of_logs if value > 0.0 else -1.0
+        return lambda value: (
+            begin + (end - begin) * ((math.log(value) - lowest) / range_of_logs if value > 0.0 else -1.0)
         )
     width = (high - low) or 1.0
     return lambda value: begin + (end - begin) * (value - low) / width
 
 
 def _panel(chart: Chart) -> Panel:
-    return Panel(chart.title, chart.x, chart.y, tuple(mark.series for mark in chart.marks), durations=chart.durations)
+    return Panel(
+        chart.title, chart.x, chart.y, tuple(mark.series for mark in chart.marks), durations=chart.durations
+    )

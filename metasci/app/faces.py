@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metasci.app.drawing import Axes, Chart, Mark, figure_of, path_of
+from metasci.app.drawing import Axes, Chart, figure_of, path_of
 from metasci.errors import InputError
 from metasci.extras import needed
 from metasci.fits.equation import EquationFit
 from metasci.heat_treatment.diagrams import transformation_diagram
+from metasci.priors.calibrated import Calibration
 from metasci.report.curves import axis_of, given_along, measurements, span, values_of
 from metasci.report.html import paragraph
 from metasci.report.maps import has_map
@@ -60,25 +61,30 @@ def timeline(fit: Any, width: float) -> str:
                 for begin, _, amount in doses
             ]
         parts += [
-            f'<circle class="point" cx="{across(float(at)):.1f}" cy="{down(0.12):.1f}" r="4"/>' for at in sampled
+            f'<circle class="point" cx="{across(float(at)):.1f}" cy="{down(0.12):.1f}" r="4"/>'
+            for at in sampled
         ]
         return "".join(parts)
 
-    what = [f"{number(amount)} {symbol} at {number(begin)} {axis.shown}" + (f", given over {number(end - begin)} {axis.shown}" if end > begin else "")
-            for begin, end, amount in doses]  # fmt: skip
+    what = [
+        f"{number(amount)} {symbol} at {number(begin)} {axis.shown}"
+        + (f", given over {number(end - begin)} {axis.shown}" if end > begin else "")
+        for begin, end, amount in doses
+    ]
     levels = [
         f"{number(float(value))} {pretty_unit(fit.prior.model.output.unit)} at {number(float(at))} {axis.shown}"
         for at, value in zip(sampled, measurements(fit), strict=True)
     ]
     series = (Series("sampled", sampled, measurements(fit), points=True),)
     panel = Panel("", axis.label, words(fit.prior.model.output.name), series)
-    chart = Chart("", axis.label, "", Axes((low, high), (0.0, 1.15)), (), under=under, height=138.0, panel=panel)
+    chart = Chart(
+        "", axis.label, "", Axes((low, high), (0.0, 1.15)), (), under=under, height=138.0, panel=panel
+    )
     said = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
     said += "Samples: " + ("; ".join(levels) if levels else "none") + "."
-    return (
-        figure_of([chart], width, "Time line of doses (bars) and samples (dots).").replace('class="chart"', 'class="chart bare"')
-        + paragraph(said, "note")
-    )
+    return figure_of([chart], width, "Time line of doses (bars) and samples (dots).").replace(
+        'class="chart"', 'class="chart bare"'
+    ) + paragraph(said, "note")
 
 
 def tempering(fit: Any, width: float) -> str:
@@ -100,7 +106,9 @@ def tempering(fit: Any, width: float) -> str:
     ends = np.concatenate([[time[0]], edges, [time[-1]]])
     lines = contourpy.contour_generator(np.log(time), shown, values)
     levels = _round_levels(low, high)
-    seconds = np.asarray(values_of(fit, "time")) * (3600.0 if fit.prior.model.inputs["time"].unit == "h" else 1.0)
+    seconds = np.asarray(values_of(fit, "time")) * (
+        3600.0 if fit.prior.model.inputs["time"].unit == "h" else 1.0
+    )
     at, degrees = seconds, axis.show(values_of(fit, "temperature"))
 
     def under(across: Any, down: Any) -> str:
@@ -117,11 +125,14 @@ def tempering(fit: Any, width: float) -> str:
                 )
         for level in levels:
             for line in lines.lines(level):
-                x = [across(float(np.exp(each))) for each in line[:, 0]]
-                y = [down(float(each)) for each in line[:, 1]]
+                corners = np.asarray(line, dtype=float)
+                x = [across(float(np.exp(each))) for each in corners[:, 0]]
+                y = [down(float(each)) for each in corners[:, 1]]
                 parts.append(f'<path class="contour" d="{path_of(x, y)}"/>')
                 middle = len(x) // 2
-                parts.append(f'<text class="contour" x="{x[middle]:.1f}" y="{y[middle] + 4:.1f}">{number(level)}</text>')
+                parts.append(
+                    f'<text class="contour" x="{x[middle]:.1f}" y="{y[middle] + 4:.1f}">{number(level)}</text>'
+                )
         parts += [
             f'<circle class="test" cx="{across(float(second)):.1f}" cy="{down(float(degree)):.1f}" r="5"/>'
             for second, degree in zip(at, degrees, strict=True)
@@ -142,7 +153,7 @@ def tempering(fit: Any, width: float) -> str:
 
 def transformation(fit: Any, width: float) -> str:
     """When the output reaches some values at every temperature, with 90 % bands: a TTT diagram."""
-    if not isinstance(fit, EquationFit) or len(fit.batch) != 1 or not has_map(fit):
+    if not isinstance(fit, Calibration) or len(fit.batch) != 1 or not has_map(fit):
         return ""
     output, axis = fit.prior.model.output, axis_of(fit, "temperature")
     kelvin = np.linspace(*span(fit, "temperature"), _TEMPERATURES)
@@ -151,7 +162,8 @@ def transformation(fit: Any, width: float) -> str:
         reaches = [0.01, 0.5, 0.99]
     else:
         corners = fit.predict(
-            time=np.array([_SHORTEST, _LONGEST])[None, :] * unit("s"), temperature=np.quantile(kelvin, (0.1, 0.9))[:, None]
+            time=np.array([_SHORTEST, _LONGEST])[None, :] * unit("s"),
+            temperature=np.quantile(kelvin, (0.1, 0.9))[:, None],
         )["median"]
         reaches = _round_levels(float(corners.min()), float(corners.max()), 4)
     found = transformation_diagram(fit, kelvin, reaches=reaches, draws=_DRAWS)
@@ -161,9 +173,14 @@ def transformation(fit: Any, width: float) -> str:
     series = []
     for place, value in enumerate(reaches):
         median, lower, upper = (
-            np.clip(found[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12) for name in ("median", "lower", "upper")
+            np.clip(found[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12)
+            for name in ("median", "lower", "upper")
         )
-        name = f"{number(100 * value)} %" if output.unit == "1" else f"{number(value)} {pretty_unit(output.unit)}"
+        name = (
+            f"{number(100 * value)} %"
+            if output.unit == "1"
+            else f"{number(value)} {pretty_unit(output.unit)}"
+        )
         parts.append((name, looks[place % len(looks)], median, lower, upper))
         inside = (median >= _SHORTEST) & (median <= _LONGEST)
         series.append(Series(name, np.where(inside, median, np.nan), shown, points=True))
@@ -180,7 +197,9 @@ def transformation(fit: Any, width: float) -> str:
             inside = np.flatnonzero((median > 1.3 * _SHORTEST) & (median < 0.6 * _LONGEST))
             if len(inside):
                 spot = inside[len(inside) // 2]
-                texts.append(f'<text class="contour" x="{x[spot] + 5:.1f}" y="{y[spot] + 4:.1f}">{escape(name)}</text>')
+                texts.append(
+                    f'<text class="contour" x="{x[spot] + 5:.1f}" y="{y[spot] + 4:.1f}">{escape(name)}</text>'
+                )
         return "".join(texts)
 
     seen = tuple(one for one in series if np.isfinite(one.x).any())
@@ -190,9 +209,10 @@ def transformation(fit: Any, width: float) -> str:
         Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True), (), under=under,
         durations=True, panel=panel,
     )  # fmt: skip
+    last = [(one.name, np.flatnonzero(np.isfinite(one.x))[-1], one.x) for one in seen]
     words_of = "; ".join(
-        f"{one.name} after {duration(float(one.x[np.isfinite(one.x)][-1]))} at {number(float(shown[np.isfinite(one.x)][-1]))} °C"
-        for one in seen
+        f"{name} after {duration(float(times[at]))} at {number(float(shown[at]))} °C"
+        for name, at, times in last
     )
     return figure_of([chart], width, f"Time–temperature diagram with 90 % bands. {words_of}.")
 
@@ -209,7 +229,10 @@ def members(fit: Any, width: float) -> str:
     low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
     margin = 0.05 * (high - low) or 1.0
     names = [_name(row, fit) for row in frame.to_dict("records")]
-    columns = {name: frame[name].to_numpy(dtype=float) for name in ("lower", "upper", "predicted", "prior", output.name)}
+    columns = {
+        name: frame[name].to_numpy(dtype=float)
+        for name in ("lower", "upper", "predicted", "prior", output.name)
+    }
 
     def under(across: Any, down: Any) -> str:
         parts = []
@@ -218,15 +241,25 @@ def members(fit: Any, width: float) -> str:
             low_end, high_end = across(columns["lower"][row]), across(columns["upper"][row])
             parts.append(f'<path class="interval" d="M{low_end:.1f} {y + 6:.1f}H{high_end:.1f}"/>')
             parts.append(f'<path class="tickmark" d="M{across(columns["prior"][row]):.1f} {y + 1:.1f}v10"/>')
-            parts.append(f'<circle class="curve" cx="{across(columns["predicted"][row]):.1f}" cy="{y + 6:.1f}" r="4"/>')
+            parts.append(
+                f'<circle class="curve" cx="{across(columns["predicted"][row]):.1f}" cy="{y + 6:.1f}" r="4"/>'
+            )
             if np.isfinite(columns[output.name][row]):
                 x = across(columns[output.name][row])
                 parts.append(f'<path class="diamond" d="M{x:.1f} {y:.1f}l5 6l-5 6l-5 -6z"/>')
-            parts.append(f'<text class="tick" x="{across(low - margin) + 2:.1f}" y="{y - 3:.1f}">{escape(names[row])}</text>')
+            parts.append(
+                f'<text class="tick" x="{across(low - margin) + 2:.1f}" y="{y - 3:.1f}">{escape(names[row])}</text>'
+            )
         return "".join(parts)
 
     series = (
-        Series("90 % interval", 0.5 * (columns["lower"] + columns["upper"]), place, columns["lower"], columns["upper"]),
+        Series(
+            "90 % interval",
+            0.5 * (columns["lower"] + columns["upper"]),
+            place,
+            columns["lower"],
+            columns["upper"],
+        ),
         Series("predicted", columns["predicted"], place, points=True),
         Series("measured", columns[output.name], place, points=True),
         Series("prior alone", columns["prior"], place, points=True),
@@ -236,7 +269,9 @@ def members(fit: Any, width: float) -> str:
     chart = Chart("", title, "", Axes((low - margin, high + margin), (count - 0.3, -0.8)), (), under=under,
                   height=34.0 * count + 80.0, panel=panel)  # fmt: skip
     what = "Members: bars are 90 % intervals, dots predictions, diamonds measurements, ticks the prior alone."
-    return figure_of([chart], width, what).replace('class="chart"', 'class="chart bare"') + paragraph(what, "note")
+    return figure_of([chart], width, what).replace('class="chart"', 'class="chart bare"') + paragraph(
+        what, "note"
+    )
 
 
 def structures(fit: Any) -> str:
@@ -263,7 +298,9 @@ def structures(fit: Any) -> str:
         canvas.FinishDrawing()
         picture = re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", canvas.GetDrawingText(), flags=re.DOTALL).strip()
         alternative = f"Structure of {text}"
-        picture = picture.replace("<svg ", f'<svg role="img" aria-label="{escape(alternative)}" class="fixed" ', 1)
+        picture = picture.replace(
+            "<svg ", f'<svg role="img" aria-label="{escape(alternative)}" class="fixed" ', 1
+        )
         measured = row[output.name]
         value = (
             f"measured {number(measured, 4)} {pretty_unit(output.unit)}"
@@ -271,7 +308,9 @@ def structures(fit: Any) -> str:
             else f"predicted {number(row['predicted'], 4)} ({number(row['lower'], 4)} to {number(row['upper'], 4)}) "
             f"{pretty_unit(output.unit)}"
         )
-        parts.append(f"<li>{picture}<span>{escape(text)}</span><span class='note'>{escape(value)}</span></li>")
+        parts.append(
+            f"<li>{picture}<span>{escape(text)}</span><span class='note'>{escape(value)}</span></li>"
+        )
     return f'<ul class="structures">{"".join(parts)}</ul>'
 
 

@@ -41,7 +41,8 @@ def try_to_fit(prior: str, sheet: Sheet) -> Fitted | Refused:
     >>> from metasci.app.choices import example_of
     >>> type(try_to_fit("steel_tempering", example_of("steel_tempering"))).__name__
     'Fitted'
-    >>> try_to_fit("steel_tempering", Sheet(("time [h]", "temperature [degC]", "hardness [HRC]"), (("1", "x", "50"),))).row
+    >>> header = ("time [h]", "temperature [degC]", "hardness [HRC]")
+    >>> try_to_fit("steel_tempering", Sheet(header, (("1", "x", "50"),))).row
     1
     """
     if sheet.is_empty:
@@ -60,10 +61,17 @@ def refused(sentence: str, sheet: Sheet) -> Refused:
         row = None
     # the longest first: 'time [h]' and not 'time'
     spellings = [
-        (spelling, header) for header in sheet.header for spelling in (header, header.partition(" [")[0]) if spelling
+        (spelling, header)
+        for header in sheet.header
+        for spelling in (header, header.partition(" [")[0])
+        if spelling
     ]
     column = next(
-        (header for spelling, header in sorted(spellings, key=lambda each: -len(each[0])) if f"'{spelling}'" in sentence),
+        (
+            header
+            for spelling, header in sorted(spellings, key=lambda each: -len(each[0]))
+            if f"'{spelling}'" in sentence
+        ),
         "",
     )
     return Refused(sentence[:1].upper() + sentence[1:], row, column)

@@ -49,7 +49,8 @@ _FURNACE = re.compile(
 _NEXT = re.compile(r".*\b(?:measure|test|sample|measurement)\b.*\bnext\b.*|next\b.*", re.IGNORECASE)
 _BEFORE = re.compile(r".*\b(?:before|trough)\b.*\bnext\b.*dose.*", re.IGNORECASE)
 _CONDITION = re.compile(
-    rf"\b(?:after|at|and|for|of)\s+(?P<value>{_AMOUNT}\s*\S+?)(?=\s+(?:after|at|and|for)\b|\s*\??$)", re.IGNORECASE
+    rf"\b(?:after|at|and|for|of)\s+(?P<value>{_AMOUNT}\s*\S+?)(?=\s+(?:after|at|and|for)\b|\s*\??$)",
+    re.IGNORECASE,
 )
 
 
@@ -104,13 +105,17 @@ def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
 def _inputs_of(fit: Any, conditions: list[str]) -> dict[str, str]:
     """Each condition with the input of its dimension."""
     if not isinstance(fit, EquationFit):
-        raise InputError("a line can ask a family only what to measure next; the form predicts a further member.")
+        raise InputError(
+            "a line can ask a family only what to measure next; the form predicts a further member."
+        )
     inputs: Mapping[str, Any] = fit.prior.model.inputs
     names = coordinates(fit)
     given: dict[str, str] = {}
     for text in conditions:
         _, symbol = stated(text, "the line")
-        fitting = [name for name in names if name not in given and same_dimension(symbol or "1", inputs[name].unit)]
+        fitting = [
+            name for name in names if name not in given and same_dimension(symbol or "1", inputs[name].unit)
+        ]
         if not fitting:
             asked = " and ".join(f"{name} ({inputs[name].unit})" for name in names)
             raise InputError(f"'{text}' is no condition of this prior; it takes {asked}.")
@@ -124,7 +129,12 @@ def _check_unit(fit: Any, symbol: str) -> None:
     """The target's numbers are in the output's unit; another one is refused rather than mistaken."""
     own = fit.prior.model.output.unit
     # µ has two code points, and an area's unit is spelt in more ways than can be told apart here
-    if symbol and symbol.replace("µ", "u").replace("μ", "u") != own and "*" not in symbol and "h" not in symbol:
+    if (
+        symbol
+        and symbol.replace("µ", "u").replace("μ", "u") != own
+        and "*" not in symbol
+        and "h" not in symbol
+    ):
         raise InputError(f"the target is in {own}, the unit of this prior's levels, and not in '{symbol}'.")
 
 

@@ -71,4 +71,6 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"The app speaks with its own page on this machine only."})
+    await send(
+        {"type": "http.response.body", "body": b"The app speaks with its own page on this machine only."}
+    )

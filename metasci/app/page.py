@@ -101,7 +101,8 @@ data-most="{MOST_BYTES}"></label>
 </section>
 </main>
 <footer><p class="note">metasci {escape(__version__)}. This is research software and no medical device: nothing that it
-says is advice on the treatment of anybody. Your table is kept in this session's memory and is gone with the page.</p></footer>
+says is advice on the treatment of anybody. Your table is kept in this session's memory and is gone with the page.</p>
+</footer>
 <script src="static/values.js"></script>
 <script src="static/app.js"></script>
 </body>

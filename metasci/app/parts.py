@@ -18,7 +18,8 @@ __all__ = ["answered", "diagram", "example_lines", "face_of", "fit_part", "forms
 
 _LEGEND = (
     '<p class="legend"><span><i class="swatch curve"></i>calibrated, 90 % band</span> '
-    '<span><i class="swatch prior"></i>prior alone, 90 % band</span> <span><i class="swatch point"></i>measured</span></p>'
+    '<span><i class="swatch prior"></i>prior alone, 90 % band</span> '
+    '<span><i class="swatch point"></i>measured</span></p>'
 )
 
 
@@ -41,9 +42,10 @@ def sheet_part(sheet: Sheet) -> str:
         )
     notes = bullets(sheet.notes) if sheet.notes else ""
     return (
-        f'{notes}<div class="scroll" role="region" tabindex="-1" aria-label="Your table; it scrolls sideways where it is wide">'
-        f'<table id="cells"><caption class="visually-hidden">Your measurements</caption><thead><tr><th scope="col">row</th>'
-        f'{head}<th><span class="visually-hidden">remove</span></th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'{notes}<div class="scroll" role="region" tabindex="-1" aria-label="Your table; it scrolls sideways where it '
+        'is wide"><table id="cells"><caption class="visually-hidden">Your measurements</caption>'
+        f'<thead><tr><th scope="col">row</th>{head}<th><span class="visually-hidden">remove</span></th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -98,10 +100,13 @@ def forms(fit: Any) -> str:
                 options = "".join(f"<option>{escape(choice)}</option>" for choice in each.choices)
                 control = f'<select id="{name}" name="{each.name}" data-plain>{options}</select>'
             else:
-                control = f'<input id="{name}" name="{each.name}" value="{escape(each.value)}" autocomplete="off">'
+                control = (
+                    f'<input id="{name}" name="{each.name}" value="{escape(each.value)}" autocomplete="off">'
+                )
             fields.append(f"<div>{label}{control}</div>")
         parts.append(
-            f'<details class="question"><summary>{escape(question.title)}</summary><form data-question="{question.name}">'
+            f'<details class="question"><summary>{escape(question.title)}</summary>'
+            f'<form data-question="{question.name}">'
             f'{"".join(fields)}<button type="submit">Ask</button></form></details>'
         )
     return "".join(parts)
@@ -119,7 +124,11 @@ def answered(asked: str, found: Answer | Refused) -> str:
     body = f'<p class="answer"><strong>{escape(found.words)}</strong></p>'
     if found.rows:
         body += table(found.header, found.rows)
-    return (paragraph(asked, "note") if asked else "") + body + (bullets(found.warnings) if found.warnings else "")
+    return (
+        (paragraph(asked, "note") if asked else "")
+        + body
+        + (bullets(found.warnings) if found.warnings else "")
+    )
 
 
 def _line_suits(fit: Any, name: str) -> bool:

@@ -16,6 +16,7 @@ from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.heat_treatment.furnace import furnace_time
 from metasci.heat_treatment.planning import next_test
+from metasci.priors.calibrated import Calibration
 from metasci.report.curves import axis_of, coordinates, span
 from metasci.report.maps import has_map
 from metasci.units import stated
@@ -123,7 +124,8 @@ def _predict(fit: Any, given: Mapping[str, str]) -> Answer:
         middle, low, high, prior = (float(row[name]) for name in ("predicted", "lower", "upper", "prior"))
         at = ", ".join(given.values())
     else:
-        said = fit.predict(**{name: _with_unit(fit, name, text) for name, text in given.items()})
+        conditions: dict[str, Any] = {name: _with_unit(fit, name, text) for name, text in given.items()}
+        said = fit.predict(**conditions)
         if said.sizes["task"] > 1:
             header = ("task", f"{what} ({symbol})", "90 % interval")
             rows = tuple(
@@ -133,7 +135,9 @@ def _predict(fit: Any, given: Mapping[str, str]) -> Answer:
             )  # fmt: skip
             return Answer(f"{what} of {len(rows)} tasks:", header, rows)
         one = said.isel(task=0)
-        middle, low, high, prior = (float(one[name].squeeze()) for name in ("median", "lower", "upper", "prior"))
+        middle, low, high, prior = (
+            float(one[name].squeeze()) for name in ("median", "lower", "upper", "prior")
+        )
         at = " and ".join(f"{words(name)} {text}" for name, text in given.items())
     interval = f"{number(low)} to {number(high)}"
     return Answer(
@@ -163,11 +167,14 @@ def _takes_doses(fit: Any) -> bool:
 def _before_next(fit: Any, given: Mapping[str, str]) -> Answer:
     found = exposure(fit)
     if found.empty:
-        raise InputError("the time of the next dose is not known: it takes two doses, or an interval, in the table.")
+        raise InputError(
+            "the time of the next dose is not known: it takes two doses, or an interval, in the table."
+        )
     unit = fit.prior.model.inputs["time"].unit
     trough = found[(found["quantity"] == "trough") & (found["interval"] == "last")].iloc[0]
     rows = tuple(
-        (f"{row['quantity']} of the {row['interval']} interval", f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
+        (f"{row['quantity']} of the {row['interval']} interval",
+         f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
          f"{number(row['lower'])} to {number(row['upper'])}")
         for row in found.to_dict("records")
     )  # fmt: skip
@@ -176,7 +183,9 @@ def _before_next(fit: Any, given: Mapping[str, str]) -> Answer:
         f"{pretty_unit(trough['unit'])} (90 % interval {number(trough['lower'])} to {number(trough['upper'])}).",
         ("exposure", "estimate", "90 % interval"),
         rows,
-        (f"The next dose is taken to be due an interval after the last one, at {number(trough['ends'])} {unit}.",),
+        (
+            f"The next dose is taken to be due an interval after the last one, at {number(trough['ends'])} {unit}.",
+        ),
     )
 
 
@@ -216,7 +225,8 @@ def _dose(fit: Any, given: Mapping[str, str]) -> Answer:
         per=24.0 if kind == "auc" and fit.prior.model.inputs["time"].unit == "h" else None,
     )
     best = recommend(
-        fit, target, doses=_several(given["doses"], "doses"), intervals=_several(given["intervals"], "times between doses"),
+        fit, target, doses=_several(given["doses"], "doses"),
+        intervals=_several(given["intervals"], "times between doses"),
         duration=given["duration"] or 0.0, probability=_plain_number(given["probability"], "probability") / 100.0,
         draws=_DRAWS,
     )  # fmt: skip
@@ -235,7 +245,7 @@ def _dose(fit: Any, given: Mapping[str, str]) -> Answer:
 
 
 def _next(fit: Any, given: Mapping[str, str]) -> Answer:
-    if not isinstance(fit, EquationFit):
+    if not isinstance(fit, Calibration):
         return _next_member(fit)
     if has_map(fit):
         return Answer(str(next_test(fit).attrs["advice"]))
@@ -247,10 +257,17 @@ def _next(fit: Any, given: Mapping[str, str]) -> Answer:
     rows = tuple(
         (str(parameter), number(float(now)), number(float(later)))
         for parameter, now, later in zip(
-            found["parameter"].values, found["sd"][0].values, found["expected_sd"][0, sharpest].values, strict=True
+            found["parameter"].values,
+            found["sd"][0].values,
+            found["expected_sd"][0, sharpest].values,
+            strict=True,
         )
     )
-    header = ("parameter", "standard deviation now", f"after a measurement at {axis.text(float(places[sharpest]))}")
+    header = (
+        "parameter",
+        "standard deviation now",
+        f"after a measurement at {axis.text(float(places[sharpest]))}",
+    )
     return Answer(str(found.attrs["verdict"]), header, tuple((words(row[0]), *row[1:]) for row in rows))
 
 
@@ -259,12 +276,15 @@ def _next_member(fit: Any) -> Answer:
     frame = fit.table()
     open_rows = frame[frame[output.name].isna()]
     if open_rows.empty:
-        raise InputError("every member is measured: add members that could be measured, with that cell left empty.")
+        raise InputError(
+            "every member is measured: add members that could be measured, with that cell left empty."
+        )
     width = open_rows["upper"] - open_rows["lower"]
     ordered = open_rows.assign(width=width).sort_values("width", ascending=False)
     first = next(iter(fit.prior.model.inputs))
     rows = tuple(
-        (str(row[first]), number(row["predicted"], 4), number(row["width"])) for row in ordered.to_dict("records")
+        (str(row[first]), number(row["predicted"], 4), number(row["width"]))
+        for row in ordered.to_dict("records")
     )
     return Answer(
         f"Measure {rows[0][0]} next: of the members not yet measured it is known least, with an interval "

@@ -49,8 +49,12 @@ def app() -> App:
 def serve(input: Inputs, output: Outputs, session: Session) -> None:
     """What one session computes."""
     sheet: reactive.Value[Sheet] = reactive.Value(example_of(FIRST))  # as it was last laid out anew
-    cells: reactive.Value[Sheet] = reactive.Value(example_of(FIRST))  # as it stands, with what was typed since
-    trouble: reactive.Value[Refused | None] = reactive.Value(None)  # of what was sent, not of the table that stands
+    cells: reactive.Value[Sheet] = reactive.Value(
+        example_of(FIRST)
+    )  # as it stands, with what was typed since
+    trouble: reactive.Value[Refused | None] = reactive.Value(
+        None
+    )  # of what was sent, not of the table that stands
     kept: reactive.Value[Fitted | None] = reactive.Value(None)
     before = [FIRST]  # the prior chosen last
     said: reactive.Value[tuple[str, Answer | Refused] | None] = reactive.Value(None)
@@ -139,7 +143,9 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     def _asked() -> None:
         given = input.asked()
         if isinstance(given, Mapping) and isinstance(given.get("fields"), Mapping):
-            said.set(_answered(fit(), "", lambda one: (str(given.get("question", "")), dict(given["fields"]))))
+            said.set(
+                _answered(fit(), "", lambda one: (str(given.get("question", "")), dict(given["fields"])))
+            )
 
     @reactive.effect
     @reactive.event(input.asked_line)
@@ -221,7 +227,9 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
         if old is None or not isinstance(found, Fitted):
             return None
         if old is found:
-            return ui.HTML(paragraph("Kept. Change the table or the prior, and the two stand here side by side.", "note"))
+            return ui.HTML(
+                paragraph("Kept. Change the table or the prior, and the two stand here side by side.", "note")
+            )
         return ui.HTML(_guarded(lambda: compared(old, found, width())))
 
     @render.download_link(filename="metasci-report.html")
@@ -234,7 +242,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
         yield zipped(_of(fit()).contents())
 
 
-def _later(change: Callable[[], None]) -> None:
+def _later(change: Callable[[], object]) -> None:
     """Make a change, and let what follows from it be computed once the present answer is on its way."""
 
     async def flushed() -> None:

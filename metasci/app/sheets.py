@@ -15,7 +15,15 @@ from metasci.data.cells import table_of
 from metasci.data.decimals import with_points
 from metasci.errors import InputError
 
-__all__ = ["MOST_BYTES", "MOST_ROWS", "Sheet", "sheet_from", "sheet_of_cells", "sheet_of_file", "sheet_of_text"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_ROWS",
+    "Sheet",
+    "sheet_from",
+    "sheet_of_cells",
+    "sheet_of_file",
+    "sheet_of_text",
+]
 
 MOST_BYTES = 2 * 2**20
 MOST_ROWS = 300  # what a browser edits without delay; the command line reads more
@@ -143,7 +151,9 @@ def _check_unpacked(content: bytes, where: str) -> None:
     except zipfile.BadZipFile:
         raise InputError(f"{where} is no workbook that can be read; save it as .xlsx or as CSV.") from None
     if size > _MOST_UNPACKED:
-        raise InputError(f"{where} unpacks to more than {_MOST_UNPACKED >> 20} MB; keep one sheet with the table.")
+        raise InputError(
+            f"{where} unpacks to more than {_MOST_UNPACKED >> 20} MB; keep one sheet with the table."
+        )
 
 
 def _are_texts(row: Any) -> bool:

@@ -28,7 +28,11 @@ def needs(name: str) -> str:
     ]
     model = prior.model
     training = prior.training
-    learned = f"Learned from {training['tasks']} tasks with {training['measurements']} measurements. " if "measurements" in training else ""
+    learned = (
+        f"Learned from {training['tasks']} tasks with {training['measurements']} measurements. "
+        if "measurements" in training
+        else ""
+    )
     source = str(training.get("published", {}).get("source", "")) or prior.card.source
     return (
         paragraph(f"{model.name}: {model.description.partition(chr(10))[0]}".replace("`", ""))
@@ -38,20 +42,31 @@ def needs(name: str) -> str:
 
 
 def parameters(fit: Any) -> str:
-    """Every parameter with its 90 % interval, beside the prior's, and a strip that shows both; of a family its members."""
+    """Every parameter with its 90 % interval beside the prior's, and a strip that shows both; or a family's members."""
     if not isinstance(fit, EquationFit):
         return f"<h3>Members</h3>{predictions(fit)}"
     frame = fit.table()
     kept = list(fit.batch.names[:_MOST_TASKS])
     several = len(fit.batch) > 1
-    head = [*(["task"] if several else []), "parameter", "calibrated (90 % interval)", "", "prior (90 % interval)", "unit"]
+    head = [
+        *(["task"] if several else []),
+        "parameter",
+        "calibrated (90 % interval)",
+        "",
+        "prior (90 % interval)",
+        "unit",
+    ]
     rows = []
     for row in frame[frame["task"].isin(kept)].to_dict("records"):
         cells = [words(row["name"]), _estimate(row, "estimate", ""), _strip(row, fit.prior.model.parameters),
                  _estimate(row, "prior", "prior_"), pretty_unit(row["unit"])]  # fmt: skip
         texts = [str(row["task"]), *cells] if several else cells
         strip = len(texts) - 3
-        rows.append("".join(f"<td>{text if place == strip else escape(text)}</td>" for place, text in enumerate(texts)))
+        rows.append(
+            "".join(
+                f"<td>{text if place == strip else escape(text)}</td>" for place, text in enumerate(texts)
+            )
+        )
     header = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     whom = reference_label(fit)
@@ -59,22 +74,27 @@ def parameters(fit: Any) -> str:
     more = f"{len(fit.batch) - _MOST_TASKS} further tasks are in the tables to download."
     note += paragraph(more, "note") if len(fit.batch) > _MOST_TASKS else ""
     return (
-        '<h3>Parameters</h3><div class="scroll" role="region" tabindex="0" aria-label="Table of parameters; it scrolls sideways where it is '
-        f'wide"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{note}'
+        '<h3>Parameters</h3><div class="scroll" role="region" tabindex="0" '
+        'aria-label="Table of parameters; it scrolls sideways where it is wide">'
+        f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{note}"
     )
 
 
 def predictions(fit: Any) -> str:
     """Measured and predicted values, or the members of a family."""
     output = fit.prior.model.output
+    units = {name: each.unit for name, each in fit.prior.model.inputs.items()}
     if isinstance(fit, EquationFit):
         frame = fit.at_measurements()
         columns = [name for name in fit.prior.model.inputs if name in frame]
-        units = {name: each.unit for name, each in fit.prior.model.inputs.items()}
     else:
-        frame, columns, units = fit.table(), list(fit.prior.model.inputs), {}
-        units = {name: each.unit for name, each in fit.prior.model.inputs.items()}
-    header = [*(label(words(name), units[name]) for name in columns), label("measured", output.unit), "predicted", "90 % interval"]
+        frame, columns = fit.table(), list(fit.prior.model.inputs)
+    header = [
+        *(label(words(name), units[name]) for name in columns),
+        label("measured", output.unit),
+        "predicted",
+        "90 % interval",
+    ]
     low, high = ("predicted_lower", "predicted_upper") if "predicted_lower" in frame else ("lower", "upper")
     rows = [
         [

@@ -39,10 +39,11 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
-    check_folder(out)
+    still_free = check_folder(out)
     fit = _fit(prior, file, model)
     result = fit.to_json(level)
     if out is not None:
+        still_free()
         fit.save(out)
     if as_json:
         print_json(result)
@@ -69,10 +70,16 @@ def predict(
 ) -> None:
     """Calibrate, then predict at new conditions."""
     from metasci.files import write_atomically
+    from metasci.fits.equation import EquationFit
 
     check_folder(out.parent if out else None)
-    fit = _fit(prior, file, model)
     asked = quantities(at)
+    fit = _fit(prior, file, model)
+    if not isinstance(fit, EquationFit):
+        raise InputError(
+            f"'{prior}' predicts members: add rows whose {fit.prior.model.output.name} is empty to the file, and "
+            "calibrate."
+        )
     predictions = _as_asked(fit.predict(level=level, **asked), at)
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
@@ -112,12 +119,14 @@ def plot(
     check_folder(out.parent)
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
+    from metasci.report.style import save_figure
+
     look: dict[str, Any] = {}  # what a family of structures draws has none of these
     look |= {} if within is None else {"within": _range(within)}
     look |= {} if until is None else {"until": until}
     look |= {} if log is None else {"logarithmic": log}
     figure = _fit(prior, file, model).plot(**look)
-    figure.savefig(out, dpi=200)
+    save_figure(figure, out, dpi=200)
     typer.echo(f"written to {out}")
 
 

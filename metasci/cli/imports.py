@@ -15,7 +15,9 @@ __all__ = ["import_model"]
 
 
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A NONMEM control stream, or a PEtab problem (.yaml).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A NONMEM control stream, or a PEtab problem (.yaml).")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the prior; the file's name by default.")
     ] = None,

@@ -139,7 +139,7 @@ def train(
     from metasci.evaluation.protocol import Protocol, with_enough_rows
     from metasci.meta.compositions.distributed import joined
 
-    check_folder(out)
+    still_free = check_folder(out)
     if task_noise and method != "gaussian":
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
@@ -149,6 +149,7 @@ def train(
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
         learned = recipe.retrain(tasks, seed=seed, progress=says_progress())
+        still_free()
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
@@ -175,6 +176,7 @@ def train(
         )
         if rank > 0:
             return
+        still_free()
         prior.save(out)
     lost = prior.training["left_out_as_not_finite"]
     if lost:
@@ -286,7 +288,7 @@ def compare(
     )
     from metasci.priors.equation import Prior
 
-    check_folder(out)
+    still_free = check_folder(out)
     recipe = learned_prior(prior, model)
     if not isinstance(recipe, Prior):
         raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
@@ -305,6 +307,7 @@ def compare(
     if out is not None:
         from metasci.report.bayes_report import save_comparison
 
+        still_free()
         save_comparison(dataset, out)
     if as_json:
         print_json(result)

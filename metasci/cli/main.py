@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from metasci.cli import calibrations, imports, learning, look
 from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130  # 128 and SIGINT, as shells have it
 
@@ -73,19 +74,21 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         with hushed():
-            status = _run()
+            status = run()
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads has read enough; what is left in the buffer goes nowhere
+    except BrokenPipeError:
+        # who reads has read enough, which is no failure; it is chance whether all was written before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = 0
     raise SystemExit(status)
 
 
-def _run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command, by default that of the process, and give its exit status."""
     try:
         # typer carries a click of its own, so that its errors of usage have no name to import: they know how to show
         # themselves
-        ended = app(standalone_mode=False)
+        ended = app(arguments, standalone_mode=False)
         return _said_interrupted() if ended == _INTERRUPTED else int(ended or 0)
     except InputError as error:
         if _speaks():
@@ -119,4 +122,4 @@ def _said_interrupted() -> int:
 
 def _speaks() -> bool:
     """Whether this process says what is wrong: of several that ``torchrun`` started, the first one does."""
-    return os.environ.get("RANK", "0") == "0" or int(os.environ.get("WORLD_SIZE", "1") or 1) < 2
+    return os.environ.get("RANK", "0") in ("", "0") or os.environ.get("WORLD_SIZE", "1") in ("", "0", "1")

@@ -12,13 +12,14 @@ from metasci.data.elements import element_of
 from metasci.data.hardness import range_of, scale_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
-from metasci.units import same_dimension, unfit, unit
+from metasci.units import check, same_dimension, unfit
 
 __all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
 
 QUANTITIES = ("input", "output", "covariate", "history", "event")
 _TASK = Column("task", "task", "task")
-_MOST_NAMED = 12  # spellings that a sentence lists: as many as a terminal's line or two take
+_MOST_NAMED = 6  # spellings that a sentence lists: as many as it holds beside what to do
+_LONGEST_NAMED = 32  # letters; a compilation's columns of notes are longer, and nobody means them
 FORECAST = (
     "predicted", "predicted_lower", "predicted_upper", "lower", "upper", "prior", "prior_lower", "prior_upper",
 )  # fmt: skip
@@ -168,8 +169,10 @@ def _known(header: str, card: Card) -> str:
     spellings = [spelling(column) for column in card.columns]
     bare = {_key(re.split(r"[\[(/,]", text)[0]): text for text in spellings}
     near = difflib.get_close_matches(_key(re.split(r"[\[(/,]", header)[0]), bare, n=1)
-    more = len(spellings) - _MOST_NAMED
-    listed = ", ".join(spellings[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    # a compilation's columns of notes are many and long
+    named = [text for text in spellings if len(text) <= _LONGEST_NAMED][:_MOST_NAMED]
+    more = len(spellings) - len(named)
+    listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
     return f"did you mean '{bare[near[0]]}'? Known are {listed}" if near else f"known are {listed}"
 
 
@@ -186,7 +189,7 @@ def check_unit(column: Column, stated: str, where: str) -> None:
             raise InputError(f"{where}: this column is not converted; write it as '{spelling(column)}'.")
         return
     try:
-        unit(stated)
+        check(stated)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     scales = scale_of(stated), scale_of(column.unit)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evidence", "evidence"]
 
-_PROPOSED = 4000
+_PROPOSED = 8000
 
 
 @dataclass(frozen=True)

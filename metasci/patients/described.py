@@ -156,9 +156,7 @@ def described_model(what: Described, noise: Noise) -> Model:
     history = _history(what)
     function, solution = _closed(what) if what.structure is not None else _solved(what)
     function.__module__ = "metasci.patients.described"
-    inputs = {
-        name: Input(unit, constant=name not in what.changing) for name, unit in what.covariates.items()
-    }
+    inputs = {name: Input(unit, constant=name not in what.changing) for name, unit in what.covariates.items()}
     return Model(
         name=f"imported.{what.name}",
         function=function,
@@ -292,7 +290,9 @@ def _solved(what: Described) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     def prepared(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         random = {name: values[name] for name in what.random}
-        known = {name: values[name][..., :1] if _wide(values[name]) else values[name] for name in what.covariates}
+        known = {
+            name: values[name][..., :1] if _wide(values[name]) else values[name] for name in what.covariates
+        }
         here = patient(random, known)
         like = 0.0 * sum(random.values())
         columns = (values[f"dose_{name}"] for name in ("duration", "interval", "until"))

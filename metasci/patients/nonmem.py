@@ -10,7 +10,7 @@ the files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,9 @@ def from_nonmem(
     stream = _parsed(path)
     places, etas, epsilons = _effects(stream)
     found = final_estimates(path, len(places), len(etas), len(epsilons))
-    notes = [] if found is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
+    notes = (
+        [] if found is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
+    )
     numbers = found or _initial(stream, places)
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
@@ -139,7 +141,9 @@ def from_nonmem(
     covariates = reader.covariates(statements, after, {*constants, *etas, *epsilons})
     moving = _changing(stream, covariates) if changing is None else tuple(changing)
     if odd := [each for each in moving if each not in covariates]:
-        raise InputError(f"{path}: '{odd[0]}' changes, but is no covariate; they are {', '.join(covariates) or 'none'}.")
+        raise InputError(
+            f"{path}: '{odd[0]}' changes, but is no covariate; they are {', '.join(covariates) or 'none'}."
+        )
     described = Described(
         name=name or path.stem,
         random=_labels(stream),
@@ -166,7 +170,9 @@ def from_nonmem(
         described = replace(described, output=Output("DV", "1", "logarithm of what is measured"))
         notes.append("DV is the logarithm of what is measured")
     kind = "initial" if found is None else "final"
-    source = f"{path.name}, {kind} estimates" + ("" if found is None else f", objective {found.objective:.6f}")
+    source = f"{path.name}, {kind} estimates" + (
+        "" if found is None else f", objective {found.objective:.6f}"
+    )
     frame = pd.DataFrame(numbers.between, index=etas, columns=etas)
     return ImportedModel(
         described_model(described, noise), frame, noise, source, [f"{each}." for each in notes], kind,
@@ -400,7 +406,10 @@ class _Reader:
             for b in [*(each for each in every if each is not a), outside]
             if str(ode.get_flow(a, b)) != "0"
         }
-        if any("A_" in str(flow) or "(t)" in str(flow) or re.search(r"\bt\b", str(flow)) for flow in flows.values()):
+        if any(
+            "A_" in str(flow) or "(t)" in str(flow) or re.search(r"\bt\b", str(flow))
+            for flow in flows.values()
+        ):
             return None
         if any(str(each.input) != "0" for each in every):
             return None
@@ -458,7 +467,9 @@ class _Reader:
         """Any other system; its first state is where doses enter."""
         ode = self.stream.statements.ode_system
         if str(given.lag_time) != "0":
-            raise InputError(f"{self.path}: {given.lag_time}, a lag in a model of differential equations, is not taken.")
+            raise InputError(
+                f"{self.path}: {given.lag_time}, a lag in a model of differential equations, is not taken."
+            )
         if self._duration(given) is not None:
             raise InputError(
                 f"{self.path}: a duration that is modelled (RATE -2) is not taken in a model of differential equations."

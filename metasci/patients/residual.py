@@ -63,7 +63,9 @@ def residual_error(
     states = [name for name, _, _ in described.states] or [CENTRAL]
     known = {name: drawn(0.3) for name in described.covariates}
     known |= {name: drawn(0.3).log() for name in described.random}
-    computed = run([(name, compiled(e)) for name, e in described.statements], {**described.constants, **known})
+    computed = run(
+        [(name, compiled(e)) for name, e in described.statements], {**described.constants, **known}
+    )
     errors = {name: torch.zeros(_PATIENTS, dtype=torch.float64, requires_grad=True) for name in epsilons}
     amounts = {name: 100.0 * drawn(1.5) for name in states}
     program = [(name, compiled(e)) for name, e in after]

@@ -82,7 +82,8 @@ def system_of(recipe: Mapping[str, Any], where: str) -> System:
             for name, slope, initial in recipe["states"]
         ),
         conditions=tuple(
-            {str(name): expression_of(raw, where) for name, raw in each.items()} for each in recipe["conditions"]
+            {str(name): expression_of(raw, where) for name, raw in each.items()}
+            for each in recipe["conditions"]
         ),
         outputs=tuple(expression_of(raw, where) for raw in recipe["outputs"]),
         stiff=bool(recipe["stiff"]),
@@ -136,7 +137,8 @@ def predictions(
     chosen = [compiled(formula) for formula in formulas]
     overridden = sorted(set().union(*(each.keys() for each in system.conditions)))
     values_of = {
-        name: [compiled(each[name]) if name in each else None for each in system.conditions] for name in overridden
+        name: [compiled(each[name]) if name in each else None for each in system.conditions]
+        for name in overridden
     }
     plain = _moving(system)
 
@@ -182,9 +184,7 @@ def predictions(
         wide = {name: value[:, None] for name, value in given.items()}
         wide |= {name: of_conditions(name) for name in overridden}
         computed = run(before, {**system.constants, **wide})
-        columns = {
-            name: computed[name] + like[:, None] for name in {*plain, *overridden} if name in computed
-        }
+        columns = {name: computed[name] + like[:, None] for name in {*plain, *overridden} if name in computed}
         columns[_LIKE] = like[:, None].expand(-1, many, -1)
         here = which[:, None] == torch.arange(many)[:, None]
         times = torch.where(here, time[:, None], 0.0)

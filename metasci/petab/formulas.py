@@ -79,7 +79,11 @@ def formula_of(node: Any, functions: Functions, where: str) -> Expression:
         base, value = parts if len(parts) == 2 else (10.0, parts[0])
         return ("div", ("log", value), _LN10 if base == 10.0 else ("log", base))
     if kind == library.AST_FUNCTION_ROOT:
-        return ("sqrt", parts[-1]) if len(parts) == 1 or parts[0] == 2.0 else ("pow", parts[1], ("div", 1.0, parts[0]))
+        return (
+            ("sqrt", parts[-1])
+            if len(parts) == 1 or parts[0] == 2.0
+            else ("pow", parts[1], ("div", 1.0, parts[0]))
+        )
     if kind == library.AST_FUNCTION_PIECEWISE:
         return _pieces(parts)
     names = {

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.data.cards import Card, Column
+from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.expressions import Expression, compiled, names_in, replaced
@@ -91,11 +91,15 @@ class Problem:
             whole = replace(self.system, parameters=tuple(self.parameters.index))
             pairs = tuple(self.system.outputs)
             self._cache["solve"] = predictions(whole, (*pairs, *self.deviations))
-        values = {name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in self.parameters.index}
+        values = {
+            name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in self.parameters.index
+        }
         alone = all(value.ndim == 0 for value in values.values())
         tensors = {name: torch.atleast_1d(value)[:, None] for name, value in values.items()}
         count = len(self.system.outputs)
-        time, condition, output = (torch.tensor(self.rows[c].to_numpy(float)) for c in ("time", "condition", "output"))
+        time, condition, output = (
+            torch.tensor(self.rows[c].to_numpy(float)) for c in ("time", "condition", "output")
+        )
         inputs = {
             "time": time.repeat(2), "condition": condition.repeat(2), "output": torch.cat([output, output + count]),
         }  # fmt: skip
@@ -223,7 +227,9 @@ class Problem:
     def tasks(self) -> TaskSet:
         """The measurements, as tasks of `model`."""
         frame = self.rows.rename(columns={"task": "task"})
-        return TaskSet.from_frame(frame, Card.from_model(self.model), f"measurements of {self.name}", self.model)
+        return TaskSet.from_frame(
+            frame, Card.from_model(self.model), f"measurements of {self.name}", self.model
+        )
 
     def _declared(self) -> list[Parameter]:
         found = []
@@ -234,7 +240,9 @@ class Problem:
             middle = math.exp(0.5 * (lower + upper)) if positive else 0.5 * (lower + upper)
             typical = middle if math.isnan(row["nominal"]) else row["nominal"]
             found.append(
-                Parameter(name, "1", float(typical), positive=positive, spread=(upper - lower) / math.sqrt(12.0))
+                Parameter(
+                    name, "1", float(typical), positive=positive, spread=(upper - lower) / math.sqrt(12.0)
+                )
             )
         return found
 
@@ -277,7 +285,7 @@ def read_problem(path: str | Path, *, task: str = "") -> Problem:
     conditions, order = _conditions(tables, network)
     rows, outputs, deviations, scales, labels = _measurements(tables, order, task)
     constants = {**network.constants, **fixed}
-    estimated = [name for name in parameters.index]
+    estimated = list(parameters.index)
     for name in estimated:
         constants.pop(name, None)
     used = _used(network, conditions, outputs)
@@ -285,7 +293,9 @@ def read_problem(path: str | Path, *, task: str = "") -> Problem:
         name=tables.path.stem,
         parameters=tuple(name for name in estimated if name in used),
         constants=constants,
-        statements=tuple((name, formula) for name, formula in network.starts.items() if name not in estimated),
+        statements=tuple(
+            (name, formula) for name, formula in network.starts.items() if name not in estimated
+        ),
         rules=network.rules,
         states=network.states,
         conditions=conditions,
@@ -297,16 +307,22 @@ def read_problem(path: str | Path, *, task: str = "") -> Problem:
 
 def _at_ease(problem: Problem) -> Problem:
     """The problem with the method that its equation needs: that of high order, if it gets through."""
-    middle = {name: each.typical for name, each in zip(problem.system.parameters, problem._declared(), strict=True)}
+    middle = {
+        name: each.typical for name, each in zip(problem.system.parameters, problem._declared(), strict=True)
+    }
     rest = {name: 1.0 for name in problem.parameters.index if name not in middle}
     found, _ = problem.simulate({**rest, **middle})
-    return problem if np.isfinite(found).all() else replace(problem, system=replace(problem.system, stiff=True), _cache={})
+    return (
+        problem
+        if np.isfinite(found).all()
+        else replace(problem, system=replace(problem.system, stiff=True), _cache={})
+    )
 
 
 def _parameters(tables: Tables) -> tuple[pd.DataFrame, dict[str, float]]:
     """Those to be estimated, and the values of the others."""
     rows, fixed = {}, {}
-    for place, row in enumerate(tables.parameters.to_dict("records")):
+    for row in tables.parameters.to_dict("records"):
         name, where = row["parameterId"], f"{tables.path}, parameter '{row['parameterId']}'"
         if row.get("objectivePriorType"):
             raise InputError(f"{where}: a prior in the objective ({row['objectivePriorType']}) is not taken.")
@@ -318,7 +334,12 @@ def _parameters(tables: Tables) -> tuple[pd.DataFrame, dict[str, float]]:
                 raise InputError(f"{where}: it is not estimated, and has no nominal value.")
             fixed[name] = nominal
             continue
-        rows[name] = (row["parameterScale"], _number(row["lowerBound"], where), _number(row["upperBound"], where), nominal)
+        rows[name] = (
+            row["parameterScale"],
+            _number(row["lowerBound"], where),
+            _number(row["upperBound"], where),
+            nominal,
+        )
     if not rows:
         raise InputError(f"{tables.path}: there is no parameter to estimate.")
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["scale", "lower", "upper", "nominal"])
@@ -398,7 +419,11 @@ def _measurements(
         told = _placeholders("observable", name, of_output) | _placeholders("noise", name, of_noise)
         formula = replaced(parsed(row["observableFormula"], where), told)
         deviation = replaced(parsed(row["noiseFormula"], where), told)
-        if left := [n for n in names_in(formula) | names_in(deviation) if re.match(r"(observable|noise)Parameter\d", n)]:
+        if left := [
+            n
+            for n in names_in(formula) | names_in(deviation)
+            if re.match(r"(observable|noise)Parameter\d", n)
+        ]:
             raise InputError(f"{where}: the measurements do not say {left[0]}.")
         outputs.append(formula)
         deviations.append(replaced(deviation, {name: formula}))

@@ -77,7 +77,7 @@ class _Reader:
             each.getSymbol(): self.formula(each.getMath(), f"initial assignment of {each.getSymbol()}")
             for each in model.getListOfInitialAssignments()
         }
-        slopes = {name: formula for name, formula in rates.items()}
+        slopes = dict(rates)
         changes = self._changes()
         for species in model.getListOfSpecies():
             name = species.getId()
@@ -133,7 +133,9 @@ class _Reader:
             for sign, sides in ((-1.0, reaction.getListOfReactants()), (1.0, reaction.getListOfProducts())):
                 for side in sides:
                     if side.isSetStoichiometryMath():
-                        raise InputError(f"{self.path}, {what}: a stoichiometry that is computed is not taken.")
+                        raise InputError(
+                            f"{self.path}, {what}: a stoichiometry that is computed is not taken."
+                        )
                     times = sign * side.getStoichiometry()
                     found.setdefault(side.getSpecies(), []).append(replaced(("mul", times, rate), {}))
         return found

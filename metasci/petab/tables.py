@@ -50,15 +50,23 @@ def read_tables(path: str | Path) -> Tables:
         version, problems = str(listed["format_version"]), listed["problems"]
         (problem,) = problems
         parameter_files = _several(listed["parameter_file"])
-        lists = {name: _several(problem[f"{name[:-1]}_files"]) for name in ("conditions", "observables", "measurements")}
+        lists = {
+            name: _several(problem[f"{name[:-1]}_files"])
+            for name in ("conditions", "observables", "measurements")
+        }
         models = _several(problem.get("sbml_files", []))
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: this is no PEtab problem with one model ({type(error).__name__}).") from error
+        raise InputError(
+            f"{path}: this is no PEtab problem with one model ({type(error).__name__})."
+        ) from error
     if not version.startswith("1"):
         raise InputError(f"{path}: version {version} of PEtab is not taken, but version 1.")
     if len(models) != 1:
         raise InputError(f"{path}: a problem has one model in SBML, this one {len(models)}.")
-    tables = {name: _table(path, files, _NEEDED[name]) for name, files in {"parameters": parameter_files, **lists}.items()}
+    tables = {
+        name: _table(path, files, _NEEDED[name])
+        for name, files in {"parameters": parameter_files, **lists}.items()
+    }
     return Tables(path, **tables, model=path.parent / models[0])
 
 

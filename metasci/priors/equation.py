@@ -124,6 +124,7 @@ class Prior(Verbs, LearnedEquation):
         data : path, DataFrame, Dataset or TaskSet
             Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``. Of
             patients also an event table with NONMEM's columns; one without measurements gives the typical patient.
+            A measurement that repeats another to the digit, under the same conditions, counts once, and is told.
         device : str
             Where to adapt: ``"cpu"``, ``"cuda"``.
 
@@ -137,7 +138,7 @@ class Prior(Verbs, LearnedEquation):
             If the data do not make sense; the sentence names file, column and row.
         """
         prior = self.for_data(data)
-        return Calibration.of(prior, prior.read(data), device)
+        return Calibration.of(prior, prior.read(data).counted_once(), device)
 
     def typical(self, **covariates: Any) -> Calibration:
         """What is expected of a task of which nothing is measured, only covariates are known.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metasci.files import write_atomically
+from metasci.files import netcdf, write_folder
 from metasci.report import bayes_figures as figures
 from metasci.report.html import Section, definitions, figure, page, paragraph, table
 from metasci.words import number, words
@@ -194,12 +194,6 @@ def _provenance(comparison: xr.Dataset) -> str:
 
 
 def save_comparison(comparison: xr.Dataset, folder: str | Path) -> Path:
-    """Write ``comparison.nc`` and ``report.html`` into a folder, each atomically."""
-    folder = Path(folder)
+    """Write ``comparison.nc`` and ``report.html`` into a folder: both, or none."""
     text = comparison_report(comparison)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".comparison.nc.partial"
-    comparison.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(folder / "comparison.nc")
-    write_atomically(folder / "report.html", text.encode())
-    return folder
+    return write_folder(Path(folder), {"comparison.nc": netcdf(comparison), "report.html": text.encode()})

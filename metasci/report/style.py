@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -14,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from metasci.files import write_atomically
 from metasci.words import number
 
 __all__ = [
@@ -127,12 +130,15 @@ def plain_log_axis(axes: Axes, which: str = "x") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
 @styled
 def to_svg(figure: Figure) -> str:
     """The figure as SVG text, the same whenever the same is drawn."""
     with io.StringIO() as buffer:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue()
+        return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
 
 
 @styled
@@ -141,6 +147,15 @@ def to_png(figure: Figure, scale: float = 2.0) -> bytes:
     with io.BytesIO() as buffer:
         figure.savefig(buffer, format="png", dpi=100.0 * scale)
         return buffer.getvalue()
+
+
+@styled
+def save_figure(figure: Figure, path: str | Path, dpi: float = 150.0) -> None:
+    """Write the figure into a file, all of it or nothing; the end of its name says as what."""
+    path = Path(path)
+    with io.BytesIO() as buffer:
+        figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=dpi)
+        write_atomically(path, buffer.getvalue())
 
 
 def to_png_base64(figure: Figure, scale: float = 2.0) -> str:

@@ -1,5 +1,6 @@
-"""A figure as vector graphics inside a page: its colours follow the page's, dark or light, and a second drawing with its
-panels below each other is for narrow screens.
+"""A figure as vector graphics inside a page: its colours follow the page's, dark or light.
+
+A second drawing, with the panels below each other, is for narrow screens.
 """
 
 from __future__ import annotations

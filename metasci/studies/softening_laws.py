@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from metasci.data.tasks import Batch, TaskSet
+from metasci.files import write_atomically
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
 from metasci.meta import MAML, GaussianPrior, Method
 from metasci.model import Model
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 from metasci.studies.baselines import parts_of
 from metasci.studies.softening_models import (
     KELVIN,
@@ -234,9 +236,9 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
 def main(tasks: TaskSet, folder: Path) -> None:
     """Print the table and write the figure."""
     table = law_scores(tasks)
-    table.to_csv(folder / "laws.csv", index=False)
+    write_atomically(folder / "laws.csv", table.to_csv(index=False).encode())
     print(
         f"\nOne step from {_SHOTS} readings; learned from readings up to {LIMIT - 273.15:.0f} °C only (HRC)"
     )
     print(summary(table).round(2).to_string())
-    figure(tasks, tasks.names[0]).savefig(folder / "steel_laws.png", dpi=150)
+    save_figure(figure(tasks, tasks.names[0]), folder / "steel_laws.png", dpi=150)

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
+from metasci.data.checks import check_density
 from metasci.data.events.cells import Cells, headers_of, read_cells, texts
 from metasci.data.events.coherence import check_order, check_representable, compartments_by_name
 from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tells_events, wanted_by
@@ -167,6 +168,9 @@ class EventReader:
         quantities = quantities_of(table, located, self.model, wanted, records, self.carried == "backward")
         time, moved = self._from_first(table, records)
         check_quantities(table.fault, self.model, wanted, time, records.measures, quantities.values)
+        if "DV" in table.fault.headers:
+            measured = np.where(records.measures, table["DV"], np.nan)
+            check_density("DV", measured, self.model.output.unit, table.fault)
         time, restarts = clock(records, time)
         observed, given_time = order_at_equal_times(records, time)
         told = {name: quantities.values[name] for name in wanted.carried}

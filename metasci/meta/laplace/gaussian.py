@@ -346,8 +346,9 @@ class GaussianPrior:
                 mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
                 weight = (mixture.weight / mixture.factor).sum(0)
                 estimate = map_estimate(
-                    problem, mean, precision, log_noise, weight, estimate.coordinates, tolerance=tolerance
-                )
+                    problem, mean, precision, log_noise, weight, estimate.coordinates, tolerance=tolerance,
+                    line=estimate.line,
+                )  # fmt: skip
             mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
         lost = ~estimate.finite
         if bool(lost.any()):
