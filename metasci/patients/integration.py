@@ -186,9 +186,15 @@ class Equations:
             given, transits, most = entered(self.entries, self.states, patients.doses, patients.told, p, held)
             absolute = torch.maximum(absolute, _TRACE * most)
         return solve(
-            self._rate, initial, patients.time, {**steady, **transits}, given,
-            method=self.method, relative=self.relative, absolute=absolute,
-        )  # fmt: skip
+            self._rate,
+            initial,
+            patients.time,
+            {**steady, **transits},
+            given,
+            method=self.method,
+            relative=self.relative,
+            absolute=absolute,
+        )
 
     def _rate(self, time: Tensor, state: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         import torch

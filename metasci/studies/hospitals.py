@@ -41,9 +41,17 @@ Floats = NDArray[np.float64]
 SHOTS = (0, 5, 10, 20)
 SEEDS = 10
 FEATURES = (
-    "age", "sex", "asymptomatic", "resting_blood_pressure", "cholesterol", "fasting_blood_sugar", "abnormal_ecg",
-    "max_heart_rate", "exercise_angina", "st_depression",
-)  # fmt: skip
+    "age",
+    "sex",
+    "asymptomatic",
+    "resting_blood_pressure",
+    "cholesterol",
+    "fasting_blood_sugar",
+    "abnormal_ecg",
+    "max_heart_rate",
+    "exercise_angina",
+    "st_depression",
+)
 _MISSING_ALMOST_EVERYWHERE = ("slope", "vessels", "thal")
 
 
@@ -60,19 +68,43 @@ _MISSING_ALMOST_EVERYWHERE = ("slope", "vessels", "thal")
     noise=Bernoulli(),
 )
 def coronary_disease(
-    age: Any, sex: Any, asymptomatic: Any, resting_blood_pressure: Any, cholesterol: Any, fasting_blood_sugar: Any,
-    abnormal_ecg: Any, max_heart_rate: Any, exercise_angina: Any, st_depression: Any, *, log_odds: Any, of_age: Any,
-    of_sex: Any, of_asymptomatic: Any, of_resting_blood_pressure: Any, of_cholesterol: Any,
-    of_fasting_blood_sugar: Any, of_abnormal_ecg: Any, of_max_heart_rate: Any, of_exercise_angina: Any,
+    age: Any,
+    sex: Any,
+    asymptomatic: Any,
+    resting_blood_pressure: Any,
+    cholesterol: Any,
+    fasting_blood_sugar: Any,
+    abnormal_ecg: Any,
+    max_heart_rate: Any,
+    exercise_angina: Any,
+    st_depression: Any,
+    *,
+    log_odds: Any,
+    of_age: Any,
+    of_sex: Any,
+    of_asymptomatic: Any,
+    of_resting_blood_pressure: Any,
+    of_cholesterol: Any,
+    of_fasting_blood_sugar: Any,
+    of_abnormal_ecg: Any,
+    of_max_heart_rate: Any,
+    of_exercise_angina: Any,
     of_st_depression: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """Log-odds of disease, linear in what is known of a patient, standardised over all but the hospital left out."""
     return (
-        log_odds + of_age * age + of_sex * sex + of_asymptomatic * asymptomatic
-        + of_resting_blood_pressure * resting_blood_pressure + of_cholesterol * cholesterol
-        + of_fasting_blood_sugar * fasting_blood_sugar + of_abnormal_ecg * abnormal_ecg
-        + of_max_heart_rate * max_heart_rate + of_exercise_angina * exercise_angina + of_st_depression * st_depression
-    )  # fmt: skip
+        log_odds
+        + of_age * age
+        + of_sex * sex
+        + of_asymptomatic * asymptomatic
+        + of_resting_blood_pressure * resting_blood_pressure
+        + of_cholesterol * cholesterol
+        + of_fasting_blood_sugar * fasting_blood_sugar
+        + of_abnormal_ecg * abnormal_ecg
+        + of_max_heart_rate * max_heart_rate
+        + of_exercise_angina * exercise_angina
+        + of_st_depression * st_depression
+    )
 
 
 def patients(path: str | Path | None = None) -> pd.DataFrame:
