@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new check wheel format docs models clean
+.PHONY: help setup demo test test-new app-test check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,12 @@ test: setup  ## tests and doctests
 test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-new
 	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
 		PYTHON="$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(PYENV_313) | tail -n 1)"
+
+# Playwright drives Debian's own Chromium. Where it cannot be installed, the tests that look are skipped by name.
+app-test: setup  ## the app and the reports in a browser: installs Chromium where it can
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[app]" playwright
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_app.py tests/test_app_browser.py tests/test_report_browser.py
 
 check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .

@@ -50,9 +50,21 @@ _WHERE = {
     "unit": "metasci.units",
 }
 _MODULES = (
-    "bayes", "constraints", "diagnostics", "dosing", "heat_treatment", "kinetics", "math", "meta", "noise", "ode",
-    "patients", "report",
-)  # fmt: skip
+    "bayes",
+    "constraints",
+    "diagnostics",
+    "dosing",
+    "heat_treatment",
+    "kinetics",
+    "math",
+    "meta",
+    "noise",
+    "ode",
+    "outcomes",
+    "patients",
+    "report",
+    "responses",
+)
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
@@ -68,8 +80,10 @@ if TYPE_CHECKING:
         meta as meta,
         noise as noise,
         ode as ode,
+        outcomes as outcomes,
         patients as patients,
         report as report,
+        responses as responses,
     )
     from metasci.catalogue import (
         dataset as dataset,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["average", "calibrate", "furnace", "plot", "predict", "recommend"]
+__all__ = ["app", "average", "calibrate", "furnace", "plot", "predict", "recommend"]
 
 
 def calibrate(
@@ -39,10 +39,11 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
-    check_folder(out)
+    still_free = check_folder(out)
     fit = _fit(prior, file, model)
     result = fit.to_json(level)
     if out is not None:
+        still_free()
         fit.save(out)
     if as_json:
         print_json(result)
@@ -69,14 +70,22 @@ def predict(
 ) -> None:
     """Calibrate, then predict at new conditions."""
     from metasci.files import write_atomically
+    from metasci.fits.equation import EquationFit
 
     check_folder(out.parent if out else None)
-    fit = _fit(prior, file, model)
     asked = quantities(at)
-    predictions = _as_asked(fit.predict(level=level, **asked), asked)
+    fit = _fit(prior, file, model)
+    if not isinstance(fit, EquationFit):
+        raise InputError(
+            f"'{prior}' predicts members: add rows whose {fit.prior.model.output.name} is empty to the file, and "
+            "calibrate."
+        )
+    predictions = _as_asked(fit.predict(level=level, **asked), at)
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
     table = table.drop(columns=[name for name in table if str(name).startswith("point")])
+    conditions = [str(name) for name in predictions.coords if name in table and name != "task"]
+    table = table[["task", *conditions, *(name for name in table if name not in ("task", *conditions))]]
     if as_json:
         print_json({"prior": prior, "level": level, "units": units, "predictions": table.to_dict("records")})
         return
@@ -110,12 +119,14 @@ def plot(
     check_folder(out.parent)
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
+    from metasci.report.style import save_figure
+
     look: dict[str, Any] = {}  # what a family of structures draws has none of these
     look |= {} if within is None else {"within": _range(within)}
     look |= {} if until is None else {"until": until}
     look |= {} if log is None else {"logarithmic": log}
     figure = _fit(prior, file, model).plot(**look)
-    figure.savefig(out, dpi=200)
+    save_figure(figure, out, dpi=200)
     typer.echo(f"written to {out}")
 
 
@@ -200,7 +211,14 @@ def recommend(
         print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
         return
     typer.echo(str(best))
-    typer.echo(best.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    model = fit.prior.model
+    given = next(iter(model.histories.values()))
+    units = {"dose": given.unit, "interval": model.inputs[given.at].unit}
+    if target in ("trough", "peak"):
+        units |= dict.fromkeys(("median", "lower", "upper"), model.output.unit)
+    headers = {name: f"{name} [{symbol}]" for name, symbol in units.items() if symbol}
+    shown = best.table.rename(columns=headers)
+    typer.echo(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def _later(fit: Any, at: str | None, after_infusion: str | None, duration: str) -> float | None:
@@ -279,7 +297,7 @@ def average(
         found = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
     forecast = None
     if asked:
-        predictions = _as_asked(found.predict(level=level, seed=seed, **asked), asked)
+        predictions = _as_asked(found.predict(level=level, seed=seed, **asked), at or [])
         names = [*asked, "median", "lower", "upper", "curve_lower", "curve_upper"]
         forecast = predictions[names].drop_vars(["model", "weight"], errors="ignore").to_dataframe()[names]
     if as_json:
@@ -321,15 +339,39 @@ def furnace(
     typer.echo(str(best))
 
 
-def _as_asked(predictions: xr.Dataset, asked: Mapping[str, Any]) -> xr.Dataset:
+def app(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to serve; 0 for any that is free.")
+    ] = 8000,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Calibrate in the browser, on this machine only.
+
+    For those who do not write code; it needs the extra 'app'.
+    """
+    from metasci.app.serving import run
+
+    run(port, browser)
+
+
+def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
     """The conditions in the units in which they were asked for."""
+    import numpy as np
+
     from metasci.units import convert
 
-    for name, value in asked.items():
-        if name in predictions.coords and hasattr(value, "units"):
-            unit, coordinate = f"{value.units:~}", predictions[name]
-            numbers = convert(coordinate.values, coordinate.attrs["units"], unit, name)
-            predictions = predictions.assign_coords({name: (coordinate.dims, numbers, {"units": unit})})
+    for text in asked:
+        name, _, value = (part.strip() for part in text.partition("="))
+        _, _, unit = value.partition(" ")
+        if name in predictions.coords and unit:
+            coordinate = predictions[name]
+            numbers = convert(coordinate.values, coordinate.attrs["units"], unit.strip(), name)
+            # twelve digits: what a change of unit adds in the last places was not asked for
+            numbers = [float(f"{number:.12g}") for number in numbers.ravel()]
+            values = np.reshape(numbers, coordinate.shape)
+            predictions = predictions.assign_coords(
+                {name: (coordinate.dims, values, {"units": unit.strip()})}
+            )
     return predictions
 
 

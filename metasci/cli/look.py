@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metasci.cli.arguments import Json, OwnModel, PriorArgument, learned_prior, named, print_json
+from metasci.cli.figures import held_out_figures
 from metasci.errors import InputError
+from metasci.learned.columns import columns_of
 
 if TYPE_CHECKING:
     from metasci.data.cards import Card
     from metasci.model import Model
 
-__all__ = ["info", "list_everything", "template"]
+__all__ = ["fetch", "info", "list_everything", "template"]
 
 _NAME = typer.Argument(
     metavar="NAME", help="A prior, a data set or a model (`metasci list`), or a folder of one."
@@ -78,7 +80,7 @@ def template(
     from metasci.files import write_atomically
 
     recipe = learned_prior(prior, model)
-    header = ",".join(column["column"] for column in _columns(recipe.model, recipe.card, recipe.training))
+    header = ",".join(column["column"] for column in columns_of(recipe.model, recipe.card, recipe.training))
     if out is None:
         typer.echo(header)
         return
@@ -86,6 +88,23 @@ def template(
         raise InputError(f"'{out}' exists; give a new name.")
     write_atomically(out, (header + "\n").encode())
     typer.echo(f"written to {out}")
+
+
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A data set that does not ship (`metasci list`), or its folder."),
+    ],
+) -> None:
+    """Fetch data that do not ship, from the address in their card.
+
+    What the address has is made into the file that the card describes, and compared with its checksum. It is kept in
+    your own cache, where every command finds it from then on.
+    """
+    from metasci import catalogue
+
+    path = catalogue.fetch(named(name, catalogue.names("datasets"), "data set"))
+    typer.echo(f"written to {path}")
 
 
 def _title(prior: str) -> str:
@@ -129,21 +148,27 @@ def _of_prior(name: str) -> dict[str, Any]:
         "licence of the data": recipe.card.licence,
         "parameters": [f"{each.name} [{each.unit}]" for each in recipe.model.parameters],
         "beware": list(recipe.card.traps),
-        "how good": _card_of(name),
-        "columns": _columns(recipe.model, recipe.card, training),
+        "how good": _how_good(name),
+        "card": _card_of(name),
+        "columns": columns_of(recipe.model, recipe.card, training),
     }
 
 
 def _card_of(name: str) -> str:
+    """Where its card lies, or by what name it ships."""
+    if (Path(name) / "prior.json").is_file():
+        return str(Path(name) / "CARD.md") if (Path(name) / "CARD.md").is_file() else ""
+    return f"models/{name}/CARD.md"
+
+
+def _how_good(name: str) -> str:
     from metasci import catalogue
 
     folder = Path(name) if (Path(name) / "prior.json").is_file() else catalogue.shipped("models") / name
     card = folder / "CARD.md"
-    return (
-        f"measured on tasks left out, in {card}"
-        if card.is_file()
-        else "not measured here; `metasci evaluate` does"
-    )
+    if not card.is_file():
+        return "not measured here; `metasci evaluate` does"
+    return held_out_figures(card) or "see the card"
 
 
 def _of_model(model: Model) -> dict[str, Any]:
@@ -157,7 +182,7 @@ def _of_model(model: Model) -> dict[str, Any]:
             for each in model.parameters
         ],
         "laws": [law.law for law in model.constraints],
-        "columns": _columns(model, None, {}),
+        "columns": columns_of(model, None, {}),
     }
 
 
@@ -174,95 +199,3 @@ def _of_data(card: Card) -> dict[str, Any]:
             for column in card.columns
         ],
     }
-
-
-def _columns(model: Model, card: Card | None, training: dict[str, Any]) -> list[dict[str, Any]]:
-    """The columns of a file for a model: what it needs, then what it may have."""
-    if model.histories or (card is not None and card.events):
-        of_patient = [entry for entry in _covariates(model, card) if entry["column"] not in _headers(model)]
-        return [*_of_events(model), *of_patient]
-    ranges = training.get("ranges", {})
-    inputs = [
-        {
-            "column": _headed(name, each.unit, card),
-            "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit),
-        }
-        for name, each in model.inputs.items()
-    ]
-    output = {
-        "column": _headed(model.output.name, model.output.unit, card),
-        "needed": True,
-        "meaning": "what is measured" if not model.output.label else f"{model.output.label}, measured",
-    }
-    return [*inputs, output, *_covariates(model, card)]
-
-
-def _of_events(model: Model) -> list[dict[str, Any]]:
-    """NONMEM's names, with units: every prior of patients reads them."""
-    history = next(iter(model.histories.values()))
-    time = model.inputs[history.at].unit
-    columns = [
-        ("ID", True, "who; left out for one patient"),
-        (f"TIME [{time}]", True, "of the dose or the sample"),
-        (f"AMT [{history.unit}]", True, "the dose; empty in rows of samples"),
-        *(
-            (
-                f"{each.name if model.outputs else 'DV'} [{each.unit}]",
-                True,
-                "the measurement; empty in rows of doses",
-            )
-            for each in model.outputs or (model.output,)
-        ),
-    ]
-    if "duration" in history.columns:
-        columns.insert(3, (f"RATE [{history.unit}/{time}]", False, "of an infusion"))
-    if len(history.ways) > 1:
-        ways = ", ".join(f"{number} ({name})" for name, number in history.ways.items())
-        columns.insert(3, ("CMT", False, f"where a dose goes: {ways}"))
-    constant = [
-        (f"{name} [{each.unit}]", True, "of the patient")
-        for name, each in model.inputs.items()
-        if name != history.at and not (model.outputs and name == "output")
-    ]
-    return [
-        {"column": column.replace(" [1]", ""), "needed": needed, "meaning": meaning}
-        for column, needed, meaning in (*columns, *constant)
-    ]
-
-
-def _headers(model: Model) -> set[str]:
-    return {entry["column"] for entry in _of_events(model)}
-
-
-def _covariates(model: Model, card: Card | None) -> list[dict[str, Any]]:
-    """Known properties of a task: without them the prior is wider."""
-    known = card.covariates if card is not None else tuple(model.covariates)
-    return [
-        {
-            "column": _headed(name, model.covariates.get(name, "1"), card),
-            "needed": False,
-            "meaning": _meaning(name, card) or "covariate",
-        }
-        for name in known
-        if name in model.covariates
-    ]
-
-
-def _headed(name: str, unit: str, card: Card | None) -> str:
-    """A column's header with its unit, the card's where it has one: it is the one that people write."""
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    symbol = columns[name].unit if name in columns and columns[name].unit else unit
-    return f"{name} [{symbol}]" if symbol not in ("", "1") else name
-
-
-def _meaning(name: str, card: Card | None) -> str:
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    return columns[name].description if name in columns else ""
-
-
-def _learned_range(name: str, ranges: dict[str, list[float]], unit: str) -> str:
-    if name not in ranges:
-        return ""
-    low, high = ranges[name]
-    return f" (learned from {low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'})"

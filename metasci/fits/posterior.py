@@ -169,7 +169,7 @@ def proposals(calibration: AdaptedTasks, task: int, count: int, generator: torch
     factor = after.factor[:, 0][level]
     with torch.no_grad():
         problem = calibration.problem.select(torch.full((count,), task))
-        costs = problem.costs(proposed, adapted.log_noise, 1.0 / factor)
+        costs = problem.measurement_costs(proposed, adapted.log_noise, 1.0 / factor)
     half = 0.5 * size
     prior = prior - half * math.log(2.0 * math.pi)
     own = (

@@ -17,13 +17,15 @@ class Input:
     """A condition under which a measurement is made: its unit, and the range in which it makes sense.
 
     One that is `constant` is to be the same for all measurements of a task: a weight that changed would change what
-    earlier doses have left.
+    earlier doses have left. One that `simulates` is what a cheap model says of the output: a potential, a group
+    contribution, an empirical formula. A prior of families then learns how far to believe it.
     """
 
     unit: str
     lower: float = -float("inf")
     upper: float = float("inf")
     constant: bool = False
+    simulates: bool = False
 
 
 @dataclass(frozen=True)

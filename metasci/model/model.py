@@ -64,6 +64,9 @@ class Model:
     discrepancy_inputs : callable, optional
         From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
         logarithm of time; by default the inputs themselves.
+    recipe : mapping, optional
+        Of a model that is described by data, such as an imported one: plain numbers and text from which it can be made
+        again (`metasci.learned.recipes`). Priors of it carry the recipe in their files.
 
     Examples
     --------
@@ -99,6 +102,7 @@ class Model:
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
+    recipe: Mapping[str, Any] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
@@ -131,6 +135,11 @@ class Model:
             units |= {name: history.unit, f"{name}_time": self.inputs[history.at].unit}
             units |= {f"{name}_{key}": column.unit for key, column in history.columns.items()}
         return {name: in_unit(value, units.get(name, "1"), name) for name, value in values.items()}
+
+    def _repr_html_(self) -> str:
+        from metasci.model.notebook import model_html
+
+        return model_html(self)
 
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""

@@ -72,8 +72,8 @@ class Doses:
     def __post_init__(self) -> None:
         zero = torch.zeros_like(self.time)
         for name, default in (("duration", zero), ("interval", zero), ("until", zero + torch.inf)):
-            given = getattr(self, name)
-            object.__setattr__(self, name, default if given is None else given.to(self.time))
+            value = getattr(self, name)
+            object.__setattr__(self, name, default if value is None else value.to(self.time))
         into = torch.as_tensor(self.into, device=self.time.device)
         object.__setattr__(self, "into", into.expand(self.time.shape).to(torch.int64))
         for name in ("time", "duration", "interval", "until"):

@@ -134,8 +134,8 @@ class Mesh:
 def _at(values: Tensor, place: Tensor) -> Tensor:
     """Of (task, break, state) those at one break of each task, or at (task, node) many."""
     index = place[..., None] if place.dim() == 2 else place[:, None, None]
-    found = values.gather(1, index.expand(-1, -1, values.shape[2]))
-    return found if place.dim() == 2 else found[:, 0]
+    picked = values.gather(1, index.expand(-1, -1, values.shape[2]))
+    return picked if place.dim() == 2 else picked[:, 0]
 
 
 def walk(

@@ -176,14 +176,14 @@ class System:
         if self.plain:
             return self._linearise_backward(time, state)
         tasks, states = state.shape
-        one = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
+        unit = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
         moving = {name: value for name, value in self._copies.items() if isinstance(value, Tensor)}
         slope, change = along(
             lambda t, x, values: self.rate(t, x, {**self._copies, **values}),
             (time.repeat(states + 1), state.repeat(states + 1, 1), moving),
             (
-                one[:, states].contiguous(),
-                one[:, :states].contiguous(),
+                unit[:, states].contiguous(),
+                unit[:, :states].contiguous(),
                 # dense zeros, as `with_tangents` explains
                 {name: torch.zeros_like(value) for name, value in moving.items()},
             ),

@@ -223,10 +223,18 @@ def solve(
 
     def planned(slack: float = 1.0) -> Plan:
         return make_plan(
-            rate, initial, times, parameters, doses,
-            start=start, method=method, relative=slack * relative, absolute=slack * absolute, most=most,
+            rate,
+            initial,
+            times,
+            parameters,
+            doses,
+            start=start,
+            method=method,
+            relative=slack * relative,
+            absolute=slack * absolute,
+            most=most,
             shared=shared,
-        )  # fmt: skip
+        )
 
     fixed = FixedSteps.current()
     if plan is None and fixed is not None:

@@ -26,6 +26,7 @@ from metasci.patients.effects import (
 )
 from metasci.patients.equations import Entry, Observed, ode_model
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
+from metasci.patients.nonmem import from_nonmem
 from metasci.patients.per_kilogram import (
     one_compartment_bolus,
     one_compartment_oral,
@@ -52,6 +53,7 @@ __all__ = [
     "body",
     "compartment_model",
     "doses",
+    "from_nonmem",
     "indirect_response",
     "michaelis_menten",
     "michaelis_menten_oral",

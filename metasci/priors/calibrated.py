@@ -6,7 +6,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.data.frames import safe_for_spreadsheets
+from metasci.data.frames import in_written_units, safe_for_spreadsheets
+from metasci.data.headers import FORECAST
 from metasci.files import netcdf, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
@@ -39,10 +40,14 @@ class Reported(Fit):
         write_atomically(Path(path), self._html().encode())
         return Path(path)
 
+    def contents(self) -> dict[str, bytes]:
+        """The files that `files` names, by name, without writing any."""
+        contents = {**self._contents(), "report.html": self._html().encode()}
+        return {name: contents[name] for name in self.files}
+
     def save(self, folder: str | Path) -> Path:
         """Write the files that `files` names into a folder: all of them, or none."""
-        contents = {**self._contents(), "report.html": self._html().encode()}
-        return write_folder(Path(folder), {name: contents[name] for name in self.files})
+        return write_folder(Path(folder), self.contents())
 
 
 class Calibration(EquationFit, Reported):
@@ -76,6 +81,31 @@ class Calibration(EquationFit, Reported):
         from metasci.report.patient_summary import patient_json
 
         return {**super()._numbers(level), **patient_json(self, level)}
+
+    def to_arviz(self, draws: int = 1000, seed: int = 0) -> Any:
+        """Draws of the parameters and of the measurements as ArviZ has them.
+
+        Groups ``posterior`` and ``prior``, with a variable for each parameter, in its unit (chain, draw, task). Draws
+        are of prior times likelihood, independent of each other: there is one chain.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            The first with ArviZ before 1.0.
+
+        Raises
+        ------
+        MissingExtra
+            If ArviZ is not installed.
+        """
+        from metasci.bayes.exported import as_arviz
+
+        return as_arviz(self, draws, seed)
 
     def plot(
         self,
@@ -116,7 +146,7 @@ class Calibration(EquationFit, Reported):
             "calibration.nc": netcdf(data),
             "individual.csv": _csv(self.individual),
             "parameters.csv": _csv(self.table()),
-            "predictions.csv": _csv(self.at_measurements()),
+            "predictions.csv": _csv(_as_written(self, self.at_measurements())),
         }
 
 
@@ -135,7 +165,12 @@ class StructureCalibration(MembersFit, Reported):
         return structure_report(self)
 
     def _contents(self) -> dict[str, bytes]:
-        return {"predictions.csv": _csv(self.table())}
+        return {"predictions.csv": _csv(_as_written(self, self.table()))}
+
+
+def _as_written(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
+    """Measurements and forecasts in the units of the user's own file."""
+    return in_written_units(table, fit.tasks.dataset, fit.tasks.card, FORECAST)
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.report.style import to_svg
+from metasci.report.values import described, panels_of, plain
+from metasci.report.vector import WIDE_ENOUGH, drawn, stack_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,31 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Section", "definitions", "figure", "notice", "page", "paragraph", "table"]
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "Liberation Sans", Arial, sans-serif; color: #1a1a1a;
-  background: #fff; max-width: 58rem; margin: 2.5rem auto 4rem; padding: 0 1.25rem; }
-h1 { font-size: 1.65rem; line-height: 1.25; margin: 0 0 .3rem; }
-h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; padding-top: .7rem; border-top: 1px solid #d9d9d9; }
-p { margin: .5rem 0; }
-.lead { color: #555; margin: 0 0 1.2rem; }
-.notice { border-left: 4px solid #D55E00; background: #fdf3ec; padding: .55rem .9rem; margin: 1rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th { text-align: left; font-weight: 600; border-bottom: 1.5px solid #1a1a1a; }
-td { border-bottom: 1px solid #e6e6e6; }
-th, td { padding: .28rem 1rem .28rem 0; vertical-align: top; }
-th { vertical-align: bottom; }
-th.number, td.number { text-align: right; }
-td.number { white-space: nowrap; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .22rem 1.2rem; margin: .6rem 0; font-size: .9rem; }
-dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; display: block; }
-figcaption, .note { font-size: .875rem; color: #555; }
-ul { padding-left: 1.2rem; } li { margin: .25rem 0; }
-@media print { body { margin: 0; max-width: none; font-size: 10.5pt; }
-  figure, table, .notice { break-inside: avoid; } h2 { break-after: avoid; } }
-"""
+_LARGER = 1.15  # than a figure's own size: text of 8.5 points is small on a screen
+_HINT = "Point at the drawing, or go along it with the arrow keys, to read its values here."
+_HERE = Path(__file__).parent
+_STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
+_SCRIPT = (_HERE / "values.js").read_text(encoding="utf-8")
+_SUM = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+# the page may run its own script and no other, and ask for nothing
+_POLICY = (
+    f"default-src 'none'; script-src 'sha256-{_SUM}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +65,7 @@ def page(title: str, sections: Iterable[Section], lead: str = "") -> str:
     """
     parts = [
         "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>", f"<style>{_STYLE}</style>", "</head>", "<body>", f"<h1>{escape(title)}</h1>",
     ]  # fmt: skip
@@ -83,7 +74,8 @@ def page(title: str, sections: Iterable[Section], lead: str = "") -> str:
     for section in sections:
         heading = [f"<h2>{escape(section.heading)}</h2>"] if section.heading else []
         parts += ["<section>", *heading, section.body, "</section>"]
-    return "\n".join([*parts, "</body>", "</html>", ""])
+    script = [f"<script>{_SCRIPT}</script>"] if any("data-frames" in part for part in parts) else []
+    return "\n".join([*parts, *script, "</body>", "</html>", ""])
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -124,23 +116,46 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterabl
     right = frozenset(numbers)
 
     def cells(values: Sequence[Any], tag: str) -> str:
-        made = (
+        rows = (
             f'<{tag} class="number">{escape(str(value))}</{tag}>'
             if place in right
             else f"<{tag}>{escape(str(value))}</{tag}>"
             for place, value in enumerate(values)
         )
-        return f"<tr>{''.join(made)}</tr>"
+        return f"<tr>{''.join(rows)}</tr>"
 
     body = "\n".join(cells(row, "td") for row in rows)
-    return f'<div class="scroll"><table>\n<thead>{cells(header, "th")}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    return (
+        '<div class="scroll" role="region" tabindex="0" aria-label="Table; it scrolls sideways where it is wide">'
+        f"<table>\n<thead>{cells(header, 'th')}</thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
 
 
 def figure(drawing: Figure, caption: str, description: str = "") -> str:
-    """A figure, inside the page as vector graphics, with its caption (plain text)."""
-    data = base64.b64encode(to_svg(drawing).encode()).decode()
-    width = round(96 * drawing.get_figwidth() * 1.15)
-    image = (
-        f'<img width="{width}" alt="{escape(description or caption)}" src="data:image/svg+xml;base64,{data}">'
+    """A figure, inside the page as vector graphics, with its caption.
+
+    The drawing is shown twice, for wide and for narrow screens; its numbers are inside, too, so that the page can say
+    what lies under the pointer.
+
+    Parameters
+    ----------
+    drawing : Figure
+        It is rearranged for narrow screens after it has been drawn, and not to be used again.
+    caption : str
+        Plain text.
+    description : str
+        What it is, plain text, for those who do not see it; what is seen is added, in numbers.
+    """
+    panels = panels_of(drawing)
+    seen = " ".join(filter(None, (f"{(description or caption).rstrip('.')}.", described(panels))))
+    if drawing.get_figwidth() <= WIDE_ENOUGH:
+        both = drawn(drawing, seen, scale=_LARGER)
+    else:
+        both = drawn(drawing, seen, "wide", _LARGER)
+        stack_panels(drawing)
+        both += drawn(drawing, seen, "narrow")
+    values = escape(json.dumps(plain(panels), ensure_ascii=False, separators=(",", ":")))
+    return (
+        f'<figure data-values="{values}">{both}<p class="values" role="status">{_HINT}</p>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"

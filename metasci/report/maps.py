@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from metasci.errors import InputError
 from metasci.report.curves import axis_of, is_simulated, measurements, name_of, only, span, values_of
 from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
+from metasci.report.values import remember_field
 from metasci.units import convert, same_dimension, unit
 from metasci.words import duration, label, number, words
 
@@ -66,22 +68,22 @@ def tempering_map(
         raise InputError(
             f"a map of time and temperature needs these two inputs, which {calibration.prior.model.name} does not have."
         )
-    one = only(calibration, task)
-    output, axis = one.prior.model.output, axis_of(one, "temperature")
+    single = only(calibration, task)
+    output, axis = single.prior.model.output, axis_of(single, "temperature")
     quantity = output.label or words(output.name)
-    seconds = convert(values_of(one, "time"), one.prior.model.inputs["time"].unit, "s")
+    seconds = convert(values_of(single, "time"), single.prior.model.inputs["time"].unit, "s")
     shortest = shortest or min([60.0, *seconds[seconds > 0.0]])
     longest = longest or max([86400.0, *seconds])
     if not 0.0 < shortest < longest:
         raise InputError(f"shortest ({shortest:g}) must be above zero and below longest ({longest:g}).")
     time = np.geomspace(shortest, longest, points)
-    temperature = np.linspace(*(temperatures or span(one, "temperature")), points)
-    said = one.predict(time=time[None, :] * unit("s"), temperature=temperature[:, None]).isel(task=0)
-    median, width = said["median"].to_numpy(), (said["upper"] - said["lower"]).to_numpy()
+    temperature = np.linspace(*(temperatures or span(single, "temperature")), points)
+    forecast = single.predict(time=time[None, :] * unit("s"), temperature=temperature[:, None]).isel(task=0)
+    median, width = forecast["median"].to_numpy(), (forecast["upper"] - forecast["lower"]).to_numpy()
     figure = Figure(figsize=(8.2, 3.9), layout=ConstrainedLayoutEngine(wspace=0.05))
     left, right = figure.subplots(1, 2, sharey=True)
     inside = (seconds >= shortest) & (seconds <= longest)
-    x, y = seconds[inside], axis.show(values_of(one, "temperature"))[inside]
+    x, y = seconds[inside], axis.show(values_of(single, "temperature"))[inside]
     for place, values, colours, title in (
         (left, median, _part("viridis", 0.3, 1.0), label(quantity, output.unit)),
         (right, width, _part("BuPu", 0.0, 0.7), label("width of the 90 % interval", output.unit)),
@@ -92,17 +94,19 @@ def tempering_map(
         filled = place.contourf(*mesh, levels, cmap=colours)
         filled.set_rasterized(True)
         lines = place.contour(*mesh, levels, colors=INK, linewidths=0.5, alpha=0.7)
-        place.clabel(lines, fmt=number, fontsize=7)
+        remember_field(place, title, time, axis.show(temperature), values)
+        for text in place.clabel(lines, fmt=number, fontsize=8):
+            text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # legible on every colour
         place.scatter(x, y, s=52, c=INK, zorder=5, linewidths=0)
         if place is left:  # where the model is right, a point has the colour of what lies around it
-            shown = measurements(one)[inside]
+            shown = measurements(single)[inside]
             place.scatter(x, y, s=30, c=shown, cmap=colours, norm=filled.norm, zorder=6, linewidths=0)
         else:
             place.scatter(x, y, s=30, c="white", zorder=6, linewidths=0)
         place.set_title(title, fontweight="normal")
         place.set_xlabel("time")
     left.set_ylabel(axis.label)
-    headline(figure, titled(name_of(one), is_simulated(calibration)))
+    headline(figure, titled(name_of(single), is_simulated(calibration)))
     return figure
 
 

@@ -62,9 +62,17 @@ def draw_points(
 ) -> None:
     """Measurements, on top of everything; hollow where they were kept back."""
     axes.plot(
-        x, y, "o", color="white" if hollow else INK, ms=4.8, mec=INK if hollow else "white",
-        mew=1.0 if hollow else 0.7, zorder=5, label=name, clip_on=False,
-    )  # fmt: skip
+        x,
+        y,
+        "o",
+        color="white" if hollow else INK,
+        ms=4.8,
+        mec=INK if hollow else "white",
+        mew=1.0 if hollow else 0.7,
+        zorder=5,
+        label=name,
+        clip_on=False,
+    )
 
 
 def draw_measured(axes: Axes, x: np.ndarray, y: np.ndarray, below: np.ndarray, upper: np.ndarray) -> None:
@@ -119,15 +127,30 @@ def draw_given(axes: Axes, begin: np.ndarray, end: np.ndarray, what: str) -> Non
     along_bottom = axes.get_xaxis_transform()
     if len(at_once):
         axes.plot(
-            at_once, np.zeros_like(at_once), "|", color=INK, ms=7, mew=1.1, transform=along_bottom,
-            label=f"{what} given", clip_on=False, zorder=6,
-        )  # fmt: skip
+            at_once,
+            np.zeros_like(at_once),
+            "|",
+            color=INK,
+            ms=7,
+            mew=1.1,
+            transform=along_bottom,
+            label=f"{what} given",
+            clip_on=False,
+            zorder=6,
+        )
     if lasting.any():
         starts, ends = _joined(begin[lasting].clip(low), end[lasting].clip(max=high))
         axes.hlines(
-            np.zeros_like(starts), starts, ends, colors=INK, lw=4.5, transform=along_bottom,
-            label=f"{what} infused", clip_on=False, zorder=6,
-        )  # fmt: skip
+            np.zeros_like(starts),
+            starts,
+            ends,
+            colors=INK,
+            lw=4.5,
+            transform=along_bottom,
+            label=f"{what} infused",
+            clip_on=False,
+            zorder=6,
+        )
 
 
 def draw_within(axes: Axes, low: float, high: float) -> None:

@@ -181,8 +181,8 @@ def _ways_in(records: Records, routes: bool, model: str) -> list[Rule]:
     """Compartments that no dose goes into, and infusions that are to be absorbed."""
     way, gives = records.compartment, records.gives
     if not routes:
-        one = f"CMT {{}} is no compartment that doses of '{model}' go into; they go into 1"
-        return [Rule("CMT", gives & (way > 1), f"{one} (2 is central where a drug is absorbed)")]
+        sentence = f"CMT {{}} is no compartment that doses of '{model}' go into; they go into 1"
+        return [Rule("CMT", gives & (way > 1), f"{sentence} (2 is central where a drug is absorbed)")]
     infused = gives & ((records.duration > 0) | records.endless)
     absorbed = (
         "an infusion that is to be absorbed is not modelled; for one into a vein write CMT 2, for a dose by mouth "

@@ -1,0 +1,1 @@
+"""The app: calibrate in the browser, on this machine. `metasci app` starts it; `docs/app.md` shows it."""

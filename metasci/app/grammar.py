@@ -1,0 +1,143 @@
+"""A line of text as a question.
+
+What is understood, in small letters or capitals::
+
+    hardness after 2 h at 500 °C            (conditions, each with its unit)
+    level at 12 h
+    level before the next dose
+    dose for a trough of 10 to 15 mg/L      (or peak, auc; then: from 250, 500 mg; every 8, 12 h)
+    what to measure next                    (or: which test next)
+    furnace time to 40 HRC at 600 °C        (or: to at least 40 HRC)
+
+Conditions are told apart by their units, so that every input of a prior has to have a dimension of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from metasci.app.questions import questions_for
+from metasci.errors import InputError
+from metasci.fits.equation import EquationFit
+from metasci.report.curves import coordinates
+from metasci.units import same_dimension, stated
+
+__all__ = ["EXAMPLES", "question_of"]
+
+EXAMPLES = {
+    "predict": "hardness after 2 h at 500 °C",
+    "before_next": "level before the next dose",
+    "dose": "dose for a trough of 10 to 15 mg/L",
+    "next": "what to measure next",
+    "furnace": "furnace time to 40 HRC at 600 °C",
+}
+"""A line for each question that the app can be asked."""
+
+_AMOUNT = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?"
+_DOSE = re.compile(
+    rf"dose.*?\b(?P<target>trough|peak|auc)\b.*?(?P<low>{_AMOUNT})(?:\s*(?:to|–|-|and)\s*(?P<high>{_AMOUNT}))?(?P<unit>[^,]*?)"
+    r"(?:\s+from\s+(?P<doses>.+?))?(?:\s+every\s+(?P<intervals>.+))?",
+    re.IGNORECASE,
+)
+_FURNACE = re.compile(
+    rf"(?:furnace\s+)?time\s+(?:to|until|for)\s+(?P<bound>at least\s+|at most\s+)?(?P<value>{_AMOUNT})\s*(?P<unit>\S+)?"
+    r"\s+at\s+(?P<temperature>.+)",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r".*\b(?:measure|test|sample|measurement)\b.*\bnext\b.*|next\b.*", re.IGNORECASE)
+_BEFORE = re.compile(r".*\b(?:before|trough)\b.*\bnext\b.*dose.*", re.IGNORECASE)
+_CONDITION = re.compile(
+    rf"\b(?:after|at|and|for|of)\s+(?P<value>{_AMOUNT}\s*\S+?)(?=\s+(?:after|at|and|for)\b|\s*\??$)",
+    re.IGNORECASE,
+)
+
+
+def question_of(fit: Any, line: str) -> tuple[str, dict[str, str]]:
+    """The name of a question, and its fields, from a line of text.
+
+    Raises
+    ------
+    InputError
+        If the line is none that is understood; the sentence names those that are.
+
+    Examples
+    --------
+    >>> from metasci.app.choices import example_of
+    >>> from metasci.app.fitting import try_to_fit
+    >>> fit = try_to_fit("steel_tempering", example_of("steel_tempering")).fit
+    >>> question_of(fit, "hardness after 2 h at 500 °C")
+    ('predict', {'time': '2 h', 'temperature': '500 °C'})
+    >>> question_of(fit, "furnace time to at least 40 HRC at 600 °C")
+    ('furnace', {'temperature': '600 °C', 'at_least': '40 HRC', 'at_most': ''})
+    """
+    text = " ".join(line.strip().rstrip("?.").split())
+    name, given = _read(fit, text)
+    known = [each.name for each in questions_for(fit)]
+    if name not in known:
+        raise InputError(_not_understood(known))
+    _check_unit(fit, given.pop("unit", ""))
+    return name, given
+
+
+def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
+    if _BEFORE.fullmatch(text):
+        return "before_next", {}
+    if _NEXT.fullmatch(text):
+        return "next", {}
+    if found := _DOSE.fullmatch(text):
+        high = found["high"] or ""
+        given = {"target": found["target"].lower(), "low": found["low"], "high": high}
+        given |= {name: found[name].strip() for name in ("doses", "intervals") if found[name]}
+        return "dose", given | {"unit": found["unit"].strip()}
+    if found := _FURNACE.fullmatch(text):
+        value = f"{found['value']} {found['unit'] or ''}".strip()
+        least = (found["bound"] or "").lower().startswith("at least")
+        return "furnace", {
+            "temperature": found["temperature"], "at_least": value if least else "", "at_most": "" if least else value,
+        }  # fmt: skip
+    if conditions := [each["value"] for each in _CONDITION.finditer(text)]:
+        return "predict", _inputs_of(fit, conditions)
+    return "", {}
+
+
+def _inputs_of(fit: Any, conditions: list[str]) -> dict[str, str]:
+    """Each condition with the input of its dimension."""
+    if not isinstance(fit, EquationFit):
+        raise InputError(
+            "a line can ask a family only what to measure next; the form predicts a further member."
+        )
+    inputs: Mapping[str, Any] = fit.prior.model.inputs
+    names = coordinates(fit)
+    given: dict[str, str] = {}
+    for text in conditions:
+        _, symbol = stated(text, "the line")
+        fitting = [
+            name for name in names if name not in given and same_dimension(symbol or "1", inputs[name].unit)
+        ]
+        if not fitting:
+            asked = " and ".join(f"{name} ({inputs[name].unit})" for name in names)
+            raise InputError(f"'{text}' is no condition of this prior; it takes {asked}.")
+        given[fitting[0]] = text
+    if missing := [name for name in names if name not in given]:
+        raise InputError(f"say at which {missing[0]}, such as 1 {inputs[missing[0]].unit}.")
+    return given
+
+
+def _check_unit(fit: Any, symbol: str) -> None:
+    """The target's numbers are in the output's unit; another one is refused rather than mistaken."""
+    own = fit.prior.model.output.unit
+    # µ has two code points, and an area's unit is spelt in more ways than can be told apart here
+    if (
+        symbol
+        and symbol.replace("µ", "u").replace("μ", "u") != own
+        and "*" not in symbol
+        and "h" not in symbol
+    ):
+        raise InputError(f"the target is in {own}, the unit of this prior's levels, and not in '{symbol}'.")
+
+
+def _not_understood(known: list[str]) -> str:
+    examples = "; ".join(f"'{EXAMPLES[name]}'" for name in known)
+    return f"the line is not understood. Lines that are: {examples}."

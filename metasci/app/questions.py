@@ -1,0 +1,369 @@
+"""What can be asked of a fit, as functions of a fit and texts with units: each answers in a sentence, with a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metasci.diagnostics.next_point import next_measurement
+from metasci.dosing.exposure import exposure
+from metasci.dosing.recommendation import recommend
+from metasci.dosing.targets import Target
+from metasci.errors import InputError
+from metasci.fits.equation import EquationFit
+from metasci.heat_treatment.furnace import furnace_time
+from metasci.heat_treatment.planning import next_test
+from metasci.priors.calibrated import Calibration
+from metasci.report.curves import axis_of, coordinates, span
+from metasci.report.maps import has_map
+from metasci.units import stated
+from metasci.words import number, pretty_unit, words
+
+__all__ = ["QUESTIONS", "Answer", "Field", "Question", "answer", "questions_for"]
+
+_SHARES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # of the last dose, where none are named
+_GAPS = "8, 12, 24 h"
+_DRAWS = 300  # quick, and a probability is known to within three percent
+_CANDIDATES = 25  # times that the next measurement is looked for at
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence, a table (header, rows), and what to beware of."""
+
+    words: str
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a question's form: its name, its label, and what stands in it at first."""
+
+    name: str
+    label: str
+    value: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question: what its form is called and asks for, and how it is answered."""
+
+    name: str
+    title: str
+    fields: Callable[[Any], tuple[Field, ...]]
+    suits: Callable[[Any], bool]
+    answer: Callable[[Any, Mapping[str, str]], Answer]
+
+
+def questions_for(fit: Any) -> list[Question]:
+    """The questions that make sense for a fit."""
+    return [each for each in QUESTIONS if each.suits(fit)]
+
+
+def answer(fit: Any, name: str, given: Mapping[str, str]) -> Answer:
+    """The answer to a question by its name; fields that are not given keep their first values.
+
+    Raises
+    ------
+    InputError
+        If the question does not suit the fit, or a field makes no sense; the sentence names it.
+
+    Examples
+    --------
+    >>> from metasci.app.choices import example_of
+    >>> from metasci.app.fitting import try_to_fit
+    >>> fit = try_to_fit("steel_tempering", example_of("steel_tempering")).fit
+    >>> answer(fit, "predict", {"time": "2 h", "temperature": "500 °C"}).words
+    'hardness at time 2 h and temperature 500 °C: 38 HRC (90 % interval 35.6 to 40.4).'
+    """
+    question = next((each for each in questions_for(fit) if each.name == name), None)
+    if question is None:
+        raise InputError("this question does not suit the prior that is chosen.")
+    first = {each.name: each.value for each in question.fields(fit)}
+    known = {key: str(value).strip() for key, value in given.items() if key in first}
+    return question.answer(fit, first | known)
+
+
+# ----------------------------------------------------------------------------------------- predict
+
+
+def _conditions(fit: Any) -> tuple[Field, ...]:
+    inputs = fit.prior.model.inputs
+    asked = coordinates(fit) if isinstance(fit, EquationFit) else list(inputs)
+    fields = []
+    for name in asked:
+        if not isinstance(fit, EquationFit) and fit.tasks.card.column(name).kind:
+            fields.append(Field(name, f"{words(name)} (as in the table)"))
+            continue
+        axis = axis_of(fit, name) if isinstance(fit, EquationFit) else None
+        symbol = pretty_unit(axis.shown if axis else inputs[name].unit)
+        middle = ""
+        if axis is not None:
+            low, high = span(fit, name)
+            middle = f"{number(float(axis.show(0.5 * (low + high))), 2)} {symbol if '⁶' not in symbol else ''}".strip()
+        fields.append(Field(name, f"{words(name)}{f', such as 1 {symbol}' if symbol else ''}", middle))
+    return tuple(fields)
+
+
+def _predict(fit: Any, given: Mapping[str, str]) -> Answer:
+    output = fit.prior.model.output
+    symbol, what = pretty_unit(output.unit), output.label or words(output.name)
+    for name, text in given.items():
+        if not text:
+            raise InputError(f"say at which {words(name)}.")
+    if not isinstance(fit, EquationFit):
+        structure = next(name for name in given if fit.tasks.card.column(name).kind)
+        others = {name: _with_unit(fit, name, text) for name, text in given.items() if name != structure}
+        row = fit.predict(given[structure], **others).iloc[0]
+        middle, low, high, prior = (float(row[name]) for name in ("predicted", "lower", "upper", "prior"))
+        at = ", ".join(given.values())
+    else:
+        conditions: dict[str, Any] = {name: _with_unit(fit, name, text) for name, text in given.items()}
+        said = fit.predict(**conditions)
+        if said.sizes["task"] > 1:
+            header = ("task", f"{what} ({symbol})", "90 % interval")
+            rows = tuple(
+                (str(said["task"].values[place]), number(float(each["median"].squeeze())),
+                 f"{number(float(each['lower'].squeeze()))} to {number(float(each['upper'].squeeze()))}")
+                for place, each in ((place, said.isel(task=place)) for place in range(said.sizes["task"]))
+            )  # fmt: skip
+            return Answer(f"{what} of {len(rows)} tasks:", header, rows)
+        one = said.isel(task=0)
+        middle, low, high, prior = (
+            float(one[name].squeeze()) for name in ("median", "lower", "upper", "prior")
+        )
+        at = " and ".join(f"{words(name)} {text}" for name, text in given.items())
+    interval = f"{number(low)} to {number(high)}"
+    return Answer(
+        f"{what} {'at' if isinstance(fit, EquationFit) else 'of'} {at}: {number(middle)} {symbol}".rstrip()
+        + f" (90 % interval {interval}).",
+        ("", f"{what}{f' ({symbol})' if symbol else ''}"),
+        (("calibrated", number(middle, 4)), ("90 % interval", interval), ("prior alone", number(prior, 4))),
+    )
+
+
+def _with_unit(fit: Any, name: str, text: str) -> str:
+    """A text with its unit; a bare number is in the unit in which people read the input."""
+    value, symbol = stated(text, name)
+    if symbol:
+        return text
+    axis = axis_of(fit, name) if isinstance(fit, EquationFit) else None
+    return f"{value!r} {axis.shown if axis else fit.prior.model.inputs[name].unit}"
+
+
+# ---------------------------------------------------------------------------------------- patients
+
+
+def _takes_doses(fit: Any) -> bool:
+    return isinstance(fit, EquationFit) and len(fit.prior.model.histories) == 1 and len(fit.batch) == 1
+
+
+def _before_next(fit: Any, given: Mapping[str, str]) -> Answer:
+    found = exposure(fit)
+    if found.empty:
+        raise InputError(
+            "the time of the next dose is not known: it takes two doses, or an interval, in the table."
+        )
+    unit = fit.prior.model.inputs["time"].unit
+    trough = found[(found["quantity"] == "trough") & (found["interval"] == "last")].iloc[0]
+    rows = tuple(
+        (f"{row['quantity']} of the {row['interval']} interval",
+         f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
+         f"{number(row['lower'])} to {number(row['upper'])}")
+        for row in found.to_dict("records")
+    )  # fmt: skip
+    return Answer(
+        f"Just before the next dose, at {number(trough['ends'])} {unit}: {number(trough['estimate'])} "
+        f"{pretty_unit(trough['unit'])} (90 % interval {number(trough['lower'])} to {number(trough['upper'])}).",
+        ("exposure", "estimate", "90 % interval"),
+        rows,
+        (
+            f"The next dose is taken to be due an interval after the last one, at {number(trough['ends'])} {unit}.",
+        ),
+    )
+
+
+def _last_dose(fit: Any) -> tuple[float, str]:
+    history, about = next(iter(fit.prior.model.histories.items()))
+    amounts = fit.batch.inputs[history].numpy().ravel()
+    times = fit.batch.inputs[f"{history}_time"].numpy().ravel()
+    given = amounts > 0.0
+    if not given.any():
+        return 1.0, about.unit
+    return float(amounts[given][np.argmax(times[given])]), about.unit
+
+
+def _dose_fields(fit: Any) -> tuple[Field, ...]:
+    size, symbol = _last_dose(fit)
+    time, output = fit.prior.model.inputs["time"].unit, pretty_unit(fit.prior.model.output.unit)
+    sizes = ", ".join(f"{share * size:.3g}" for share in _SHARES)
+    return (
+        Field("target", "what is to be reached", "trough", ("trough", "peak", "auc", "time_above")),
+        Field("low", f"from, in {output}", "10"),
+        Field("high", f"to, in {output}", "15"),
+        Field("doses", "doses that can be given", f"{sizes} {symbol}"),
+        Field("intervals", "times between doses", _GAPS if time == "h" else f"6, 12, 24 {time}"),
+        Field("duration", "length of each infusion", f"0 {time}"),
+        Field("threshold", "time_above: above which level"),
+        Field("probability", "with which probability, in %", "80"),
+    )
+
+
+def _dose(fit: Any, given: Mapping[str, str]) -> Answer:
+    kind = given["target"]
+    target = Target(
+        kind,
+        low=_plain_number(given["low"], "from") if given["low"] else 0.0,
+        high=_plain_number(given["high"], "to") if given["high"] else float("inf"),
+        threshold=_plain_number(given["threshold"], "threshold") if given["threshold"] else None,
+        per=24.0 if kind == "auc" and fit.prior.model.inputs["time"].unit == "h" else None,
+    )
+    best = recommend(
+        fit, target, doses=_several(given["doses"], "doses"),
+        intervals=_several(given["intervals"], "times between doses"),
+        duration=given["duration"] or 0.0, probability=_plain_number(given["probability"], "probability") / 100.0,
+        draws=_DRAWS,
+    )  # fmt: skip
+    ordered = best.table.sort_values("probability", ascending=False).head(8)
+    rows = tuple(
+        (number(row["dose"]), number(row["interval"]), f"{100 * row['probability']:.0f} %",
+         f"{number(row['median'])} ({number(row['lower'])} to {number(row['upper'])})")
+        for row in ordered.to_dict("records")
+    )  # fmt: skip
+    symbol, time = _last_dose(fit)[1], fit.prior.model.inputs["time"].unit
+    header = (f"dose ({symbol})", f"every ({time})", "probability", f"{kind} (90 % interval)")
+    return Answer(f"{best.words}.", header, rows, best.warnings)
+
+
+# --------------------------------------------------------------------------------------- next test
+
+
+def _next(fit: Any, given: Mapping[str, str]) -> Answer:
+    if not isinstance(fit, Calibration):
+        return _next_member(fit)
+    if has_map(fit):
+        return Answer(str(next_test(fit).attrs["advice"]))
+    name = coordinates(fit)[0]
+    axis = axis_of(fit, name)
+    places = np.linspace(*span(fit, name), _CANDIDATES)
+    found = next_measurement(fit, {name: places})
+    sharpest = int(found["best"][0])
+    rows = tuple(
+        (str(parameter), number(float(now)), number(float(later)))
+        for parameter, now, later in zip(
+            found["parameter"].values,
+            found["sd"][0].values,
+            found["expected_sd"][0, sharpest].values,
+            strict=True,
+        )
+    )
+    header = (
+        "parameter",
+        "standard deviation now",
+        f"after a measurement at {axis.text(float(places[sharpest]))}",
+    )
+    return Answer(str(found.attrs["verdict"]), header, tuple((words(row[0]), *row[1:]) for row in rows))
+
+
+def _next_member(fit: Any) -> Answer:
+    output = fit.prior.model.output
+    frame = fit.table()
+    open_rows = frame[frame[output.name].isna()]
+    if open_rows.empty:
+        raise InputError(
+            "every member is measured: add members that could be measured, with that cell left empty."
+        )
+    width = open_rows["upper"] - open_rows["lower"]
+    ordered = open_rows.assign(width=width).sort_values("width", ascending=False)
+    first = next(iter(fit.prior.model.inputs))
+    rows = tuple(
+        (str(row[first]), number(row["predicted"], 4), number(row["width"]))
+        for row in ordered.to_dict("records")
+    )
+    return Answer(
+        f"Measure {rows[0][0]} next: of the members not yet measured it is known least, with an interval "
+        f"{rows[0][2]} {pretty_unit(output.unit)} wide.",
+        (words(first), "predicted", "width of the 90 % interval"),
+        rows[:10],
+    )
+
+
+# ----------------------------------------------------------------------------------------- furnace
+
+
+def _is_alloy(fit: Any) -> bool:
+    return isinstance(fit, EquationFit) and has_map(fit) and len(fit.batch) == 1
+
+
+def _furnace_fields(fit: Any) -> tuple[Field, ...]:
+    symbol = pretty_unit(fit.prior.model.output.unit)
+    return (
+        Field("temperature", "furnace temperature", "500 °C"),
+        Field("at_most", f"at most, in {symbol}", "40"),
+        Field("at_least", f"at least, in {symbol}"),
+        Field("probability", "with which probability, in %", "90"),
+    )
+
+
+def _furnace(fit: Any, given: Mapping[str, str]) -> Answer:
+    if not given["at_most"] and not given["at_least"]:
+        raise InputError("say what is required: at most, at least, or both.")
+    best = furnace_time(
+        fit,
+        _with_unit(fit, "temperature", given["temperature"]),
+        at_least=_of_output(fit, given["at_least"]),
+        at_most=_of_output(fit, given["at_most"]),
+        probability=_plain_number(given["probability"], "probability") / 100.0,
+        draws=1000,
+    )
+    return Answer(f"{best.words}.", warnings=best.warnings)
+
+
+def _of_output(fit: Any, text: str) -> str | float | None:
+    if not text:
+        return None
+    value, symbol = stated(text, "the requirement")
+    return text if symbol else value
+
+
+def _several(text: str, what: str) -> list[str]:
+    """Numbers and their unit, ``250, 500 mg``, each with the unit."""
+    *front, last = [part.strip() for part in text.replace(";", ",").split(",") if part.strip()] or [""]
+    if not last:
+        raise InputError(f"{what}: give one or more, such as 250, 500 mg.")
+    _, symbol = stated(last, what)
+    return [part if stated(part, what)[1] else f"{part} {symbol}".strip() for part in (*front, last)]
+
+
+def _plain_number(text: str, what: str) -> float:
+    try:
+        return float(text.split()[0].replace(",", ".").rstrip("%"))
+    except (ValueError, IndexError):
+        raise InputError(f"{what}: '{text[:40]}' is not a number.") from None
+
+
+def _nothing(fit: Any) -> tuple[Field, ...]:
+    return ()
+
+
+def _can_predict(fit: Any) -> bool:
+    return not isinstance(fit, EquationFit) or bool(coordinates(fit))
+
+
+def _can_plan(fit: Any) -> bool:
+    return not isinstance(fit, EquationFit) or (len(fit.batch) == 1 and bool(coordinates(fit)))
+
+
+QUESTIONS: Sequence[Question] = (
+    Question("predict", "What would be measured at …?", _conditions, _can_predict, _predict),
+    Question("before_next", "What is the level before the next dose?", _nothing, _takes_doses, _before_next),
+    Question("dose", "Which dose reaches a target?", _dose_fields, _takes_doses, _dose),
+    Question("next", "What to measure next?", _nothing, _can_plan, _next),
+    Question("furnace", "How long in the furnace?", _furnace_fields, _is_alloy, _furnace),
+)
