@@ -175,7 +175,8 @@ class Equations:
             if value.shape[1] == 1 or patients.told is None
         }
         absolute = torch.full_like(initial, self.absolute).detach()
-        given, transits = None, {}
+        given: ode.Doses | None = None
+        transits: dict[str, Tensor] = {}
         if patients.doses is not None and patients.events:
             p, changing = patients.at_events(), patients.told is not None
             held = {

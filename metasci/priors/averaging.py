@@ -125,7 +125,7 @@ class Average:
             )
             curves.append(curve)
             measured.append(value)
-        weights = np.repeat(self.weights / draws, draws)
+        weights: NDArray[np.float64] = np.repeat(self.weights / draws, draws)
         tails = 0.5 * (1.0 - level), 0.5, 0.5 * (1.0 + level)
         low, middle, high = weighted_quantiles(np.concatenate(measured), weights, tails)
         inner, centre, outer = weighted_quantiles(np.concatenate(curves), weights, tails)
