@@ -1,4 +1,10 @@
-"""How Sphinx builds the documentation: `make docs`. Nothing is fetched from a network."""
+"""How Sphinx builds the documentation: `make docs`. Nothing is fetched from a network, neither here nor by a reader."""
+
+import os
+from pathlib import Path
+
+from docutils import nodes
+from latex2mathml.converter import convert
 
 from metasci import Model, __version__
 
@@ -7,14 +13,30 @@ author = "metasci developers"
 copyright = "metasci developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "examples"]
-myst_enable_extensions = ["dollarmath", "deflist"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design"]
+exclude_patterns = ["_build", "examples", "jupyter_execute"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
+# tutorials are notebooks that run here; what one raises ends the build
+nb_execution_mode = "cache"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
+nb_merge_streams = True
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 html_theme = "furo"
-html_title = "metasci"
+html_title = f"metasci {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_math_renderer = "mathml"
+
+# a prompt is shown and not copied, nor is what was printed
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 # docstrings are numpydoc; types stand in the signature
 napoleon_google_docstring = False
@@ -26,6 +48,14 @@ autodoc_member_order = "bysource"
 suppress_warnings = ["ref.python"]
 # docstrings write `name` for code
 default_role = "code"
+
+
+def _math(translator, node):
+    """Mathematics that the browser sets itself: no script, no font, no network."""
+    displayed = isinstance(node, nodes.math_block)
+    markup = convert(node.astext(), display="block" if displayed else "inline")
+    translator.body.append(f'<div class="math">{markup}</div>' if displayed else markup)
+    raise nodes.SkipNode
 
 
 def _describe_model(app, what, name, obj, options, lines):
@@ -43,4 +73,5 @@ def _describe_model(app, what, name, obj, options, lines):
 
 def setup(app):
     """Connect what is special here."""
+    app.add_html_math_renderer("mathml", (_math, None), (_math, None))
     app.connect("autodoc-process-docstring", _describe_model)

@@ -2,6 +2,7 @@
 
     python docs/run_examples.py            # writes what every example prints into the pages
     python docs/run_examples.py --check    # prints the differences instead
+    python docs/run_examples.py --check index.md first-alloy.md
 
 An example is a line after ``>>>`` in a block marked ``pycon``, or after ``$`` in one marked ``console``
 (`metasci`, `cat`, `ls`, and `echo $?`). Those of a page run one after the other, in a copy of `docs/examples`.
@@ -121,10 +122,16 @@ def workplace() -> Iterator[None]:
         os.environ.pop("METASCI_DATA_DIR", None)
         there = shutil.copytree(DOCS / "examples", Path(folder) / "examples")
         os.chdir(there)
+        sys.path.insert(0, str(there))  # as where Python is started by hand
+        known = set(sys.modules)
         try:
             yield
         finally:
             os.chdir(before)
+            sys.path.remove(str(there))
+            for name in set(sys.modules) - known:
+                if (there / f"{name}.py").is_file():
+                    del sys.modules[name]
 
 
 def run_page(page: Path) -> Iterator[tuple[Example, str]]:
@@ -167,10 +174,10 @@ def rewritten(page: Path) -> str:
     return text
 
 
-def main(check: bool) -> int:
-    """Run every page; with `check`, only say what differs."""
+def main(check: bool, names: list[str]) -> int:
+    """Run every page, or those that are named; with `check`, only say what differs."""
     wrong = 0
-    for page in pages():
+    for page in [DOCS / name for name in names] or pages():
         if not check:
             page.write_text(rewritten(page))
             continue
@@ -184,4 +191,4 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    sys.exit(main("--check" in sys.argv[1:], [name for name in sys.argv[1:] if name != "--check"]))

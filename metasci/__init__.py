@@ -40,6 +40,7 @@ _WHERE = {
     "TaskSet": "metasci.data.tasks",
     "Calibration": "metasci.priors.calibrated",
     "Prior": "metasci.priors.equation",
+    "average": "metasci.priors.averaging",
     "load": "metasci.priors.load",
     "meta_calibrate": "metasci.priors.equation",
     "evaluate": "metasci.evaluation.evaluate",
@@ -49,9 +50,19 @@ _WHERE = {
     "unit": "metasci.units",
 }
 _MODULES = (
-    "bayes", "constraints", "diagnostics", "dosing", "heat_treatment", "kinetics", "math", "meta", "noise", "ode",
-    "patients", "report",
-)  # fmt: skip
+    "bayes",
+    "constraints",
+    "diagnostics",
+    "dosing",
+    "heat_treatment",
+    "kinetics",
+    "math",
+    "meta",
+    "noise",
+    "ode",
+    "patients",
+    "report",
+)
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
@@ -138,6 +149,9 @@ if TYPE_CHECKING:
     from metasci.parameters import (
         Parameter as Parameter,
         ParameterSpace as ParameterSpace,
+    )
+    from metasci.priors.averaging import (
+        average as average,
     )
     from metasci.priors.calibrated import (
         Calibration as Calibration,

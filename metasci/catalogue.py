@@ -143,21 +143,61 @@ def fetch(name_or_folder: str | Path) -> Path:
         If the card names no address or no checksum, or there is no such file at the address.
     """
     own = Card.from_toml(_folder(name_or_folder) / _MARK["datasets"])
+    if own.file:
+        raise InputError(f"the data of '{own.name}' ship with metasci; there is nothing to fetch.")
     if not own.external or not own.url:
-        raise InputError(f"the card of '{own.name}' names no address to fetch its data from.")
+        raise InputError(
+            f"the card of '{own.name}' names no address to fetch its data from; {_by_hand(own)}."
+        )
     if not own.url.startswith(("https://", "http://")) or not _SUM.fullmatch(own.sha256):
         raise InputError(
             f"the data of '{own.name}' are not fetched: its card needs an https address and a sha256."
         )
+    from metasci.files import write_atomically
+
     target = _cached(own)
+    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == own.sha256:
+        return target
+    write_atomically(target, _as_the_card_says(own, _content_at(own)))
+    return target
+
+
+def _content_at(card: Card) -> bytes:
+    """What lies at the address of a card."""
+    import tempfile
+
     import pooch
 
-    try:
-        pooch.retrieve(own.url, known_hash=f"sha256:{own.sha256}", fname=target.name, path=target.parent)
-    except Exception as error:  # many kinds: no network, no such address, another checksum
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"the data of '{own.name}' could not be fetched from {own.url}: {reason}.") from None
-    return target
+    pooch.get_logger().setLevel("WARNING")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # no checksum yet: what is compared with the card's is the file that comes of it
+            path = pooch.retrieve(str(card.url), known_hash=None, fname="content", path=folder)
+        except Exception as error:  # many kinds: no network, no such address
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"the data of '{card.name}' could not be fetched from {card.url}: {reason}; {_by_hand(card)}."
+            ) from None
+        return Path(path).read_bytes()
+
+
+def _as_the_card_says(card: Card, content: bytes) -> bytes:
+    """The content, converted where the card has rules for it, if its checksum is the card's."""
+    if card.upstream:
+        from metasci.data.upstream import converted
+
+        content = converted(content, card.upstream, f"what {card.url} has")
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.sha256:
+        raise InputError(
+            f"the data of '{card.name}' could not be fetched from {card.url}: the SHA-256 of what is there is {found} "
+            f"and should be {card.sha256}; nothing was kept, and {_by_hand(card)}."
+        )
+    return content
+
+
+def _by_hand(card: Card) -> str:
+    return f"set {DATA_DIR} to a folder that holds '{card.external}'"
 
 
 def _cached(card: Card) -> Path:
@@ -223,7 +263,7 @@ def _external(card: Card) -> Path:
     if card.url and (path := _cached(card)).is_file():
         return path
     said = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
-    way = f", or fetch them, with metasci.catalogue.fetch, from {card.url}" if card.url else ""
+    way = f", or fetch them with `metasci fetch {card.name}` from {card.url}" if card.url else ""
     raise InputError(
         f"the data of '{card.name}' do not ship: set {DATA_DIR} to the folder that holds '{card.external}' "
         f"({said}){way}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +17,35 @@ FAILURES = (
 """What a function that a user wrote may raise where it is given arrays that it does not expect."""
 
 
+_LONGEST = 290
+_SHORT = 60
+_QUOTED = re.compile(rf"'([^']{{{_SHORT},}})'")
+
+
 class InputError(ValueError):
     """What was given cannot be used; the message is one sentence that says what to change.
 
-    The command line prints the sentence and ends with status 2; no traceback is shown.
+    The command line prints the sentence and ends with status 2; no traceback is shown. Texts of a stranger that stand
+    in it are made printable, and shortened where they would make it longer than a few lines.
+
+    Examples
+    --------
+    >>> str(InputError("there is no file '" + "a" * 300 + chr(7) + "'.")) == f"there is no file '…{'a' * 58}?'."
+    True
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_sentence(str(message)))
+
+
+def _sentence(text: str) -> str:
+    """A text on one line, of printable letters, shortened in its middle: what to do stands at the end."""
+    line = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
+    if len(line) > _LONGEST:
+        line = _QUOTED.sub(lambda quoted: f"'…{quoted[1][1 - _SHORT :]}'", line)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST - 102].rstrip()} … {line[-99:].lstrip()}"
+    return line
 
 
 class MissingExtra(InputError, ImportError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from metasci.errors import MissingExtra
 
-__all__ = ["DISTRIBUTION", "how_to_install", "missing", "needed"]
+__all__ = ["DISTRIBUTION", "how_to_install", "missing", "needed", "require"]
 
 DISTRIBUTION = "metasci-calibration"
 """What pip knows the package by; the name ``metasci`` belongs to another project there."""
@@ -33,6 +34,30 @@ def missing(library: str, extra: str, purpose: str) -> MissingExtra:
     "a comparison needs the library 'nutpie': pip install 'metasci-calibration[bayes]'."
     """
     return MissingExtra(f"{purpose} needs the library '{library}': {how_to_install(extra)}.")
+
+
+_LIBRARIES = {
+    "bayes": ("arviz", "numba", "nutpie", "pymc"),
+    "materials": ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric"),
+    "studies": ("sklearn",),
+}
+
+
+def require(extra: str, purpose: str) -> None:
+    """Refuse, before any work, what needs an extra that is not installed.
+
+    Raises
+    ------
+    MissingExtra
+        If one of its libraries is missing.
+
+    Examples
+    --------
+    >>> require("studies", "this study")
+    """
+    for library in _LIBRARIES[extra]:
+        if importlib.util.find_spec(library) is None:
+            raise missing(library, extra, purpose)
 
 
 def needed(module: str, extra: str, purpose: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "State",
+    "Unfailing",
     "check_new",
+    "held",
     "netcdf",
     "read_tensors",
     "tensors_as_bytes",
@@ -29,51 +34,200 @@ __all__ = [
     "write_dataset",
     "write_folder",
     "write_tensors",
+    "writing",
 ]
 
 State = dict[str, Tensor]
 """Everything a method has learned or carries from one iteration to the next, by name."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: into a neighbour first, then renamed over the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+_PARTIAL = ".partial"
+_ABANDONED = 600.0  # seconds since anything was written to it: who wrote it was killed
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in a sentence why something cannot be written, such as on a disk that is full.
+
+    Raises
+    ------
+    InputError
+        In place of an OSError.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"'{path}' cannot be written: {reason}; nothing of it was kept.") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: into a neighbour first, then renamed over the old one.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written; then nothing is left of it.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_PARTIAL)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of the same file or folder left when they were killed."""
+    for left in path.parent.glob(f".{_literal(path.name[:100])}.*{_PARTIAL}"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _literal(name: str) -> str:
+    """A name for a pattern of names, whatever it holds."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> Path:
     """Write all files of a folder, or none: all are complete on disk before the first appears under its name.
 
     A folder that is not there yet appears whole. In one that is there files of these names are replaced, others stay.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, or somebody else writes it at the same time; then nothing is left.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        for name, content in contents.items():
-            write_atomically(unfinished / name, content)
-        unfinished.chmod(0o755)
-        if not folder.exists():
-            try:
-                unfinished.replace(folder)
-                return folder
-            except OSError:  # somebody else was quicker: as if it had been there
-                if not folder.is_dir():
-                    raise
-        for name in contents:
-            (unfinished / name).replace(folder / name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        unfinished = Path(
+            tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:100]}.", suffix=_PARTIAL)
+        )
+        try:
+            for name, content in contents.items():
+                write_atomically(unfinished / name, content)
+            unfinished.chmod(0o755)
+            if folder.exists():
+                with _locked(folder):
+                    for name in contents:
+                        (unfinished / name).replace(folder / name)
+            else:
+                _appear(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _appear(unfinished: Path, folder: Path) -> None:
+    """Give a finished folder its name; of several that want it the first one gets it."""
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if folder.is_dir():
+            raise _written_by_another(folder) from None
+        raise
+
+
+def _written_by_another(path: Path) -> InputError:
+    return InputError(f"another run is writing '{path}' at the same time; give this one another name.")
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Let nobody else work in a folder, by a lock on a file in it, which the system lifts however this process ends.
+
+    Raises
+    ------
+    InputError
+        If somebody else does.
+    """
+    lock = path / "lock"
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    with file, _locked(lock, path):
+        try:
+            yield
+        finally:  # a folder in which no work is kept is of no use
+            if path.is_dir() and [each.name for each in path.iterdir()] == ["lock"]:
+                shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, named: Path | None = None) -> Iterator[None]:
+    """A lock on a file or folder, where the system has locks that end with the process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: files are still replaced one by one, each whole
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _written_by_another(named or path) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+class Unfailing(io.FileIO):
+    """A file to write whose failure is kept until asked for: HDF5 does not survive one that shows while it writes.
+
+    Attributes
+    ----------
+    failure : OSError or None
+        The first that writing met; what was to be written after it is lost.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, content: object) -> int:  # type: ignore[override]
+        """Write, or pretend to."""
+        size = memoryview(content).nbytes  # type: ignore[arg-type]
+        if self.failure is None:
+            try:
+                done = 0
+                view = memoryview(content).cast("B")  # type: ignore[arg-type]
+                while done < size:  # a disk that is nearly full takes a part
+                    done += super().write(view[done:])
+            except OSError as error:
+                self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Give the file a length, or pretend to."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def readinto(self, buffer: object) -> int:  # type: ignore[override]
+        """Read; of what was lost, zeros."""
+        count = super().readinto(buffer) or 0  # type: ignore[arg-type]
+        size = memoryview(buffer).nbytes  # type: ignore[arg-type]
+        if self.failure is not None and count < size:
+            memoryview(buffer).cast("B")[count:] = bytes(size - count)  # type: ignore[arg-type]
+            return size
+        return count
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure
 
 
 def tensors_as_bytes(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -18,7 +18,7 @@ from metasci.model import Model, made
 
 __all__ = ["find", "installed", "registered"]
 
-_DOMAINS = ("metasci.kinetics", "metasci.patients", "metasci.materials.properties")
+_DOMAINS = ("metasci.kinetics", "metasci.patients", "metasci.responses", "metasci.materials.properties")
 _GROUP = "metasci.models"
 
 

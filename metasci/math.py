@@ -1,4 +1,4 @@
-"""Elementary functions that run on torch tensors, PyTensor variables and NumPy arrays alike.
+"""Elementary functions that run on torch tensors, PyTensor variables, NumPy arrays and duals of them alike.
 
 An equation written once with these functions is differentiated by torch during adaptation,
 evaluated by NumPy for plots, and compiled natively inside a PyMC model.
@@ -18,12 +18,16 @@ __all__ = [
     "arccos",
     "constant",
     "cos",
+    "detached",
     "exp",
     "expm1",
     "floor",
     "like",
     "log",
     "log1p",
+    "log_expit",
+    "log_gamma",
+    "log_ndtr",
     "maximum",
     "minimum",
     "softplus",
@@ -38,6 +42,7 @@ _NAMES = {
     "numpy": {"absolute": "abs"},
     "torch": {"absolute": "abs"},
     "pytensor": {"absolute": "abs", "where": "switch"},
+    "duals": {},
 }
 
 
@@ -51,6 +56,10 @@ def _library(*values: Any) -> tuple[str, ModuleType]:
             import pytensor.tensor
 
             return "pytensor", pytensor.tensor
+        if root == "metasci":
+            from metasci import duals
+
+            return "duals", duals
     return "numpy", np
 
 
@@ -105,6 +114,59 @@ def log1p(x: Any) -> Any:
     return _call("log1p", x)
 
 
+def log_expit(x: Any) -> Any:
+    """Logarithm of 1/(1 + e⁻ˣ), with its digits in both tails; of a probability whose log-odds are x.
+
+    Examples
+    --------
+    >>> [round(float(log_expit(x)), 6) for x in (-800.0, 0.0)]
+    [-800.0, -0.693147]
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.nn.functional.logsigmoid(x)
+    return -module.softplus(-x) if library == "pytensor" else -np.logaddexp(0.0, -np.asarray(x))
+
+
+def log_gamma(x: Any) -> Any:
+    """Logarithm of the gamma function, of arguments above zero.
+
+    Examples
+    --------
+    >>> round(float(log_gamma(5.0)), 6)
+    3.178054
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.lgamma(x)
+    if library == "pytensor":
+        return module.gammaln(x)
+    from scipy.special import gammaln
+
+    return gammaln(x)
+
+
+def log_ndtr(x: Any) -> Any:
+    """Logarithm of the normal distribution function, with its digits also far out in the lower tail.
+
+    Examples
+    --------
+    >>> [round(float(log_ndtr(x)), 6) for x in (-40.0, 0.0)]
+    [-804.608442, -0.693147]
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.special.log_ndtr(x)
+    if library == "pytensor":
+        far = module.minimum(x, -1.0)  # the branch that is not chosen has to stay finite
+        near = module.maximum(x, -1.0)
+        tail = module.log(0.5 * module.erfcx(-far / np.sqrt(2.0))) - 0.5 * far**2
+        return module.switch(x < -1.0, tail, module.log1p(-0.5 * module.erfc(near / np.sqrt(2.0))))
+    from scipy.special import log_ndtr as of_numbers
+
+    return of_numbers(x)
+
+
 def sqrt(x: Any) -> Any:
     """Square root."""
     return _call("sqrt", x)
@@ -123,6 +185,15 @@ def cos(x: Any) -> Any:
 def arccos(x: Any) -> Any:
     """Inverse of the cosine."""
     return _call("arccos", x)
+
+
+def detached(x: Any) -> Any:
+    """The same numbers, of which derivatives know nothing; of PyTensor's symbols, as they are.
+
+    Newton steps from a root that is known need no more: n of them have all derivatives up to the order 2ⁿ − 1 right.
+    """
+    library, _ = _library(x)
+    return x.detach() if library == "torch" else x.value if library == "duals" else x
 
 
 def absolute(x: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pint import Unit
+from typing import TYPE_CHECKING
 
 from metasci.errors import InputError
 from metasci.units import convert, registry, same_dimension, stated, unfit, unit
+
+if TYPE_CHECKING:
+    from pint import Unit
 
 __all__ = ["checked_molar_mass", "molar_factor", "molar_way"]
 
@@ -63,7 +66,7 @@ def molar_factor(from_unit: str, to_unit: str, molar_mass: str, what: str) -> fl
             f"{what}: from '{from_unit}' to '{to_unit}' the molar mass leads; give it, molar_mass='232.2 g/mol'."
         )
     number, mass = checked_molar_mass(molar_mass)
-    value = registry.Quantity(number if way == "*" else 1.0 / number, _by_way(from_unit, way, mass))
+    value = registry().Quantity(number if way == "*" else 1.0 / number, _by_way(from_unit, way, mass))
     return float(value.to(unit(to_unit)).magnitude)
 
 

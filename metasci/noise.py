@@ -44,6 +44,8 @@ class Noise(ABC):
     """Whether the variance on the linked scale is the same for every measurement."""
     follows_prediction: ClassVar[bool] = True
     """Whether the variance on the linked scale moves with the prediction."""
+    gaussian: ClassVar[bool] = True
+    """Whether measurements scatter as Gaussians on the linked scale; `metasci.outcomes` are what does not."""
 
     def __post_init__(self) -> None:
         sound = isinstance(self.typical, tuple) and len(self.typical) == len(self.scales)
@@ -52,6 +54,11 @@ class Noise(ABC):
                 f"{type(self).__name__} noise needs a tuple of {len(self.scales)} typical value(s) above zero "
                 f"({', '.join(self.scales)}), not {self.typical!r}."
             )
+
+    @property
+    def size(self) -> float:
+        """An ordinary size of the scatter, in whose units broken laws are counted."""
+        return self.typical[0]
 
     def link(self, value: Any) -> Any:
         """The scale on which the noise is Gaussian."""

@@ -39,6 +39,8 @@ class Parameter:
     tied : str
         Parameters of the same label are the same quantity on several occasions: in a learned Gaussian prior they have
         mean zero in their coordinate, one spread, and no correlation with others.
+    shared : bool
+        Whether it is the same for all tasks, and learned (a fixed effect); the learned Gaussian prior knows of it.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Parameter:
     spread: float = 0.5
     description: str = ""
     tied: str = ""
+    shared: bool = False
 
     def __post_init__(self) -> None:
         lower, upper = self.limits

@@ -1,52 +1,82 @@
-"""Progress on the terminal, where it is asked for."""
+"""Progress on standard error: a bar where there is a terminal, a line a minute where there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 __all__ = ["bar", "shown", "track"]
 
+T = TypeVar("T")
 
-class bar:
-    """A progress bar on the terminal, or nothing."""
-
-    def __init__(self, title: str, total: int, show: bool) -> None:
-        self.bar, self.title, self.total = None, title, total
-        if show:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-
-    def __enter__(self):  # type: ignore[no-untyped-def]
-        if self.bar is None:
-            return lambda iteration: None
-        self.bar.start()
-        task = self.bar.add_task(f"learning ({self.title})", total=self.total)
-        return lambda iteration: self.bar.update(task, completed=iteration)
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+_EVERY = 60.0  # seconds between lines: a log of an hour stays readable
 
 
-def track(items: list[Any], text: str, show: bool) -> Iterator[Any]:
-    """The items, with a bar that says `text` if asked."""
+@contextmanager
+def bar(title: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """What to call with the number of iterations that are done; draws nothing unless asked.
+
+    Examples
+    --------
+    >>> with bar("a line", 3, show=False) as advance:
+    ...     advance(1)
+    """
+    with _drawn(f"learning ({title})", total, show) as advance:
+        yield advance
+
+
+def track(items: list[T], text: str, show: bool) -> Iterator[T]:
+    """The items, with a bar that says `text` if asked.
+
+    Examples
+    --------
+    >>> list(track([1, 2], "counting", show=False))
+    [1, 2]
+    """
+    yield from _tracked(items, text, len(items), show)
+
+
+def shown(items: Iterator[T], total: int, progress: bool) -> Iterator[T]:
+    """The items, of which there are `total`, with a bar if asked."""
+    yield from _tracked(items, "calibrating", total, progress)
+
+
+def _tracked(items: Iterable[T], text: str, total: int, show: bool) -> Iterator[T]:
+    with _drawn(text, total, show) as advance:
+        for done, item in enumerate(items, 1):
+            yield item
+            advance(done)
+
+
+@contextmanager
+def _drawn(text: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
     if not show:
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
+        yield lambda done: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
 
-    yield from track(items, text, console=Console(stderr=True), transient=True)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(text, total=total)
+            yield lambda done: progress.update(task, completed=done)
+    else:
+        yield _lines(text, total)
 
 
-def shown(items: Iterator[Any], total: int, progress: bool) -> Iterator[Any]:
-    """The items, with a progress bar on the terminal if asked."""
-    from rich.console import Console
-    from rich.progress import track
+def _lines(text: str, total: int) -> Callable[[int], None]:
+    """A line after each minute; work of less than a minute says nothing."""
+    began = last = time.monotonic()
 
-    yield from track(
-        items, "calibrating", total, console=Console(stderr=True), transient=True, disable=not progress
-    )
+    def advance(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _EVERY:
+            last = now
+            print(
+                f"{text}: {done} of {total} after {(now - began) / 60.0:.0f} min", file=sys.stderr, flush=True
+            )
+
+    return advance

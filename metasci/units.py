@@ -13,20 +13,37 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pint
 from numpy.typing import ArrayLike, NDArray
 
+from metasci import common_units
 from metasci.errors import InputError
 from metasci.unit_grammar import factors_of, shown
 
-__all__ = ["convert", "magnitude", "registry", "same_dimension", "stated", "unfit", "unit"]
+if TYPE_CHECKING:
+    import pint
+
+__all__ = [
+    "check",
+    "convert",
+    "magnitude",
+    "registry",
+    "same_dimension",
+    "same_unit",
+    "stated",
+    "unfit",
+    "unit",
+]
 
 
-def _registry() -> pint.UnitRegistry[Any]:
+@cache
+def registry() -> pint.UnitRegistry[Any]:
+    """The registry of all units, made when it is first needed: reading pint's definitions takes half a second."""
+    import pint
+
     defined: pint.UnitRegistry[Any] = pint.UnitRegistry(
         # so that `[200, 400] * unit("degC")` is a quantity in degC instead of an error
         autoconvert_offset_to_baseunit=True,
@@ -41,9 +58,6 @@ def _registry() -> pint.UnitRegistry[Any]:
     defined.define("cycle = [] = _ = cycles")
     return defined
 
-
-registry = _registry()
-_WAVENUMBER = registry.parse_units("1/m")
 
 _MISTAKEN = {"C": ("coulomb", "degC"), "F": ("farad", "degF")}
 _AMOUNT = re.compile(r"\s*(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<unit>.*)", re.DOTALL)
@@ -74,16 +88,41 @@ def unit(text: str) -> pint.Unit:
     >>> unit("N/mm2") == unit("N/mm**2"), unit("HV10") == unit("HV")
     (True, True)
     """
-    factors = factors_of(text, known=lambda name: name in registry)
+    units = registry()
+    factors = factors_of(text, known=lambda name: name in units)
     if len(factors) == 1 and factors[0][1] == 1.0 and factors[0][0].startswith("delta_"):
         raise InputError(
             f"'{text}' is a difference of temperatures and no temperature; write 'degC', 'degF' or 'K'."
         )
     try:
         product = "*".join(f"{name}**{power:g}" for name, power in factors)
-        return registry.parse_units(product.removesuffix("**1") if len(factors) == 1 else product)
+        return units.parse_units(product.removesuffix("**1") if len(factors) == 1 else product)
     except Exception:  # pint raises many kinds: not defined, ambiguous, offset units
         raise InputError(f"'{shown(text)}' is not a unit.") from None
+
+
+def check(text: str) -> None:
+    """Refuse what is no unit.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if common_units.alike(text, text) is None:
+        unit(text)
+
+
+def same_unit(first: str, second: str) -> bool:
+    """Whether two texts name the same unit.
+
+    Examples
+    --------
+    >>> same_unit("N/mm2", "N/mm**2"), same_unit("h", "hour"), same_unit("h", "s")
+    (True, True, False)
+    """
+    alike = common_units.alike(first, second)
+    return unit(first) == unit(second) if alike is None else alike
 
 
 def same_dimension(first: str, second: str) -> bool:
@@ -96,6 +135,9 @@ def same_dimension(first: str, second: str) -> bool:
     >>> same_dimension("h", "s"), same_dimension("h", "kg"), same_dimension("HRC", "HV"), same_dimension("THz", "1/cm")
     (True, False, False, True)
     """
+    known = common_units.same_kind(first, second)
+    if known is not None:
+        return known
     source, target = unit(first), unit(second)
     return bool(source.dimensionality == target.dimensionality) or _of_light(source, target)
 
@@ -108,7 +150,7 @@ def _of_light(source: pint.Unit, target: pint.Unit) -> bool:
 
 def _kind_of_light(of: pint.Unit) -> str:
     """By name and not by dimension: 1/s may be a rate and kJ a heat, where THz and meV are neither."""
-    if of.dimensionality == _WAVENUMBER.dimensionality:
+    if of.dimensionality == {"[length]": -1}:
         return "wavenumber"
     name = str(of)
     return "frequency" if name.endswith("hertz") else "energy" if name.endswith("electron_volt") else ""
@@ -116,11 +158,12 @@ def _kind_of_light(of: pint.Unit) -> str:
 
 def _wavenumber(quantity: pint.Quantity[Any]) -> pint.Quantity[Any]:
     """The wavenumber of a frequency ν, ν/c, or of an energy E, E/(hc)."""
-    kind = _kind_of_light(registry.Unit(quantity.units))
+    units = registry()
+    kind = _kind_of_light(units.Unit(quantity.units))
     if kind == "wavenumber":
         return quantity
-    light = registry.Quantity(1.0, "speed_of_light")
-    return quantity / (light if kind == "frequency" else light * registry.Quantity(1.0, "planck_constant"))
+    light = units.Quantity(1.0, "speed_of_light")
+    return quantity / (light if kind == "frequency" else light * units.Quantity(1.0, "planck_constant"))
 
 
 def unfit(name: str, stated: str, wanted: str) -> str:
@@ -171,13 +214,16 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
     """
     numbers = np.asarray(values, dtype=np.float64)
     opening = f"{where}: " if where else ""
+    if (factor := common_units.factor(from_unit, to_unit)) is not None:
+        return numbers if factor == 1.0 else numbers * factor
+    units = registry()
     try:
         source, target = unit(from_unit), unit(to_unit)
     except InputError as error:
         raise InputError(f"{opening}{error}") from None
     if source == target:
         return numbers
-    quantity = registry.Quantity(numbers, source)
+    quantity = units.Quantity(numbers, source)
     if source.dimensionality != target.dimensionality:
         if not _of_light(source, target):
             raise InputError(
@@ -186,9 +232,7 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
         quantity = _wavenumber(quantity)
         if _kind_of_light(target) != "wavenumber":
             quantity = (
-                quantity
-                / _wavenumber(registry.Quantity(1.0, target)).to("1/m")
-                * registry.Quantity(1.0, target)
+                quantity / _wavenumber(units.Quantity(1.0, target)).to("1/m") * units.Quantity(1.0, target)
             )
     converted = quantity.to(target).magnitude
     return np.asarray(converted, dtype=np.float64)
@@ -210,7 +254,7 @@ def stated(value: Any, asked: str, like: str = "64 kg") -> tuple[float, str]:
             if amount is None or not math.isfinite(float(amount["number"])):
                 raise InputError("no number")
             symbol = amount["unit"].strip()
-            unit(symbol)
+            check(symbol)
             return float(amount["number"]), symbol
         except InputError:
             raise InputError(

@@ -24,6 +24,7 @@ def main() -> None:
         (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
         run_python(code, folder)
         run_python(AS_DATA, folder)
+        run_pages()
         for arguments in (["--version"], ["list"], ["info", "propofol"], ["template", "quinidine"]):
             run(arguments, folder)
         for arguments in (
@@ -34,6 +35,17 @@ def main() -> None:
             (folder / "members.csv").write_text("smiles,boiling_point [K]\nCCO,351\n")
             refuse(arguments, folder)
     print("a plain install runs the README's commands, and asks for what it lacks in one sentence")
+
+
+FIRST_PAGES = ("index.md", "first-alloy.md", "first-patient.md", "command-line.md", "event-tables.md")
+"""Of the documentation: what a newcomer types. They need no extra, and no data but those that ship."""
+
+
+def run_pages() -> None:
+    command = [sys.executable, "-I", ROOT / "docs" / "run_examples.py", "--check", *FIRST_PAGES]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"the documentation's first pages print otherwise:\n{ended.stdout}{ended.stderr}")
 
 
 AS_DATA = """

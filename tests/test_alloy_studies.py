@@ -15,7 +15,14 @@ from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol
 from metasci.kinetics import crack_growth, tempering_rockwell, yield_strength
 from metasci.meta import GaussianPrior
-from metasci.studies import alloy_fatigue, avrami, high_entropy_alloys, softening_laws, steel_tempering
+from metasci.studies import (
+    alloy_fatigue,
+    avrami,
+    high_entropy_alloys,
+    softening_laws,
+    softening_models,
+    steel_tempering,
+)
 from metasci.studies.baselines import Table, parts_of, tabular_results
 
 # baselines --------------------------------------------------------------------------------------
@@ -150,9 +157,9 @@ def test_a_compilation_may_lack_outputs_and_order_another_table_may_not(tmp_path
 def surface(**changed: float) -> np.ndarray:
     values = {"level": 42.0, "by_time": -2.0, "by_temperature": -6.0, "by_both": 0.0}
     values |= {"by_time_squared": 0.0, "by_temperature_squared": 0.0} | changed
-    model = softening_laws.softening_surface
-    time, kelvin = (values[None] for values in softening_laws._grid())
-    found = softening_laws.SoftensEverywhere().violation(
+    model = softening_models.softening_surface
+    time, kelvin = (values[None] for values in softening_models.grid())
+    found = softening_models.SoftensEverywhere().violation(
         lambda inputs: model(inputs, values), {"time": time, "temperature": kelvin}
     )
     return found.numpy()
@@ -160,14 +167,14 @@ def surface(**changed: float) -> np.ndarray:
 
 def test_what_breaks_the_law_of_softening_is_found_and_measured() -> None:
     assert surface().max() == 0.0
-    step = np.log10(softening_laws.TIMES[1] / softening_laws.TIMES[0]) / 5
+    step = np.log10(softening_models.TIMES[1] / softening_models.TIMES[0]) / 5
     assert surface(by_time=1.0).max() == pytest.approx(step)  # harder by one for ten times the time
     assert surface(level=10.0).max() == pytest.approx(-(10.0 - 2.0 * np.log10(32.0) - 6.0 * 3.04), rel=1e-6)
 
 
 def test_the_law_is_checked_everywhere_from_few_points() -> None:
     model, rising = (
-        softening_laws.softening_surface,
+        softening_models.softening_surface,
         torch.tensor([[[0.0, 0.0, 0.0, 0.0, 0.0, 3.0]]], dtype=torch.float64),
     )
     here = {
@@ -175,7 +182,7 @@ def test_the_law_is_checked_everywhere_from_few_points() -> None:
         "temperature": torch.full((1, 3), 400.0),
     }  # far from where it rises
     here = {name: values.double() for name, values in here.items()}
-    found = softening_laws.SoftensEverywhere().violation(
+    found = softening_models.SoftensEverywhere().violation(
         lambda inputs: model.at(rising.expand(1, 3, 6), inputs), here
     )
     assert found.shape == (1, 3)

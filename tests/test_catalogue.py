@@ -134,9 +134,7 @@ def test_external_data_are_fetched_once(server: str, tmp_path: Path, monkeypatch
     pooch = pytest.importorskip("pooch")
     monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path / "cache")
     folder = folder_with(tmp_path, f'external = "x/data.csv"\nurl = "{server}/data.csv"')
-    with pytest.raises(
-        InputError, match=r"do not ship: set .* or fetch them, with metasci\.catalogue\.fetch"
-    ):
+    with pytest.raises(InputError, match=r"do not ship: set .* or fetch them with `metasci fetch mine`"):
         catalogue.dataset(folder)  # reading opens no connection
     assert not (tmp_path / "cache").exists()
     assert catalogue.fetch(folder) == tmp_path / "cache/mine/data.csv"
@@ -199,3 +197,76 @@ def test_it_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+STEEL = """
+name = "steels"
+external = "steels/steels.csv"
+url = "{address}/upstream.csv"
+sha256 = "{checksum}"
+task = ["steel"]
+[upstream]
+columns = {{ source = "Source", year = "Source", steel = "Steel type", time = "Time (s)", hardness = "Hardness (HRC)" }}
+part = {{ source = [", ", "before"], year = [", ", "after"] }}
+missing = ["?"]
+replace = {{ steel = {{ "AISI-SAE" = "AISI" }} }}
+keep = [{{ source = ["Penha"], steel = ["AISI 4140"] }}, {{ source = ["Grange and Baughman"] }}]
+[columns.source]
+role = "note"
+[columns.year]
+role = "note"
+[columns.steel]
+role = "task"
+[columns.time]
+role = "input"
+unit = "s"
+[columns.hardness]
+role = "output"
+unit = "HRC"
+"""
+THEIRS = """Steel type,Source,Time (s),Hardness (HRC),Cu
+'AISI-SAE 4140',"Penha, 2010",600, 50.6 ,0
+AISI-SAE 1045,"Penha, 2010",600,41.0,0
+AISI-SAE 1045,"Grange and Baughman, 1956",3600,39.5,?
+"""
+OURS = (
+    b"source,year,steel,time,hardness\nPenha,2010,AISI 4140,600,50.6\n"
+    b"Grange and Baughman,1956,AISI 1045,3600,39.5\n"
+)
+
+
+def test_what_an_address_has_becomes_what_the_card_says(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path / "cache")
+    folder = tmp_path / "steels"
+    folder.mkdir()
+    text = STEEL.format(address=server, checksum=hashlib.sha256(OURS).hexdigest())
+    (folder / "dataset.toml").write_text(text)
+    (tmp_path / "served/upstream.csv").write_text(THEIRS.replace("3600", "7200"))
+    with pytest.raises(InputError, match="nothing was kept, and set METASCI_DATA_DIR"):
+        catalogue.fetch(folder)
+    (tmp_path / "served/upstream.csv").write_text(THEIRS.replace("Source", "Origin"))
+    with pytest.raises(InputError, match="has no column 'Source'"):
+        catalogue.fetch(folder)
+    assert not (tmp_path / "cache").exists()
+    (tmp_path / "served/upstream.csv").write_text(THEIRS)
+    assert catalogue.fetch(folder).read_bytes() == OURS
+    assert catalogue.dataset(folder).names == ("AISI 4140", "AISI 1045")
+
+
+def test_data_that_ship_are_not_fetched():
+    with pytest.raises(InputError, match="ship with metasci; there is nothing to fetch"):
+        catalogue.fetch("theophylline")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in catalogue.names("datasets") if catalogue.card(name).external]
+)
+def test_data_that_do_not_ship_say_where_they_are(name: str):
+    card = catalogue.card(name)
+    assert card.licence.startswith(("MIT", "Apache-2.0"))
+    assert len(card.sha256) == 64
+    if card.url is not None:
+        assert card.url.startswith("https://")

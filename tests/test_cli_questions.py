@@ -174,6 +174,24 @@ def test_predictions_are_those_of_python_in_the_units_asked_for(run: Run, tmp_pa
     assert "'time 2 h' is no condition" in err
 
 
+def test_saved_tables_are_in_the_units_of_the_file_and_are_read_again(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(
+        "time/min;Temperature [degF];hardness [HRC];C [wt%]\n60;392;55,5;0,4\n60;752;46,5;0,4\n60;1112;33;0,4\n"
+    )
+    assert run("calibrate", "steel_tempering", "mine.csv", "-o", "result")[0] == 0
+    table = pd.read_csv(tmp_path / "result" / "predictions.csv")
+    assert table["time [min]"].tolist() == [60, 60, 60]
+    assert table["temperature [degF]"].tolist() == [392, 752, 1112]
+    assert table["carbon [wt%]"].tolist() == [0.4, 0.4, 0.4]
+    assert {"hardness [HRC]", "predicted_lower [HRC]", "prior [HRC]"} <= set(table.columns)
+    first, again = (
+        json.loads(run("calibrate", "steel_tempering", file, "--json")[1])["parameters"]
+        for file in ("mine.csv", "result/predictions.csv")
+    )
+    for row, same in zip(first, again, strict=True):
+        assert same["estimate"] == pytest.approx(row["estimate"], rel=1e-9)
+
+
 def test_a_picture(run: Run, tmp_path: Path) -> None:
     assert run("plot", "theophylline", "ann.csv", "-o", "curve.svg")[0] == 0
     assert "<svg" in (tmp_path / "curve.svg").read_text(encoding="utf-8")

@@ -356,8 +356,8 @@ def test_learned_weights_move_each_by_itself_and_stay_positive() -> None:
     state, _ = learn(method, Problem(model, batch, method.penalty), design)
     weights = state.log_penalty.exp()
     assert weights.shape == (2,)
-    assert bool((weights > 0).all())
     assert float((weights - 2.0).abs().max()) > 1e-2
+    assert float((weights[0] - weights[1]).abs()) > 1e-2
     assert float(weights[0]) != float(weights[1])
 
 
@@ -575,7 +575,7 @@ def test_a_network_learns_to_be_lawful_and_weights_of_laws_are_learned_beside() 
         sizes.append(told.groupby("law")["violation"].max())
     assert (sizes[1] < 0.7 * sizes[0]).all()
     assert float((lawful["log_penalty"]).abs().max()) > 1e-2
-    assert bool((lawful["log_penalty"].exp() > 0.0).all())
+    assert float((lawful["log_penalty"][0] - lawful["log_penalty"][1]).abs()) > 1e-2
 
 
 def test_several_outputs_of_a_network_add_up() -> None:

@@ -23,6 +23,9 @@ def test_examples(page):
         pytest.importorskip(
             "rdkit", reason=f"{page.stem} needs the extra metasci-calibration[materials]: rdkit"
         )
+    for extra, library in (("nonmem", "pharmpy"), ("petab", "libsbml")):
+        if f"metasci-calibration[{extra}]" in page.read_text():
+            pytest.importorskip(library, reason=f"{page.stem} needs the extra metasci-calibration[{extra}]")
     differences = [
         f"{page.name}, line {example.line}: {example.typed}stands:\n{example.printed}printed:\n{printed}"
         for example, printed in run_examples.run_page(page)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import metasci as ms
-from metasci.dosing import Target, recommend
+from metasci.dosing import Target, loading_and_maintenance, recommend, solve_dose
 from metasci.dosing.course import Course
 from metasci.errors import InputError
+from metasci.fits.posterior import posterior_draws
+from metasci.report.regimens import regimen_figure
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +145,112 @@ def test_nonsense_is_refused(infant: ms.Calibration) -> None:
         Target("trough", 3.0, 2.0)
     with pytest.raises(InputError, match="a threshold belongs"):
         Target("time_above", 0.5)
+
+
+def one_compartment(clearance: float, volume: float) -> ms.Calibration:
+    """A patient of whom next to everything is known: doses have a closed form."""
+    prior = ms.Prior.published(
+        ms.patients.Structure(1), name="known", source="an example", noise=ms.Proportional((0.1,)),
+        typical={"clearance": clearance, "volume": volume}, variability={"clearance": 1e-8, "volume": 1e-8},
+    )  # fmt: skip
+    return prior.calibrate(ms.Regimen().bolus("1 mg").table(times=["1 h"], values=[1.0 / volume]))
+
+
+def test_loading_and_maintenance_doses_are_those_of_the_closed_form() -> None:
+    fit, rate, gap, wanted = one_compartment(4.0, 40.0), 0.1, 12.0, np.sqrt(10.0 * 20.0)
+    loading, keeping = loading_and_maintenance(
+        fit, Target("trough", 10.0, 20.0), interval=gap, number=6, start=1000.0, multiple="50 mg", draws=50
+    )
+    first = wanted * 40.0 * np.exp(rate * gap)
+    assert loading.exact == pytest.approx(first, rel=1e-3)
+    assert loading.rounded == 50.0 * round(first / 50.0)
+    left = sum(np.exp(-rate * gap * k) for k in range(1, 6))
+    exact = (wanted * 40.0 - loading.rounded * np.exp(-6.0 * rate * gap)) / left
+    assert keeping.exact == pytest.approx(exact, rel=1e-3)
+    assert f"{loading.rounded:g} mg first, then 5 doses" in keeping.words
+
+
+def test_a_concentration_after_an_infusion_and_a_trough_before_the_third_dose_have_closed_forms() -> None:
+    fit, rate, volume = one_compartment(4.0, 40.0), 0.1, 40.0
+    common = {"doses": ["500 mg"], "intervals": [12.0], "start": 1000.0, "draws": 20}
+    after = recommend(fit, Target("concentration", 5.0, 20.0, at=1.5), number=1, duration=1.0, **common)
+    peak = 500.0 / (rate * volume) * (1.0 - np.exp(-rate))
+    assert after.median == pytest.approx(peak * np.exp(-rate * 0.5), rel=2e-4)
+    third = recommend(fit, Target("trough", 5.0, 20.0), number=2, **common)
+    assert third.median == pytest.approx(500.0 / volume * (np.exp(-1.2) + np.exp(-2.4)), rel=2e-4)
+    per_day = recommend(fit, Target("auc", 400.0, 600.0, per=24.0), number=2, **common)
+    assert per_day.words.count("per 24 h") == 2
+    interval = recommend(fit, Target("auc", 40.0, 600.0), number=2, **common)
+    assert "of the dosing interval" in interval.words
+    assert "in an interval" in interval.words
+
+
+def test_a_dose_that_is_solved_for_says_per_what_an_area_is() -> None:
+    fit = one_compartment(4.0, 40.0)
+    dose = solve_dose(
+        fit, Target("auc", 400.0, 600.0, per=24.0), interval=12.0, number=60, start=1000.0, draws=20
+    )
+    assert dose.exact == pytest.approx(
+        0.5 * 4.0 * np.sqrt(400.0 * 600.0), rel=2e-3
+    )  # two doses a day, CL·AUC
+    assert dose.words.count("per 24 h") == 2
+    with pytest.raises(InputError, match="two doses or more"):
+        solve_dose(fit, Target("trough", 1.0, 2.0), interval=12.0, number=1, first=100.0)
+
+
+def test_draws_of_two_levels_have_the_median_of_the_posterior_and_not_of_its_approximation() -> None:
+    """An area under the curve by numbers on a grid of clearance and volume, with a wide prior and two levels."""
+    prior = ms.Prior.published(
+        ms.patients.Structure(1), name="wide", source="an example", noise=ms.Proportional((0.3,)),
+        typical={"clearance": 4.0, "volume": 40.0}, variability={"clearance": 0.5, "volume": 0.5},
+    )  # fmt: skip
+    levels, times = np.array([3.0, 2.0]), np.array([4.0, 20.0])
+    fit = prior.calibrate(ms.Regimen().bolus("500 mg").table(times=times.tolist(), values=levels.tolist()))
+    grid = np.linspace(-2.2, 2.2, 401)
+    one, two = np.meshgrid(grid, grid, indexing="ij")
+    clearance, volume = 4.0 * np.exp(one), 40.0 * np.exp(two)
+    cost = (one**2 + two**2) / 0.5
+    for time, level in zip(times, levels, strict=True):
+        expected = 500.0 / volume * np.exp(-clearance / volume * time)
+        cost = cost + ((level / expected - 1.0) / 0.3) ** 2 + 2.0 * np.log(expected)
+    weight = np.exp(-0.5 * (cost - cost.min())).sum(1)
+    median = 4.0 * np.exp(np.interp(0.5, np.cumsum(weight) / weight.sum(), grid))
+    drawn = posterior_draws(fit, draws=4000, seed=3).coordinates
+    found = float(np.median(prior.model.parameters.to_physical(drawn.numpy())["clearance"]))
+    assert found == pytest.approx(median, rel=0.02)
+
+
+def test_a_recommended_regimen_is_drawn_whole_with_its_target() -> None:
+    fit = one_compartment(4.0, 40.0)
+    figure = regimen_figure(
+        fit, Target("trough", 5.0, 9.0), dose="500 mg", interval="12 h", number=4, duration="30 min", first="900 mg",
+        draws=20,
+    )  # fmt: skip
+    (axes,) = figure.axes
+    peak = 900.0 / (0.1 * 40.0 * 0.5) * (1.0 - np.exp(-0.05))
+    drawn = max(float(np.nanmax(line.get_ydata())) for line in axes.lines if len(line.get_xdata()) > 50)
+    assert drawn == pytest.approx(peak, rel=0.01)
+    assert axes.get_ylim()[0] == 0.0
+    assert axes.get_ylim()[1] > drawn
+    labels = [str(text.get_text()) for text in figure.legends[0].get_texts()]
+    assert {"target", "dose given"} <= set(labels)
+    assert "900 mg, then 500 mg every 12 h" in axes.get_title(loc="left")
+
+
+def test_the_peak_of_a_short_infusion_and_a_range_are_inside_of_the_axes() -> None:
+    prior = ms.Prior.published(
+        ms.patients.Structure(2), name="fast", source="an example", noise=ms.Proportional((0.2,)),
+        typical={"clearance": 4.0, "central_volume": 5.0, "peripheral_volume": 40.0, "exchange_clearance": 30.0},
+        variability={"clearance": 0.1},
+    )  # fmt: skip
+    fit = prior.calibrate(
+        ms.Regimen().infusion("500 mg", over="6 min").table(times=["8 h", "20 h"], values=[4.2, 1.7])
+    )
+    axes = fit.plot(within=(2.0, 5.0), until="36 h").axes[0]
+    curve = next(line for line in axes.lines if len(line.get_xdata()) > 50 and line.get_linestyle() == "-")
+    peak = float(fit.predict(time="6 min")["median"].squeeze())
+    assert float(curve.get_ydata().max()) == pytest.approx(peak, rel=1e-6)
+    assert axes.get_ylim()[0] == 0.0
+    assert axes.get_ylim()[1] > peak
+    assert axes.get_xlim()[1] == pytest.approx(36.0)
+    assert fit.plot(logarithmic=True).axes[0].get_yscale() == "log"

@@ -401,6 +401,8 @@ def test_unknown_covariates_widen_the_prior_and_take_their_expectation() -> None
     scaled = Covariates.learn(("a", "b"), ("identity", "identity"), values)
     design = scaled.design(torch.tensor([[4.0, float("nan")], [4.0, 4.0]], dtype=FLOAT))
     assert 0.0 < float(design.values[0, 1]) <= float(design.values[1, 1])
-    assert float(design.uncertainty[0, 1, 1]) > 0.0
+    r = float(torch.corrcoef(values.T)[0, 1]) * 4 / (4 + 10)  # shrunken by ten tasks' worth of none
+    assert float(design.uncertainty[0, 1, 1]) == pytest.approx(1.0 - r**2, rel=1e-6)
+    assert float(design.values[0, 1]) == pytest.approx(r * float(design.values[0, 0]), rel=1e-6)
     assert float(design.uncertainty[1].abs().max()) == 0.0
     assert float(design.uncertainty[0, 0].abs().max()) == 0.0

@@ -289,7 +289,8 @@ def test_what_cannot_be_is_said_in_a_sentence(
     for sentence, arguments in cases:
         with pytest.raises(InputError, match=sentence):
             prior.calibrate_many(**arguments)
-    monkeypatch.setattr(many, "find_spec", lambda name: None)
+    for module in (many, stores):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     for arguments in ({"out": tmp_path / "r.zarr"}, {"client": "tcp://127.0.0.1:1"}):
         with pytest.raises(InputError, match=r"pip install 'metasci-calibration\[scale\]'"):
             prior.calibrate_many(patients, **arguments)

@@ -222,7 +222,7 @@ def lines(tasks: int, points: Callable[[np.random.Generator], int]) -> ms.TaskSe
 def off(one: Prior, other: Prior) -> float:
     """By how much the populations of two priors differ, at most."""
     names = ("coefficients", "covariance", "design_covariance", "log_noise")
-    return max(float((one.state[name] - other.state[name]).abs().max()) for name in names)
+    return max(float((getattr(one.state, name) - getattr(other.state, name)).abs().max()) for name in names)
 
 
 def test_learning_in_two_halves_is_learning_at_once_where_all_is_linear_and_alike(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.learned.equation import LearnedEquation
+from metasci.markup import captioned, table
+from metasci.words import number
 
 __all__ = ["FORECASTERS", "compare", "summary"]
 
@@ -143,16 +145,16 @@ def compare(
     )
     scores = {name: HeldOut() for name in (plan.judged, JOINT, POPULATION, plan.beside) if name}
     populations, of_tasks, measurements, runs = [], [], [], []
-    for number, fold in enumerate(plan.folds, 1):
+    for place, fold in enumerate(plan.folds, 1):
         split = split_tasks(fold.new.mask, shots, protocol, seeds=1)
         if not len(split.task):
             continue
         chosen = fold.new.select(split.task)
-        where = f"fold {number} of {plan.count}"
+        where = f"fold {place} of {plan.count}"
         known_fit = sampler.fit(fold, None, None, where)
         joint = sampler.fit(fold, chosen, split.support, where)
-        populations.append(population_of(fold, known_fit, joint, number))
-        of_tasks.append(tasks_of(fold.judged, chosen, split.support, joint, number))
+        populations.append(population_of(fold, known_fit, joint, place))
+        of_tasks.append(tasks_of(fold.judged, chosen, split.support, joint, place))
         measurements.append(measurements_of(fold.judged, chosen, split.query))
         with sampler.steps.step(f"{where}: forecasts"):
             score_learned(scores[plan.judged], fold.judged, chosen, split.support, split.query)
@@ -264,13 +266,51 @@ def _folder(keep: str | Path | None) -> Path:
     return Path(pooch.os_cache("metasci")) / "comparisons"
 
 
-def summary(comparison: xr.Dataset) -> dict[str, Any]:
+class Summary(dict[str, Any]):
+    """The figures of a comparison, which a notebook shows as a table with intervals."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [title, number(self[key]["prior"]), number(self[key]["pymc"])] for key, title in _OF_BOTH.items()
+        ]
+        against = [
+            ["RMSE, ratio", number(self["rmse_ratio"]), _interval(self["rmse_ratio_interval"])],
+            [
+                "−log density, difference",
+                number(self["nlpd_difference"]),
+                _interval(self["nlpd_difference_interval"]),
+            ],
+        ]
+        text = f"{self['tasks']} tasks, {self['measurements']} measurements, {self['shots']} of support each"
+        return captioned(
+            self["verdict"],
+            text,
+            table(["", self["judged"], "PyMC"], rows),
+            table(["learned against PyMC", "estimate", "90 % interval"], against),
+        )
+
+
+_OF_BOTH = {
+    "rmse": "RMSE",
+    "nlpd": "−log density a measurement",
+    "crps": "CRPS",
+    "coverage90": "90 % intervals hold",
+    "seconds_per_task": "seconds a task",
+}
+
+
+def _interval(ends: dict[str, float]) -> str:
+    return f"{number(ends['lower'])} to {number(ends['upper'])}"
+
+
+def summary(comparison: xr.Dataset) -> Summary:
     """The figures of a comparison, as plain numbers and one sentence.
 
     Returns
     -------
-    dict
-        ``tasks``, ``measurements``, ``shots``; ``judged``, what is held against PyMC; ``rmse``, ``nlpd``, ``crps``,
+    Summary
+        A dictionary: ``tasks``, ``measurements``, ``shots``; ``judged``, what is held against PyMC; ``rmse``,
+        ``nlpd``, ``crps``,
         ``coverage90`` and ``seconds_per_task`` of both; ``rmse_ratio``, ``nlpd_difference`` (learned less PyMC, in nats
         a measurement), ``speed_ratio``; ``rmse_ratio_interval`` and ``nlpd_difference_interval``, 90 % by Student's t,
         ``nlpd_difference_se``, clustered by task and over chains; ``tost``, p of the two one-sided tests of
@@ -298,7 +338,7 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
             f"{name}: rmse_ratio": float(np.exp(of_error.estimate)),
             f"{name}: nlpd_difference": of_density.estimate,
         }
-    return {
+    figures = {
         "tasks": comparison.sizes["task"],
         "measurements": comparison.sizes["measurement"],
         "shots": int(comparison.attrs["shots"]),
@@ -331,6 +371,7 @@ def summary(comparison: xr.Dataset) -> dict[str, Any]:
         "converged": bool(comparison["converged"].all()),
         "verdict": str(comparison.attrs["verdict"]),
     }
+    return Summary(figures)
 
 
 def _named(quantity: Difference, shown: Callable[[float], Any]) -> dict[str, float]:

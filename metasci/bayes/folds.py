@@ -110,12 +110,14 @@ def arranged(
     among = "these tasks" if group in ("task", *tasks.card.task) else f"groups by {group}"
     if own:
         sentence = f"Prior and PyMC are learned anew without {among}, in {parts} folds, since the prior has seen them"
-        return Arrangement(ANEW, GIVEN, parts, sentence, _held_out(prior, tasks, group, folds, given=False))
+        return Arrangement(
+            ANEW, GIVEN, parts, sentence, _held_out(prior, tasks, group, folds, from_known=False)
+        )
     sentence = (
         f"The prior is judged as given; PyMC has learned from the other new tasks, in {parts} folds, since those that "
         "the prior has learned from are not at hand"
     )
-    return Arrangement(GIVEN, ANEW, parts, sentence, _held_out(prior, tasks, group, folds, given=True))
+    return Arrangement(GIVEN, ANEW, parts, sentence, _held_out(prior, tasks, group, folds, from_known=True))
 
 
 def _held_out(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from metasci.files import write_atomically
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # ArviZ 0.23 announces ArviZ 1 at every import
@@ -30,6 +32,7 @@ __all__ = [
     "draws",
     "from_chains",
     "from_draws",
+    "from_groups",
     "group",
     "load",
     "nuts",
@@ -78,6 +81,22 @@ def from_chains(
     return (
         xr.DataTree.from_dict({"posterior": dataset}) if _MODERN else arviz.InferenceData(posterior=dataset)
     )
+
+
+def from_groups(
+    groups: Mapping[str, Mapping[str, np.ndarray]],
+    dims: Mapping[str, Sequence[str]],
+    coords: Mapping[str, Any],
+    units: Mapping[str, str],
+) -> Any:
+    """Results with several groups, from variables (chain, draw, ...) with named dims, whose units are said."""
+    import xarray as xr
+
+    datasets = {name: _dataset(values, dims, coords) for name, values in groups.items()}
+    for dataset in datasets.values():
+        for name, unit in units.items():
+            dataset[name].attrs["units"] = unit
+    return xr.DataTree.from_dict(datasets) if _MODERN else arviz.InferenceData(**datasets)
 
 
 def from_draws(
@@ -235,13 +254,11 @@ def summary(data: Any, names: Sequence[str], probability: float = 0.9) -> pd.Dat
 
 def save(data: Any, path: str | Path) -> None:
     """Write the results as NetCDF; a file is there whole or not at all."""
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        data.to_netcdf(str(unfinished), engine="h5netcdf")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    # into a folder of the system's first: groups cannot be written into memory, and HDF5 does not survive a full disk
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "data.nc"
+        data.to_netcdf(str(whole), engine="h5netcdf")
+        write_atomically(Path(path), whole.read_bytes())
 
 
 def load(path: str | Path) -> Any:

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +75,7 @@ def named(name: str, known: Iterable[str], kind: str) -> str:
     if _spelling(name) in same:
         return same[_spelling(name)]
     if meant := suggestion(name, names):
-        raise InputError(f"there is no {kind} '{name}'{meant}; known are {', '.join(names)}.")
+        raise InputError(f"there is no {kind} '{name}'{meant}; `metasci list` names all there are.")
     return name
 
 
@@ -166,15 +166,28 @@ def given_file(file: str) -> Iterator[Path]:
             raise InputError(str(error).replace(str(path), "standard input")) from None
 
 
-def check_folder(out: Path | None) -> None:
-    """Refuse, before any work, a folder that cannot be written into."""
+def check_folder(out: Path | None) -> Callable[[], None]:
+    """Refuse, before any work, a folder that cannot be written into; and once more when it is to be written.
+
+    Returns
+    -------
+    callable
+        Refuses a folder that was not there before and is now: another run has written it in the meantime.
+    """
     if out is None:
-        return
+        return lambda: None
     there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not there.is_dir():
         raise InputError(f"{out}: '{there}' is a file, not a folder to write into.")
     if not os.access(there, os.W_OK):
         raise InputError(f"{out}: the folder '{there}' cannot be written into.")
+    was_there = out.exists()
+
+    def still_free() -> None:
+        if not was_there and out.exists():
+            raise InputError(f"another run has written '{out}' in the meantime; give this one another name.")
+
+    return still_free
 
 
 def quantities(texts: Sequence[str]) -> dict[str, Any]:

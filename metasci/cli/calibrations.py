@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["app", "calibrate", "furnace", "plot", "predict", "recommend"]
+__all__ = ["app", "average", "calibrate", "furnace", "plot", "predict", "recommend"]
 
 
 def calibrate(
@@ -39,10 +39,11 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
-    check_folder(out)
+    still_free = check_folder(out)
     fit = _fit(prior, file, model)
     result = fit.to_json(level)
     if out is not None:
+        still_free()
         fit.save(out)
     if as_json:
         print_json(result)
@@ -69,14 +70,22 @@ def predict(
 ) -> None:
     """Calibrate, then predict at new conditions."""
     from metasci.files import write_atomically
+    from metasci.fits.equation import EquationFit
 
     check_folder(out.parent if out else None)
-    fit = _fit(prior, file, model)
     asked = quantities(at)
-    predictions = _as_asked(fit.predict(level=level, **asked), asked)
+    fit = _fit(prior, file, model)
+    if not isinstance(fit, EquationFit):
+        raise InputError(
+            f"'{prior}' predicts members: add rows whose {fit.prior.model.output.name} is empty to the file, and "
+            "calibrate."
+        )
+    predictions = _as_asked(fit.predict(level=level, **asked), at)
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
     table = table.drop(columns=[name for name in table if str(name).startswith("point")])
+    conditions = [str(name) for name in predictions.coords if name in table and name != "task"]
+    table = table[["task", *conditions, *(name for name in table if name not in ("task", *conditions))]]
     if as_json:
         print_json({"prior": prior, "level": level, "units": units, "predictions": table.to_dict("records")})
         return
@@ -97,6 +106,11 @@ def plot(
         "calibration.png"
     ),
     model: OwnModel = None,
+    within: Annotated[
+        str | None, typer.Option(help="A range to aim at, in the output's unit, such as '10,20'.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="How far to forecast, such as '72 h'.")] = None,
+    log: Annotated[bool | None, typer.Option(help="A logarithmic axis of the output, or none.")] = None,
 ) -> None:
     """Calibrate, then draw measurements and curve.
 
@@ -105,16 +119,30 @@ def plot(
     check_folder(out.parent)
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
-    figure = _fit(prior, file, model).plot()
-    figure.savefig(out, dpi=200)
+    from metasci.report.style import save_figure
+
+    look: dict[str, Any] = {}  # what a family of structures draws has none of these
+    look |= {} if within is None else {"within": _range(within)}
+    look |= {} if until is None else {"until": until}
+    look |= {} if log is None else {"logarithmic": log}
+    figure = _fit(prior, file, model).plot(**look)
+    save_figure(figure, out, dpi=200)
     typer.echo(f"written to {out}")
 
 
 def recommend(
     prior: PriorArgument,
     file: FileArgument,
-    target: Annotated[str, typer.Option(help="What is to be reached: trough, peak, auc or time_above.")],
-    doses: Annotated[str, typer.Option(help="Sizes that can be given, such as '250,500,750 mg'.")],
+    target: Annotated[
+        str, typer.Option(help="What is to be reached: trough, peak, auc, time_above or concentration.")
+    ],
+    doses: Annotated[
+        str | None,
+        typer.Option(
+            help="Sizes that can be given, such as '250,500,750 mg' or '10,15 mg/kg'; not with --solve."
+        ),
+    ] = None,
+    *,
     intervals: Annotated[str, typer.Option(help="Times between doses, such as '8,12,24 h'.")],
     low: Annotated[float, typer.Option(help="Of the target, in the output's unit.")] = 0.0,
     high: Annotated[float, typer.Option(help="Of the target, in the output's unit.")] = float("inf"),
@@ -122,11 +150,36 @@ def recommend(
     per: Annotated[
         float | None, typer.Option(help="Of an auc: the time it is scaled to, such as 24 (h).")
     ] = None,
-    number: Annotated[int, typer.Option(min=1, help="Doses to be given.")] = 10,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Of a concentration: how long after the last dose begins, such as '90 min'."),
+    ] = None,
+    after_infusion: Annotated[
+        str | None,
+        typer.Option(help="Of a concentration: how long after the infusion ends, such as '30 min'."),
+    ] = None,
+    solve: Annotated[
+        bool, typer.Option(help="Solve for the dose whose median is the middle of the target.")
+    ] = False,
+    loading: Annotated[bool, typer.Option(help="With --solve: a loading dose, too.")] = False,
+    multiple: Annotated[
+        str | None, typer.Option(help="With --solve: real sizes are multiples of this, such as '250 mg'.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A picture of the forecast: .png, .svg or .pdf.")
+    ] = None,
+    number: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Doses to be given, after the last of which is judged: a trough with 2 is before the third.",
+        ),
+    ] = 10,
     duration: Annotated[str, typer.Option(help="Of each infusion, such as '1 h'.")] = "0 h",
     probability: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="With which to reach the target.")
     ] = 0.8,
+    model: OwnModel = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -136,16 +189,124 @@ def recommend(
     """
     from metasci.dosing import Target, recommend as regimen_for
 
-    fit = _fit(prior, file, None)
+    if (doses is None) != solve:
+        raise InputError(
+            "recommend: give sizes to try, --doses '250,500 mg', or let the dose be solved for, --solve."
+        )
+    if out is not None and out.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
+    fit = _fit(prior, file, model)
+    later = _later(fit, at, after_infusion, duration)
+    goal = Target(target, low, high, threshold, per, later)
+    if solve:
+        _solved(fit, goal, _several(intervals), number, duration, multiple, loading, seed, out, as_json)
+        return
     best = regimen_for(
-        fit, Target(target, low, high, threshold, per), doses=_several(doses), intervals=_several(intervals),
+        fit, goal, doses=_several(doses or ""), intervals=_several(intervals),
         number=number, duration=duration, probability=probability, seed=seed,
     )  # fmt: skip
+    if out is not None:
+        _draw_regimen(fit, goal, best.dose, best.interval, number, duration, None, seed, out)
     if as_json:
         print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
         return
     typer.echo(str(best))
-    typer.echo(best.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    model = fit.prior.model
+    given = next(iter(model.histories.values()))
+    units = {"dose": given.unit, "interval": model.inputs[given.at].unit}
+    if target in ("trough", "peak"):
+        units |= dict.fromkeys(("median", "lower", "upper"), model.output.unit)
+    headers = {name: f"{name} [{symbol}]" for name, symbol in units.items() if symbol}
+    shown = best.table.rename(columns=headers)
+    typer.echo(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+
+
+def _later(fit: Any, at: str | None, after_infusion: str | None, duration: str) -> float | None:
+    """How long after the dose begins a concentration is asked for, in the model's unit of time."""
+    from metasci.units import magnitude
+
+    if at is not None and after_infusion is not None:
+        raise InputError("give --at or --after-infusion, not both.")
+    unit = fit.prior.model.inputs["time"].unit
+    if after_infusion is not None:
+        return magnitude(duration, unit, "--duration") + magnitude(after_infusion, unit, "--after-infusion")
+    return None if at is None else magnitude(at, unit, "--at")
+
+
+def _solved(
+    fit: Any, goal: Any, intervals: list[str], number: int, duration: str, multiple: str | None, loading: bool,
+    seed: int, out: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Say the dose that was solved for, and draw it."""
+    from metasci.dosing import loading_and_maintenance, solve_dose
+
+    if len(intervals) != 1:
+        raise InputError("--solve takes one interval.")
+    shared: dict[str, Any] = {
+        "interval": intervals[0], "number": number, "duration": duration, "multiple": multiple, "seed": seed,
+    }  # fmt: skip
+    found = loading_and_maintenance(fit, goal, **shared) if loading else (solve_dose(fit, goal, **shared),)
+    if out is not None:
+        first = found[0].rounded if loading else None
+        _draw_regimen(fit, goal, found[-1].rounded, intervals[0], number, duration, first, seed, out)
+    if as_json:
+        print_json({"doses": [vars(each) for each in found]})
+        return
+    for each in found[:-1]:
+        typer.echo(each.words)
+    typer.echo(str(found[-1]))
+
+
+def _draw_regimen(
+    fit: Any, goal: Any, dose: float, interval: float | str, number: int, duration: str, first: float | None, seed: int,
+    out: Path,
+) -> None:  # fmt: skip
+    from metasci.report.regimens import regimen_figure
+
+    check_folder(out.parent)
+    figure = regimen_figure(
+        fit, goal, dose=dose, interval=interval, number=number, duration=duration, first=first, seed=seed
+    )
+    figure.savefig(out, dpi=200)
+    typer.echo(f"written to {out}", err=True)
+
+
+def average(
+    file: FileArgument,
+    priors: Annotated[
+        list[str], typer.Argument(metavar="PRIOR PRIOR ...", help="Two or more priors of one drug.")
+    ],
+    at: Annotated[
+        list[str] | None, typer.Option(help="Where to forecast, such as 'time=40,48 h'; once for each input.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="Weights: 'marginal likelihood' or 'prediction'.")
+    ] = "marginal likelihood",
+    level: Level = 0.9,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Weigh several models of one drug by a patient's levels.
+
+    And forecast by all of them together; a warning says where none fits.
+    """
+    from metasci.priors.averaging import average as weighed
+
+    asked = quantities(at or [])
+    with given_file(file) as path:
+        found = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
+    forecast = None
+    if asked:
+        predictions = _as_asked(found.predict(level=level, seed=seed, **asked), at or [])
+        names = [*asked, "median", "lower", "upper", "curve_lower", "curve_upper"]
+        forecast = predictions[names].drop_vars(["model", "weight"], errors="ignore").to_dataframe()[names]
+    if as_json:
+        rows = {} if forecast is None else {"level": level, "forecast": forecast.to_dict("records")}
+        print_json({**found.to_json(), **rows})
+        return
+    typer.echo(found.summary())
+    if forecast is not None:
+        typer.echo(forecast.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 def furnace(
@@ -193,21 +354,41 @@ def app(
     run(port, browser)
 
 
-def _as_asked(predictions: xr.Dataset, asked: Mapping[str, Any]) -> xr.Dataset:
+def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
     """The conditions in the units in which they were asked for."""
+    import numpy as np
+
     from metasci.units import convert
 
-    for name, value in asked.items():
-        if name in predictions.coords and hasattr(value, "units"):
-            unit, coordinate = f"{value.units:~}", predictions[name]
-            numbers = convert(coordinate.values, coordinate.attrs["units"], unit, name)
-            predictions = predictions.assign_coords({name: (coordinate.dims, numbers, {"units": unit})})
+    for text in asked:
+        name, _, value = (part.strip() for part in text.partition("="))
+        _, _, unit = value.partition(" ")
+        if name in predictions.coords and unit:
+            coordinate = predictions[name]
+            numbers = convert(coordinate.values, coordinate.attrs["units"], unit.strip(), name)
+            # twelve digits: what a change of unit adds in the last places was not asked for
+            numbers = [float(f"{number:.12g}") for number in numbers.ravel()]
+            values = np.reshape(numbers, coordinate.shape)
+            predictions = predictions.assign_coords(
+                {name: (coordinate.dims, values, {"units": unit.strip()})}
+            )
     return predictions
 
 
 def _fit(prior: str, file: str, model: str | None) -> Any:
     with given_file(file) as path:
         return learned_prior(prior, model).calibrate(path)
+
+
+def _range(text: str) -> tuple[float, float]:
+    """Two numbers, ``10,20``."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--within takes two numbers, such as '10,20', not '{text}'.") from None
+    if not low < high:
+        raise InputError(f"--within: {low:g} does not lie below {high:g}.")
+    return low, high
 
 
 def _several(text: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +20,9 @@ from metasci.cli.arguments import (
     own_equation,
     print_json,
 )
+from metasci.cli.voice import remark, says_progress
 from metasci.errors import InputError
+from metasci.extras import require
 from metasci.methods import command_names, method_of_command
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ class StudyName(StrEnum):
     physics_instinct = "physics-instinct"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
+
+
+_EXTRAS_OF = {
+    StudyName.families: ("materials",),
+    StudyName.graph_networks: ("materials",),
+    StudyName.high_entropy_alloys: ("materials",),
+    StudyName.learned_prior_against_posterior: ("bayes",),
+    StudyName.steel_tempering: ("studies",),
+}
 
 
 class Support(StrEnum):
@@ -129,7 +139,7 @@ def train(
     from metasci.evaluation.protocol import Protocol, with_enough_rows
     from metasci.meta.compositions.distributed import joined
 
-    check_folder(out)
+    still_free = check_folder(out)
     if task_noise and method != "gaussian":
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
@@ -138,14 +148,16 @@ def train(
         recipe, tasks = _structures(model, data, noise, members)
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
-        learned = recipe.retrain(tasks, seed=seed, progress=sys.stderr.isatty())
+        learned = recipe.retrain(tasks, seed=seed, progress=says_progress())
+        still_free()
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
     if noise is not None or members is not None:
         raise InputError(f"--noise and --members belong to properties of structures, which '{model}' is not.")
     equation = _equation(model)
-    tasks = ms.dataset(_data(data))
+    # what is no outcome of the model's kind is then told with its row
+    tasks = ms.dataset(_data(data), model=None if equation.noise.gaussian else equation)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     named_ones = tuple(part.strip() for part in covariates.split(","))
     chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
@@ -153,18 +165,19 @@ def train(
         if rank == 0:
             _say_left_out(few)
         prior = ms.meta_calibrate(
-            equation, tasks, _method(method, penalty, task_noise), covariates=chosen, seed=seed,
-            checkpoint=checkpoint, progress=sys.stderr.isatty(), reference=reference,
+            equation, tasks, _method(method, penalty, task_noise, equation), covariates=chosen, seed=seed,
+            checkpoint=checkpoint, progress=says_progress(), reference=reference,
         )  # fmt: skip
         if rank > 0:
             return
+        still_free()
         prior.save(out)
     lost = prior.training["left_out_as_not_finite"]
     if lost:
-        typer.echo(f"left out in some iterations because they turned non-finite: {', '.join(lost)}", err=True)
+        remark(f"left out in some iterations because they turned non-finite: {', '.join(lost)}")
     own = prior.model.reference
     if own is not None and own.temperature != own.declared:
-        typer.echo(f"rates are stated at {own.temperature:g} K", err=True)
+        remark(f"rates are stated at {own.temperature:g} K")
     typer.echo(f"learned from {len(tasks)} tasks in {prior.training['seconds']} s; written to {out}")
 
 
@@ -213,20 +226,22 @@ def evaluate(
     same_data = recipe.training.get("data_sha256") == checksum(tasks)
     report = judge(
         recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
-        progress=sys.stderr.isatty(),
+        progress=says_progress(),
     )  # fmt: skip
     if leave_out is None and same_data:
-        typer.echo(
-            "these are the tasks that the prior learned from; --leave-out gives honest figures", err=True
-        )
+        remark("these are the tasks that the prior learned from; --leave-out gives honest figures")
     if as_json:
         print_json(report)
         return
     _say_left_out(report["left_out"])
     for sentence in who_was_left_out(report):
-        typer.echo(sentence, err=True)
-    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, errors in {report['unit']}")
-    header = ("method", "shots", "rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+        remark(sentence)
+    of_numbers = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
+    told = tuple(key for key in report["results"][0] if key not in ("method", "shots", "tasks", "left_out"))
+    header = ("method", "shots", *(told if report["outcome"] else of_numbers))
+    unit = "a pure number" if report["unit"] == "1" else report["unit"]
+    errors = f"outcomes of {report['outcome']}" if report["outcome"] else f"errors in {unit}"
+    typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, {errors}")
     widths = {name: max(12, len(name) + 2) for name in header}
     widths["method"] = max([26, *(len(row["method"]) for row in report["results"])])
     typer.echo("".join(f"{name:>{width}}" for name, width in widths.items()))
@@ -261,7 +276,7 @@ def compare(
     )
     from metasci.priors.equation import Prior
 
-    check_folder(out)
+    still_free = check_folder(out)
     recipe = learned_prior(prior, model)
     if not isinstance(recipe, Prior):
         raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
@@ -274,12 +289,13 @@ def compare(
         tune=draws,
         rmse_margin=rmse_margin,
         nats_margin=nats_margin,
-        progress=True,
+        progress=says_progress(),
     )
     result = summary(dataset)
     if out is not None:
         from metasci.report.bayes_report import save_comparison
 
+        still_free()
         save_comparison(dataset, out)
     if as_json:
         print_json(result)
@@ -301,12 +317,18 @@ def study(
     import importlib
 
     check_folder(out)
+    for extra in _EXTRAS_OF.get(name, ()):
+        require(extra, f"the study {name.value}")
     importlib.import_module(f"metasci.studies.{name.name}").main(out)
     typer.echo(f"figures are in {out}")
 
 
-def _method(command: str, penalty: float, task_noise: bool) -> Method[Any]:
+def _method(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
     options: dict[str, Any] = {"task_noise": True} if task_noise else {}
+    if command == "gaussian" and not penalty and not task_noise:
+        from metasci.priors.from_tasks import default_method
+
+        return default_method(model)
     method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
     return method
 
@@ -369,7 +391,8 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
     if ".py:" in name or name in registered():
         tasks = ms.dataset(_data(data))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        learned = ms.meta_calibrate(_equation(name), enough, _method(method, 0.0, False), covariates="all")
+        equation = _equation(name)
+        learned = ms.meta_calibrate(equation, enough, _method(method, 0.0, False, equation), covariates="all")
         return learned, tasks, False
     prior = learned_prior(name, model)
     return prior, _tasks(data, prior), True
@@ -388,4 +411,4 @@ def _shots(text: str | None) -> tuple[int, ...] | None:
 
 def _say_left_out(names: list[str]) -> None:
     if names:
-        typer.echo(f"left out, too few rows: {', '.join(names)}", err=True)
+        remark(f"left out, too few rows: {', '.join(names)}")

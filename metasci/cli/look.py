@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metasci.cli.arguments import Json, OwnModel, PriorArgument, learned_prior, named, print_json
+from metasci.cli.figures import held_out_figures
 from metasci.errors import InputError
 from metasci.learned.columns import columns_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from metasci.data.cards import Card
     from metasci.model import Model
 
-__all__ = ["info", "list_everything", "template"]
+__all__ = ["fetch", "info", "list_everything", "template"]
 
 _NAME = typer.Argument(
     metavar="NAME", help="A prior, a data set or a model (`metasci list`), or a folder of one."
@@ -89,6 +90,23 @@ def template(
     typer.echo(f"written to {out}")
 
 
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A data set that does not ship (`metasci list`), or its folder."),
+    ],
+) -> None:
+    """Fetch data that do not ship, from the address in their card.
+
+    What the address has is made into the file that the card describes, and compared with its checksum. It is kept in
+    your own cache, where every command finds it from then on.
+    """
+    from metasci import catalogue
+
+    path = catalogue.fetch(named(name, catalogue.names("datasets"), "data set"))
+    typer.echo(f"written to {path}")
+
+
 def _title(prior: str) -> str:
     """Of the data that a shipped prior was learned from; its tensors are not read."""
     from metasci import catalogue
@@ -130,21 +148,27 @@ def _of_prior(name: str) -> dict[str, Any]:
         "licence of the data": recipe.card.licence,
         "parameters": [f"{each.name} [{each.unit}]" for each in recipe.model.parameters],
         "beware": list(recipe.card.traps),
-        "how good": _card_of(name),
+        "how good": _how_good(name),
+        "card": _card_of(name),
         "columns": columns_of(recipe.model, recipe.card, training),
     }
 
 
 def _card_of(name: str) -> str:
+    """Where its card lies, or by what name it ships."""
+    if (Path(name) / "prior.json").is_file():
+        return str(Path(name) / "CARD.md") if (Path(name) / "CARD.md").is_file() else ""
+    return f"models/{name}/CARD.md"
+
+
+def _how_good(name: str) -> str:
     from metasci import catalogue
 
     folder = Path(name) if (Path(name) / "prior.json").is_file() else catalogue.shipped("models") / name
     card = folder / "CARD.md"
-    return (
-        f"measured on tasks left out, in {card}"
-        if card.is_file()
-        else "not measured here; `metasci evaluate` does"
-    )
+    if not card.is_file():
+        return "not measured here; `metasci evaluate` does"
+    return held_out_figures(card) or "see the card"
 
 
 def _of_model(model: Model) -> dict[str, Any]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, learning, look
+from metasci.cli import calibrations, imports, learning, look
+from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130  # 128 and SIGINT, as shells have it
 
@@ -28,12 +30,12 @@ app = typer.Typer(
     help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
 )
 for command in (
-    look.list_everything, look.info, look.template,
-    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.recommend, calibrations.furnace,
-    calibrations.app,
+    look.list_everything, look.info, look.template, look.fetch,
+    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.average, calibrations.recommend,
+    calibrations.furnace, calibrations.app, imports.import_model,
     learning.train, learning.evaluate, learning.compare, learning.study,
 ):  # fmt: skip
-    app.command(command.__name__.partition("_")[0])(command)
+    app.command(command.__name__.partition("_")[0])(with_voice(command))
 
 
 def _say_version(wanted: bool) -> None:
@@ -59,19 +61,22 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a code page that has no '°' or '→' is no reason to fail
             stream.reconfigure(errors="replace")
     try:
-        status = _run()
+        with hushed():
+            status = run()
         sys.stdout.flush()
-    except BrokenPipeError:  # who reads has read enough; what is left in the buffer goes nowhere
+    except BrokenPipeError:
+        # who reads has read enough, which is no failure; it is chance whether all was written before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = 0
     raise SystemExit(status)
 
 
-def _run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Carry out a command, by default that of the process, and give its exit status."""
     try:
         # typer carries a click of its own, so that its errors of usage have no name to import: they know how to show
         # themselves
-        ended = app(standalone_mode=False)
+        ended = app(arguments, standalone_mode=False)
         return _said_interrupted() if ended == _INTERRUPTED else int(ended or 0)
     except InputError as error:
         if _speaks():
@@ -105,4 +110,4 @@ def _said_interrupted() -> int:
 
 def _speaks() -> bool:
     """Whether this process says what is wrong: of several that ``torchrun`` started, the first one does."""
-    return os.environ.get("RANK", "0") == "0" or int(os.environ.get("WORLD_SIZE", "1") or 1) < 2
+    return os.environ.get("RANK", "0") in ("", "0") or os.environ.get("WORLD_SIZE", "1") in ("", "0", "1")

@@ -166,6 +166,8 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
         "missing_covariates": ", ".join(table.attrs["missing_covariates"]),
         "dropped": ", ".join(dropped),
     }
+    if written := table.attrs.get("written_units"):
+        attrs["written_units"] = json.dumps(written)
     if reading := table.attrs.get("reading"):
         attrs["reading"] = json.dumps(reading)
     return xr.Dataset(variables, coords, attrs)

@@ -166,6 +166,9 @@ def check_measurable(batch: Batch, model: Model) -> None:
     """Refuse measurements that the model's noise cannot have produced, such as a strength of zero under log-normal."""
     import torch
 
+    if not model.noise.gaussian:
+        _check_outcomes(batch, model)
+        return
     seen = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
     impossible = ~torch.isfinite(model.noise.link(seen))
     if bool(impossible.any()):
@@ -173,6 +176,30 @@ def check_measurable(batch: Batch, model: Model) -> None:
         raise InputError(
             f"task '{batch.names[task]}': {model.output.name} {float(batch.output[task, place]):g} {model.output.unit} "
             f"cannot be measured under {type(model.noise).__name__} noise, which '{model.name}' is given."
+        )
+
+
+def _check_outcomes(batch: Batch, model: Model) -> None:
+    """Refuse what is no outcome of the kind that a model declares."""
+    from metasci.outcomes.outcome import Outcome
+
+    outcome, mask = model.noise, batch.mask.numpy()
+    task, _ = np.nonzero(mask)
+    inputs = {name: np.broadcast_to(batch.inputs[name].numpy(), mask.shape)[mask] for name in model.inputs}
+    assert isinstance(outcome, Outcome)
+    values = batch.output.numpy()[mask]
+    if outcome.kind != "time" and not bool(batch.numbers[batch.mask].all()):
+        at = int(np.flatnonzero(~batch.numbers.numpy()[mask])[0])
+        raise InputError(
+            f"task '{batch.names[task[at]]}': a {model.output.name} that only lies below, above or between numbers "
+            f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; times may be so, not a "
+            f"{outcome.kind}."
+        )
+    if (found := outcome.fault(values, inputs)) is not None:
+        at, why = found
+        raise InputError(
+            f"task '{batch.names[task[at]]}': {model.output.name} {values[at]:g} {why} ('{model.name}' is given "
+            f"{type(outcome).__name__} outcomes)."
         )
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from metasci.data.regular import bytes_of
+from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
 from metasci.unit_grammar import factors_of, shown
+from metasci.units import same_dimension
 
 __all__ = ["ROLES", "card_of_toml", "check_card", "check_fields", "file_inside"]
 
@@ -165,6 +167,24 @@ def file_inside(folder: Path, name: str, where: str) -> Path:
     return folder / name
 
 
+def _check_simulator(card: Any, column: Any, where: str) -> None:
+    """Refuse a simulator that is none, that no structure could be told to, or whose output is another quantity."""
+    place = f"{where}, column '{shown(column.header)}'"
+    if column.role != "input" or column.kind or column.codes:
+        raise InputError(f"{place} has a simulator, which belongs to inputs that are numbers only.")
+    if column.computed:
+        simulator = simulator_named(column.simulator, place)
+        if not any(other.kind == simulator.kind for other in card.columns):
+            raise InputError(
+                f"{place} is to be computed by '{column.simulator}', which takes a {simulator.kind}; no column is of "
+                "that kind."
+            )
+        if not same_dimension(column.unit, simulator.unit):
+            raise InputError(
+                f"{place} is in '{column.unit}', but '{column.simulator}' says '{simulator.unit}'."
+            )
+
+
 def check_card(card: Any) -> None:
     """Refuse a `metasci.data.cards.Card` that contradicts itself, or whose names are none."""
     where = f"the card of '{shown(str(card.name))}'"
@@ -189,6 +209,8 @@ def check_card(card: Any) -> None:
             _check_unit(column.unit, f"{where}, column '{shown(column.header)}'")
         if column.kind and column.role != "input":
             raise InputError(f"{where} gives column '{column.header}' a kind, which belongs to inputs only.")
+        if column.simulator:
+            _check_simulator(card, column, where)
         if column.of and (
             column.role != "task" or not any(c.kind for c in card.columns if c.name == column.of)
         ):

@@ -18,9 +18,10 @@ from metasci.unit_grammar import shown
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["ROLES", "UNKNOWN", "Card", "Column", "owning_up"]
+__all__ = ["GIVEN", "ROLES", "UNKNOWN", "Card", "Column", "owning_up"]
 
 UNKNOWN = "unknown"
+GIVEN = "given"
 """The category of what was not told."""
 
 
@@ -66,6 +67,10 @@ class Column:
     of : str
         Of a column that names the task: the structure that says it where the table has no such column, such as a
         formula its system of elements (see `metasci.materials.structures.family`).
+    simulator : str
+        Of an input that is what a cheap model says of the output: which one (see `metasci.data.simulators`), and cells
+        that are empty, or a column that is not there, are computed from the structure; or ``"given"``, and the table
+        has to hold it.
     """
 
     header: str
@@ -78,11 +83,17 @@ class Column:
     codes: Mapping[str, float] = field(default_factory=dict)
     kind: str = ""
     of: str = ""
+    simulator: str = ""
 
     @property
     def optional(self) -> bool:
         """Whether a table may lack the column."""
-        return UNKNOWN in self.codes
+        return UNKNOWN in self.codes or self.computed
+
+    @property
+    def computed(self) -> bool:
+        """Whether the package itself can tell the column from a structure."""
+        return self.simulator not in ("", GIVEN)
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,8 @@ class Card:
     out: it was taken over.
     With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
     says which header stands for each, with its unit, ``"WGT [kg]"``.
+    `url` is where the data of an `external` card are fetched from, if asked; `upstream` says how what is there becomes
+    the file (see `metasci.data.upstream`).
 
     Examples
     --------
@@ -126,6 +139,7 @@ class Card:
     columns: tuple[Column, ...] = ()
     protocol: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
+    upstream: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_card(self)
@@ -215,7 +229,7 @@ class Card:
             if key in values:
                 values[key] = list(values[key])
         for column in values.get("columns", ()):
-            for key in ("limit", "codes", "kind", "of"):
+            for key in ("limit", "codes", "kind", "of", "simulator"):
                 if column[key] in (None, {}, ""):
                     del column[key]
         return values
@@ -240,15 +254,15 @@ class Card:
             header = name if unit in ("", "1") else f"{name} [{unit}]"
             columns.append(Column(header, name, role, unit or "1", at=at))
 
-        for name, given in model.inputs.items():
+        for name, declared in model.inputs.items():
             if name not in constant:
-                add(name, "input", given.unit)
+                add(name, "input", declared.unit)
         for name, unit in constant.items():
             add(name, "covariate", unit)
         for name, history in model.histories.items():
             add(name, "history", history.unit, history.at)
-            for key, told in history.columns.items():
-                add(f"{name}_{key}", "event", told.unit, name)
+            for key, event_column in history.columns.items():
+                add(f"{name}_{key}", "event", event_column.unit, name)
         add(model.output.name, "output", model.output.unit)
         title = f"Data for {model.name}"
         return cls(model.name, title=title, task=("task",), model=model.name, columns=tuple(columns))

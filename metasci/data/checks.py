@@ -24,8 +24,10 @@ __all__ = [
     "Faults",
     "check_amounts",
     "check_contents",
+    "check_density",
     "check_limits",
     "check_names",
+    "check_outcomes",
     "check_rows",
     "check_tasks",
     "first_of_copies",
@@ -34,6 +36,7 @@ __all__ = [
 _LONGEST_NAME = 10_000  # characters; a longer name is text from a column of notes
 _WHOLE = 100.5
 """Contents of a composition add up to no more than this: each is rounded."""
+_DENSEST = 23.0  # kg/L; osmium has 22.6
 # controls, halves of characters, and marks that turn the direction of what follows
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
@@ -155,6 +158,52 @@ def check_limits(
         for reason, mask in refused.items():
             if mask is not None and (at := _first(mask)) is not None:
                 raise fault(name, at, f"{fault.shown(name, at)} lies {reason}")
+    output = card.output.name
+    if output in fault.headers and output in numbers:
+        check_density(output, numbers[output], units[output], fault)
+
+
+def check_density(name: str, values: NDArray[np.float64], unit: str, fault: Faults) -> None:
+    """Refuse a concentration by mass above the density of any substance."""
+    if same_dimension(unit, "kg/L") and (at := _first(convert(values, unit, "kg/L") > _DENSEST)) is not None:
+        raise fault(
+            name, at, f"{fault.shown(name, at)} {unit} is more than any substance weighs; check the unit"
+        )
+
+
+def check_outcomes(
+    card: Card,
+    model: Model | None,
+    numbers: Mapping[str, NDArray[np.float64]],
+    limited: NDArray[np.bool_],
+    fault: Faults,
+) -> None:
+    """Refuse what is no outcome of the kind that the model declares, such as a yes or no of 2.
+
+    Parameters
+    ----------
+    card : Card
+    model : Model, optional
+    numbers : mapping of str to ndarray, (row,)
+    limited : ndarray of bool, (row,)
+        Where the output only lies below, above or between numbers.
+    fault : Faults
+    """
+    if model is None or model.noise.gaussian:
+        return
+    from metasci.outcomes.outcome import Outcome
+
+    outcome, name = model.noise, card.output.name
+    assert isinstance(outcome, Outcome)
+    rows = np.flatnonzero(~np.isnan(numbers[name]))
+    if outcome.kind != "time" and (at := _first(limited)) is not None:
+        raise fault(
+            name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
+        )
+    inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
+    if (found := outcome.fault(numbers[name][rows], inputs)) is not None:
+        at = int(rows[found[0]])
+        raise fault(name, at, f"{fault.shown(name, at)} {found[1]}")
 
 
 def check_contents(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from metasci.data.arrays import limit_names, present
 from metasci.data.cards import Card
+from metasci.units import convert, same_dimension
 
-__all__ = ["frame_of", "safe_for_spreadsheets", "structures_of", "written"]
+__all__ = ["frame_of", "in_written_units", "safe_for_spreadsheets", "structures_of", "written"]
 
 
 def structures_of(dataset: xr.Dataset, name: str) -> list[str]:
@@ -83,6 +85,43 @@ def written(values: NDArray[np.float64], limits: Mapping[str, NDArray[np.float64
             values.tolist(), below.tolist(), above.tolist(), upper.tolist(), strict=True
         )
     ]
+
+
+def in_written_units(
+    frame: pd.DataFrame, dataset: xr.Dataset, card: Card, forecasts: Collection[str]
+) -> pd.DataFrame:
+    """The frame in the units in which its columns were written down, with headers that say them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `frame_of`, perhaps with further columns.
+    dataset : xarray.Dataset
+        Whose ``attrs["written_units"]`` tells how a file's headers had it; else the card's units are taken.
+    card : Card
+    forecasts : collection of str
+        Further columns, which are in the output's unit.
+    """
+    try:
+        written = json.loads(dataset.attrs.get("written_units", "{}"))
+    except (TypeError, ValueError):  # a Dataset of the user's own, who means something else by it
+        written = {}
+    wanted = {column.name: column.unit for column in card.columns if column.unit} | written
+    of_column = {str(name): str(name) for name in frame.columns} | dict.fromkeys(forecasts, card.output.name)
+    changed, headers = frame.copy(), {}
+    for name, source in of_column.items():
+        if name not in frame or source not in dataset or source not in wanted:
+            continue
+        unit = str(dataset[source].attrs.get("units", "1"))
+        if pd.api.types.is_numeric_dtype(frame[name]) and same_dimension(unit, wanted[source]):
+            # thirteen digits: what a change of unit adds in the last places is nobody's measurement
+            changed[name] = [
+                float(f"{value:.13g}") for value in convert(frame[name], unit, wanted[source], name)
+            ]
+            unit = wanted[source]
+        if unit != "1":
+            headers[name] = f"{name} [{unit}]"
+    return changed.rename(columns=headers)
 
 
 def safe_for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metasci.errors import InputError
 from metasci.quantities import in_unit
-from metasci.units import unit
+from metasci.units import same_unit
 
 __all__ = ["SCALES", "between_scales", "range_of", "scale_of"]
 
@@ -71,10 +71,9 @@ def scale_of(text: str) -> str:
     ('HV', 'HB', '')
     """
     try:
-        named = unit(text)
+        return next((scale for scale in SCALES if same_unit(text, scale)), "")
     except InputError:
         return ""
-    return next((scale for scale in SCALES if unit(scale) == named), "")
 
 
 def range_of(source: str, target: str) -> tuple[float, float]:

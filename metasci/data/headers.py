@@ -12,13 +12,18 @@ from metasci.data.elements import element_of
 from metasci.data.hardness import range_of, scale_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
-from metasci.units import same_dimension, unfit, unit
+from metasci.units import check, same_dimension, unfit
 
 __all__ = ["QUANTITIES", "Given", "check_unit", "resolve", "spelling"]
 
 QUANTITIES = ("input", "output", "covariate", "history", "event")
 _TASK = Column("task", "task", "task")
-_MOST_NAMED = 12  # spellings that a sentence lists: as many as a terminal's line or two take
+_MOST_NAMED = 6  # spellings that a sentence lists: as many as it holds beside what to do
+_LONGEST_NAMED = 32  # letters; a compilation's columns of notes are longer, and nobody means them
+FORECAST = (
+    "predicted", "predicted_lower", "predicted_upper", "lower", "upper", "prior", "prior_lower", "prior_upper",
+)  # fmt: skip
+"""Columns that a calibration adds to measurements where it saves them; all are in the output's unit."""
 # in this order: 'force (peak)/N' is a name with brackets and a unit after the slash
 _FORMS = tuple(
     re.compile(form, re.DOTALL)
@@ -64,7 +69,10 @@ def resolve(headers: Sequence[str], card: Card, where: str, units: Mapping[str, 
         If a header is none of them, states no unit or another dimension's, or a column is given twice.
     """
     resolved: dict[str, Given] = {}
+    results = _results(headers, card)
     for position, header in enumerate(headers):
+        if header in results:
+            continue
         if not header:
             raise InputError(f"{where}, column {position + 1}: the column has no header.")
         place = f"{where}, column '{shown(header)}'"
@@ -75,6 +83,15 @@ def resolve(headers: Sequence[str], card: Card, where: str, units: Mapping[str, 
             raise InputError(f"{place}: {column.name} is given twice, also by '{shown(first)}'.")
         resolved[column.name] = Given(column, position, header, stated or column.unit)
     return resolved
+
+
+def _results(headers: Sequence[str], card: Card) -> set[str]:
+    """Headers of forecasts in a table that a calibration has saved: such a table can be given again."""
+    bare = {header: next((name for name, _, _ in _readings(header)), header) for header in headers}
+    if not {"predicted", "prior"} <= set(bare.values()):
+        return set()
+    own = {column.name for column in card.columns} | {column.header for column in card.columns}
+    return {header for header, name in bare.items() if name in FORECAST and name not in own}
 
 
 def _meaning(header: str, card: Card, units: Mapping[str, str], place: str) -> tuple[Column, str]:
@@ -152,8 +169,10 @@ def _known(header: str, card: Card) -> str:
     spellings = [spelling(column) for column in card.columns]
     bare = {_key(re.split(r"[\[(/,]", text)[0]): text for text in spellings}
     near = difflib.get_close_matches(_key(re.split(r"[\[(/,]", header)[0]), bare, n=1)
-    more = len(spellings) - _MOST_NAMED
-    listed = ", ".join(spellings[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    # a compilation's columns of notes are many and long
+    named = [text for text in spellings if len(text) <= _LONGEST_NAMED][:_MOST_NAMED]
+    more = len(spellings) - len(named)
+    listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
     return f"did you mean '{bare[near[0]]}'? Known are {listed}" if near else f"known are {listed}"
 
 
@@ -170,7 +189,7 @@ def check_unit(column: Column, stated: str, where: str) -> None:
             raise InputError(f"{where}: this column is not converted; write it as '{spelling(column)}'.")
         return
     try:
-        unit(stated)
+        check(stated)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     scales = scale_of(stated), scale_of(column.unit)

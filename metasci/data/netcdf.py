@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
+import sys
 from pathlib import Path
 
 import xarray as xr
@@ -12,6 +12,7 @@ from metasci.data.arrays import content_sum
 from metasci.data.cards import Card
 from metasci.data.cells import bytes_of
 from metasci.errors import InputError
+from metasci.files import write_atomically
 
 __all__ = ["read_netcdf", "write_netcdf"]
 
@@ -29,6 +30,10 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
     bytes_of(path)
     import h5py
 
+    hook, sys.unraisablehook = (
+        sys.unraisablehook,
+        _silent,
+    )  # h5netcdf complains of what it half opened as it goes
     try:
         with h5py.File(
             path
@@ -43,6 +48,8 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
     except Exception as error:  # HDF5 and its readers raise many kinds on a broken file
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"'{path}' is not a NetCDF file that can be read: {reason}.") from None
+    finally:
+        sys.unraisablehook = hook
     if not sound:
         raise InputError(
             f"'{path}' is broken: it holds other numbers than were written (if that was meant, remove the attribute "
@@ -51,15 +58,14 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
     return dataset
 
 
+def _silent(unraisable: object) -> None:
+    pass
+
+
 def write_netcdf(dataset: xr.Dataset, card: Card, path: str | Path) -> Path:
     """Write a file, all of it or nothing; numbers come back bit by bit."""
     path = Path(path)
     stored = dataset.assign_attrs({"card": json.dumps(card.to_dict()), _SUM: content_sum(dataset)})
     encoding = {name: {"_FillValue": None} for name in stored.data_vars}
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        stored.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_atomically(path, bytes(stored.to_netcdf(engine="h5netcdf", encoding=encoding)))
     return path

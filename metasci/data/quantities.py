@@ -17,8 +17,9 @@ from metasci.data.hardness import scale_of
 from metasci.data.headers import QUANTITIES, Given
 from metasci.data.kinds import kind_named
 from metasci.data.readings import Readings, converted, numbers_of, readings_of, text_of
+from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
-from metasci.units import same_dimension
+from metasci.units import convert, same_dimension
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -68,12 +69,39 @@ def quantities_of(
         place = f"{fault.where}, column '{declared[name].header}'"
         readings[name], spelled = converted(read, declared[name].unit, units[name], place, here, is_output)
         notes += spelled
+    for column in card.columns:
+        if column.computed:
+            readings[column.name] = _simulated(card, column, readings, structures, units, fault)
     for column in card.with_role("event"):
         # an input's column may also tell it of the amounts: one for a cycle's number
         shared = column.name.removeprefix(f"{column.at}_")
         if column.name not in declared and shared in card.inputs:
             readings[column.name] = readings[shared]
     return Quantities(readings, structures, notes)
+
+
+def _simulated(
+    card: Card,
+    column: Column,
+    readings: Mapping[str, Readings],
+    structures: Mapping[str, list[str]],
+    units: Mapping[str, str],
+    fault: Faults,
+) -> Readings:
+    """What a simulator says of each row's structure, where the table does not say it."""
+    simulator = simulator_named(column.simulator)
+    structure = next(other.name for other in card.columns if other.kind == simulator.kind)
+    values, places = readings[column.name].values.copy(), readings[structure].values
+    lacking = np.isnan(values) & ~np.isnan(places)
+    which = np.unique(places[lacking]).astype(int)
+    if len(which):
+        try:
+            simulated = simulator.values([structures[structure][at] for at in which])
+        except InputError as error:
+            raise fault(structure, int(np.flatnonzero(lacking)[0]), str(error).removesuffix(".")) from None
+        simulated = convert(simulated, simulator.unit, units[column.name])
+        values[lacking] = simulated[np.searchsorted(which, places[lacking].astype(int))]
+    return Readings.exact(values)
 
 
 def target_units(card: Card, model: Model | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from metasci.errors import InputError
-from metasci.units import convert, magnitude, stated, unit
+from metasci.units import check, convert, magnitude, stated
 
 __all__ = ["Dose", "Regimen"]
 
@@ -151,7 +151,7 @@ class Regimen:
     def _with(self, amount: float | str, symbol: str, at: Time, duration: float) -> Regimen:
         if isinstance(amount, str):
             amount, symbol = stated(amount, "dose")
-        unit(symbol)
+        check(symbol)
         if not (np.isfinite(amount) and amount > 0.0):
             raise InputError(f"a dose must be above zero, not {amount:g} {symbol}.")
         start = _hours(at, "at")

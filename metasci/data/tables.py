@@ -25,6 +25,7 @@ from metasci.data.checks import (
     check_contents,
     check_limits,
     check_names,
+    check_outcomes,
     check_rows,
     check_tasks,
     first_of_copies,
@@ -148,6 +149,8 @@ def tidy(
     if card.without_copies:
         kept &= first_of_copies(card, labels, numbers)
     check_limits(card, model, numbers, units, fault)
+    read = quantities.readings[card.output.name]
+    check_outcomes(card, model, numbers, (read.low != read.high) & ~np.isnan(read.low), fault)
     check_contents(card, numbers, units, fault)
     check_amounts(card, numbers, fault)
     notes = {name: values for name, values in texts.items() if name != "task"}
@@ -159,6 +162,9 @@ def tidy(
     reading = frame.attrs.get("reading", [])
     table.attrs = {"units": units, "missing_covariates": missing, "checksum": "", "rows": len(frame)}
     table.attrs["structures"] = quantities.structures
+    table.attrs["written_units"] = {
+        name: column.unit for name, column in columns.items() if column.column.role in QUANTITIES
+    }
     table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes]
     return table
 

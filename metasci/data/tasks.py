@@ -21,6 +21,7 @@ from metasci.data.arrays import content_sum, present, width
 from metasci.data.batch import Batch
 from metasci.data.batching import batch_of
 from metasci.data.cards import Card
+from metasci.data.copies import counted_once
 from metasci.data.frames import frame_of
 from metasci.data.netcdf import read_netcdf, write_netcdf
 from metasci.data.notes import notes_of
@@ -140,6 +141,11 @@ class TaskSet:
     def __repr__(self) -> str:
         return f"TaskSet('{self.card.name}': {len(self)} tasks, {int(self.counts.sum())} measurements)"
 
+    def _repr_html_(self) -> str:
+        from metasci.data.notebook import tasks_html
+
+        return tasks_html(self)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks' labels."""
@@ -161,6 +167,11 @@ class TaskSet:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the data has to mind, one sentence each: how they were read, what is repeated."""
         return notes_of(self.dataset, self.card)
+
+    def counted_once(self) -> TaskSet:
+        """The same without measurements that repeat another of their task to the digit, under the same conditions."""
+        dataset = counted_once(self.dataset, self.card)
+        return self if dataset is self.dataset else replace(self, dataset=with_sums(dataset))
 
     @property
     def covariate_names(self) -> tuple[str, ...]:

@@ -4,7 +4,15 @@ probability.
 
 from metasci.dosing.exposure import exposure
 from metasci.dosing.recommendation import Recommendation, recommend
-from metasci.dosing.solving import SolvedDose, solve_dose
+from metasci.dosing.solving import SolvedDose, loading_and_maintenance, solve_dose
 from metasci.dosing.targets import Target
 
-__all__ = ["Recommendation", "SolvedDose", "Target", "exposure", "recommend", "solve_dose"]
+__all__ = [
+    "Recommendation",
+    "SolvedDose",
+    "Target",
+    "exposure",
+    "loading_and_maintenance",
+    "recommend",
+    "solve_dose",
+]

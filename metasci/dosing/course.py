@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +13,23 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 
-__all__ = ["Course", "concentrations", "doses_left_out", "next_due", "usual_interval"]
+__all__ = ["Course", "concentrations", "curves_by_size", "doses_left_out", "next_due", "usual_interval"]
 
 _POINTS, _EARLY = 97, 128
 
 
 @dataclass(frozen=True)
 class Course:
-    """Doses to be given: when the first is, how far apart, how many, and how long each takes."""
+    """Doses to be given: when the first is, how far apart, how many, and how long each takes.
+
+    `first` is the size of the first one where that is known, such as a loading dose; all others are of one size.
+    """
 
     begins: float
     gap: float
     number: int
     duration: float
+    first: float | None = None
 
     @property
     def judged(self) -> NDArray[np.float64]:
@@ -73,39 +77,62 @@ def doses_left_out(calibration: EquationFit, history: str, course: Course) -> in
 
 
 def concentrations(
-    calibration: EquationFit, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
+    calibration: EquationFit,
+    history: str,
+    course: Course,
+    sizes: Sequence[float],
+    drawn: Tensor,
+    times: NDArray[np.float64] | None = None,
 ) -> list[NDArray[np.float64]]:
-    """Concentrations (draw, time) for every size of dose.
+    """Concentrations (draw, time) for every size of dose, at the times of the interval judged or at others.
 
     Where amounts add up, as in linear compartments, two sizes say what all others do; a third tells whether they do.
     """
+    curve = curves_by_size(calibration, history, course, max(sizes), drawn, times)
+    return [curve(size) for size in sizes]
+
+
+def curves_by_size(
+    calibration: EquationFit,
+    history: str,
+    course: Course,
+    most: float,
+    drawn: Tensor,
+    times: NDArray[np.float64] | None = None,
+) -> Callable[[float], NDArray[np.float64]]:
+    """Concentrations (draw, time) as a function of the size of the doses, of which `most` is an ordinary one."""
     model = calibration.prior.model
+    judged = course.judged if times is None else times
 
     def at(size: float) -> NDArray[np.float64]:
-        inputs = _inputs(calibration, history, course, size)
+        inputs = _inputs(calibration, history, course, size, judged)
         with torch.no_grad():
             wide = {name: values.expand(len(drawn), *values.shape[1:]) for name, values in inputs.items()}
             return np.asarray(model.at(drawn[:, None, :], wide).numpy())
 
-    most = max(sizes)
     low, middle, high = at(0.0), at(0.5 * most), at(most)
     if np.allclose(middle, 0.5 * (low + high), rtol=1e-9, atol=1e-12 * np.abs(high).max()):
-        return [low + size / most * (high - low) for size in sizes]
-    return [at(size) for size in sizes]
+        return lambda size: low + size / most * (high - low)
+    return at
 
 
-def _inputs(calibration: EquationFit, history: str, course: Course, size: float) -> dict[str, Tensor]:
-    """The patient's inputs at the times judged, new doses after those so far, (1, point) or (1, 1, event)."""
+def _inputs(
+    calibration: EquationFit, history: str, course: Course, size: float, times: NDArray[np.float64]
+) -> dict[str, Tensor]:
+    """The patient's inputs at some times, new doses after those so far, (1, point) or (1, 1, event)."""
     batch, model = calibration.batch, calibration.prior.model
     columns = model.histories[history].columns
     if course.duration > 0.0 and "duration" not in columns:
         raise InputError(f"'{model.name}' knows no infusions: leave `duration` at zero.")
-    like, points = batch.inputs["time"], torch.as_tensor(course.judged)
+    like, points = batch.inputs["time"], torch.as_tensor(times)
     new = {name: batch.inputs[name][:, -1:].expand(1, len(points)) for name in model.inputs}
     new["time"] = points.to(like)[None]
+    if model.outputs:  # what is dosed for is the first of the outputs
+        new["output"] = torch.ones_like(new["time"])
     defaults = {f"{history}_{name}": column.default for name, column in columns.items()}
     defaults |= {history: size, f"{history}_duration": course.duration}
-    if course.duration > 0.0 and "compartment" in columns:  # what is infused goes into a vein
+    ways = model.histories[history].ways
+    if course.duration > 0.0 and "compartment" in columns and not ways:  # what is infused goes into a vein
         defaults[f"{history}_compartment"] = 2.0
     before = batch.inputs[f"{history}_time"] < course.begins
     for name in model.event_names:
@@ -114,6 +141,8 @@ def _inputs(calibration: EquationFit, history: str, course: Course, size: float)
             more = course.begins + course.gap * torch.arange(course.number).to(like)
         else:
             more = torch.full((course.number,), defaults[name]).to(like)
+        if name == history and course.first is not None:
+            more = torch.cat([torch.full_like(more[:1], course.first), more[1:]])
         if name == history:
             so_far = torch.where(before, so_far, torch.zeros_like(so_far))
         new[name] = torch.cat([so_far, more.expand(1, 1, -1)], 2)

@@ -61,7 +61,7 @@ def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.
     drawn = torch.cat(
         [calibration.adapted.coordinates, posterior_draws(calibration, draws=_DRAWS, seed=seed).coordinates]
     )
-    time, output = model.inputs["time"].unit, model.output.unit
+    time, output = model.inputs["time"].unit, model.first_output.unit
     tails = 0.5 * (1.0 - level), 0.5 * (1.0 + level)
     rows = []
     for which, begins in (("last", last), ("next", last + gap)):

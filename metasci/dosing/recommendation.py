@@ -24,7 +24,7 @@ from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws, prior_draws
 from metasci.units import convert, magnitude, stated
 
-__all__ = ["Recommendation", "recommend"]
+__all__ = ["Recommendation", "dosed", "recommend"]
 
 # of a probability: doses that reach the target within one in a hundred as often are equally good
 _ALIKE = 0.01
@@ -128,7 +128,7 @@ def recommend(
     >>> advice.interval
     12.0
     """
-    model, history = _dosed(calibration)
+    model, history = dosed(calibration)
     time_unit = model.inputs["time"].unit
     sizes = _positive(_by_weight(calibration, doses), model.histories[history].unit, "doses")
     gaps = _positive(intervals, time_unit, "intervals")
@@ -159,7 +159,7 @@ def recommend(
     left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
-    units = model.histories[history].unit, model.inputs["time"].unit, model.output.unit
+    units = model.histories[history].unit, model.inputs["time"].unit, model.first_output.unit
     of_what = " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"
     scaled = of_what if target.kind == "auc" else ""
     words = (
@@ -210,7 +210,8 @@ def _log_variance(quantity: NDArray[np.float64]) -> float:
     return float(np.log(np.maximum(quantity, 1e-300)).var())
 
 
-def _dosed(calibration: EquationFit) -> tuple[Any, str]:
+def dosed(calibration: EquationFit) -> tuple[Any, str]:
+    """The model of one patient and the history of its doses; refused where there are several, or none."""
     model = calibration.prior.model
     if len(calibration.batch) != 1:
         raise InputError(

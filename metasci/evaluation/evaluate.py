@@ -11,15 +11,19 @@ import numpy as np
 
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
+from metasci.evaluation.outcome_scores import OutcomeScore
 from metasci.evaluation.protocol import (
     Protocol,
     Split,
     split_tasks,
     with_enough_rows,
 )
+from metasci.evaluation.result import Evaluation
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
 from metasci.model import Model
+from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes.outcome import Outcome
 from metasci.progress import track
 from metasci.words import enumerated
 
@@ -93,7 +97,7 @@ def evaluate(
     folds: int | None = None,
     seeds: int = 5,
     progress: bool = False,
-) -> dict[str, Any]:
+) -> Evaluation:
     """k-shot figures of a prior and of its baselines on held-out tasks.
 
     Parameters
@@ -114,10 +118,11 @@ def evaluate(
 
     Returns
     -------
-    dict
-        ``tasks`` (their number), ``left_out`` (tasks with too few rows for any of it), and what was chosen;
-        ``results``, one for each method and number of shots: figures (NaN where no task could be judged), ``tasks``
-        (the number that they are of) and ``left_out``, tasks that gave no support or query of that size, and why.
+    Evaluation
+        A dictionary that is also a frame (`frame`) and a figure (`plot`): ``tasks`` (their number), ``left_out``
+        (tasks with too few rows for any of it), and what was chosen; ``results``, one for each method and number
+        of shots: figures (NaN where no task could be judged), ``tasks`` (the number that they are of) and ``left_out``,
+        tasks that gave no support or query of that size, and why.
     """
     protocol = protocol or Protocol.from_card(tasks.card)
     shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))
@@ -132,13 +137,13 @@ def evaluate(
             f"no task has the {protocol.minimum_rows} rows that an evaluation of these data needs."
         )
     folds = folds or protocol.folds
-    scores: dict[tuple[str, int], Score] = {}
+    scores: dict[tuple[str, int], Score | OutcomeScore] = {}
     for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
         batch, forecasters = fold_prior.batch(fold_tasks), fold_prior.forecasters(fold_tasks)
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)
             for name, forecaster in forecasters.items():
-                score = scores.setdefault((name, k), Score([], [], [], [], []))
+                score = scores.setdefault((name, k), _score_of(prior.model))
                 _judge(score, forecaster, batch, split)
                 score.tasks.update(batch.names[at] for at in split.task.tolist())
                 score.left_out.update({batch.names[at]: why for at, why in split.skipped.items()})
@@ -158,7 +163,7 @@ def evaluate(
             f"no task of '{tasks.card.name}' has measurements left to judge by after {max(shots)} "
             f"measurement{'s' * (max(shots) != 1)}; ask for fewer shots."
         )
-    return {
+    found = {
         "tasks": len(tasks),
         "measurements": int(np.sum(tasks.counts)),
         "learned_method": prior.method.name,
@@ -168,9 +173,11 @@ def evaluate(
         "support": protocol.support,
         "aggregate": protocol.aggregate,
         "unit": prior.model.output.unit,
+        "outcome": getattr(prior.model.noise, "kind", ""),
         "left_out": too_few,
         "results": results,
     }
+    return Evaluation(found)
 
 
 def who_was_left_out(report: dict[str, Any]) -> list[str]:
@@ -190,12 +197,27 @@ def who_was_left_out(report: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _judge(score: Score, forecaster: Forecaster, batch: Batch, split: Split) -> None:
+def _score_of(model: Model) -> Score | OutcomeScore:
+    """An empty score, of the kind that the model's outcomes ask for."""
+    noise = model.noise
+    return OutcomeScore(noise.kind) if isinstance(noise, Outcome) else Score([], [], [], [], [])
+
+
+def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, split: Split) -> None:
     if not len(split.task):
         return
     chosen = batch.select(split.task)
     began = time.perf_counter()
     forecast = forecaster(chosen, split.support, split.query)
+    if isinstance(score, OutcomeScore):
+        if not isinstance(forecast, OutcomeForecast):
+            raise InputError(
+                "these outcomes are forecast as if they were Gaussian measurements, and are not judged so."
+            )
+        score.seconds.append(time.perf_counter() - began)
+        score.seeds.extend(split.seed)
+        score.add(forecast, split.query)
+        return
     median, (lower, upper) = forecast.median, forecast.interval(0.9)
     seconds = time.perf_counter() - began
     score.seconds.append(seconds)

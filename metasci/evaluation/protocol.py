@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metasci.data.card_checks import check_fields
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
@@ -20,6 +21,9 @@ _CHOICES = {
     "query": ("rest", "next", "following"),
     "aggregate": ("mean", "root_mean_square", "pooled"),
 }
+
+
+_MOST = 1_000_000  # measurements of a task
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,34 @@ class Protocol:
                 raise InputError(
                     f"a protocol's {key} is one of {', '.join(known)}, not '{getattr(self, key)}'."
                 )
+        ranks = [
+            *self.shots,
+            *self.skip,
+            *(rank for each in (self.positions or {}).values() for rank in each),
+        ]
+        ranks += [self.minimum_rows, self.query_from or 0]
+        if odd := [rank for rank in ranks if not 0 <= rank <= _MOST]:
+            raise InputError(
+                f"a protocol counts measurements from 0 to {_MOST}, and {odd[0]} is none of them."
+            )
+        if self.folds is not None and self.folds < 2:
+            raise InputError(f"a protocol's folds are two or more, not {self.folds}.")
 
     @classmethod
     def from_card(cls, card: Card) -> Protocol:
         """The protocol that a data card describes, or the default."""
         table = dict(card.protocol or {})
-        unknown = sorted(set(table) - {item.name for item in fields(cls)})
-        if unknown:
-            raise InputError(f"the protocol of the data '{card.name}' has the unknown key '{unknown[0]}'.")
+        where = f"the protocol of the data '{card.name}'"
+        check_fields(table, cls, where)
         for key in ("shots", "skip"):
             if key in table:
                 table[key] = tuple(table[key])
-        if "positions" in table:
-            table["positions"] = {int(k): tuple(v) for k, v in table["positions"].items()}
-        return cls(**table, minimum_rows=card.minimum_rows or 0)
+        if table.get("positions") is not None:
+            try:
+                table["positions"] = {int(shots): tuple(ranks) for shots, ranks in table["positions"].items()}
+            except ValueError:
+                raise InputError(f"{where}, positions: they are told by numbers of shots.") from None
+        return cls(**{"minimum_rows": card.minimum_rows or 0, **table})
 
     def choosing(self, support: str | None = None, query: str | None = None) -> Protocol:
         """The same with another choice of support or query; one that comes next follows the first measurements."""

@@ -16,7 +16,7 @@ from metasci.constraints.verdicts import rounding, verdicts
 from metasci.data.tasks import Batch, TaskSet
 from metasci.fits.base import Fit
 from metasci.fits.predictive import median_curve, predictive
-from metasci.forecasts import MixtureForecast
+from metasci.forecasts import Forecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.adapted import Adapted
 from metasci.meta.problem import Problem
@@ -109,8 +109,8 @@ class AdaptedTasks(Fit):
 
         with torch.no_grad():
             prediction = predict(inputs).expand(mask.shape)
-        return problem.broken_by(predict), rounding(prediction, mask, self.prior.model.noise.typical[0])
+        return problem.broken_by(predict), rounding(prediction, mask, self.prior.model.noise.size)
 
-    def forecast(self) -> MixtureForecast:
+    def forecast(self) -> Forecast:
         """The predictive distribution at the measured conditions."""
         return predictive(self.problem, self.adapted)

@@ -35,6 +35,11 @@ class Fit(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.tasks)} {self._things()} with the prior '{self.prior.name}')"
 
+    def _repr_html_(self) -> str:
+        from metasci.fits.notebook import fit_html
+
+        return fit_html(self)
+
     def _things(self) -> str:
         return "task(s)"
 

@@ -59,7 +59,7 @@ def _at_fault(calibration: AdaptedTasks, index: int, faults: Tensor) -> str:
     cause = "where the prediction is not a number"
     if np.isfinite(predicted):
         cause = f"where {quantity_text(predicted, model.output.unit)} is predicted"
-    if predicted == 0.0:
+    if predicted == 0.0 and "dose" in model.input_names:
         cause += (
             " and the noise is in proportion to it (leave out what was drawn before the drug can be there)"
         )

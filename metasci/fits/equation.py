@@ -18,9 +18,12 @@ from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
 from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
+from metasci.forecasts import Forecast
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
+from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import Ordinal
 from metasci.words import number, pretty_unit
 
 if TYPE_CHECKING:
@@ -173,6 +176,7 @@ class EquationFit(AdaptedTasks):
             "prior_lower": prior_lower,
             "prior_upper": prior_upper,
             **self._equation_alone(problem),
+            **_expected(after),
         }
 
     def _equation_alone(self, problem: Problem) -> dict[str, torch.Tensor]:
@@ -288,3 +292,16 @@ class EquationFit(AdaptedTasks):
             "noise": self.noise,
             "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
         }
+
+
+def _expected(forecast: Forecast) -> dict[str, torch.Tensor]:
+    """Of outcomes that are no Gaussian measurements: their mean, and the probability of every grade."""
+    if not isinstance(forecast, OutcomeForecast) or forecast.outcome.kind == "time":
+        return {}
+    outcome = forecast.outcome
+    if not isinstance(outcome, Ordinal):
+        return {"probability" if outcome.kind == "yes or no" else "mean": forecast.mean}
+    each = forecast.probabilities
+    return {"mean": forecast.mean} | {
+        f"probability_{level:.0f}": each[..., at] for at, level in enumerate(outcome.levels)
+    }

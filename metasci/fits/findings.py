@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from metasci.meta.likelihood import cost
 from metasci.units import convert
 from metasci.words import duration, number, pretty_unit
 
@@ -63,5 +62,5 @@ def without_likelihood(calibration: AdaptedTasks) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.start, adapted.log_noise)
-    each = cost(problem.target - line.prediction, line.variance, problem.limits)
+    each = problem.costs(line.prediction, line.variance, adapted.log_noise)
     return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))

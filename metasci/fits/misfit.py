@@ -58,6 +58,8 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
     Sources: Bates and Watts, Nonlinear Regression (1988), section 3.9, for the degrees of freedom; Wald and Wolfowitz,
     Ann Math Stat 11 (1940) 147, for runs.
     """
+    if not calibration.prior.model.noise.gaussian:
+        return []  # residuals of single outcomes follow no known law
     faults = []
     adapted, batch = calibration.adapted, calibration.batch
     standard, known = _standardised(calibration.problem, adapted)
@@ -79,7 +81,7 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
 def _standardised(problem: Problem, adapted: Adapted) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Residuals in standard deviations of the learned noise, (task, observation), and p of each task."""
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
-    standard = ((problem.target - line.prediction) / line.variance.sqrt()).detach().numpy()
+    standard = (problem.residual(line, adapted.log_noise) / line.variance.sqrt()).detach().numpy()
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)
     return standard, (1.0 - share).clamp(0.0, 1.0).sum(1).numpy()
 

@@ -16,7 +16,7 @@ from metasci.meta.adapted import Adapted, NoiseMixture
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
 
-__all__ = ["Draws", "posterior_draws", "prior_draws"]
+__all__ = ["Draws", "Proposals", "posterior_draws", "prior_draws", "proposals"]
 
 _PROPOSED = 8  # at once, for each draw that is kept
 _ENOUGH = 100.0  # draws that the proposals must be worth, or more are made
@@ -90,23 +90,50 @@ def posterior_draws(calibration: AdaptedTasks, task: int = 0, draws: int = 2000,
             "tell nothing: ask `predict`, or draw curves with `metasci.fits.predictive.sampled`."
         )
     generator = torch.Generator().manual_seed(seed)
-    rounds: list[tuple[Tensor, Tensor, Tensor]] = []
+    rounds: list[Proposals] = []
     log_weight, effective = torch.empty(0), 0.0
     while effective < min(_ENOUGH, draws) and len(rounds) < _ROUNDS:
-        rounds.append(_proposals(calibration, task, _PROPOSED * draws, generator))
-        log_weight = torch.cat([each[2] for each in rounds])
+        rounds.append(proposals(calibration, task, _PROPOSED * draws, generator))
+        log_weight = torch.cat([each.log_weight for each in rounds])
         effective = float((1.0 / torch.softmax(log_weight, 0).square().sum()).nan_to_num(0.0))
     # systematic resampling: evenly spaced places on the cumulative weight
     places = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
     kept = torch.searchsorted(torch.softmax(log_weight, 0).cumsum(0), places).clamp(max=len(log_weight) - 1)
-    proposed, factor = (torch.cat([each[part] for each in rounds]) for part in (0, 1))
+    proposed = torch.cat([each.coordinates for each in rounds])
+    factor = torch.cat([each.noise_factor for each in rounds])
     return Draws(proposed[kept], factor[kept], min(effective, float(draws)))
 
 
-def _proposals(
-    calibration: AdaptedTasks, task: int, count: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Coordinates (proposal, parameter), factors on the noise's variance, and the logarithms of their weights."""
+@dataclass(frozen=True)
+class Proposals:
+    """Draws from a density wider than the Laplace posterior of one task, and how probable each is.
+
+    Attributes
+    ----------
+    coordinates : Tensor, (draw, parameter)
+    noise_factor : Tensor, (draw,)
+        On the noise's variance.
+    log_prior, log_density : Tensor, (draw,)
+        Of prior and proposal, normalised.
+    costs : Tensor, (draw, observation)
+        Negative log-likelihood of each measurement.
+    """
+
+    coordinates: Tensor
+    noise_factor: Tensor
+    log_prior: Tensor
+    log_density: Tensor
+    costs: Tensor
+
+    @property
+    def log_weight(self) -> Tensor:
+        """Logarithm of prior times likelihood over the proposal's density; minus infinity where that is no number."""
+        raw = self.log_prior - self.costs.sum(1) - self.log_density
+        return torch.nan_to_num(raw, nan=-torch.inf, posinf=-torch.inf)
+
+
+def proposals(calibration: AdaptedTasks, task: int, count: int, generator: torch.Generator) -> Proposals:
+    """Draw from the Laplace posterior of one task, widened and with Student's tails."""
     adapted = calibration.adapted
     after, before = _of_task(adapted.mixture, task), _of_task(adapted.start_mixture, task)
     size = adapted.coordinates.shape[1]
@@ -142,9 +169,16 @@ def _proposals(
     factor = after.factor[:, 0][level]
     with torch.no_grad():
         problem = calibration.problem.select(torch.full((count,), task))
-        likelihood = -problem.negative_log_likelihood(proposed, adapted.log_noise, 1.0 / factor)
-    log_weight = torch.nan_to_num(prior + likelihood - own, nan=-torch.inf, posinf=-torch.inf)
-    return proposed, factor, log_weight
+        costs = problem.measurement_costs(proposed, adapted.log_noise, 1.0 / factor)
+    half = 0.5 * size
+    prior = prior - half * math.log(2.0 * math.pi)
+    own = (
+        own
+        + math.lgamma(0.5 * _FREEDOM + half)
+        - math.lgamma(0.5 * _FREEDOM)
+        - half * math.log(_FREEDOM * math.pi)
+    )
+    return Proposals(proposed, factor, prior, own, costs)
 
 
 def _of_task(mixture: NoiseMixture, task: int) -> NoiseMixture:

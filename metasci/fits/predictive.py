@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from metasci.fits.mixtures import mixture_draws
 from metasci.forecasts import MixtureForecast, measured_or_one
 from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
-from metasci.meta.problem import Problem
+from metasci.meta.outcomes import outcome_of
+from metasci.meta.problem import Linearisation, Problem
+from metasci.outcome_forecasts import OutcomeForecast
 
 __all__ = ["median_curve", "predictive", "sampled"]
 
 
-def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast:
+def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast | OutcomeForecast:
     """Predict every measurement of a batch from its adapted tasks.
 
     Parameters
@@ -29,6 +32,8 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
     """
     coordinates, mixture = _side(adapted, prior)
     line = problem.linearise(coordinates, adapted.log_noise)
+    if not problem.model.noise.gaussian:
+        return _outcomes(problem, line, mixture, adapted.log_noise)
     if adapted.discrepancy is None:
         shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
         spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian)
@@ -52,6 +57,20 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
         problem.limits,
         tuple(law.limits for law in model.constraints),
     )
+
+
+def _outcomes(
+    problem: Problem, line: Linearisation, mixture: NoiseMixture, log_noise: Tensor
+) -> OutcomeForecast:
+    """The forecast of outcomes that are no Gaussian measurements."""
+    batch, covariance = problem.batch, mixture.total_covariance
+    spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian)
+    shape = line.prediction.shape
+    return OutcomeForecast(
+        outcome_of(problem.model.noise), line.prediction, spread.clamp(min=0.0).sqrt(), log_noise,
+        {name: batch.inputs[name].expand(shape) for name in problem.model.inputs},
+        measured_or_one(batch.output, batch.mask), batch.censored, batch.upper,
+    )  # fmt: skip
 
 
 def sampled(
@@ -84,6 +103,14 @@ def sampled(
             curve = torch.stack([problem.predict(coordinates) for coordinates in drawn])
         else:
             curve, level = _curves_drawn(problem, adapted, adapted.discrepancy, draws, prior, generator)
+        if not problem.model.noise.gaussian:
+            outcome, random = outcome_of(problem.model.noise), np.random.default_rng(seed)
+            predictor, scales = link(curve).numpy(), adapted.log_noise.numpy()
+            inputs = {name: problem.batch.inputs[name].numpy() for name in problem.model.inputs}
+            return (
+                torch.as_tensor(outcome.expected(predictor, scales, inputs)),
+                torch.as_tensor(outcome.sample(predictor, scales, inputs, random)),
+            )
         factor = mixture.factor[level, torch.arange(len(centre))]
         variance = torch.stack([problem.variance(values, adapted.log_noise) for values in curve])
         sd = (variance * factor[..., None]).sqrt()

@@ -14,7 +14,7 @@ from metasci.kinetics.histories import TEMPERATURE_HISTORY, equivalent_time
 from metasci.math import log, maximum
 from metasci.model import Input, Model, Output, Reference, equation, register
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.units import same_dimension, unit
+from metasci.units import convert, same_dimension, same_unit
 
 __all__ = ["along", "kinetic_law"]
 
@@ -194,8 +194,8 @@ def _time_and_temperature(time: str, others: tuple[str, ...]) -> Callable[[Mappi
 
     As one they are Hollomon and Jaffe's parameter T·(C + lg t); apart, lg t and T. Times below a second count as one.
     """
-    hours = float((1.0 * unit(time)).to("h").magnitude)
-    least = float((1.0 * unit("s")).to("h").magnitude)
+    hours = float(convert(1.0, time, "h"))
+    least = float(convert(1.0, "s", "h"))
 
     def places(inputs: Mapping[str, Any]) -> list[Any]:
         passed = inputs["time"] * hours
@@ -249,7 +249,7 @@ def _check_units(title: str, clocks: Mapping[str, Clock], parameters: Sequence[P
     for clock in clocks.values():
         for parameter in parameters:
             needed = clock.parameters.get(parameter.name, parameter.unit)
-            if unit(parameter.unit) != unit(needed):
+            if not same_unit(parameter.unit, needed):
                 raise InputError(
                     f"law '{title}': its clock takes '{parameter.name}' in '{needed}', not in '{parameter.unit}'."
                 )

@@ -50,6 +50,11 @@ class Learned(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{self.name}': {self.model.name}, {self._learned_from()})"
 
+    def _repr_html_(self) -> str:
+        from metasci.learned.notebook import prior_html
+
+        return prior_html(self)
+
     def _learned_from(self) -> str:
         return f"learned from {self.training.get('tasks', 'unknown')} tasks"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.units import unit
+from metasci.units import check
 
 __all__ = ["Table", "as_declared_type", "dataclass_of"]
 
@@ -54,7 +54,7 @@ class Table:
         """The unit under a key."""
         symbol: str = self.get(key, str)
         try:
-            unit(symbol)
+            check(symbol)
         except (InputError, ValueError, TypeError, AttributeError):
             raise InputError(f"{self.where}, {key}: '{symbol}' is not a unit.") from None
         return symbol

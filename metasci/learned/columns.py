@@ -41,7 +41,7 @@ def columns_of(model: Model, card: Card | None, training: dict[str, Any]) -> lis
         {
             "column": _headed(name, each.unit, card),
             "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit),
+            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit, card),
         }
         for name, each in model.inputs.items()
     ]
@@ -61,14 +61,24 @@ def _of_events(model: Model) -> list[dict[str, Any]]:
         ("ID", True, "who; left out for one patient"),
         (f"TIME [{time}]", True, "of the dose or the sample"),
         (f"AMT [{history.unit}]", True, "the dose; empty in rows of samples"),
-        (f"DV [{model.output.unit}]", True, "the measurement; empty in rows of doses"),
+        *(
+            (
+                f"{each.name if model.outputs else 'DV'} [{each.unit}]",
+                True,
+                "the measurement; empty in rows of doses",
+            )
+            for each in model.outputs or (model.output,)
+        ),
     ]
     if "duration" in history.columns:
         columns.insert(3, (f"RATE [{history.unit}/{time}]", False, "of an infusion"))
+    if len(history.ways) > 1:
+        ways = ", ".join(f"{number} ({name})" for name, number in history.ways.items())
+        columns.insert(3, ("CMT", False, f"where a dose goes: {ways}"))
     constant = [
         (f"{name} [{each.unit}]", True, "of the patient")
         for name, each in model.inputs.items()
-        if name != history.at
+        if name != history.at and not (model.outputs and name == "output")
     ]
     return [
         {"column": column.replace(" [1]", ""), "needed": needed, "meaning": meaning}
@@ -96,9 +106,13 @@ def _covariates(model: Model, card: Card | None) -> list[dict[str, Any]]:
 
 def _headed(name: str, unit: str, card: Card | None) -> str:
     """A column's header with its unit, the card's where it has one: it is the one that people write."""
-    columns = {column.name: column for column in card.columns} if card is not None else {}
-    symbol = columns[name].unit if name in columns and columns[name].unit else unit
+    symbol = _unit_of(name, unit, card)
     return f"{name} [{symbol}]" if symbol not in ("", "1") else name
+
+
+def _unit_of(name: str, unit: str, card: Card | None) -> str:
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    return columns[name].unit if name in columns and columns[name].unit else unit
 
 
 def _meaning(name: str, card: Card | None) -> str:
@@ -106,8 +120,12 @@ def _meaning(name: str, card: Card | None) -> str:
     return columns[name].description if name in columns else ""
 
 
-def _learned_range(name: str, ranges: dict[str, list[float]], unit: str) -> str:
+def _learned_range(name: str, ranges: dict[str, list[float]], unit: str, card: Card | None) -> str:
+    """Between which conditions the prior has learned, in the unit of the column's header."""
     if name not in ranges:
         return ""
-    low, high = ranges[name]
-    return f" (learned from {low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'})"
+    from metasci.units import convert
+
+    shown = _unit_of(name, unit, card)
+    low, high = (float(convert(end, unit, shown, name)) for end in ranges[name])
+    return f" (learned from {low:.4g} to {high:.4g}{'' if shown == '1' else f' {shown}'})"

@@ -5,7 +5,7 @@ declared now.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from metasci.errors import InputError
@@ -23,6 +23,20 @@ from metasci.noise import (
     Proportional,
     Several,
 )
+from metasci.outcomes import (
+    Bernoulli,
+    Binomial,
+    Exponential,
+    Gompertz,
+    LogLogistic,
+    LogNormalTime,
+    NegativeBinomial,
+    Ordinal,
+    Outcome,
+    Poisson,
+    Weibull,
+    ZeroInflatedPoisson,
+)
 from metasci.parameters import BoxCox, Parameter
 
 __all__ = ["as_declared", "described_noise", "described_property", "noise_described", "property_described"]
@@ -31,6 +45,14 @@ _NOISES = {
     kind.__name__: kind
     for kind in (Additive, Combined, CombinedDeviations, LogNormal, PowerNoise, Proportional)
 }
+
+_OUTCOMES: dict[str, type[Outcome]] = {
+    kind.__name__: kind
+    for kind in (
+        Bernoulli, Binomial, Exponential, Gompertz, LogLogistic, LogNormalTime, NegativeBinomial, Ordinal, Poisson,
+        Weibull, ZeroInflatedPoisson,
+    )
+}  # fmt: skip
 
 
 def as_declared(model: Model, description: Table) -> Model:
@@ -71,6 +93,9 @@ def described_noise(noise: Noise) -> dict[str, Any]:
         return {**described, "by": noise.by, "noises": [described_noise(each) for each in noise.noises]}
     if isinstance(noise, EarlyLogNormal):
         return {**described, "by": noise.by, "over": noise.over}
+    if not noise.gaussian:
+        own = {item.name: getattr(noise, item.name) for item in fields(noise) if item.init}
+        return {**described, **own, "typical": list(noise.typical)}
     return described
 
 
@@ -82,6 +107,10 @@ def noise_described(table: Table) -> Noise:
         raise InputError(f"{table.where}, typical: a noise's scales are above zero.")
     if kind == Several.__name__ and "noises" in table.values:
         return Several(table.get("by", str), tuple(noise_described(row) for row in table.tables("noises")))
+    if kind in _OUTCOMES:
+        own = {key: value for key, value in table.values.items() if key not in ("kind", "scales")}
+        outcome: Outcome = dataclass_of(_OUTCOMES[kind], Table(own, table.where))
+        return outcome
     if kind == EarlyLogNormal.__name__ and "over" in table.values:
         noise: Noise = EarlyLogNormal(typical, table.get("by", str), table.get("over", float))
     elif kind in _NOISES:
@@ -98,8 +127,10 @@ def noise_described(table: Table) -> Noise:
 def described_property(model: Model) -> dict[str, Any]:
     """A property of structures as plain text and numbers: it has no equation, so this is all of it."""
     inputs = {
-        name: {"unit": given.unit} | ({"lower": given.lower} if math.isfinite(given.lower) else {})
-        for name, given in model.inputs.items()
+        name: {"unit": declared.unit}
+        | ({"lower": declared.lower} if math.isfinite(declared.lower) else {})
+        | ({"simulates": True} if declared.simulates else {})
+        for name, declared in model.inputs.items()
     }
     return {
         "inputs": inputs,

@@ -16,6 +16,7 @@ from metasci.learned.base import Learned
 from metasci.learned.checked import Table
 from metasci.learned.described import as_declared, described_noise
 from metasci.learned.published import published_model
+from metasci.learned.recipes import model_of_recipe
 from metasci.learned.record import Record
 from metasci.library import registered
 from metasci.meta.adapted import Adapted
@@ -109,6 +110,7 @@ class LearnedEquation(Learned):
         return {
             "name": self.name,
             "model": self.model.name,
+            **({} if self.model.recipe is None else {"recipe": self.model.recipe}),
             **moved,
             "method": describe(self.method),
             "parameters": [asdict(parameter) for parameter in self.model.parameters],
@@ -129,6 +131,8 @@ class LearnedEquation(Learned):
         described = description.table("method")
         described.get("kind", str)
         method = method_from(described.values, described.where)
+        if model is None and "recipe" in description.values:
+            model = model_of_recipe(description.get("recipe", dict[str, Any]), str(record.path))
         if "published" in description.get("training", dict[str, Any]):
             model = published_model(description.values, model, record.path)
         model = as_declared(_referred(model or _model_of(description), description), description)
@@ -174,9 +178,9 @@ def with_covariates(model: Model, units: Mapping[str, str]) -> Model:
 
 def _further_covariates(description: Table, card: Card) -> dict[str, str]:
     """Units of the covariates; without those that older files hold in the unit of the card but call plain numbers."""
-    told = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
+    units = {row.get("name", str): row.get_or("unit", str, "1") for row in description.tables("covariates")}
     plain = {column.name for column in card.columns if column.unit == "1"}
-    return {name: unit for name, unit in told.items() if unit != "1" or name in plain}
+    return {name: unit for name, unit in units.items() if unit != "1" or name in plain}
 
 
 def _model_of(description: Table) -> Model:

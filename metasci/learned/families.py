@@ -90,6 +90,10 @@ class LearnedFamilies(LearnedMembers):
     def outlooks(self, tasks: TaskSet) -> list[Outlook]:
         """What is known of each family's members beforehand, on the noise's linked scale; padded places last."""
         batch, points, state = self.batch(tasks), points_of(tasks, self.model), self.learned_state
+        if (points.simulated is None) != (state.members.simulated is None):
+            raise InputError(
+                f"the prior '{self.name}' and its property do not agree on what simulators there are."
+            )
         for name in ("counts", "descriptors"):
             known, measured = getattr(state.members, name).shape[1], getattr(points, name).shape[1]
             if measured != known:
@@ -146,7 +150,7 @@ class LearnedFamilies(LearnedMembers):
         card = record.card()
         check_card(card, model or named, record)
         owed = record.take(ProcessState.shapes(record.tensors))
-        record.check_positive("descriptor_scale", "target_scale")
+        record.check_positive("descriptor_scale", "target_scale", "simulated_scale")
         if bool((owed["counts"] < 0).any()):
             raise InputError(f"{record.tensors_path}: 'counts' must not be below zero.")
         state = ProcessState.of({name: value.to(torch.float64) for name, value in owed.items()})

@@ -15,7 +15,7 @@ from metasci.meta.group_process import Points
 from metasci.model import Model
 from metasci.noise import Noise
 
-__all__ = ["linked", "places_of", "points_of", "structure_of"]
+__all__ = ["linked", "places_of", "points_of", "simulators_of", "structure_of"]
 
 
 def structure_of(tasks: TaskSet, model: Model) -> str:
@@ -39,7 +39,8 @@ def structure_of(tasks: TaskSet, model: Model) -> str:
 def points_of(tasks: TaskSet, model: Model) -> Points:
     """All places of a TaskSet as points, task by task; conditions of measurement stand among the descriptors.
 
-    A category is told by one descriptor for each, 1 where it holds; one that is not known by none of them.
+    A category is told by one descriptor for each, 1 where it holds; one that is not known by none of them. What cheap
+    models say of the output stands among the descriptors, too, and once more on the scale on which it is learned.
     """
     batch, structure = tasks.batch(model), structure_of(tasks, model)
     texts = tasks.structures(structure)
@@ -52,7 +53,28 @@ def points_of(tasks: TaskSet, model: Model) -> Points:
         for name in model.inputs
         if name != structure
     ]
-    return Points(counts, torch.cat([whole, *conditions], 1))
+    simulated = [_on_scale(model, name, batch.inputs[name]).ravel() for name in simulators_of(model)]
+    return Points(
+        counts, torch.cat([whole, *conditions], 1), torch.stack(simulated, 1) if simulated else None
+    )
+
+
+def simulators_of(model: Model) -> list[str]:
+    """The inputs that are what cheap models say of the output."""
+    return [name for name, given in model.inputs.items() if given.simulates]
+
+
+def _on_scale(model: Model, name: str, values: Tensor) -> Tensor:
+    """What a cheap model says, on the noise's linked scale; where that has no place for it, it is refused."""
+    there = ~values.isnan()
+    said = linked(model.noise, values, there)
+    wrong = (there & ~said.isfinite()).nonzero()
+    if len(wrong):
+        raise InputError(
+            f"{name} is {float(values[tuple(wrong[0])]):g} in one place, which {model.output.name} cannot be: a "
+            "simulator has to say values that could be measured."
+        )
+    return torch.where(there, said, 0.0)
 
 
 def places_of(tasks: TaskSet) -> Tensor:

@@ -43,8 +43,8 @@ def published_model(description: Mapping[str, Any], model: Model | None, path: P
         model = registered().get(description["model"])
     if model is None:
         raise InputError(
-            f"{path}: the prior is of the model '{description['model']}', whose covariate formula is code and "
-            "not in the file; load it with `model=`, that equation, or with --model FILE.py:NAME."
+            f"{path}: the prior is of the model '{description['model']}', whose equation or covariate formula is code "
+            "and not in the file; load it with `model=`, that equation, or with --model FILE.py:NAME."
         )
     known = {**free, **held}
     # a model that was given with its fixed parameters held already has the free ones only

@@ -69,6 +69,7 @@ def canonical(text: str) -> str:
     Traceback (most recent call last):
     metasci.errors.InputError: 'Ti1 Xx2' is not a formula such as 'Al0.25 Co Ni': there is no element 'Xx'.
     """
+    amounts = sorted(_amounts(text).items())
     bare = "".join(text.split())
     added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
     if _LIKE_AN_ALLOY.fullmatch(bare) and _LEAST_ADDED <= sum(added) < _MOST_ADDED:
@@ -78,7 +79,6 @@ def canonical(text: str) -> str:
             f"'{text}' is read as numbers of atoms; if they are per cent by weight, write '{base}{parts} wt%'.",
             stacklevel=2,
         )
-    amounts = sorted(_amounts(text).items())
     return "".join(f"{element}{'' if amount == 1.0 else f'{amount:g}'}" for element, amount in amounts)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metasci.data.regular import bytes_of
 from metasci.errors import InputError
 from metasci.materials import compositions
 from metasci.materials.structures import Features, needs
@@ -23,6 +24,8 @@ ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C",
 _EMPTY = 1e-6  # cubic ångström; no cell is as small
 _WHOLE = 0.01  # by which an occupancy of one may be rounded
 _TOO_NEAR = 0.1  # ångström; no two atoms are
+_MOST_BYTES, _MOST_OPERATIONS, _MOST_ATOMS = 2**22, 400, 2000  # a cell of 2,000 atoms takes seconds
+_LEAST_HEIGHT = 0.5  # ångström between two faces of a cell; an atom has a hundred neighbours in a flatter one
 _REACH = 1.25  # of the sum of covalent radii: who is bonded to whom
 
 
@@ -68,6 +71,7 @@ def _read(structure: Any) -> Any:
     path = Path(structure)
     if not path.is_file():
         raise InputError(f"there is no CIF file '{structure}'.")
+    bytes_of(path, most=_MOST_BYTES)
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
@@ -91,6 +95,15 @@ def _check_blocks(path: Path, blocks: Sequence[Any], heard: Sequence[str]) -> No
         if text.startswith("Wrong number"):  # the parser would leave the row out
             raise InputError(f"'{path}': a row does not fit its columns ({text[0].lower()}{text[1:]}).")
     for block in blocks:
+        operations = len(
+            block.get("_symmetry_equiv_pos_as_xyz") or block.get("_space_group_symop_operation_xyz") or ()
+        )
+        sites = len(block.get("_atom_site_fract_x") or block.get("_atom_site_cartn_x") or ())
+        if operations > _MOST_OPERATIONS or sites > _MOST_ATOMS:
+            raise InputError(
+                f"'{path}' has {sites} sites and {operations} symmetry operations; up to {_MOST_ATOMS} and "
+                f"{_MOST_OPERATIONS} are read."
+            )
         occupancy = block.get("_atom_site_occupancy") or []
         labels = block.get("_atom_site_label") or range(1, len(occupancy) + 1)
         for label, share in zip(labels, occupancy, strict=False):
@@ -107,6 +120,13 @@ def _checked(atoms: Any) -> Any:
     known = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
     if not known or abs(atoms.cell.volume) < _EMPTY:
         raise InputError("the crystal's cell has no volume, or a place in it is not known.")
+    if len(atoms) > _MOST_ATOMS:
+        raise InputError(f"the crystal's cell has {len(atoms)} atoms; up to {_MOST_ATOMS} are read.")
+    faces = np.linalg.norm(np.cross(atoms.cell.array[[1, 2, 0]], atoms.cell.array[[2, 0, 1]]), axis=1)
+    if (abs(atoms.cell.volume) / faces).min() < _LEAST_HEIGHT:
+        raise InputError(
+            f"the crystal's cell is flatter than {_LEAST_HEIGHT} ångström; check its lengths and angles."
+        )
     for site in atoms.info.get("occupancy", {}).values():
         _check_site(site)
     return atoms

@@ -44,6 +44,7 @@ DESCRIPTORS = (
 """Of size, shape, polarity and charge, by rdkit's names; of the first with a logarithm below, that too."""
 
 _LOGARITHMS = ("MolWt", "HeavyAtomCount", "LabuteASA", "MolMR")
+_LONGEST, _MOST_ATOMS = 5000, 1000  # descriptors of paths take time that grows with their square
 _PARTS = 512  # bits into which Morgan's fragments fold: few enough for some thousand molecules to fill
 
 
@@ -92,6 +93,10 @@ def features(texts: Sequence[str]) -> Features:
 @functools.lru_cache(maxsize=10_000)
 def molecule_of(text: str) -> Any:
     """The molecule of a SMILES; rdkit's own complaints are not printed."""
+    if len(text) > _LONGEST:
+        raise InputError(
+            f"a SMILES of {len(text)} letters is not read; molecules of up to {_MOST_ATOMS} atoms are."
+        )
     chem, log = needs("rdkit.Chem"), needs("rdkit.RDLogger")
     log.DisableLog("rdApp.*")
     try:
@@ -100,6 +105,10 @@ def molecule_of(text: str) -> Any:
         log.EnableLog("rdApp.error")
     if molecule is None or not molecule.GetNumAtoms():
         raise InputError(f"'{text}' is not a SMILES that can be read.")
+    if molecule.GetNumAtoms() > _MOST_ATOMS:
+        raise InputError(
+            f"'{text}' has {molecule.GetNumAtoms()} atoms; molecules of up to {_MOST_ATOMS} are read."
+        )
     if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
         raise InputError(f"'{text}' is no molecule: it has an atom of no element, '*'.")
     return molecule

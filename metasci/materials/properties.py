@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metasci.data.cards import Card
+from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.model import Input, Model, Output, register
 from metasci.noise import Additive, LogNormal, Noise
@@ -85,13 +85,16 @@ def property_of_card(name: str, card: Card, noise: Noise) -> Model:
             f"the data '{card.name}' have {len(kinds)} inputs that are structures, and a property needs one; give "
             "its column a `kind`."
         )
-    conditions = {
-        column.name: Input("K", lower=0.0) if same_dimension(column.unit, "K") else Input(column.unit)
-        for column in card.with_role("input")
-        if not column.kind
-    }
+    conditions = {column.name: _condition(column) for column in card.with_role("input") if not column.kind}
     output = Output(card.output.name, card.output.unit)
     return property_of(kinds[0], output, noise, conditions, card.output.description, name)
+
+
+def _condition(column: Column) -> Input:
+    simulates = bool(column.simulator)
+    if same_dimension(column.unit, "K"):
+        return Input("K", lower=0.0, simulates=simulates)
+    return Input(column.unit, simulates=simulates)
 
 
 boiling_point = property_of(

@@ -13,8 +13,9 @@ __all__ = ["explained_share", "moved_by"]
 def explained_share(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> float:
     """The share of the measurements' squares about one constant that predictions explain, on the linked scale.
 
-    Each square is weighed by the noise there. At most one; zero or below where a constant does as well; one where all
-    measurements are the same, so that there is nothing to explain. Limits and intervals do not count.
+    Of outcomes that are no Gaussian measurements it is one. Each square is weighed by the noise there. At most one; zero
+    or below where a constant does as well; one where all measurements are the same, so that there is nothing to
+    explain. Limits and intervals do not count.
 
     Parameters
     ----------
@@ -22,6 +23,8 @@ def explained_share(problem: Problem, coordinates: Tensor, log_noise: Tensor) ->
     coordinates : Tensor, (task, parameter)
     log_noise : Tensor, (scale,)
     """
+    if not problem.model.noise.gaussian:
+        return 1.0
     prediction, variance = _predicted(problem, coordinates, log_noise)
     sound = torch.isfinite(prediction) & torch.isfinite(variance) & (variance > 0.0)
     seen = problem.batch.mask & problem.batch.numbers & sound

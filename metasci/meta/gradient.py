@@ -77,8 +77,8 @@ class GradientMethod(ABC):
     effect_spread : float
         Standard deviation of a Gaussian belief about covariate effects, in scaled coordinates.
     compile : bool
-        Whether to compile the meta-gradient first (some seconds to a minute, and a C++ compiler): it pays where there
-        are thousands of iterations.
+        Whether to compile the meta-gradient first (some seconds to a minute, and a C++ compiler) also where the
+        iterations are too few for it to pay; from 20,000 on it is done wherever it can be.
     label : str
         What to call it in tables; its usual name by default.
     """
@@ -197,7 +197,7 @@ class GradientMethod(ABC):
     def episode(self, problem: Problem, design: Design, support: Tensor) -> EquationEpisode:
         """The tasks of a problem with some of the measurements as support, the others as query."""
         columns = problem.batch.mask.shape[1]
-        widths = (min(self.shots[1], columns), columns) if self.compile else (None, None)
+        widths = (min(self.shots[1], columns), columns) if self._compiles else (None, None)
         seen, judged = problem.trimmed(support, widths[0]), problem.trimmed(~support, widths[1])
         free = tuple(self._free(problem))
         return EquationEpisode(seen, judged, design.values, free, self.effect_spread, len(problem))
@@ -222,9 +222,16 @@ class GradientMethod(ABC):
             new = self.with_implied_precision(problem, design, new)
         return new, ~judged & episode.asked
 
+    @property
+    def _compiles(self) -> bool:
+        """Whether the meta-gradient is compiled: if that is wanted, or where a run is long enough to pay for it."""
+        from metasci.meta.compositions.compiled import worth_compiling
+
+        return self.compile or worth_compiling(self.training(1.0), EquationEpisode, self.iterations)
+
     def _gradient(self, composition: Composition, episode: EquationEpisode, state: GradientState) -> Gradient:
-        """The meta-gradient, compiled once for all iterations if that is wanted."""
-        if not self.compile:
+        """The meta-gradient, compiled once for all iterations where it is compiled."""
+        if not self._compiles:
             return partial(meta_gradient, composition)
         from metasci.meta.compositions.compiled import compile_meta_gradient
 

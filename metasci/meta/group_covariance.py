@@ -8,7 +8,16 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-__all__ = ["START", "GroupCovariance", "Points", "basis_of", "covariances", "noise_variance", "overlap"]
+__all__ = [
+    "START",
+    "TREND",
+    "GroupCovariance",
+    "Points",
+    "basis_of",
+    "covariances",
+    "noise_variance",
+    "overlap",
+]
 
 # of unit variances: below what any measurement resolves, above what rounding takes from a Cholesky factor
 _JITTER = 1e-6
@@ -22,6 +31,8 @@ START = {
     "noise": 0.1,
 }
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
+TREND = {"shared_trend": 1.0, "own_trend": 0.2}
+"""Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's."""
 _FREEDOM = 8.0
 """Degrees of freedom where learning starts: tails that outliers need, and a variance that exists."""
 _FARTHEST = 2.0
@@ -37,17 +48,21 @@ class Points:
     counts : Tensor, (point, part)
         How often, or in which fraction, each kind of part occurs; not negative.
     descriptors : Tensor, (point, descriptor)
+    simulated : Tensor, (point, simulator), optional
+        What cheap models say of the target, on its scale.
     """
 
     counts: Tensor
     descriptors: Tensor
+    simulated: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def select(self, index: Tensor) -> Points:
         """Some of the points."""
-        return Points(self.counts[index], self.descriptors[index])
+        simulated = None if self.simulated is None else self.simulated[index]
+        return Points(self.counts[index], self.descriptors[index], simulated)
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,8 @@ class GroupCovariance:
         Degrees of freedom of a group's Student distribution, above one.
     lengths, noise_slopes : Tensor, (descriptor,)
         Over which a descriptor makes a difference, and by how much it raises the noise (a slope, no logarithm).
+    shared_trend, own_trend : Tensor, (), optional
+        Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's.
     """
 
     shared_parts: Tensor
@@ -79,18 +96,23 @@ class GroupCovariance:
     freedom: Tensor
     lengths: Tensor
     noise_slopes: Tensor
+    shared_trend: Tensor | None = None
+    own_trend: Tensor | None = None
 
     @classmethod
-    def start(cls, descriptors: Tensor) -> GroupCovariance:
-        """Where learning starts, for descriptors (point, descriptor) of unit variance."""
+    def start(cls, points: Points) -> GroupCovariance:
+        """Where learning starts, for points whose descriptors are of unit variance."""
+        descriptors = points.descriptors
         alike = descriptors.new_zeros(descriptors.shape[1])
-        amplitudes = {name: descriptors.new_tensor(math.log(value)) for name, value in START.items()}
+        start = START if points.simulated is None else START | TREND
+        amplitudes = {name: descriptors.new_tensor(math.log(value)) for name, value in start.items()}
         freedom = descriptors.new_tensor(math.log(_FREEDOM - 1.0))
         return cls(**amplitudes, freedom=freedom, lengths=alike, noise_slopes=torch.zeros_like(alike))
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        every = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
 
     def degrees_of_freedom(self) -> Tensor:
         """Of a group's Student distribution, ()."""
@@ -105,19 +127,33 @@ def overlap(first: Points, second: Points) -> Tensor:
 
 
 def covariances(first: Points, second: Points, free: GroupCovariance, alike: Tensor) -> tuple[Tensor, Tensor]:
-    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors."""
+    """Covariances of the shared function and of a group's own; rational quadratic in the descriptors.
+
+    Both are linear in what simulators say: one that is wrong by a factor is put right by learning it, and one whose
+    factor differs between groups by a few members.
+    """
     shorter = (-free.lengths).exp()
     far = _apart(first.descriptors * shorter, second.descriptors * shorter)
     shared = _variance(free.shared_parts) * alike + _variance(free.shared_whole) / (1.0 + 0.5 * far)
     closer = far * (-2.0 * free.own_length).exp()
     own = _variance(free.own_level) + _variance(free.own_parts) * alike
-    return shared, own + _variance(free.own_whole) / (1.0 + 0.5 * closer)
+    own = own + _variance(free.own_whole) / (1.0 + 0.5 * closer)
+    if first.simulated is not None and second.simulated is not None:
+        trend = first.simulated @ second.simulated.T
+        shared, own = shared + _slope(free.shared_trend) * trend, own + _slope(free.own_trend) * trend
+    return shared, own
 
 
 def noise_variance(points: Points, free: GroupCovariance) -> Tensor:
     """Squared scale of a measurement of each point."""
     slope = (points.descriptors @ free.noise_slopes).clamp(-_FARTHEST, _FARTHEST)
     return _variance(free.noise + slope) + _JITTER
+
+
+def _slope(log_sd: Tensor | None) -> Tensor:
+    if log_sd is None:
+        raise ValueError("the points have simulators, of which this covariance knows nothing.")
+    return _variance(log_sd)
 
 
 def _variance(log_sd: Tensor) -> Tensor:

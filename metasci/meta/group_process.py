@@ -137,7 +137,7 @@ class GroupProcess:
         self, points: Points, target: Tensor, group: Tensor, advance: Callable[[int], None]
     ) -> GroupCovariance:
         """Amplitudes and lengths under which each group is most probable given the others."""
-        start = GroupCovariance.start(points.descriptors)
+        start = GroupCovariance.start(points)
         free = GroupCovariance(**{name: value.requires_grad_() for name, value in start.tensors().items()})
         search = torch.optim.Adam(list(free.tensors().values()), lr=self.learning_rate)
         slower = torch.optim.lr_scheduler.CosineAnnealingLR(search, self.iterations)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metasci.files import State
-from metasci.meta.group_covariance import GroupCovariance, Points
+from metasci.meta.group_covariance import TREND, GroupCovariance, Points
 from metasci.meta.named_tensors import NamedTensors
 
 __all__ = ["ProcessState", "Standardisation"]
@@ -26,25 +26,35 @@ class Standardisation:
     descriptor_centre, descriptor_scale : Tensor, (descriptor,)
     target_centre, target_scale : Tensor, ()
         On the noise's linked scale.
+    simulated_centre, simulated_scale : Tensor, (simulator,), optional
+        Of what simulators say, where there are any.
     """
 
     descriptor_centre: Tensor
     descriptor_scale: Tensor
     target_centre: Tensor
     target_scale: Tensor
+    simulated_centre: Tensor | None = None
+    simulated_scale: Tensor | None = None
 
     @classmethod
     def of(cls, points: Points, values: Tensor) -> Standardisation:
         """Of the known groups; a descriptor that does not vary is left as it is."""
         centre, scale = points.descriptors.mean(0), points.descriptors.std(0)
         scale = torch.where(scale > 1e-9 * (1.0 + centre.abs()), scale, torch.ones_like(scale))
-        return cls(centre, scale, values.mean(), values.std().clamp(min=1e-12))
+        target = values.mean(), values.std().clamp(min=1e-12)
+        if points.simulated is None:
+            return cls(centre, scale, *target)
+        simulated = points.simulated.mean(0), points.simulated.std(0).clamp(min=1e-12)
+        return cls(centre, scale, *target, *simulated)
 
     def points(self, points: Points) -> Points:
-        """With standardised descriptors."""
-        return replace(
-            points, descriptors=(points.descriptors - self.descriptor_centre) / self.descriptor_scale
-        )
+        """With standardised descriptors, and what simulators say standardised, too."""
+        descriptors = (points.descriptors - self.descriptor_centre) / self.descriptor_scale
+        if points.simulated is None or self.simulated_centre is None or self.simulated_scale is None:
+            return replace(points, descriptors=descriptors)
+        simulated = (points.simulated - self.simulated_centre) / self.simulated_scale
+        return replace(points, descriptors=descriptors, simulated=simulated)
 
     def target(self, values: Tensor) -> Tensor:
         """Measurements, standardised."""
@@ -76,8 +86,9 @@ class ProcessState(NamedTensors):
     def tensors(self) -> State:
         """All tensors by their names in files."""
         standard = {item.name: getattr(self.standard, item.name) for item in fields(self.standard)}
+        simulated = {"simulated": self.members.simulated}
         return {
-            **standard,
+            **{name: value for name, value in (standard | simulated).items() if value is not None},
             **{_LOGARITHM + name: value for name, value in self.covariance.tensors().items()},
             "counts": self.members.counts,
             "descriptors": self.members.descriptors,
@@ -89,9 +100,9 @@ class ProcessState(NamedTensors):
     def of(cls, tensors: State) -> ProcessState:
         """The state of named tensors."""
         return cls(
-            Standardisation(*(tensors[item.name] for item in fields(Standardisation))),
-            GroupCovariance(*(tensors[_LOGARITHM + item.name] for item in fields(GroupCovariance))),
-            Points(tensors["counts"], tensors["descriptors"]),
+            Standardisation(*(tensors.get(item.name) for item in fields(Standardisation))),  # type: ignore[arg-type]
+            GroupCovariance(*(tensors.get(_LOGARITHM + item.name) for item in fields(GroupCovariance))),  # type: ignore[arg-type]
+            Points(tensors["counts"], tensors["descriptors"], tensors.get("simulated")),
             tensors["weights"],
             tensors["factor"],
         )
@@ -106,7 +117,15 @@ class ProcessState(NamedTensors):
 
         members, parts, descriptors = size("counts", 0), size("counts", 1), size("descriptors", 1)
         by_descriptor = {"lengths", "noise_slopes"}
+        simulators = size("simulated", 1)
+        simulated: dict[str, tuple[int, ...]] = {
+            "simulated": (members, simulators),
+            "simulated_centre": (simulators,),
+            "simulated_scale": (simulators,),
+        }
+        without = set() if "simulated" in tensors else {*TREND}
         return {
+            **(simulated if "simulated" in tensors else {}),
             "counts": (members, parts),
             "descriptors": (members, descriptors),
             "weights": (members,),
@@ -118,5 +137,6 @@ class ProcessState(NamedTensors):
             **{
                 _LOGARITHM + item.name: (descriptors,) if item.name in by_descriptor else ()
                 for item in fields(GroupCovariance)
+                if item.name not in without
             },
         }

@@ -18,7 +18,8 @@ from metasci.constraints.collocation import with_measured
 from metasci.constraints.law import Predict
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
-from metasci.meta.likelihood import Limits, cost
+from metasci.meta.likelihood import Limits, cost, pull_and_curvature
+from metasci.meta.outcomes import log_densities, outcome_of, scores, working_variance
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
 from metasci.ode.tangents import along
@@ -36,6 +37,7 @@ class Linearisation:
         On the noise's linked scale.
     jacobian : Tensor, (task, observation, parameter)
     variance : Tensor, (task, observation)
+        Of outcomes that are no Gaussian measurements, one over their information.
     """
 
     prediction: Tensor
@@ -65,7 +67,9 @@ class Problem:
 
     @cached_property
     def target(self) -> Tensor:
-        """Measurements on the noise's linked scale; zero where padded."""
+        """Measurements on the noise's linked scale; zero where padded, and of outcomes that have none."""
+        if not self.model.noise.gaussian:
+            return torch.zeros_like(self.batch.output)
         safe = torch.where(self.batch.mask, self.batch.output, torch.ones_like(self.batch.output))
         return torch.where(self.batch.mask, self.model.noise.link(safe), torch.zeros_like(safe))
 
@@ -73,6 +77,8 @@ class Problem:
     def limits(self) -> Limits | None:
         """Which measurements are limits or intervals, on the noise's linked scale; nothing where all are numbers."""
         batch = self.batch
+        if not self.model.noise.gaussian:
+            return None
         if batch.upper is None:
             return None if batch.censored is None else Limits(batch.censored)
         between = torch.isfinite(batch.upper) & batch.mask
@@ -150,7 +156,43 @@ class Problem:
 
     def variance(self, prediction: Tensor, log_noise: Tensor) -> Tensor:
         """The noise's variance on the linked scale, from predictions in the output's unit."""
+        noise = self.model.noise
+        if not noise.gaussian:
+            return working_variance(outcome_of(noise), self.batch, noise.link(prediction), log_noise)
         return self.model.noise.variance(prediction, log_noise, self.batch.inputs)
+
+    def residual(self, line: Linearisation, log_noise: Tensor) -> Tensor:
+        """Measured less predicted on the linked scale, (task, observation).
+
+        Of an outcome it is its score over its information: how far off a Gaussian of that variance would lie.
+        """
+        if self.model.noise.gaussian:
+            return self.target - line.prediction
+        return line.variance * scores(outcome_of(self.model.noise), self.batch, line.prediction, log_noise)
+
+    def costs(
+        self, linked: Tensor, variance: Tensor | None, log_noise: Tensor, precision: Tensor | None = None
+    ) -> Tensor:
+        """Negative log-likelihood of each measurement, (task, observation), at predictions on the linked scale.
+
+        Outcomes ask for no variance; `precision` (task,) multiplies its inverse.
+        """
+        if variance is None or not self.model.noise.gaussian:
+            return -log_densities(outcome_of(self.model.noise), self.batch, linked, log_noise)
+        if precision is not None:
+            variance = variance / precision[:, None]
+        return cost(self.target - linked, variance, self.limits)
+
+    def pull_and_curvature(
+        self, residual: Tensor, variance: Tensor, relative: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Minus the slope of each measurement's cost along the prediction, and its curvature, of what was linearised.
+
+        See `metasci.meta.likelihood.pull_and_curvature`; an outcome's are its score and its information.
+        """
+        if not self.model.noise.gaussian:
+            return residual / variance, 1.0 / variance
+        return pull_and_curvature(residual, variance, relative, self.limits)
 
     def linearise(self, coordinates: Tensor, log_noise: Tensor, create_graph: bool = False) -> Linearisation:
         """Prediction on the linked scale, its Jacobian, and the noise variance."""
@@ -200,19 +242,24 @@ class Problem:
     def negative_log_likelihood(
         self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
     ) -> Tensor:
-        """Negative log-likelihood of each task's measurements, (task,).
+        """Negative log-likelihood of each task's measurements, (task,): `measurement_costs`, added up."""
+        return self.measurement_costs(coordinates, log_noise, precision).sum(1)
+
+    def measurement_costs(
+        self, coordinates: Tensor, log_noise: Tensor, precision: Tensor | None = None
+    ) -> Tensor:
+        """Negative log-likelihood of each measurement, (task, observation), zero where there is none.
 
         `precision` (task,) multiplies the noise's inverse variance. Constants are kept, so that the
         figure is a density: ½·ln 2π a measurement is in it.
         """
-        raw = self.predict(coordinates)
-        # Where the variance is the same for every prediction, one of them is enough to say it.
-        one = raw[:, :1] if self.model.noise.constant else raw
-        variance = self.variance(one, log_noise)
-        if precision is not None:
-            variance = variance / precision[:, None]
-        each = cost(self.target - self.model.noise.link(raw), variance, self.limits)
-        return torch.where(self.batch.mask, each, torch.zeros_like(each)).sum(1)
+        raw, variance = self.predict(coordinates), None
+        if self.model.noise.gaussian:
+            # Where the variance is the same for every prediction, one of them is enough to say it.
+            one = raw[:, :1] if self.model.noise.constant else raw
+            variance = self.variance(one, log_noise)
+        each = self.costs(self.model.noise.link(raw), variance, log_noise, precision)
+        return torch.where(self.batch.mask, each, torch.zeros_like(each))
 
     def broken(self, spread: Tensor) -> list[Tensor]:
         """By how much each law is broken at each checked point, (task, point), in the output's unit.
@@ -235,7 +282,7 @@ class Problem:
         laws = self.broken(spread)
         if not laws:
             return coordinates.new_zeros(0, *self.checked[1].shape)
-        return torch.stack(laws) / self.model.noise.typical[0]
+        return torch.stack(laws) / self.model.noise.size
 
     def penalty_cost(self, coordinates: Tensor) -> Tensor:
         """Half the weighted mean squared violation of the model's laws, (task,)."""

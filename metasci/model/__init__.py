@@ -4,7 +4,15 @@
 their first dimension during adaptation, and nothing about tasks stands in the equation itself.
 """
 
-from metasci.model.declarations import EventColumn, History, Individual, Input, Output, Reference
+from metasci.model.declarations import (
+    EventColumn,
+    History,
+    Individual,
+    Input,
+    NumberedOutput,
+    Output,
+    Reference,
+)
 from metasci.model.making import equation, made, register
 from metasci.model.model import Model
 
@@ -14,6 +22,7 @@ __all__ = [
     "Individual",
     "Input",
     "Model",
+    "NumberedOutput",
     "Output",
     "Reference",
     "equation",

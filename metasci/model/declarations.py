@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metasci.model.model import Model
 
-__all__ = ["EventColumn", "History", "Individual", "Input", "Output", "Reference"]
+__all__ = ["EventColumn", "History", "Individual", "Input", "NumberedOutput", "Output", "Reference"]
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,15 @@ class Input:
     """A condition under which a measurement is made: its unit, and the range in which it makes sense.
 
     One that is `constant` is to be the same for all measurements of a task: a weight that changed would change what
-    earlier doses have left.
+    earlier doses have left. One that `simulates` is what a cheap model says of the output: a potential, a group
+    contribution, an empirical formula. A prior of families then learns how far to believe it.
     """
 
     unit: str
     lower: float = -float("inf")
     upper: float = float("inf")
     constant: bool = False
+    simulates: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class History:
         The parameter that says how long an amount takes to enter, if one does (NONMEM's RATE -2).
     baseline : bool
         Whether there is something to measure before the first amount.
+    ways : mapping of str to int
+        Names and numbers of what amounts may enter, where a column ``compartment`` of the history says which.
     course : str
         The input, and the column of the amounts, that numbers several courses of one task, such as the furnace cycles
         of several specimens. Amounts are then put in order of time, and no measurement may be of a course without.
@@ -62,6 +66,7 @@ class History:
     columns: Mapping[str, EventColumn] = field(default_factory=dict)
     lasts: str = ""
     baseline: bool = False
+    ways: Mapping[str, int] = field(default_factory=dict)
     course: str = ""
 
 
@@ -72,6 +77,14 @@ class Output:
     name: str
     unit: str = "1"
     label: str = ""
+
+
+@dataclass(frozen=True)
+class NumberedOutput(Output):
+    """One of several outputs; where an event table's CMT may name it, the state by that name and number."""
+
+    state: str = ""
+    compartment: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import FAILURES, InputError, failure
-from metasci.model.declarations import History, Individual, Input, Output, Reference
+from metasci.model.declarations import History, Individual, Input, NumberedOutput, Output, Reference
 from metasci.noise import Additive, Noise
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.quantities import in_unit, is_quantity
@@ -54,6 +54,8 @@ class Model:
     after_doses : Model, optional
         The model of the same parameters that takes any doses at their times, if this one does not: event tables are
         read for that one.
+    outputs : tuple of NumberedOutput
+        Where several things are measured: what they are, numbered from 1 by the input ``output``.
     solution : callable, optional
         Of a model that solves a differential equation: of its inputs and parameters, as `function` takes them, the
         `metasci.ode.Solution` behind its predictions, whose error calibrations report.
@@ -62,6 +64,9 @@ class Model:
     discrepancy_inputs : callable, optional
         From the inputs to the coordinates in which what the equation leaves out is taken to vary smoothly, such as the
         logarithm of time; by default the inputs themselves.
+    recipe : mapping, optional
+        Of a model that is described by data, such as an imported one: plain numbers and text from which it can be made
+        again (`metasci.learned.recipes`). Priors of it carry the recipe in their files.
 
     Examples
     --------
@@ -93,9 +98,11 @@ class Model:
     collocation: Collocation | None = None
     individual: Individual | None = None
     fixed: tuple[Parameter, ...] = ()
+    outputs: tuple[NumberedOutput, ...] = ()
     solution: Callable[[Mapping[str, Any], Mapping[str, Any]], Solution] | None = None
     reference: Reference | None = None
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
+    recipe: Mapping[str, Any] | None = None
 
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
@@ -129,6 +136,11 @@ class Model:
             units |= {f"{name}_{key}": column.unit for key, column in history.columns.items()}
         return {name: in_unit(value, units.get(name, "1"), name) for name, value in values.items()}
 
+    def _repr_html_(self) -> str:
+        from metasci.model.notebook import model_html
+
+        return model_html(self)
+
     def at(self, coordinates: Any, inputs: Mapping[str, Any]) -> Any:
         """Prediction from unconstrained coordinates of shape (..., parameter)."""
         return self(inputs, self.parameters.to_physical(coordinates))
@@ -146,6 +158,11 @@ class Model:
             for key, history in self.histories.items()
             for name in (key, f"{key}_time", *(f"{key}_{column}" for column in history.columns))
         )
+
+    @property
+    def first_output(self) -> Output:
+        """What is measured, or the first of several things."""
+        return self.outputs[0] if self.outputs else self.output
 
     def with_noise(self, noise: Noise) -> Model:
         """The same model under another noise."""
@@ -232,6 +249,10 @@ class Model:
         def function(**arguments: Any) -> Any:
             return self.function(**whole(arguments))
 
+        solution = self.solution
+        if solution is not None:
+            solve = solution
+            solution = lambda inputs, parameters: solve(inputs, whole(parameters))  # noqa: E731
         individual = self.individual
         if individual is not None:
             inner = individual.values
@@ -251,4 +272,5 @@ class Model:
             individual=individual,
             fixed=(*self.fixed, *held),
             reference=reference,
+            solution=solution,
         )

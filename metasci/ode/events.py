@@ -1,19 +1,22 @@
 """Doses, and the timeline of breaks that they make: every task has its own.
 
-A timeline depends on data only. Amounts may depend on parameters: `jumps` and `supplies` carry their gradients.
+Amounts may depend on parameters, and so may times and durations (lags, absorption at an even rate): `jumps`, `supplies`
+and `moved` carry their gradients. The order of events is that of their numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from metasci.errors import InputError
 
-__all__ = ["Doses", "Timeline", "jumps", "supplies", "timeline"]
+__all__ = ["Doses", "Timeline", "jumps", "moved", "supplies", "timeline"]
 
 KEEP, INITIAL = -1, 0
 
@@ -38,6 +41,12 @@ class Doses:
         When the whole system goes back to its initial state and the dose no longer counts; never, by default.
     into : int or Tensor
         The state it enters, one for all or (task, event).
+    held : mapping of str to Tensor, (task, event)
+        Parameters of the rate that change with events: the value in force from the event on. Before the first event
+        that tells, its values hold; at a steady state those of its own event.
+    tells : Tensor of bool, (task, event), optional
+        Which events tell such values, or are to be halted at, be their amount zero or not; those with an amount, by
+        default.
 
     Raises
     ------
@@ -57,12 +66,14 @@ class Doses:
     interval: Any = None
     until: Any = None
     into: Any = 0
+    held: Mapping[str, Tensor] = field(default_factory=dict)
+    tells: Any = None
 
     def __post_init__(self) -> None:
         zero = torch.zeros_like(self.time)
         for name, default in (("duration", zero), ("interval", zero), ("until", zero + torch.inf)):
-            given = getattr(self, name)
-            object.__setattr__(self, name, default if given is None else given.to(self.time))
+            value = getattr(self, name)
+            object.__setattr__(self, name, default if value is None else value.to(self.time))
         into = torch.as_tensor(self.into, device=self.time.device)
         object.__setattr__(self, "into", into.expand(self.time.shape).to(torch.int64))
         for name in ("time", "duration", "interval", "until"):
@@ -73,6 +84,8 @@ class Doses:
                 )
             if bool(torch.isnan(values).any()):
                 raise InputError(f"doses: '{name}' has values that are not numbers.")
+        if self.tells is None:
+            object.__setattr__(self, "tells", self.counts)
         for name in ("duration", "interval"):
             values = getattr(self, name)
             if not bool(((values >= 0.0) & torch.isfinite(values)).all()):
@@ -88,9 +101,12 @@ class Doses:
     def select(self, tasks: Tensor, events: Tensor | None = None) -> Doses:
         """The same for some of the tasks, or one event of each of them."""
         columns = (self.amount, self.time, self.duration, self.interval, self.until, self.into)
-        if events is None:
-            return Doses(*(column[tasks] for column in columns))
-        return Doses(*(column[tasks, events][:, None] for column in columns))
+
+        def some(column: Tensor) -> Tensor:
+            return column[tasks] if events is None else column[tasks, events][:, None]
+
+        held = {name: some(values) for name, values in self.held.items()}
+        return Doses(*(some(column) for column in columns), held, some(self.tells))
 
     @classmethod
     def none(cls, time: Tensor) -> Doses:
@@ -120,6 +136,10 @@ class Timeline:
         Whether that steady state, less the initial one, is added to the state and does not take its place.
     steady : Tensor of int, (task, repetition)
         The events that start from a steady state, in the order of time; -1 where a task has fewer.
+    source : Tensor of int, (task, break)
+        Which of the halts (`_halts`) a break is.
+    teller : Tensor of int, (task, break), or None
+        The event whose values are in force from that break on; None where nothing is told.
     """
 
     breaks: Tensor
@@ -130,6 +150,33 @@ class Timeline:
     active: Tensor | None
     added: Tensor
     steady: Tensor
+    source: Tensor
+    teller: Tensor | None
+
+
+def _halts(times: Tensor, doses: Doses, start: Tensor) -> Tensor:
+    """Where a walk must halt: at doses, at the ends of infusions, at resets; at the last time; at the start."""
+    counts, given = doses.counts, doses.time
+    acts = counts | doses.tells
+    first = torch.where(counts, given, torch.inf)
+    start = torch.cat([start[:, None], first], 1).amin(1, keepdim=True)
+    infused = counts & (doses.duration > 0.0)
+    over = counts & torch.isfinite(doses.until)
+    if not bool(torch.isfinite(torch.where(acts, given, start)).all()):
+        raise InputError("differential equation: times of doses must be finite numbers.")
+    latest = torch.maximum(times.detach().amax(1, keepdim=True), start) if times.shape[1] else start
+    halts = torch.cat(
+        [
+            torch.where(acts, torch.maximum(given, start), start),
+            torch.where(infused, torch.minimum(given + doses.duration, doses.until), start),
+            torch.where(over, doses.until, start),
+            latest,
+            start,
+        ],
+        1,
+    )
+    # what comes after the last observation is not walked
+    return torch.minimum(halts, latest)
 
 
 def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
@@ -146,27 +193,12 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     if not bool(torch.isfinite(times).all()):
         raise InputError("differential equation: times of observation must be finite numbers.")
     counts, given = doses.counts, doses.time
-    far = torch.full_like(given, torch.inf)
-    first = torch.where(counts, given, far)
-    start = torch.cat([start[:, None], first], 1).amin(1, keepdim=True)
+    halts = _halts(times, doses, start)
+    breaks, count, rank, source = _merged(halts)
+    arrival, end, back = rank[:, :-2].split(3 * [given.shape[1]], 1)
+    latest = halts[:, -2:-1]
     infused = counts & (doses.duration > 0.0)
     over = counts & torch.isfinite(doses.until)
-    if not bool(torch.isfinite(torch.where(counts, given, start)).all()):
-        raise InputError("differential equation: times of doses must be finite numbers.")
-    latest = torch.maximum(times.amax(1, keepdim=True), start) if times.shape[1] else start
-    halts = torch.cat(
-        [
-            start,
-            latest,
-            torch.where(counts, given, start),
-            torch.where(infused, torch.minimum(given + doses.duration, doses.until), start),
-            torch.where(over, doses.until, start),
-        ],
-        1,
-    )
-    # what comes after the last observation is not walked
-    breaks, count, rank = _merged(torch.minimum(halts, latest))
-    arrival, end, back = rank[:, 2:].split(3 * [given.shape[1]], 1)
     # what lies after the last observation has no break of its own
     seen = counts & (given <= latest)
     places = torch.arange(breaks.shape[1], device=times.device)
@@ -191,20 +223,48 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
         now = given.gather(1, event.clamp(min=0))
         lasting = (seen & (given < now) & (doses.until > now)).any(1, keepdim=True)
         added = added | (taken & lasting)
-    return Timeline(breaks, count, reset, arrival, seen & ~infused, active, added, steady)
+    teller = _tellers(doses, arrival, latest, breaks.shape[1]) if doses.held else None
+    return Timeline(breaks, count, reset, arrival, seen & ~infused, active, added, steady, source, teller)
 
 
-def _merged(halts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct times of each row, how many there are, and which of them each time is."""
-    order = torch.argsort(halts, dim=1, stable=True)
-    rising = halts.gather(1, order)
+def _tellers(doses: Doses, arrival: Tensor, latest: Tensor, width: int) -> Tensor:
+    """Of each break the event whose values are in force from it on, (task, break)."""
+    told = doses.tells & (doses.time <= latest)
+    places = torch.arange(width, device=arrival.device)
+    # of several at one break the last in order of time, and then of events, counts
+    order = torch.argsort(torch.where(told, doses.time.detach(), torch.inf), dim=1, stable=True)
+    late = told[:, None, :] & (arrival[:, None, :] <= places[:, None])
+    rank = torch.argsort(order, dim=1)
+    last = torch.where(late, rank[:, None, :], -1).amax(2)
+    return order.gather(1, last.clamp(min=0))
+
+
+def _merged(halts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Distinct times of each row, how many there are, which of them each time is, and one of the times of each."""
+    order = torch.argsort(halts.detach(), dim=1, stable=True)
+    rising = halts.detach().gather(1, order)
     # nothing is merged that is not equal: a rounding error is all that tells a trough from the dose after it
     fresh = torch.cat([torch.ones_like(order[:, :1], dtype=torch.bool), rising.diff(dim=1) > 0.0], 1)
     index = fresh.to(torch.int64).cumsum(1) - 1
     count = index[:, -1] + 1
-    breaks = rising[:, -1:].expand(-1, int(count.max()))
+    width = int(count.max())
+    breaks = rising[:, -1:].expand(-1, width)
     breaks = breaks.scatter_reduce(1, index, rising, "amin", include_self=True)
-    return breaks, count, torch.zeros_like(index).scatter(1, order, index)
+    places = torch.arange(halts.shape[1], device=halts.device).expand_as(order)
+    begins = torch.full_like(order, halts.shape[1] - 1).scatter_reduce(1, index, places, "amin")
+    begins = begins.gather(1, torch.minimum(places[:, :width], count[:, None] - 1))
+    return breaks, count, torch.zeros_like(index).scatter(1, order, index), order.gather(1, begins)
+
+
+def moved(line: Timeline, times: Tensor, doses: Doses, start: Tensor) -> Tensor | None:
+    """By how much breaks differ from where the timeline has them, (task, break): zero, but with gradients.
+
+    None where no time of a dose has any. Along a plan that was made for other parameters it is not zero.
+    """
+    halts = _halts(times, doses, start)
+    off = halts.gather(1, line.source) - line.breaks
+    moving = off.requires_grad or forward_ad.unpack_dual(off).tangent is not None
+    return off if moving or bool((off != 0.0).any()) else None
 
 
 def _marked(places: Tensor, chosen: Tensor, width: int) -> Tensor:
@@ -231,11 +291,20 @@ def jumps(line: Timeline, doses: Doses, states: int) -> Tensor | None:
 
 
 def supplies(line: Timeline, doses: Doses, states: int) -> Tensor | None:
-    """What runs into the state from each break to the next, (task, break, state); None where nothing ever does."""
-    if line.active is None:
-        return None
-    running = line.active.any(1)
-    speed = doses.amount / torch.where(running, doses.duration, torch.ones_like(doses.duration))
-    target = doses.into[..., None] == torch.arange(states, device=speed.device)
-    speed = torch.where(running, speed, torch.zeros_like(speed))[..., None] * target
-    return torch.einsum("tbe,tes->tbs", line.active.to(speed.dtype), speed)
+    """What runs into the state from each break to the next, (task, break, state), and what is held beside it.
+
+    None where nothing ever runs or is held; the held parameters stand behind the states, in their order.
+    """
+    running = None
+    if line.active is not None:
+        runs = line.active.any(1)
+        speed = doses.amount / torch.where(runs, doses.duration, torch.ones_like(doses.duration))
+        target = doses.into[..., None] == torch.arange(states, device=speed.device)
+        speed = torch.where(runs, speed, torch.zeros_like(speed))[..., None] * target
+        running = torch.einsum("tbe,tes->tbs", line.active.to(speed.dtype), speed)
+    if line.teller is None:
+        return running
+    held = torch.stack([values.gather(1, line.teller) for values in doses.held.values()], -1)
+    if running is None:
+        running = torch.zeros(*line.breaks.shape, states, dtype=held.dtype, device=held.device)
+    return torch.cat([running, held], -1)

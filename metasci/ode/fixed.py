@@ -60,10 +60,10 @@ class FixedSteps:
         assert self._token is not None
         self._current.reset(self._token)
 
-    def next(self, found: Callable[[float], Plan]) -> Plan:
+    def next(self, found_plan: Callable[[float], Plan]) -> Plan:
         """The plan of the equation that is solved next, found with some slack in its tolerance."""
         if self._place == len(self.plans):
-            self.plans.append(found(_SLACK).halved())
+            self.plans.append(found_plan(_SLACK).halved())
         self._place += 1
         return self.plans[self._place - 1]
 

@@ -41,8 +41,8 @@ class Forcing:
         Whether the state goes on at a break, or is lost.
     push : Tensor, (task, break, state)
         What is added to it then.
-    supply : Tensor, (task, break, state), or None
-        What runs in until the next break.
+    supply : Tensor, (task, break, state + held), or None
+        What runs in until the next break, and the parameters that are held until then.
     """
 
     initial: Tensor
@@ -97,7 +97,25 @@ class Mesh:
 
     def before(self, times: Tensor) -> Tensor:
         """The last node not after each of some times, (task, time)."""
-        return (torch.searchsorted(self.time, times.detach().contiguous(), right=True) - 1).clamp(min=0)
+        begins = self.time.detach().contiguous()
+        return (torch.searchsorted(begins, times.detach().contiguous(), right=True) - 1).clamp(min=0)
+
+    def moved(self, breaks: Tensor, off: Tensor) -> Mesh:
+        """The same with its breaks (task, break) moved by so much, and the nodes between them in proportion."""
+        following = torch.minimum(self.place + 1, self.place.new_tensor(breaks.shape[1] - 1))
+        begin, length = (
+            breaks.gather(1, self.place),
+            breaks.gather(1, following) - breaks.gather(1, self.place),
+        )
+        length = torch.where(length > 0.0, length, torch.ones_like(length))
+        here = off.gather(1, self.place)
+        stretch = (off.gather(1, following) - here) / length
+        time = self.time + here + (self.time - begin) * stretch
+        return replace(self, time=time, size=self.size * (1.0 + stretch))
+
+    def detach(self) -> Mesh:
+        """The same without gradients or tangents."""
+        return replace(self, time=self.time.detach(), size=self.size.detach())
 
     def halved(self) -> Mesh:
         """The same with two steps in the place of each."""
@@ -116,8 +134,8 @@ class Mesh:
 def _at(values: Tensor, place: Tensor) -> Tensor:
     """Of (task, break, state) those at one break of each task, or at (task, node) many."""
     index = place[..., None] if place.dim() == 2 else place[:, None, None]
-    found = values.gather(1, index.expand(-1, -1, values.shape[2]))
-    return found if place.dim() == 2 else found[:, 0]
+    picked = values.gather(1, index.expand(-1, -1, values.shape[2]))
+    return picked if place.dim() == 2 else picked[:, 0]
 
 
 def walk(
@@ -209,6 +227,7 @@ def _first_size(
 ) -> Tensor:
     """A careful first step: one that changes no state by more than a hundredth (Hairer, Nørsett and Wanner, II.4)."""
     supply = None if forcing.supply is None else forcing.supply[:, 0]
+    system, supply = system.within(supply)
     slope = system.slope(time, state, supply)
     scale = tolerance.absolute + tolerance.relative * state.abs()
     height, speed = (state.abs() / scale).amax(1), (slope.abs() / scale).amax(1)

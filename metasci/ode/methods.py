@@ -44,6 +44,8 @@ class System:
     own : frozenset of str, optional
         Which parameters have one value a task, the others being shared. By default tensors whose first dimension is the
         number of tasks; it stays the same whatever tasks are selected.
+    held : tuple of str
+        Parameters that stand behind the states in a supply: those in force during a step.
     """
 
     rate: Rate
@@ -53,6 +55,7 @@ class System:
     still: Tensor | None = None
     plain: bool = False
     own: frozenset[str] | None = None
+    held: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.own is None:
@@ -84,6 +87,13 @@ class System:
         """Time derivative of the state, (task, state); `supply` is added, an infusion for instance."""
         slope = self.rate(time, state, self.parameters)
         return slope if supply is None else slope + supply
+
+    def within(self, supply: Tensor | None) -> tuple[System, Tensor | None]:
+        """The system during a step, with the parameters that its supply holds, and what runs in."""
+        if supply is None or not self.held:
+            return self, supply
+        values = {name: supply[:, self.states + place] for place, name in enumerate(self.held)}
+        return replace(self, parameters={**self.parameters, **values}, held=()), supply[:, : self.states]
 
     def _is_own(self, name: str) -> bool:
         return self.own is not None and name in self.own
@@ -166,14 +176,14 @@ class System:
         if self.plain:
             return self._linearise_backward(time, state)
         tasks, states = state.shape
-        one = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
+        unit = torch.eye(states + 1, dtype=state.dtype, device=state.device).repeat_interleave(tasks, 0)
         moving = {name: value for name, value in self._copies.items() if isinstance(value, Tensor)}
         slope, change = along(
             lambda t, x, values: self.rate(t, x, {**self._copies, **values}),
             (time.repeat(states + 1), state.repeat(states + 1, 1), moving),
             (
-                one[:, states].contiguous(),
-                one[:, :states].contiguous(),
+                unit[:, states].contiguous(),
+                unit[:, :states].contiguous(),
                 # dense zeros, as `with_tangents` explains
                 {name: torch.zeros_like(value) for name, value in moving.items()},
             ),
@@ -243,6 +253,7 @@ def prince_dormand(
     >>> abs(new.item() - 0.904837418035959573) < 1e-15, abs(error.item()) < 1e-12
     (True, True)
     """
+    system, supply = system.within(supply)
     width = size[:, None]
     slopes: list[Tensor] = []
     table = tableau()
@@ -303,6 +314,7 @@ def rodas(
     >>> abs(new.item() - 0.904837418036) < 1e-8
     True
     """
+    system, supply = system.within(supply)
     width = size[:, None]
     slope, jacobian, drift = system.linearise(time, state)
     slope = slope if supply is None else slope + supply

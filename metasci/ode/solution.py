@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.ode.events import Doses, Timeline, timeline
+from metasci.ode.events import Doses, Timeline, moved, timeline
 from metasci.ode.fixed import FixedSteps
 from metasci.ode.mesh import Forcing, Mesh, Tolerance, find_mesh, follow, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
@@ -25,15 +25,23 @@ from metasci.ode.trajectory import Trajectory
 
 __all__ = ["make_plan", "solve"]
 
+_NUMBERS = ("amount", "time", "duration", "until")
+"""Of doses, what may depend on parameters."""
 
-def _system(rate: Rate, parameters: Mapping[str, Any], initial: Tensor, shared: Collection[str]) -> System:
-    """The rate with its parameters, of which some are the same for all tasks."""
+
+def _system(
+    rate: Rate, parameters: Mapping[str, Any], initial: Tensor, shared: Collection[str], doses: Doses
+) -> System:
+    """The rate with its parameters, of which some are the same for all tasks, and some are held from event to event."""
+    if twice := sorted(set(doses.held) & set(parameters)):
+        raise InputError(f"held: '{twice[0]}' is a parameter, too; it is either told by events or not.")
+    parameters = {**parameters, **{name: values[:, 0] for name, values in doses.held.items()}}
     if odd := sorted(set(shared) - set(parameters)):
         raise InputError(
             f"shared: '{odd[0]}' is not a parameter; the parameters are {', '.join(parameters) or 'none'}."
         )
     system = System(rate, parameters, *initial.shape)
-    return replace(system, own=(system.own or frozenset()) - set(shared))
+    return replace(system, own=(system.own or frozenset()) - set(shared), held=tuple(doses.held))
 
 
 def _checked(
@@ -83,16 +91,20 @@ def make_plan(
     allowed = torch.as_tensor(absolute, dtype=initial.dtype, device=initial.device)
     moving = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
     plans: list[Plan] = []
+    beside = len(_NUMBERS) + len(doses.held)
 
-    def work(initial: Tensor, amount: Tensor, times: Tensor, allowed: Tensor, *values: Tensor) -> None:
-        known = {**parameters, **dict(zip(moving, values, strict=True))}
-        plain = replace(_system(rate, known, initial, shared), plain=True)
+    def work(initial: Tensor, times: Tensor, allowed: Tensor, *values: Tensor) -> None:
+        columns, told, rest = values[:4], values[4:beside], values[beside:]
+        known = {**parameters, **dict(zip(moving, rest, strict=True))}
+        held = dict(zip(doses.held, told, strict=True))
+        given = replace(doses, **dict(zip(_NUMBERS, columns, strict=True)), held=held)
+        plain = replace(_system(rate, known, initial, shared, given), plain=True)
         plain.check(begin, initial)
-        given = replace(doses, amount=amount)
         line, tolerance = timeline(times, given, begin), Tolerance(relative, allowed, most)
         plans.append(_planned(step, plain, line, initial, given, tolerance))
 
-    values = (initial, doses.amount, times, allowed, *moving.values())
+    columns = (getattr(doses, name) for name in _NUMBERS)
+    values = (initial, times, allowed, *columns, *doses.held.values(), *moving.values())
     _Plainly.apply(work, *(value.detach() for value in values))
     return plans[0]
 
@@ -154,7 +166,8 @@ def solve(
     Derivatives of the states by whatever enters `initial`, `parameters` and the doses' amounts are those of the
     walk along a fixed mesh: reverse mode, forward mode (`torch.func.jvp`) and either through the other, to the third
     order, and to the second where there are steady states. By the times of observation there is the first derivative,
-    in reverse mode. Times of doses have none.
+    in reverse mode. Times of doses and durations of infusions have the same derivatives as amounts, as long as their
+    order stays: so lags and absorption at an even rate are parameters.
 
     Parameters
     ----------
@@ -206,24 +219,40 @@ def solve(
     True
     """
     ready = plan is not None
-    doses, _ = _checked(initial, times, doses, start)
+    doses, begin = _checked(initial, times, doses, start)
 
     def planned(slack: float = 1.0) -> Plan:
         return make_plan(
-            rate, initial, times, parameters, doses,
-            start=start, method=method, relative=slack * relative, absolute=slack * absolute, most=most,
+            rate,
+            initial,
+            times,
+            parameters,
+            doses,
+            start=start,
+            method=method,
+            relative=slack * relative,
+            absolute=slack * absolute,
+            most=most,
             shared=shared,
-        )  # fmt: skip
+        )
 
     fixed = FixedSteps.current()
     if plan is None and fixed is not None:
         return _followed(
-            fixed.next(planned), _system(rate, parameters, initial, shared), initial, times, doses
+            fixed.next(planned),
+            _system(rate, parameters, initial, shared, doses),
+            initial,
+            times,
+            doses,
+            begin,
         )
     plan = plan or planned()
-    system = _system(rate, parameters, initial, shared).with_tangents(initial, doses.amount)
-    line, mesh = plan.line, plan.mesh
-    latest = torch.maximum(times.detach().amax(1), mesh.time[:, 0]) if times.shape[1] else mesh.time[:, 0]
+    system = _system(rate, parameters, initial, shared, doses).with_tangents(
+        initial, doses.amount, doses.time, doses.duration, *doses.held.values()
+    )
+    line, mesh = plan.line, _moved(plan, times, doses, begin)
+    begun = plan.mesh.time[:, 0]
+    latest = torch.maximum(times.detach().amax(1), begun) if times.shape[1] else begun
     if not torch.equal(latest, line.breaks[:, -1]) or line.arrival.shape != doses.time.shape:
         raise InputError("differential equation: the plan was made for other times or doses.")
     error, converged = plan.error, plan.converged
@@ -238,7 +267,7 @@ def solve(
     forcing, found = forced(line, initial, repeated, doses), plan.nodes
     if ready:
         plain = forcing.detach()
-        found, error = walk(plan.step, system.detach(), mesh, plain, plan.tolerance)
+        found, error = walk(plan.step, system.detach(), mesh.detach(), plain, plan.tolerance)
         converged = (error <= 1.0) & _steady_still(plan, system, repeated, doses)
     if differentiated:
         found = Trajectory(plan.step, mesh, found).states(system, forcing)
@@ -248,15 +277,24 @@ def solve(
     return Solution(observed, error, plan.steps, converged)
 
 
-def _followed(plan: Plan, system: System, initial: Tensor, times: Tensor, doses: Doses) -> Solution:
+def _moved(plan: Plan, times: Tensor, doses: Doses, begin: Tensor) -> Mesh:
+    """The plan's mesh, moved with the breaks where these have gradients or are other ones."""
+    off = moved(plan.line, times.detach(), doses, begin)
+    return plan.mesh if off is None else plan.mesh.moved(plan.line.breaks, off)
+
+
+def _followed(
+    plan: Plan, system: System, initial: Tensor, times: Tensor, doses: Doses, begin: Tensor
+) -> Solution:
     """The solution along steps that stay, as a plain sequence of operations; the error is the plan's own."""
     if plan.repetitions:
         raise InputError(
             "differential equation: doses at steady state cannot be followed along steps that stay."
         )
     forcing = forced(plan.line, initial, [], doses)
-    nodes = follow(plan.step, system, plan.mesh, forcing)
-    observed = _observed(plan.step, system, plan.mesh, forcing, nodes, times)
+    mesh = _moved(plan, times, doses, begin)
+    nodes = follow(plan.step, system, mesh, forcing)
+    observed = _observed(plan.step, system, mesh, forcing, nodes, times)
     return Solution(observed, plan.error, plan.steps, plan.converged)
 
 
@@ -271,16 +309,18 @@ def _observed(
     many = system.select(every)
 
     def there(values: Tensor, place: Tensor) -> Tensor:
-        return values.gather(1, place[..., None].expand(-1, -1, states)).reshape(-1, states)
+        width = values.shape[2]
+        return values.gather(1, place[..., None].expand(-1, -1, width)).reshape(-1, width)
 
-    begun = times.detach() >= mesh.time[:, :1]
+    begun = times.detach() >= mesh.time[:, :1].detach()
     time = mesh.time.gather(1, node)
     size = torch.where(begun, times.detach() - time, 0.0).reshape(-1)
     supply = None if forcing.supply is None else many.dense(there(forcing.supply, mesh.place.gather(1, node)))
     at, before = many.dense(time.reshape(-1)), there(nodes, node)
     found, _ = step(many, at, before, many.dense(size), supply, False)
     if times.requires_grad:
-        slope = many.slope(times.detach().reshape(-1), found, supply)
+        inside, running = many.within(supply)
+        slope = inside.slope(times.detach().reshape(-1), found, running)
         found = found + slope * (times - times.detach()).reshape(-1, 1)
     return torch.where(begun[..., None], found.reshape(tasks, width, states), forcing.initial[:, None])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from metasci.ode.events import Doses, Timeline, timeline
+from metasci.ode.events import Doses, Timeline, moved, timeline
 from metasci.ode.mesh import Forcing, Mesh, Tolerance, find_mesh, forced, walk
 from metasci.ode.methods import Step, System
 from metasci.ode.trajectory import Trajectory, carried
@@ -55,12 +55,12 @@ class Repetition:
     converged: Tensor
 
 
-def _one_interval(doses: Doses, tasks: Tensor, events: Tensor) -> tuple[Timeline, Doses]:
-    """The dose before an event that has been repeated, and the timeline from it to the event."""
+def _one_interval(doses: Doses, tasks: Tensor, events: Tensor) -> tuple[Timeline, Doses, Tensor]:
+    """The dose before an event that has been repeated, the timeline from it to the event, and when that is."""
     one = doses.select(tasks, events)
     start = one.time - one.interval
     before = replace(one, time=start, interval=None, until=None)
-    return timeline(one.time, before, start[:, 0]), before
+    return timeline(one.time, before, start[:, 0]), before, one.time
 
 
 def find_repetition(
@@ -80,7 +80,7 @@ def find_repetition(
     with torch.no_grad():
         tasks = torch.nonzero(events >= 0)[:, 0]
         system, chosen = system.select(tasks), events[tasks]
-        line, one = _one_interval(doses, tasks, chosen)
+        line, one, _ = _one_interval(doses, tasks, chosen)
         tolerance = replace(tolerance, absolute=_rows(tolerance.absolute, tasks))
         state = lived = candidate = initial[tasks]
         off = near = torch.full_like(one.time[:, 0], torch.inf)
@@ -143,12 +143,14 @@ def steady_state(
     With a tolerance the repetition is that of other parameters, and its nodes are reached anew.
     """
     some, line, mesh = system.select(repetition.tasks), repetition.line, repetition.mesh
-    _, one = _one_interval(doses, repetition.tasks, repetition.events)
+    _, one, until = _one_interval(doses, repetition.tasks, repetition.events)
+    off = moved(line, until, one, one.time[:, 0])
+    mesh = mesh if off is None else mesh.moved(line.breaks, off)
     state, nodes = repetition.state, repetition.nodes
     for _ in range(2):
         forcing = forced(line, state, [], one)
         if tolerance is not None:
-            nodes, _ = walk(step, some.detach(), mesh, forcing.detach(), tolerance)
+            nodes, _ = walk(step, some.detach(), mesh.detach(), forcing.detach(), tolerance)
         end = Trajectory(step, mesh, nodes).states(some, forcing)[:, -1]
         state = state + (repetition.inverse @ (end - state)[..., None])[..., 0]
     return initial.index_copy(0, repetition.tasks, state)

@@ -52,7 +52,8 @@ class Trajectory:
             plain = system.detach().select(self.task)
             supply = None if forcing.supply is None else self._supply(forcing.supply.detach())
             flat = before.reshape(-1, before.shape[2])
-            each = _jacobian(self.step, plain, self.time, flat, self.size, supply)
+            time, size = self.time.detach(), self.size.detach()
+            each = _jacobian(self.step, plain, time, flat, size, supply)
             each = each.reshape(*before.shape, before.shape[2])
             each = torch.where(self._kept(forcing)[:, 1:, None, None], each, 0.0)
             # what cannot be followed is not: the task is told of as lost
@@ -76,15 +77,17 @@ class Trajectory:
         index = self.mesh.place[..., None].expand_as(self.nodes)
         push = torch.where(first, system.dense(forcing.push).gather(1, index), 0.0)
         start = system.dense(forcing.initial)[:, None]
-        found = system.dense(self.nodes)
+        interpolated = system.dense(self.nodes)
         for _ in range(ORDERS if torch.is_grad_enabled() else 2):
-            before = found[:, :-1]
+            before = interpolated[:, :-1]
             reached = start
             if windows:
                 after, _ = self.step(many, time, before.reshape(-1, before.shape[2]), size, supply, False)
                 reached = torch.cat([start, after.reshape(before.shape)], 1)
-            found = found + carried(windows, torch.where(kept, reached, 0.0) + push - found)
-        return found
+            interpolated = interpolated + carried(
+                windows, torch.where(kept, reached, 0.0) + push - interpolated
+            )
+        return interpolated
 
     def _kept(self, forcing: Forcing) -> Tensor:
         return forcing.kept.gather(1, self.mesh.place) | ~self.mesh.first
@@ -125,8 +128,8 @@ def _jacobian(
 
     def ending(here: Tensor, values: dict[str, Tensor]) -> Tensor:
         moved = replace(many, parameters={**many.parameters, **values}).with_tangents(here)
-        given = None if supply is None else moved.dense(supply[copy])
-        return step(moved, moved.dense(time[copy]), here, moved.dense(size[copy]), given, False)[0]
+        supplied = None if supply is None else moved.dense(supply[copy])
+        return step(moved, moved.dense(time[copy]), here, moved.dense(size[copy]), supplied, False)[0]
 
     zeros = {name: torch.zeros_like(value) for name, value in moving.items()}
     columns = along(ending, (state[copy], moving), (directions, zeros))[1]

@@ -24,7 +24,9 @@ from metasci.patients.effects import (
     Power,
     Threshold,
 )
+from metasci.patients.equations import Entry, Observed, ode_model
 from metasci.patients.nonlinear import indirect_response, michaelis_menten, michaelis_menten_oral
+from metasci.patients.nonmem import from_nonmem
 from metasci.patients.per_kilogram import (
     one_compartment_bolus,
     one_compartment_oral,
@@ -37,10 +39,12 @@ from metasci.patients.viral import viral_decay_biphasic, viral_load
 __all__ = [
     "Category",
     "Doses",
+    "Entry",
     "Exponential",
     "Formula",
     "Linear",
     "Maturation",
+    "Observed",
     "Occasion",
     "Power",
     "Structure",
@@ -49,9 +53,11 @@ __all__ = [
     "body",
     "compartment_model",
     "doses",
+    "from_nonmem",
     "indirect_response",
     "michaelis_menten",
     "michaelis_menten_oral",
+    "ode_model",
     "one_compartment",
     "one_compartment_bolus",
     "one_compartment_first_order",

@@ -20,7 +20,7 @@ from metasci.noise import Noise, Proportional
 from metasci.parameters import ParameterSpace
 from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.individual import distributed, individual_of
-from metasci.patients.regimen import Doses, doses
+from metasci.patients.regimen import Doses, carried_along, doses
 from metasci.patients.structure import Structure
 
 __all__ = ["Structure", "compartment_model"]
@@ -135,7 +135,9 @@ def compartment_model(
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
             return scaled(structure.concentration(at, what, factors(several, values, known)))
-        known_at, everywhere = _carried(what, known, {key: values.pop(key) for key in of_events}, changing)
+        known_at, everywhere = carried_along(
+            what, known, {key: values.pop(key) for key in of_events}, changing
+        )
         return scaled(structure.along(at, what, known_at, factors(several, values, everywhere)))
 
     def scaled(concentration: Any) -> Any:
@@ -159,22 +161,3 @@ def compartment_model(
         individual=individual_of(structure, several, time, volume),
     )
     return register(model) if listed else model
-
-
-def _carried(
-    what: Doses, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
-) -> tuple[Any, dict[str, Any]]:
-    """Which events tell covariates, and every covariate at events followed by observations."""
-    import torch
-
-    observed = {key: values for key, values in known.items() if key in changing}
-    width = max(values.shape[1] for values in observed.values())
-    told = torch.ones_like(what.time[:, 0], dtype=torch.bool)
-    for values in at_events.values():
-        told = told & torch.isfinite(values[:, 0])
-    everywhere = {}
-    for key, values in known.items():
-        first = values[:, :1].expand(-1, told.shape[1])
-        before = torch.where(told, at_events[f"dose_{key}"][:, 0], first) if key in changing else first
-        everywhere[key] = torch.cat([before, values.expand(-1, width)], 1)
-    return told, everywhere

@@ -14,11 +14,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from metasci.math import arccos, cos, maximum, minimum, sqrt, stack
+from metasci.math import arccos, cos, detached, maximum, minimum, sqrt, stack
 
 __all__ = ["Modes", "modes"]
 
-_NEWTON = 2  # steps from eigenvalues in closed form, which are good to some digits: two leave rounding
+# from eigenvalues in closed form, which are good to some digits: two leave rounding. They are also what makes
+# derivatives right, up to the third, since the eigenvalues are known numbers to these
+_NEWTON = 2
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,22 @@ def _three(out: Any, to_2: Any, back_2: Any, to_3: Any, back_3: Any) -> Modes:
     a = out + to_2 + to_3 + back_2 + back_3
     b = out * (back_2 + back_3) + to_2 * back_3 + to_3 * back_2 + back_2 * back_3
     c = out * back_2 * back_3
-    third = a / 3.0
-    p = maximum(third**2 - b / 3.0, 1e-300)
-    q = third**3 - 0.5 * third * b + 0.5 * c
-    edge = 1.0 - 1e-15  # the arccosine has no slope at one, where two rates meet
-    angle = arccos(maximum(minimum(q / p**1.5, edge), -edge)) / 3.0
-    cosines = stack([cos(angle), cos(angle - 2.0 * math.pi / 3.0), cos(angle - 4.0 * math.pi / 3.0)])
-    a, b, c, back_2, back_3, third, p = (stack([value]) for value in (a, b, c, back_2, back_3, third, p))
-    rate = third + 2.0 * sqrt(p) * cosines
+    rate = _roots(*(detached(value) for value in (a, b, c)))
+    a, b, c, back_2, back_3 = (stack([value]) for value in (a, b, c, back_2, back_3))
     for _ in range(_NEWTON):
         rate = rate - (((rate - a) * rate + b) * rate - c) / ((3.0 * rate - 2.0 * a) * rate + b)
     first, second, last = rate[..., 0], rate[..., 1], rate[..., 2]
     early, whole, late = second - first, last - first, last - second
     apart = stack([early * whole, -early * late, whole * late])
     return Modes(rate, (back_2 - rate) * (back_3 - rate) / apart)
+
+
+def _roots(a: Any, b: Any, c: Any) -> Any:
+    """The roots by Viète's cosines, (..., mode), the greatest first."""
+    third = a / 3.0
+    p = maximum(third**2 - b / 3.0, 1e-300)
+    q = third**3 - 0.5 * third * b + 0.5 * c
+    edge = 1.0 - 1e-15  # the arccosine has no slope at one, where two rates meet
+    angle = arccos(maximum(minimum(q / p**1.5, edge), -edge)) / 3.0
+    cosines = stack([cos(angle), cos(angle - 2.0 * math.pi / 3.0), cos(angle - 4.0 * math.pi / 3.0)])
+    return stack([third]) + 2.0 * sqrt(stack([p])) * cosines

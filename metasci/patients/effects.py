@@ -7,16 +7,15 @@ a `Formula`: any function of covariates written with `metasci.math` (see `metasc
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-import numpy as np
 
 from metasci.errors import InputError
 from metasci.math import exp, log, where
 from metasci.parameters import Parameter, parameter_described
+from metasci.patients.effect import Effect, Number, factors
+from metasci.patients.formula import Formula
 
 __all__ = [
     "Category",
@@ -34,51 +33,6 @@ __all__ = [
 ]
 
 _ABOVE_ZERO = 1e-9  # below any covariate that is measured: a power of zero has no slope
-
-Number = float | Parameter
-"""A fixed number, or one that is learned."""
-
-
-@dataclass(frozen=True)
-class Effect(ABC):
-    """Base of the effects.
-
-    Parameters
-    ----------
-    covariate : str
-        The property of the patient.
-    unit : str
-        In which the effect takes it.
-    """
-
-    covariate: str
-    unit: str = "1"
-
-    @property
-    def learned(self) -> tuple[Parameter, ...]:
-        """The numbers that are learned."""
-        return tuple(value for value in vars(self).values() if isinstance(value, Parameter))
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Least and greatest value of the covariate that make sense."""
-        return -float("inf"), float("inf")
-
-    @property
-    def needs(self) -> dict[str, tuple[str, tuple[float, float]]]:
-        """Every covariate that it takes: unit and limits."""
-        return {self.covariate: (self.unit, self.limits)}
-
-    @abstractmethod
-    def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
-        """By what the parameter is multiplied, from the covariate and the learned numbers."""
-
-    def of(self, covariates: Mapping[str, Any], learned: Mapping[str, Any]) -> Any:
-        """The factor, from all covariates of the patient."""
-        return self.factor(covariates[self.covariate], learned)
-
-    def _number(self, number: Number, learned: Mapping[str, Any]) -> Any:
-        return learned[number.name] if isinstance(number, Parameter) else number
 
 
 @dataclass(frozen=True)
@@ -197,67 +151,6 @@ class Threshold(Effect):
 
 
 @dataclass(frozen=True)
-class Formula(Effect):
-    """Any differentiable function of covariates, written with `metasci.math`.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(*, covariates...)``: a factor, or where `reference` is given the typical value itself.
-    units : mapping of str to str
-        Of every covariate that the function takes.
-    reference : mapping of str to float, optional
-        The patient to whom the parameter's own value belongs. The factor is then function(patient)/function(reference),
-        so that the parameter is that of the reference patient, whatever the formula.
-    within : mapping of str to pair of float, optional
-        Least and greatest value of a covariate that makes sense; zero and infinity by default.
-    of_whom : str
-        Without a reference: to whom the parameter's own value belongs, in words.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> renal = Formula(function=lambda *, crcl: 0.5 + 0.06 * crcl, units={"crcl": "mL/min"}, reference={"crcl": 100.0})
-    >>> renal.typical, renal.of({"crcl": np.array([100.0, 50.0])}, {}).round(4).tolist()
-    (6.5, [1.0, 0.5385])
-    >>> float(renal.factor(np.array(50.0), {}).round(4))
-    0.5385
-    """
-
-    covariate: str = ""
-    function: Callable[..., Any] = field(kw_only=True)
-    units: Mapping[str, str] = field(kw_only=True)
-    reference: Mapping[str, float] = field(default_factory=dict, kw_only=True)
-    within: Mapping[str, tuple[float, float]] = field(default_factory=dict, kw_only=True)
-    of_whom: str = field(default="", kw_only=True)
-
-    def __post_init__(self) -> None:
-        if self.reference and set(self.reference) != set(self.units):
-            odd = sorted(set(self.reference) ^ set(self.units))[0]
-            raise InputError(f"a formula's reference patient and its units differ in '{odd}'.")
-
-    @property
-    def needs(self) -> dict[str, tuple[str, tuple[float, float]]]:
-        return {name: (unit, self.within.get(name, (0.0, float("inf")))) for name, unit in self.units.items()}
-
-    @property
-    def typical(self) -> float:
-        """The value of the reference patient."""
-        if not self.reference:
-            raise InputError("a formula that is a typical value needs a `reference` patient.")
-        return float(self.function(**{name: np.float64(value) for name, value in self.reference.items()}))
-
-    def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
-        if len(self.units) != 1:
-            raise InputError(f"this formula takes {len(self.units)} covariates: {', '.join(self.units)}.")
-        return self.of(dict.fromkeys(self.units, value), learned)
-
-    def of(self, covariates: Mapping[str, Any], learned: Mapping[str, Any]) -> Any:
-        value = self.function(**{name: covariates[name] for name in self.units})
-        return value / self.typical if self.reference else value
-
-
-@dataclass(frozen=True)
 class Occasion(Effect):
     """Between-occasion variability: on occasion k the parameter is multiplied by exp(κₖ), κ ~ N(0, the same for all k).
 
@@ -292,11 +185,15 @@ class Occasion(Effect):
         about = f"deviation of ln {self.parameter} on this occasion"
         return tuple(
             Parameter(
-                f"{self.parameter}_occasion_{k}", "1", 0.0, spread=self.spread, description=about,
+                f"{self.parameter}_occasion_{k}",
+                "1",
+                0.0,
+                spread=self.spread,
+                description=about,
                 tied=f"{self.parameter}_occasion",
             )
             for k in range(1, self.count + 1)
-        )  # fmt: skip
+        )
 
     def factor(self, value: Any, learned: Mapping[str, Any]) -> Any:
         total = 0.0 * value
@@ -304,30 +201,6 @@ class Occasion(Effect):
             kappa = learned[f"{self.parameter}_occasion_{k}"]
             total = total + where(value == float(k), kappa + 0.0 * value, 0.0 * value)
         return exp(total)
-
-
-def factors(
-    effects: Mapping[str, Sequence[Effect]], values: Mapping[str, Any], covariates: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Parameters with the effects of covariates on them.
-
-    Parameters
-    ----------
-    effects : mapping of str to sequence of Effect
-        By the parameter that each multiplies.
-    values : mapping of str to array
-        Parameters and learned numbers.
-    covariates : mapping of str to array
-    """
-    changed = dict(values)
-    for name, several in effects.items():
-        if name not in values:
-            raise InputError(
-                f"an effect is on '{name}', which is no parameter; they are {', '.join(values)}."
-            )
-        for effect in several:
-            changed[name] = changed[name] * effect.of(covariates, values)
-    return changed
 
 
 _NAMED: dict[str, Any] = {

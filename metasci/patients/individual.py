@@ -16,9 +16,9 @@ from metasci.patients.effects import Effect, Formula, Occasion, Power, factors
 if TYPE_CHECKING:
     from metasci.patients.structure import Structure
 
-__all__ = ["distributed", "individual_of", "reference_of"]
+__all__ = ["HALF_LIVES", "distributed", "individual_of", "reference_of"]
 
-_HALF_LIVES = {
+HALF_LIVES = {
     1: ("half_life",),
     2: ("distribution_half_life", "terminal_half_life"),
     3: ("distribution_half_life", "second_half_life", "terminal_half_life"),
@@ -39,15 +39,15 @@ def individual_of(
     ('70 kg', 'terminal_half_life', 'L/min')
     """
     names = [parameter.name for parameter in structure.parameters(time, volume)]
-    lives = _HALF_LIVES[structure.compartments]
+    lives = HALF_LIVES[structure.compartments]
 
     def values(parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         own = factors(effects, parameters, inputs)
         size, *peripheral = (own[name] for name in structure.volumes)
         exchange = [own[name] for name in structure.exchanges]
         rate = modes(own["clearance"], size, *zip(exchange, peripheral, strict=True)).rate
-        found = {name: math.log(2.0) / rate[..., place] for place, name in enumerate(lives)}
-        return {**{name: own[name] for name in names}, **found}
+        half_lives = {name: math.log(2.0) / rate[..., place] for place, name in enumerate(lives)}
+        return {**{name: own[name] for name in names}, **half_lives}
 
     units = {parameter.name: parameter.unit for parameter in structure.parameters(time, volume)}
     return Individual(values, {**units, **dict.fromkeys(lives, time)}, reference_of(effects))

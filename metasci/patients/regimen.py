@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from metasci.model import EventColumn, History
 
-__all__ = ["Doses", "doses"]
+__all__ = ["Doses", "carried_along", "doses"]
 
 
 def doses(
@@ -18,6 +18,7 @@ def doses(
     *,
     infusions: bool = True,
     routes: bool = False,
+    ways: Mapping[str, int] | None = None,
     lasts: str = "",
     baseline: bool = False,
 ) -> History:
@@ -34,6 +35,9 @@ def doses(
     routes : bool
         Whether doses enter by two ways, told by a column ``compartment``: 1 (where nothing is said) to be absorbed, 2
         into the central compartment.
+    ways : mapping of str to int
+        Names and numbers of the compartments that doses may enter, told by a column ``compartment``; the first one
+        where nothing is said.
     lasts : str
         The parameter that says how long a dose takes to enter.
     baseline : bool
@@ -49,10 +53,12 @@ def doses(
         "interval": EventColumn(time, 0.0),
         "until": EventColumn(time, float("inf")),
     }
-    if routes:
-        columns["compartment"] = EventColumn("1", 1.0)
+    if routes or ways:
+        columns["compartment"] = EventColumn("1", float(next(iter((ways or {"": 1}).values()))))
     told = {name: EventColumn(unit, float("nan")) for name, unit in (carried or {}).items()}
-    return History(amount, at="time", columns={**columns, **told}, lasts=lasts, baseline=baseline)
+    return History(
+        amount, at="time", columns={**columns, **told}, lasts=lasts, baseline=baseline, ways=dict(ways or {})
+    )
 
 
 @dataclass(frozen=True)
@@ -96,3 +102,33 @@ class Doses:
         """Doses as a model's history tells them; without durations all are given at once."""
         lasting = 0.0 * time if duration is None else duration
         return cls(amount, time, lasting, interval, until, compartment)
+
+
+def carried_along(
+    what: Doses, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
+) -> tuple[Any, dict[str, Any]]:
+    """Which events tell covariates, (task, event), and every covariate at events followed by observations; torch only.
+
+    Parameters
+    ----------
+    what : Doses
+        (task, 1, event).
+    known : mapping of str to Tensor
+        Covariates at observations, (task, observation).
+    at_events : mapping of str to Tensor
+        ``dose_NAME`` of those that change, (task, 1, event); NaN where an event tells nothing.
+    changing : sequence of str
+    """
+    import torch
+
+    observed = {key: values for key, values in known.items() if key in changing}
+    width = max(values.shape[1] for values in observed.values())
+    told = torch.ones_like(what.time[:, 0], dtype=torch.bool)
+    for values in at_events.values():
+        told = told & torch.isfinite(values[:, 0])
+    everywhere = {}
+    for key, values in known.items():
+        first = values[:, :1].expand(-1, told.shape[1])
+        before = torch.where(told, at_events[f"dose_{key}"][:, 0], first) if key in changing else first
+        everywhere[key] = torch.cat([before, values.expand(-1, width)], 1)
+    return told, everywhere

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from metasci.patients.regimen import Doses
 
-__all__ = ["Records", "amounts", "records"]
+__all__ = ["Timeline", "amounts", "records"]
 
 
 @dataclass(frozen=True)
-class Records:
+class Timeline:
     """What happens to each patient, in order of time, (task, record) each.
 
     Attributes
@@ -67,7 +67,7 @@ class _Block:
     steady: bool = False
 
 
-def records(time: Tensor, doses: Doses, updates: Tensor, lag: Tensor | None = None) -> Records:
+def records(time: Tensor, doses: Doses, updates: Tensor, lag: Tensor | None = None) -> Timeline:
     """Merge events and observations.
 
     At equal times an infusion ends first, then a reset acts, then a dose is given, then a sample is drawn.
@@ -135,7 +135,7 @@ def records(time: Tensor, doses: Doses, updates: Tensor, lag: Tensor | None = No
 
 def _in_order(
     time: Tensor, updates: Tensor, blocks: list[_Block], steady: dict[str, Tensor], compartment: Tensor | None
-) -> Records:
+) -> Timeline:
     """All records by time; those of earlier blocks first at equal times, observations last."""
     events, observed = updates.shape[1], time.shape[1]
     at = torch.cat([*(block.at for block in blocks), time], 1)
@@ -166,7 +166,7 @@ def _in_order(
     central = None
     if compartment is not None and bool((compartment == 2.0).any()):
         central = laid([compartment[:, 0] == 2.0] * len(blocks))
-    return Records(
+    return Timeline(
         time=at.gather(1, order),
         source=moved.gather(1, torch.where(last < 0, first, last)).long(),
         bolus=of("bolus"),
@@ -181,12 +181,12 @@ def _in_order(
     )
 
 
-def amounts(happened: Records, system: Tensor, entry: int) -> Tensor:
+def amounts(happened: Timeline, system: Tensor, entry: int) -> Tensor:
     """Amounts in the compartments at every record, (task, record, compartment).
 
     Parameters
     ----------
-    happened : Records
+    happened : Timeline
     system : Tensor, (task, record, compartment, compartment)
         Rates of change from that record on, dx/dt = A x.
     entry : int
@@ -217,7 +217,7 @@ def amounts(happened: Records, system: Tensor, entry: int) -> Tensor:
     return torch.stack(path, 1)[..., :size, 0]
 
 
-def _steady_states(happened: Records, whole: Tensor, unit: Tensor) -> Tensor | None:
+def _steady_states(happened: Timeline, whole: Tensor, unit: Tensor) -> Tensor | None:
     """What doses before have left where a steady state begins, (task, record, state); None where none does.
 
     Of infusions that began s, s + τ, s + 2τ, … ago those still run that began less than their duration ago. What the

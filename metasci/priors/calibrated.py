@@ -6,7 +6,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.data.frames import safe_for_spreadsheets
+from metasci.data.frames import in_written_units, safe_for_spreadsheets
+from metasci.data.headers import FORECAST
 from metasci.files import netcdf, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
@@ -81,11 +82,57 @@ class Calibration(EquationFit, Reported):
 
         return {**super()._numbers(level), **patient_json(self, level)}
 
-    def plot(self) -> Figure:
-        """Data, prediction with its 90 % band, and what the prior alone would have said."""
-        from metasci.report.figures import calibration_figure
+    def to_arviz(self, draws: int = 1000, seed: int = 0) -> Any:
+        """Draws of the parameters and of the measurements as ArviZ has them.
 
-        return calibration_figure(self)
+        Groups ``posterior`` and ``prior``, with a variable for each parameter, in its unit (chain, draw, task). Draws
+        are of prior times likelihood, independent of each other: there is one chain.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            The first with ArviZ before 1.0.
+
+        Raises
+        ------
+        MissingExtra
+            If ArviZ is not installed.
+        """
+        from metasci.bayes.exported import as_arviz
+
+        return as_arviz(self, draws, seed)
+
+    def plot(
+        self,
+        *,
+        within: tuple[float, float] | None = None,
+        until: float | str | None = None,
+        logarithmic: bool | None = None,
+    ) -> Figure:
+        """Data, prediction with its 90 % band, and what the prior alone would have said.
+
+        Parameters
+        ----------
+        within : pair of float, optional
+            A range to aim at, in the output's unit.
+        until : float or str, optional
+            How far to forecast, such as ``"72 h"``.
+        logarithmic : bool, optional
+            The axis of the output; by default as noise and measurements suggest.
+        """
+        from metasci.report.figures import Look, calibration_figure
+        from metasci.units import magnitude
+
+        last = None
+        if until is not None:
+            along = "time" if "time" in self.prior.model.inputs else next(iter(self.prior.model.inputs))
+            last = magnitude(until, self.prior.model.inputs[along].unit, "until")
+        return calibration_figure(self, look=Look(within, last, logarithmic))
 
     def _html(self) -> str:
         from metasci.report.sections import calibration_report
@@ -99,7 +146,7 @@ class Calibration(EquationFit, Reported):
             "calibration.nc": netcdf(data),
             "individual.csv": _csv(self.individual),
             "parameters.csv": _csv(self.table()),
-            "predictions.csv": _csv(self.at_measurements()),
+            "predictions.csv": _csv(_as_written(self, self.at_measurements())),
         }
 
 
@@ -118,7 +165,12 @@ class StructureCalibration(MembersFit, Reported):
         return structure_report(self)
 
     def _contents(self) -> dict[str, bytes]:
-        return {"predictions.csv": _csv(self.table())}
+        return {"predictions.csv": _csv(_as_written(self, self.table()))}
+
+
+def _as_written(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
+    """Measurements and forecasts in the units of the user's own file."""
+    return in_written_units(table, fit.tasks.dataset, fit.tasks.card, FORECAST)
 
 
 def _csv(table: pd.DataFrame) -> bytes:

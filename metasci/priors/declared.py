@@ -25,6 +25,7 @@ P = TypeVar("P", bound=LearnedEquation)
 _WIDER = 2.0
 # a of Gamma(a, a), the factor on the noise's precision: from about 0.1 to 3, so that the task says how it scatters
 _NOISE_SHAPE = 2.0
+_NO_TASK_NOISE = 1e8  # as `GaussianPrior` writes it: outcomes have no level of noise
 
 
 def declared(prior_class: type[P], model: Model) -> P:
@@ -64,14 +65,14 @@ def declared(prior_class: type[P], model: Model) -> P:
         "widening": torch.ones((), dtype=kind),
         "relevance": torch.ones(1, dtype=kind),
         "log_noise": torch.tensor([math.log(value) for value in model.noise.typical], dtype=kind),
-        "noise_shape": torch.tensor(_NOISE_SHAPE, dtype=kind),
+        "noise_shape": torch.tensor(_NOISE_SHAPE if model.noise.gaussian else _NO_TASK_NOISE, dtype=kind),
     }
     blank = torch.zeros(0, dtype=kind)
     card = replace(Card.from_model(model), name=model.name, title=f"One task of {model.name}")
     return prior_class(
         model.name,
         model,
-        GaussianPrior(task_noise=True),
+        GaussianPrior(task_noise=model.noise.gaussian),
         state,
         Covariates((), (), blank, blank, torch.zeros(0, 0, dtype=kind)),
         card,

@@ -16,13 +16,12 @@ from metasci.forecasts import Forecaster
 from metasci.kinetics.reference import reference_for
 from metasci.learned.equation import LearnedEquation
 from metasci.learned.reading import tell_events
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.method import Method
 from metasci.model import Model
 from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
-from metasci.priors.from_tasks import learned_from_tasks
+from metasci.priors.from_tasks import default_method, learned_from_tasks
 from metasci.priors.many import Piecewise, calibrate_many
 from metasci.priors.on_top import learned_on_top
 from metasci.priors.typical import typical_task
@@ -61,6 +60,39 @@ class Prior(Verbs, LearnedEquation):
         return published(cls, model, **numbers)
 
     @classmethod
+    def from_nonmem(cls, path: str | Path, **options: Any) -> Prior:
+        """A prior of a NONMEM control stream and its final estimates.
+
+        Parameters
+        ----------
+        path : path
+            The control stream; an ``.ext`` file beside it has the estimates, else the initial ones are taken, which
+            the prior's remarks say.
+        **options
+            Of `metasci.patients.from_nonmem`: units, covariates that change.
+        """
+        from metasci.patients.nonmem import from_nonmem
+        from metasci.priors.published import published
+
+        read = from_nonmem(path, **options)
+        return published(cls, read.model, **read.numbers)
+
+    @classmethod
+    def from_petab(cls, path: str | Path) -> Prior:
+        """A prior of a PEtab problem: its parameters about the file's own values, as wide as the file's bounds.
+
+        Parameters
+        ----------
+        path : path
+            The problem's YAML file; see `metasci.petab.read_problem`.
+        """
+        from metasci.petab import read_problem
+        from metasci.priors.published import published
+
+        problem = read_problem(path)
+        return published(cls, problem.model, **problem.numbers)
+
+    @classmethod
     def declared(cls, model: Model) -> Prior:
         """A weakly informative prior of a model's declared typical values and spreads, for one task that stands alone.
 
@@ -92,6 +124,7 @@ class Prior(Verbs, LearnedEquation):
         data : path, DataFrame, Dataset or TaskSet
             Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``. Of
             patients also an event table with NONMEM's columns; one without measurements gives the typical patient.
+            A measurement that repeats another to the digit, under the same conditions, counts once, and is told.
         device : str
             Where to adapt: ``"cpu"``, ``"cuda"``.
 
@@ -105,7 +138,7 @@ class Prior(Verbs, LearnedEquation):
             If the data do not make sense; the sentence names file, column and row.
         """
         prior = self.for_data(data)
-        return Calibration.of(prior, prior.read(data), device)
+        return Calibration.of(prior, prior.read(data).counted_once(), device)
 
     def typical(self, **covariates: Any) -> Calibration:
         """What is expected of a task of which nothing is measured, only covariates are known.
@@ -251,7 +284,7 @@ def meta_calibrate(
     model : Model
     tasks : TaskSet
     method : Method, optional
-        The learned Gaussian prior by default.
+        The learned Gaussian prior by default; of outcomes that are no Gaussian measurements by its marginal objective.
     covariates : sequence of str or "all", optional
         Which known properties shift the start: by default those that the model declares and the data have; ``"all"``
         are those and all others that the data's card marks and the model does not take as inputs. One that the model
@@ -280,7 +313,7 @@ def meta_calibrate(
         Prior,
         model,
         tasks,
-        method or GaussianPrior(),
+        method or default_method(model),
         covariates=covariates,
         name=name,
         seed=seed,

@@ -29,9 +29,18 @@ from metasci.units import magnitude
 if TYPE_CHECKING:
     from pint import Quantity
 
-__all__ = ["check_finite", "learned_from_tasks", "ranges_of"]
+__all__ = ["check_finite", "default_method", "learned_from_tasks", "ranges_of"]
 
 P = TypeVar("P", bound=LearnedEquation)
+
+
+def default_method(model: Model) -> GaussianPrior:
+    """The learned Gaussian prior, with the objective that suits the model.
+
+    Expectation–maximisation takes an estimate for a mean, and finds too small a spread where outcomes tell little each.
+    """
+    plain = model.noise.gaussian and not any(parameter.shared for parameter in model.parameters)
+    return GaussianPrior() if plain else GaussianPrior(objective="marginal")
 
 
 def learned_from_tasks(
@@ -93,7 +102,7 @@ def learned_from_tasks(
         "versions": versions(),
     }
     seen = None
-    if isinstance(method, GaussianPrior) and not why_no_update(method, len(model.noise.scales)):
+    if isinstance(method, GaussianPrior) and not why_no_update(method, model.noise):
         seen = statistics_of(Problem(model, batch), scaled.design(batch.covariates), state)
     prior = prior_class(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
     check_learned(prior, batch, state)

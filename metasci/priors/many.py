@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,10 +24,10 @@ from metasci.data.arrays import present, width
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.extras import how_to_install
-from metasci.files import check_new
+from metasci.files import check_new, held, write_atomically
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
-from metasci.priors.stores import STORES, assemble, checked_target, open_store
+from metasci.priors.stores import STORES, assemble, check_complete, checked_target, open_store, reading
 from metasci.progress import shown
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def calibrate_many(
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-    tasks = (_narrow(read(dataset.isel(task=piece).compute())) for piece in pieces)
+    tasks = (_narrow(read(_loaded(dataset, piece)).counted_once()) for piece in pieces)
     calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=how.level)
     if target is None:
         results = shown(_mapped(calibrate, tasks, how.client), len(pieces), how.progress)
@@ -109,10 +108,12 @@ def calibrate_many(
             combine_attrs="override",
         )
     folder = target.with_name(f".{target.name}.parts")
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept(calibrate, tasks, folder, _digest_of(prior, how.level), how.client)
-    assemble(list(shown(kept, len(pieces), how.progress)), target, count)
-    shutil.rmtree(folder)
+    with held(folder):
+        checked_target(target)  # somebody else may have finished it in the meantime
+        _remove_unfinished(folder)
+        kept = _kept(calibrate, tasks, folder, _digest_of(prior, how.level), how.client)
+        assemble(list(shown(kept, len(pieces), how.progress)), folder, target, count)
+        shutil.rmtree(folder)
     return open_store(target).set_xindex("parameter")
 
 
@@ -135,7 +136,7 @@ def calibrate_members(
     size = _FAMILIES if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of families; give one or more.")
-    tasks = prior.read(data)
+    tasks = prior.read(data).counted_once()
     pieces = [slice(at, at + size) for at in range(0, len(tasks), size)]
     table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=how.level)
     tables = _mapped(table, (tasks.select(piece) for piece in pieces), how.client)
@@ -161,7 +162,11 @@ def _source(
 ) -> tuple[xr.Dataset, Callable[[xr.Dataset], TaskSet]]:
     """The data as a Dataset, opened and not read where it can be, and what makes tasks of a piece of it."""
     if isinstance(data, str | Path) and Path(data).suffix in STORES:
-        data = open_store(data)
+        path = Path(data)
+        data = open_store(path)
+        if path.suffix == ".zarr":
+            with reading(path):
+                check_complete(path)
     if not isinstance(data, xr.Dataset | TaskSet):
         data = prior.read(data)
     if isinstance(data, TaskSet):
@@ -170,6 +175,12 @@ def _source(
     if "task" not in data.dims:
         raise InputError("the data have no dimension 'task'.")
     return data, prior.read
+
+
+def _loaded(dataset: xr.Dataset, piece: slice) -> xr.Dataset:
+    """Some of the tasks, in memory."""
+    with reading(dataset.encoding.get("source", "the Dataset")):
+        return dataset.isel(task=piece).compute()
 
 
 def _narrow(tasks: TaskSet) -> TaskSet:
@@ -239,14 +250,20 @@ def _kept(
         while waiting[0][1]:
             yield waiting.popleft()[0]
         path, _ = waiting.popleft()
-        unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
-        result.to_netcdf(
-            unfinished, engine="h5netcdf", encoding={name: {"_FillValue": None} for name in result.data_vars}
-        )
-        unfinished.replace(path)
+        encoding = {name: {"_FillValue": None} for name in result.data_vars}
+        write_atomically(path, bytes(result.to_netcdf(engine="h5netcdf", encoding=encoding)))
         yield path
     for path, _ in waiting:
         yield path
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """What a run that was killed had not finished; pieces that it had stay."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix != ".nc" and path.name != "lock":
+            path.unlink()
 
 
 def _digest_of(prior: LearnedEquation, level: float) -> str:

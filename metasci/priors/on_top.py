@@ -38,7 +38,7 @@ def learned_on_top(prior: P, tasks: TaskSet) -> P:
             f"the prior '{prior.name}' was learned by {method.name}, for which nothing small stands in for the old "
             "tasks: learn from all together with `retrain`."
         )
-    if why := why_no_update(method, len(prior.model.noise.scales)):
+    if why := why_no_update(method, prior.model.noise):
         raise InputError(f"the prior '{prior.name}' cannot be updated: {why}; use `retrain`.")
     if prior.seen is None:
         raise InputError(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
+from metasci.files import Unfailing, writing
 
-__all__ = ["STORES", "assemble", "checked_target", "open_store"]
+__all__ = ["STORES", "assemble", "check_complete", "checked_target", "open_store", "reading"]
 
 STORES = (".nc", ".zarr")
 # numbers are taken as they stand: units such as 'h' are ours and no time codes; an index of all tasks is not built
@@ -53,8 +55,37 @@ def open_store(path: str | Path) -> xr.Dataset:
         if path.suffix == ".zarr":
             return xr.open_zarr(path, chunks=None, consolidated=False, **_AS_STORED)
         return xr.open_dataset(path, engine="h5netcdf", **_AS_STORED)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {error}.") from None
+    except Exception as error:  # of HDF5, of Zarr, of a description that is not one
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {reason}.") from None
+
+
+def check_complete(path: Path) -> None:
+    """Refuse a Zarr store that lacks a piece of an array, in whose place a number would stand that nobody measured.
+
+    Where NaN would stand, nothing is known there, as where a store leaves such pieces out.
+    """
+    import zarr
+
+    for name, array in zarr.open_group(path, mode="r").arrays():
+        lacking = array.nchunks - array.nchunks_initialized
+        if lacking and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
+            raise InputError(
+                f"'{path}': of '{name}' {lacking} of {array.nchunks} pieces are missing; copy it anew, or write it "
+                "with its empty pieces (write_empty_chunks)."
+            )
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Say in a sentence that a store cannot be read, of which the pieces are met as late as they are used."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # of HDF5, of Zarr, and of what they are compressed with
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"'{path}' cannot be read to its end: {reason}.") from error
 
 
 def checked_target(out: Path) -> Path:
@@ -74,17 +105,18 @@ def _needs_zarr(path: Path) -> None:
         )
 
 
-def assemble(parts: Sequence[Path], target: Path, count: int) -> None:
-    """Put the parts together into one store: all of it or nothing."""
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}{target.suffix}")
-    try:
-        write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
-        write(parts, unfinished, count)
-        unfinished.replace(target)
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        unfinished.unlink(missing_ok=True)
+def assemble(parts: Sequence[Path], folder: Path, target: Path, count: int) -> None:
+    """Put the parts together into one store, in a folder: all of it or nothing."""
+    unfinished = folder / f"whole{target.suffix}.partial"
+    write = _write_zarr if target.suffix == ".zarr" else _write_netcdf
+    with writing(target):
+        try:
+            write(parts, unfinished, count)
+            unfinished.replace(target)
+        finally:
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished)
+            unfinished.unlink(missing_ok=True)
 
 
 def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
@@ -94,7 +126,14 @@ def _write_zarr(parts: Sequence[Path], path: Path, count: int) -> None:
 
     def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
         dtype = str if values.dtype == object else values.dtype
-        return group.create_array(name, shape=shape, chunks=values.shape, dtype=dtype, dimension_names=dims)
+        return group.create_array(
+            name,
+            shape=shape,
+            chunks=values.shape,
+            dtype=dtype,
+            dimension_names=dims,
+            config={"write_empty_chunks": True},  # a piece that is missing is lost, and not zero
+        )
 
     _fill(parts, create, group.attrs, count)
 
@@ -103,19 +142,27 @@ def _write_netcdf(parts: Sequence[Path], path: Path, count: int) -> None:
     import h5netcdf
     import h5py
 
-    with open_store(parts[0]) as first, h5netcdf.File(path, "w") as file:
-        file.dimensions = {str(name): size for name, size in first.sizes.items()} | {"task": count}
+    with open_store(parts[0]) as first, Unfailing(path, "w+b") as disk:
+        with h5netcdf.File(disk, "w") as file:
+            file.dimensions = {str(name): size for name, size in first.sizes.items()} | {"task": count}
 
-        def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
-            return file.create_variable(
-                name, dims, h5py.string_dtype() if values.dtype == object else values.dtype
-            )
+            def create(name: str, dims: tuple[str, ...], shape: tuple[int, ...], values: NDArray[Any]) -> Any:
+                return file.create_variable(
+                    name, dims, h5py.string_dtype() if values.dtype == object else values.dtype
+                )
 
-        _fill(parts, create, file.attrs, count)
+            _fill(parts, create, file.attrs, count, disk.check)
+        disk.check()
 
 
-def _fill(parts: Sequence[Path], create: Callable[..., Any], attrs: Any, count: int) -> None:
-    """Create every variable at its full size, then write the parts into their places."""
+def _fill(
+    parts: Sequence[Path],
+    create: Callable[..., Any],
+    attrs: Any,
+    count: int,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Create every variable at its full size, then write the parts into their places, each followed by a check."""
     arrays: dict[str, Any] = {}
     at = 0
     for part in parts:
@@ -134,6 +181,7 @@ def _fill(parts: Sequence[Path], create: Callable[..., Any], attrs: Any, count: 
             elif grows:
                 arrays[name][at : at + len(values)] = values
         at += piece.sizes["task"]
+        check()
     labels = " ".join(str(name) for name in piece.coords if name not in piece.dims)
     attrs.update({**piece.attrs, "coordinates": labels})
 

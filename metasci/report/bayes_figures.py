@@ -153,18 +153,19 @@ def shrinkage(comparison: xr.Dataset) -> Figure:
     figure = Figure(figsize=(2.5 * len(names) + 0.4, max(height, 2.8)), layout="constrained")
     places = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(places, names, strict=True):
-        one = comparison.sel(parameter=name)
-        order = np.argsort(one["posterior_mean"].values)
+        of_parameter = comparison.sel(parameter=name)
+        order = np.argsort(of_parameter["posterior_mean"].values)
         rows = np.arange(tasks)
         for centre, sd, colour, off in (
-            ("estimate", "estimate_sd", BLUE, 0.17), ("posterior_mean", "posterior_sd", RED, -0.17),
-        ):  # fmt: skip
-            middle, width = one[centre].values[order], one[sd].values[order]
+            ("estimate", "estimate_sd", BLUE, 0.17),
+            ("posterior_mean", "posterior_sd", RED, -0.17),
+        ):
+            middle, width = of_parameter[centre].values[order], of_parameter[sd].values[order]
             low, at, high = (_in_units(comparison, name, middle + s * width) for s in (-1.0, 0.0, 1.0))
             axes.hlines(rows + off, low, high, color=colour, lw=1.0, alpha=0.7)
             axes.plot(at, rows + off, "o", color=colour, ms=2.8)
         axes.plot(
-            _in_units(comparison, name, one["start_of_task"].values[order]),
+            _in_units(comparison, name, of_parameter["start_of_task"].values[order]),
             rows,
             "|",
             color=GREY,
@@ -210,10 +211,10 @@ def forecasts(comparison: xr.Dataset) -> Figure:
         if alone:
             axes.set_xlim(x[0] - 12.0 * gap, x[0] + 12.0 * gap)
         for place, colour in enumerate(_COLOURS[:2]):
-            one = part.isel(forecaster=place)
+            forecaster = part.isel(forecaster=place)
             shift = x * (1.0 + 0.03 * (place - 0.5)) if logarithmic else x + gap * (place - 0.5) * 2.0
-            axes.vlines(shift, one["lower"], one["upper"], color=colour, lw=1.4, alpha=0.55)
-            axes.plot(shift, one["median"], "_", color=colour, ms=5, mew=1.4)
+            axes.vlines(shift, forecaster["lower"], forecaster["upper"], color=colour, lw=1.4, alpha=0.55)
+            axes.plot(shift, forecaster["median"], "_", color=colour, ms=5, mew=1.4)
         axes.plot(x, part["measured"], "o", mfc="white", mec=INK, ms=3.6, mew=0.9)
         if logarithmic:
             plain_log_axis(axes)
@@ -250,13 +251,13 @@ def calibration_of_forecasts(comparison: xr.Dataset) -> Figure:
     error = 1.645 * np.sqrt(levels * (1.0 - levels) / count)
     right.fill_between(levels, levels - error, levels + error, color=GREY, alpha=0.2, lw=0)
     for place, (name, colour) in enumerate(zip(comparison["forecaster"].values, _COLOURS, strict=False)):
-        one = comparison.isel(forecaster=place)
+        forecaster = comparison.isel(forecaster=place)
         if place < 2:
-            share = np.histogram(one["pit"].values, bins)[0] / count
+            share = np.histogram(forecaster["pit"].values, bins)[0] / count
             left.stairs(share, bins, color=colour, lw=1.6)
         right.plot(
             levels,
-            one["coverage"],
+            forecaster["coverage"],
             color=colour,
             marker=_MARKERS[place],
             ms=4.5,
@@ -284,14 +285,14 @@ def seconds(comparison: xr.Dataset) -> Figure:
     figure = Figure(figsize=(5.0, 3.0), layout="constrained")
     axes = figure.subplots()
     for place, colour in enumerate(_COLOURS[: comparison.sizes["forecaster"]]):
-        one = comparison.isel(forecaster=place)
+        forecaster = comparison.isel(forecaster=place)
         axes.plot(
-            float(one["seconds"]),
-            float(one["rmse"]),
+            float(forecaster["seconds"]),
+            float(forecaster["rmse"]),
             _MARKERS[place],
             color=colour,
             ms=8,
-            label=str(one["forecaster"].values),
+            label=str(forecaster["forecaster"].values),
         )
     axes.set_xscale("log")
     low, high = axes.get_xlim()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metasci.files import write_atomically
+from metasci.files import netcdf, write_folder
 from metasci.report import bayes_figures as figures
 from metasci.report.html import Section, definitions, figure, page, paragraph, table
 from metasci.words import number, words
@@ -31,18 +31,18 @@ def comparison_table(comparison: xr.Dataset) -> list[tuple[str, ...]]:
         )
     ]
     for place, name in enumerate(comparison["forecaster"].values):
-        one = comparison.isel(forecaster=place)
+        forecaster = comparison.isel(forecaster=place)
         ratio, nats = ("", "") if place == 1 else _against_pymc(comparison, place)
         rows.append(
             (
                 str(name),
-                f"{float(one['rmse']):.4g}",
+                f"{float(forecaster['rmse']):.4g}",
                 ratio,
-                f"{float(one['nlpd']):.3f}",
+                f"{float(forecaster['nlpd']):.3f}",
                 nats,
-                f"{float(one['mean_crps']):.4g}",
-                *(f"{100 * float(value):.0f} %" for value in one["coverage"].values),
-                f"{float(one['seconds']):.3g}",
+                f"{float(forecaster['mean_crps']):.4g}",
+                *(f"{100 * float(value):.0f} %" for value in forecaster["coverage"].values),
+                f"{float(forecaster['seconds']):.3g}",
             )
         )
     return rows
@@ -50,11 +50,11 @@ def comparison_table(comparison: xr.Dataset) -> list[tuple[str, ...]]:
 
 def _against_pymc(comparison: xr.Dataset, place: int) -> tuple[str, str]:
     """The ratio of errors with its 90 % interval, and the difference of log densities with its standard error."""
-    one = comparison.isel(forecaster=place)
-    ratio, low, high = (float(one[f"rmse_ratio{end}"]) for end in ("", "_lower", "_upper"))
+    forecaster = comparison.isel(forecaster=place)
+    ratio, low, high = (float(forecaster[f"rmse_ratio{end}"]) for end in ("", "_lower", "_upper"))
     return (
         f"{ratio:.3f} ({low:.2f} to {high:.2f})",
-        f"{float(one['nlpd_difference']):+.3f} ± {float(one['nlpd_difference_se']):.3f}",
+        f"{float(forecaster['nlpd_difference']):+.3f} ± {float(forecaster['nlpd_difference_se']):.3f}",
     )
 
 
@@ -64,7 +64,8 @@ def comparison_report(comparison: xr.Dataset) -> str:
     Returns
     -------
     str
-        Everything inside: style, figures as vector graphics, a script that says what lies under the pointer.
+        Everything inside: style, figures as vector graphics, and a script that says what lies under the pointer.
+        Nothing is fetched.
     """
     attrs = comparison.attrs
     header, *rows = comparison_table(comparison)
@@ -110,24 +111,24 @@ def _population(comparison: xr.Dataset) -> str:
     rows = []
     for name in comparison["parameter"].values:
         for fold in comparison["fold"].values:
-            one = comparison.sel(parameter=name, fold=fold)
-            physical = one["population_mean_physical"].values
+            of_fold = comparison.sel(parameter=name, fold=fold)
+            physical = of_fold["population_mean_physical"].values
             rows.append(
                 (
-                    words(str(name)), str(fold), number(float(one["start_physical"])),
+                    words(str(name)), str(fold), number(float(of_fold["start_physical"])),
                     number(float(np.median(physical))),
-                    str(comparison["unit"].sel(parameter=name).values), f"{float(one['start_z']):+.2f}",
-                    f"{float(one['implied_sd']):.2f}", f"{float(one['population_sd']):.2f}",
+                    str(comparison["unit"].sel(parameter=name).values), f"{float(of_fold['start_z']):+.2f}",
+                    f"{float(of_fold['implied_sd']):.2f}", f"{float(of_fold['population_sd']):.2f}",
                 )
             )  # fmt: skip
     header = ("parameter", "fold", "start", "PyMC's mean", "unit", "z", "implied SD", "PyMC's SD")
     distances = [
         (
-            str(fold), f"{float(one['mahalanobis']):.2f}", f"{float(one['tail']):.2g}",
-            *(_interval(one[key].values) for key in ("kl_forward", "kl_backward", "wasserstein")),
+            str(fold), f"{float(of_fold['mahalanobis']):.2f}", f"{float(of_fold['tail']):.2g}",
+            *(_interval(of_fold[key].values) for key in ("kl_forward", "kl_backward", "wasserstein")),
         )
         for fold in comparison["fold"].values
-        for one in [comparison.sel(fold=fold)]
+        for of_fold in [comparison.sel(fold=fold)]
     ]  # fmt: skip
     return (
         paragraph(
@@ -157,10 +158,10 @@ def _interval(values: np.ndarray) -> str:
 def _tasks(comparison: xr.Dataset) -> str:
     rows = []
     for name in comparison["parameter"].values:
-        one = comparison.sel(parameter=name, parameter_other=name)
-        away = np.abs(one["estimate_z"].values)
+        of_parameter = comparison.sel(parameter=name, parameter_other=name)
+        away = np.abs(of_parameter["estimate_z"].values)
         values = (
-            np.median(away), away.max(), *(float(one[key].median()) for key in (
+            np.median(away), away.max(), *(float(of_parameter[key].median()) for key in (
                 "operator_learned", "operator_pymc", "contraction_learned", "contraction_pymc",
             )),
         )  # fmt: skip
@@ -193,12 +194,6 @@ def _provenance(comparison: xr.Dataset) -> str:
 
 
 def save_comparison(comparison: xr.Dataset, folder: str | Path) -> Path:
-    """Write ``comparison.nc`` and ``report.html`` into a folder, each atomically."""
-    folder = Path(folder)
+    """Write ``comparison.nc`` and ``report.html`` into a folder: both, or none."""
     text = comparison_report(comparison)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".comparison.nc.partial"
-    comparison.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(folder / "comparison.nc")
-    write_atomically(folder / "report.html", text.encode())
-    return folder
+    return write_folder(Path(folder), {"comparison.nc": netcdf(comparison), "report.html": text.encode()})

@@ -78,8 +78,8 @@ class Correction:
     def of(cls, predicted: NDArray[np.float64], place: NDArray[np.int64], lowest: float) -> Correction:
         """To the median prediction of each bin; `place` is every measurement's bin."""
         typical = np.empty_like(predicted)
-        for one in np.unique(place):
-            typical[place == one] = np.median(predicted[place == one])
+        for at_bin in np.unique(place):
+            typical[place == at_bin] = np.median(predicted[place == at_bin])
         if not np.isfinite(lowest):
             return cls(np.ones_like(predicted), typical - predicted)
         above, middle = predicted - lowest, typical - lowest
@@ -101,14 +101,14 @@ def percentiles_in(
 
     A bin with nothing in it has NaN.
     """
-    found = np.full((len(values), len(percents), count), np.nan)
+    percentiles = np.full((len(values), len(percents), count), np.nan)
     below = np.full((len(values), count), np.nan)
-    for one in range(count):
-        here = values[:, place == one]
+    for at_bin in range(count):
+        here = values[:, place == at_bin]
         if here.shape[1]:
-            found[:, :, one] = order_statistics(here.T, percents).T
-            below[:, one] = np.isneginf(here).mean(1)
-    return found, below
+            percentiles[:, :, at_bin] = order_statistics(here.T, percents).T
+            below[:, at_bin] = np.isneginf(here).mean(1)
+    return percentiles, below
 
 
 def order_statistics(values: NDArray[np.float64], percents: Sequence[float]) -> NDArray[np.float64]:

@@ -87,7 +87,7 @@ def is_simulated(calibration: EquationFit) -> bool:
 
 def is_of_patients(calibration: EquationFit) -> bool:
     """Whether the tasks are patients, of whom a report has to be read with more care."""
-    return calibration.prior.model.name.startswith("patients.")
+    return calibration.prior.model.name.startswith(("patients.", "published."))
 
 
 def name_of(one: EquationFit) -> str:
@@ -204,10 +204,14 @@ def span(calibration: EquationFit, name: str) -> tuple[float, float]:
     low, high = (float(measured.min()), float(measured.max())) if len(measured) else (np.inf, -np.inf)
     if name in ("time", "cycles"):
         reach = 1.4 if calibration.prior.model.histories else 4.0
-        far = float(known[1]) if known else 0.0
+        # published numbers do not say how long patients were followed; what was given goes on to act
+        unknown = (
+            np.inf if calibration.prior.model.histories and "published" in calibration.prior.training else 0.0
+        )
+        far = float(known[1]) if known else unknown
         last = _last_given(calibration, name)
         if max(high, last) <= 0.0:
-            return 0.0, far or 1.0
+            return 0.0, far if 0.0 < far < np.inf else 1.0
         return 0.0, max(1.05 * high, 1.15 * last, min(far, reach * max(high, last)))
     if known:
         low, high = min(low, float(known[0])), max(high, float(known[1]))
@@ -235,9 +239,15 @@ def _after_each(given: np.ndarray, high: float) -> np.ndarray:
     return (begin[:, None] + gaps[:, None] * parts).ravel()
 
 
-def curve(calibration: EquationFit, axis: Axis, fixed: Mapping[str, float] | None = None) -> Curve:
-    """Calibration and prior of a single task along one input, at fixed values of the others (in the model's units)."""
+def curve(
+    calibration: EquationFit, axis: Axis, fixed: Mapping[str, float] | None = None, until: float | None = None
+) -> Curve:
+    """Calibration and prior of a single task along one input, at fixed values of the others (in the model's units).
+
+    It is drawn as far as `span` says, or `until` a value.
+    """
     low, high = span(calibration, axis.name)
+    high = high if until is None else until
     grid = [
         np.linspace(low, high, _POINTS),
         values_of(calibration, axis.name),
@@ -246,6 +256,8 @@ def curve(calibration: EquationFit, axis: Axis, fixed: Mapping[str, float] | Non
         if history.at == axis.name:  # a dose makes a step: just before, and at
             given = calibration.batch.inputs[f"{name}_time"].numpy().ravel()
             grid += [given, given - 1e-6 * (high - low), _after_each(given, high)]
+            if (lasting := calibration.batch.inputs.get(f"{name}_duration")) is not None:
+                grid.append(given + lasting.numpy().ravel())  # the peak of an infusion is at its end
     points = np.unique(np.concatenate(grid))
     points = points[(points >= low) & (points <= high)]
     conditions: dict[str, Any] = {axis.name: points, **(fixed or {})}

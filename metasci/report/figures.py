@@ -37,6 +37,7 @@ from metasci.report.marks import (
     draw_measured,
     draw_parity,
     draw_shaded,
+    draw_within,
     headline,
     legend_below,
     outer_labels,
@@ -48,33 +49,58 @@ from metasci.words import label, words
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
 
-__all__ = ["calibration_figure", "parameters_figure"]
+__all__ = ["Look", "calibration_figure", "parameters_figure"]
 
 _MOST_TASKS = 6  # panels of a page
 _MOST_GROUPS = 6  # curves in a panel that colours still tell apart
 _MOST_COLOURS = 4  # conditions, evenly among all, that stand for many
 
 
+@dataclass(frozen=True)
+class Look:
+    """What may be chosen of a figure.
+
+    Attributes
+    ----------
+    within : pair of float, optional
+        Where the output is to lie, in its unit: drawn as a range.
+    until : float, optional
+        How far to draw, in the unit of the input along which it is drawn.
+    logarithmic : bool, optional
+        The axis of the output; by default as noise and measurements suggest.
+    """
+
+    within: tuple[float, float] | None = None
+    until: float | None = None
+    logarithmic: bool | None = None
+
+
 @styled
-def calibration_figure(calibration: EquationFit, tasks: Sequence[int] | None = None) -> Figure:
+def calibration_figure(
+    calibration: EquationFit, tasks: Sequence[int] | None = None, look: Look | None = None
+) -> Figure:
     """Data, calibrated median with its 90 % band, and what the prior alone says, for up to six tasks.
 
     One panel for each task. Where two inputs vary, a single task has a panel for each value of the second
     (a tempering time), and several tasks have a colour for each. Where more than two vary, measured values
     are drawn against predicted ones. Amounts given are marked along the bottom; a limit below which a measurement
     lies is an open triangle. The axis of the output is logarithmic where noise is and the measurements of what is
-    shown lie more than a factor of thirty apart.
+    shown lie more than a factor of thirty apart. Where amounts are given over time it begins at zero and holds the
+    whole curve; time goes on past the last measurement and the last amount.
 
     Parameters
     ----------
     calibration : Calibration
     tasks : sequence of int, optional
         Positions of the tasks to show; the first six by default.
+    look : Look, optional
+        A range to aim at, how far to draw, and the axis of the output.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
+    look = look or Look()
     chosen = list(range(len(calibration.batch)) if tasks is None else tasks)[:_MOST_TASKS]
     names = coordinates(calibration)
     shown = [only(calibration, index) for index in chosen]
@@ -82,13 +108,20 @@ def calibration_figure(calibration: EquationFit, tasks: Sequence[int] | None = N
         return _parities(shown)
     axis = axis_of(calibration, names[0])
     if len(names) == 1:
-        return _panels(axis, [_Panel(_title(one, len(shown)), one) for one in shown])
+        return _panels(axis, [_Panel(_title(one, len(shown)), one) for one in shown], look)
     other = axis_of(calibration, names[1])
     values = np.unique(values_of(shown[0], other.name)) if len(shown) == 1 else np.empty(0)
     if not 1 <= len(values) <= _MOST_GROUPS:
         return _coloured(axis, other, shown)
-    said = [(f"{words(other.name)} {other.text(value)}", {other.name: float(value)}) for value in values]
-    figure = _panels(axis, [_Panel(title, shown[0], fixed) for title, fixed in said])
+    outputs = shown[0].prior.model.outputs if other.name == "output" else ()
+    panels = []
+    for value in values:
+        measured = outputs[int(value) - 1] if outputs else None
+        title = f"{words(other.name)} {other.text(value)}"
+        if measured is not None:
+            title = label(measured.label or words(measured.name), measured.unit)
+        panels.append(_Panel(title, shown[0], {other.name: float(value)}))
+    figure = _panels(axis, panels, look, apart=bool(outputs))
     headline(figure, _title(shown[0], len(values)))
     return figure
 
@@ -126,15 +159,22 @@ def _grid(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
-    """Each with the calibrated curve over the prior's, both with their bands, and the measurements on top."""
-    figure, axes = _grid(len(panels))
-    logarithmic = is_wide([panel.calibration for panel in panels])
+def _panels(axis: Axis, panels: Sequence[_Panel], look: Look, apart: bool = False) -> Figure:
+    """Each with the calibrated curve over the prior's, both with their bands, and the measurements on top.
+
+    Outputs that are measured in units of their own stand `apart`, each with an axis of its own.
+    """
+    figure, axes = _grid(len(panels), share=not apart)
+    logarithmic = (
+        is_wide([panel.calibration for panel in panels]) if look.logarithmic is None else look.logarithmic
+    )
     limits = []
     for place, panel in zip(axes, panels, strict=True):
         one, here = panel.calibration, panel.here()
-        said = curve(one, axis, panel.fixed)
+        said = curve(one, axis, panel.fixed, look.until)
         x, y = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
+        if look.within is not None:
+            draw_within(place, *look.within)
         below, upper = below_limit(one)[here], upper_ends(one)[here]
         prior = (said.prior, said.prior_lower, said.prior_upper)
         banded = "prior alone, 90 % band" if np.isfinite(said.prior_lower).any() else "prior alone"
@@ -145,10 +185,38 @@ def _panels(axis: Axis, panels: Sequence[_Panel]) -> Figure:
         place.set_xlim(said.x[0], said.x[-1])
         for name, given in given_along(one, axis).items():
             draw_given(place, *given, words(name))
-        limits.append(_wide_limits(said, y) if logarithmic else _limits(said, y))
-    _finish(axes, axis, panels[0].calibration, limits, logarithmic)
+        given_over_time = bool(one.prior.model.histories)
+        limits.append(
+            _wide_limits(said, y)
+            if logarithmic
+            else _whole(said, y, look)
+            if given_over_time
+            else _limits(said, y)
+        )
+    if apart:
+        for place, pair in zip(axes, limits, strict=True):
+            _finish([place], axis, panels[0].calibration, [pair], logarithmic)
+            place.set_ylabel("")
+        axes[0].set_ylabel("measured")
+    else:
+        _finish(axes, axis, panels[0].calibration, limits, logarithmic)
     legend_below(figure, axes, columns=5 if len(panels) > 2 else 3)
     return figure
+
+
+def _whole(said: Curve, measured: np.ndarray, look: Look) -> tuple[float, float]:
+    """From zero to above the highest of curve, measurements and range; bands as far as they do not run away."""
+    curves = np.concatenate([said.median, said.prior, measured, [*(look.within or ())]])
+    curves = curves[np.isfinite(curves)]
+    bands = np.concatenate([said.lower, said.upper])
+    bands = bands[np.isfinite(bands)]
+    if not len(curves):
+        return 0.0, 1.0
+    high = float(curves.max())
+    if len(bands):  # the band of the noise about a sharp peak may be several times as high as the peak
+        high = max(high, min(float(bands.max()), 2.0 * high))
+    low = float(min(curves.min(), 0.0))
+    return low, high if high > low else low + 1.0
 
 
 def _wide_limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:

@@ -116,13 +116,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterabl
     right = frozenset(numbers)
 
     def cells(values: Sequence[Any], tag: str) -> str:
-        made = (
+        rows = (
             f'<{tag} class="number">{escape(str(value))}</{tag}>'
             if place in right
             else f"<{tag}>{escape(str(value))}</{tag}>"
             for place, value in enumerate(values)
         )
-        return f"<tr>{''.join(made)}</tr>"
+        return f"<tr>{''.join(rows)}</tr>"
 
     body = "\n".join(cells(row, "td") for row in rows)
     return (

@@ -111,11 +111,11 @@ def individual_fits_figure(
         unused.remove()
     places = grid[: len(shown)]
     tasks_shown = [only(calibration, index) for index in shown]
-    for place, one in zip(places, tasks_shown, strict=True):
-        _draw_individual(place, one, axis, others, values)
+    for place, task in zip(places, tasks_shown, strict=True):
+        _draw_individual(place, task, axis, others, values)
         place.tick_params(labelleft=bool(others) or place.get_subplotspec().is_first_col())
     if is_wide(tasks_shown) and not others:
-        measured = np.concatenate([measurements(one) for one in tasks_shown])
+        measured = np.concatenate([measurements(task) for task in tasks_shown])
         highest = min(places[0].get_ylim()[1], 10.0 * float(measured.max()))  # bands may run away
         places[0].set_ylim(0.5 * float(measured.min()), highest)
         for place in places:
@@ -123,8 +123,8 @@ def individual_fits_figure(
     output = calibration.prior.model.output
     outer_labels(places, axis.label, label(output.label or words(output.name), output.unit))
     if len(shown) < len(calibration.batch) or is_simulated(calibration):
-        said = f"Individual fits: {len(shown)} of {len(calibration.batch)} tasks"
-        headline(figure, titled(said, is_simulated(calibration), 90))
+        heading = f"Individual fits: {len(shown)} of {len(calibration.batch)} tasks"
+        headline(figure, titled(heading, is_simulated(calibration), 90))
     legend_below(figure, places, columns=5 if columns > 2 else 2)
     return figure
 
@@ -134,44 +134,55 @@ def _positions(calibration: EquationFit, tasks: Sequence[int | str] | None) -> l
     names = list(calibration.batch.names)
     if tasks is None:
         return list(range(len(names)))
-    found = []
+    positions = []
     for task in tasks:
         if isinstance(task, str):
             if task not in names:
                 raise InputError(f"there is no task '{task}' in this calibration.")
-            found.append(names.index(task))
+            positions.append(names.index(task))
         elif not 0 <= task < len(names):
             raise InputError(f"there is no task at {task}; there are {len(names)}, from 0 on.")
         else:
-            found.append(int(task))
-    if not found:
+            positions.append(int(task))
+    if not positions:
         raise InputError("tasks: name at least one.")
-    return found
+    return positions
 
 
 def _draw_individual(
-    place: Axes, one: EquationFit, axis: Axis, others: list[str], values: NDArray[np.float64]
+    place: Axes, task: EquationFit, axis: Axis, others: list[str], values: NDArray[np.float64]
 ) -> None:
     """One task; each value of another input has a colour."""
-    x, y, below = axis.show(values_of(one, axis.name)), measurements(one), below_limit(one)
-    upper = upper_ends(one)
+    x, y, below = axis.show(values_of(task, axis.name)), measurements(task), below_limit(task)
+    upper = upper_ends(task)
     for value, colour in zip(values.tolist(), (BLUE, *PALETTE[1:]), strict=False):
         fixed = {others[0]: value} if others else {}
-        here = np.isclose(values_of(one, others[0]), value) if others else np.ones(len(x), dtype=bool)
+        here = np.isclose(values_of(task, others[0]), value) if others else np.ones(len(x), dtype=bool)
         if others and not here.any():
             continue
         suffix = f", {words(others[0])} {value:g}" if others else ""
-        said = curve(one, axis, fixed)
+        forecast = curve(task, axis, fixed)
         population = "population curve" + suffix
         place.plot(
-            said.x, said.prior, color=colour if others else GREY, lw=1.2, ls=(0, (4, 2.5)), label=population
+            forecast.x,
+            forecast.prior,
+            color=colour if others else GREY,
+            lw=1.2,
+            ls=(0, (4, 2.5)),
+            label=population,
         )
         draw_band(
-            place, said.x, said.median, said.lower, said.upper, colour, f"individual, 90 % band{suffix}"
+            place,
+            forecast.x,
+            forecast.median,
+            forecast.lower,
+            forecast.upper,
+            colour,
+            f"individual, 90 % band{suffix}",
         )
         draw_measured(place, x[here], y[here], below[here], upper[here])
-        place.set_xlim(said.x[0], said.x[-1])
-    for name, given in given_along(one, axis).items():
-        draw_given(place, *given, words(name))
-    place.set_title(titled(name_of(one), False, 24))
+        place.set_xlim(forecast.x[0], forecast.x[-1])
+    for name, occasions in given_along(task, axis).items():
+        draw_given(place, *occasions, words(name))
+    place.set_title(titled(name_of(task), False, 24))
     place.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

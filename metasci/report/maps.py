@@ -68,22 +68,22 @@ def tempering_map(
         raise InputError(
             f"a map of time and temperature needs these two inputs, which {calibration.prior.model.name} does not have."
         )
-    one = only(calibration, task)
-    output, axis = one.prior.model.output, axis_of(one, "temperature")
+    single = only(calibration, task)
+    output, axis = single.prior.model.output, axis_of(single, "temperature")
     quantity = output.label or words(output.name)
-    seconds = convert(values_of(one, "time"), one.prior.model.inputs["time"].unit, "s")
+    seconds = convert(values_of(single, "time"), single.prior.model.inputs["time"].unit, "s")
     shortest = shortest or min([60.0, *seconds[seconds > 0.0]])
     longest = longest or max([86400.0, *seconds])
     if not 0.0 < shortest < longest:
         raise InputError(f"shortest ({shortest:g}) must be above zero and below longest ({longest:g}).")
     time = np.geomspace(shortest, longest, points)
-    temperature = np.linspace(*(temperatures or span(one, "temperature")), points)
-    said = one.predict(time=time[None, :] * unit("s"), temperature=temperature[:, None]).isel(task=0)
-    median, width = said["median"].to_numpy(), (said["upper"] - said["lower"]).to_numpy()
+    temperature = np.linspace(*(temperatures or span(single, "temperature")), points)
+    forecast = single.predict(time=time[None, :] * unit("s"), temperature=temperature[:, None]).isel(task=0)
+    median, width = forecast["median"].to_numpy(), (forecast["upper"] - forecast["lower"]).to_numpy()
     figure = Figure(figsize=(8.2, 3.9), layout=ConstrainedLayoutEngine(wspace=0.05))
     left, right = figure.subplots(1, 2, sharey=True)
     inside = (seconds >= shortest) & (seconds <= longest)
-    x, y = seconds[inside], axis.show(values_of(one, "temperature"))[inside]
+    x, y = seconds[inside], axis.show(values_of(single, "temperature"))[inside]
     for place, values, colours, title in (
         (left, median, _part("viridis", 0.3, 1.0), label(quantity, output.unit)),
         (right, width, _part("BuPu", 0.0, 0.7), label("width of the 90 % interval", output.unit)),
@@ -99,14 +99,14 @@ def tempering_map(
             text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # legible on every colour
         place.scatter(x, y, s=52, c=INK, zorder=5, linewidths=0)
         if place is left:  # where the model is right, a point has the colour of what lies around it
-            shown = measurements(one)[inside]
+            shown = measurements(single)[inside]
             place.scatter(x, y, s=30, c=shown, cmap=colours, norm=filled.norm, zorder=6, linewidths=0)
         else:
             place.scatter(x, y, s=30, c="white", zorder=6, linewidths=0)
         place.set_title(title, fontweight="normal")
         place.set_xlabel("time")
     left.set_ylabel(axis.label)
-    headline(figure, titled(name_of(one), is_simulated(calibration)))
+    headline(figure, titled(name_of(single), is_simulated(calibration)))
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metasci.data.cards import owning_up
-from metasci.report.style import GREY, INK
+from metasci.report.style import GREEN, GREY, INK
 
 __all__ = [
     "draw_band",
@@ -22,6 +22,7 @@ __all__ = [
     "draw_parity",
     "draw_points",
     "draw_shaded",
+    "draw_within",
     "headline",
     "legend_below",
     "outer_labels",
@@ -61,9 +62,17 @@ def draw_points(
 ) -> None:
     """Measurements, on top of everything; hollow where they were kept back."""
     axes.plot(
-        x, y, "o", color="white" if hollow else INK, ms=4.8, mec=INK if hollow else "white",
-        mew=1.0 if hollow else 0.7, zorder=5, label=name, clip_on=False,
-    )  # fmt: skip
+        x,
+        y,
+        "o",
+        color="white" if hollow else INK,
+        ms=4.8,
+        mec=INK if hollow else "white",
+        mew=1.0 if hollow else 0.7,
+        zorder=5,
+        label=name,
+        clip_on=False,
+    )
 
 
 def draw_measured(axes: Axes, x: np.ndarray, y: np.ndarray, below: np.ndarray, upper: np.ndarray) -> None:
@@ -118,15 +127,39 @@ def draw_given(axes: Axes, begin: np.ndarray, end: np.ndarray, what: str) -> Non
     along_bottom = axes.get_xaxis_transform()
     if len(at_once):
         axes.plot(
-            at_once, np.zeros_like(at_once), "|", color=INK, ms=7, mew=1.1, transform=along_bottom,
-            label=f"{what} given", clip_on=False, zorder=6,
-        )  # fmt: skip
+            at_once,
+            np.zeros_like(at_once),
+            "|",
+            color=INK,
+            ms=7,
+            mew=1.1,
+            transform=along_bottom,
+            label=f"{what} given",
+            clip_on=False,
+            zorder=6,
+        )
     if lasting.any():
         starts, ends = _joined(begin[lasting].clip(low), end[lasting].clip(max=high))
         axes.hlines(
-            np.zeros_like(starts), starts, ends, colors=INK, lw=4.5, transform=along_bottom,
-            label=f"{what} infused", clip_on=False, zorder=6,
-        )  # fmt: skip
+            np.zeros_like(starts),
+            starts,
+            ends,
+            colors=INK,
+            lw=4.5,
+            transform=along_bottom,
+            label=f"{what} infused",
+            clip_on=False,
+            zorder=6,
+        )
+
+
+def draw_within(axes: Axes, low: float, high: float) -> None:
+    """The range in which the output is to lie, behind everything else."""
+    top = high if np.isfinite(high) else axes.get_ylim()[1]
+    axes.axhspan(low, top, color=GREEN, alpha=0.13, lw=0, zorder=0, label="target")
+    for edge in (low, high):
+        if np.isfinite(edge) and edge > 0.0:
+            axes.axhline(edge, color=GREEN, lw=0.8, alpha=0.7, zorder=0.5)
 
 
 def _joined(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

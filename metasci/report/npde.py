@@ -73,7 +73,7 @@ def normalised_prediction_errors(
     batch = prior.batch(tasks)
     whole = Simulator(prior, batch, seed)
     axis, at = abscissa(EquationFit(prior, tasks, batch, whole.adapted), over)
-    found = np.full((2, *batch.mask.shape), np.nan)
+    errors = np.full((2, *batch.mask.shape), np.nan)
     limits = limits_of(batch)
     most = max(1, _HELD // (simulations * max(batch.mask.shape[1], 1)))
     for start in range(0, len(batch), most):
@@ -81,27 +81,33 @@ def normalised_prediction_errors(
         piece = batch.select(here)
         drawn = Simulator(prior, piece, seed).draw(simulations)
         for place, task in enumerate(here):
-            found[:, task] = _errors_of(prior, piece, place, drawn[:, place], limits[task], seed)
+            errors[:, task] = _errors_of(prior, piece, place, drawn[:, place], limits[task], seed)
     mask = batch.mask.numpy()
-    lost = (np.isnan(found[0]) & mask).any(1)
+    lost = (np.isnan(errors[0]) & mask).any(1)
     unit = {"units": prior.model.output.unit}
     shape = ("task", "observation")
     variables: dict[str, Any] = {
-        "npde": (shape, found[0]),
-        "npd": (shape, found[1]),
+        "npde": (shape, errors[0]),
+        "npd": (shape, errors[1]),
         "prediction": (shape, np.where(mask, whole.population(), np.nan), unit),
         "measured": (shape, np.where(mask, batch.output.numpy(), np.nan), unit),
         axis.name: (shape, np.where(mask, at, np.nan), {"units": axis.unit}),
         "decorrelated": ("task", ~lost),
     }
     attrs = {
-        "model": prior.model.name, "simulated_from": prior.name, "simulations": simulations, "seed": seed,
-        "data": tasks.card.name, "data_simulated": int(are_simulated(tasks)), "along": axis.name, "shown": axis.shown,
+        "model": prior.model.name,
+        "simulated_from": prior.name,
+        "simulations": simulations,
+        "seed": seed,
+        "data": tasks.card.name,
+        "data_simulated": int(are_simulated(tasks)),
+        "along": axis.name,
+        "shown": axis.shown,
         "output": prior.model.output.label or prior.model.output.name.replace("_", " "),
         "not_decorrelated": [name for name, gone in zip(batch.names, lost, strict=True) if gone],
-    }  # fmt: skip
+    }
     attrs["learned_from_these"] = int(were_learned_from(prior, tasks))
-    attrs |= _tests(found[0][np.isfinite(found[0])])
+    attrs |= _tests(errors[0][np.isfinite(errors[0])])
     return xr.Dataset(variables, {"task": list(batch.names)}, attrs)
 
 
@@ -114,22 +120,20 @@ def _errors_of(
     seed: int,
 ) -> NDArray[np.float64]:
     """NPDE and NPD of one task, (2, observation), from its simulations (simulation, observation)."""
-    made = np.full((2, drawn.shape[1]), np.nan)
-    there = batch.mask[task].numpy()
-    measured, simulated = batch.output[task].numpy()[there], drawn[:, there]
-    if not there.any():
-        return made
-    censored = (
-        np.zeros(len(measured), bool) if batch.censored is None else batch.censored[task].numpy()[there]
-    )
+    errors = np.full((2, drawn.shape[1]), np.nan)
+    seen = batch.mask[task].numpy()
+    measured, simulated = batch.output[task].numpy()[seen], drawn[:, seen]
+    if not seen.any():
+        return errors
+    censored = np.zeros(len(measured), bool) if batch.censored is None else batch.censored[task].numpy()[seen]
     stream = np.random.default_rng([seed, zlib.crc32(batch.names[task].encode()), 1])
-    measured, simulated = _below_limit(measured, simulated, limits[there], censored, stream)
+    measured, simulated = _below_limit(measured, simulated, limits[seen], censored, stream)
     with np.errstate(divide="ignore", invalid="ignore"):
         target, values = (prior.model.noise.link(each) for each in (measured, simulated))
-    made[1, there] = _normalised(values, target)
+    errors[1, seen] = _normalised(values, target)
     if np.isfinite(values).all() and np.isfinite(target).all():
-        made[0, there] = _decorrelated(values, target)
-    return made
+        errors[0, seen] = _decorrelated(values, target)
+    return errors
 
 
 def _below_limit(
@@ -188,7 +192,7 @@ def _tests(values: NDArray[np.float64]) -> dict[str, float | int]:
         return {"count": count, **dict.fromkeys(nothing, float("nan"))}
     variance = float(values.var(ddof=1))
     lower = float(stats.chi2.cdf(variance * (count - 1), count - 1))
-    found = {
+    statistics = {
         "p_mean": float(stats.ttest_1samp(values, 0.0).pvalue),
         "p_variance": 2.0 * min(lower, 1.0 - lower),
         "p_normal": float(stats.shapiro(values).pvalue),
@@ -197,6 +201,6 @@ def _tests(values: NDArray[np.float64]) -> dict[str, float | int]:
         "count": count,
         "mean": float(values.mean()),
         "variance": variance,
-        **found,
-        "p_any": min(1.0, 3.0 * min(found.values())),
+        **statistics,
+        "p_any": min(1.0, 3.0 * min(statistics.values())),
     }

@@ -46,13 +46,13 @@ def npde_figure(errors: xr.Dataset) -> Figure:
     """
     figure = Figure(figsize=(6.8, 6.0), layout="constrained")
     quantiles, histogram, over_time, over_prediction = figure.subplots(2, 2).ravel().tolist()
-    there = np.isfinite(errors["npde"].values)
-    values = errors["npde"].values[there]
+    finite = np.isfinite(errors["npde"].values)
+    values = errors["npde"].values[finite]
     axis = Axis(errors.attrs["along"], errors[errors.attrs["along"]].attrs["units"], errors.attrs["shown"])
     _draw_quantiles(quantiles, values)
     _draw_histogram(histogram, values)
-    predicted = errors["prediction"].values[there]
-    at = axis.show(errors[axis.name].values[there])
+    predicted = errors["prediction"].values[finite]
+    at = axis.show(errors[axis.name].values[finite])
     scatter_along(over_time, at, values)
     spread_out(over_time, at)
     scatter_along(over_prediction, predicted, values)
@@ -68,8 +68,9 @@ def npde_figure(errors: xr.Dataset) -> Figure:
     attrs = errors.attrs
     quantiles.set_title(
         f"mean {number(attrs['mean'], 2)} ({_probability(attrs['p_mean'])}), "
-        f"variance {number(attrs['variance'], 3)} ({_probability(attrs['p_variance'])})", **_QUIET
-    )  # fmt: skip
+        f"variance {number(attrs['variance'], 3)} ({_probability(attrs['p_variance'])})",
+        **_QUIET,
+    )
     histogram.set_title(f"{attrs['count']} errors, normal shape {_probability(attrs['p_normal'])}", **_QUIET)
     handles, names = quantiles.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4)
@@ -78,12 +79,15 @@ def npde_figure(errors: xr.Dataset) -> Figure:
 
 def _said(errors: xr.Dataset) -> str:
     """From which prior they are, and how many tasks are not shown, and which."""
-    said = f"\n{errors.attrs['simulations']} simulations from the prior '{errors.attrs['simulated_from']}'"
+    provenance = (
+        f"\n{errors.attrs['simulations']} simulations from the prior '{errors.attrs['simulated_from']}'"
+    )
     if errors.attrs["learned_from_these"]:
-        said += ", learned from the same data"
+        provenance += ", learned from the same data"
     if lost := list(errors.attrs["not_decorrelated"]):
-        said += f"\nnot decorrelated and not shown: {len(lost)} of {errors.sizes['task']} tasks ({enumerated(lost)})"
-    return said
+        count = f"{len(lost)} of {errors.sizes['task']} tasks ({enumerated(lost)})"
+        provenance += f"\nnot decorrelated and not shown: {count}"
+    return provenance
 
 
 def _probability(value: float) -> str:

@@ -66,18 +66,18 @@ def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
         for row in _rows(rows):
             interval = "as published" if row.fixed else f"{row.lower:.4g} to {row.upper:.4g}"
             left = shrinkage.get((task, row.name), np.nan)
-            said = f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  {row.prior:>10.4g}"
+            line = f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  {row.prior:>10.4g}"
             if whom:
-                said += f"  {'' if np.isnan(row.reference) else f'{row.reference:.4g}':>{beside}}"
+                line += f"  {'' if np.isnan(row.reference) else f'{row.reference:.4g}':>{beside}}"
             unit = "" if row.unit == "1" else f" {row.unit}"
-            lines.append(f"{said}  {'' if np.isnan(left) else f'{left:.2f}':>9} {unit}".rstrip())
+            lines.append(f"{line}  {'' if np.isnan(left) else f'{left:.2f}':>9} {unit}".rstrip())
         # numbers that are learned beside the parameters, such as the strength of a covariate's effect
         others = calibration.table(level)
         for row in others[(others["task"] == task) & ~others["name"].isin(set(rows["name"]))].pipe(_rows):
-            said = f"  {row.name:{width}}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}"
+            line = f"  {row.name:{width}}{row.estimate:>10.4g}  {f'{row.lower:.4g} to {row.upper:.4g}':>21}"
             blank = f"  {'':>{beside}}" if whom else ""
             unit = "" if row.unit == "1" else f" {row.unit}"
-            lines.append(f"{said}  {row.prior:>10.4g}{blank}  {row.shrinkage:>9.2f} {unit}".rstrip())
+            lines.append(f"{line}  {row.prior:>10.4g}{blank}  {row.shrinkage:>9.2f} {unit}".rstrip())
     if whom:
         lines.append(
             "  the estimates are the patient's own; those of the reference "
@@ -87,9 +87,9 @@ def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
     return lines
 
 
-def _exposure_lines(found: pd.DataFrame, inputs: Any, level: float) -> list[str]:
+def _exposure_lines(exposure: pd.DataFrame, inputs: Any, level: float) -> list[str]:
     lines = []
-    for which, rows in found.groupby("interval", sort=False):
+    for which, rows in exposure.groupby("interval", sort=False):
         time = inputs["time"].unit
         first = rows.iloc[0]
         again = "" if which == "last" else ", if the last dose is given again"
@@ -126,9 +126,16 @@ def own_parameters(calibration: EquationFit, most: int) -> tuple[list[str], list
         interval = "fixed" if row.fixed else f"{_shown(row.lower)} to {_shown(row.upper)}"
         beside = [] if not whom else ["" if np.isnan(row.reference) else _shown(row.reference)]
         rows.append(
-            [row.task, words(row.name), number(row.estimate, 4, trim=False), interval, _shown(row.prior), *beside,
-             pretty_unit(row.unit)]
-        )  # fmt: skip
+            [
+                row.task,
+                words(row.name),
+                number(row.estimate, 4, trim=False),
+                interval,
+                _shown(row.prior),
+                *beside,
+                pretty_unit(row.unit),
+            ]
+        )
     header = ["task", "own parameter", "estimate", "90 % interval", "expected by covariates"]
     note = "The patient's own parameters, after covariates"
     note += f", beside those of the {whom}." if whom else "; no covariate acts inside of the model."
@@ -137,13 +144,18 @@ def own_parameters(calibration: EquationFit, most: int) -> tuple[list[str], list
 
 def exposure_rows(calibration: EquationFit) -> list[list[str]]:
     """Rows of a table of exposure; none where it is not known."""
-    found = exposure_of(calibration)
-    time = calibration.prior.model.inputs["time"].unit if len(found) else ""
+    exposure = exposure_of(calibration)
+    time = calibration.prior.model.inputs["time"].unit if len(exposure) else ""
     return [
-        [row.quantity, f"{row.interval}, {_shown(row.begins)} to {_shown(row.ends)} {time}", _shown(row.estimate),
-         f"{_shown(row.lower)} to {_shown(row.upper)}", pretty_unit(row.unit)]
-        for row in _rows(found)
-    ]  # fmt: skip
+        [
+            row.quantity,
+            f"{row.interval}, {_shown(row.begins)} to {_shown(row.ends)} {time}",
+            _shown(row.estimate),
+            f"{_shown(row.lower)} to {_shown(row.upper)}",
+            pretty_unit(row.unit),
+        ]
+        for row in _rows(exposure)
+    ]
 
 
 def published_provenance(prior: LearnedEquation) -> dict[str, str]:

@@ -73,11 +73,11 @@ def goodness_of_fit_figure(calibration: EquationFit) -> Figure:
         place.set_xlabel(label(name, output.unit))
         place.set_ylabel(label(quantity, output.unit))
     axis, everywhere = abscissa(calibration)
-    there = np.isfinite(residuals)
-    at = axis.show(everywhere[mask.numpy()])[there]
-    scatter_along(over_time, at, residuals[there])
+    finite = np.isfinite(residuals)
+    at = axis.show(everywhere[mask.numpy()])[finite]
+    scatter_along(over_time, at, residuals[finite])
     spread_out(over_time, at)
-    scatter_along(over_prediction, population[there], residuals[there])
+    scatter_along(over_prediction, population[finite], residuals[finite])
     if logarithmic:
         plain_log_axis(over_prediction)
     over_time.set_xlabel(axis.label)
@@ -86,9 +86,11 @@ def goodness_of_fit_figure(calibration: EquationFit) -> Figure:
         place.set_ylabel("conditional weighted residual")
     by_population.plot([], [], color=RED, label="running median")
     by_population.plot([], [], color=GREY, lw=0.9, ls=(0, (4, 2.5)), label="±1.96")
-    lost = f"; {int((~there).sum())} without residual" if not there.all() else ""
-    said = titled(f"{len(measured)} measurements of {len(mask)} tasks{lost}", is_simulated(calibration), 90)
-    headline(figure, f"Goodness of fit: {said}")
+    lost = f"; {int((~finite).sum())} without residual" if not finite.all() else ""
+    heading = titled(
+        f"{len(measured)} measurements of {len(mask)} tasks{lost}", is_simulated(calibration), 90
+    )
+    headline(figure, f"Goodness of fit: {heading}")
     legend_below(figure, by_population, columns=5)
     return figure
 
@@ -189,8 +191,8 @@ def random_effects_figure(calibration: EquationFit, covariates: Sequence[str] | 
         for column, name in enumerate(names):
             place = grid[row, column]
             _draw_effects(place, calibration, name, eta)
-            said = f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %"
-            place.set_title(titled(said, False, 36))
+            caption = f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %"
+            place.set_title(titled(caption, False, 36))
             if column == 0:
                 place.set_ylabel("η (prior SD)")
             if row == rows - 1:

@@ -123,15 +123,17 @@ def visual_predictive_check(
     )
     drawn, shares = [], []
     for piece in simulator.pieces(simulations):
-        made = np.clip(piece[:, inside], lowest, highest)
-        each = np.where(made < limits, -np.inf, correct(made))
-        found = percentiles_in(each, place, count, _PERCENTILES)
-        drawn.append(found[0])
-        shares.append(found[1])
+        simulated = np.clip(piece[:, inside], lowest, highest)
+        each = np.where(simulated < limits, -np.inf, correct(simulated))
+        percentiles = percentiles_in(each, place, count, _PERCENTILES)
+        drawn.append(percentiles[0])
+        shares.append(percentiles[1])
     ends, share_ends = (order_statistics(np.concatenate(kept), _ENDS) for kept in (drawn, shares))
 
     unit, along_unit = {"units": prior.model.output.unit}, {"units": axis.unit}
-    middle = [np.median(at[place == one]) if (place == one).any() else np.nan for one in range(count)]
+    middle = [
+        np.median(at[place == at_bin]) if (place == at_bin).any() else np.nan for at_bin in range(count)
+    ]
     variables: dict[str, Any] = {
         "observed": (("percentile", "bin"), observed[0], unit),
         "below": ("bin", share[0]),
@@ -147,13 +149,22 @@ def visual_predictive_check(
         variables[name] = (("percentile", "bin"), end, unit)
         variables[f"below_{name}"] = ("bin", fraction)
     attrs = {
-        "model": prior.model.name, "simulated_from": prior.name, "simulations": simulations, "seed": seed,
-        "data": tasks.card.name, "data_simulated": int(are_simulated(tasks)), "tasks": int(inside.any(1).sum()),
-        "along": axis.name, "shown": axis.shown, "output": prior.model.output.label or prior.model.output.name,
-        "prediction_corrected": int(prediction_corrected), "not_corrected": correct.impossible,
+        "model": prior.model.name,
+        "simulated_from": prior.name,
+        "simulations": simulations,
+        "seed": seed,
+        "data": tasks.card.name,
+        "data_simulated": int(are_simulated(tasks)),
+        "tasks": int(inside.any(1).sum()),
+        "along": axis.name,
+        "shown": axis.shown,
+        "output": prior.model.output.label or prior.model.output.name,
+        "prediction_corrected": int(prediction_corrected),
+        "not_corrected": correct.impossible,
         "logarithmic": int(is_logarithmic(whole, values)),
-        "outside_bins": int(batch.mask.sum()) - len(at), "learned_from_these": int(were_learned_from(prior, tasks)),
-    }  # fmt: skip
+        "outside_bins": int(batch.mask.sum()) - len(at),
+        "learned_from_these": int(were_learned_from(prior, tasks)),
+    }
     return xr.Dataset(variables, {"percentile": list(_PERCENTILES)}, attrs)
 
 
@@ -264,9 +275,18 @@ def _draw_percentiles(place: Axes, check: xr.Dataset, axis: Axis) -> None:
             seen = np.where(np.isfinite(check["observed"].values[row]), check["observed"].values[row], np.nan)
             dashes = "-" if row == 1 else (0, (4, 2))
             place.plot(
-                middle, seen, ls=dashes, marker="o", ms=3.5, mec="white", mew=0.5, color=colour, lw=1.5,
-                zorder=5, label=f"{name}: observed",
-            )  # fmt: skip
+                middle,
+                seen,
+                ls=dashes,
+                marker="o",
+                ms=3.5,
+                mec="white",
+                mew=0.5,
+                color=colour,
+                lw=1.5,
+                zorder=5,
+                label=f"{name}: observed",
+            )
     place.set_ylim(low if wide or low == 0.0 else None, None)
     if wide:
         plain_log_axis(place, "y")

@@ -62,5 +62,5 @@ def what_was_read(calibration: EquationFit) -> list[Section]:
         dict.fromkeys(", ".join(filter(None, unused)).split(", "))
     )
     part = len(calibration.batch) < counts.get("patients", 0)
-    said = "Counts are those of the whole table, of which only some patients were calibrated."
-    return [Section("What was read", definitions(pairs) + (paragraph(said, "note") if part else ""))]
+    sentence = "Counts are those of the whole table, of which only some patients were calibrated."
+    return [Section("What was read", definitions(pairs) + (paragraph(sentence, "note") if part else ""))]

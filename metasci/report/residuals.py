@@ -35,29 +35,31 @@ def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float
     (12, 11)
     """
     problem, adapted = calibration.problem, calibration.adapted
-    there = problem.batch.mask
-    there = there & problem.batch.numbers
+    measured = problem.batch.mask
+    measured = measured & problem.batch.numbers
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
-    there = there & torch.isfinite(line.prediction) & torch.isfinite(line.jacobian).all(-1)
-    slopes = line.jacobian.where(there[..., None], torch.zeros_like(line.jacobian))
+    measured = measured & torch.isfinite(line.prediction) & torch.isfinite(line.jacobian).all(-1)
+    slopes = line.jacobian.where(measured[..., None], torch.zeros_like(line.jacobian))
     expected = line.prediction + torch.einsum("top,tp->to", slopes, adapted.start - adapted.coordinates)
     if adapted.discrepancy is not None:
         left_out = adapted.discrepancy.left_out(problem, line, adapted.coordinates, prior=True)
         expected = line.prediction + left_out
-    residual = (problem.target - expected).where(there, torch.zeros_like(expected))
+    residual = (problem.target - expected).where(measured, torch.zeros_like(expected))
     mixture = adapted.start_mixture
     factor = (mixture.weight * mixture.factor).sum(0)[:, None]
-    noise = (line.variance * factor).where(there, torch.ones_like(line.variance))
+    noise = (line.variance * factor).where(measured, torch.ones_like(line.variance))
     covariance = slopes @ adapted.start_covariance @ slopes.mT
     if adapted.discrepancy is not None:
         covariance = factor[..., None] * adapted.discrepancy.covariance_at(problem, line, prior=True)
-        covariance = covariance.where(there[:, :, None] & there[:, None, :], torch.zeros_like(covariance))
+        covariance = covariance.where(
+            measured[:, :, None] & measured[:, None, :], torch.zeros_like(covariance)
+        )
     covariance = covariance + torch.diag_embed(noise)
     values, vectors = torch.linalg.eigh(covariance)
     rotated = torch.einsum("toi,to->ti", vectors, residual) / values.clamp(min=1e-300).sqrt()
     weighted = torch.einsum("toi,ti->to", vectors, rotated)
-    made: NDArray[np.float64] = weighted.masked_fill(~there, torch.nan).numpy()
-    return made
+    residuals: NDArray[np.float64] = weighted.masked_fill(~measured, torch.nan).numpy()
+    return residuals
 
 
 def running_median(

@@ -72,11 +72,17 @@ def sections_of(calibration: EquationFit) -> list[Section]:
         Section("Measurements and prediction", _pictures(calibration)),
         *_population(calibration),
         Section("Parameters", _parameters(calibration)),
-        Section("Noise and physical laws", _noise(calibration) + _laws(calibration)),
+        Section(_second(calibration), _noise(calibration) + _laws(calibration)),
         Section("Measured and predicted values", _predictions(calibration)),
         *what_was_read(calibration),
         Section("Where it comes from", _provenance(calibration)),
     ]
+
+
+def _second(calibration: EquationFit) -> str:
+    """What outcomes scatter by has a name of its own."""
+    plain = calibration.prior.model.noise.gaussian
+    return "Noise and physical laws" if plain else "The law of the outcomes, and physical laws"
 
 
 def _notices(calibration: EquationFit) -> str:
@@ -86,13 +92,19 @@ def _notices(calibration: EquationFit) -> str:
     if is_of_patients(calibration):
         parts.append(notice(_NO_DEVICE))
     warnings = calibration.warnings
-    said = bullets(warnings) if warnings else paragraph("None.")
-    return "".join([*parts, "<h2>Warnings</h2>", said])
+    body = bullets(warnings) if warnings else paragraph("None.")
+    return "".join([*parts, "<h2>Warnings</h2>", body])
 
 
 def _pictures(calibration: EquationFit) -> str:
     count = len(calibration.batch)
     first = "" if count <= 6 else f" The first six of {count} tasks are shown."
+    if not calibration.prior.model.noise.gaussian:
+        from metasci.report.outcome_figures import outcome_caption, outcome_figure
+
+        of_all = getattr(calibration.prior.model.noise, "kind", "") == "time"
+        caption = outcome_caption(calibration) + ("" if of_all else first)
+        return figure(outcome_figure(calibration), caption, "Outcomes with what the calibrated model expects")
     if 1 <= len(coordinates(calibration)) <= 2:
         caption = (
             "Points: measurements. Solid line and band: calibrated median and 90 % interval of a measurement. "
@@ -114,27 +126,29 @@ def _pictures(calibration: EquationFit) -> str:
 
 def _marks(calibration: EquationFit) -> str:
     """What further marks a figure along time may have."""
-    said = ""
+    text = ""
     if calibration.prior.model.histories:
-        said += " Marks along the bottom: amounts given."
+        text += " Marks along the bottom: amounts given."
     if followed(calibration.prior.model):
-        said += " Covariates are as they were last told."
+        text += " Covariates are as they were last told."
     if below_limit(calibration).any():
-        said += " Open triangles: limits, below which the true values lie."
+        text += " Open triangles: limits, below which the true values lie."
     upper = upper_ends(calibration)
     if np.isposinf(upper).any():
-        said += " Triangles that point up: limits, above which the true values lie."
+        text += " Triangles that point up: limits, above which the true values lie."
     if np.isfinite(upper).any():
-        said += " Upright bars: intervals, within which the true values lie."
-    return said
+        text += " Upright bars: intervals, within which the true values lie."
+    return text
 
 
 def _population(calibration: EquationFit) -> list[Section]:
     """Of several patients: each one's fit, and how good they are together."""
     count = len(calibration.batch)
+    if not calibration.prior.model.noise.gaussian:
+        return []
     if count == 1 or not is_of_patients(calibration):
         return []
-    made = ""
+    text = ""
     if can_draw_individual_fits(calibration):
         caption = (
             "Points: measurements. Solid line and band: each task's own curve and the 90 % interval of a measurement. "
@@ -142,7 +156,7 @@ def _population(calibration: EquationFit) -> list[Section]:
         )
         first = "" if count <= _MOST_FITS else f" The first {_MOST_FITS} of {count} tasks are shown."
         fits = individual_fits_figure(calibration, most=_MOST_FITS)
-        made = figure(fits, caption + first, "Measurements and curve of each task")
+        text = figure(fits, caption + first, "Measurements and curve of each task")
     caption = (
         "Above: measured against predicted values, of the population and of each task. Below: conditional weighted "
         "residuals, which scatter like N(0, 1) where the model holds."
@@ -150,7 +164,7 @@ def _population(calibration: EquationFit) -> list[Section]:
     goodness = figure(
         goodness_of_fit_figure(calibration), caption, "Measured against predicted values, and residuals"
     )
-    return [Section("Individual fits and goodness of fit", made + goodness)]
+    return [Section("Individual fits and goodness of fit", text + goodness)]
 
 
 def _parameters(calibration: EquationFit) -> str:
@@ -158,8 +172,8 @@ def _parameters(calibration: EquationFit) -> str:
     if own is None:
         return _calibrated(calibration)
     header, rows, note = own
-    made = _task_table(header, rows, range(2, len(header) - 1), several=len(calibration.batch) > 1)
-    return made + paragraph(note, "note") + _exposure(calibration) + _calibrated(calibration)
+    rows_table = _task_table(header, rows, range(2, len(header) - 1), several=len(calibration.batch) > 1)
+    return rows_table + paragraph(note, "note") + _exposure(calibration) + _calibrated(calibration)
 
 
 def _exposure(calibration: EquationFit) -> str:
@@ -189,13 +203,13 @@ def _calibrated(calibration: EquationFit) -> str:
         )
         rows.append([row["task"], text, estimate, interval, prior, pretty_unit(row["unit"]), shrinkage])
     header = ["task", "parameter", "estimate", "90 % interval", "prior (90 % interval)", "unit", "shrinkage"]
-    made = _task_table(header, rows, (2, 3, 4, 6), several=len(calibration.batch) > 1)
+    rows_table = _task_table(header, rows, (2, 3, 4, 6), several=len(calibration.batch) > 1)
     more = _left_out(len(calibration.batch) - _MOST_TASKS, "tasks")
     caption = "Estimates and 90 % intervals, calibrated and of the prior alone."
     whom = reference_label(calibration)
     if whom:
         caption += f" They are those of the {whom}; the patients' own stand in the table above."
-    return made + more + paragraph(_SHRINKAGE, "note") + figure(parameters_figure(calibration), caption)
+    return rows_table + more + paragraph(_SHRINKAGE, "note") + figure(parameters_figure(calibration), caption)
 
 
 def _interval(row: Mapping[Any, Any], prefix: str) -> str:
@@ -236,6 +250,10 @@ def _noise(calibration: EquationFit) -> str:
         )
 
     pairs = {f"Noise, {said(name)}": number(value) for name, value in calibration.noise.items()}
+    if not model.noise.gaussian:
+        law = type(model.noise).__name__
+        pairs = {"Outcomes": f"{getattr(model.noise, 'kind', '')}, {law}"}
+        pairs |= {words(name): number(value) for name, value in calibration.noise.items()}
     if calibration.local_error is not None:
         worst = number(float(calibration.local_error.max()))
         pairs["Differential equation, greatest local error"] = f"{worst} of what the tolerance allows a step"
@@ -281,7 +299,7 @@ def _predictions(calibration: EquationFit) -> str:
     rows = []
     for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
         at = [_condition(axis, float(given[name][place])) for name, axis in axes.items()]
-        said = [
+        spelled = [
             f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")
         ]
@@ -289,12 +307,12 @@ def _predictions(calibration: EquationFit) -> str:
         value = f"{sign}{number(measured[place], 4)}"
         if np.isfinite(upper[place]):
             value += f" to {number(upper[place], 4)}"
-        rows.append([row["task"], *at, value, *said])
+        rows.append([row["task"], *at, value, *spelled])
     conditions = [words(name) if axis.unit == "s" else axis.label for name, axis in axes.items()]
     header = ["task", *conditions, label("measured", model.output.unit)]
     header += ["predicted (90 % interval)", "prior alone (90 % interval)"]
-    made = _task_table(header, rows, range(1, len(header)), several=len(calibration.batch) > 1)
-    return made + _left_out(len(frame) - _MOST_ROWS, "rows")
+    rows_table = _task_table(header, rows, range(1, len(header)), several=len(calibration.batch) > 1)
+    return rows_table + _left_out(len(frame) - _MOST_ROWS, "rows")
 
 
 def _condition(axis: Axis, value: float) -> str:
@@ -348,7 +366,8 @@ def calibration_report(calibration: EquationFit) -> str:
     Returns
     -------
     str
-        Everything inside: style, figures as vector graphics, a script that says what lies under the pointer.
+        Everything inside: style, figures as vector graphics, and a script that says what lies under the pointer.
+        Nothing is fetched.
     """
     from metasci.report.sections import sections_of, title_of
 

@@ -59,9 +59,9 @@ def members_figure(calibration: MembersFit, level: float = 0.9) -> Figure:
 def _name(row: Mapping[Hashable, Any], calibration: MembersFit) -> str:
     """A member's structure with its conditions."""
     parts = []
-    for name, given in calibration.prior.model.inputs.items():
+    for name, declared in calibration.prior.model.inputs.items():
         value = row[name]
-        parts.append(value if isinstance(value, str) else f"{number(value)} {given.unit}")
+        parts.append(value if isinstance(value, str) else f"{number(value)} {declared.unit}")
     text = ", ".join(parts)
     return text if len(text) <= 34 else f"{text[:33]}…"
 

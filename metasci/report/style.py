@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -14,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from metasci.files import write_atomically
 from metasci.words import number
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "PURPLE",
     "RED",
     "SKY",
+    "Picture",
     "plain_log_axis",
     "shades",
     "styled",
@@ -76,6 +80,14 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a name may hold a dollar sign
 }
 
+
+class Picture(Figure):
+    """A figure that a notebook shows where it is the last thing in a cell, without pyplot and its state."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -86,7 +98,11 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> T:
         with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+        # as late as this, so that whoever draws makes plain figures; it has the same attributes
+        if type(drawn) is Figure:
+            drawn.__class__ = Picture
+        return drawn
 
     return inside
 
@@ -114,12 +130,15 @@ def plain_log_axis(axes: Axes, which: str = "x") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
 @styled
 def to_svg(figure: Figure) -> str:
     """The figure as SVG text, the same whenever the same is drawn."""
     with io.StringIO() as buffer:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue()
+        return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
 
 
 @styled
@@ -128,6 +147,15 @@ def to_png(figure: Figure, scale: float = 2.0) -> bytes:
     with io.BytesIO() as buffer:
         figure.savefig(buffer, format="png", dpi=100.0 * scale)
         return buffer.getvalue()
+
+
+@styled
+def save_figure(figure: Figure, path: str | Path, dpi: float = 150.0) -> None:
+    """Write the figure into a file, all of it or nothing; the end of its name says as what."""
+    path = Path(path)
+    with io.BytesIO() as buffer:
+        figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=dpi)
+        write_atomically(path, buffer.getvalue())
 
 
 def to_png_base64(figure: Figure, scale: float = 2.0) -> str:

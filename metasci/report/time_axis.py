@@ -48,7 +48,7 @@ def abscissa(calibration: EquationFit, over: str | None = None) -> tuple[Axis, N
     plain = batch.inputs[axis.name].expand(batch.mask.shape).numpy()
     if over not in (None, axis.name, AFTER_DOSE):
         raise InputError(f"over: there is '{axis.name}' and '{AFTER_DOSE}', not '{over}'.")
-    dated = any(given.at == axis.name for given in calibration.prior.model.histories.values())
+    dated = any(history.at == axis.name for history in calibration.prior.model.histories.values())
     if over == AFTER_DOSE and not dated:
         raise InputError(
             f"over: '{calibration.prior.model.name}' takes no doses at times, so there is no {over}."
@@ -56,8 +56,8 @@ def abscissa(calibration: EquationFit, over: str | None = None) -> tuple[Axis, N
     if over == axis.name or not dated or (over is None and _share_on_the_left(plain[mask]) <= _CROWDED):
         return axis, plain
     after = _after_last_dose(calibration, axis.name, plain)
-    there = after[mask & np.isfinite(after)]
-    if over is None and not _share_on_the_left(there) < _share_on_the_left(plain[mask]):
+    shown = after[mask & np.isfinite(after)]
+    if over is None and not _share_on_the_left(shown) < _share_on_the_left(plain[mask]):
         return axis, plain
     return Axis(AFTER_DOSE.replace(" ", "_"), axis.unit, axis.shown), after
 
@@ -86,8 +86,8 @@ def _after_last_dose(calibration: EquationFit, name: str, times: NDArray[np.floa
             continue
         amounts, dates = (inputs[each].numpy()[:, 0] for each in (key, f"{key}_time"))
         for task, (amount, date) in enumerate(zip(amounts, dates, strict=True)):
-            given = np.sort(date[amount != 0.0])
-            before = np.searchsorted(given, times[task], side="right")
-            known = np.append(-np.inf, given)[before]
+            dose_times = np.sort(date[amount != 0.0])
+            before = np.searchsorted(dose_times, times[task], side="right")
+            known = np.append(-np.inf, dose_times)[before]
             last[task] = np.maximum(last[task], known)
     return np.where(np.isfinite(last), times - np.where(np.isfinite(last), last, 0.0), np.nan)

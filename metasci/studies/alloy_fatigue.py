@@ -19,11 +19,13 @@ from metasci import catalogue
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
+from metasci.files import write_atomically
 from metasci.fits.posterior import posterior_draws
 from metasci.kinetics import crack_growth
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
 from metasci.priors.calibrated import Calibration
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -190,7 +192,7 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tasks = catalogue.dataset("alloy_fatigue")
     table = scores(tasks)
-    table.to_csv(folder / "scores.csv", index=False)
+    write_atomically(folder / "scores.csv", table.to_csv(index=False).encode())
     print("Relative crack length from the sixth reading on, specimens left out in seven parts")
     for quantity, title in (("rmse", "RMSE"), ("coverage90", "90 % coverage")):
         print(f"\n{title}, by number of first readings known")
@@ -201,7 +203,7 @@ def main(folder: Path | None = None) -> None:
         )
     print(f"\nCycles to a relative length of {FAILURE:.3f}, Gaussian prior, each specimen left out")
     print(life_summary(tasks).round(2).to_string())
-    figure(tasks).savefig(folder / "alloy_fatigue.png", dpi=150)
+    save_figure(figure(tasks), folder / "alloy_fatigue.png", dpi=150)
 
 
 if __name__ == "__main__":

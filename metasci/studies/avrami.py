@@ -28,6 +28,7 @@ from metasci.kinetics.arrhenius import arrhenius_factor
 from metasci.meta import GaussianPrior
 from metasci.priors.calibrated import Calibration
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -288,7 +289,7 @@ def main(folder: Path | None = None) -> None:
     print(
         f"activation energy {peaks.attrs['activation_energy']:.1f} ± {peaks.attrs['standard_error']:.1f} kJ/mol"
     )
-    figure(prior).savefig(folder / "avrami.png", dpi=150)
+    save_figure(figure(prior), folder / "avrami.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from metasci.priors.load import load
 from metasci.report.comparisons import Band, comparison_figure
 from metasci.report.html import Section, figure, page, paragraph, table
 from metasci.report.maps import tempering_map
+from metasci.report.style import save_figure
 from metasci.studies.ship import RECIPES
 from metasci.words import label
 
@@ -325,7 +326,7 @@ def main() -> None:
         f"  RMSE on {len(kept)} readings kept back: {error:.2f} HRC; {100 * inside:.0f} % inside the 90 % interval; "
         f"{seconds:.3f} s"
     )
-    tempering_map(fit).savefig(out / steel.short / "tempering_map.png", dpi=200)
+    save_figure(tempering_map(fit), out / steel.short / "tempering_map.png", dpi=200)
     print(f"\nDone in {time.perf_counter() - began:.0f} s. Reports:")
     for path in sorted(out.glob("*/*.html")):
         print(f"  {path}")

@@ -29,6 +29,7 @@ from metasci.materials.properties import (
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
 from metasci.priors.families import StructurePrior, learn_structures
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,7 +183,7 @@ def main(folder: Path | None = None) -> None:
         if model is alloy_strength:
             print("Before any member is measured, on the logarithm of the strength")
             print(by_family(recipe, tasks).round(2).to_string(), flush=True)
-    figure(results).savefig(folder / "families.png", dpi=150)
+    save_figure(figure(results), folder / "families.png", dpi=150)
 
 
 if __name__ == "__main__":

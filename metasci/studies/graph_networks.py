@@ -33,6 +33,7 @@ from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
 from metasci.priors.families import StructurePrior
 from metasci.priors.networks import NetworkPrior
+from metasci.report.style import save_figure
 from metasci.studies.families import ALLOYS, CRYSTALS, by_method, errors_by_members
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def main(folder: Path | None = None) -> None:
         print(f"{case.title}: one network with a {_JOINED}; {case.model.output.unit}")
         print(shown(rows), flush=True)
     write_atomically(folder / "graph_networks.json", (json.dumps(written, indent=1) + "\n").encode())
-    figure(results).savefig(folder / "graph-networks.png", dpi=150)
+    save_figure(figure(results), folder / "graph-networks.png", dpi=150)
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -26,9 +26,11 @@ from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
 from metasci.extras import needed
+from metasci.files import write_atomically
 from metasci.kinetics import yield_strength
 from metasci.meta import GaussianPrior
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 from metasci.studies.baselines import Table, parts_of, tabular_results
 
 if TYPE_CHECKING:
@@ -251,7 +253,7 @@ def main(folder: Path | None = None) -> None:
     print("\nEvery measurement, from composition and temperature (MPa, per cent, share)")
     print(every.drop(columns=["shots", "mae_sd_over_seeds"]).set_index("method").round(2).to_string())
     figures = scores(tasks)
-    figures.to_csv(folder / "scores.csv", index=False)
+    write_atomically(folder / "scores.csv", figures.to_csv(index=False).encode())
     print("\nAlloys with four or more measurements, by number of measurements known")
     for quantity, title in (
         ("mae", "MAE (MPa)"),
@@ -260,7 +262,7 @@ def main(folder: Path | None = None) -> None:
     ):
         table = figures.pivot_table(index="method", columns="shots", values=quantity, sort=False)
         print(f"\n{title}\n{table.round(2).to_string()}")
-    figure(tasks).savefig(folder / "high_entropy_alloys.png", dpi=150)
+    save_figure(figure(tasks), folder / "high_entropy_alloys.png", dpi=150)
 
 
 if __name__ == "__main__":

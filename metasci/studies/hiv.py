@@ -25,6 +25,7 @@ from metasci.fits.predictive import predictive
 from metasci.meta import GaussianPrior
 from metasci.patients.viral import viral_decay_biphasic
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -227,7 +228,7 @@ def main(folder: Path | None = None) -> None:
     print(table.round(3).T.to_string())
     print("\nForecasts of patients left out, on the samples that follow")
     print(forecasts(tasks).round(3).to_string())
-    figure(tasks, priors).savefig(folder / "hiv.png", dpi=150)
+    save_figure(figure(tasks, priors), folder / "hiv.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from metasci.dosing import Recommendation, Target, recommend
 from metasci.evaluation.evaluate import evaluate
 from metasci.priors.calibrated import Calibration
 from metasci.priors.load import load
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +107,7 @@ def main(folder: Path | None = None) -> None:
     fit, advice = dose_for(tasks, infant)
     print(f"\nInfant {infant}, from two samples:\n{fit.summary()}\n\n{advice}")
     print(advice.table.round(2).to_string(index=False))
-    figure(fit, tasks, infant).savefig(folder / "phenobarbital.png", dpi=150)
+    save_figure(figure(fit, tasks, infant), folder / "phenobarbital.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from metasci.meta import (
     named,
 )
 from metasci.meta.adaptation.inner import Parameters
+from metasci.report.style import save_figure
 from metasci.studies.even_functions import INSIDE, NOISE, OUTSIDE, Tasks, network, simulated
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def main(folder: Path | None = None) -> None:
     print("\nWeights of the laws in the step")
     print(comparison.weights.round(3).to_string(index=False))
     with torch.no_grad():
-        figure(comparison, setting).savefig(folder / "physics-instinct.png", dpi=150)
+        save_figure(figure(comparison, setting), folder / "physics-instinct.png", dpi=150)
 
 
 if __name__ == "__main__":

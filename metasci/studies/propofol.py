@@ -23,12 +23,14 @@ from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
+from metasci.files import write_atomically
 from metasci.fits.predictive import predictive
 from metasci.patients.compartments import Structure
 from metasci.patients.drugs import propofol
 from metasci.patients.regimen import Doses
 from metasci.priors.equation import Prior
 from metasci.priors.load import load
+from metasci.report.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,12 +208,12 @@ def main(folder: Path | None = None) -> None:
         f"MDAPE {np.median(np.abs(error)):.1f} %"
     )
     table = forecasts(load("propofol"), tasks, progress=sys.stderr.isatty())
-    table.to_csv(folder / "forecasts.csv", index=False)
+    write_atomically(folder / "forecasts.csv", table.to_csv(index=False).encode())
     print("\nWhole studies left out, in five parts (per cent)")
     print(summary(table).round(1).to_string())
     print("\nBy the time of the first sample")
     print(by_first_sample(table, tasks).round(1).to_string())
-    figure(table).savefig(folder / "propofol.png", dpi=150)
+    save_figure(figure(table), folder / "propofol.png", dpi=150)
 
 
 if __name__ == "__main__":

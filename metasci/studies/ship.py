@@ -33,6 +33,8 @@ class Recipe:
     seed: int = 0
 
 
+_MOST_LIKELY = GaussianPrior(objective="marginal", regularisation=0.0)
+
 RECIPES = (
     Recipe("steel_tempering", "kinetics.tempering_rockwell", GaussianPrior(task_noise=True)),
     # ten tasks for each of two parameters need no belief about their spread beside the data
@@ -48,6 +50,11 @@ RECIPES = (
         "patients.propofol",
         GaussianPrior(task_noise=True, correlated=False, iterations=40, tolerance=1e-2),
     ),
+    # outcomes, by the greatest marginal likelihood alone, as R's glmer and clmm have it
+    Recipe("epilepsy", "responses.seizures", _MOST_LIKELY),
+    Recipe("bacteria", "responses.bacteria_present", _MOST_LIKELY),
+    Recipe("wine", "responses.bitterness", _MOST_LIKELY),
+    Recipe("kidney", "responses.catheter_infection", _MOST_LIKELY),
 )
 
 

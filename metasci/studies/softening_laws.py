@@ -9,9 +9,7 @@ built in, and a random forest that is shifted by the readings.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,142 +19,32 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from metasci.constraints import Constraint
 from metasci.data.tasks import Batch, TaskSet
+from metasci.files import write_atomically
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
-from metasci.math import log, tanh
 from metasci.meta import MAML, GaussianPrior, Method
-from metasci.model import Input, Model, Output, equation
-from metasci.noise import Additive
-from metasci.parameters import Parameter
+from metasci.model import Model
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.report.style import save_figure
 from metasci.studies.baselines import parts_of
+from metasci.studies.softening_models import (
+    KELVIN,
+    Predict,
+    SoftensEverywhere,
+    grid,
+    softening_network,
+    softening_surface,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["law_scores", "main", "softening_network", "softening_surface"]
+__all__ = ["law_scores", "main"]
 
-TIMES, KELVIN = (10.0, 115200.0), (373.15, 977.15)
 LIMIT = 813.15  # kelvin (540 °C), above which nothing is learned from
-_SHOTS, _POINTS = 3, 6
-_HIDDEN = 8  # units: few weights, as many as three measurements and a prior can place
-Predict = Callable[[Mapping[str, Tensor]], Tensor]
+_SHOTS = 3
 FOREST = "random forest, shifted"
 _BROKEN = 0.1  # HRC by which a law must be broken somewhere to count
-
-
-@dataclass(frozen=True)
-class SoftensEverywhere(Constraint):
-    """Later and hotter is softer, and nothing is below zero, at all times and temperatures of the study.
-
-    Checked between neighbours of a grid, whatever was measured. Each measured place stands for several points of the
-    grid, of which it has the worst.
-    """
-
-    @property
-    def law(self) -> str:
-        return "softer when later or hotter, and not below zero"
-
-    def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
-        shape = torch.broadcast_shapes(*(values.shape for values in inputs.values()))
-        rounds = -(-(_POINTS**2) // shape[-1])
-        time, kelvin = (values.to(inputs["time"]) for values in _grid())
-        later, hotter = _steps()
-        breaches = []
-        for first in range(rounds):
-            place = (first + rounds * torch.arange(shape[-1])) % len(time)
-
-            def value(at: Tensor, t: Tensor = time, k: Tensor = kelvin) -> Tensor:
-                return predict({"time": t[at].expand(shape), "temperature": k[at].expand(shape)})
-
-            here = value(place)
-            rises = (value(later[place]) - here).clamp(min=0.0) + (value(hotter[place]) - here).clamp(min=0.0)
-            breaches.append(rises + (-here).clamp(min=0.0))
-        return torch.stack(breaches).amax(0)
-
-
-def _grid() -> tuple[Tensor, Tensor]:
-    time = torch.as_tensor(np.geomspace(*TIMES, _POINTS))
-    kelvin = torch.as_tensor(np.linspace(*KELVIN, _POINTS))
-    return time.repeat_interleave(_POINTS), kelvin.repeat(_POINTS)
-
-
-def _steps() -> tuple[Tensor, Tensor]:
-    """The neighbours of each point of the grid, later and hotter; the last are their own."""
-    time, kelvin = torch.arange(_POINTS).repeat_interleave(_POINTS), torch.arange(_POINTS).repeat(_POINTS)
-    last = _POINTS - 1
-    return (time + 1).clamp(max=last) * _POINTS + kelvin, time * _POINTS + (kelvin + 1).clamp(max=last)
-
-
-_DECLARED: dict[str, Any] = {
-    "inputs": {"time": Input("s", lower=0.0), "temperature": Input("K", lower=0.0)},
-    "output": Output("hardness", "HRC", "hardness"),
-    "noise": Additive((1.5,)),
-    "constraints": (SoftensEverywhere(),),
-}
-
-
-def _scaled(time: Any, temperature: Any) -> tuple[Any, Any]:
-    """lg(t/1 h) and (T − 673.15 K)/100 K."""
-    return log(time / 3600.0) / 2.302585092994046, (temperature - 673.15) / 100.0
-
-
-@equation(
-    name="studies.softening_surface",
-    parameters=[
-        Parameter("level", "HRC", 42.0, spread=5.0, description="after an hour at 400 degC"),
-        Parameter("by_time", "HRC", -2.0, spread=1.0, description="for ten times the time"),
-        Parameter("by_temperature", "HRC", -6.0, spread=2.0, description="for 100 K"),
-        Parameter("by_both", "HRC", -0.3, spread=0.5),
-        Parameter("by_time_squared", "HRC", 0.0, spread=0.5),
-        Parameter("by_temperature_squared", "HRC", -0.3, spread=0.5),
-    ],
-    **_DECLARED,
-)
-def softening_surface(
-    time: Any,
-    temperature: Any,
-    *,
-    level: Any,
-    by_time: Any,
-    by_temperature: Any,
-    by_both: Any,
-    by_time_squared: Any,
-    by_temperature_squared: Any,
-) -> Any:
-    """Hardness as a quadratic in lg(t/1 h) and (T − 673.15 K)/100 K. An empirical fit: it knows no law."""
-    x, y = _scaled(time, temperature)
-    curved = by_both * x * y + by_time_squared * x**2 + by_temperature_squared * y**2
-    return level + by_time * x + by_temperature * y + curved
-
-
-def _network() -> Model:
-    """Two inputs, one hidden layer, one output, each weight a parameter, from a start drawn once."""
-    draw = np.random.default_rng(0)
-    names = [f"{kind}_{unit}" for unit in range(_HIDDEN) for kind in ("time", "temperature", "offset", "out")]
-    first = dict(zip(names, draw.standard_normal(len(names)), strict=True))
-    parameters = [Parameter("level", "HRC", 42.0, spread=5.0)]
-    parameters += [Parameter(name, "1", float(value), spread=0.5) for name, value in first.items()]
-
-    def softening_network(time: Any, temperature: Any, **weights: Any) -> Any:
-        """Hardness from a network with one hidden layer of hyperbolic tangents. It knows no law."""
-        x, y = _scaled(time, temperature)
-        total = 0.0
-        for unit in range(_HIDDEN):
-            inside = (
-                weights[f"time_{unit}"] * x + weights[f"temperature_{unit}"] * y + weights[f"offset_{unit}"]
-            )
-            total = total + 5.0 * weights[f"out_{unit}"] * tanh(inside)
-        return weights["level"] + total
-
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    takes = ["time", "temperature", *(parameter.name for parameter in parameters)]
-    softening_network.__signature__ = inspect.Signature([inspect.Parameter(name, keyword) for name in takes])  # type: ignore[attr-defined]
-    return equation(name="studies.softening_network", parameters=parameters, **_DECLARED)(softening_network)
-
-
-softening_network = _network()
 
 
 def contenders(iterations: int = 120) -> dict[str, tuple[Model, Method]]:
@@ -254,7 +142,7 @@ def _told(inputs: Mapping[str, Tensor]) -> np.ndarray:
 
 def _errors(batch: Batch, support: Tensor, predict: Predict, seed: int) -> list[dict[str, Any]]:
     """One row for each task: what is broken on the grid, and errors of what was not used."""
-    time, kelvin = (values[None].expand(len(batch), -1) for values in _grid())
+    time, kelvin = (values[None].expand(len(batch), -1) for values in grid())
     with torch.no_grad():
         amount = SoftensEverywhere().violation(predict, {"time": time, "temperature": kelvin}).numpy()
         error = (predict(batch.inputs) - batch.output).numpy()
@@ -348,9 +236,9 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
 def main(tasks: TaskSet, folder: Path) -> None:
     """Print the table and write the figure."""
     table = law_scores(tasks)
-    table.to_csv(folder / "laws.csv", index=False)
+    write_atomically(folder / "laws.csv", table.to_csv(index=False).encode())
     print(
         f"\nOne step from {_SHOTS} readings; learned from readings up to {LIMIT - 273.15:.0f} °C only (HRC)"
     )
     print(summary(table).round(2).to_string())
-    figure(tasks, tasks.names[0]).savefig(folder / "steel_laws.png", dpi=150)
+    save_figure(figure(tasks, tasks.names[0]), folder / "steel_laws.png", dpi=150)

@@ -22,9 +22,11 @@ from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.extras import how_to_install
+from metasci.files import write_atomically
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
 from metasci.meta import MAML, GaussianPrior, MetaSGD, Method
 from metasci.priors.equation import meta_calibrate
+from metasci.report.style import save_figure
 from metasci.studies import softening_laws
 from metasci.studies.baselines import Table, _linear, forest, tabular_results
 
@@ -134,12 +136,12 @@ def main(folder: Path | None = None) -> None:
         f"{len(tasks)} steels, {int(tasks.counts.sum())} readings; left out, too few readings: {', '.join(few)}"
     )
     table = scores(tasks)
-    table.to_csv(folder / "scores.csv", index=False)
+    write_atomically(folder / "scores.csv", table.to_csv(index=False).encode())
     for quantity, title in _SHOWN.items():
         unit = "" if quantity == "coverage90" else " (HRC), mean over steels"
         print(f"\n{title}{unit}, by number of readings")
         print(pivot(table, quantity).round(2).to_string())
-    figure(table).savefig(folder / "steel_tempering.png", dpi=150)
+    save_figure(figure(table), folder / "steel_tempering.png", dpi=150)
     softening_laws.main(tasks, folder)
     print("\nThree readings, against PyMC")
     try:

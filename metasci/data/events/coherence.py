@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ __all__ = ["check_order", "check_representable", "compartments_by_name"]
 
 _ABSORBED = ("depot", "gut", "absorption", "oral", "po")
 _CENTRAL = ("central", "centr", "center", "centre", "cent", "plasma", "blood", "iv", "vein")
-_NOWHERE = 99.0
+_NOWHERE = 9999.0
 
 
 def compartments_by_name(model: Model) -> dict[str, float]:
@@ -29,6 +30,8 @@ def compartments_by_name(model: Model) -> dict[str, float]:
     Where a model takes doses by two ways, 1 is to be absorbed and 2 is central. Where it takes them by one, that is 1.
     """
     history = next(iter(model.histories.values()), None)
+    if history is not None and history.ways:
+        return {**{name.lower(): float(number) for name, number in history.ways.items()}, "?": _NOWHERE}
     if history is not None and "compartment" in history.columns:
         return {**dict.fromkeys(_ABSORBED, 1.0), **dict.fromkeys(_CENTRAL, 2.0), "?": _NOWHERE}
     absorbs = any(name.startswith("absorption") for name in model.parameters.names)
@@ -124,7 +127,12 @@ def check_representable(table: Table, records: Records, model: Model) -> None:
         ("CMT", "measurements are of compartment"): records.measures & (not outputs),
         ("DVID", "measurements are of output"): records.measures & (not outputs),
     })  # fmt: skip
-    refuse([*_ways_in(records, routes, model.name), _sample_before_endless(table, records)], fault)
+    ways = (
+        _ways_of_own(records, history.ways, model.name)
+        if history.ways
+        else _ways_in(records, routes, model.name)
+    )
+    refuse([*ways, _sample_before_endless(table, records)], fault)
     if outputs and "DVID" in table and np.isnan(table["DVID"]).all():
         at = first(records.measures)
         raise fault(
@@ -162,12 +170,19 @@ def _sample_before_endless(table: Table, records: Records) -> Rule:
     )
 
 
+def _ways_of_own(records: Records, ways: Mapping[str, int], model: str) -> list[Rule]:
+    """Compartments that no dose goes into, of a model that names its own."""
+    known = ", ".join(f"{number} ({name})" for name, number in ways.items())
+    unknown = records.gives & (records.compartment > 0) & ~np.isin(records.compartment, list(ways.values()))
+    return [Rule("CMT", unknown, f"CMT {{}} is no way in of '{model}'; doses go into {known}")]
+
+
 def _ways_in(records: Records, routes: bool, model: str) -> list[Rule]:
     """Compartments that no dose goes into, and infusions that are to be absorbed."""
     way, gives = records.compartment, records.gives
     if not routes:
-        one = f"CMT {{}} is no compartment that doses of '{model}' go into; they go into 1"
-        return [Rule("CMT", gives & (way > 1), f"{one} (2 is central where a drug is absorbed)")]
+        sentence = f"CMT {{}} is no compartment that doses of '{model}' go into; they go into 1"
+        return [Rule("CMT", gives & (way > 1), f"{sentence} (2 is central where a drug is absorbed)")]
     infused = gives & ((records.duration > 0) | records.endless)
     absorbed = (
         "an infusion that is to be absorbed is not modelled; for one into a vein write CMT 2, for a dose by mouth "

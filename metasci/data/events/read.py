@@ -18,12 +18,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
+from metasci.data.checks import check_density
 from metasci.data.events.cells import Cells, headers_of, read_cells, texts
 from metasci.data.events.coherence import check_order, check_representable, compartments_by_name
 from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tells_events, wanted_by
 from metasci.data.events.dataset import assemble_events
 from metasci.data.events.headers import Found, Located, locate
 from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
+from metasci.data.events.outputs import with_numbered_outputs
 from metasci.data.events.quantities import Quantities, check_quantities, quantities_of
 from metasci.data.events.records import ON_OTHER_ROWS, Records, records_of
 from metasci.data.events.table import Floats, Table, table_of
@@ -158,6 +160,7 @@ class EventReader:
         cells = read_cells(source, where)
         if not len(cells.frame.columns) or not len(cells.frame):
             raise InputError(f"{where} has no rows.")
+        cells = with_numbered_outputs(cells, self.model, self.columns, where)
         wanted = wanted_by(self.model, where)
         located = self._locate(cells, wanted, where)
         table = table_of(cells, located, wanted, self.molar_mass, where)
@@ -165,6 +168,9 @@ class EventReader:
         quantities = quantities_of(table, located, self.model, wanted, records, self.carried == "backward")
         time, moved = self._from_first(table, records)
         check_quantities(table.fault, self.model, wanted, time, records.measures, quantities.values)
+        if "DV" in table.fault.headers:
+            measured = np.where(records.measures, table["DV"], np.nan)
+            check_density("DV", measured, self.model.output.unit, table.fault)
         time, restarts = clock(records, time)
         observed, given_time = order_at_equal_times(records, time)
         told = {name: quantities.values[name] for name in wanted.carried}
@@ -189,6 +195,7 @@ class EventReader:
             "rows": len(cells.frame),
             "records": json.dumps(counts),
             "assumed_units": json.dumps(located.assumed),
+            "written_units": json.dumps(self._written_units(located, wanted)),
         }
         return dataset, replace(card, events=self._events_of_card(located))
 
@@ -203,9 +210,15 @@ class EventReader:
         ]
         clocked = [header for place, header in enumerate(with_units) if by_clock(frame.iloc[:, place])]
         located = locate(
-            with_units, wanted, self.columns, self.units, where,
-            by_clock=clocked, explained=self.explained, molar=bool(self.molar_mass),
-        )  # fmt: skip
+            with_units,
+            wanted,
+            self.columns,
+            self.units,
+            where,
+            by_clock=clocked,
+            explained=self.explained,
+            molar=bool(self.molar_mass),
+        )
         needed = ["ID", *(["DV"] if self.require_output else [])]
         needed += [name for name in wanted.quantities if name in self.model.inputs]
         for name in dict.fromkeys((*needed, *wanted.carried)):
@@ -217,6 +230,11 @@ class EventReader:
                     + (f" (columns not in use: {others})." if others else ".")
                 )
         return located
+
+    def _written_units(self, located: Located, wanted: Wanted) -> dict[str, str]:
+        """In what unit each column of the table is, by the name that it has here."""
+        names = {"TIME": wanted.time, "DV": self.model.output.name, "AMT": wanted.dose or "AMT"}
+        return {names.get(key, key): item.unit for key, item in located.found.items() if item.unit}
 
     def _records(self, table: Table, wanted: Wanted) -> Records:
         """What the rows are, checked against one another and the model."""
@@ -254,12 +272,12 @@ class EventReader:
 
     def _events_of_card(self, located: Located) -> dict[str, Any]:
         """What the card says of the columns and of how they are read, so that another such table is read alike."""
-        told = {key: located.found[name].bare for key, name in self._named(located).items()}
+        headers = {key: located.found[name].bare for key, name in self._named(located).items()}
         options = {name: getattr(self, name) for name in OPTIONS}
         options = {name: "yes" if value is True else value for name, value in options.items()}
         return {
             "ID": located.found["ID"].bare,
-            **told,
+            **headers,
             **{key: value for key, value in options.items() if value},
         }
 
@@ -279,11 +297,11 @@ def read_events(source: str | Path | pd.DataFrame, model: Model, **options: Any)
 
 def _notes(cells: Cells, located: Located, table: Table) -> dict[Found, NDArray[Any]]:
     """What columns that nobody asked for say of whole patients."""
-    said = {
+    sentences = {
         item: np.array(texts(cells.frame.iloc[:, item.position]), dtype=object) for item in located.unused
     }
-    first = {item: values[table.starts] for item, values in said.items()}
-    return {item: values for item, values in first.items() if (said[item] == values[table.codes]).all()}
+    first = {item: values[table.starts] for item, values in sentences.items()}
+    return {item: values for item, values in first.items() if (sentences[item] == values[table.codes]).all()}
 
 
 def _any_changes(quantities: Quantities, wanted: Wanted, table: Table) -> bool:

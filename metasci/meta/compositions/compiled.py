@@ -6,6 +6,9 @@ The forward passes, the inner gradients and the meta-gradient are traced into on
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +21,11 @@ from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.episode import Episode
 from metasci.meta.compositions.gradients import Exact, FirstOrder
 
-__all__ = ["CompiledMetaGradient", "compile_meta_gradient"]
+__all__ = ["CompiledMetaGradient", "compile_meta_gradient", "worth_compiling"]
+
+# Compiling takes up to a minute, and saves some milliseconds an iteration. Counted and not timed: the compiled program
+# rounds otherwise, and a run is to repeat to the bit.
+_PAYS = 20_000
 
 
 class _Traceable(Episode, Protocol):
@@ -74,6 +81,37 @@ class CompiledMetaGradient:
         return loss, dict(zip(self._names, slopes, strict=True))
 
 
+def worth_compiling(composition: Composition, example: Any, iterations: int) -> bool:
+    """Whether a run is so long that compiling pays, and its meta-gradient and this machine allow it.
+
+    Parameters
+    ----------
+    composition : Composition
+    example : Episode
+    iterations : int
+        Of the whole run.
+    """
+    parts = ("fixed", "tensors", "with_tensors")
+    compiles = any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))
+    return (
+        iterations >= _PAYS
+        and _can_be_traced(composition)
+        and all(hasattr(example, part) for part in parts)
+        and compiles
+    )
+
+
+def _can_be_traced(composition: Composition) -> bool:
+    gradient = composition.gradient
+    return isinstance(gradient, FirstOrder) or (isinstance(gradient, Exact) and gradient.segment is None)
+
+
+def _keep_programs() -> None:
+    """Let compiled programs outlive the process, among the user's other caches, unless they have a place already."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(home) / "metasci" / "compiled"))
+
+
 def compile_meta_gradient(
     composition: Composition, example: Any, learned: Parameters, backend: str = "inductor"
 ) -> CompiledMetaGradient:
@@ -94,11 +132,9 @@ def compile_meta_gradient(
     InputError
         If the composition's meta-gradient cannot be traced.
     """
-    gradient = composition.gradient
-    if not isinstance(gradient, Exact | FirstOrder) or (
-        isinstance(gradient, Exact) and gradient.segment is not None
-    ):
+    if not _can_be_traced(composition):
         raise InputError(
             "compile: only an exact meta-gradient in one segment, or a first-order one, can be compiled."
         )
+    _keep_programs()
     return CompiledMetaGradient(composition, example, learned, backend)

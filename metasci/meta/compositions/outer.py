@@ -9,8 +9,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from metasci.files import State
 from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters
 from metasci.meta.adaptation.rules import Adam, GradientDescent
 from metasci.meta.compositions.adapting import meta_gradient
+from metasci.meta.compositions.chunks import in_chunks
 from metasci.meta.compositions.composition import Composition
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import reduced, shard
 from metasci.meta.compositions.episode import Episode, which_are_asked
 from metasci.meta.compositions.training import iterate
+from metasci.meta.compositions.validation import Validation, best, history, validated
+from metasci.meta.compositions.watching import Moment, Watcher
 
 __all__ = [
     "Gradient",
@@ -41,7 +44,7 @@ __all__ = [
     "outer_step",
 ]
 
-_OUTER = "outer/"
+_OUTER, _KEPT = "outer/", "kept/"
 Gradient = Callable[[Any, Parameters], tuple[Tensor, Parameters]]
 
 
@@ -60,6 +63,9 @@ class Outer:
         Greatest length of the meta-gradient; longer ones are shortened.
     decay : tuple of float
         β₁ and β₂ of Adam.
+    rates : dict of float
+        Learning rates of parts, by how their names begin, in place of `learning_rate`:
+        ``{"body.": 1e-4, "rule/": 0.01}``. The longest beginning that fits holds; zero leaves a part as it is.
     """
 
     iterations: int = 1000
@@ -68,6 +74,7 @@ class Outer:
     schedule: str = "constant"
     clip: float = math.inf
     decay: tuple[float, float] = (0.9, 0.999)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rule not in ("adam", "descent"):
@@ -75,15 +82,17 @@ class Outer:
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"schedule: '{self.schedule}' is not known; say 'constant' or 'cosine'.")
 
-    def rate(self, iteration: int) -> float:
-        """Learning rate of an iteration, from 0 on."""
+    def rate(self, iteration: int, name: str = "") -> float:
+        """Learning rate of an iteration, from 0 on, and of a part."""
+        fitting = [start for start in self.rates if name.startswith(start)]
+        greatest = self.rates[max(fitting, key=len)] if fitting else self.learning_rate
         if self.schedule == "constant":
-            return self.learning_rate
-        return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * iteration / self.iterations))
+            return greatest
+        return greatest * 0.5 * (1.0 + math.cos(math.pi * iteration / self.iterations))
 
     def bind(self, learned: Parameters, iteration: int) -> InnerRule:
         """The rule of an iteration."""
-        sizes = {name: value.new_tensor(self.rate(iteration)) for name, value in learned.items()}
+        sizes = {name: value.new_tensor(self.rate(iteration, name)) for name, value in learned.items()}
         return GradientDescent(sizes) if self.rule == "descent" else Adam(sizes, self.decay)
 
 
@@ -94,16 +103,23 @@ class Trained:
     Attributes
     ----------
     learned : dict of Tensor
+        At the lowest loss of validation, where there was any; else at the end.
     loss : Tensor, (iteration,)
         Mean query loss of the tasks of each iteration of this run, from where it began or was resumed; NaN where
         no task gave finite numbers.
     left_out : dict
         Tasks, by their place in the draw, that turned non-finite, and in how many iterations.
+    state : OuterState
+        Where learning stood at the end, the outer rule's memory with it: `meta_train` goes on from there.
+    validation : dict of Tensor, (look,)
+        ``iteration``, ``loss`` and metrics of the tasks kept aside.
     """
 
     learned: Parameters
     loss: Tensor
     left_out: dict[int, int]
+    state: OuterState
+    validation: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,26 +133,32 @@ class OuterState:
         The outer rule's; empty where learning is over.
     iteration : Tensor, ()
         Iterations made.
+    kept : dict of Tensor
+        What validation has seen, and the best state.
     """
 
     learned: Parameters
     memory: Memory
     iteration: Tensor
+    kept: State = field(default_factory=dict)
 
     def tensors(self) -> State:
         """All tensors by their names in files."""
         return {
             **self.learned,
             **{_OUTER + name: value for name, value in self.memory.items()},
+            **{_KEPT + name: value for name, value in self.kept.items()},
             "iteration": self.iteration,
         }
 
     @classmethod
     def of(cls, tensors: State) -> OuterState:
-        """The state of named tensors: what is neither memory nor the iteration is learned."""
+        """The state of named tensors: what is neither memory, validation's nor the iteration is learned."""
         memory = {n.removeprefix(_OUTER): value for n, value in tensors.items() if n.startswith(_OUTER)}
-        learned = {n: v for n, v in tensors.items() if not n.startswith(_OUTER) and n != "iteration"}
-        return cls(learned, memory, tensors["iteration"])
+        kept = {n.removeprefix(_KEPT): value for n, value in tensors.items() if n.startswith(_KEPT)}
+        other = (_OUTER, _KEPT)
+        learned = {n: v for n, v in tensors.items() if not n.startswith(other) and n != "iteration"}
+        return cls(learned, memory, tensors["iteration"], kept)
 
 
 def outer_state(outer: Outer, learned: Parameters) -> OuterState:
@@ -164,7 +186,7 @@ def outer_step(outer: Outer, state: OuterState, gradient: Parameters) -> OuterSt
         clipped = {name: share * slope for name, slope in gradient.items()}
     change, memory = outer.bind(clipped, iteration).update(clipped, state.memory, iteration)
     learned = state.learned | {name: state.learned[name] + change[name] for name in change}
-    return OuterState(learned, {**state.memory, **memory}, state.iteration + 1.0)
+    return OuterState(learned, {**state.memory, **memory}, state.iteration + 1.0, state.kept)
 
 
 def finite_meta_gradient(
@@ -213,7 +235,11 @@ def meta_train(
     outer: Outer | None = None,
     *,
     seed: int = 0,
-    compile: bool = False,
+    compile: bool | None = None,
+    chunk: int | None = None,
+    validation: Validation | None = None,
+    watchers: Sequence[Watcher] = (),
+    state: OuterState | None = None,
     checkpoint: str | Path | None = None,
     every: float = 10.0,
     progress: bool = False,
@@ -234,11 +260,24 @@ def meta_train(
     outer : Outer, optional
     seed : int
         Iteration i draws the episode ``seed * 1_000_003 + i``.
-    compile : bool
+    compile : bool, optional
         Whether to trace and compile the meta-gradient. Takes half a minute at first; every episode must then
-        have the same shapes.
+        have the same shapes. By default it is done where it can be and so many iterations are asked for that it pays
+        (`metasci.meta.compositions.compiled.worth_compiling`).
+    chunk : int, optional
+        Most tasks whose graph is in memory at a time; by default all of an episode. The result is the same but for the
+        order of sums.
+    validation : Validation, optional
+        Tasks kept aside: learning is judged on them, stops early if asked to, and gives the best state.
+    watchers : sequence of callable
+        Called with a `metasci.meta.compositions.watching.Moment` after every iteration; learning stops if one returns
+        True.
+    state : OuterState, optional
+        Where to go on from, with the outer rule's memory: `Trained.state` of a run before. Its tensors take the
+        place of `learned`, whose names are kept.
     checkpoint : path, optional
-        Where to keep the state; if the file exists, learning goes on from it.
+        Where to keep the state; if the file exists, learning goes on from it. With a constant schedule `outer` may ask
+        for more iterations than the run that wrote it; the result is that of one run.
     every : float
         Seconds between checkpoints.
     progress : bool
@@ -259,16 +298,10 @@ def meta_train(
     after = _refresh if after is None else after
     left_out: Counter[int] = Counter()
     losses: list[Tensor] = []
-    gradient: Gradient = partial(meta_gradient, composition)
-    if compile:
-        from metasci.meta.compositions.compiled import compile_meta_gradient
-
-        example = draw(seed * 1_000_003)
-        index = shard(len(example))
-        example = example if index is None else example.select(index)
-        if len(example):
-            gradient = compile_meta_gradient(composition, example, learned)
-    names = list(learned)
+    first = draw(seed * 1_000_003)
+    gradient = _gradient(composition, first, learned, outer, compile, chunk)
+    names, stopped = list(learned), False
+    begun = outer_state(outer, learned) if state is None else _going_on(state, learned)
 
     def improve(state: OuterState) -> OuterState:
         episode = draw(seed * 1_000_003 + int(state.iteration))
@@ -289,14 +322,32 @@ def meta_train(
         losses.append(mean * math.nan if none else mean)
         new = outer_step(outer, state, slopes)
         refreshed = after({name: new.learned[name] for name in names}, episode)
-        return replace(new, learned={**new.learned, **refreshed})
+        return watched(replace(new, learned={**new.learned, **refreshed}))
 
-    state = iterate(
-        lambda: outer_state(outer, learned),
+    def watched(new: OuterState) -> OuterState:
+        nonlocal stopped
+        here, made, seen = {name: new.learned[name] for name in names}, int(new.iteration), {}
+        if validation is not None and validation.due(made):
+            new = replace(new, kept=validated(validation, composition, here, made, new.kept))
+            seen = {
+                name: float(values[-1]) for name, values in history(new.kept).items() if name != "iteration"
+            }
+        if watchers:
+            moment = Moment(made, float(losses[-1]), here, seen)
+            answers = [watch(moment) for watch in watchers]  # every one of them is to be asked
+            stopped = any(answer is True for answer in answers)
+        return new
+
+    def finished(state: OuterState) -> bool:
+        enough = validation is not None and validation.stops(state.kept)
+        return stopped or enough or float(state.iteration) >= outer.iterations
+
+    end = iterate(
+        lambda: begun,
         improve,
-        lambda state: float(state.iteration) >= outer.iterations,
+        finished,
         OuterState.of,
-        run=_run(composition, learned, outer, seed, draw(seed * 1_000_003)),
+        run=_run(composition, begun.learned, outer, seed, first),
         checkpoint=None if checkpoint is None else Path(checkpoint),
         every=every,
         title="meta-training",
@@ -304,8 +355,39 @@ def meta_train(
         progress=progress,
         device=next(iter(learned.values())).device,
     )
-    final = {name: state.learned[name] for name in names}
-    return Trained(final, torch.stack(losses) if losses else torch.zeros(0), dict(left_out))
+    final = (best(end.kept) if validation is not None else {}) or end.learned
+    loss = torch.stack(losses) if losses else torch.zeros(0)
+    return Trained({name: final[name] for name in names}, loss, dict(left_out), end, history(end.kept))
+
+
+def _gradient(
+    composition: Composition,
+    first: Episode,
+    learned: Parameters,
+    outer: Outer,
+    compile: bool | None,
+    chunk: int | None,
+) -> Gradient:
+    """The meta-gradient as it is computed: compiled or not, in parts or not."""
+    from metasci.meta.compositions.compiled import compile_meta_gradient, worth_compiling
+
+    gradient: Gradient = partial(meta_gradient, composition)
+    index = shard(len(first))
+    example = first if index is None else first.select(index)
+    if chunk is not None and 0 < chunk < len(example):
+        example = example.select(torch.arange(chunk))
+    wanted = worth_compiling(composition, example, outer.iterations) if compile is None else compile
+    if wanted and len(example):
+        gradient = compile_meta_gradient(composition, example, learned)
+    return gradient if chunk is None else in_chunks(gradient, chunk, composition.gradient)
+
+
+def _going_on(state: OuterState, learned: Parameters) -> OuterState:
+    """The state to go on from, refused where it is of other tensors."""
+    for name, value in learned.items():
+        if name not in state.learned or state.learned[name].shape != value.shape:
+            raise InputError(f"state: it is of other tensors than are to be learned; '{name}' does not fit.")
+    return state
 
 
 def _refresh(learned: Parameters, episode: Any) -> Parameters:
@@ -318,7 +400,9 @@ def _finite(slopes: Parameters) -> bool:
 
 
 def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int, first: Episode) -> str:
-    run = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(outer), seed]
+    # what was learned at a constant rate does not depend on how many iterations were to follow
+    plan = replace(outer, iterations=0) if outer.schedule == "constant" else outer
+    run = [described(composition), [(n, list(v.shape)) for n, v in learned.items()], repr(plan), seed]
     digest = hashlib.sha256(json.dumps(run).encode())
     shown: list[Tensor] = []
     if hasattr(first, "tensors"):

@@ -223,6 +223,11 @@ def _learned(state: DiscrepancyState) -> dict[str, Tensor]:
 
 def _refuse_unable(problem: Problem) -> None:
     """Refuse what a discrepancy cannot be told apart from, or what is no number."""
+    if not problem.model.noise.gaussian:
+        raise InputError(
+            f"'{problem.model.name}' has {type(problem.model.noise).__name__} outcomes, about which a discrepancy is "
+            "not learned: use `GaussianPrior`."
+        )
     if is_tied(problem.model.parameters):
         raise InputError(
             f"'{problem.model.name}' has parameters tied over occasions, which a discrepancy would take the place of: "

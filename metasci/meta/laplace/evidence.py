@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate
-from metasci.meta.likelihood import pull_and_curvature
+from metasci.meta.outcomes import observed_information, outcome_of
 from metasci.meta.problem import Problem
 
 _NEWTON, _FLAT = 8, 1e-9
@@ -96,7 +96,7 @@ def _mode(problem: Problem, population: Population, start: Tensor | None) -> Ten
     """The estimates, moving with the population: one Newton step of full curvature from where the slope is zero."""
     with torch.no_grad():
         precision = population.precision.expand(len(problem), -1, -1)
-    found = map_estimate(
+    estimate = map_estimate(
         problem,
         population.mean.detach(),
         precision,
@@ -104,7 +104,7 @@ def _mode(problem: Problem, population: Population, start: Tensor | None) -> Ten
         start=start,
         tolerance=1e-9,
     )
-    at = found.coordinates
+    at = estimate.coordinates
     for _ in range(_NEWTON):  # where residuals are large, Gauss–Newton steps creep; these do not
         slope, curvature = _curvature(problem, population, at)
         if float(slope.abs().max()) < _FLAT:
@@ -138,13 +138,19 @@ def _slope_and_hessian(problem: Problem, population: Population, at: Tensor) -> 
     line = problem.linearise(at, population.log_noise, create_graph=True)
     mask = problem.batch.mask
     relative = None
+    if not problem.model.noise.gaussian:
+        outcome = outcome_of(problem.model.noise)
+        curve = observed_information(outcome, problem.batch, line.prediction, population.log_noise)
+        return line.prediction, population.precision + torch.einsum(
+            "toi,to,toj->tij", line.jacobian, torch.where(mask, curve, 0.0), line.jacobian
+        )
     if not problem.model.noise.constant:
         linked = line.prediction
         variance = problem.variance(problem.model.noise.unlink(linked), population.log_noise)
         (slope,) = torch.autograd.grad(variance.sum(), linked, create_graph=True)
         relative = slope / variance
-    residual = problem.target - line.prediction
-    _, curve = pull_and_curvature(residual, line.variance, relative, problem.limits)
+    residual = problem.residual(line, population.log_noise)
+    _, curve = problem.pull_and_curvature(residual, line.variance, relative)
     curve = torch.where(mask, curve, 0.0)
     return line.prediction, population.precision + torch.einsum(
         "toi,to,toj->tij", line.jacobian, curve, line.jacobian

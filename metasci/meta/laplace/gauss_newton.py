@@ -12,37 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.meta.likelihood import cost, information_share, pull_and_curvature, squared_residual
+from metasci.meta.laplace.curvature import full_curvature
+from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
+from metasci.meta.laplace.few import estimate_few
+from metasci.meta.likelihood import information_share, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
-
-_GAUSS_NEWTON = 12
-_FEW = 50
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Estimates of a batch of tasks.
-
-    Attributes
-    ----------
-    coordinates : Tensor, (task, parameter)
-    covariance : Tensor, (task, parameter, parameter)
-        Laplace: the inverse of the Gauss–Newton Hessian of the negative log posterior.
-    squared : Tensor, (task, observation)
-        Squared residual expected under the posterior, over the noise's variance; zero where not measured.
-    line : Linearisation
-        At the estimates.
-    converged, finite : Tensor of bool, (task,)
-    """
-
-    coordinates: Tensor
-    covariance: Tensor
-    squared: Tensor
-    line: Linearisation
-    converged: Tensor
-    finite: Tensor
 
 
 def map_estimate(
@@ -54,6 +30,7 @@ def map_estimate(
     start: Tensor | None = None,
     steps: int = 50,
     tolerance: float = 1e-6,
+    line: Linearisation | None = None,
 ) -> Estimate:
     """Estimate every task's coordinates under its prior N(mean, precision⁻¹).
 
@@ -71,6 +48,8 @@ def map_estimate(
         At most so many.
     tolerance : float
         A task has converged when its next step is shorter than this many posterior standard deviations.
+    line : Linearisation, optional
+        At the start, if it is known.
 
     Notes
     -----
@@ -82,7 +61,10 @@ def map_estimate(
         else noise_precision
     )
     here = (mean if start is None else start).detach().clone()
-    seen = _look(problem, here, mean, precision, log_noise, weight)
+    few = estimate_few(problem, mean, precision, log_noise, weight, here, steps, tolerance, line)
+    if few is not None:
+        return few
+    seen = _look(problem, here, mean, precision, log_noise, weight, line)
     finite = torch.isfinite(seen.value)
     damping = torch.full_like(seen.value, 1e-3)
     converged = torch.zeros_like(finite)
@@ -94,14 +76,14 @@ def map_estimate(
             break
         left = int(still.sum())
         if 2 * left <= len(moving) or (
-            step_number >= _GAUSS_NEWTON and left < len(moving)
+            step_number >= GAUSS_NEWTON and left < len(moving)
         ):  # what is dear, for few
             moving, still = moving[still], still[still]
             part = problem.select(moving), mean[moving], precision[moving], weight[moving]
         these, centre, prior, trust = part
         at, damped, old = here[moving], damping[moving], seen.value[moving]
         hessian = seen.hessian[moving]
-        if step_number >= _GAUSS_NEWTON:
+        if step_number >= GAUSS_NEWTON:
             full = full_curvature(these, at, centre, prior, log_noise, trust)[1]
             sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
             hessian = torch.where(sound[:, None, None], full, hessian)
@@ -120,7 +102,7 @@ def map_estimate(
     line = Linearisation(seen.prediction, seen.jacobian, seen.variance)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(seen.hessian).L)
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
-    residual = problem.target - line.prediction
+    residual = problem.residual(line, log_noise)
     spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, seen.squared + spread, torch.zeros_like(seen.squared))
     finite = finite & torch.isfinite(covariance).all(-1).all(-1)
@@ -146,36 +128,26 @@ class _Look:
 
 
 def _look(
-    problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
+    problem: Problem,
+    at: Tensor,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    weight: Tensor,
+    line: Linearisation | None = None,
 ) -> _Look:
     """One linearisation tells the objective and what the next step needs."""
-    gradient, hessian, squared, line = normal_equations(problem, at, mean, precision, log_noise, weight)
+    given = line is not None
+    gradient, hessian, squared, line = normal_equations(problem, at, mean, precision, log_noise, weight, line)
     off = at - mean
     prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
-    each = cost(problem.target - line.prediction, line.variance / weight[:, None], problem.limits)
+    each = problem.costs(line.prediction, line.variance, log_noise, weight)
     likelihood = torch.where(problem.batch.mask, each, torch.zeros_like(each)).sum(1)
     value = likelihood + prior + problem.penalty_cost(at).detach()
     variance = line.variance.expand_as(line.prediction).clone()
-    return _Look(value, gradient, hessian, squared, line.prediction, line.jacobian, variance)
-
-
-def full_curvature(
-    problem: Problem, at: Tensor, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradient and full Hessian of the negative log posterior, (task, parameter) and (task, parameter, parameter)."""
-    with torch.enable_grad():
-        free = at.detach().requires_grad_()
-        off = free - mean.detach()
-        cost = problem.negative_log_likelihood(free, log_noise.detach(), weight) + problem.penalty_cost(free)
-        cost = cost + 0.5 * torch.einsum("ti,tij,tj->t", off, precision.detach(), off)
-        (slope,) = torch.autograd.grad(cost.sum(), free, create_graph=True)
-        count, size = at.shape
-        if count <= _FEW and not problem.model.joint:  # one pass for all rows costs less than a pass for each
-            along = torch.eye(size, dtype=at.dtype, device=at.device)[:, None, :].expand(-1, count, -1)
-            (hessian,) = torch.autograd.grad(slope, free, along, is_grads_batched=True)
-            return slope.detach(), hessian.movedim(0, 1)
-        rows = [torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(size)]
-    return slope.detach(), torch.stack(rows, 1)
+    # tasks are replaced in place: what was given stays as it is
+    known = (line.prediction.clone(), line.jacobian.clone()) if given else (line.prediction, line.jacobian)
+    return _Look(value, gradient, hessian, squared, *known, variance)
 
 
 def normal_equations(
@@ -193,11 +165,10 @@ def normal_equations(
     """
     line = problem.linearise(at, log_noise) if line is None else line
     mask = problem.batch.mask
-    variance = line.variance / weight[:, None]
-    residual = problem.target - line.prediction
+    residual = problem.residual(line, log_noise)
     slope = _variance_slope(problem, line.prediction, log_noise)
     relative = None if slope is None else slope / line.variance
-    pull, curve = pull_and_curvature(residual, variance, relative, problem.limits)
+    pull, curve = problem.pull_and_curvature(residual, line.variance / weight[:, None], relative)
     pull, curve = (torch.where(mask, values, torch.zeros_like(values)) for values in (pull, curve))
     gradient = torch.einsum("tij,tj->ti", precision, at - mean) - torch.einsum(
         "to,toi->ti", pull, line.jacobian
@@ -207,7 +178,7 @@ def normal_equations(
         more_gradient, more_hessian = _penalty_terms(problem, at)
         gradient, hessian = gradient + more_gradient, hessian + more_hessian
     squared = squared_residual(residual, line.variance, problem.limits)
-    squared = torch.where(mask, squared, torch.zeros_like(residual))
+    squared = torch.where(mask, squared, torch.zeros_like(squared))
     return gradient, hessian, squared, line
 
 
@@ -231,7 +202,7 @@ def _penalty_terms(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]:
         gradient = torch.zeros_like(at)
         hessian = torch.zeros(*at.shape, at.shape[1], dtype=at.dtype, device=at.device)
         for weight, broken in zip(problem.law_weights, problem.broken(free), strict=True):
-            broken = broken / problem.model.noise.typical[0]
+            broken = broken / problem.model.noise.size
             if not broken.requires_grad:  # the law does not depend on any parameter
                 continue
             (slope,) = torch.autograd.grad(broken.sum(), free, retain_graph=True, materialize_grads=True)

@@ -46,6 +46,9 @@ __all__ = ["GaussianPrior"]
 _NO_TASK_NOISE = 1e8
 # … and where learning begins if they differ: factors from about 0.1 to 3, wider than in any data set that ships
 _FIRST_SHAPE = 2.0
+# iterations before parameters that all tasks share are climbed by gradients: until then they are taken to differ, and
+# their spread would only creep towards nothing
+_ONLY_A_START = 20
 # posterior standard deviations: rough while the noise's level is still to be found, fine where the estimate is reported
 _ROUGH, _FINE = 1e-2, 1e-6
 
@@ -141,10 +144,16 @@ class GaussianPrior:
 
     def initial(self, problem: Problem, design: Design) -> GaussianState:
         """Start from one fit to all tasks pooled."""
+        self._check_outcome(problem)
         if is_tied(problem.model.parameters) and self.objective != "expectation":
             raise InputError(
                 f"'{problem.model.name}' has parameters tied over occasions, which are learned by "
                 "expectation-maximisation only: leave `objective` as it is."
+            )
+        if self.objective != "marginal" and any(parameter.shared for parameter in problem.model.parameters):
+            raise InputError(
+                f"'{problem.model.name}' has parameters that all tasks share, which are learned by the marginal "
+                "objective only: say GaussianPrior(objective='marginal')."
             )
         count, size = len(problem), len(problem.model.parameters)
         centre, log_noise = pooled_fit(problem)
@@ -165,6 +174,17 @@ class GaussianPrior:
             iteration=zero,
             noise_precision=zero.expand(count) + 1.0,
             coordinates=centre.expand(count, size).clone(),
+        )
+
+    def _check_outcome(self, problem: Problem) -> None:
+        """Refuse what is of Gaussian measurements only."""
+        noise = problem.model.noise
+        if noise.gaussian or not (self.task_noise or self.objective == "predictive"):
+            return
+        asked = "task_noise" if self.task_noise else "the predictive objective"
+        raise InputError(
+            f"{asked} is of measurements that scatter about a curve, and '{problem.model.name}' has "
+            f"{type(noise).__name__} outcomes: leave it out."
         )
 
     def improve(
@@ -196,6 +216,9 @@ class GaussianPrior:
             iteration=state.iteration + 1.0,
         )
         new = replace(new, change=new.change_from(state))
+        started = float(new.iteration) >= _ONLY_A_START and any(p.shared for p in space)
+        if started:
+            new = replace(new, change=torch.zeros_like(new.change))
         if self._settled(new):
             warn_of_floor(problem, new.log_noise)
         return new, ~used
@@ -246,7 +269,11 @@ class GaussianPrior:
         self, problem: Problem, design: Design, state: GaussianState, seed: int
     ) -> GaussianState:
         """To the greatest marginal likelihood, in one go."""
-        return most_likely(problem, design, state, partial(self._log_belief, state), self.correlated)
+        shared = torch.tensor([parameter.shared for parameter in problem.model.parameters])
+        return most_likely(
+            problem, design, state, partial(self._log_belief, state), self.correlated,
+            shared=shared if bool(shared.any()) else None,
+        )  # fmt: skip
 
     def _climb_predictive(
         self, problem: Problem, design: Design, state: GaussianState, seed: int
@@ -319,8 +346,9 @@ class GaussianPrior:
                 mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
                 weight = (mixture.weight / mixture.factor).sum(0)
                 estimate = map_estimate(
-                    problem, mean, precision, log_noise, weight, estimate.coordinates, tolerance=tolerance
-                )
+                    problem, mean, precision, log_noise, weight, estimate.coordinates, tolerance=tolerance,
+                    line=estimate.line,
+                )  # fmt: skip
             mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
         lost = ~estimate.finite
         if bool(lost.any()):

@@ -102,7 +102,8 @@ def least_squares(
         raise InputError(f"'{problem.model.name}' is not finite where least squares would start.")
     squares, damping, scale = float(left @ left), _FIRST_DAMPING, torch.zeros_like(here)
     reason, taken = f"{steps} steps were not enough", 0
-    for taken in range(1, steps + 1):  # noqa: B007
+    while taken < steps:
+        taken += 1
         jacobian = _jacobian(problem, here)[keep]
         scale = torch.maximum(_FORGET * scale, jacobian.norm(dim=0))
         scale = torch.where(scale > 0, scale, 1.0)

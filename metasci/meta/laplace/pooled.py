@@ -94,7 +94,7 @@ def pooled_estimate(
     _, hessian, squared, line = normal_equations(problem, everywhere, everywhere, nothing, log_noise, ones)
     covariance = torch.linalg.inv(hessian.sum(0) + precision[0])
     spread = torch.einsum("toi,ij,toj->to", line.jacobian, covariance, line.jacobian) / line.variance
-    residual = problem.target - line.prediction
+    residual = problem.residual(line, log_noise)
     spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
     return Estimate(here, covariance[None], squared, line, torch.tensor([converged]), torch.tensor([finite]))

@@ -16,6 +16,7 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
 from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.laplace.shared import with_shared_uncertainty
 from metasci.meta.problem import Problem
 
 __all__ = ["finite_tasks", "marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
@@ -24,6 +25,9 @@ Belief = Callable[[Tensor, Tensor], Tensor]
 """Log density of coefficients and covariance."""
 
 _LOG_SD = (-9.0, 5.0)  # a spread may vanish, or be unbounded; its logarithm stays within these
+# of a coordinate that all tasks share: a millionth of an ordinary variance is none to measurements, and a covariance
+# with it is definite
+_SHARED_SD = 1e-3
 
 
 def packed(state: GaussianState) -> Parameters:
@@ -33,27 +37,35 @@ def packed(state: GaussianState) -> Parameters:
     return {"coefficients": state.coefficients, "factor": below, "log_noise": state.log_noise}
 
 
-def unpacked(state: GaussianState, free: Parameters, correlated: bool = True) -> GaussianState:
-    """The state with coefficients, covariance and noise of the free numbers."""
-    factor = _factor(free, correlated)
+def unpacked(
+    state: GaussianState, free: Parameters, correlated: bool = True, shared: Tensor | None = None
+) -> GaussianState:
+    """The state with coefficients, covariance and noise of the free numbers; `shared` (parameter,) have no spread."""
+    factor = _factor(free, correlated, shared)
     return replace(
         state, coefficients=free["coefficients"], covariance=factor @ factor.T, log_noise=free["log_noise"]
     )
 
 
-def _believed(free: Parameters, belief: Belief, correlated: bool) -> Tensor:
-    factor = _factor(free, correlated)
+def _believed(free: Parameters, belief: Belief, correlated: bool, shared: Tensor | None = None) -> Tensor:
+    factor = _factor(free, correlated, shared)
     return belief(free["coefficients"], factor @ factor.T)
 
 
-def _factor(free: Parameters, correlated: bool) -> Tensor:
+def _factor(free: Parameters, correlated: bool, shared: Tensor | None = None) -> Tensor:
     below = torch.tril(free["factor"], -1) if correlated else torch.zeros_like(free["factor"])
-    return below + torch.diag(free["factor"].diagonal().clamp(*_LOG_SD).exp())
+    sd = free["factor"].diagonal().clamp(*_LOG_SD).exp()
+    if shared is not None:
+        below = below.masked_fill(shared[:, None] | shared[None, :], 0.0)
+        sd = sd.masked_fill(shared, _SHARED_SD)
+    return below + torch.diag(sd)
 
 
-def _population(free: Parameters, design: Design, correlated: bool) -> Population:
+def _population(
+    free: Parameters, design: Design, correlated: bool, shared: Tensor | None = None
+) -> Population:
     mean = design.with_intercept @ free["coefficients"].T
-    return Population(mean, _factor(free, correlated), free["log_noise"])
+    return Population(mean, _factor(free, correlated, shared), free["log_noise"])
 
 
 def marginal_cost(
@@ -63,10 +75,11 @@ def marginal_cost(
     belief: Belief,
     correlated: bool,
     start: Tensor | None = None,
+    shared: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Negative log marginal likelihood of all tasks less the belief about the population, and the modes."""
-    value, mode = log_marginal(problem, _population(free, design, correlated), start)
-    return -value.sum() - _believed(free, belief, correlated), mode
+    value, mode = log_marginal(problem, _population(free, design, correlated, shared), start)
+    return -value.sum() - _believed(free, belief, correlated, shared), mode
 
 
 def predictive_cost(
@@ -104,6 +117,7 @@ def most_likely(
     belief: Belief,
     correlated: bool,
     iterations: int = 200,
+    shared: Tensor | None = None,
 ) -> GaussianState:
     """Climb the marginal likelihood by L-BFGS (Nocedal 1980) until it is flat; returns the state there.
 
@@ -127,7 +141,7 @@ def most_likely(
     def closure() -> Tensor:
         nonlocal best, modes
         search.zero_grad()
-        cost, modes_there = marginal_cost(problem, design, free, belief, correlated, modes)
+        cost, modes_there = marginal_cost(problem, design, free, belief, correlated, modes, shared)
         if not bool(torch.isfinite(cost)):
             return torch.full_like(cost.detach(), 1e30)
         cost.backward()
@@ -138,4 +152,10 @@ def most_likely(
 
     with torch.enable_grad():
         search.step(closure)
-    return replace(unpacked(state, best[1], correlated), coordinates=modes)
+    found = replace(unpacked(state, best[1], correlated, shared), coordinates=modes)
+    if shared is None or modes is None:
+        return found
+    population = _population(best[1], design, correlated, shared)
+    return replace(
+        found, covariance=with_shared_uncertainty(problem, population, modes, shared, found.covariance)
+    )

@@ -45,6 +45,8 @@ def noise_floor(problem: Problem) -> Tensor:
     noise.
     """
     noise = problem.model.noise
+    if not noise.gaussian:
+        return problem.target.new_tensor([_NEGLIGIBLE * typical for typical in noise.typical]).log()
     seen = problem.batch.output[problem.batch.mask]
     seen = seen[torch.isfinite(seen)]
     digit = last_digit(seen) / math.sqrt(12.0)
@@ -57,6 +59,8 @@ def noise_floor(problem: Problem) -> Tensor:
 
 def warn_of_floor(problem: Problem, log_noise: Tensor) -> None:
     """Say that measurements do not scatter about the model, so that intervals are those of rounding alone."""
+    if not problem.model.noise.gaussian:
+        return
     held = (log_noise <= noise_floor(problem) + 1e-9).nonzero()[:, 0].tolist()
     # of several scales one may well vanish, if another says how measurements scatter
     if len(held) < len(log_noise):

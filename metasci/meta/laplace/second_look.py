@@ -35,7 +35,7 @@ def look_again(
     tolerance : float
         Of `map_estimate`.
     """
-    poor = _misfit(problem, found).nonzero()[:, 0]
+    poor = _misfit(problem, found, log_noise).nonzero()[:, 0]
     if not len(poor):
         return found
     part, centre = problem.select(poor), mean[poor]
@@ -53,11 +53,11 @@ def look_again(
     return found
 
 
-def _misfit(problem: Problem, found: Estimate) -> Tensor:
+def _misfit(problem: Problem, found: Estimate, log_noise: Tensor) -> Tensor:
     """Whether the squared residuals of a task are far more than its noise explains, (task,)."""
     seen = problem.batch.mask
     seen = seen & problem.batch.numbers
-    squared = (problem.target - found.line.prediction).square() / found.line.variance
+    squared = problem.residual(found.line, log_noise).square() / found.line.variance
     count = seen.sum(1)
     return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, map_estimate
 from metasci.meta.laplace.second_look import posterior_cost, with_rows
 from metasci.meta.problem import Problem
+from metasci.outcomes.outcome import Outcome
 
 __all__ = ["settle"]
 
@@ -45,12 +46,26 @@ def settle(
     """
     spread = mean.new_tensor([parameter.spread for parameter in problem.model.parameters])
     wide = (covariance.diagonal(dim1=1, dim2=2) * spread**2 > _WIDE).any(1)
+    if bool(wide.any()) and _one_valley(problem, mean, log_noise, found):
+        wide = torch.zeros_like(wide)
     sought = (found.finite & (~found.converged | wide)).nonzero()[:, 0]
     starts = 2 * mean.shape[1] + 2
     for chosen in torch.split(sought, max(1, _ROWS // starts)):
         if len(chosen):
             found = _sought(problem, mean, covariance, log_noise, found, tolerance, chosen)
     return found
+
+
+def _one_valley(problem: Problem, mean: Tensor, log_noise: Tensor, found: Estimate) -> bool:
+    """Whether the objective can have no second valley: outcomes concave in a predictor that is linear.
+
+    A predictor whose slopes are the same at the prior's mean and at the estimates is taken to be linear.
+    """
+    noise = problem.model.noise
+    if not (isinstance(noise, Outcome) and noise.concave) or problem.penalised:
+        return False
+    before, after = problem.linearise(mean, log_noise).jacobian, found.line.jacobian
+    return bool(torch.isclose(before, after, rtol=1e-9, atol=1e-12).all())
 
 
 def _sought(

@@ -25,6 +25,7 @@ from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.maximisation import population_of_sums, widening
 from metasci.meta.problem import Problem
+from metasci.noise import Noise
 from metasci.parameters import ParameterSpace
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class TaskStatistics:
         )
 
 
-def why_no_update(method: GaussianPrior, scales: int) -> str:
+def why_no_update(method: GaussianPrior, noise: Noise) -> str:
     """What in a method or noise no sums stand in for, as the end of a sentence; empty where they do."""
     if method.objective != "expectation":
         return f"it was learned by the {method.objective} objective, which needs all measurements at hand"
@@ -168,8 +169,10 @@ def why_no_update(method: GaussianPrior, scales: int) -> str:
         return "each of its tasks has a noise of its own, which needs all measurements at hand"
     if method.penalty:
         return "physical laws were penalised in it, which needs all measurements at hand"
-    if scales != 1:
-        return f"its noise has {scales} scales, which needs all measurements at hand"
+    if not noise.gaussian:
+        return f"it is of {type(noise).__name__} outcomes, which no sums stand in for"
+    if len(noise.scales) != 1:
+        return f"its noise has {len(noise.scales)} scales, which needs all measurements at hand"
     return ""
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.optimize import brentq
-from scipy.special import digamma, gammaincinv
 from torch import Tensor
 
 from metasci.meta.adapted import NoiseMixture
@@ -25,6 +23,8 @@ _TAIL = 1e-3
 
 def noise_levels(shape: Tensor) -> tuple[Tensor, Tensor]:
     """Precision factors evenly spaced in their logarithm, and their prior probabilities, (level,) each."""
+    from scipy.special import gammaincinv  # loaded when it is used: scipy takes long
+
     a = float(shape)
     low, high = (math.log(float(gammaincinv(a, p)) / a) for p in (_TAIL, 1.0 - _TAIL))
     log_factor = torch.linspace(low, high, _LEVELS, dtype=shape.dtype, device=shape.device)
@@ -99,6 +99,9 @@ def gamma_shape(mean_log_less_mean: Tensor) -> Tensor:
     >>> round(float(gamma_shape(torch.tensor(digamma(3.0) - math.log(3.0) - 1.0))), 6)
     3.0
     """
+    from scipy.optimize import brentq
+    from scipy.special import digamma
+
     target = float(mean_log_less_mean)
 
     def slope(log_shape: float) -> float:

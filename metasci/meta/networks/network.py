@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -162,7 +163,7 @@ class Network:
         outputs = []
         for task in range(tasks):
             of_task = {key: value[task] for key, value in weights.items()}
-            own = tree_map(lambda tensor: tensor[task], inputs)  # noqa: B023
+            own = tree_map(itemgetter(task), inputs)
             try:
                 outputs.append(call(of_task, own, None if support is None else support[task]))
             except (RuntimeError, IndexError, TypeError, ValueError) as error:

@@ -1,0 +1,217 @@
+"""Scores of outcomes that are no Gaussian measurements, gathered over tasks and folds, and the scores themselves.
+
+Sources: Brier, Mon Weather Rev 78 (1950) 1; Hanley and McNeil, Radiology 143 (1982) 29, for the area under the curve;
+Naeini, Cooper and Hauskrecht, AAAI 29 (2015) 2901, for the calibration error; Harrell and others, JAMA 247 (1982) 2543,
+for concordance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from metasci.outcome_forecasts import OutcomeForecast
+
+__all__ = [
+    "OutcomeScore", "area_under_curve", "average_precision", "brier", "calibration_error", "calibration_table",
+    "concordance",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+_FIGURES: dict[str, tuple[str, ...]] = {
+    "yes or no": ("log_score", "brier", "auc", "auprc", "accuracy", "calibration_error"),
+    "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
+    "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
+    "time": ("log_score", "concordance", "coverage90"),
+}
+_BINS = 10
+
+
+def brier(yes: ArrayLike, probability: ArrayLike) -> float:
+    """Mean squared difference of an answer, 0 or 1, and its probability.
+
+    Examples
+    --------
+    >>> brier([1, 0], [0.5, 0.0])
+    0.125
+    """
+    return float(np.mean((np.asarray(yes, float) - np.asarray(probability, float)) ** 2))
+
+
+def area_under_curve(yes: ArrayLike, score: ArrayLike) -> float:
+    """Probability that a yes has the greater score than a no, ties counted half; NaN where one of them is not there.
+
+    Examples
+    --------
+    >>> area_under_curve([1, 1, 0, 0], [0.9, 0.4, 0.4, 0.1])
+    0.875
+    """
+    from scipy.stats import rankdata
+
+    truth, ranks = np.asarray(yes, float) > 0.5, rankdata(np.asarray(score, float))
+    positive, negative = int(truth.sum()), int((~truth).sum())
+    if not positive or not negative:
+        return float("nan")
+    return float((ranks[truth].sum() - 0.5 * positive * (positive + 1)) / (positive * negative))
+
+
+def average_precision(yes: ArrayLike, score: ArrayLike) -> float:
+    """Area under precision against recall, as a sum over the thresholds; NaN without a yes.
+
+    Examples
+    --------
+    >>> round(average_precision([1, 0, 1], [0.9, 0.8, 0.7]), 4)
+    0.8333
+    """
+    truth, values = np.asarray(yes, float) > 0.5, np.asarray(score, float)
+    if not truth.any():
+        return float("nan")
+    order = np.argsort(-values, kind="stable")
+    last = np.append(np.diff(values[order]) != 0.0, True)  # of those with one score, which enter together
+    found = truth[order].cumsum()[last]
+    asked = (np.arange(len(values)) + 1)[last]
+    gained = np.diff(found, prepend=0) / truth.sum()
+    return float((gained * found / asked).sum())
+
+
+def calibration_table(
+    yes: ArrayLike, probability: ArrayLike, bins: int = _BINS
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Mean probability, share of yes and number of answers, of bins of equal width that are not empty.
+
+    Examples
+    --------
+    >>> [each.tolist() for each in calibration_table([1, 0, 1], [0.12, 0.18, 0.95])]
+    [[0.15, 0.95], [0.5, 1.0], [2, 1]]
+    """
+    truth, values = np.asarray(yes, float), np.asarray(probability, float)
+    place = np.clip((values * bins).astype(int), 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    kept = count > 0
+    total = [np.bincount(place, weights=each, minlength=bins)[kept] / count[kept] for each in (values, truth)]
+    return total[0], total[1], count[kept]
+
+
+def calibration_error(yes: ArrayLike, probability: ArrayLike, bins: int = _BINS) -> float:
+    """Expected calibration error: by how much shares of yes differ from their probabilities, over bins.
+
+    Examples
+    --------
+    >>> round(calibration_error([1, 0, 1], [0.12, 0.18, 0.95]), 4)
+    0.25
+    """
+    expected, came, count = calibration_table(yes, probability, bins)
+    return float((count * np.abs(expected - came)).sum() / count.sum())
+
+
+def concordance(time: ArrayLike, event: ArrayLike, predicted: ArrayLike) -> float:
+    """Share of pairs in which the one who had the event first was predicted the shorter time; NaN without a pair.
+
+    A pair counts if the shorter time ends with the event; ties of predictions count half.
+
+    Examples
+    --------
+    >>> concordance([1.0, 2.0, 3.0], [True, False, True], [5.0, 4.0, 6.0])
+    0.5
+    """
+    times, came, values = np.asarray(time, float), np.asarray(event, bool), np.asarray(predicted, float)
+    first = came[:, None] & ((times[:, None] < times) | ((times[:, None] == times) & ~came[None, :]))
+    np.fill_diagonal(first, False)
+    right = (values[:, None] < values) + 0.5 * (values[:, None] == values)
+    return float((first * right).sum() / first.sum()) if first.any() else float("nan")
+
+
+@dataclass(frozen=True)
+class OutcomeScore:
+    """Outcomes and their forecasts of one method at one number of shots, gathered over folds.
+
+    All of it is over outcomes and not over tasks: a task's own share of yes says little, and its area nothing.
+    """
+
+    kind: str
+    rows: dict[str, list[Floats]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    tasks: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Floats]:
+        """One array for each task that was judged."""
+        return self.rows.get("measured", [])
+
+    def add(self, forecast: OutcomeForecast, query: Tensor) -> None:
+        """Record the queries of some tasks, (task, observation)."""
+        which = query.numpy()
+        values = {"measured": forecast.measured, "log_density": forecast.log_density()}
+        if self.kind == "yes or no":
+            values["probability"] = forecast.mean
+        else:
+            lower, upper = forecast.interval(0.9)
+            values |= {"median": forecast.median, "lower": lower, "upper": upper}
+        if self.kind in ("grade", "count"):
+            values["mean"], values["middle"] = forecast.mean, forecast.quantile(0.5)
+        if self.kind == "grade":
+            values["ranked"], values["likeliest"] = _ranked(forecast)
+        if self.kind == "time":
+            values |= _ends(forecast)
+        for row in range(len(which)):
+            for name, tensor in values.items():
+                self.rows.setdefault(name, []).append(tensor.detach().numpy()[row][which[row]].astype(float))
+
+    def figures(self, aggregate: str) -> dict[str, float]:
+        """The figures that the kind of outcome has, over all outcomes; NaN without any.
+
+        ``log_score`` is the mean of −ln p; of yes or no ``auprc`` is of yes; of grades ``ranked_probability_score`` is
+        Epstein's, and ``mae`` the mean distance from the median grade.
+        """
+        names = (*_FIGURES[self.kind], "seconds_per_task")
+        if not self.errors:
+            return dict.fromkeys(names, float("nan"))
+        of = {name: np.concatenate(parts) for name, parts in self.rows.items()}
+        y = of["measured"]
+        found = {"log_score": float(-of["log_density"].mean())}
+        if self.kind == "yes or no":
+            p = of["probability"]
+            found |= {
+                "brier": brier(y, p), "auc": area_under_curve(y, p), "auprc": average_precision(y, p),
+                "accuracy": float(((p > 0.5) == (y > 0.5)).mean()), "calibration_error": calibration_error(y, p),
+            }  # fmt: skip
+        else:
+            above = of.get("above", np.zeros_like(y)) > 0.5
+            covered = (of["lower"] <= y) & (y <= of["upper"])
+            # of a time that is only known to lie above, an interval that reaches beyond it may well hold it
+            found["coverage90"] = float(np.where(above, of["upper"] >= y, covered).mean())
+        if self.kind in ("grade", "count"):
+            found["mae"] = float(np.abs(of["middle"] - y).mean())
+            found["rmse_of_mean"] = float(np.sqrt(((of["mean"] - y) ** 2).mean()))
+        if self.kind == "grade":
+            found["ranked_probability_score"] = float(of["ranked"].mean())
+            found["accuracy"] = float((of["likeliest"] == y).mean())
+        if self.kind == "time":
+            found["concordance"] = concordance(y, of["above"] < 0.5, of["median"])
+        found["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
+        return {name: found[name] for name in names}
+
+
+def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:
+    """Epstein's ranked probability score of each grade, and the likeliest grade."""
+    import torch
+
+    levels = torch.as_tensor(forecast.outcome.levels)  # type: ignore[attr-defined]
+    each = forecast.probabilities
+    reached = (forecast.measured[..., None] <= levels).double()
+    ranked = (each.cumsum(-1) - reached).square().sum(-1)
+    return ranked, levels[each.argmax(-1)]
+
+
+def _ends(forecast: OutcomeForecast) -> dict[str, Tensor]:
+    """Where a time is only known to lie above what stands there."""
+    import torch
+
+    nowhere = torch.zeros_like(forecast.measured)
+    return {"above": nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()}

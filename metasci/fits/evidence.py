@@ -1,0 +1,121 @@
+"""How probable a task's measurements are under its prior: for all of them, and for each from the others.
+
+The marginal likelihood p(y) = ∫ p(y | θ) p(θ) dθ is the mean of prior times likelihood over the density of proposals
+that are wider than the posterior; Laplace's approximation stands beside it. The density of one measurement when the
+others are known is that of importance sampling that leaves it out.
+
+Source: Kass and Raftery, J Am Stat Assoc 90 (1995) 773, for marginal likelihoods; Gelfand, Dey and Chang, Bayesian
+Statistics 4 (1992) 147, for leaving one out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from metasci.fits.posterior import proposals
+
+if TYPE_CHECKING:
+    from metasci.fits.adapted_tasks import AdaptedTasks
+
+__all__ = ["Evidence", "evidence"]
+
+_PROPOSED = 8000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one task's measurements say of its prior, as densities in the output's unit.
+
+    Attributes
+    ----------
+    log_marginal, log_laplace : float
+        Logarithm of the marginal likelihood, by importance weights and by Laplace's approximation.
+    log_predictive : float
+        Sum of the logarithms of each measurement's density when the others are known.
+    rarity : float
+        Probability, under this prior, of measurements as far from what it expects: of χ²ₙ ≥ Σr²/v + η̂ᵀΩ⁻¹η̂, which is
+        exact where model and noise are linear and Gaussian.
+    effective : float
+        How many independent draws the proposals are worth.
+    """
+
+    log_marginal: float
+    log_laplace: float
+    log_predictive: float
+    rarity: float
+    effective: float
+
+
+def evidence(calibration: AdaptedTasks, task: int = 0, seed: int = 0) -> Evidence:
+    """The evidence for the prior of a calibration from one task.
+
+    Parameters
+    ----------
+    calibration : AdaptedTasks
+    task : int
+        Position of the task.
+    seed : int
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> found = evidence(ms.load("theophylline").calibrate(ms.dataset("theophylline").select(["1"])))
+    >>> abs(found.log_marginal - found.log_laplace) < 0.2, found.effective > 1000
+    (True, True)
+    """
+    from scipy.special import chdtrc
+
+    generator = torch.Generator().manual_seed(seed)
+    drawn = proposals(calibration, task, _PROPOSED, generator)
+    weight = drawn.log_weight
+    total = torch.logsumexp(weight, 0)
+    # p(yᵢ | the others) = Σ w / Σ (w / p(yᵢ | θ))
+    left_out = total - torch.logsumexp(weight[:, None] + drawn.costs, 0)
+    seen = calibration.batch.mask[task]
+    scale = _on_the_measured_scale(calibration, task)
+    effective = float((1.0 / torch.softmax(weight, 0).square().sum()).nan_to_num(0.0))
+    count, distance = _distance(calibration, task)
+    return Evidence(
+        float(total) - math.log(_PROPOSED) + float(scale.sum()),
+        _laplace(calibration, task) + float(scale.sum()),
+        float((left_out + scale)[seen].sum()),
+        float(chdtrc(max(count, 1), distance)),
+        effective,
+    )
+
+
+def _laplace(calibration: AdaptedTasks, task: int) -> float:
+    """Logarithm of the marginal likelihood by Laplace's approximation, on the noise's linked scale."""
+    adapted = calibration.adapted
+    cost = calibration.problem.negative_log_likelihood(adapted.coordinates, adapted.log_noise)[task]
+    off = adapted.coordinates[task] - adapted.start[task]
+    prior = off @ torch.linalg.solve(adapted.start_covariance[task], off)
+    volume = torch.linalg.slogdet(adapted.covariance[task]).logabsdet
+    volume = volume - torch.linalg.slogdet(adapted.start_covariance[task]).logabsdet
+    return float(-cost - 0.5 * prior + 0.5 * volume)
+
+
+def _on_the_measured_scale(calibration: AdaptedTasks, task: int) -> Tensor:
+    """ln |d link/dy| of each measurement that is a number, (observation,): densities are of y and not of ln y."""
+    batch, noise = calibration.batch, calibration.prior.model.noise
+    numbers = (batch.mask & batch.numbers)[task]
+    value = torch.where(numbers, batch.output[task], torch.ones_like(batch.output[task])).requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad((noise.link(value) + 0.0 * value).sum(), value)
+    return torch.where(numbers, slope.abs().log(), torch.zeros_like(slope))
+
+
+def _distance(calibration: AdaptedTasks, task: int) -> tuple[int, float]:
+    """How many numbers were measured, and how far they and the estimate lie from what the prior expects, squared."""
+    adapted, problem = calibration.adapted, calibration.problem
+    line = problem.linearise(adapted.coordinates, adapted.log_noise)
+    seen = (calibration.batch.mask & calibration.batch.numbers)[task]
+    off = adapted.coordinates[task] - adapted.start[task]
+    prior = off @ torch.linalg.solve(adapted.start_covariance[task], off)
+    residual = (problem.target - line.prediction)[task] ** 2 / line.variance[task]
+    return int(seen.sum()), float(residual[seen].sum() + prior)

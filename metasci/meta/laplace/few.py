@@ -1,0 +1,260 @@
+"""Maximum a posteriori estimates of a few small tasks, on NumPy arrays: the search of `gauss_newton` where it is easy.
+
+One patient with two samples costs some hundred operations a step, each of which torch takes microseconds to record and
+to run backwards. Duals need one pass forwards. The steps are the same, so are the numbers to rounding; whatever is not
+plain here (limits, laws, differential equations, a search that does not arrive in a few steps, an equation that does
+not run on duals) is left to the search on tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metasci.duals import Dual
+from metasci.meta.laplace.curvature import full_curvature
+from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
+from metasci.meta.problem import Linearisation, Problem
+
+__all__ = ["estimate_few"]
+
+_SMALL = 2_000  # tasks × measurements × parameters²; beyond, an operation's arithmetic outweighs what it costs to call
+_ALIKE = 1e-9  # of the greatest slope: by how much two correct derivatives may differ
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+Array = NDArray[np.float64]
+
+_runs_on_duals: WeakKeyDictionary[Callable[..., object], bool] = WeakKeyDictionary()
+"""What was found of equations, by their functions: the first time both ways of differentiating are compared."""
+
+
+def estimate_few(
+    problem: Problem,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    weight: Tensor,
+    start: Tensor,
+    steps: int,
+    tolerance: float,
+    line: Linearisation | None = None,
+) -> Estimate | None:
+    """The estimates, as `map_estimate` has them, or nothing where that is to make them.
+
+    Parameters
+    ----------
+    problem : Problem
+    mean, start : Tensor, (task, parameter)
+    precision : Tensor, (task, parameter, parameter)
+    log_noise : Tensor, (scale,)
+    weight : Tensor, (task,)
+        Multiplies the noise's inverse variance.
+    steps : int
+    tolerance : float
+    line : Linearisation, optional
+        At the start, if it is known.
+    """
+    if not _plain(problem, mean):
+        return None
+    search = _Search.of(problem, mean, precision, log_noise, weight)
+    try:
+        with np.errstate(all="ignore"):
+            if not _checked(problem, search, start, log_noise):
+                return None
+            return search.run(start.detach().numpy().copy(), steps, tolerance, line)
+    except (
+        Exception
+    ):  # of an equation that fails or takes tensors only; the search on tensors says what is wrong
+        _runs_on_duals[problem.model.function] = False
+        return None
+
+
+def _plain(problem: Problem, mean: Tensor) -> bool:
+    """Whether a problem is small, and all in it is what duals know."""
+    model, batch = problem.model, problem.batch
+    size = batch.mask.numel() * mean.shape[1] ** 2
+    if size > _SMALL or not size or mean.device.type != "cpu" or mean.dtype != torch.float64:
+        return False
+    if not model.noise.gaussian or problem.limits is not None or problem.penalised:
+        return False
+    if model.joint or model.solution is not None:
+        return False
+    kinds = {type(model.noise), *(type(parameter) for parameter in model.parameters)}
+    if any(not kind.__module__.startswith("metasci.") for kind in kinds):
+        return False
+    try:
+        return _runs_on_duals.get(model.function, True)
+    except TypeError:  # a callable that cannot be remembered
+        return False
+
+
+def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor) -> bool:
+    """Whether both ways of differentiating agree; compared once for each equation."""
+    function = problem.model.function
+    if function not in _runs_on_duals:
+        line = problem.linearise(start, log_noise)
+        prediction, jacobian, _ = search.linearise(start.detach().numpy())
+        mask = search.mask
+        pairs = (
+            (line.prediction.expand_as(problem.target).numpy(), prediction),
+            (line.jacobian.numpy(), jacobian),
+        )
+        _runs_on_duals[function] = all(
+            bool(
+                np.all(
+                    np.abs(one - other)[mask]
+                    <= _ALIKE * max(1e-300, float(np.abs(one[mask]).max(initial=0.0)))
+                )
+            )
+            for one, other in pairs
+        )
+    return _runs_on_duals[function]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Where the tasks stand; as in `gauss_newton`."""
+
+    value: Array
+    gradient: Array
+    hessian: Array
+    squared: Array
+    prediction: Array
+    jacobian: Array
+    variance: Array
+
+    def replace_rows(self, rows: NDArray[np.bool_], other: _Look) -> None:
+        for name, mine in vars(self).items():
+            mine[rows] = getattr(other, name)[rows]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A problem as arrays."""
+
+    problem: Problem
+    inputs: dict[str, Array]
+    target: Array
+    mask: NDArray[np.bool_]
+    mean: Array
+    precision: Array
+    log_noise: Array
+    weight: Array
+
+    @classmethod
+    def of(
+        cls, problem: Problem, mean: Tensor, precision: Tensor, log_noise: Tensor, weight: Tensor
+    ) -> _Search:
+        inputs = {name: value.numpy() for name, value in problem.batch.inputs.items()}
+        return cls(
+            problem, inputs, problem.target.numpy(), problem.batch.mask.numpy(),
+            *(value.detach().numpy() for value in (mean, precision, log_noise, weight)),
+        )  # fmt: skip
+
+    def linearise(self, at: Array) -> tuple[Array, Array, Array]:
+        """Prediction on the linked scale, (task, observation), its Jacobian, and the prediction in its unit."""
+        model, (tasks, size) = self.problem.model, at.shape
+        along = np.broadcast_to(np.eye(size)[:, None, None, :], (size, tasks, 1, size))
+        raw = model.at(Dual(at[:, None, :], along), self.inputs)
+        linked = model.noise.link(raw)
+        shape = self.target.shape
+        slope = np.broadcast_to(linked.slope, (size, *shape))
+        return (
+            np.broadcast_to(linked.value, shape),
+            slope.transpose(1, 2, 0),
+            np.broadcast_to(raw.value, shape),
+        )
+
+    def look(self, at: Array, line: Linearisation | None = None) -> _Look:
+        """The negative log posterior with its slope and curvature, as `normal_equations` has them."""
+        noise, mask = self.problem.model.noise, self.mask
+        if line is None:
+            prediction, jacobian, raw = self.linearise(at)
+        else:
+            prediction, jacobian = line.prediction.numpy(), line.jacobian.numpy()
+            raw = noise.unlink(prediction)
+        plain = np.broadcast_to(noise.variance(raw, self.log_noise, self.inputs), raw.shape)
+        variance = plain / self.weight[:, None]
+        residual = self.target - prediction
+        squares = residual * residual
+        pull, curve = residual / variance, 1.0 / variance
+        if noise.follows_prediction:
+            relative = np.where(variance > 0.0, self._variance_slope(prediction) / plain, 0.0)
+            pull = pull - 0.5 * relative * (1.0 - squares / variance)
+            curve = curve + 0.5 * relative * relative
+        pull, curve = np.where(mask, pull, 0.0), np.where(mask, curve, 0.0)
+        turned = jacobian.transpose(0, 2, 1)
+        off = at - self.mean
+        drawn = (self.precision @ off[..., None])[..., 0]
+        gradient = drawn - (turned @ pull[..., None])[..., 0]
+        hessian = self.precision + turned @ (curve[..., None] * jacobian)
+        each = 0.5 * (squares / variance + np.log(variance)) + _HALF_LOG_TWO_PI
+        value = np.where(mask, each, 0.0).sum(1) + 0.5 * (off * drawn).sum(1)
+        squared = np.where(mask, squares / plain, 0.0)
+        return _Look(value, gradient, hessian, squared, prediction.copy(), jacobian.copy(), plain.copy())
+
+    def _variance_slope(self, linked: Array) -> Array:
+        noise = self.problem.model.noise
+        moving = Dual(linked, np.ones((1, *linked.shape)))
+        slope: Array = noise.variance(noise.unlink(moving), self.log_noise, self.inputs).slope[0]
+        return slope
+
+    def run(self, here: Array, steps: int, tolerance: float, line: Linearisation | None) -> Estimate | None:
+        """Gauss–Newton steps, and full ones where these creep, until all tasks have arrived; nothing if one is not
+        finite at its start.
+        """
+        seen = self.look(here, line)
+        if not np.isfinite(seen.value).all():
+            return None
+        damping = np.full(len(here), 1e-3)
+        converged = np.zeros(len(here), dtype=bool)
+        identity = np.eye(here.shape[1])
+        for number in range(steps):
+            if converged.all():
+                break
+            hessian = seen.hessian if number < GAUSS_NEWTON else self._full(here, seen.hessian)
+            scale = np.diagonal(hessian, axis1=1, axis2=2)
+            damped = hessian + (damping[:, None] * scale)[:, :, None] * identity
+            step = np.linalg.solve(damped, seen.gradient[..., None])[..., 0]
+            new = self.look(here - step)
+            better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
+            short = np.sqrt((step * step * scale).sum(1)) < tolerance
+            still = ~converged
+            taken = better & still
+            here = np.where(taken[:, None], here - step, here)
+            seen.replace_rows(taken, new)
+            damping = np.where(
+                still, np.clip(np.where(better, damping * 0.1, damping * 10.0), 1e-9, 1e12), damping
+            )
+            converged |= still & (short | (damping > 1e10))
+        return self._estimate(here, seen, converged)
+
+    def _full(self, here: Array, hessian: Array) -> Array:
+        """The full curvature where it is positive definite."""
+        at, mean, precision, log_noise, weight = (
+            torch.from_numpy(each) for each in (here, self.mean, self.precision, self.log_noise, self.weight)
+        )
+        full = full_curvature(self.problem, at, mean, precision, log_noise, weight)[1]
+        sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
+        return np.where(sound.numpy()[:, None, None], full.numpy(), hessian)
+
+    def _estimate(self, here: Array, seen: _Look, converged: NDArray[np.bool_]) -> Estimate | None:
+        inverse = np.linalg.inv(np.linalg.cholesky(seen.hessian))
+        covariance = inverse.transpose(0, 2, 1) @ inverse
+        if not np.isfinite(covariance).all():
+            return None
+        spread = ((seen.jacobian @ covariance) * seen.jacobian).sum(-1) / seen.variance
+        squared = np.where(self.mask, seen.squared + spread, 0.0)
+        numbers = (seen.prediction, seen.jacobian, seen.variance)
+        line = Linearisation(*(torch.from_numpy(value) for value in numbers))
+        place, covered, squares, arrived = (
+            torch.from_numpy(v) for v in (here, covariance, squared, converged)
+        )
+        return Estimate(place, covered, squares, line, arrived, torch.ones_like(arrived))

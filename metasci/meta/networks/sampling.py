@@ -1,0 +1,176 @@
+"""Episodes drawn from labelled cases: N classes with K shots each, supports out of balance, and regressions.
+
+A sampler is a function of a seed, as `metasci.meta.meta_train` draws: the same seed gives the same episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from metasci.errors import InputError
+from metasci.meta.networks.episode import NetworkEpisode, TaskLoss, cross_entropy, squared_error
+from metasci.meta.networks.network import Network
+
+__all__ = ["few_shot_classes", "few_shot_regressions"]
+
+Sampler = Callable[[int], NetworkEpisode]
+
+
+def few_shot_classes(
+    network: Network,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    ways: int,
+    shots: int | tuple[int, int],
+    queries: int,
+    tasks: int,
+    loss: TaskLoss = cross_entropy,
+) -> Sampler:
+    """Episodes of N-way K-shot classification.
+
+    Every task has `ways` classes, drawn without replacement and numbered anew from 0 in random order, `shots` cases of
+    each as support and `queries` others as query. Source: Vinyals et al., NeurIPS 2016 (arXiv 1606.04080), section 2.2.
+
+    Parameters
+    ----------
+    network : Network
+    inputs : Tensor, (case, ...)
+    labels : Tensor of int, (case,)
+    ways : int
+    shots : int or pair of int
+        Of each class; of a pair each class of each task draws its own number from the first to the second, so that
+        supports are out of balance. Places that are left over are masked.
+    queries : int
+        Of each class.
+    tasks : int
+        Of an episode.
+    loss : callable
+
+    Raises
+    ------
+    InputError
+        If there are too few classes, or a class has too few cases.
+
+    Examples
+    --------
+    >>> draw = few_shot_classes(
+    ...     Network(torch.nn.Linear(2, 3)), torch.randn(60, 2), torch.arange(60) % 6,
+    ...     ways=3, shots=(1, 4), queries=5, tasks=8,
+    ... )
+    >>> draw(0).targets.shape, draw(0).query_targets.shape
+    (torch.Size([8, 12]), torch.Size([8, 15]))
+    """
+    least, most = (shots, shots) if isinstance(shots, int) else shots
+    if not 1 <= least <= most or ways < 2 or queries < 1 or tasks < 1:
+        raise InputError(
+            "an episode needs two ways or more, and one shot, one query and one task at least; a pair of shots goes "
+            "from the fewer to the more."
+        )
+    if len(inputs) != len(labels):
+        raise InputError(
+            f"there are {len(inputs)} inputs and {len(labels)} labels; each case has one of both."
+        )
+    cases = {int(label): (labels == label).nonzero()[:, 0] for label in labels.unique()}
+    if ways > len(cases):
+        raise InputError(f"{ways} ways need as many classes, but there are {len(cases)}.")
+    for label, places in cases.items():
+        if len(places) < most + queries:
+            raise InputError(
+                f"class {label} has {len(places)} cases, too few for {most} shots and {queries} queries."
+            )
+    classes = torch.tensor(sorted(cases))
+
+    def draw(seed: int) -> NetworkEpisode:
+        generator = torch.Generator().manual_seed(seed)
+        support, query, mask = [], [], []
+        for _ in range(tasks):
+            chosen = classes[torch.randperm(len(classes), generator=generator)[:ways]].tolist()
+            numbers = torch.randint(least, most + 1, (ways,), generator=generator)
+            orders = [
+                cases[label][torch.randperm(len(cases[label]), generator=generator)] for label in chosen
+            ]
+            support.append(torch.cat([order[:most] for order in orders]))
+            query.append(torch.cat([order[most : most + queries] for order in orders]))
+            mask.append((torch.arange(most) < numbers[:, None]).flatten())
+        seen, asked = torch.stack(support), torch.stack(query)
+        numbered = torch.arange(ways).expand(tasks, -1)
+        return NetworkEpisode(
+            network,
+            inputs[seen],
+            numbered.repeat_interleave(most, 1),
+            inputs[asked],
+            numbered.repeat_interleave(queries, 1),
+            mask=None if least == most else torch.stack(mask),
+            loss=loss,
+        )
+
+    return draw
+
+
+def few_shot_regressions(
+    network: Network,
+    inputs: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    *,
+    shots: int | tuple[int, int],
+    queries: int,
+    tasks: int,
+    loss: TaskLoss = squared_error,
+) -> Sampler:
+    """Episodes of tasks that are regressions, each with cases of its own.
+
+    Parameters
+    ----------
+    network : Network
+    inputs, targets : sequence of Tensor, (case, ...)
+        Of each task.
+    shots : int or pair of int
+        Cases that calibrate a task; of a pair each task draws its own number, the places left over being masked.
+    queries : int
+    tasks : int
+        Of an episode, drawn without replacement.
+    loss : callable
+
+    Raises
+    ------
+    InputError
+        If there are too few tasks, or one has too few cases.
+
+    Examples
+    --------
+    >>> x = [torch.randn(9, 1) for _ in range(5)]
+    >>> draw = few_shot_regressions(Network(torch.nn.Linear(1, 1)), x, x, shots=4, queries=5, tasks=3)
+    >>> draw(0).inputs.shape, bool((draw(0).inputs == draw(0).targets).all())
+    (torch.Size([3, 4, 1]), True)
+    """
+    least, most = (shots, shots) if isinstance(shots, int) else shots
+    if not 1 <= least <= most or queries < 1 or not 1 <= tasks <= len(inputs):
+        raise InputError(
+            f"an episode needs one shot and one query at least, and from one to {len(inputs)} tasks."
+        )
+    if len(inputs) != len(targets):
+        raise InputError(f"there are inputs of {len(inputs)} tasks and targets of {len(targets)}.")
+    for place, (known, wanted) in enumerate(zip(inputs, targets, strict=True)):
+        if len(known) != len(wanted) or len(known) < most + queries:
+            raise InputError(
+                f"task {place} has {len(known)} inputs and {len(wanted)} targets, where {most} shots and {queries} "
+                "queries are needed of both."
+            )
+
+    def draw(seed: int) -> NetworkEpisode:
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(inputs), generator=generator)[:tasks].tolist()
+        orders = [torch.randperm(len(inputs[task]), generator=generator)[: most + queries] for task in chosen]
+        x = torch.stack([inputs[task][order] for task, order in zip(chosen, orders, strict=True)])
+        y = torch.stack([targets[task][order] for task, order in zip(chosen, orders, strict=True)])
+        numbers = torch.randint(least, most + 1, (tasks, 1), generator=generator)
+        return NetworkEpisode(
+            network, x[:, :most], y[:, :most], x[:, most:], y[:, most:],
+            mask=None if least == most else torch.arange(most) < numbers, loss=loss,
+        )  # fmt: skip
+
+    return draw

@@ -1,0 +1,62 @@
+"""Outcomes that are no Gaussian measurements, in the place of residuals and variances: one more Gaussian, locally.
+
+About a predictor η the log density of an outcome y has a slope s and an information i, and what Gauss–Newton asks of a
+measurement is answered by a Gaussian of variance 1/i that was measured s/i above η: Fisher scoring, or iteratively
+reweighted least squares. So a `Linearisation` carries 1/i as its variance, and `residuals` gives s/i; standardised they
+are Pearson's residuals where the link is canonical.
+
+Source: Green, JRSS B 46 (1984) 149.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from metasci.outcomes.outcome import Outcome
+
+if TYPE_CHECKING:
+    from metasci.data.tasks import Batch
+
+__all__ = ["log_densities", "observed_information", "outcome_of", "scores", "working_variance"]
+
+_LEAST = 1e-12  # information below which an outcome tells nothing: its working variance stays finite
+
+
+def outcome_of(noise: object) -> Outcome:
+    """The noise, which is an outcome."""
+    assert isinstance(noise, Outcome)
+    return noise
+
+
+def log_densities(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
+    """ln p(y | η) of every measurement, (task, observation); zero where padded."""
+    value = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
+    each = outcome.log_density(value, predictor, log_scales, batch.inputs, batch.censored, batch.upper)
+    return torch.where(batch.mask, each, torch.zeros_like(each))
+
+
+def scores(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
+    """∂ ln p/∂η, (task, observation)."""
+    with torch.enable_grad():
+        at = predictor.detach().clone().requires_grad_()
+        density = log_densities(outcome, batch, at, log_scales.detach())
+        (slope,) = torch.autograd.grad(density.sum(), at, materialize_grads=True)
+    return slope
+
+
+def working_variance(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
+    """One over the information of every measurement, (task, observation)."""
+    value = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
+    told = outcome.information(value, predictor, log_scales, batch.inputs, batch.censored, batch.upper)
+    return 1.0 / told.expand(batch.mask.shape).clamp(min=_LEAST)
+
+
+def observed_information(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
+    """−∂² ln p/∂η² with a graph, (task, observation); `predictor` has to carry one."""
+    density = log_densities(outcome, batch, predictor, log_scales)
+    (slope,) = torch.autograd.grad(density.sum(), predictor, create_graph=True, materialize_grads=True)
+    (bend,) = torch.autograd.grad(slope.sum(), predictor, create_graph=True, materialize_grads=True)
+    return -bend

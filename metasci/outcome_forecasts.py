@@ -1,0 +1,179 @@
+"""Forecasts of outcomes that are no Gaussian measurements: the outcome's law, averaged over what its predictor may be.
+
+The predictor of each outcome is Gaussian under a task's Laplace posterior; averages over it are taken by Gauss and
+Hermite's rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from torch import Tensor
+
+from metasci.errors import InputError, check_level
+from metasci.outcomes import Ordinal, Outcome, TimeToEvent
+
+__all__ = ["OutcomeForecast"]
+
+Floats = NDArray[np.float64]
+
+_NODES = 21  # a probability of log-odds 0 ± 3 is then exact to five digits
+_HALVINGS = 50
+_MOST_COUNT = 1e9
+
+
+@dataclass(frozen=True)
+class OutcomeForecast:
+    """What outcomes are to be expected, (task, observation).
+
+    Attributes
+    ----------
+    outcome : Outcome
+    centre, sd : Tensor, (task, observation)
+        Of the predictor.
+    log_scales : Tensor, (scale,)
+    inputs : mapping of str to Tensor
+        The conditions, as far as the outcome needs them.
+    measured : Tensor, (task, observation)
+        One where nothing was.
+    below : Tensor of bool, optional
+        Where the outcome is only known to lie below.
+    upper : Tensor, optional
+        Where it lies above, up to which number; NaN elsewhere.
+    """
+
+    outcome: Outcome
+    centre: Tensor
+    sd: Tensor
+    log_scales: Tensor
+    inputs: Mapping[str, Tensor]
+    measured: Tensor
+    below: Tensor | None = None
+    upper: Tensor | None = None
+
+    @property
+    def median(self) -> Tensor:
+        """Median of the curve: of the probability of yes, the mean grade, the mean count, the median time."""
+        return self._curve(self.centre)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the curve: of a yes or no its probability, all things considered."""
+        return torch.as_tensor(
+            self._averaged(lambda at: self.outcome.expected(at, self._scales, self._inputs))
+        )
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Of every grade, (task, observation, grade); of no and yes where outcomes are that."""
+        if isinstance(self.outcome, Ordinal):
+            grades = self.outcome
+            return torch.as_tensor(self._averaged(lambda at: grades.probabilities(at, self._scales)))
+        if self.outcome.kind != "yes or no":
+            raise InputError(
+                f"{type(self.outcome).__name__} outcomes have no list of grades to give probabilities of."
+            )
+        return torch.stack([1.0 - self.mean, self.mean], -1)
+
+    def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
+        """Central interval of an outcome, or without noise of the curve; of a yes or no always that of the probability.
+
+        The outcomes between its ends, both of them counted, have at least that probability.
+        """
+        check_level(level)
+        tail = 0.5 * (1.0 - level)
+        if not noise or self.outcome.kind == "yes or no":
+            away = float(torch.special.ndtri(torch.tensor(1.0 - tail, dtype=torch.float64)))
+            return self._curve(self.centre - away * self.sd), self._curve(self.centre + away * self.sd)
+        return self.quantile(tail), self.quantile(1.0 - tail)
+
+    def quantile(self, probability: float) -> Tensor:
+        """The smallest outcome that is not exceeded with this probability."""
+        outcome = self.outcome
+        low = np.full(self.centre.shape, outcome.least if outcome.whole else 0.0)
+        far = outcome.expected(self._at(8.0), self._scales, self._inputs)
+        high = np.minimum(np.ceil(4.0 * far) + 20.0 if outcome.whole else 100.0 * far, outcome.most)
+        for _ in range(_HALVINGS):
+            short = (self.probability_of_at_most(high) < probability) & (
+                high < min(outcome.most, _MOST_COUNT)
+            )
+            if not short.any():
+                break
+            high = np.where(short, 2.0 * high, high)
+        low = low - 1.0 if outcome.whole else low
+        for _ in range(_HALVINGS):
+            middle = np.floor(0.5 * (low + high)) if outcome.whole else 0.5 * (low + high)
+            enough = self.probability_of_at_most(middle) >= probability
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+            if outcome.whole and (high - low <= 1.0).all():
+                break
+        return torch.as_tensor(high)
+
+    def probability_of_at_most(self, value: Floats) -> Floats:
+        """P(Y ≤ y), (task, observation)."""
+        return self._averaged(lambda at: self.outcome.cumulative(value, at, self._scales, self._inputs))
+
+    def survival(self, times: Floats) -> Tensor:
+        """Probability that the event has not come by each of some times, (task, observation, time)."""
+        if not isinstance(self.outcome, TimeToEvent):
+            raise InputError(f"{type(self.outcome).__name__} outcomes are no times to an event.")
+        wide = [1.0 - self.probability_of_at_most(np.full(self.centre.shape, time)) for time in times]
+        return torch.as_tensor(np.stack(wide, -1))
+
+    def cumulative(self) -> Tensor:
+        """P(Y < y) + ½ P(Y = y) of what was measured, (task, observation); the half is of whole numbers."""
+        value = self.measured.numpy()
+        upto = self.probability_of_at_most(value)
+        if not self.outcome.whole:
+            return torch.as_tensor(upto)
+        return torch.as_tensor(0.5 * (upto + self.probability_of_at_most(value - 1.0)))
+
+    def log_density(self) -> Tensor:
+        """Log probability, of a time log density, of what was measured, (task, observation); see `Outcome`."""
+        value = self.measured.numpy()
+        below = None if self.below is None else self.below.numpy()
+        upper = None if self.upper is None else self.upper.numpy()
+        nodes, weights = self._rule
+        each = [
+            np.log(weight)
+            + self.outcome.log_density(value, self._at(node), self._scales, self._inputs, below, upper)
+            for node, weight in zip(nodes, weights, strict=True)
+        ]
+        return torch.as_tensor(logsumexp(np.stack(each), axis=0))
+
+    def sample(self, draws: int, seed: int = 0) -> Tensor:
+        """Outcomes drawn at random, (draw, task, observation)."""
+        random = np.random.default_rng(seed)
+        at = self._at(random.standard_normal((draws, *self.centre.shape)))
+        return torch.as_tensor(self.outcome.sample(at, self._scales, self._inputs, random))
+
+    @cached_property
+    def _rule(self) -> tuple[Floats, Floats]:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        return nodes, weights / weights.sum()
+
+    @cached_property
+    def _scales(self) -> Floats:
+        return np.asarray(self.log_scales.detach().numpy())
+
+    @cached_property
+    def _inputs(self) -> dict[str, Floats]:
+        return {name: values.numpy() for name, values in self.inputs.items()}
+
+    def _at(self, away: Floats | float) -> Floats:
+        """The predictor so many standard deviations from its centre."""
+        return np.asarray(self.centre.detach().numpy() + away * self.sd.detach().numpy())
+
+    def _curve(self, predictor: Tensor) -> Tensor:
+        return torch.as_tensor(self.outcome.expected(predictor.detach().numpy(), self._scales, self._inputs))
+
+    def _averaged(self, of: Callable[[Floats], Floats]) -> Floats:
+        nodes, weights = self._rule
+        total: Floats = sum(w * of(self._at(node)) for node, w in zip(nodes, weights, strict=True))  # type: ignore[assignment]
+        return total

@@ -1,0 +1,447 @@
+"""A PEtab problem: its system, what was measured, its likelihood, and the search for its optimum.
+
+Source: Schmiester and others, PLoS Comput Biol 17 (2021) e1008646, the format, version 1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from metasci.data.cards import Card
+from metasci.data.tasks import TaskSet
+from metasci.errors import InputError
+from metasci.expressions import Expression, compiled, names_in, replaced
+from metasci.model import Model
+from metasci.noise import Additive, LogNormal, Noise, Several
+from metasci.parameters import Parameter
+from metasci.petab.described import System, predictions, system_model
+from metasci.petab.formulas import parsed
+from metasci.petab.sbml import read_network
+from metasci.petab.tables import Tables, read_tables
+
+__all__ = ["Optimum", "Problem", "read_problem"]
+
+Floats = NDArray[np.float64]
+
+_SCALES = {"lin": (lambda x: x, lambda x: x), "log": (np.exp, np.log), "log10": (lambda x: 10.0**x, np.log10)}
+_FLOOR = 50.0  # added to 2 ln σ so that it has a root, as a residual; the optimum does not depend on it
+_STEP = 1e-4  # of a difference on the parameters' scales: the solver's errors are some 1e-7
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where a search ended."""
+
+    parameters: dict[str, float]
+    objective: float
+    every: tuple[float, ...]
+    """The objective of every start, the best first."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A system and its measurements.
+
+    Attributes
+    ----------
+    name : str
+    system : System
+    parameters : DataFrame
+        Those to be estimated: scale, lower, upper, nominal (NaN where the file says none), by name.
+    rows : DataFrame
+        Measurements: task, time, condition and output (numbers from 1), measurement.
+    deviations : tuple of Expression
+        σ of each output.
+    scales : tuple of str
+        On which each output's noise is normal: lin, log or log10.
+    """
+
+    name: str
+    system: System
+    parameters: pd.DataFrame
+    rows: pd.DataFrame
+    deviations: tuple[Expression, ...]
+    scales: tuple[str, ...]
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def nominal(self) -> dict[str, float]:
+        """The file's own values, as a rule the published optimum."""
+        return {str(name): float(value) for name, value in self.parameters["nominal"].items()}
+
+    def simulate(self, parameters: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Predictions and standard deviations of every row, (parameter set, row) or (row,).
+
+        Parameters
+        ----------
+        parameters : mapping of str to number or array
+            By name, (parameter set,).
+        """
+        if "solve" not in self._cache:
+            whole = replace(self.system, parameters=tuple(self.parameters.index))
+            pairs = tuple(self.system.outputs)
+            self._cache["solve"] = predictions(whole, (*pairs, *self.deviations))
+        values = {
+            name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in self.parameters.index
+        }
+        alone = all(value.ndim == 0 for value in values.values())
+        tensors = {name: torch.atleast_1d(value)[:, None] for name, value in values.items()}
+        count = len(self.system.outputs)
+        time, condition, output = (
+            torch.tensor(self.rows[c].to_numpy(float)) for c in ("time", "condition", "output")
+        )
+        inputs = {
+            "time": time.repeat(2), "condition": condition.repeat(2), "output": torch.cat([output, output + count]),
+        }  # fmt: skip
+        with torch.no_grad():
+            both = self._cache["solve"](inputs, tensors).numpy()
+        found, deviation = both[:, : len(self.rows)], both[:, len(self.rows) :]
+        return (found[0], deviation[0]) if alone else (found, deviation)
+
+    def objective(self, parameters: Mapping[str, Any]) -> Any:
+        """The negative logarithm of the likelihood, a number or (parameter set,)."""
+        residual, deviation = self._residuals(parameters)
+        constant = self._jacobian() + 0.5 * math.log(2.0 * math.pi) * len(self.rows)
+        return (0.5 * residual**2 + np.log(deviation)).sum(-1) + constant
+
+    def optimum(self, starts: int = 20, seed: int = 0, most: int = 200) -> Optimum:
+        """The best of several searches from random starts within the bounds.
+
+        Parameters
+        ----------
+        starts : int
+            Uniform between the bounds on the parameters' scales.
+        seed : int
+        most : int
+            Steps of one search.
+        """
+        from scipy.optimize import least_squares, minimize
+
+        lower, upper = self._bounds()
+        draws = np.random.default_rng(seed).uniform(lower, upper, (starts, len(lower)))
+        ends = []
+        for draw in draws:
+            if not np.isfinite(self._stacked(draw)).all():
+                ends.append((math.inf, draw))
+                continue
+            end = least_squares(
+                self._stacked, draw, jac=self._slopes, bounds=(lower, upper), max_nfev=most, x_scale=1.0,
+                ftol=1e-10, xtol=1e-10, gtol=1e-10,
+            )  # fmt: skip
+            ends.append((float(self.objective(self._physical(end.x))), end.x))
+        ends.sort(key=lambda end: end[0])
+        # Gauss and Newton's steps come near deviations slowly; the best end is led to where nothing is left to gain
+        last = minimize(
+            lambda x: 0.5 * float((self._stacked(x) ** 2).sum()), ends[0][1],
+            jac=lambda x: self._stacked(x) @ self._slopes(x), method="L-BFGS-B",
+            bounds=list(zip(lower, upper, strict=True)), options={"maxiter": 50, "ftol": 1e-15, "gtol": 1e-7},
+        )  # fmt: skip
+        best = self._physical(last.x)
+        every = (float(self.objective(best)), *(end[0] for end in ends[1:]))
+        return Optimum({name: float(v) for name, v in best.items()}, every[0], every)
+
+    def _residuals(self, parameters: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Standardised residuals on the scale on which the noise is normal, and its deviations."""
+        found, deviation = self.simulate(parameters)
+        told = self.rows["measurement"].to_numpy(float)
+        scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for name, change in (("log", np.log), ("log10", np.log10)):
+                here = scale == name
+                told = np.where(here, change(np.where(here, told, 1.0)), told)
+                found = np.where(here, change(np.where(here, found, 1.0)), found)
+        return (told - found) / deviation, deviation
+
+    def _jacobian(self) -> float:
+        """What densities of logarithms owe to those of the measurements."""
+        told = self.rows["measurement"].to_numpy(float)
+        scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
+        logs, tens = scale != "lin", scale == "log10"
+        return float(np.log(told[logs]).sum() + tens.sum() * math.log(math.log(10.0)))
+
+    def _bounds(self) -> tuple[Floats, Floats]:
+        both = [
+            [_SCALES[row.scale][1](getattr(row, side)) for row in self.parameters.itertuples()]
+            for side in ("lower", "upper")
+        ]
+        return np.array(both[0], float), np.array(both[1], float)
+
+    def _physical(self, scaled: Floats) -> dict[str, Any]:
+        """Values by name, of coordinates (..., parameter) on the parameters' scales."""
+        return {
+            str(name): _SCALES[scale][0](scaled[..., place])
+            for place, (name, scale) in enumerate(self.parameters["scale"].items())
+        }
+
+    def _stacked(self, scaled: Floats) -> Floats:
+        """Residuals whose squares sum up to twice the objective, but for a constant."""
+        residual, deviation = self._residuals(self._physical(scaled))
+        return np.concatenate([residual, np.sqrt(np.maximum(2.0 * np.log(deviation) + _FLOOR, 1e-12))], -1)
+
+    def _slopes(self, scaled: Floats) -> Floats:
+        """Their derivatives by central differences, all solved at once."""
+        step = _STEP * np.eye(len(scaled))
+        lower, upper = self._bounds()
+        up, down = np.minimum(scaled + step, upper), np.maximum(scaled - step, lower)
+        both = self._stacked(np.concatenate([up, down]))
+        width = (up - down).sum(1)[:, None]
+        found = ((both[: len(scaled)] - both[len(scaled) :]) / width).T
+        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+
+    @property
+    def model(self) -> Model:
+        """The system as a model: its parameters about the file's own values, its noise at them.
+
+        Raises
+        ------
+        InputError
+            If the noise is none that a model has.
+        """
+        return system_model(self.system, self._declared(), self._noise())
+
+    @property
+    def variability(self) -> dict[str, float]:
+        """ω² of every parameter: those of the uniform distributions between the bounds."""
+        return {each.name: each.spread**2 for each in self._declared()}
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What `metasci.Prior.published` asks for beside the model."""
+        about = "parameters are about the file's own values, as wide as between the file's bounds"
+        return {
+            "variability": self.variability, "noise": self._noise(), "source": f"the PEtab problem {self.name}",
+            "remarks": [f"{about}; the noise is that of the file's own values."], "name": self.name,
+        }  # fmt: skip
+
+    @property
+    def tasks(self) -> TaskSet:
+        """The measurements, as tasks of `model`."""
+        frame = self.rows.rename(columns={"task": "task"})
+        return TaskSet.from_frame(
+            frame, Card.from_model(self.model), f"measurements of {self.name}", self.model
+        )
+
+    def _declared(self) -> list[Parameter]:
+        found = []
+        for name in self.system.parameters:
+            row = self.parameters.loc[name]
+            positive = row["scale"] != "lin"
+            lower, upper = (math.log(v) if positive else v for v in (row["lower"], row["upper"]))
+            middle = math.exp(0.5 * (lower + upper)) if positive else 0.5 * (lower + upper)
+            typical = middle if math.isnan(row["nominal"]) else row["nominal"]
+            found.append(
+                Parameter(
+                    name, "1", float(typical), positive=positive, spread=(upper - lower) / math.sqrt(12.0)
+                )
+            )
+        return found
+
+    def _noise(self) -> Noise:
+        values = self.nominal
+        noises: list[Noise] = []
+        for place, (formula, scale) in enumerate(zip(self.deviations, self.scales, strict=True), 1):
+            taken = names_in(formula)
+            if not taken <= set(self.parameters.index) - set(self.system.parameters):
+                raise InputError(
+                    f"'{self.name}': the noise of output {place} follows the system, which a prior of it does not take."
+                )
+            sd = float(compiled(formula)(values))
+            log = LogNormal((sd * (math.log(10.0) if scale == "log10" else 1.0),))
+            noises.append(Additive((sd,)) if scale == "lin" else log)
+        return noises[0] if len(noises) == 1 else Several(by="output", noises=tuple(noises))
+
+
+def read_problem(path: str | Path, *, task: str = "") -> Problem:
+    """Read a PEtab problem (version 1, one model in SBML).
+
+    Parameters
+    ----------
+    path : path
+        Its YAML file.
+    task : str
+        A column of the measurements that says to which task each belongs, such as the patient; by default the problem
+        is one task.
+
+    Raises
+    ------
+    MissingExtra
+        If libsbml is not installed.
+    InputError
+        If the problem is not sound, or says what is not taken: the sentence names file and place.
+    """
+    tables = read_tables(path)
+    network = read_network(tables.model)
+    parameters, fixed = _parameters(tables)
+    conditions, order = _conditions(tables, network)
+    rows, outputs, deviations, scales, labels = _measurements(tables, order, task)
+    constants = {**network.constants, **fixed}
+    estimated = [name for name in parameters.index]
+    for name in estimated:
+        constants.pop(name, None)
+    used = _used(network, conditions, outputs)
+    system = System(
+        name=tables.path.stem,
+        parameters=tuple(name for name in estimated if name in used),
+        constants=constants,
+        statements=tuple(
+            (name, formula) for name, formula in network.starts.items() if name not in estimated
+        ),
+        rules=network.rules,
+        states=network.states,
+        conditions=conditions,
+        outputs=outputs,
+        labels={"condition": list(order), "output": labels},
+    )
+    return _at_ease(Problem(tables.path.stem, system, parameters, rows, deviations, scales))
+
+
+def _at_ease(problem: Problem) -> Problem:
+    """The problem with the method that its equation needs: that of high order, if it gets through."""
+    middle = {
+        name: each.typical for name, each in zip(problem.system.parameters, problem._declared(), strict=True)
+    }
+    rest = {name: 1.0 for name in problem.parameters.index if name not in middle}
+    found, _ = problem.simulate({**rest, **middle})
+    return (
+        problem
+        if np.isfinite(found).all()
+        else replace(problem, system=replace(problem.system, stiff=True), _cache={})
+    )
+
+
+def _parameters(tables: Tables) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Those to be estimated, and the values of the others."""
+    rows, fixed = {}, {}
+    for place, row in enumerate(tables.parameters.to_dict("records")):
+        name, where = row["parameterId"], f"{tables.path}, parameter '{row['parameterId']}'"
+        if row.get("objectivePriorType"):
+            raise InputError(f"{where}: a prior in the objective ({row['objectivePriorType']}) is not taken.")
+        if row["parameterScale"] not in _SCALES:
+            raise InputError(f"{where}: the scale '{row['parameterScale']}' is none of {', '.join(_SCALES)}.")
+        nominal = _number(row.get("nominalValue", ""), where)
+        if row["estimate"] in ("0", "0.0"):
+            if math.isnan(nominal):
+                raise InputError(f"{where}: it is not estimated, and has no nominal value.")
+            fixed[name] = nominal
+            continue
+        rows[name] = (
+            row["parameterScale"],
+            _number(row["lowerBound"], where),
+            _number(row["upperBound"], where),
+            nominal,
+        )
+    if not rows:
+        raise InputError(f"{tables.path}: there is no parameter to estimate.")
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["scale", "lower", "upper", "nominal"])
+    return frame, fixed
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text) if text != "" else math.nan
+    except ValueError:
+        raise InputError(f"{where}: '{text}' is no number.") from None
+
+
+def _value(text: str) -> Expression:
+    """A number, or the name of a parameter."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _conditions(tables: Tables, network: Any) -> tuple[tuple[dict[str, Expression], ...], dict[str, int]]:
+    """What each condition gives another value, and their numbers."""
+    states = {name: initial for name, _, initial in network.states}
+    columns = [name for name in tables.conditions if name not in ("conditionId", "conditionName")]
+    ruled = {name for name, _ in network.rules}
+    if odd := [name for name in columns if name in ruled]:
+        raise InputError(f"{tables.path}: a condition changes '{odd[0]}', which a rule assigns.")
+    found = []
+    for row in tables.conditions.to_dict("records"):
+        each: dict[str, Expression] = {}
+        for name in columns:
+            empty = row[name] == "" or row[name].lower() == "nan"
+            if name in states:
+                each[f"the initial {name}"] = states[name] if empty else _value(row[name])
+            elif not empty:
+                each[name] = _value(row[name])
+        found.append(each)
+    order = {str(name): place for place, name in enumerate(tables.conditions["conditionId"], 1)}
+    return tuple(found), order
+
+
+def _measurements(
+    tables: Tables, order: Mapping[str, int], task: str
+) -> tuple[pd.DataFrame, tuple[Expression, ...], tuple[Expression, ...], tuple[str, ...], list[str]]:
+    """Rows, and for every kind of output its formula, deviation, scale and name."""
+    observables = {row["observableId"]: row for row in tables.observables.to_dict("records")}
+    kinds: dict[tuple[str, str, str], int] = {}
+    rows = []
+    if task and task not in tables.measurements:
+        raise InputError(f"{tables.path}: the measurements have no column '{task}'.")
+    for place, row in enumerate(tables.measurements.to_dict("records"), 2):
+        where = f"{tables.path}, measurement in row {place}"
+        if row.get("preequilibrationConditionId"):
+            raise InputError(f"{where}: preequilibrationConditionId, a steady state before, is not taken.")
+        if row["observableId"] not in observables:
+            raise InputError(f"{where}: there is no observable '{row['observableId']}'.")
+        if row["simulationConditionId"] not in order:
+            raise InputError(f"{where}: there is no condition '{row['simulationConditionId']}'.")
+        time = _number(row["time"], where)
+        if not math.isfinite(time):
+            raise InputError(f"{where}: a measurement at steady state (time {row['time']}) is not taken.")
+        key = (row["observableId"], row.get("observableParameters", ""), row.get("noiseParameters", ""))
+        kinds.setdefault(key, len(kinds) + 1)
+        rows.append((
+            row[task] if task else tables.path.stem, time, order[row["simulationConditionId"]], kinds[key],
+            _number(row["measurement"], where),
+        ))  # fmt: skip
+    outputs, deviations, scales = [], [], []
+    for name, of_output, of_noise in kinds:
+        row, where = observables[name], f"{tables.path}, observable '{name}'"
+        if (kind := row.get("noiseDistribution") or "normal") != "normal":
+            raise InputError(f"{where}: the noise distribution '{kind}' is not taken.")
+        scale = row.get("observableTransformation") or "lin"
+        if scale not in _SCALES:
+            raise InputError(f"{where}: the transformation '{scale}' is none of {', '.join(_SCALES)}.")
+        told = _placeholders("observable", name, of_output) | _placeholders("noise", name, of_noise)
+        formula = replaced(parsed(row["observableFormula"], where), told)
+        deviation = replaced(parsed(row["noiseFormula"], where), told)
+        if left := [
+            n
+            for n in names_in(formula) | names_in(deviation)
+            if re.match(r"(observable|noise)Parameter\d", n)
+        ]:
+            raise InputError(f"{where}: the measurements do not say {left[0]}.")
+        outputs.append(formula)
+        deviations.append(replaced(deviation, {name: formula}))
+        scales.append(scale)
+    frame = pd.DataFrame(rows, columns=["task", "time", "condition", "output", "measurement"])
+    return frame, tuple(outputs), tuple(deviations), tuple(scales), [name for name, *_ in kinds]
+
+
+def _placeholders(kind: str, name: str, text: str) -> dict[str, Expression]:
+    """Values of ``noiseParameter1_NAME``, as a measurement says them."""
+    values = [value.strip() for value in text.split(";")] if text else []
+    return {f"{kind}Parameter{place}_{name}": _value(value) for place, value in enumerate(values, 1)}
+
+
+def _used(
+    network: Any, conditions: Sequence[Mapping[str, Expression]], outputs: Sequence[Expression]
+) -> set[str]:
+    """Every name that the system and its outputs take."""
+    formulas = [e for _, *both in network.states for e in both] + [e for _, e in network.rules]
+    formulas += [*outputs, *network.starts.values(), *(e for each in conditions for e in each.values())]
+    return set().union(*(names_in(formula) for formula in formulas))

@@ -1,0 +1,226 @@
+"""Figures of outcomes that are no Gaussian measurements: stacked probabilities, counts with their intervals, the share
+without an event, and whether probabilities mean what they say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta
+
+from metasci.evaluation.outcome_scores import calibration_table
+from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import Ordinal
+from metasci.report.curves import is_simulated, name_of, only
+from metasci.report.marks import titled
+from metasci.report.style import BLUE, GREY, INK, RED, shades, styled
+from metasci.words import label, words
+
+if TYPE_CHECKING:
+    from metasci.fits.equation import EquationFit
+
+__all__ = ["calibration_curve", "kaplan_meier", "outcome_caption", "outcome_figure", "survival_figure"]
+
+Floats = NDArray[np.float64]
+
+_MOST_TASKS = 6
+_TIMES = 120
+_DRAWS = 400
+
+
+def outcome_figure(calibration: EquationFit) -> Figure:
+    """Outcomes and what is to be expected of them, for up to six tasks; of times, of all tasks together."""
+    kind = getattr(calibration.prior.model.noise, "kind", "")
+    if kind == "time":
+        return survival_figure(calibration)
+    return _counts(calibration) if kind == "count" else _probabilities(calibration)
+
+
+def outcome_caption(calibration: EquationFit) -> str:
+    """What the figure shows, in sentences."""
+    return {
+        "yes or no": "Height of the lower area: calibrated probability of yes at each measurement, the line that of the "
+        "prior alone. Marks: what came, yes above and no below.",
+        "grade": "Areas: calibrated probability of each grade at each measurement, lowest grade at the bottom. Numbers: "
+        "the grade that came.",
+        "count": "Points: counts. Bars: calibrated 90 % interval of a count, dashes its median. Dotted: what the prior "
+        "alone expects.",
+        "time": "Steps: share without the event, by Kaplan and Meier, with ticks for times that are only known to lie "
+        "above. Line and band: what is predicted for the same tasks and conditions, with the 90 % interval of such a "
+        "share. Dashed: the prior alone.",
+    }[str(getattr(calibration.prior.model.noise, "kind", ""))]
+
+
+def kaplan_meier(time: ArrayLike, event: ArrayLike) -> tuple[Floats, Floats]:
+    """Times of events, and the share that is without one just after each; starts at zero with one.
+
+    Source: Kaplan and Meier, JASA 53 (1958) 457.
+
+    Examples
+    --------
+    >>> times, share = kaplan_meier([1.0, 2.0, 3.0, 4.0], [True, False, True, True])
+    >>> times.tolist(), share.tolist()
+    ([0.0, 1.0, 3.0, 4.0], [1.0, 0.75, 0.375, 0.0])
+    """
+    times, came = np.asarray(time, float), np.asarray(event, bool)
+    steps = np.unique(times[came])
+    at_risk = (times[None, :] >= steps[:, None]).sum(1)
+    events = ((times[None, :] == steps[:, None]) & came).sum(1)
+    return np.append(0.0, steps), np.append(1.0, np.cumprod(1.0 - events / at_risk))
+
+
+@styled
+def survival_figure(calibration: EquationFit) -> Figure:
+    """The share without an event, and the predictive band of it."""
+    batch, output = calibration.batch, calibration.prior.model.output
+    mask = batch.mask.numpy()
+    time = batch.output.numpy()[mask]
+    came = np.ones_like(time, bool) if batch.upper is None else np.isnan(batch.upper.numpy()[mask])
+    grid = np.linspace(0.0, 1.1 * float(time.max()), _TIMES)
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    forecast, before = _forecasts(calibration)
+    drawn = forecast.sample(_DRAWS).numpy()[:, mask]
+    share = (drawn[:, :, None] > grid).mean(1)
+    low, high = np.quantile(share, (0.05, 0.95), axis=0)
+    axes.fill_between(grid, low, high, color=BLUE, alpha=0.18, linewidth=0.0)
+    axes.plot(grid, forecast.survival(grid).numpy()[mask].mean(0), color=BLUE, label="predicted")
+    axes.plot(
+        grid,
+        before.survival(grid).numpy()[mask].mean(0),
+        "--",
+        color=GREY,
+        linewidth=1.0,
+        label="prior alone",
+    )
+    steps, left = kaplan_meier(time, came)
+    axes.step(np.append(steps, grid[-1]), np.append(left, left[-1]), where="post", color=INK, label="seen")
+    if (~came).any():
+        at = left[np.searchsorted(steps, time[~came], side="right") - 1]
+        axes.plot(time[~came], at, "|", color=INK, markersize=6)
+    axes.set(xlim=(0.0, grid[-1]), ylim=(0.0, 1.02), ylabel="share without the event")
+    axes.set_xlabel(label(output.label or words(output.name), output.unit))
+    axes.legend(loc="upper right")
+    return figure
+
+
+@styled
+def calibration_curve(yes: ArrayLike, probability: ArrayLike, bins: int = 10) -> Figure:
+    """How often yes came, against how often it was expected, with 90 % intervals of the shares; see `calibration_table`.
+
+    Parameters
+    ----------
+    yes : array
+        0 or 1.
+    probability : array
+        Of yes.
+    bins : int
+    """
+    expected, came, count = calibration_table(yes, probability, bins)
+    hits = np.round(came * count)
+    low = np.where(hits > 0, beta.ppf(0.05, np.maximum(hits, 1), count - hits + 1), 0.0)
+    high = np.where(hits < count, beta.ppf(0.95, hits + 1, np.maximum(count - hits, 1)), 1.0)
+    figure = Figure(figsize=(3.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot((0.0, 1.0), (0.0, 1.0), color=GREY, linewidth=0.8)
+    axes.errorbar(
+        expected, came, (came - low, high - came), fmt="o-", color=BLUE, markersize=4, linewidth=1.0
+    )
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of yes", ylabel="share of yes")
+    axes.set_aspect("equal")
+    return figure
+
+
+def _forecasts(calibration: EquationFit) -> tuple[OutcomeForecast, OutcomeForecast]:
+    """After and before adaptation, at the measured conditions."""
+    from metasci.fits.predictive import predictive
+
+    both = [predictive(calibration.problem, calibration.adapted, prior=prior) for prior in (False, True)]
+    assert all(isinstance(each, OutcomeForecast) for each in both)
+    return both[0], both[1]  # type: ignore[return-value]
+
+
+def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np.int_]]:
+    """Places of a task's measurements on an axis, its label, and their order.
+
+    The first input that is different for all of them makes the axis; their number does where there is none.
+    """
+    batch, model = calibration.batch, calibration.prior.model
+    here = batch.mask[task].numpy()
+    for name, given in model.inputs.items():
+        values = batch.inputs[name].expand(batch.mask.shape)[task].numpy()[here]
+        if len(values) > 1 and len(np.unique(values)) == len(values):
+            order = np.argsort(values)
+            return values[order], label(words(name), given.unit), np.flatnonzero(here)[order]
+    return np.arange(1.0, here.sum() + 1.0), "measurement", np.flatnonzero(here)
+
+
+def _panels(calibration: EquationFit) -> tuple[Figure, list[Axes]]:
+    count = min(len(calibration.batch), _MOST_TASKS)
+    wide = min(count, 3)
+    high = -(-count // wide)
+    figure = Figure(figsize=(2.6 * wide + 0.6, 2.1 * high + 0.4), layout="constrained")
+    grid = figure.subplots(high, wide, squeeze=False, sharey=True)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat[:count])
+
+
+@styled
+def _probabilities(calibration: EquationFit) -> Figure:
+    """Stacked probabilities of the grades, or of yes."""
+    figure, panels = _panels(calibration)
+    forecast, before = _forecasts(calibration)
+    outcome = calibration.prior.model.noise
+    whole, earlier = forecast.probabilities.numpy(), before.probabilities.numpy()
+    levels = np.arange(float(whole.shape[-1]))
+    colours = shades(levels, levels)
+    for task, axes in enumerate(panels):
+        places, axis, rows = _along(calibration, task)
+        came = calibration.batch.output[task].numpy()[rows]
+        if isinstance(outcome, Ordinal):
+            low = np.zeros(len(rows))
+            for at, colour in enumerate(colours):
+                axes.bar(places, whole[task, rows, at], _width(places), low, color=colour)
+                low = low + whole[task, rows, at]
+            for place, grade in zip(places, came, strict=True):
+                axes.text(place, 1.03, f"{grade:.0f}", ha="center", va="bottom", fontsize=8)
+        else:
+            axes.bar(places, whole[task, rows, 1], _width(places), color=BLUE, alpha=0.35)
+            axes.plot(places, earlier[task, rows, 1], "_", color=GREY, markersize=12)
+            axes.plot(places, came, "o", color=RED, markersize=4, clip_on=False)
+        axes.set_ylim(0.0, 1.12 if isinstance(outcome, Ordinal) else 1.05)
+        axes.set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
+        axes.set_xlabel(axis)
+    panels[0].set_ylabel("probability")
+    return figure
+
+
+@styled
+def _counts(calibration: EquationFit) -> Figure:
+    """Counts with the intervals of counts."""
+    figure, panels = _panels(calibration)
+    forecast, before = _forecasts(calibration)
+    low, high = (each.numpy() for each in forecast.interval(0.9))
+    median, earlier = forecast.quantile(0.5).numpy(), before.mean.numpy()
+    for task, axes in enumerate(panels):
+        places, axis, rows = _along(calibration, task)
+        axes.vlines(places, low[task, rows], high[task, rows], color=BLUE, alpha=0.25, linewidth=7)
+        axes.plot(places, median[task, rows], "_", color=BLUE, markersize=10)
+        axes.plot(places, earlier[task, rows], ":", color=GREY, linewidth=1.0)
+        axes.plot(places, calibration.batch.output[task].numpy()[rows], "o", color=INK, markersize=4)
+        axes.set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
+        axes.set_xlabel(axis)
+    panels[0].set_ylim(bottom=-0.5)  # all panels have one axis, whose top follows from what is drawn
+    output = calibration.prior.model.output
+    panels[0].set_ylabel(label(output.label or words(output.name), output.unit))
+    return figure
+
+
+def _width(places: Floats) -> float:
+    """Of a bar: most of the way to the next."""
+    return 0.85 * float(np.diff(places).min()) if len(places) > 1 else 0.85

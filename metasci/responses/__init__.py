@@ -1,0 +1,16 @@
+"""Equations of outcomes: yes or no, counts, grades and times to an event, of anything that has them."""
+
+from metasci.responses.dose import dose_toxicity, exposure_response
+from metasci.responses.lifetimes import stress_life
+from metasci.responses.trials import (
+    bacteria_present,
+    bitterness,
+    catheter_infection,
+    seizures,
+    survival_with_lung_cancer,
+)
+
+__all__ = [
+    "bacteria_present", "bitterness", "catheter_infection", "dose_toxicity", "exposure_response", "seizures",
+    "stress_life", "survival_with_lung_cancer",
+]  # fmt: skip

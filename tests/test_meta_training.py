@@ -1,0 +1,318 @@
+"""Meta-training beyond the plain loop: validation, rates of parts, parts of an episode, going on, and who watches."""
+
+from __future__ import annotations
+
+import math
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from metasci.errors import InputError
+from metasci.meta import Network, NetworkEpisode, Outer, meta_gradient, meta_train, named
+from metasci.meta.compositions.chunks import in_chunks
+from metasci.meta.compositions.compiled import worth_compiling
+from metasci.meta.compositions.validation import Validation
+from metasci.meta.compositions.watching import Moment, to_mlflow, to_tensorboard
+from metasci.meta.networks.episode import cross_entropy
+from metasci.meta.networks.metrics import (
+    accuracy,
+    area_under_curve,
+    brier,
+    expected_calibration_error,
+    of_queries,
+    rmse,
+)
+from metasci.meta.networks.sampling import few_shot_classes, few_shot_regressions
+
+MAML = named.maml(2, 0.1)
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network(nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)).double())
+
+
+def lines(network: Network, seed: int, tasks: int = 5) -> NetworkEpisode:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(tasks, 6, 1, generator=generator, dtype=torch.float64)
+    y = torch.rand(tasks, 1, 1, generator=generator, dtype=torch.float64) * x
+    return NetworkEpisode(network, x[:, :3], y[:, :3], x[:, 3:], y[:, 3:])
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_more_iterations_from_a_checkpoint_or_a_state_are_one_run(network: Network, tmp_path: Path) -> None:
+    def run(iterations: int, **options: Any) -> Any:
+        return meta_train(
+            MAML, lambda i: lines(network, i), network.start(), Outer(iterations, 0.01), **options
+        )
+
+    whole = run(9)
+    run(4, checkpoint=tmp_path / "state")
+    assert same(run(9, checkpoint=tmp_path / "state").learned, whole.learned)
+    half = run(4)
+    assert same(run(9, state=half.state).learned, whole.learned)
+    assert set(half.state.memory) == {f"{m}/{name}" for m in ("first", "second") for name in network.start()}
+    assert len(run(9, state=half.state).loss) == 5
+    with pytest.raises(InputError, match="other tensors"):
+        run(9, state=replace(half.state, learned={}))
+
+
+def test_a_cosine_of_another_length_is_another_run(network: Network, tmp_path: Path) -> None:
+    def run(iterations: int) -> Any:
+        outer = Outer(iterations, 0.01, schedule="cosine")
+        return meta_train(
+            MAML, lambda i: lines(network, i), network.start(), outer, checkpoint=tmp_path / "state"
+        )
+
+    run(2)
+    with pytest.raises(InputError, match="another run"):
+        run(3)
+
+
+def test_validation_gives_the_best_state_and_stops_early(network: Network, tmp_path: Path) -> None:
+    """With steps that lead away the first look is the best one; a plain run to there gives its state."""
+    held_out = lines(network, 10_000, tasks=7)
+    watch = Validation(held_out, every=2, patience=3, metrics={"rmse": of_queries(rmse)})
+    outer = Outer(100, 0.5, "descent")
+
+    def run(**options: Any) -> Any:
+        def draw(seed: int) -> NetworkEpisode:  # the sign of what is learned turns after two iterations
+            episode = lines(network, seed)
+            return episode if seed < 2 else replace(episode, query_targets=episode.query_targets - 9.0)
+
+        return meta_train(MAML, draw, network.start(), **{"outer": outer, "validation": watch, **options})
+
+    done = run()
+    assert done.validation["iteration"].tolist() == [2.0, 4.0, 6.0, 8.0]
+    assert int(done.state.iteration) == 8
+    assert same(done.learned, run(outer=replace(outer, iterations=2), validation=None).learned)
+    assert not same(done.learned, done.state.learned)
+    best = float(done.validation["loss"][0])
+    assert bool((done.validation["loss"][1:] > best).all())
+    assert math.sqrt(best) == pytest.approx(
+        float(done.validation["rmse"][0]), rel=1e-12
+    )  # tasks are of one size
+    path = tmp_path / "state"
+    run(outer=replace(outer, iterations=5), checkpoint=path)
+    again = run(checkpoint=path)
+    assert torch.equal(again.validation["loss"], done.validation["loss"])
+    assert same(again.learned, done.learned)
+
+
+def test_parts_have_learning_rates_of_their_own(network: Network) -> None:
+    start, outer = network.start(), Outer(1, 0.25, "descent", rates={"0.": 0.0, "2.": 0.5, "2.bias": 1.0})
+    _, slopes = meta_gradient(MAML, lines(network, 0), start)
+    done = meta_train(MAML, lambda i: lines(network, i), start, outer).learned
+    for name, rate in {"0.weight": 0.0, "0.bias": 0.0, "2.weight": 0.5, "2.bias": 1.0}.items():
+        torch.testing.assert_close(done[name], start[name] - rate * slopes[name], rtol=1e-12, atol=1e-14)
+    assert Outer(10, 1.0, schedule="cosine", rates={"a": 3.0}).rate(5, "a") == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("composition", [MAML, named.reptile(2, 0.1), named.imaml(5, 0.1)])
+def test_an_episode_in_parts_has_the_same_meta_gradient(network: Network, composition: Any) -> None:
+    episode = lines(network, 3, tasks=7)
+    calls: list[int] = []
+
+    def counted(part: Any, learned: Any) -> Any:
+        calls.append(len(part))
+        return meta_gradient(composition, part, learned)
+
+    loss, slopes = in_chunks(counted, 3, composition.gradient)(episode, network.start())
+    whole, wanted = meta_gradient(composition, episode, network.start())
+    assert calls == [3, 3, 1]
+    torch.testing.assert_close(loss, whole, rtol=1e-12, atol=0)
+    for name, slope in wanted.items():
+        torch.testing.assert_close(slopes[name], slope, rtol=1e-8, atol=1e-12)
+
+
+def test_parts_weigh_tasks_that_have_a_query(network: Network) -> None:
+    mask = torch.ones(5, 3, dtype=torch.bool)
+    mask[1] = mask[2] = False
+    episode = replace(lines(network, 3), query_mask=mask)
+    _, wanted = meta_gradient(MAML, episode, network.start())
+    _, slopes = in_chunks(lambda *given: meta_gradient(MAML, *given), 2, MAML.gradient)(
+        episode, network.start()
+    )
+    for name, slope in wanted.items():
+        torch.testing.assert_close(slopes[name], slope, rtol=1e-10, atol=1e-14)
+    whole = meta_train(MAML, lambda i: episode, network.start(), Outer(3, 0.01))
+    parts = meta_train(MAML, lambda i: episode, network.start(), Outer(3, 0.01), chunk=2)
+    torch.testing.assert_close(parts.loss, whole.loss, rtol=1e-10, atol=0)
+    with pytest.raises(InputError, match="one or more"):
+        meta_train(MAML, lambda i: episode, network.start(), Outer(1), chunk=0)
+
+
+def test_watchers_see_every_iteration_and_may_stop_it(network: Network) -> None:
+    seen: list[Moment] = []
+
+    def watch(moment: Moment) -> bool:
+        seen.append(moment)
+        return moment.iteration == 4
+
+    validation = Validation(lines(network, 99), every=3)
+    done = meta_train(
+        MAML,
+        lambda i: lines(network, i),
+        network.start(),
+        Outer(50, 0.01),
+        watchers=[watch],
+        validation=validation,
+    )
+    assert [moment.iteration for moment in seen] == [1, 2, 3, 4]
+    assert [moment.loss for moment in seen] == done.loss.tolist()
+    assert [list(moment.validation) for moment in seen] == [[], [], ["loss"], []]
+    assert seen[2].validation["loss"] == done.validation["loss"].item()
+
+
+def test_mlflow_and_tensorboard_get_the_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    logged: list[tuple[dict[str, float], int]] = []
+    fake: Any = types.ModuleType("mlflow")
+    fake.log_metrics = lambda numbers, step: logged.append((numbers, step))
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    moment = Moment(7, 0.5, {}, {"loss": 0.25})
+    to_mlflow()(moment)
+    assert logged == [({"loss": 0.5, "validation/loss": 0.25}, 7)]
+
+    rows: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            self.folder = folder
+
+        def add_scalar(self, *row: Any) -> None:
+            rows.append(row)
+
+        def flush(self) -> None:
+            rows.append(("flushed", 0.0, 0))
+
+    board: Any = types.ModuleType("torch.utils.tensorboard")
+    board.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    to_tensorboard(tmp_path)(moment)
+    assert rows == [("loss", 0.5, 7), ("validation/loss", 0.25, 7), ("flushed", 0.0, 0)]
+    for module, watcher in (
+        ("mlflow", to_mlflow),
+        ("torch.utils.tensorboard", lambda: to_tensorboard(tmp_path)),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(InputError, match="not installed"):
+            watcher()
+
+
+def test_long_runs_are_compiled_where_they_can_be(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    episode = lines(network, 0)
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/" + name)
+    assert worth_compiling(MAML, episode, 20_000)
+    assert not worth_compiling(MAML, episode, 19_999)
+    assert not worth_compiling(named.imaml(5, 0.1), episode, 20_000)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert not worth_compiling(MAML, episode, 20_000)
+
+
+def test_few_shot_classes_are_what_they_say() -> None:
+    """Inputs that carry their case's number and class tell what was drawn."""
+    labels = torch.arange(40) % 5 + 10
+    inputs = torch.stack([torch.arange(40), labels], 1).double()
+    draw = few_shot_classes(
+        Network(nn.Linear(2, 3)), inputs, labels, ways=3, shots=(1, 4), queries=2, tasks=6
+    )
+    episode, numbers = draw(5), set()
+    for task in range(6):
+        seen = episode.inputs[task][episode.mask[task]]
+        asked = episode.query_inputs[task]
+        assert not set(seen[:, 0].tolist()) & set(asked[:, 0].tolist())
+        assert len(set(asked[:, 0].tolist())) == 6
+        of_class = {}
+        for x, y in [*zip(episode.inputs[task], episode.targets[task], strict=True),
+                     *zip(asked, episode.query_targets[task], strict=True)]:  # fmt: skip
+            assert of_class.setdefault(int(y), float(x[1])) == float(x[1])
+        assert sorted(of_class) == [0, 1, 2]
+        assert len(set(of_class.values())) == 3
+        numbers |= {int((episode.targets[task][episode.mask[task]] == way).sum()) for way in range(3)}
+    assert numbers == {1, 2, 3, 4}
+    assert torch.equal(draw(5).inputs, episode.inputs)
+    assert not torch.equal(draw(6).inputs, episode.inputs)
+
+
+def test_few_shot_regressions_keep_support_and_query_apart() -> None:
+    x = [torch.arange(9.0)[:, None] + 100.0 * task for task in range(4)]
+    episode = few_shot_regressions(Network(nn.Linear(1, 1)), x, x, shots=(2, 5), queries=4, tasks=4)(1)
+    every = torch.cat([episode.inputs, episode.query_inputs], 1)[..., 0]
+    assert sorted((every[:, 0] // 100).tolist()) == [0.0, 1.0, 2.0, 3.0]
+    assert all(len(set(row.tolist())) == 9 for row in every)
+    assert set(episode.mask.sum(1).tolist()) <= {2, 3, 4, 5}
+    assert torch.equal(episode.targets, episode.inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ways": 6}, "there are 5"),
+        ({"queries": 9}, "too few for 1 shots"),
+        ({"shots": (3, 2)}, "from the fewer"),
+    ],
+)
+def test_impossible_episodes_are_refused(change: dict[str, Any], sentence: str) -> None:
+    asked = {"ways": 2, "shots": 1, "queries": 1, "tasks": 1, **change}
+    with pytest.raises(InputError, match=sentence):
+        few_shot_classes(Network(nn.Linear(1, 2)), torch.zeros(40, 1), torch.arange(40) % 5, **asked)
+
+
+def test_scores_of_classes_against_hand_computation() -> None:
+    """Binned by hand; the rank statistic by all pairs; masked and unlabelled cases do not count."""
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randn(3, 20, 4, generator=generator, dtype=torch.float64)
+    labels = torch.randint(-1, 4, (3, 20), generator=generator)
+    mask = torch.rand(3, 20, generator=generator) < 0.8
+    seen = [
+        (s.softmax(0), int(y))
+        for s, y, m in zip(scores.reshape(-1, 4), labels.flatten(), mask.flatten(), strict=True)
+        if m and y >= 0
+    ]
+    assert float(accuracy(scores, labels, mask)) == pytest.approx(
+        sum(int(p.argmax()) == y for p, y in seen) / len(seen)
+    )
+    squares = [sum((float(p[k]) - (k == y)) ** 2 for k in range(4)) for p, y in seen]
+    assert float(brier(scores, labels, mask)) == pytest.approx(sum(squares) / len(seen))
+    gap = 0.0
+    for b in range(10):
+        inside = [
+            (float(p.max()), int(p.argmax()) == y) for p, y in seen if b / 10 < float(p.max()) <= (b + 1) / 10
+        ]
+        gap += abs(sum(c - r for c, r in inside))
+    assert float(expected_calibration_error(scores, labels, mask, bins=10)) == pytest.approx(gap / len(seen))
+    two = torch.tensor([[0.2, 0.7, 0.7, 0.1, 0.9]])
+    truth = torch.tensor([[0, 1, 0, 0, 1]])
+    pairs = [(a > b) + 0.5 * (a == b) for a in (0.7, 0.9) for b in (0.2, 0.7, 0.1)]
+    assert float(area_under_curve(two, truth)) == pytest.approx(sum(pairs) / 6)
+    both = torch.stack([torch.zeros_like(two), two], -1)
+    assert float(area_under_curve(both, truth)) == pytest.approx(sum(pairs) / 6)
+    with pytest.raises(InputError, match="both classes"):
+        area_under_curve(two, torch.ones(1, 5))
+
+
+def test_meta_training_on_classes_beats_chance_on_unseen_ones() -> None:
+    """Blobs on a ring: a start from which three shots tell classes apart that were never drawn."""
+    torch.manual_seed(0)
+    angle = torch.arange(12) * 2 * math.pi / 12
+    centres = 3.0 * torch.stack([angle.cos(), angle.sin()], 1)
+    labels = torch.arange(12).repeat_interleave(20)
+    inputs = centres[labels] + 0.3 * torch.randn(240, 2)
+    network = Network(nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 3)))
+    plan: dict[str, Any] = {"ways": 3, "shots": 3, "queries": 5, "loss": cross_entropy}
+    old, new = labels % 4 != 0, labels % 4 == 0
+    draw = few_shot_classes(network, inputs[old], labels[old], tasks=8, **plan)
+    held_out = few_shot_classes(network, inputs[new], labels[new], tasks=20, **plan)(0)
+    watch = Validation(held_out, every=60, metrics={"accuracy": of_queries(accuracy)})
+    done = meta_train(named.maml(3, 0.4), draw, network.start(), Outer(60, 0.02), validation=watch)
+    assert float(done.validation["accuracy"][-1]) > 0.9
