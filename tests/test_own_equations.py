@@ -364,7 +364,7 @@ def test_covariates_and_occasions_that_change_act_between_their_records() -> Non
 
 
 def parent_and_metabolite() -> Model:
-    """The fourth kind of mapbayr's validation set with two outputs (run402 there)."""
+    """Two outputs, as in mapbayr's validation set."""
     return ode_model(
         name="parent_and_metabolite", states=("depot", "parent", "metabolite"), slopes=metabolite, doses_into=["depot"],
         parameters={"ka": "1 1/h", "cl": "4 L/h", "v": "70 L", "clm": "2.5 L/h", "vm": "60 L"}, listed=False,
