@@ -60,8 +60,10 @@ _MODULES = (
     "meta",
     "noise",
     "ode",
+    "outcomes",
     "patients",
     "report",
+    "responses",
 )
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
@@ -78,8 +80,10 @@ if TYPE_CHECKING:
         meta as meta,
         noise as noise,
         ode as ode,
+        outcomes as outcomes,
         patients as patients,
         report as report,
+        responses as responses,
     )
     from metasci.catalogue import (
         dataset as dataset,

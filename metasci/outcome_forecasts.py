@@ -175,5 +175,5 @@ class OutcomeForecast:
 
     def _averaged(self, of: Callable[[Floats], Floats]) -> Floats:
         nodes, weights = self._rule
-        total: Floats = sum(w * of(self._at(node)) for node, w in zip(nodes, weights, strict=True))  # type: ignore[assignment]
+        total: Floats = sum(w * of(self._at(node)) for node, w in zip(nodes, weights, strict=True))
         return total

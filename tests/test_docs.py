@@ -34,6 +34,18 @@ def test_examples(page):
     assert not differences, "\n".join(differences)
 
 
+def test_the_first_pages_have_twenty_commands_that_need_no_extra():
+    """`make wheel` runs them with the wheel alone; here they run with all other examples."""
+    spec = importlib.util.spec_from_file_location(
+        "plain_install", Path(__file__).with_name("plain_install.py")
+    )
+    plain_install = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain_install)
+    pages = [(DOCS / name).read_text() for name in plain_install.FIRST_PAGES]
+    assert sum(page.count("\n$ metasci ") for page in pages) >= 20
+    assert not [page for page in pages if "metasci-calibration[" in page and "```pycon" in page]
+
+
 def test_agreement_is_about_last_digits_only():
     assert run_examples.agree("rate 0.397 1/h\n", "rate   0.398 1/h\n")
     assert not run_examples.agree("rate 0.397 1/h\n", "rate 0.407 1/h\n")

@@ -118,7 +118,7 @@ def test_etas_and_objective_are_those_nonmem_prints(
 def test_an_imported_prior_needs_neither_pharmpy_nor_the_control_stream_again(
     phenobarbital: tuple[ms.Prior, pd.DataFrame, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prior, frame, folder = phenobarbital
+    prior, frame, _ = phenobarbital
     before = prior.calibrate(frame).adapted.coordinates
     prior.save(tmp_path / "pheno")
     for name in ("pharmpy", "pharmpy.model", "sympy"):

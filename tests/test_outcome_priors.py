@@ -282,3 +282,25 @@ def test_ten_thousand_tasks_of_yes_or_no_are_calibrated_in_one_go() -> None:
     alone = prior.adapt(batch.select(torch.tensor([7])))
     assert bool(together.converged.all())
     torch.testing.assert_close(together.coordinates[7], alone.coordinates[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["kidney", "wine"])
+def test_the_hierarchical_model_has_the_same_likelihood(name: str) -> None:
+    """With its offsets at zero all tasks are at the population's mean, the typical values."""
+    pytest.importorskip("pymc")
+    import pytensor
+    from pytensor.compile.mode import Mode
+
+    from metasci.bayes import hierarchical
+
+    prior = ms.load(name)
+    batch = prior.batch(ms.dataset(name))
+    built = hierarchical(prior.model, batch)
+    density = built.logp(vars=[built["measurement"]], jacobian=False)
+    plain = Mode(linker="py", optimizer=None)  # nothing is compiled
+    at = pytensor.function(built.value_vars, density, mode=plain, on_unused_input="ignore")
+    point = built.initial_point()
+    zero = torch.zeros(len(batch), len(prior.model.parameters), dtype=torch.float64)
+    log_scales = torch.tensor(np.log(prior.model.noise.typical), dtype=torch.float64)
+    expected = -float(prior.problem(batch).negative_log_likelihood(zero, log_scales).sum())
+    assert float(at(*[point[value.name] for value in built.value_vars])) == pytest.approx(expected, rel=1e-9)

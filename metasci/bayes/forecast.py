@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
-from metasci.bayes.hierarchical import flatten
+from metasci.bayes.hierarchical import Rows, flatten
 from metasci.errors import InputError
 from metasci.forecasts import DrawsForecast, stretch
+from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
     from metasci.bayes.sampling import Posterior
@@ -87,6 +88,8 @@ def predictive(
     values = curve(posterior, model, rows.inputs, index)
     noise = model.noise
     centre = np.asarray(noise.link(values))
+    if isinstance(noise, Outcome):
+        return _of_outcomes(noise, centre, posterior, rows, seed)
     scales = posterior.draws["log_noise"].T[..., None]
     sd = np.sqrt(noise.variance(values, scales, rows.inputs))
     if "noise_precision" in posterior.draws:
@@ -101,6 +104,20 @@ def predictive(
     density = _log_mean(-0.5 * off**2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi))
     density = np.where(rows.censored, _log_mean(log_ndtr(off)), density + _log_stretch(model, rows.output))
     return DrawsForecast(values, measurement, density, ndtr(off).mean(0), limits)
+
+
+def _of_outcomes(
+    outcome: Outcome, predictor: np.ndarray, posterior: Posterior, rows: Rows, seed: int
+) -> DrawsForecast:
+    """The forecast of outcomes that are no Gaussian measurements, whose curve is their expectation."""
+    scales = posterior.draws["log_noise"].T[..., None] if outcome.scales else []
+    upper = None if np.isnan(rows.upper).all() else rows.upper
+    below = rows.censored if rows.censored.any() else None
+    curves = outcome.expected(predictor, scales, rows.inputs)
+    density = outcome.log_density(rows.output, predictor, scales, rows.inputs, below, upper)
+    under = outcome.cumulative(rows.output, predictor, scales, rows.inputs)
+    drawn = outcome.sample(predictor, scales, rows.inputs, np.random.default_rng(seed))
+    return DrawsForecast(curves, drawn, _log_mean(density), under.mean(0))
 
 
 def _log_mean(logs: np.ndarray) -> np.ndarray:

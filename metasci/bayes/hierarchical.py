@@ -15,6 +15,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from metasci.errors import InputError
+from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
     from metasci.data.tasks import Batch
@@ -37,12 +38,15 @@ class Rows:
     output : array, (row,)
     censored : array of bool, (row,)
         Where the output is a limit below which the true value lies.
+    upper : array, (row,)
+        Where the true value lies above the output, up to which number; NaN elsewhere.
     """
 
     task: np.ndarray
     inputs: dict[str, np.ndarray]
     output: np.ndarray
     censored: np.ndarray
+    upper: np.ndarray
 
 
 def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
@@ -59,7 +63,7 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     if support is not None:
         mask &= np.asarray(support, bool)
     task, observation = np.nonzero(mask)
-    if batch.upper is not None and not np.isnan(np.asarray(batch.upper))[mask].all():
+    if model.noise.gaussian and batch.upper is not None and not np.isnan(np.asarray(batch.upper))[mask].all():
         at = int(task[~np.isnan(np.asarray(batch.upper))[mask]][0])
         raise InputError(
             f"task '{batch.names[at]}' has a measurement above a limit or between two numbers, which is not compared; "
@@ -74,7 +78,11 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
         else:
             inputs[name] = np.broadcast_to(values, mask.shape)[task, observation]
     censored = np.zeros_like(mask) if batch.censored is None else np.asarray(batch.censored)
-    return Rows(task, inputs, np.asarray(batch.output, float)[task, observation], censored[task, observation])
+    upper = np.full(mask.shape, np.nan) if batch.upper is None else np.asarray(batch.upper, float)
+    output = np.asarray(batch.output, float)
+    return Rows(
+        task, inputs, output[task, observation], censored[task, observation], upper[task, observation]
+    )
 
 
 def hierarchical(
@@ -154,12 +162,15 @@ def hierarchical(
             for name, values in rows.inputs.items()
         }
         row_task = pm.Data("row_task", rows.task, dims="row")
-        columns = _task_coordinates(len(batch), size, shifts, centred)
+        columns = _task_coordinates(len(batch), size, shifts, centred, _differing(model, centred))
         physical = {p.name: p.to_physical(z) for p, z in zip(model.parameters, columns, strict=True)}
         for name, value in physical.items():
             pm.Deterministic(name, value, dims="task")
-        log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale")
+        log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale") if noise.scales else []
         prediction = model(inputs, {name: value[row_task] for name, value in physical.items()})
+        if isinstance(noise, Outcome):
+            _outcomes(noise, noise.link(prediction), [log_noise[i] for i in range(len(noise.scales))], rows)
+            return built
         variance = noise.variance(prediction, [log_noise[i] for i in range(len(noise.scales))], inputs)
         if task_noise:
             log_shape = pm.Normal("log_noise_shape", 1.0, 1.0)
@@ -178,7 +189,37 @@ def hierarchical(
     return built
 
 
-def _task_coordinates(tasks: int, size: int, shifts: np.ndarray, centred: bool) -> list[Any]:
+def _differing(model: Model, centred: bool) -> np.ndarray:
+    """One for parameters that differ between tasks, zero for those that all tasks share."""
+    differing = np.array([0.0 if parameter.shared else 1.0 for parameter in model.parameters])
+    if centred and not differing.all():
+        raise InputError(
+            f"'{model.name}' has parameters that all tasks share, whose coordinates cannot be sampled task by task: "
+            "leave `centred` false."
+        )
+    return differing
+
+
+def _outcomes(outcome: Outcome, predictor: Any, log_scales: list[Any], rows: Rows) -> None:
+    """The likelihood of outcomes that are no Gaussian measurements, in the model at hand."""
+    below = rows.censored if rows.censored.any() else None
+    upper = None if np.isnan(rows.upper).all() else rows.upper
+
+    def log_density(value: Any, at: Any, *scales: Any) -> Any:
+        return outcome.log_density(value, at, scales, rows.inputs, below, upper)
+
+    def drawn(at: Any, *scales: Any, rng: Any = None, size: Any = None) -> Any:
+        return outcome.sample(at, [np.asarray(scale) for scale in scales], rows.inputs, rng)
+
+    pm.CustomDist(
+        "measurement", predictor, *log_scales, logp=log_density, random=drawn, observed=rows.output, dims="row",
+        signature=",".join(["(r)", *["()"] * len(log_scales)]) + "->(r)",
+    )  # fmt: skip
+
+
+def _task_coordinates(
+    tasks: int, size: int, shifts: np.ndarray, centred: bool, differing: np.ndarray
+) -> list[Any]:
     """Coordinates of every task, a vector (task,) for each parameter.
 
     The correlation matrix is a C-vine: every pair has a partial correlation r_ij given the parameters before
@@ -212,7 +253,7 @@ def _task_coordinates(tasks: int, size: int, shifts: np.ndarray, centred: bool) 
         return [coordinates[:, i] for i in range(size)]
     offset = pm.Normal("coordinate_offset", dims=("task", "parameter"))
     coordinates = pm.Deterministic(
-        "coordinates", centre + offset @ (sd[:, None] * factor).T, dims=("task", "parameter")
+        "coordinates", centre + offset @ ((sd * differing)[:, None] * factor).T, dims=("task", "parameter")
     )
     return [coordinates[:, i] for i in range(size)]
 

@@ -22,6 +22,7 @@ from metasci.meta.gradient import GradientMethod
 from metasci.meta.implied import precision_of_jacobian, step_eigenvalues
 from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
     from metasci.data.batch import Batch
@@ -165,10 +166,32 @@ def simulated_like(prior: LearnedEquation, batch: Batch, truth: Tensor, noise: T
     problem = prior.problem(many)
     with torch.no_grad():
         curve = problem.predict(truth.reshape(-1, size))
+        if isinstance(prior.model.noise, Outcome):
+            return _outcomes_like(prior, batch, many, curve, noise)
         sd = problem.variance(curve, prior.state.log_noise).sqrt()
         value = prior.model.noise.unlink(prior.model.noise.link(curve) + sd * noise.reshape(sd.shape))
-    names = tuple(f"{name} (simulated {draw + 1})" for draw in range(draws) for name in batch.names)
-    return replace(many, output=torch.where(many.mask, value, 0.0), names=names, censored=None)
+    return replace(
+        many, output=torch.where(many.mask, value, 0.0), names=_drawn_names(batch, draws), censored=None
+    )
+
+
+def _drawn_names(batch: Batch, draws: int) -> tuple[str, ...]:
+    return tuple(f"{name} (simulated {draw + 1})" for draw in range(draws) for name in batch.names)
+
+
+def _outcomes_like(prior: LearnedEquation, batch: Batch, many: Batch, curve: Tensor, noise: Tensor) -> Batch:
+    """Outcomes drawn about a curve; the draws of a Gaussian serve as a seed, so that the same give the same."""
+    outcome = prior.model.noise
+    assert isinstance(outcome, Outcome)
+    seed = int(noise.flatten()[:1].view(torch.int64).abs().remainder(2**32))
+    inputs = {name: many.inputs[name].expand(many.mask.shape).numpy() for name in prior.model.inputs}
+    predictor = outcome.link(curve).expand(many.mask.shape).numpy()
+    drawn = outcome.sample(predictor, prior.state.log_noise.numpy(), inputs, np.random.default_rng(seed))
+    value = torch.as_tensor(drawn)
+    return replace(
+        many, output=torch.where(many.mask, value, 0.0), censored=None, upper=None,
+        names=_drawn_names(batch, len(many) // len(batch)),
+    )  # fmt: skip
 
 
 def _dataset(

@@ -165,9 +165,15 @@ def train(
         if rank == 0:
             _say_left_out(few)
         prior = ms.meta_calibrate(
-            equation, tasks, _method(method, penalty, task_noise, equation), covariates=chosen, seed=seed,
-            checkpoint=checkpoint, progress=says_progress(), reference=reference,
-        )  # fmt: skip
+            equation,
+            tasks,
+            _method(method, penalty, task_noise, equation),
+            covariates=chosen,
+            seed=seed,
+            checkpoint=checkpoint,
+            progress=says_progress(),
+            reference=reference,
+        )
         if rank > 0:
             return
         still_free()
@@ -225,9 +231,15 @@ def evaluate(
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
     same_data = recipe.training.get("data_sha256") == checksum(tasks)
     report = judge(
-        recipe, tasks, counts, protocol=protocol, leave_out=leave_out, folds=folds, seeds=seeds,
+        recipe,
+        tasks,
+        counts,
+        protocol=protocol,
+        leave_out=leave_out,
+        folds=folds,
+        seeds=seeds,
         progress=says_progress(),
-    )  # fmt: skip
+    )
     if leave_out is None and same_data:
         remark("these are the tasks that the prior learned from; --leave-out gives honest figures")
     if as_json:

@@ -30,11 +30,23 @@ app = typer.Typer(
     help="Calibrate a scientific model to a new alloy or patient from a few measurements.",
 )
 for command in (
-    look.list_everything, look.info, look.template, look.fetch,
-    calibrations.calibrate, calibrations.predict, calibrations.plot, calibrations.average, calibrations.recommend,
-    calibrations.furnace, calibrations.app, imports.import_model,
-    learning.train, learning.evaluate, learning.compare, learning.study,
-):  # fmt: skip
+    look.list_everything,
+    look.info,
+    look.template,
+    look.fetch,
+    calibrations.calibrate,
+    calibrations.predict,
+    calibrations.plot,
+    calibrations.average,
+    calibrations.recommend,
+    calibrations.furnace,
+    calibrations.app,
+    imports.import_model,
+    learning.train,
+    learning.evaluate,
+    learning.compare,
+    learning.study,
+):
     app.command(command.__name__.partition("_")[0])(with_voice(command))
 
 

@@ -168,8 +168,13 @@ def loading_and_maintenance(
     (True, True)
     """
     shared: dict[str, Any] = {
-        "interval": interval, "start": start, "duration": duration, "multiple": multiple, "draws": draws, "seed": seed,
-    }  # fmt: skip
+        "interval": interval,
+        "start": start,
+        "duration": duration,
+        "multiple": multiple,
+        "draws": draws,
+        "seed": seed,
+    }
     loading = solve_dose(calibration, target, number=1, **shared)
     return loading, solve_dose(calibration, target, number=number, first=loading.rounded, **shared)
 

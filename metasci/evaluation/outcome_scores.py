@@ -16,9 +16,14 @@ from torch import Tensor
 from metasci.outcome_forecasts import OutcomeForecast
 
 __all__ = [
-    "OutcomeScore", "area_under_curve", "average_precision", "brier", "calibration_error", "calibration_table",
+    "OutcomeScore",
+    "area_under_curve",
+    "average_precision",
+    "brier",
+    "calibration_error",
+    "calibration_table",
     "concordance",
-]  # fmt: skip
+]
 
 Floats = NDArray[np.float64]
 
@@ -178,9 +183,12 @@ class OutcomeScore:
         if self.kind == "yes or no":
             p = of["probability"]
             found |= {
-                "brier": brier(y, p), "auc": area_under_curve(y, p), "auprc": average_precision(y, p),
-                "accuracy": float(((p > 0.5) == (y > 0.5)).mean()), "calibration_error": calibration_error(y, p),
-            }  # fmt: skip
+                "brier": brier(y, p),
+                "auc": area_under_curve(y, p),
+                "auprc": average_precision(y, p),
+                "accuracy": float(((p > 0.5) == (y > 0.5)).mean()),
+                "calibration_error": calibration_error(y, p),
+            }
         else:
             above = of.get("above", np.zeros_like(y)) > 0.5
             covered = (of["lower"] <= y) & (y <= of["upper"])

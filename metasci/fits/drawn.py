@@ -55,6 +55,9 @@ def weighted_quantiles(
     total = np.cumsum(weights[order], axis=0)
     total = total / total[-1]
     middle = total - 0.5 * weights[order] / weights.sum()
-    return np.array([
-        [np.interp(share, middle[:, point], rising[:, point]) for point in range(values.shape[1])] for share in shares
-    ])  # fmt: skip
+    return np.array(
+        [
+            [np.interp(share, middle[:, point], rising[:, point]) for point in range(values.shape[1])]
+            for share in shares
+        ]
+    )

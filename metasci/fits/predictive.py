@@ -67,10 +67,15 @@ def _outcomes(
     spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian)
     shape = line.prediction.shape
     return OutcomeForecast(
-        outcome_of(problem.model.noise), line.prediction, spread.clamp(min=0.0).sqrt(), log_noise,
+        outcome_of(problem.model.noise),
+        line.prediction,
+        spread.clamp(min=0.0).sqrt(),
+        log_noise,
         {name: batch.inputs[name].expand(shape) for name in problem.model.inputs},
-        measured_or_one(batch.output, batch.mask), batch.censored, batch.upper,
-    )  # fmt: skip
+        measured_or_one(batch.output, batch.mask),
+        batch.censored,
+        batch.upper,
+    )
 
 
 def sampled(

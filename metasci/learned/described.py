@@ -49,10 +49,19 @@ _NOISES = {
 _OUTCOMES: dict[str, type[Outcome]] = {
     kind.__name__: kind
     for kind in (
-        Bernoulli, Binomial, Exponential, Gompertz, LogLogistic, LogNormalTime, NegativeBinomial, Ordinal, Poisson,
-        Weibull, ZeroInflatedPoisson,
+        Bernoulli,
+        Binomial,
+        Exponential,
+        Gompertz,
+        LogLogistic,
+        LogNormalTime,
+        NegativeBinomial,
+        Ordinal,
+        Poisson,
+        Weibull,
+        ZeroInflatedPoisson,
     )
-}  # fmt: skip
+}
 
 
 def as_declared(model: Model, description: Table) -> Model:

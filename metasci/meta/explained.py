@@ -13,8 +13,8 @@ __all__ = ["explained_share", "moved_by"]
 def explained_share(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> float:
     """The share of the measurements' squares about one constant that predictions explain, on the linked scale.
 
-    Of outcomes that are no Gaussian measurements it is one. Each square is weighed by the noise there. At most one; zero
-    or below where a constant does as well; one where all measurements are the same, so that there is nothing to
+    Of outcomes that are no Gaussian measurements it is one. Each square is weighed by the noise there. At most one;
+    zero or below where a constant does as well; one where all measurements are the same, so that there is nothing to
     explain. Limits and intervals do not count.
 
     Parameters

@@ -13,6 +13,17 @@ from metasci.outcomes.times import (
 )
 
 __all__ = [
-    "Bernoulli", "Binomial", "Exponential", "Gompertz", "LogLogistic", "LogNormalTime", "NegativeBinomial", "Ordinal",
-    "Outcome", "Poisson", "TimeToEvent", "Weibull", "ZeroInflatedPoisson",
-]  # fmt: skip
+    "Bernoulli",
+    "Binomial",
+    "Exponential",
+    "Gompertz",
+    "LogLogistic",
+    "LogNormalTime",
+    "NegativeBinomial",
+    "Ordinal",
+    "Outcome",
+    "Poisson",
+    "TimeToEvent",
+    "Weibull",
+    "ZeroInflatedPoisson",
+]

@@ -164,7 +164,7 @@ class ZeroInflatedPoisson(Poisson):
         by_chance = log_other - math.exp(predictor)
         none = log_zero - math.log_expit(log_zero - by_chance)
         some = log_other + super().log_density(value, predictor, ())
-        return math.where(value == 0.0, none, some)
+        return math.where(value < 0.5, none, some)
 
     def information(
         self,

@@ -260,8 +260,9 @@ class Ordinal(Outcome):
             low, high = cuts[at - 1] - predictor, cuts[at] - predictor
             between = math.log_expit(high) + math.log_expit(-low)
             between = between + math.log(-math.expm1(-math.exp(log_scales[at - 1])))
-            found = math.where(value == float(self.first + at), between, found)
-        return math.where(value == float(last), math.log_expit(predictor - cuts[-1]), found)
+            found = math.where(math.absolute(value - float(self.first + at)) < 0.5, between, found)
+        highest = math.log_expit(predictor - cuts[-1])
+        return math.where(math.absolute(value - float(last)) < 0.5, highest, found)
 
     def information(
         self,

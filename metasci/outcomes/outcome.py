@@ -1,9 +1,9 @@
 """What every kind of outcome owes: its density given a predictor, what that tells of the predictor, and its forecasts.
 
-An equation returns a *prediction*; the outcome's `link` takes it to the *predictor* η, a real number without bounds, and
-the outcome has a density p(y | η). Of yes or no, and of grades, the equation returns η itself, the log-odds; of counts
-the expected count, of times a typical time, each with η its logarithm. What else a density needs, such as how much
-counts scatter beyond Poisson's, are `scales`: learned with everything else, as logarithms.
+An equation returns a *prediction*; the outcome's `link` takes it to the *predictor* η, a real number without bounds,
+and the outcome has a density p(y | η). Of yes or no, and of grades, the equation returns η itself, the log-odds; of
+counts the expected count, of times a typical time, each with η its logarithm. What else a density needs, such as how
+much counts scatter beyond Poisson's, are `scales`: learned with everything else, as logarithms.
 """
 
 from __future__ import annotations

@@ -62,9 +62,14 @@ class _Given:
         amount, time, duration, interval, until, way = (
             column[:, 0]
             for column in (
-                doses.amount, doses.time, doses.duration, doses.interval, doses.until, doses.compartment,
+                doses.amount,
+                doses.time,
+                doses.duration,
+                doses.interval,
+                doses.until,
+                doses.compartment,
             )
-        )  # fmt: skip
+        )
         nothing = torch.zeros_like(amount)
         here = (way == float(entry.compartment)) & (amount != 0.0)
         fraction = quantity(entry.fraction, p) + nothing
@@ -73,9 +78,15 @@ class _Given:
             lasting = torch.where(duration > 0.0, lasting, quantity(entry.duration, p) + nothing)
         lag = None if entry.lag is None else quantity(entry.lag, p) + nothing
         return cls(
-            torch.where(here, fraction * amount, nothing), time if lag is None else time + lag,
-            torch.where(here, lasting, nothing), lag, here & (interval > 0.0), interval, time, until,
-        )  # fmt: skip
+            torch.where(here, fraction * amount, nothing),
+            time if lag is None else time + lag,
+            torch.where(here, lasting, nothing),
+            lag,
+            here & (interval > 0.0),
+            interval,
+            time,
+            until,
+        )
 
     def blocks(self, state: int) -> list[_Block]:
         """The doses, and where they have a lag and are at steady state the state just after the last one before."""

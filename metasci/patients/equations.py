@@ -155,9 +155,18 @@ def ode_model(
     if odd := sorted(set(changing) - set(needs)):
         raise InputError(f"'{odd[0]}' changes, but nothing takes it.")
     equations = Equations(
-        tuple(states), slopes, initial, entries, tuple(outputs[key].value for key in outputs), several, tuple(needs),
-        changing, method, relative, absolute,
-    )  # fmt: skip
+        tuple(states),
+        slopes,
+        initial,
+        entries,
+        tuple(outputs[key].value for key in outputs),
+        several,
+        tuple(needs),
+        changing,
+        method,
+        relative,
+        absolute,
+    )
     if changing and not entries:
         raise InputError(
             f"'{changing[0]}' changes, which is told at doses, but none are taken: give `doses_into`."

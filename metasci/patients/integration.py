@@ -175,7 +175,8 @@ class Equations:
             if value.shape[1] == 1 or patients.told is None
         }
         absolute = torch.full_like(initial, self.absolute).detach()
-        given, transits = None, {}
+        given: ode.Doses | None = None
+        transits: dict[str, Tensor] = {}
         if patients.doses is not None and patients.events:
             p, changing = patients.at_events(), patients.told is not None
             held = {
@@ -186,9 +187,15 @@ class Equations:
             given, transits, most = entered(self.entries, self.states, patients.doses, patients.told, p, held)
             absolute = torch.maximum(absolute, _TRACE * most)
         return solve(
-            self._rate, initial, patients.time, {**steady, **transits}, given,
-            method=self.method, relative=self.relative, absolute=absolute,
-        )  # fmt: skip
+            self._rate,
+            initial,
+            patients.time,
+            {**steady, **transits},
+            given,
+            method=self.method,
+            relative=self.relative,
+            absolute=absolute,
+        )
 
     def _rate(self, time: Tensor, state: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         import torch

@@ -10,11 +10,26 @@ from metasci.expressions import Expression
 __all__ = ["expression_from"]
 
 _FUNCTIONS = {
-    "exp": "exp", "log": "log", "sqrt": "sqrt", "Abs": "abs", "tanh": "tanh", "cos": "cos", "sin": "sin",
-    "floor": "floor", "Max": "max", "Min": "min", "And": "and", "Or": "or", "Not": "not",
-    "StrictLessThan": "lt", "LessThan": "le", "StrictGreaterThan": "gt", "GreaterThan": "ge", "Equality": "eq",
+    "exp": "exp",
+    "log": "log",
+    "sqrt": "sqrt",
+    "Abs": "abs",
+    "tanh": "tanh",
+    "cos": "cos",
+    "sin": "sin",
+    "floor": "floor",
+    "Max": "max",
+    "Min": "min",
+    "And": "and",
+    "Or": "or",
+    "Not": "not",
+    "StrictLessThan": "lt",
+    "LessThan": "le",
+    "StrictGreaterThan": "gt",
+    "GreaterThan": "ge",
+    "Equality": "eq",
     "Unequality": "ne",
-}  # fmt: skip
+}
 
 
 def expression_from(symbolic: Any, where: str) -> Expression:

@@ -285,7 +285,7 @@ def read_problem(path: str | Path, *, task: str = "") -> Problem:
     conditions, order = _conditions(tables, network)
     rows, outputs, deviations, scales, labels = _measurements(tables, order, task)
     constants = {**network.constants, **fixed}
-    estimated = [name for name in parameters.index]
+    estimated = list(parameters.index)
     for name in estimated:
         constants.pop(name, None)
     used = _used(network, conditions, outputs)
@@ -322,7 +322,7 @@ def _at_ease(problem: Problem) -> Problem:
 def _parameters(tables: Tables) -> tuple[pd.DataFrame, dict[str, float]]:
     """Those to be estimated, and the values of the others."""
     rows, fixed = {}, {}
-    for place, row in enumerate(tables.parameters.to_dict("records")):
+    for row in tables.parameters.to_dict("records"):
         name, where = row["parameterId"], f"{tables.path}, parameter '{row['parameterId']}'"
         if row.get("objectivePriorType"):
             raise InputError(f"{where}: a prior in the objective ({row['objectivePriorType']}) is not taken.")

@@ -77,7 +77,7 @@ class _Reader:
             each.getSymbol(): self.formula(each.getMath(), f"initial assignment of {each.getSymbol()}")
             for each in model.getListOfInitialAssignments()
         }
-        slopes = {name: formula for name, formula in rates.items()}
+        slopes = dict(rates)
         changes = self._changes()
         for species in model.getListOfSpecies():
             name = species.getId()

@@ -125,7 +125,7 @@ class Average:
             )
             curves.append(curve)
             measured.append(value)
-        weights = np.repeat(self.weights / draws, draws)
+        weights: NDArray[np.float64] = np.repeat(self.weights / draws, draws)
         tails = 0.5 * (1.0 - level), 0.5, 0.5 * (1.0 + level)
         low, middle, high = weighted_quantiles(np.concatenate(measured), weights, tails)
         inner, centre, outer = weighted_quantiles(np.concatenate(curves), weights, tails)
@@ -251,11 +251,17 @@ def average(
         # a density per ug/L is a thousandth of one per mg/L
         numbers = int((fit.batch.mask & fit.batch.numbers).sum())
         scale = -numbers * float(np.log(convert(1.0, fit.prior.model.output.unit, unit, "output")))
-        rows.append({
-            "prior": fit.prior.name, "log_evidence": found.log_marginal + scale,
-            "log_laplace": found.log_laplace + scale, "log_prediction": found.log_predictive + scale,
-            "prior_weight": float(weight), "rarity": found.rarity, "effective": found.effective,
-        })  # fmt: skip
+        rows.append(
+            {
+                "prior": fit.prior.name,
+                "log_evidence": found.log_marginal + scale,
+                "log_laplace": found.log_laplace + scale,
+                "log_prediction": found.log_predictive + scale,
+                "prior_weight": float(weight),
+                "rarity": found.rarity,
+                "effective": found.effective,
+            }
+        )
     table = pd.DataFrame(rows)
     table["weight"] = _softmax(table["log_evidence"], table["prior_weight"])
     table["prediction_weight"] = _softmax(table["log_prediction"], table["prior_weight"])

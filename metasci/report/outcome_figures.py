@@ -43,10 +43,10 @@ def outcome_figure(calibration: EquationFit) -> Figure:
 def outcome_caption(calibration: EquationFit) -> str:
     """What the figure shows, in sentences."""
     return {
-        "yes or no": "Height of the lower area: calibrated probability of yes at each measurement, the line that of the "
-        "prior alone. Marks: what came, yes above and no below.",
-        "grade": "Areas: calibrated probability of each grade at each measurement, lowest grade at the bottom. Numbers: "
-        "the grade that came.",
+        "yes or no": "Height of the bars: calibrated probability of yes at each measurement; dashes: that of the prior "
+        "alone. Points: what came, yes above and no below.",
+        "grade": "Areas: calibrated probability of each grade at each measurement, lowest grade at the bottom. "
+        "Numbers: the grade that came.",
         "count": "Points: counts. Bars: calibrated 90 % interval of a count, dashes its median. Dotted: what the prior "
         "alone expects.",
         "time": "Steps: share without the event, by Kaplan and Meier, with ticks for times that are only known to lie "
@@ -110,7 +110,7 @@ def survival_figure(calibration: EquationFit) -> Figure:
 
 @styled
 def calibration_curve(yes: ArrayLike, probability: ArrayLike, bins: int = 10) -> Figure:
-    """How often yes came, against how often it was expected, with 90 % intervals of the shares; see `calibration_table`.
+    """How often yes came, against how often it was expected, with 90 % intervals of the shares.
 
     Parameters
     ----------

@@ -26,9 +26,17 @@ _PANEL_HEIGHT = 2.25
 _LONGEST = 46  # characters of a bold title across a phone
 
 _VARIABLES = {
-    "#ffffff": "paper", INK: "ink", GREY: "grey", FAINT: "faint", BLUE: "blue", RED: "red", GREEN: "green",
-    ORANGE: "orange", PURPLE: "purple", SKY: "sky",
-}  # fmt: skip
+    "#ffffff": "paper",
+    INK: "ink",
+    GREY: "grey",
+    FAINT: "faint",
+    BLUE: "blue",
+    RED: "red",
+    GREEN: "green",
+    ORANGE: "orange",
+    PURPLE: "purple",
+    SKY: "sky",
+}
 _OF_COLOUR = {colour.lower(): f"var(--{name})" for colour, name in _VARIABLES.items()}
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _HEAD = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)

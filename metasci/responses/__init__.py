@@ -11,6 +11,12 @@ from metasci.responses.trials import (
 )
 
 __all__ = [
-    "bacteria_present", "bitterness", "catheter_infection", "dose_toxicity", "exposure_response", "seizures",
-    "stress_life", "survival_with_lung_cancer",
-]  # fmt: skip
+    "bacteria_present",
+    "bitterness",
+    "catheter_infection",
+    "dose_toxicity",
+    "exposure_response",
+    "seizures",
+    "stress_life",
+    "survival_with_lung_cancer",
+]

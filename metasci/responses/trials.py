@@ -9,9 +9,7 @@ from metasci.model import Input, Output, equation
 from metasci.outcomes import Bernoulli, Exponential, NegativeBinomial, Ordinal, Weibull
 from metasci.parameters import Parameter
 
-__all__ = [
-    "bacteria_present", "bitterness", "catheter_infection", "seizures", "survival_with_lung_cancer",
-]  # fmt: skip
+__all__ = ["bacteria_present", "bitterness", "catheter_infection", "seizures", "survival_with_lung_cancer"]
 
 _ORDINARY_BASELINE = 23.4  # seizures in eight weeks, the geometric mean of the trial
 _ORDINARY_AGE = 28.0  # years

@@ -122,11 +122,15 @@ def check_representable(table: Table, records: Records, model: Model) -> None:
             )
     routes = "compartment" in history.columns
     outputs = bool({"dvid", "output"} & model.inputs.keys())
-    _check_alike(fault, model.name, {
-        ("CMT", "doses go into compartment"): gives & (not routes),
-        ("CMT", "measurements are of compartment"): records.measures & (not outputs),
-        ("DVID", "measurements are of output"): records.measures & (not outputs),
-    })  # fmt: skip
+    _check_alike(
+        fault,
+        model.name,
+        {
+            ("CMT", "doses go into compartment"): gives & (not routes),
+            ("CMT", "measurements are of compartment"): records.measures & (not outputs),
+            ("DVID", "measurements are of output"): records.measures & (not outputs),
+        },
+    )
     ways = (
         _ways_of_own(records, history.ways, model.name)
         if history.ways
