@@ -110,7 +110,7 @@ def _of_outcomes(
     outcome: Outcome, predictor: np.ndarray, posterior: Posterior, rows: Rows, seed: int
 ) -> DrawsForecast:
     """The forecast of outcomes that are no Gaussian measurements, whose curve is their expectation."""
-    scales = posterior.draws["log_noise"].T[..., None] if outcome.scales else []
+    scales: Any = posterior.draws["log_noise"].T[..., None] if outcome.scales else []
     upper = None if np.isnan(rows.upper).all() else rows.upper
     below = rows.censored if rows.censored.any() else None
     curves = outcome.expected(predictor, scales, rows.inputs)
