@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new app-test check wheel format docs models clean
+.PHONY: help setup demo test test-new app-test import-test check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,10 @@ app-test: setup  ## the app and the reports in a browser: installs Chromium wher
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[app]" playwright
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_app.py tests/test_app_browser.py tests/test_report_browser.py
+
+import-test: setup  ## NONMEM control streams and PEtab problems, with the libraries that read them
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[nonmem,petab]"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_petab.py
 
 check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .

@@ -194,7 +194,7 @@ class Unfailing(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, content: object) -> int:  # type: ignore[override]
+    def write(self, content: object) -> int:
         """Write, or pretend to."""
         size = memoryview(content).nbytes  # type: ignore[arg-type]
         if self.failure is None:
@@ -215,7 +215,7 @@ class Unfailing(io.FileIO):
             self.failure = self.failure or error
             return size or 0
 
-    def readinto(self, buffer: object) -> int:  # type: ignore[override]
+    def readinto(self, buffer: object) -> int:
         """Read; of what was lost, zeros."""
         count = super().readinto(buffer) or 0  # type: ignore[arg-type]
         size = memoryview(buffer).nbytes  # type: ignore[arg-type]

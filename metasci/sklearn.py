@@ -37,7 +37,7 @@ __all__ = ["Calibrator"]
 _ONE_SD = 0.6826894921370859  # an interval of this probability reaches one standard deviation to either side
 
 
-class Calibrator(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class Calibrator(RegressorMixin, BaseEstimator):
     """A model whose parameters differ from group to group, with a prior learned from many groups.
 
     Parameters

@@ -211,11 +211,11 @@ def recommend(
         print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
         return
     typer.echo(str(best))
-    model = fit.prior.model
-    given = next(iter(model.histories.values()))
-    units = {"dose": given.unit, "interval": model.inputs[given.at].unit}
+    dosed = fit.prior.model
+    history = next(iter(dosed.histories.values()))
+    units = {"dose": history.unit, "interval": dosed.inputs[history.at].unit}
     if target in ("trough", "peak"):
-        units |= dict.fromkeys(("median", "lower", "upper"), model.output.unit)
+        units |= dict.fromkeys(("median", "lower", "upper"), dosed.output.unit)
     headers = {name: f"{name} [{symbol}]" for name, symbol in units.items() if symbol}
     shown = best.table.rename(columns=headers)
     typer.echo(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
@@ -367,8 +367,8 @@ def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
             coordinate = predictions[name]
             numbers = convert(coordinate.values, coordinate.attrs["units"], unit.strip(), name)
             # twelve digits: what a change of unit adds in the last places was not asked for
-            numbers = [float(f"{number:.12g}") for number in numbers.ravel()]
-            values = np.reshape(numbers, coordinate.shape)
+            rounded = [float(f"{number:.12g}") for number in numbers.ravel()]
+            values = np.reshape(rounded, coordinate.shape)
             predictions = predictions.assign_coords(
                 {name: (coordinate.dims, values, {"units": unit.strip()})}
             )

@@ -8,14 +8,14 @@ from metasci.markup import captioned, table
 from metasci.words import number, pretty_unit, words
 
 if TYPE_CHECKING:
-    from metasci.learned.base import Learned
+    pass
 
 __all__ = ["prior_html"]
 
 _NINETY = 1.6448536269514722  # standard deviations to either side that hold 90 %
 
 
-def prior_html(prior: Learned) -> str:
+def prior_html(prior: Any) -> str:
     """What it is, and, where it has a Gaussian start, the typical task and 90 % of tasks at given covariates."""
     training = prior.training
     learned = (

@@ -106,7 +106,8 @@ class Doses:
             return column[tasks] if events is None else column[tasks, events][:, None]
 
         held = {name: some(values) for name, values in self.held.items()}
-        return Doses(*(some(column) for column in columns), held, some(self.tells))
+        amount, time, duration, interval, until, into = (some(column) for column in columns)
+        return Doses(amount, time, duration, interval, until, into, held, some(self.tells))
 
     @classmethod
     def none(cls, time: Tensor) -> Doses:

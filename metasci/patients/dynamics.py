@@ -92,12 +92,12 @@ class Dynamics:
         initial = torch.stack(self.initial(values), -1)
         doses, absolute = None, torch.full_like(initial, self.absolute).detach()
         if self.entering is not None:
-            amount, *when = events
+            amount, given_at, *when = events
             if self.depot and amount.shape[1]:
                 most = amount.detach().abs().amax(1, keepdim=True)
                 first = torch.arange(initial.shape[1], device=most.device) == 0
                 absolute = absolute + torch.where(first, _TRACE * most, 0.0)
-            doses = Doses(amount * self.entering(values)[:, None], *when)
+            doses = Doses(amount * self.entering(values)[:, None], given_at, *when)  # type: ignore[arg-type]
         return solve(
             self.rate,
             initial,

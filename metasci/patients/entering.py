@@ -185,7 +185,8 @@ def entered(
     into = torch.cat([torch.full_like(time, block.state, dtype=torch.int64) for block in blocks], 1)
     carried = {name: values.repeat(1, len(blocks)) for name, values in held.items()}
     tells = torch.cat([block.tells for block in blocks], 1)
-    return Given(*joined, until, into, carried, tells), transits, torch.stack(most, 1)
+    amount, at, duration, interval = joined
+    return Given(amount, at, duration, interval, until, into, carried, tells), transits, torch.stack(most, 1)
 
 
 def _check_repeated(entries: Sequence[Entry], entry: Entry, given: _Given) -> None:

@@ -169,14 +169,16 @@ def predictions(
         which = (torch.as_tensor(inputs["condition"]).expand(shape).to(torch.int64) - 1).clamp(min=0)
         output = torch.as_tensor(inputs["output"]).expand(shape)
         given = {name: value.expand(shape[0], 1) for name, value in given.items()}
-        like = 0.0 * sum(given.values())
+        like = torch.zeros(shape[0], 1, dtype=torch.float64)
+        for value in given.values():
+            like = like + 0.0 * value
         base = {**system.constants, **given}
         many = len(system.conditions)
 
         def of_conditions(name: str) -> Any:
             """(task, condition, 1)"""
-            each = [
-                (base.get(name, torch.nan) if formula is None else formula(base)) + like
+            each: list[torch.Tensor] = [
+                torch.as_tensor(base.get(name, torch.nan) if formula is None else formula(base)) + like
                 for formula in values_of[name]
             ]
             return torch.stack(each, 1)
@@ -235,7 +237,7 @@ def _before(system: System) -> list[Statement]:
 def _check(system: System, formulas: Sequence[Expression]) -> None:
     known = {*system.constants, *system.parameters, "t"}
     known |= {name for each in system.conditions for name in each}
-    known |= {name for name, *_ in (*system.states, *system.rules, *system.statements)}
+    known |= {str(name) for name, *_ in (*system.states, *system.rules, *system.statements)}
     every = [*formulas, *(e for _, *both in system.states for e in both), *(e for _, e in system.rules)]
     every += [e for each in system.conditions for e in each.values()]
     if odd := sorted(set().union(*(names_in(formula) for formula in every)) - known):

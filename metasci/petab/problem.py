@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,11 @@ __all__ = ["Optimum", "Problem", "read_problem"]
 
 Floats = NDArray[np.float64]
 
-_SCALES = {"lin": (lambda x: x, lambda x: x), "log": (np.exp, np.log), "log10": (lambda x: 10.0**x, np.log10)}
+_SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "lin": (lambda x: x, lambda x: x),
+    "log": (np.exp, np.log),
+    "log10": (lambda x: 10.0**x, np.log10),
+}
 _FLOOR = 50.0  # added to 2 ln σ so that it has a root, as a residual; the optimum does not depend on it
 _STEP = 1e-4  # of a difference on the parameters' scales: the solver's errors are some 1e-7
 
@@ -125,7 +129,7 @@ class Problem:
         most : int
             Steps of one search.
         """
-        from scipy.optimize import least_squares, minimize
+        from scipy.optimize import Bounds, least_squares, minimize
 
         lower, upper = self._bounds()
         draws = np.random.default_rng(seed).uniform(lower, upper, (starts, len(lower)))
@@ -141,11 +145,22 @@ class Problem:
             ends.append((float(self.objective(self._physical(end.x))), end.x))
         ends.sort(key=lambda end: end[0])
         # Gauss and Newton's steps come near deviations slowly; the best end is led to where nothing is left to gain
+
+        def objective(x: Floats) -> float:
+            return 0.5 * float((self._stacked(x) ** 2).sum())
+
+        def slope(x: Floats) -> Floats:
+            sloped: Floats = self._stacked(x) @ self._slopes(x)
+            return sloped
+
         last = minimize(
-            lambda x: 0.5 * float((self._stacked(x) ** 2).sum()), ends[0][1],
-            jac=lambda x: self._stacked(x) @ self._slopes(x), method="L-BFGS-B",
-            bounds=list(zip(lower, upper, strict=True)), options={"maxiter": 50, "ftol": 1e-15, "gtol": 1e-7},
-        )  # fmt: skip
+            objective,
+            list(ends[0][1]),
+            jac=slope,
+            method="L-BFGS-B",
+            bounds=Bounds(lower, upper),
+            options={"maxiter": 50, "ftol": 1e-15, "gtol": 1e-7},
+        )
         best = self._physical(last.x)
         every = (float(self.objective(best)), *(end[0] for end in ends[1:]))
         return Optimum({name: float(v) for name, v in best.items()}, every[0], every)
@@ -171,7 +186,7 @@ class Problem:
 
     def _bounds(self) -> tuple[Floats, Floats]:
         both = [
-            [_SCALES[row.scale][1](getattr(row, side)) for row in self.parameters.itertuples()]
+            [_SCALES[str(row.scale)][1](getattr(row, side)) for row in self.parameters.itertuples()]
             for side in ("lower", "upper")
         ]
         return np.array(both[0], float), np.array(both[1], float)
@@ -179,7 +194,7 @@ class Problem:
     def _physical(self, scaled: Floats) -> dict[str, Any]:
         """Values by name, of coordinates (..., parameter) on the parameters' scales."""
         return {
-            str(name): _SCALES[scale][0](scaled[..., place])
+            str(name): _SCALES[str(scale)][0](scaled[..., place])
             for place, (name, scale) in enumerate(self.parameters["scale"].items())
         }
 
@@ -235,10 +250,12 @@ class Problem:
         found = []
         for name in self.system.parameters:
             row = self.parameters.loc[name]
-            positive = row["scale"] != "lin"
-            lower, upper = (math.log(v) if positive else v for v in (row["lower"], row["upper"]))
+            positive = bool(row["scale"] != "lin")
+            ends = float(row["lower"]), float(row["upper"])  # type: ignore[arg-type]
+            lower, upper = (math.log(end) if positive else end for end in ends)
             middle = math.exp(0.5 * (lower + upper)) if positive else 0.5 * (lower + upper)
-            typical = middle if math.isnan(row["nominal"]) else row["nominal"]
+            nominal = float(row["nominal"])  # type: ignore[arg-type]
+            typical = middle if math.isnan(nominal) else nominal
             found.append(
                 Parameter(
                     name, "1", float(typical), positive=positive, spread=(upper - lower) / math.sqrt(12.0)
@@ -364,7 +381,7 @@ def _value(text: str) -> Expression:
 def _conditions(tables: Tables, network: Any) -> tuple[tuple[dict[str, Expression], ...], dict[str, int]]:
     """What each condition gives another value, and their numbers."""
     states = {name: initial for name, _, initial in network.states}
-    columns = [name for name in tables.conditions if name not in ("conditionId", "conditionName")]
+    columns = [str(name) for name in tables.conditions if name not in ("conditionId", "conditionName")]
     ruled = {name for name, _ in network.rules}
     if odd := [name for name in columns if name in ruled]:
         raise InputError(f"{tables.path}: a condition changes '{odd[0]}', which a rule assigns.")

@@ -112,7 +112,8 @@ class _Reader:
 
     def _rules(self) -> tuple[dict[str, Expression], dict[str, Expression]]:
         """What is assigned, and what has a rate of its own."""
-        rules, rates = {}, {}
+        rules: dict[str, Expression] = {}
+        rates: dict[str, Expression] = {}
         for each in self.model.getListOfRules():
             if each.isAlgebraic():
                 raise InputError(f"{self.path}: an algebraic rule is not taken.")

@@ -101,7 +101,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
             drawn = draw(*args, **kwargs)
         # as late as this, so that whoever draws makes plain figures; it has the same attributes
         if type(drawn) is Figure:
-            drawn.__class__ = Picture
+            drawn.__class__ = Picture  # type: ignore[assignment]
         return drawn
 
     return inside
