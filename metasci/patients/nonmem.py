@@ -123,11 +123,11 @@ def from_nonmem(
     _refuse_records(path, text)
     stream = _parsed(path)
     places, etas, epsilons = _effects(stream)
-    found = final_estimates(path, len(places), len(etas), len(epsilons))
+    final = final_estimates(path, len(places), len(etas), len(epsilons))
     notes = (
-        [] if found is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
+        [] if final is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
     )
-    numbers = found or _initial(stream, places)
+    numbers = final or _initial(stream, places)
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
     reader = _Reader(path, stream, stated)
@@ -169,15 +169,20 @@ def from_nonmem(
     if isinstance(noise, Additive) and _is_logarithm(described):
         described = replace(described, output=Output("DV", "1", "logarithm of what is measured"))
         notes.append("DV is the logarithm of what is measured")
-    kind = "initial" if found is None else "final"
+    kind = "initial" if final is None else "final"
     source = f"{path.name}, {kind} estimates" + (
-        "" if found is None else f", objective {found.objective:.6f}"
+        "" if final is None else f", objective {final.objective:.6f}"
     )
     frame = pd.DataFrame(numbers.between, index=etas, columns=etas)
     return ImportedModel(
-        described_model(described, noise), frame, noise, source, [f"{each}." for each in notes], kind,
-        float("nan") if found is None else found.objective,
-    )  # fmt: skip
+        described_model(described, noise),
+        frame,
+        noise,
+        source,
+        [f"{each}." for each in notes],
+        kind,
+        float("nan") if final is None else final.objective,
+    )
 
 
 def _refuse_records(path: Path, text: str) -> None:
@@ -200,8 +205,8 @@ def _parsed(path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # pharmpy's parsers raise many kinds
-        told = " ".join(str(error).split())
-        raise InputError(f"{path}: pharmpy cannot read it: {told:.200}") from error
+        message = " ".join(str(error).split())
+        raise InputError(f"{path}: pharmpy cannot read it: {message:.200}") from error
     return stream
 
 
@@ -313,8 +318,11 @@ def _own(statements: Sequence[Statement], stated: Mapping[str, str], volume: str
         usual = {_RATE: f"1/{time}", _TIME: time}
         if volume:  # else amounts are divided by something whose unit is not known
             usual |= {
-                _FLOW: f"{volume}/{time}", _VOLUME: volume, _LEVEL: stated["DV"], _SPEED: f"{stated['AMT']}/{time}",
-            }  # fmt: skip
+                _FLOW: f"{volume}/{time}",
+                _VOLUME: volume,
+                _LEVEL: stated["DV"],
+                _SPEED: f"{stated['AMT']}/{time}",
+            }
         own[name] = stated.get(name) or next((u for form, u in usual.items() if re.match(form, name)), "1")
     return own
 
@@ -332,15 +340,15 @@ class _Reader:
 
     def statements(self, several: Any) -> tuple[Statement, ...]:
         """Assignments in their order; one under a condition that is given no value before is zero elsewhere."""
-        found = []
+        assignments = []
         for each in several:
             name = str(each.symbol)
             formula = self.formula(each.expression, f"{name} = {each.expression}")
             if name not in self.defined and name in names_in(formula):
                 formula = replaced(formula, {name: 0.0})
             self.defined.add(name)
-            found.append((name, formula))
-        return tuple(found)
+            assignments.append((name, formula))
+        return tuple(assignments)
 
     def apart(self, several: Sequence[Statement]) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
         """The statements of a patient, and those that follow amounts and time ($DES)."""
@@ -355,12 +363,12 @@ class _Reader:
         return tuple(still), tuple(along)
 
     def covariates(
-        self, before: Sequence[Statement], after: Sequence[Statement], given: set[str]
+        self, before: Sequence[Statement], after: Sequence[Statement], estimated: set[str]
     ) -> list[str]:
         """The columns of the data that statements take."""
         columns = [column.name for column in self.stream.datainfo]
         states = {f"A_{name}" for name in self.compartments}
-        known, taken = {*given, *states, "t"}, []
+        known, taken = {*estimated, *states, "t"}, []
         for name, formula in (*before, *after):
             for each in sorted(names_in(formula) - known):
                 if each not in columns or each in ("TIME", "AMT", "DV", "RATE", "EVID", "MDV", "CMT"):
@@ -374,9 +382,9 @@ class _Reader:
 
     def system(self, along: Sequence[Statement]) -> dict[str, Any]:
         """The compartments: in closed form where they have one, else as a differential equation."""
-        given = self._entry()
-        closed = None if along else self._closed(given)
-        return closed if closed is not None else self._equation(given, along)
+        entry_compartment = self._entry()
+        closed = None if along else self._closed(entry_compartment)
+        return closed if closed is not None else self._equation(entry_compartment, along)
 
     def _entry(self) -> Any:
         """The compartment that doses enter."""
@@ -389,14 +397,14 @@ class _Reader:
             )
         return dosed[0]
 
-    def _duration(self, given: Any) -> Expression | None:
+    def _duration(self, entry_compartment: Any) -> Expression | None:
         """The parameter that says how long a dose takes to enter ($PK's D1, for RATE -2), if one does."""
-        number = self.compartments.index(given.name) + 1
+        number = self.compartments.index(entry_compartment.name) + 1
         if f"R{number}" in self.defined:
             raise InputError(f"{self.path}: R{number}, a rate of infusion that is modelled, is not taken.")
         return f"D{number}" if f"D{number}" in self.defined else None
 
-    def _closed(self, given: Any) -> dict[str, Any] | None:
+    def _closed(self, entry_compartment: Any) -> dict[str, Any] | None:
         ode = self.stream.statements.ode_system
         outside = needed("pharmpy.model", "nonmem", "a NONMEM control stream").output
         every = [ode.find_compartment(name) for name in self.compartments]
@@ -421,18 +429,21 @@ class _Reader:
         depots = [n for n in self.compartments if n not in around and n != central]
         if len(depots) > 1 or len(around) > 2 or len(flows) != 1 + 2 * len(around) + len(depots):
             return None
-        if depots and ((depots[0], central) not in flows or given.name != depots[0]):
+        if depots and ((depots[0], central) not in flows or entry_compartment.name != depots[0]):
             return None
-        if not depots and given.name != central:
+        if not depots and entry_compartment.name != central:
             return None
         amounts = {f"A_{name}" for name in self.compartments if name != central}
         taken = set().union(*(names_in(e) for _, e in self.statements(self.stream.statements.after_odes)))
         if amounts & taken or self._initial_amounts():
             return None
-        lasting = self._duration(given)
+        lasting = self._duration(entry_compartment)
         if depots and lasting is not None:
             return None
-        lag, fraction = self.formula(given.lag_time, "lag"), self.formula(given.bioavailability, "F")
+        lag, fraction = (
+            self.formula(entry_compartment.lag_time, "lag"),
+            self.formula(entry_compartment.bioavailability, "F"),
+        )
         structure = Structure(
             compartments=1 + len(around),
             absorption="first-order" if depots else "none" if lasting is None else "zero-order",
@@ -463,14 +474,14 @@ class _Reader:
             if name.startswith("A_") and name.endswith("(0)")
         }
 
-    def _equation(self, given: Any, along: Sequence[Statement]) -> dict[str, Any]:
+    def _equation(self, entry_compartment: Any, along: Sequence[Statement]) -> dict[str, Any]:
         """Any other system; its first state is where doses enter."""
         ode = self.stream.statements.ode_system
-        if str(given.lag_time) != "0":
+        if str(entry_compartment.lag_time) != "0":
             raise InputError(
-                f"{self.path}: {given.lag_time}, a lag in a model of differential equations, is not taken."
+                f"{self.path}: {entry_compartment.lag_time}, a lag in a model of differential equations, is not taken."
             )
-        if self._duration(given) is not None:
+        if self._duration(entry_compartment) is not None:
             raise InputError(
                 f"{self.path}: a duration that is modelled (RATE -2) is not taken in a model of differential equations."
             )
@@ -483,11 +494,11 @@ class _Reader:
             left, right = equation.lhs, equation.rhs
             state = str(left.args[0]).removesuffix("(t)")
             slopes[state] = replaced(self.formula(right, f"$DES of {state}"), within)
-        first = f"A_{given.name}"
+        first = f"A_{entry_compartment.name}"
         order = [first, *(state for state in slopes if state != first)]
         text = self.path.read_text(errors="replace")
         return {
             "states": tuple((state, slopes[state], starts.get(f"{state}(0)", 0.0)) for state in order),
-            "rates": {"bioavailability": self.formula(given.bioavailability, "F")},
+            "rates": {"bioavailability": self.formula(entry_compartment.bioavailability, "F")},
             "stiff": re.search(r"ADVAN\s*=?\s*(8|13|14|15)\b", text, re.IGNORECASE) is not None,
         }
