@@ -18,8 +18,8 @@ from metasci.ode.trajectory import Trajectory, carried
 
 __all__ = ["Repetition", "find_repetition", "steady_state"]
 
-_PERIODS = 25
-_ENOUGH = 10.0
+_PERIODS = 25  # lived through at most; Newton's steps need a few, and where amounts pile up for ever none suffice
+_ENOUGH = 10.0  # tolerances: where the periods ran out before one was reached, so short a last step is found, too
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from metasci.patients.described import CENTRAL, Described
 
 __all__ = ["form_of", "residual_error"]
 
-_PATIENTS = 40
+_PATIENTS = 40  # drawn at random: a form has two numbers at most, and fits none so many values by chance
 _CLOSE = 1e-7  # rounding of forms that subtract; another form misses by far more
 Floats = NDArray[np.float64]
 

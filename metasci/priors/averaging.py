@@ -33,9 +33,9 @@ from metasci.units import convert
 
 __all__ = ["Average", "average"]
 
-_RARE = 0.01
+_RARE = 0.01  # probability of measurements as odd as these, below which a model does not expect them
 _UNDECIDED = 0.9  # no model has more than this: the forecast is of several
-_FEW = 100.0
+_FEW = 100.0  # effective draws: with fewer a weight is uncertain by more than a tenth of itself
 _WEIGHTS = ("marginal likelihood", "prediction")
 
 

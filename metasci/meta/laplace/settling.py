@@ -23,7 +23,7 @@ __all__ = ["settle"]
 
 _AWAY = 1.5  # prior standard deviations from the mean, where further starts lie
 _WIDE = 0.7  # of a prior variance on the unconstrained scale: e^(±0.8) and more, where valleys are several
-_STEPS = 120
+_STEPS = 120  # at most: a descent whose steps are damped may creep, and is to end
 _ROWS = 4000  # of tasks times starts at once, so that memory stays small
 
 
