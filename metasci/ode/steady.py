@@ -18,8 +18,10 @@ from metasci.ode.trajectory import Trajectory, carried
 
 __all__ = ["Repetition", "find_repetition", "steady_state"]
 
-_PERIODS = 25  # lived through at most; Newton's steps need a few, and where amounts pile up for ever none suffice
-_ENOUGH = 10.0  # tolerances: where the periods ran out before one was reached, so short a last step is found, too
+# lived through at most: Newton's steps need a few, and where amounts pile up for ever no number suffices
+_PERIODS = 25
+# tolerances: where periods ran out before a step was as short as one, so short a last step is taken for the end
+_ENOUGH = 10.0
 
 
 @dataclass(frozen=True, eq=False)
