@@ -20,7 +20,7 @@ from metasci.noise import Noise, Proportional
 from metasci.parameters import ParameterSpace
 from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.individual import distributed, individual_of
-from metasci.patients.regimen import Doses, carried_along, doses
+from metasci.patients.regimen import DoseArrays, carried_along, doses
 from metasci.patients.structure import Structure
 
 __all__ = ["Structure", "compartment_model"]
@@ -138,7 +138,7 @@ def compartment_model(
         event_columns = {
             column: values.pop(f"dose_{column}") for column in columns if f"dose_{column}" in values
         }
-        what = Doses.of(values.pop("dose"), values.pop("dose_time"), **event_columns)
+        what = DoseArrays.of(values.pop("dose"), values.pop("dose_time"), **event_columns)
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
             return scaled(structure.concentration(at, what, factors(several, values, known)))

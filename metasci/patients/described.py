@@ -21,7 +21,7 @@ from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
 from metasci.patients.dynamics import Dynamics, events, stacked
 from metasci.patients.individual import HALF_LIVES
-from metasci.patients.regimen import Doses, carried_along, doses
+from metasci.patients.regimen import DoseArrays, carried_along, doses
 from metasci.patients.structure import Structure
 
 __all__ = ["CENTRAL", "Described", "described_model", "described_of"]
@@ -244,7 +244,7 @@ def _closed(what: Described) -> tuple[Callable[..., Any], None]:
     def function(**values: Any) -> Any:
         at = values.pop("time")
         event_columns = {name: values.pop(f"dose_{name}") for name in columns if name in _HISTORY}
-        dose_arrays = Doses.of(values.pop("dose"), values.pop("dose_time"), **event_columns)
+        dose_arrays = DoseArrays.of(values.pop("dose"), values.pop("dose_time"), **event_columns)
         known = {name: values.pop(name) for name in what.covariates}
         at_events = {f"dose_{name}": values.pop(f"dose_{name}") for name in what.changing}
         like = 0.0 * sum(values.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
 from metasci.patients.entries import Entry, quantity
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class _Given:
     until: Tensor
 
     @classmethod
-    def by(cls, entry: Entry, doses: Doses, p: Any) -> _Given:
+    def by(cls, entry: Entry, doses: DoseArrays, p: Any) -> _Given:
         """Doses by an entry, with the parameters in force at each event."""
         import torch
 
@@ -121,7 +121,7 @@ class _Given:
 def entered(
     entries: Sequence[Entry],
     states: Sequence[str],
-    doses: Doses,
+    doses: DoseArrays,
     told: Tensor | None,
     p: Any,
     held: dict[str, Tensor],
@@ -131,7 +131,7 @@ def entered(
     Parameters
     ----------
     entries, states
-    doses : Doses
+    doses : DoseArrays
         (task, 1, event).
     told : Tensor of bool, (task, event), or None
         Which events tell values that change.

@@ -15,7 +15,7 @@ from metasci.patients.effects import Effect, factors
 from metasci.patients.entering import entered, through_transit
 from metasci.patients.entries import Entry
 from metasci.patients.named import Named
-from metasci.patients.regimen import Doses, carried_along
+from metasci.patients.regimen import DoseArrays, carried_along
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class _Patients:
     lead : tuple of int
         The leading shape that tasks were made of.
     time, output : Tensor, (task, observation)
-    doses : Doses or None
+    doses : DoseArrays or None
         (task, 1, event).
     updates : Tensor of bool, (task, event), or None
         Which events tell covariates; None where nothing changes.
@@ -49,7 +49,7 @@ class _Patients:
     lead: tuple[int, ...]
     time: Tensor
     output: Tensor | None
-    doses: Doses | None
+    doses: DoseArrays | None
     updates: Tensor | None
     values: dict[str, Tensor]
 
@@ -150,7 +150,7 @@ class Equations:
         dose_arrays, updates = None, None
         if self.entries:
             amount, time, duration, interval, until, compartment = (rows(key) for key in _DOSE)
-            dose_arrays = Doses(amount, time, duration, interval, until, compartment)
+            dose_arrays = DoseArrays(amount, time, duration, interval, until, compartment)
         if self.changing and dose_arrays is not None:
             carried = {f"dose_{key}": rows(f"dose_{key}") for key in self.changing}
             updates, known = carried_along(dose_arrays, known, carried, self.changing)

@@ -8,7 +8,7 @@ from typing import Any
 
 from metasci.model import EventColumn, History
 
-__all__ = ["Doses", "carried_along", "doses"]
+__all__ = ["DoseArrays", "carried_along", "doses"]
 
 
 def doses(
@@ -67,7 +67,7 @@ def doses(
 
 
 @dataclass(frozen=True)
-class Doses:
+class DoseArrays:
     """Arrays of doses, with a last axis for events that times of measurements lack.
 
     Attributes
@@ -103,20 +103,20 @@ class Doses:
         until: Any,
         duration: Any = None,
         compartment: Any = None,
-    ) -> Doses:
+    ) -> DoseArrays:
         """Doses as a model's history tells them; without durations all are given at once."""
         lasting = 0.0 * time if duration is None else duration
         return cls(amount, time, lasting, interval, until, compartment)
 
 
 def carried_along(
-    what: Doses, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
+    what: DoseArrays, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
 ) -> tuple[Any, dict[str, Any]]:
     """Which events tell covariates, (task, event), and every covariate at events followed by observations; torch only.
 
     Parameters
     ----------
-    what : Doses
+    what : DoseArrays
         (task, 1, event).
     known : mapping of str to Tensor
         Covariates at observations, (task, observation).
