@@ -30,7 +30,7 @@ from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.disposition import Modes, modes
 from metasci.patients.drugs import propofol
 from metasci.patients.effects import Maturation, Power
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 from metasci.patients.superposition import given
 from metasci.priors.equation import Prior
 from metasci.priors.load import load
@@ -194,7 +194,7 @@ class _Transit(Structure):
         mixing = Parameter("mixing_rate", "1/min", 2.2, positive=True, spread=0.4)
         return (*super().parameters(time, volume), mixing)
 
-    def concentration(self, time: Any, given_doses: Doses, values: Any) -> Any:
+    def concentration(self, time: Any, given_doses: DoseArrays, values: Any) -> Any:
         volume, rate = values["central_volume"], values["mixing_rate"] + 0.0 * time
         pairs = [(values["exchange_clearance"], values["peripheral_volume"]),
                  (values["deep_exchange_clearance"], values["deep_volume"])]  # fmt: skip

@@ -16,9 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "Dual", "absolute", "arccos", "cos", "exp", "expm1", "floor", "log", "log1p", "maximum", "minimum", "sqrt", "stack",
-    "tanh", "where",
-]  # fmt: skip
+    "Dual",
+    "absolute",
+    "arccos",
+    "cos",
+    "exp",
+    "expm1",
+    "floor",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "sqrt",
+    "stack",
+    "tanh",
+    "where",
+]
 
 Array = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+import metasci as ms
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
@@ -17,7 +18,7 @@ from metasci.parameters import Parameter
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power, factors
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 from metasci.units import convert
 
 FLOAT = torch.float64
@@ -25,14 +26,14 @@ NEVER = float("inf")
 KINDS = [(n, absorption) for n in (1, 2, 3) for absorption in ("none", "first-order", "zero-order")]
 
 
-def doses(amount, time, duration=0.0, interval=0.0, until=NEVER) -> Doses:
+def doses(amount, time, duration=0.0, interval=0.0, until=NEVER) -> DoseArrays:
     rows = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(v, float)) for v in (amount, time, duration, interval, until))
     )
-    return Doses(*(row[None] for row in rows))
+    return DoseArrays(*(row[None] for row in rows))
 
 
-def solved(structure: Structure, values: dict[str, float], given: Doses, at: np.ndarray) -> np.ndarray:
+def solved(structure: Structure, values: dict[str, float], given: DoseArrays, at: np.ndarray) -> np.ndarray:
     """Concentrations by SciPy, restarted at every break."""
     amount, start, duration = given.amount[0], given.time[0] + values.get("lag", 0.0), given.duration[0]
     if structure.bioavailability and structure.bioavailability_keeps == "rate":
@@ -113,7 +114,7 @@ def test_a_long_infusion_beside_a_steady_state_stays_finite() -> None:
     amount, lasting, interval = (
         np.array(pair)[:, None, None] for pair in ((100.0, 20000.0), (0.0, 2000.0), (12.0, 0.0))
     )
-    given_doses = Doses(amount, zero, lasting, interval, zero + NEVER)
+    given_doses = DoseArrays(amount, zero, lasting, interval, zero + NEVER)
     values = {"clearance": np.full((2, 1), 40.0), "volume": np.full((2, 1), 40.0)}
     found = Structure(1).concentration(np.full((2, 1), 10.0), given_doses, values)
     np.testing.assert_allclose(found[1], 10.0 / 40.0 * (1.0 - np.exp(-10.0)), rtol=1e-12)
@@ -121,7 +122,7 @@ def test_a_long_infusion_beside_a_steady_state_stays_finite() -> None:
 
 def test_a_lag_of_more_than_an_interval_at_steady_state_moves_the_curve() -> None:
     structure, zero = Structure(1, lag=True), np.zeros((1, 1))
-    given_doses = Doses(zero + 100.0, zero, zero, zero + 4.0, zero + NEVER)
+    given_doses = DoseArrays(zero + 100.0, zero, zero, zero + 4.0, zero + NEVER)
     at = np.array([0.5, 1.5, 3.9])
     values = {"clearance": 5.0, "volume": 40.0, "lag": 9.0}
     short = structure.concentration(at, given_doses, {**values, "lag": 1.0})
@@ -157,7 +158,7 @@ def test_derivatives_are_those_of_finite_differences_where_rates_meet(compartmen
               *((start[q], start[v]) for q, v in zip(structure.exchanges, structure.volumes[1:], strict=True))).rate[-1]
     ) if compartments > 1 else start["clearance"] / start["volume"]  # fmt: skip
     at = torch.tensor([1.0, 6.0], dtype=FLOAT)
-    given = Doses(*(torch.as_tensor(v) for v in vars(doses(100.0, 0.0)).values() if v is not None))
+    given = DoseArrays(*(torch.as_tensor(v) for v in vars(doses(100.0, 0.0)).values() if v is not None))
 
     def total(logs: torch.Tensor) -> torch.Tensor:
         values = {name: logs[i].exp() for i, name in enumerate(names)}
@@ -379,3 +380,10 @@ def test_ordinary_values_are_the_same_in_any_unit(time: str, volume: str) -> Non
 def test_a_unit_that_is_no_time_is_refused() -> None:
     with pytest.raises(InputError, match="time: 'kg' cannot be converted to 'h'"):
         compartment_model(Structure(1), name="wrong_time", time="kg")
+
+
+def test_the_old_name_of_dose_arrays_says_the_new() -> None:
+    with pytest.warns(DeprecationWarning, match="DoseArrays"):
+        from metasci.patients import Doses
+    assert Doses is ms.patients.DoseArrays is DoseArrays
+    assert not hasattr(ms.patients, "Dozes")

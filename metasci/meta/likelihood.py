@@ -18,7 +18,7 @@ from torch import Tensor
 __all__ = ["Limits", "cost", "information_share", "log_probability", "pull_and_curvature", "squared_residual"]
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-_SURELY = 40.0  # standard deviations
+_SURELY = 40.0  # standard deviations: what lies beyond has a probability that rounds to nothing
 _NARROWEST = -1e-15  # logarithm of a ratio of probabilities, below which their difference is lost in rounding
 
 

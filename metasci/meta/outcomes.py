@@ -50,8 +50,8 @@ def scores(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor
 def working_variance(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
     """One over the information of every measurement, (task, observation)."""
     value = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
-    told = outcome.information(value, predictor, log_scales, batch.inputs, batch.censored, batch.upper)
-    return 1.0 / told.expand(batch.mask.shape).clamp(min=_LEAST)
+    information = outcome.information(value, predictor, log_scales, batch.inputs, batch.censored, batch.upper)
+    return 1.0 / information.expand(batch.mask.shape).clamp(min=_LEAST)
 
 
 def observed_information(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:

@@ -256,8 +256,8 @@ class Problem:
         raw, variance = self.predict(coordinates), None
         if self.model.noise.gaussian:
             # Where the variance is the same for every prediction, one of them is enough to say it.
-            one = raw[:, :1] if self.model.noise.constant else raw
-            variance = self.variance(one, log_noise)
+            sufficient = raw[:, :1] if self.model.noise.constant else raw
+            variance = self.variance(sufficient, log_noise)
         each = self.costs(self.model.noise.link(raw), variance, log_noise, precision)
         return torch.where(self.batch.mask, each, torch.zeros_like(each))
 

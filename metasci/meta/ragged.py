@@ -12,7 +12,7 @@ from metasci.model import Model
 
 __all__ = ["Ragged"]
 
-_WORTH_IT = 200_000  # places of the padded array
+_WORTH_IT = 200_000  # places of the padded array, below which one pass costs less than several
 _PLACES = 60_000  # of a group at most: what stays in a processor's cache is several times faster
 _ALIKE = 0.35  # difference of logarithms within which sizes are alike
 _ALIKE_JOINTLY = 1.0  # where each group costs one pass along all of its records, fewer groups are better

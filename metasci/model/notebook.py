@@ -18,16 +18,16 @@ def model_html(model: Model) -> str:
     takes = [f"{words(name)} ({pretty_unit(each.unit) or '1'})" for name, each in model.inputs.items()]
     takes += [f"{words(name)} ({pretty_unit(each.unit) or '1'})" for name, each in model.histories.items()]
     output = f"{words(model.output.name)} ({pretty_unit(model.output.unit) or '1'})"
-    said = " ".join(model.description.partition("\n\n")[0].split())
+    summary = " ".join(model.description.partition("\n\n")[0].split())
     rows = [
         [words(each.name), number(each.typical), pretty_unit(each.unit), each.description]
         for each in model.parameters
     ]
-    told = [
+    remarks = [
         f"takes {', '.join(takes)}",
         f"gives {output}",
         *(f"{output} is {law.law}" for law in model.constraints),
     ]
     return captioned(
-        model.name, said, table(["parameter", "ordinarily", "unit", "meaning"], rows), notes(told)
+        model.name, summary, table(["parameter", "ordinarily", "unit", "meaning"], rows), notes(remarks)
     )

@@ -157,19 +157,19 @@ class Timeline:
 
 def _halts(times: Tensor, doses: Doses, start: Tensor) -> Tensor:
     """Where a walk must halt: at doses, at the ends of infusions, at resets; at the last time; at the start."""
-    counts, given = doses.counts, doses.time
+    counts, dose_times = doses.counts, doses.time
     acts = counts | doses.tells
-    first = torch.where(counts, given, torch.inf)
+    first = torch.where(counts, dose_times, torch.inf)
     start = torch.cat([start[:, None], first], 1).amin(1, keepdim=True)
     infused = counts & (doses.duration > 0.0)
     over = counts & torch.isfinite(doses.until)
-    if not bool(torch.isfinite(torch.where(acts, given, start)).all()):
+    if not bool(torch.isfinite(torch.where(acts, dose_times, start)).all()):
         raise InputError("differential equation: times of doses must be finite numbers.")
     latest = torch.maximum(times.detach().amax(1, keepdim=True), start) if times.shape[1] else start
     halts = torch.cat(
         [
-            torch.where(acts, torch.maximum(given, start), start),
-            torch.where(infused, torch.minimum(given + doses.duration, doses.until), start),
+            torch.where(acts, torch.maximum(dose_times, start), start),
+            torch.where(infused, torch.minimum(dose_times + doses.duration, doses.until), start),
             torch.where(over, doses.until, start),
             latest,
             start,
@@ -193,15 +193,15 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     times = times.detach()
     if not bool(torch.isfinite(times).all()):
         raise InputError("differential equation: times of observation must be finite numbers.")
-    counts, given = doses.counts, doses.time
+    counts, dose_times = doses.counts, doses.time
     halts = _halts(times, doses, start)
     breaks, count, rank, source = _merged(halts)
-    arrival, end, back = rank[:, :-2].split(3 * [given.shape[1]], 1)
+    arrival, end, back = rank[:, :-2].split(3 * [dose_times.shape[1]], 1)
     latest = halts[:, -2:-1]
     infused = counts & (doses.duration > 0.0)
     over = counts & torch.isfinite(doses.until)
     # what lies after the last observation has no break of its own
-    seen = counts & (given <= latest)
+    seen = counts & (dose_times <= latest)
     places = torch.arange(breaks.shape[1], device=times.device)
     active = None
     if bool((infused & seen).any()):
@@ -212,7 +212,7 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
     returns = over & seen & (doses.until <= latest)
     reset = torch.where(_marked(back, returns, breaks.shape[1]), INITIAL, reset)
     repeated = seen & (doses.interval > 0.0)
-    steady = _ranked(repeated, given)
+    steady = _ranked(repeated, dose_times)
     added = torch.zeros_like(reset, dtype=torch.bool)
     for position in range(steady.shape[1]):
         event = steady[:, position : position + 1]
@@ -221,8 +221,8 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
         if bool((taken & (reset > INITIAL)).any()):
             raise InputError("doses: two doses at steady state are given at one time.")
         reset = torch.where(taken, position + 1, reset)
-        now = given.gather(1, event.clamp(min=0))
-        lasting = (seen & (given < now) & (doses.until > now)).any(1, keepdim=True)
+        now = dose_times.gather(1, event.clamp(min=0))
+        lasting = (seen & (dose_times < now) & (doses.until > now)).any(1, keepdim=True)
         added = added | (taken & lasting)
     teller = _tellers(doses, arrival, latest, breaks.shape[1]) if doses.held else None
     return Timeline(breaks, count, reset, arrival, seen & ~infused, active, added, steady, source, teller)
@@ -230,11 +230,11 @@ def timeline(times: Tensor, doses: Doses, start: Tensor) -> Timeline:
 
 def _tellers(doses: Doses, arrival: Tensor, latest: Tensor, width: int) -> Tensor:
     """Of each break the event whose values are in force from it on, (task, break)."""
-    told = doses.tells & (doses.time <= latest)
+    updates = doses.tells & (doses.time <= latest)
     places = torch.arange(width, device=arrival.device)
     # of several at one break the last in order of time, and then of events, counts
-    order = torch.argsort(torch.where(told, doses.time.detach(), torch.inf), dim=1, stable=True)
-    late = told[:, None, :] & (arrival[:, None, :] <= places[:, None])
+    order = torch.argsort(torch.where(updates, doses.time.detach(), torch.inf), dim=1, stable=True)
+    late = updates[:, None, :] & (arrival[:, None, :] <= places[:, None])
     rank = torch.argsort(order, dim=1)
     last = torch.where(late, rank[:, None, :], -1).amax(2)
     return order.gather(1, last.clamp(min=0))

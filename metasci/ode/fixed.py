@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FixedSteps"]
 
 
-_SLACK = 1e3
+_SLACK = 1e3  # of the tolerance with which steps are chosen: fewer of them, of like size, halved afterwards
 
 
 class FixedSteps:

@@ -270,6 +270,7 @@ def prince_dormand(
         return new, torch.where(beside > 0.0, five * (five / beside).abs(), beside).detach()
 
 
+# kept in rows of the table: a number a line would hide of which stage it is
 _GAMMA = 0.21193756319429014
 _STAGE_NODES = (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0)
 _STAGE_DRIFTS = (

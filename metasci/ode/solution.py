@@ -94,14 +94,14 @@ def make_plan(
     beside = len(_NUMBERS) + len(doses.held)
 
     def work(initial: Tensor, times: Tensor, allowed: Tensor, *values: Tensor) -> None:
-        columns, told, rest = values[:4], values[4:beside], values[beside:]
+        columns, held_values, rest = values[:4], values[4:beside], values[beside:]
         known = {**parameters, **dict(zip(moving, rest, strict=True))}
-        held = dict(zip(doses.held, told, strict=True))
-        given = replace(doses, **dict(zip(_NUMBERS, columns, strict=True)), held=held)
-        plain = replace(_system(rate, known, initial, shared, given), plain=True)
+        held = dict(zip(doses.held, held_values, strict=True))
+        plain_doses = replace(doses, **dict(zip(_NUMBERS, columns, strict=True)), held=held)
+        plain = replace(_system(rate, known, initial, shared, plain_doses), plain=True)
         plain.check(begin, initial)
-        line, tolerance = timeline(times, given, begin), Tolerance(relative, allowed, most)
-        plans.append(_planned(step, plain, line, initial, given, tolerance))
+        line, tolerance = timeline(times, plain_doses, begin), Tolerance(relative, allowed, most)
+        plans.append(_planned(step, plain, line, initial, plain_doses, tolerance))
 
     columns = (getattr(doses, name) for name in _NUMBERS)
     values = (initial, times, allowed, *columns, *doses.held.values(), *moving.values())
@@ -264,14 +264,14 @@ def solve(
         else initial.index_copy(0, each.tasks, each.state)
         for each in plan.repetitions
     ]
-    forcing, found = forced(line, initial, repeated, doses), plan.nodes
+    forcing, nodes = forced(line, initial, repeated, doses), plan.nodes
     if ready:
         plain = forcing.detach()
-        found, error = walk(plan.step, system.detach(), mesh.detach(), plain, plan.tolerance)
+        nodes, error = walk(plan.step, system.detach(), mesh.detach(), plain, plan.tolerance)
         converged = (error <= 1.0) & _steady_still(plan, system, repeated, doses)
     if differentiated:
-        found = Trajectory(plan.step, mesh, found).states(system, forcing)
-    observed = _observed(plan.step, system, mesh, forcing, found, times)
+        nodes = Trajectory(plan.step, mesh, nodes).states(system, forcing)
+    observed = _observed(plan.step, system, mesh, forcing, nodes, times)
     lost = torch.isinf(plan.error) | torch.isinf(error)
     observed = torch.where(lost[:, None, None], torch.nan, observed)
     return Solution(observed, error, plan.steps, converged)
@@ -308,21 +308,23 @@ def _observed(
     every = torch.arange(tasks, device=times.device).repeat_interleave(width)
     many = system.select(every)
 
-    def there(values: Tensor, place: Tensor) -> Tensor:
+    def rows_at(values: Tensor, place: Tensor) -> Tensor:
         width = values.shape[2]
         return values.gather(1, place[..., None].expand(-1, -1, width)).reshape(-1, width)
 
     begun = times.detach() >= mesh.time[:, :1].detach()
     time = mesh.time.gather(1, node)
     size = torch.where(begun, times.detach() - time, 0.0).reshape(-1)
-    supply = None if forcing.supply is None else many.dense(there(forcing.supply, mesh.place.gather(1, node)))
-    at, before = many.dense(time.reshape(-1)), there(nodes, node)
-    found, _ = step(many, at, before, many.dense(size), supply, False)
+    supply = (
+        None if forcing.supply is None else many.dense(rows_at(forcing.supply, mesh.place.gather(1, node)))
+    )
+    at, before = many.dense(time.reshape(-1)), rows_at(nodes, node)
+    observed, _ = step(many, at, before, many.dense(size), supply, False)
     if times.requires_grad:
         inside, running = many.within(supply)
-        slope = inside.slope(times.detach().reshape(-1), found, running)
-        found = found + slope * (times - times.detach()).reshape(-1, 1)
-    return torch.where(begun[..., None], found.reshape(tasks, width, states), forcing.initial[:, None])
+        slope = inside.slope(times.detach().reshape(-1), observed, running)
+        observed = observed + slope * (times - times.detach()).reshape(-1, 1)
+    return torch.where(begun[..., None], observed.reshape(tasks, width, states), forcing.initial[:, None])
 
 
 def _steady_still(plan: Plan, system: System, repeated: list[Tensor], doses: Doses) -> Tensor:

@@ -18,7 +18,9 @@ from metasci.ode.trajectory import Trajectory, carried
 
 __all__ = ["Repetition", "find_repetition", "steady_state"]
 
+# lived through at most: Newton's steps need a few, and where amounts pile up for ever no number suffices
 _PERIODS = 25
+# tolerances: where periods ran out before a step was as short as one, so short a last step is taken for the end
 _ENOUGH = 10.0
 
 
@@ -57,10 +59,10 @@ class Repetition:
 
 def _one_interval(doses: Doses, tasks: Tensor, events: Tensor) -> tuple[Timeline, Doses, Tensor]:
     """The dose before an event that has been repeated, the timeline from it to the event, and when that is."""
-    one = doses.select(tasks, events)
-    start = one.time - one.interval
-    before = replace(one, time=start, interval=None, until=None)
-    return timeline(one.time, before, start[:, 0]), before, one.time
+    repeated_dose = doses.select(tasks, events)
+    start = repeated_dose.time - repeated_dose.interval
+    before = replace(repeated_dose, time=start, interval=None, until=None)
+    return timeline(repeated_dose.time, before, start[:, 0]), before, repeated_dose.time
 
 
 def find_repetition(
@@ -80,13 +82,13 @@ def find_repetition(
     with torch.no_grad():
         tasks = torch.nonzero(events >= 0)[:, 0]
         system, chosen = system.select(tasks), events[tasks]
-        line, one, _ = _one_interval(doses, tasks, chosen)
+        line, dose_before, _ = _one_interval(doses, tasks, chosen)
         tolerance = replace(tolerance, absolute=_rows(tolerance.absolute, tasks))
         state = lived = candidate = initial[tasks]
-        off = near = torch.full_like(one.time[:, 0], torch.inf)
+        off = near = torch.full_like(dose_before.time[:, 0], torch.inf)
         unit, inverse = None, None
         for _ in range(_PERIODS):
-            forcing = forced(line, candidate, [], one)
+            forcing = forced(line, candidate, [], dose_before)
             mesh, nodes, error = find_mesh(step, system, line, forcing, tolerance)
             after = nodes[:, -1]
             unit = after.abs() + candidate.abs() if unit is None else unit
@@ -143,12 +145,12 @@ def steady_state(
     With a tolerance the repetition is that of other parameters, and its nodes are reached anew.
     """
     some, line, mesh = system.select(repetition.tasks), repetition.line, repetition.mesh
-    _, one, until = _one_interval(doses, repetition.tasks, repetition.events)
-    off = moved(line, until, one, one.time[:, 0])
+    _, dose_before, until = _one_interval(doses, repetition.tasks, repetition.events)
+    off = moved(line, until, dose_before, dose_before.time[:, 0])
     mesh = mesh if off is None else mesh.moved(line.breaks, off)
     state, nodes = repetition.state, repetition.nodes
     for _ in range(2):
-        forcing = forced(line, state, [], one)
+        forcing = forced(line, state, [], dose_before)
         if tolerance is not None:
             nodes, _ = walk(step, some.detach(), mesh.detach(), forcing.detach(), tolerance)
         end = Trajectory(step, mesh, nodes).states(some, forcing)[:, -1]

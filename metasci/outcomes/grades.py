@@ -255,14 +255,16 @@ class Ordinal(Outcome):
     ) -> Any:
         # expit(b) − expit(a) = expit(b) expit(−a) (1 − e^(a − b)): no digits are lost where both are near one
         cuts, last = self._cuts(log_scales), self.first + self.grades - 1
-        found = math.log_expit(-predictor)
+        log_probability = math.log_expit(-predictor)
         for at in range(1, self.grades - 1):
             low, high = cuts[at - 1] - predictor, cuts[at] - predictor
             between = math.log_expit(high) + math.log_expit(-low)
             between = between + math.log(-math.expm1(-math.exp(log_scales[at - 1])))
-            found = math.where(math.absolute(value - float(self.first + at)) < 0.5, between, found)
+            log_probability = math.where(
+                math.absolute(value - float(self.first + at)) < 0.5, between, log_probability
+            )
         highest = math.log_expit(predictor - cuts[-1])
-        return math.where(math.absolute(value - float(last)) < 0.5, highest, found)
+        return math.where(math.absolute(value - float(last)) < 0.5, highest, log_probability)
 
     def information(
         self,

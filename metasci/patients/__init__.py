@@ -1,5 +1,8 @@
 """Equations of patients: compartments, absorption, covariates, doses."""
 
+import warnings
+from typing import Any
+
 from metasci.patients import antibiotics, body, other_drugs
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.drugs import (
@@ -33,12 +36,12 @@ from metasci.patients.per_kilogram import (
     one_compartment_oral_per_kilogram,
     one_compartment_per_kilogram,
 )
-from metasci.patients.regimen import Doses, doses
+from metasci.patients.regimen import DoseArrays, doses
 from metasci.patients.viral import viral_decay_biphasic, viral_load
 
 __all__ = [
     "Category",
-    "Doses",
+    "DoseArrays",
     "Entry",
     "Exponential",
     "Formula",
@@ -76,3 +79,15 @@ __all__ = [
     "viral_decay_biphasic",
     "viral_load",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that have changed: the old one still works for a while, and says the new."""
+    if name == "Doses":
+        warnings.warn(
+            "metasci.patients.Doses is now DoseArrays; the old name goes in version 0.3.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return DoseArrays
+    raise AttributeError(f"module 'metasci.patients' has no attribute '{name}'")

@@ -21,7 +21,7 @@ __all__ = [
     "maturation",
 ]
 
-_FEMALE = 2.0
+_FEMALE = 2.0  # the number of a category; any other is taken for male
 
 
 def _by_sex(sex: Any, male: Any, female: Any) -> Any:

@@ -20,7 +20,7 @@ from metasci.noise import Noise, Proportional
 from metasci.parameters import ParameterSpace
 from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.individual import distributed, individual_of
-from metasci.patients.regimen import Doses, carried_along, doses
+from metasci.patients.regimen import DoseArrays, carried_along, doses
 from metasci.patients.structure import Structure
 
 __all__ = ["Structure", "compartment_model"]
@@ -92,7 +92,12 @@ def compartment_model(
     ['time', 'weight']
     """
     several = {key: tuple(value) for key, value in (effects or {}).items()}
-    wanted = {key: told for each in several.values() for effect in each for key, told in effect.needs.items()}
+    wanted = {
+        key: unit_and_limits
+        for each in several.values()
+        for effect in each
+        for key, unit_and_limits in effect.needs.items()
+    }
     needed = {covariate: unit for covariate, (unit, _) in wanted.items()}
     occasions = {
         effect.covariate for each in several.values() for effect in each if isinstance(effect, Occasion)
@@ -130,8 +135,10 @@ def compartment_model(
 
     def function(**values: Any) -> Any:
         at = values.pop("time")
-        told = {column: values.pop(f"dose_{column}") for column in columns if f"dose_{column}" in values}
-        what = Doses.of(values.pop("dose"), values.pop("dose_time"), **told)
+        event_columns = {
+            column: values.pop(f"dose_{column}") for column in columns if f"dose_{column}" in values
+        }
+        what = DoseArrays.of(values.pop("dose"), values.pop("dose_time"), **event_columns)
         known = {covariate: values.pop(covariate) for covariate in needed}
         if not changing:
             return scaled(structure.concentration(at, what, factors(several, values, known)))

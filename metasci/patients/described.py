@@ -21,7 +21,7 @@ from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.disposition import modes
 from metasci.patients.dynamics import Dynamics, events, stacked
 from metasci.patients.individual import HALF_LIVES
-from metasci.patients.regimen import Doses, carried_along, doses
+from metasci.patients.regimen import DoseArrays, carried_along, doses
 from metasci.patients.structure import Structure
 
 __all__ = ["CENTRAL", "Described", "described_model", "described_of"]
@@ -237,24 +237,24 @@ def _closed(what: Described) -> tuple[Callable[..., Any], None]:
     columns = tuple(_history(what).columns)
 
     def parameters_of(computed: Mapping[str, Any], like: Any) -> dict[str, Any]:
-        found = {name: formula(computed) + like for name, formula in rates.items()}
+        structural = {name: formula(computed) + like for name, formula in rates.items()}
         # of one unit of volume the concentration is the amount
-        return {structure.volumes[0]: 1.0 + like, **found}
+        return {structure.volumes[0]: 1.0 + like, **structural}
 
     def function(**values: Any) -> Any:
         at = values.pop("time")
-        told = {name: values.pop(f"dose_{name}") for name in columns if name in _HISTORY}
-        given = Doses.of(values.pop("dose"), values.pop("dose_time"), **told)
+        event_columns = {name: values.pop(f"dose_{name}") for name in columns if name in _HISTORY}
+        dose_arrays = DoseArrays.of(values.pop("dose"), values.pop("dose_time"), **event_columns)
         known = {name: values.pop(name) for name in what.covariates}
         at_events = {f"dose_{name}": values.pop(f"dose_{name}") for name in what.changing}
         like = 0.0 * sum(values.values())
         here = patient(values, known)
         if what.changing:
-            tells, everywhere = carried_along(given, known, at_events, what.changing)
-            there = parameters_of(patient(values, everywhere), like)
-            central = structure.along(at, given, tells, there)
+            tells, everywhere = carried_along(dose_arrays, known, at_events, what.changing)
+            parameters_everywhere = parameters_of(patient(values, everywhere), like)
+            central = structure.along(at, dose_arrays, tells, parameters_everywhere)
         else:
-            central = structure.concentration(at, given, parameters_of(here, like))
+            central = structure.concentration(at, dose_arrays, parameters_of(here, like))
         return prediction(run(after, {**here, CENTRAL: central, "t": at})) + like
 
     return function, None
@@ -302,8 +302,8 @@ def _solved(what: Described) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def function(**values: Any) -> Any:
         inputs, parameters, here = prepared(values)
         amounts = dict(zip(names, dynamics.states(inputs, parameters), strict=True))
-        found = prediction(run(after, {**here, **amounts, "t": values["time"]}))
-        return found + 0.0 * amounts[names[0]]
+        predicted = prediction(run(after, {**here, **amounts, "t": values["time"]}))
+        return predicted + 0.0 * amounts[names[0]]
 
     def solution(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         return dynamics.solution(*prepared({**inputs, **parameters})[:2])
@@ -330,9 +330,9 @@ def _individual(what: Described) -> Individual:
         # random effects without variability are held, and come among the parameters all the same
         here = patient(parameters, inputs)
         like = 0.0 * sum(parameters[name] for name in what.random)
-        found = {name: here[name] + like for name in what.own}
+        own_values = {name: here[name] + like for name in what.own}
         if structure is None:
-            return found
+            return own_values
         own = {name: formula(here) + like for name, formula in rates.items()}
         peripheral = zip(
             (own[name] for name in structure.exchanges),
@@ -340,6 +340,6 @@ def _individual(what: Described) -> Individual:
             strict=True,
         )
         rate = modes(own["clearance"], 1.0 + like, *peripheral).rate
-        return {**found, **{name: math.log(2.0) / rate[..., place] for place, name in enumerate(lives)}}
+        return {**own_values, **{name: math.log(2.0) / rate[..., place] for place, name in enumerate(lives)}}
 
     return Individual(values, {**what.own, **dict.fromkeys(lives, what.time)})

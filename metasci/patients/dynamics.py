@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Dynamics", "events", "stacked"]
 
 _DOSE = ("dose", "dose_time", "dose_duration", "dose_interval", "dose_until")
+# of the greatest dose: an amount in the depot below this share of it is not followed to many digits
 _TRACE = 1e-9
 
 

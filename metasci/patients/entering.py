@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
 from metasci.patients.entries import Entry, quantity
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class _Given:
     until: Tensor
 
     @classmethod
-    def by(cls, entry: Entry, doses: Doses, p: Any) -> _Given:
+    def by(cls, entry: Entry, doses: DoseArrays, p: Any) -> _Given:
         """Doses by an entry, with the parameters in force at each event."""
         import torch
 
@@ -96,16 +96,16 @@ class _Given:
         if self.lag is None:
             interval = torch.where(self.repeated, self.interval, nothing)
             return [_Block(self.amount, self.start, self.duration, interval, state, never)]
-        found = [_Block(self.amount, self.start, self.duration, nothing, state, never)]
+        dose_blocks = [_Block(self.amount, self.start, self.duration, nothing, state, never)]
         if not bool(self.repeated.any()):
-            return found
+            return dose_blocks
         period = torch.where(self.repeated, self.interval, torch.ones_like(nothing))
         # of a dose that waits for longer than its interval several before it are still to take effect
         waiting = torch.where(self.repeated, torch.floor(self.lag / period), nothing).detach()
         for count in range(1, int(waiting.max()) + 2):
             counts = self.repeated & (waiting + 1.0 >= count)
             last = counts & (waiting + 1.0 == count)
-            found.append(
+            dose_blocks.append(
                 _Block(
                     torch.where(counts, self.amount, nothing),
                     self.start - count * self.interval,
@@ -115,13 +115,13 @@ class _Given:
                     never,
                 )
             )
-        return found
+        return dose_blocks
 
 
 def entered(
     entries: Sequence[Entry],
     states: Sequence[str],
-    doses: Doses,
+    doses: DoseArrays,
     told: Tensor | None,
     p: Any,
     held: dict[str, Tensor],
@@ -131,7 +131,7 @@ def entered(
     Parameters
     ----------
     entries, states
-    doses : Doses
+    doses : DoseArrays
         (task, 1, event).
     told : Tensor of bool, (task, event), or None
         Which events tell values that change.
@@ -159,24 +159,24 @@ def entered(
     transits: dict[str, Tensor] = {}
     most = [nothing[:, :1].sum(1)] * len(states)
     for place, entry in enumerate(entries):
-        given, state = _Given.by(entry, doses, p), states.index(entry.into)
-        _check_repeated(entries, entry, given)
-        most[state] = torch.maximum(most[state], given.amount.detach().abs().amax(1))
+        entry_doses, state = _Given.by(entry, doses, p), states.index(entry.into)
+        _check_repeated(entries, entry, entry_doses)
+        most[state] = torch.maximum(most[state], entry_doses.amount.detach().abs().amax(1))
         if entry.transit is None:
-            blocks += given.blocks(state)
+            blocks += entry_doses.blocks(state)
             continue
         number, mean = (quantity(each, p) + nothing for each in entry.transit)
         columns = {
-            "amount": given.amount,
-            "start": given.start,
-            "until": given.until,
+            "amount": entry_doses.amount,
+            "start": entry_doses.start,
+            "until": entry_doses.until,
             "number": number,
             "mean": mean,
         }
         transits |= {f"_{place}_{name}": values for name, values in columns.items()}
         # a halt where it begins; one that comes late must not tell anew what has changed since
-        halts = given.amount != 0.0 if told is None or given.lag is None else never
-        blocks.append(_Block(nothing, given.start, nothing, nothing, state, halts))
+        halts = entry_doses.amount != 0.0 if told is None or entry_doses.lag is None else never
+        blocks.append(_Block(nothing, entry_doses.start, nothing, nothing, state, halts))
     joined = [
         torch.cat([getattr(block, name) for block in blocks], 1)
         for name in ("amount", "time", "duration", "interval")
@@ -189,22 +189,22 @@ def entered(
     return Given(amount, at, duration, interval, until, into, carried, tells), transits, torch.stack(most, 1)
 
 
-def _check_repeated(entries: Sequence[Entry], entry: Entry, given: _Given) -> None:
+def _check_repeated(entries: Sequence[Entry], entry: Entry, entry_doses: _Given) -> None:
     """Refuse steady states that are not solved: their doses can be written out."""
     import torch
 
-    again = given.repeated
+    again = entry_doses.repeated
     if not bool(again.any()):
         return
     instead = "write the doses before it out (ADDL) instead of SS"
     if entry.transit is not None:
         raise InputError(f"a steady state of doses through transit compartments is not solved; {instead}.")
-    if bool((again & (given.duration > given.interval)).any()):
+    if bool((again & (entry_doses.duration > entry_doses.interval)).any()):
         raise InputError(f"a steady state of infusions that last longer than II is not solved; {instead}.")
     if sum(other.compartment == entry.compartment for other in entries) > 1:
         raise InputError(f"a steady state of doses that enter by several ways is not solved; {instead}.")
-    earliest = torch.where(given.amount != 0.0, given.time, torch.inf).amin(1, keepdim=True)
-    if given.lag is not None and bool((again & (given.time > earliest)).any()):
+    earliest = torch.where(entry_doses.amount != 0.0, entry_doses.time, torch.inf).amin(1, keepdim=True)
+    if entry_doses.lag is not None and bool((again & (entry_doses.time > earliest)).any()):
         raise InputError(f"a steady state after other doses, of doses with a lag, is not solved; {instead}.")
 
 

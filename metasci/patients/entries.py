@@ -63,18 +63,18 @@ def numbered(doses_into: Sequence[str | Entry], states: tuple[str, ...]) -> tupl
     >>> [(entry.name, entry.compartment) for entry in both]
     [('gut', 1), ('gut', 1)]
     """
-    found: list[Entry] = []
+    entries: list[Entry] = []
     names: dict[int, str] = {}
-    for given in doses_into:
-        entry = given if isinstance(given, Entry) else Entry(given)
+    for state_or_entry in doses_into:
+        entry = state_or_entry if isinstance(state_or_entry, Entry) else Entry(state_or_entry)
         if entry.into not in states:
             raise InputError(
                 f"doses into '{entry.into}', which is no state; the states are {', '.join(states)}."
             )
         number = entry.compartment or states.index(entry.into) + 1
         name = names.setdefault(number, entry.name or entry.into)
-        found.append(replace(entry, compartment=number, name=name))
-    return tuple(found)
+        entries.append(replace(entry, compartment=number, name=name))
+    return tuple(entries)
 
 
 def quantity(what: Quantity, parameters: Any) -> Any:

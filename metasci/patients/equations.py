@@ -145,7 +145,12 @@ def ode_model(
     space = _parameters(parameters, several)
     entries = numbered(doses_into, tuple(states))
     _check_names(states, outputs, space, covariates or {}, several)
-    wanted = {key: told for each in several.values() for effect in each for key, told in effect.needs.items()}
+    wanted = {
+        key: unit_and_limits
+        for each in several.values()
+        for effect in each
+        for key, unit_and_limits in effect.needs.items()
+    }
     needs = {
         **{key: (unit, (-float("inf"), float("inf"))) for key, unit in (covariates or {}).items()},
         **wanted,
@@ -210,17 +215,20 @@ def ode_model(
 
 
 def _parameters(
-    given: Mapping[str, str] | Sequence[Parameter], effects: Mapping[str, Sequence[Effect]]
+    declared: Mapping[str, str] | Sequence[Parameter], effects: Mapping[str, Sequence[Effect]]
 ) -> tuple[Parameter, ...]:
     """The parameters, and the numbers of effects that are learned."""
-    found = []
-    if isinstance(given, Mapping):
-        for name, text in given.items():
+    parameters = []
+    if isinstance(declared, Mapping):
+        for name, text in declared.items():
             typical, unit = stated(text, f"parameter '{name}'", "4 L/h")
-            found.append(Parameter(name, unit or "1", typical, positive=True))
+            parameters.append(Parameter(name, unit or "1", typical, positive=True))
     else:
-        found = list(given)
-    return (*found, *(each for several in effects.values() for effect in several for each in effect.learned))
+        parameters = list(declared)
+    return (
+        *parameters,
+        *(each for several in effects.values() for effect in several for each in effect.learned),
+    )
 
 
 def _check_names(
@@ -234,17 +242,17 @@ def _check_names(
     if not states or not outputs:
         raise InputError("a model of differential equations needs at least one state and one output.")
     names = [each.name for each in parameters]
-    for what, given in (
+    for what, declared in (
         ("state", states),
         ("output", outputs),
         ("parameter", names),
         ("covariate", covariates),
     ):
-        if odd := [name for name in given if not name.isidentifier() or name.startswith("_")]:
+        if odd := [name for name in declared if not name.isidentifier() or name.startswith("_")]:
             raise InputError(
                 f"{what} '{odd[0]}': a name is letters, digits and underscores, such as 'peripheral_2'."
             )
-        if twice := sorted({name for name in given if list(given).count(name) > 1}):
+        if twice := sorted({name for name in declared if list(declared).count(name) > 1}):
             raise InputError(f"there are two {what}s '{twice[0]}'; give each a name of its own.")
     taken = {"time", "output", *(name for name in names if name.startswith("dose"))} | (
         {*names} & {*covariates}
@@ -268,14 +276,14 @@ def _output(outputs: Mapping[str, Observed]) -> Output:
 
 def _numbered(outputs: Mapping[str, Observed], states: tuple[str, ...]) -> tuple[NumberedOutput, ...]:
     """Several outputs, each with the state by which CMT may name it."""
-    found = []
+    numbered_outputs = []
     for name, each in outputs.items():
         state = each.state or (name if name in states else "")
         if state and state not in states:
             raise InputError(f"output '{name}': '{state}' is no state; the states are {', '.join(states)}.")
         place = states.index(state) + 1 if state else 0
-        found.append(NumberedOutput(name, each.unit, each.label, state, place))
-    return tuple(found)
+        numbered_outputs.append(NumberedOutput(name, each.unit, each.label, state, place))
+    return tuple(numbered_outputs)
 
 
 def _noise(outputs: Mapping[str, Observed]) -> Noise:
@@ -294,8 +302,8 @@ def _individual(
     learned = {each.name for several in effects.values() for effect in several for each in effect.learned}
     names = [each.name for each in parameters if each.name not in learned]
 
-    def values(given: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        own = factors(effects, given, inputs)
+    def values(coordinates: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        own = factors(effects, coordinates, inputs)
         p = Named({**own, **{key: inputs[key] for key in covariates}}, "parameter")
         return {**{name: own[name] for name in names}, **{key: of(p) for key, (_, of) in secondary.items()}}
 

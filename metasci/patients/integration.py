@@ -15,7 +15,7 @@ from metasci.patients.effects import Effect, factors
 from metasci.patients.entering import entered, through_transit
 from metasci.patients.entries import Entry
 from metasci.patients.named import Named
-from metasci.patients.regimen import Doses, carried_along
+from metasci.patients.regimen import DoseArrays, carried_along
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +38,9 @@ class _Patients:
     lead : tuple of int
         The leading shape that tasks were made of.
     time, output : Tensor, (task, observation)
-    doses : Doses or None
+    doses : DoseArrays or None
         (task, 1, event).
-    told : Tensor of bool, (task, event), or None
+    updates : Tensor of bool, (task, event), or None
         Which events tell covariates; None where nothing changes.
     values : dict of str to Tensor
         Parameters after effects, and covariates: (task, 1), or where something changes (task, event + observation).
@@ -49,8 +49,8 @@ class _Patients:
     lead: tuple[int, ...]
     time: Tensor
     output: Tensor | None
-    doses: Doses | None
-    told: Tensor | None
+    doses: DoseArrays | None
+    updates: Tensor | None
     values: dict[str, Tensor]
 
     @property
@@ -67,7 +67,7 @@ class _Patients:
         return Named({key: self._part(each, False) for key, each in self.values.items()}, "parameter")
 
     def _part(self, values: Tensor, events: bool) -> Tensor:
-        if values.shape[1] == 1 or self.told is None:
+        if values.shape[1] == 1 or self.updates is None:
             return values
         return values[:, : self.events] if events else values[:, self.events :]
 
@@ -98,12 +98,16 @@ class Equations:
         x = Named(dict(zip(self.states, states.unbind(-1), strict=True)), "state")
         p, like = patients.at_observations(), torch.zeros_like(patients.time)
         each = [value(x, p) + like for value in self.outputs]
-        found = each[0]
+        predicted = each[0]
         if patients.output is not None:
             for place, other in enumerate(each[1:], 2):
-                found = torch.where(patients.output == float(place), other, found)
-        found = found.reshape(*patients.lead, found.shape[-1])
-        return found if any(isinstance(value, torch.Tensor) for value in values.values()) else found.numpy()
+                predicted = torch.where(patients.output == float(place), other, predicted)
+        predicted = predicted.reshape(*patients.lead, predicted.shape[-1])
+        return (
+            predicted
+            if any(isinstance(value, torch.Tensor) for value in values.values())
+            else predicted.numpy()
+        )
 
     def solution(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> ode.Solution:
         """States at every time, with the error of the integration."""
@@ -143,18 +147,18 @@ class Equations:
                 f"parameter '{odd[0]}' must be the same for all observations of a task: shape (..., 1)."
             )
         known = {key: rows(key) for key in self.covariates}
-        given, told = None, None
+        dose_arrays, updates = None, None
         if self.entries:
             amount, time, duration, interval, until, compartment = (rows(key) for key in _DOSE)
-            given = Doses(amount, time, duration, interval, until, compartment)
-        if self.changing and given is not None:
+            dose_arrays = DoseArrays(amount, time, duration, interval, until, compartment)
+        if self.changing and dose_arrays is not None:
             carried = {f"dose_{key}": rows(f"dose_{key}") for key in self.changing}
-            told, known = carried_along(given, known, carried, self.changing)
+            updates, known = carried_along(dose_arrays, known, carried, self.changing)
         else:
             known = {key: value[:, :1] for key, value in known.items()}
         own = factors(self.effects, parameters, known)
         output = rows("output") if "output" in arrays else None
-        return _Patients(tuple(lead), rows("time"), output, given, told, {**own, **known})
+        return _Patients(tuple(lead), rows("time"), output, dose_arrays, updates, {**own, **known})
 
     def _solved(self, patients: _Patients) -> ode.Solution:
         """The states at every observation, (task, observation, state)."""
@@ -172,26 +176,28 @@ class Equations:
         steady = {
             key: value[:, 0]
             for key, value in patients.values.items()
-            if value.shape[1] == 1 or patients.told is None
+            if value.shape[1] == 1 or patients.updates is None
         }
         absolute = torch.full_like(initial, self.absolute).detach()
-        given: ode.Doses | None = None
+        entering_doses: ode.Doses | None = None
         transits: dict[str, Tensor] = {}
         if patients.doses is not None and patients.events:
-            p, changing = patients.at_events(), patients.told is not None
+            p, changing = patients.at_events(), patients.updates is not None
             held = {
                 key: value[:, : patients.events]
                 for key, value in patients.values.items()
                 if changing and value.shape[1] > 1
             }
-            given, transits, most = entered(self.entries, self.states, patients.doses, patients.told, p, held)
+            entering_doses, transits, most = entered(
+                self.entries, self.states, patients.doses, patients.updates, p, held
+            )
             absolute = torch.maximum(absolute, _TRACE * most)
         return solve(
             self._rate,
             initial,
             patients.time,
             {**steady, **transits},
-            given,
+            entering_doses,
             method=self.method,
             relative=self.relative,
             absolute=absolute,
@@ -206,12 +212,12 @@ class Equations:
             what = "is no state" if odd[0] in slopes else "has no slope"
             raise InputError(f"slopes: '{odd[0]}' {what}; the states are {', '.join(self.states)}.")
         still = torch.zeros_like(state[:, 0])
-        found = [  # a tensor is taken as it is: in forward mode sums and products with plain numbers are slow
+        derivatives = [  # a tensor is taken as it is: in forward mode sums and products with plain numbers are slow
             each if isinstance(each, torch.Tensor) and each.shape == still.shape else still + each
             for each in (slopes[name] for name in self.states)
         ]
         for place, entry in enumerate(self.entries):
             if entry.transit is not None:
                 state_of = self.states.index(entry.into)
-                found[state_of] = found[state_of] + through_transit(time, parameters, place)
-        return torch.stack(found, -1)
+                derivatives[state_of] = derivatives[state_of] + through_transit(time, parameters, place)
+        return torch.stack(derivatives, -1)

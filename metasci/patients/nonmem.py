@@ -1,7 +1,7 @@
 """NONMEM control streams: read by pharmpy, walked into a description, with the final estimates where they stand beside.
 
-ADVAN1 to 4, 11 and 12 become compartments in closed form, every other system of compartments a differential equation.
-Random effects are the model's coordinates, so that a patient's estimates are NONMEM's POSTHOC etas.
+Statements and compartments are walked by `metasci.patients.control_stream`. Random effects are the model's coordinates,
+so that a patient's estimates are NONMEM's POSTHOC etas.
 
 Source: Beal, Sheiner, Boeckmann and Bauer, NONMEM 7.5 Users Guides (2020); pharmpy (Nordgren and others), which reads
 the files.
@@ -24,15 +24,13 @@ from metasci.expressions import Expression, Statement, names_in, needed_for, rep
 from metasci.extras import needed
 from metasci.model import Model, Output
 from metasci.noise import Additive, Noise
-from metasci.patients.described import CENTRAL, Described, described_model
+from metasci.patients.control_stream import StreamReader
+from metasci.patients.described import Described, described_model
 from metasci.patients.estimates import Estimates, final_estimates
 from metasci.patients.residual import residual_error
-from metasci.patients.structure import Structure
-from metasci.patients.symbols import expression_from
 
 __all__ = ["ImportedModel", "from_nonmem"]
 
-_OUT = "out of the body"
 _UNITS = {"TIME": "h", "AMT": "mg", "DV": "mg/L"}
 _REFUSED = {
     "PRED": "a model without compartments; write it as an equation of your own",
@@ -123,14 +121,14 @@ def from_nonmem(
     _refuse_records(path, text)
     stream = _parsed(path)
     places, etas, epsilons = _effects(stream)
-    found = final_estimates(path, len(places), len(etas), len(epsilons))
+    final = final_estimates(path, len(places), len(etas), len(epsilons))
     notes = (
-        [] if found is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
+        [] if final is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
     )
-    numbers = found or _initial(stream, places)
+    numbers = final or _initial(stream, places)
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
-    reader = _Reader(path, stream, stated)
+    reader = StreamReader(path, stream, stated)
     measured = _measured(path, stream)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
     after = needed_for((*along, *reader.statements(stream.statements.after_odes)), [measured])
@@ -169,15 +167,20 @@ def from_nonmem(
     if isinstance(noise, Additive) and _is_logarithm(described):
         described = replace(described, output=Output("DV", "1", "logarithm of what is measured"))
         notes.append("DV is the logarithm of what is measured")
-    kind = "initial" if found is None else "final"
+    kind = "initial" if final is None else "final"
     source = f"{path.name}, {kind} estimates" + (
-        "" if found is None else f", objective {found.objective:.6f}"
+        "" if final is None else f", objective {final.objective:.6f}"
     )
     frame = pd.DataFrame(numbers.between, index=etas, columns=etas)
     return ImportedModel(
-        described_model(described, noise), frame, noise, source, [f"{each}." for each in notes], kind,
-        float("nan") if found is None else found.objective,
-    )  # fmt: skip
+        described_model(described, noise),
+        frame,
+        noise,
+        source,
+        [f"{each}." for each in notes],
+        kind,
+        float("nan") if final is None else final.objective,
+    )
 
 
 def _refuse_records(path: Path, text: str) -> None:
@@ -200,8 +203,8 @@ def _parsed(path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # pharmpy's parsers raise many kinds
-        told = " ".join(str(error).split())
-        raise InputError(f"{path}: pharmpy cannot read it: {told:.200}") from error
+        message = " ".join(str(error).split())
+        raise InputError(f"{path}: pharmpy cannot read it: {message:.200}") from error
     return stream
 
 
@@ -313,181 +316,10 @@ def _own(statements: Sequence[Statement], stated: Mapping[str, str], volume: str
         usual = {_RATE: f"1/{time}", _TIME: time}
         if volume:  # else amounts are divided by something whose unit is not known
             usual |= {
-                _FLOW: f"{volume}/{time}", _VOLUME: volume, _LEVEL: stated["DV"], _SPEED: f"{stated['AMT']}/{time}",
-            }  # fmt: skip
+                _FLOW: f"{volume}/{time}",
+                _VOLUME: volume,
+                _LEVEL: stated["DV"],
+                _SPEED: f"{stated['AMT']}/{time}",
+            }
         own[name] = stated.get(name) or next((u for form, u in usual.items() if re.match(form, name)), "1")
     return own
-
-
-class _Reader:
-    """Walks pharmpy's statements and compartments into formulas."""
-
-    def __init__(self, path: Path, stream: Any, stated: Mapping[str, str]) -> None:
-        self.path, self.stream, self.stated = path, stream, stated
-        self.compartments = list(stream.statements.ode_system.compartment_names)
-        self.defined: set[str] = set()
-
-    def formula(self, expression: Any, where: str) -> Expression:
-        return expression_from(expression, f"{self.path}, {where}")
-
-    def statements(self, several: Any) -> tuple[Statement, ...]:
-        """Assignments in their order; one under a condition that is given no value before is zero elsewhere."""
-        found = []
-        for each in several:
-            name = str(each.symbol)
-            formula = self.formula(each.expression, f"{name} = {each.expression}")
-            if name not in self.defined and name in names_in(formula):
-                formula = replaced(formula, {name: 0.0})
-            self.defined.add(name)
-            found.append((name, formula))
-        return tuple(found)
-
-    def apart(self, several: Sequence[Statement]) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-        """The statements of a patient, and those that follow amounts and time ($DES)."""
-        moving = {f"A_{name}" for name in self.compartments} | {"t"}
-        still, along = [], []
-        for name, formula in several:
-            if names_in(formula) & moving:
-                moving.add(name)
-                along.append((name, formula))
-            else:
-                still.append((name, formula))
-        return tuple(still), tuple(along)
-
-    def covariates(
-        self, before: Sequence[Statement], after: Sequence[Statement], given: set[str]
-    ) -> list[str]:
-        """The columns of the data that statements take."""
-        columns = [column.name for column in self.stream.datainfo]
-        states = {f"A_{name}" for name in self.compartments}
-        known, taken = {*given, *states, "t"}, []
-        for name, formula in (*before, *after):
-            for each in sorted(names_in(formula) - known):
-                if each not in columns or each in ("TIME", "AMT", "DV", "RATE", "EVID", "MDV", "CMT"):
-                    raise InputError(
-                        f"{self.path}: the statement of {name} takes {each}, which is not taken: it is no covariate."
-                    )
-                if each not in taken:
-                    taken.append(each)
-            known.add(name)
-        return taken
-
-    def system(self, along: Sequence[Statement]) -> dict[str, Any]:
-        """The compartments: in closed form where they have one, else as a differential equation."""
-        given = self._entry()
-        closed = None if along else self._closed(given)
-        return closed if closed is not None else self._equation(given, along)
-
-    def _entry(self) -> Any:
-        """The compartment that doses enter."""
-        ode = self.stream.statements.ode_system
-        dosed = [ode.find_compartment(name) for name in self.compartments if ode.find_compartment(name).doses]
-        if len(dosed) != 1:
-            names = ", ".join(each.name for each in dosed) or "none"
-            raise InputError(
-                f"{self.path}: doses enter the compartments {names}; a model has one where nothing else is said."
-            )
-        return dosed[0]
-
-    def _duration(self, given: Any) -> Expression | None:
-        """The parameter that says how long a dose takes to enter ($PK's D1, for RATE -2), if one does."""
-        number = self.compartments.index(given.name) + 1
-        if f"R{number}" in self.defined:
-            raise InputError(f"{self.path}: R{number}, a rate of infusion that is modelled, is not taken.")
-        return f"D{number}" if f"D{number}" in self.defined else None
-
-    def _closed(self, given: Any) -> dict[str, Any] | None:
-        ode = self.stream.statements.ode_system
-        outside = needed("pharmpy.model", "nonmem", "a NONMEM control stream").output
-        every = [ode.find_compartment(name) for name in self.compartments]
-        flows = {
-            (a.name, _OUT if b is outside else b.name): ode.get_flow(a, b)
-            for a in every
-            for b in [*(each for each in every if each is not a), outside]
-            if str(ode.get_flow(a, b)) != "0"
-        }
-        if any(
-            "A_" in str(flow) or "(t)" in str(flow) or re.search(r"\bt\b", str(flow))
-            for flow in flows.values()
-        ):
-            return None
-        if any(str(each.input) != "0" for each in every):
-            return None
-        central = next((a for a, b in flows if b == _OUT), None)
-        if central is None or sum(b == _OUT for _, b in flows) != 1:
-            return None
-        flows = {pair: self.formula(flow, f"flow {pair[0]} to {pair[1]}") for pair, flow in flows.items()}
-        around = [n for n in self.compartments if (central, n) in flows and (n, central) in flows]
-        depots = [n for n in self.compartments if n not in around and n != central]
-        if len(depots) > 1 or len(around) > 2 or len(flows) != 1 + 2 * len(around) + len(depots):
-            return None
-        if depots and ((depots[0], central) not in flows or given.name != depots[0]):
-            return None
-        if not depots and given.name != central:
-            return None
-        amounts = {f"A_{name}" for name in self.compartments if name != central}
-        taken = set().union(*(names_in(e) for _, e in self.statements(self.stream.statements.after_odes)))
-        if amounts & taken or self._initial_amounts():
-            return None
-        lasting = self._duration(given)
-        if depots and lasting is not None:
-            return None
-        lag, fraction = self.formula(given.lag_time, "lag"), self.formula(given.bioavailability, "F")
-        structure = Structure(
-            compartments=1 + len(around),
-            absorption="first-order" if depots else "none" if lasting is None else "zero-order",
-            lag=lag != 0.0,
-            bioavailability=fraction != 1.0,
-        )
-        rates: dict[str, Expression] = {"clearance": flows[central, _OUT]}
-        for exchange, size, name in zip(structure.exchanges, structure.volumes[1:], around, strict=True):
-            rates[exchange] = flows[central, name]
-            rates[size] = ("div", flows[central, name], flows[name, central])
-        extra = {"lag": lag, "bioavailability": fraction, "absorption_duration": lasting}
-        if depots:
-            extra["absorption_rate"] = flows[depots[0], central]
-        wanted = {each.name for each in structure.parameters("h", "L")}
-        rates |= {key: value for key, value in extra.items() if key in wanted and value is not None}
-        self._rename(central)
-        return {"structure": structure, "rates": rates}
-
-    def _rename(self, central: str) -> None:
-        if f"A_{central}" != CENTRAL:
-            raise InputError(f"{self.path}: the central compartment is called {central}.")
-
-    def _initial_amounts(self) -> dict[str, Expression]:
-        """What $PK says of A_0, by state."""
-        return {
-            name: formula
-            for name, formula in self.statements(self.stream.statements.before_odes)
-            if name.startswith("A_") and name.endswith("(0)")
-        }
-
-    def _equation(self, given: Any, along: Sequence[Statement]) -> dict[str, Any]:
-        """Any other system; its first state is where doses enter."""
-        ode = self.stream.statements.ode_system
-        if str(given.lag_time) != "0":
-            raise InputError(
-                f"{self.path}: {given.lag_time}, a lag in a model of differential equations, is not taken."
-            )
-        if self._duration(given) is not None:
-            raise InputError(
-                f"{self.path}: a duration that is modelled (RATE -2) is not taken in a model of differential equations."
-            )
-        starts = self._initial_amounts()
-        within: dict[str, Expression] = {}
-        for name, formula in along:
-            within[name] = replaced(formula, within)
-        slopes = {}
-        for equation in ode.eqs:
-            left, right = equation.lhs, equation.rhs
-            state = str(left.args[0]).removesuffix("(t)")
-            slopes[state] = replaced(self.formula(right, f"$DES of {state}"), within)
-        first = f"A_{given.name}"
-        order = [first, *(state for state in slopes if state != first)]
-        text = self.path.read_text(errors="replace")
-        return {
-            "states": tuple((state, slopes[state], starts.get(f"{state}(0)", 0.0)) for state in order),
-            "rates": {"bioavailability": self.formula(given.bioavailability, "F")},
-            "stiff": re.search(r"ADVAN\s*=?\s*(8|13|14|15)\b", text, re.IGNORECASE) is not None,
-        }

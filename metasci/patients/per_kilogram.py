@@ -13,7 +13,7 @@ from metasci.model import History, Input, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
 from metasci.patients.disposition import modes
-from metasci.patients.regimen import Doses, doses
+from metasci.patients.regimen import DoseArrays, doses
 from metasci.patients.superposition import absorbed, exponential_difference, given
 
 __all__ = [
@@ -62,7 +62,7 @@ def one_compartment_oral_per_kilogram(
     `one_compartment_oral` for one dose at time zero. Source: superposition, Gibaldi and Perrier, Pharmacokinetics, 2nd
     ed. (1982).
     """
-    what = Doses.of(dose, dose_time, interval=dose_interval, until=dose_until)
+    what = DoseArrays.of(dose, dose_time, interval=dose_interval, until=dose_until)
     return absorbed(time, what, modes(clearance, volume), absorption_rate) / (volume * weight)
 
 
@@ -92,7 +92,7 @@ def one_compartment_per_kilogram(
 
     `one_compartment_bolus` for boluses. Source: superposition, Gibaldi and Perrier, Pharmacokinetics, 2nd ed. (1982).
     """
-    what = Doses(dose, dose_time, dose_duration, dose_interval, dose_until)
+    what = DoseArrays(dose, dose_time, dose_duration, dose_interval, dose_until)
     return given(time, what, modes(clearance, volume)) / (volume * weight)
 
 

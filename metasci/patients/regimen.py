@@ -8,7 +8,7 @@ from typing import Any
 
 from metasci.model import EventColumn, History
 
-__all__ = ["Doses", "carried_along", "doses"]
+__all__ = ["DoseArrays", "carried_along", "doses"]
 
 
 def doses(
@@ -55,14 +55,19 @@ def doses(
     }
     if routes or ways:
         columns["compartment"] = EventColumn("1", float(next(iter((ways or {"": 1}).values()))))
-    told = {name: EventColumn(unit, float("nan")) for name, unit in (carried or {}).items()}
+    carried_columns = {name: EventColumn(unit, float("nan")) for name, unit in (carried or {}).items()}
     return History(
-        amount, at="time", columns={**columns, **told}, lasts=lasts, baseline=baseline, ways=dict(ways or {})
+        amount,
+        at="time",
+        columns={**columns, **carried_columns},
+        lasts=lasts,
+        baseline=baseline,
+        ways=dict(ways or {}),
     )
 
 
 @dataclass(frozen=True)
-class Doses:
+class DoseArrays:
     """Arrays of doses, with a last axis for events that times of measurements lack.
 
     Attributes
@@ -98,20 +103,20 @@ class Doses:
         until: Any,
         duration: Any = None,
         compartment: Any = None,
-    ) -> Doses:
+    ) -> DoseArrays:
         """Doses as a model's history tells them; without durations all are given at once."""
         lasting = 0.0 * time if duration is None else duration
         return cls(amount, time, lasting, interval, until, compartment)
 
 
 def carried_along(
-    what: Doses, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
+    what: DoseArrays, known: Mapping[str, Any], at_events: Mapping[str, Any], changing: Sequence[str]
 ) -> tuple[Any, dict[str, Any]]:
     """Which events tell covariates, (task, event), and every covariate at events followed by observations; torch only.
 
     Parameters
     ----------
-    what : Doses
+    what : DoseArrays
         (task, 1, event).
     known : mapping of str to Tensor
         Covariates at observations, (task, observation).
@@ -123,12 +128,12 @@ def carried_along(
 
     observed = {key: values for key, values in known.items() if key in changing}
     width = max(values.shape[1] for values in observed.values())
-    told = torch.ones_like(what.time[:, 0], dtype=torch.bool)
+    updates = torch.ones_like(what.time[:, 0], dtype=torch.bool)
     for values in at_events.values():
-        told = told & torch.isfinite(values[:, 0])
+        updates = updates & torch.isfinite(values[:, 0])
     everywhere = {}
     for key, values in known.items():
-        first = values[:, :1].expand(-1, told.shape[1])
-        before = torch.where(told, at_events[f"dose_{key}"][:, 0], first) if key in changing else first
+        first = values[:, :1].expand(-1, updates.shape[1])
+        before = torch.where(updates, at_events[f"dose_{key}"][:, 0], first) if key in changing else first
         everywhere[key] = torch.cat([before, values.expand(-1, width)], 1)
-    return told, everywhere
+    return updates, everywhere

@@ -19,7 +19,7 @@ from metasci.patients.described import CENTRAL, Described
 
 __all__ = ["form_of", "residual_error"]
 
-_PATIENTS = 40
+_PATIENTS = 40  # drawn at random: a form has two numbers at most, and fits none so many values by chance
 _CLOSE = 1e-7  # rounding of forms that subtract; another form misses by far more
 Floats = NDArray[np.float64]
 
@@ -101,9 +101,9 @@ def form_of(prediction: Floats, variance: Floats) -> Noise | None:
         """Intercept and slope, if that is what it is."""
         design = np.stack([np.ones_like(x), x], 1)
         weight = 1.0 / np.maximum(np.abs(y), 1e-300)
-        found = np.linalg.lstsq(design * weight[:, None], y * weight, rcond=None)[0]
-        close = np.abs(design @ found - y) <= _CLOSE * np.abs(y)
-        return (float(found[0]), float(found[1])) if close.all() else None
+        coefficients = np.linalg.lstsq(design * weight[:, None], y * weight, rcond=None)[0]
+        close = np.abs(design @ coefficients - y) <= _CLOSE * np.abs(y)
+        return (float(coefficients[0]), float(coefficients[1])) if close.all() else None
 
     kinds: list[Callable[[], Noise | None]] = [
         lambda: Additive((float(sd.mean()),)) if np.ptp(sd) <= _CLOSE * sd.mean() else None,
@@ -122,14 +122,14 @@ def _proportional(size: Floats, sd: Floats) -> Noise | None:
     return Proportional((float(cv.mean()),)) if np.ptp(cv) <= _CLOSE * cv.mean() else None
 
 
-def _of_both(found: tuple[float, float] | None, variances: bool) -> Noise | None:
-    if found is None or min(found) <= 0.0:
+def _of_both(intercept_and_slope: tuple[float, float] | None, variances: bool) -> Noise | None:
+    if intercept_and_slope is None or min(intercept_and_slope) <= 0.0:
         return None
-    first, second = found
+    first, second = intercept_and_slope
     return Combined((first**0.5, second**0.5)) if variances else CombinedDeviations((first, second))
 
 
-def _power(found: tuple[float, float] | None) -> Noise | None:
-    if found is None or found[1] <= 0.0:
+def _power(intercept_and_slope: tuple[float, float] | None) -> Noise | None:
+    if intercept_and_slope is None or intercept_and_slope[1] <= 0.0:
         return None
-    return PowerNoise((float(np.exp(found[0])), found[1]))
+    return PowerNoise((float(np.exp(intercept_and_slope[0])), intercept_and_slope[1]))

@@ -10,7 +10,7 @@ from metasci.errors import InputError
 from metasci.math import where
 from metasci.parameters import Parameter
 from metasci.patients.disposition import modes
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 from metasci.patients.superposition import absorbed, any_of, given
 from metasci.units import convert
 
@@ -94,13 +94,13 @@ class Structure:
             listed.append(Parameter("bioavailability", "1", 0.7, bounds=(0.0, 1.0), spread=0.6))
         return tuple(listed)
 
-    def concentration(self, time: Any, given_doses: Doses, values: Mapping[str, Any]) -> Any:
+    def concentration(self, time: Any, given_doses: DoseArrays, values: Mapping[str, Any]) -> Any:
         """Concentration in the central compartment, by superposition.
 
         Parameters
         ----------
         time : array, (..., measurement)
-        given_doses : Doses
+        given_doses : DoseArrays
         values : mapping of str to array
             Parameters, (..., measurement).
         """
@@ -122,7 +122,7 @@ class Structure:
             fraction = (values["bioavailability"] + 0.0 * time)[..., None]
         return given(time, self._entering(given_doses, lasting, fraction), responses, lag) / volume
 
-    def _entering(self, given_doses: Doses, lasting: Any, fraction: Any) -> Doses:
+    def _entering(self, given_doses: DoseArrays, lasting: Any, fraction: Any) -> DoseArrays:
         """Doses as they enter: over how long, and how much of them."""
         if lasting is not None:
             given_doses = replace(given_doses, duration=lasting + 0.0 * given_doses.time)
@@ -135,13 +135,13 @@ class Structure:
             duration=fraction * given_doses.duration if shortened else given_doses.duration,
         )
 
-    def along(self, time: Any, given_doses: Doses, updates: Any, values: Mapping[str, Any]) -> Any:
+    def along(self, time: Any, given_doses: DoseArrays, updates: Any, values: Mapping[str, Any]) -> Any:
         """The same along each patient's records, where parameters change; torch only.
 
         Parameters
         ----------
         time : Tensor, (task, observation)
-        given_doses : Doses
+        given_doses : DoseArrays
             (task, 1, event).
         updates : Tensor of bool, (task, event)
         values : mapping of str to Tensor
@@ -194,7 +194,7 @@ class Structure:
         return central.gather(1, happened.observation)
 
 
-def _by_route(what: Doses) -> tuple[Doses, Doses | None]:
+def _by_route(what: DoseArrays) -> tuple[DoseArrays, DoseArrays | None]:
     """Doses to be absorbed, and those into the central compartment if there are any."""
     if what.compartment is None or not any_of(what.compartment == 2.0):
         return what, None

@@ -13,7 +13,7 @@ import numpy as np
 
 from metasci.math import absolute, exp, expm1, floor, maximum, minimum, sum, where
 from metasci.patients.disposition import Modes
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 
 __all__ = ["absorbed", "any_of", "exponential_difference", "given", "mean_survival"]
 
@@ -47,13 +47,13 @@ def mean_survival(x: Any) -> Any:
     )
 
 
-def given(time: Any, doses: Doses, responses: Modes, lag: Any = 0.0) -> Any:
+def given(time: Any, doses: DoseArrays, responses: Modes, lag: Any = 0.0) -> Any:
     """What is left at each time of all amounts given by bolus or infusion.
 
     Parameters
     ----------
     time : array, (..., measurement)
-    doses : Doses
+    doses : DoseArrays
         Arrays (..., 1, dose).
     responses : Modes
         Exponentials of a unit amount; rates and shares (..., measurement, mode).
@@ -64,7 +64,7 @@ def given(time: Any, doses: Doses, responses: Modes, lag: Any = 0.0) -> Any:
     --------
     >>> import numpy as np
     >>> zero, never = np.zeros((1, 1)), np.full((1, 1), np.inf)
-    >>> infusion = Doses(zero + 10.0, zero, zero + 2.0, zero, never)
+    >>> infusion = DoseArrays(zero + 10.0, zero, zero + 2.0, zero, never)
     >>> given(np.array([2.0]), infusion, Modes(np.array([[0.5]]), 1.0)).round(6).tolist()
     [6.321206]
     """
@@ -101,7 +101,7 @@ def given(time: Any, doses: Doses, responses: Modes, lag: Any = 0.0) -> Any:
     return sum(responses.share * sum(left, -2))
 
 
-def absorbed(time: Any, doses: Doses, responses: Modes, absorption_rate: Any, lag: Any = 0.0) -> Any:
+def absorbed(time: Any, doses: DoseArrays, responses: Modes, absorption_rate: Any, lag: Any = 0.0) -> Any:
     """What is left at each time of all amounts absorbed at a first-order rate.
 
     Parameters
@@ -144,7 +144,7 @@ def _overlapping(rate: Any, elapsed: Any, lasting: Any, interval: Any) -> Any:
     return brought - ended / expm1(-rate * interval)
 
 
-def _elapsed(time: Any, doses: Doses, lag: Any) -> tuple[Any, Any, Any]:
+def _elapsed(time: Any, doses: DoseArrays, lag: Any) -> tuple[Any, Any, Any]:
     """Time since each dose took effect, never below zero; whether it counts; which doses are at steady state."""
     since = time[..., None] - doses.time
     counts = (since >= 0.0) & (time[..., None] < doses.until)

@@ -90,10 +90,10 @@ def _walked(node: Any, where: str) -> Expression:
 
 def _pieces(pieces: Any, where: str) -> Expression:
     """Conditions one after the other; zero where none holds."""
-    found: Expression = 0.0
+    formula: Expression = 0.0
     for value, condition in reversed([tuple(piece.args) for piece in pieces]):
         if type(condition).__name__ == "BooleanTrue":
-            found = _walked(value, where)
+            formula = _walked(value, where)
         else:
-            found = ("where", _walked(condition, where), _walked(value, where), found)
-    return found
+            formula = ("where", _walked(condition, where), _walked(value, where), formula)
+    return formula

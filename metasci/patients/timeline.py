@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 
 __all__ = ["Timeline", "amounts", "records"]
 
@@ -67,7 +67,7 @@ class _Block:
     steady: bool = False
 
 
-def records(time: Tensor, doses: Doses, updates: Tensor, lag: Tensor | None = None) -> Timeline:
+def records(time: Tensor, doses: DoseArrays, updates: Tensor, lag: Tensor | None = None) -> Timeline:
     """Merge events and observations.
 
     At equal times an infusion ends first, then a reset acts, then a dose is given, then a sample is drawn.
@@ -75,7 +75,7 @@ def records(time: Tensor, doses: Doses, updates: Tensor, lag: Tensor | None = No
     Parameters
     ----------
     time : Tensor, (task, observation)
-    doses : Doses
+    doses : DoseArrays
         Tensors (task, 1, event).
     updates : Tensor of bool, (task, event)
         Which events tell parameters; padding does not.

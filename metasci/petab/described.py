@@ -162,17 +162,19 @@ def predictions(
         import torch
 
         time = torch.as_tensor(inputs["time"], dtype=torch.float64)
-        given = {name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in system.parameters}
-        shape = torch.broadcast_shapes(time.shape, *(value.shape for value in given.values()))
+        parameter_values = {
+            name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in system.parameters
+        }
+        shape = torch.broadcast_shapes(time.shape, *(value.shape for value in parameter_values.values()))
         shape = shape if len(shape) > 1 else (1, *shape) if shape else (1, 1)
         time = time.expand(shape)
         which = (torch.as_tensor(inputs["condition"]).expand(shape).to(torch.int64) - 1).clamp(min=0)
         output = torch.as_tensor(inputs["output"]).expand(shape)
-        given = {name: value.expand(shape[0], 1) for name, value in given.items()}
+        parameter_values = {name: value.expand(shape[0], 1) for name, value in parameter_values.items()}
         like = torch.zeros(shape[0], 1, dtype=torch.float64)
-        for value in given.values():
+        for value in parameter_values.values():
             like = like + 0.0 * value
-        base = {**system.constants, **given}
+        base = {**system.constants, **parameter_values}
         many = len(system.conditions)
 
         def of_conditions(name: str) -> Any:
@@ -183,7 +185,7 @@ def predictions(
             ]
             return torch.stack(each, 1)
 
-        wide = {name: value[:, None] for name, value in given.items()}
+        wide = {name: value[:, None] for name, value in parameter_values.items()}
         wide |= {name: of_conditions(name) for name in overridden}
         computed = run(before, {**system.constants, **wide})
         columns = {name: computed[name] + like[:, None] for name in {*plain, *overridden} if name in computed}
@@ -225,13 +227,13 @@ def _moving(system: System) -> set[str]:
 def _before(system: System) -> list[Statement]:
     """The rules that hold before any state is known."""
     later = {name for name, _, _ in system.states}
-    found = []
+    state_free = []
     for name, formula in system.rules:
         if names_in(formula) & later:
             later.add(name)
         else:
-            found.append((name, formula))
-    return found
+            state_free.append((name, formula))
+    return state_free
 
 
 def _check(system: System, formulas: Sequence[Expression]) -> None:

@@ -87,15 +87,30 @@ def formula_of(node: Any, functions: Functions, where: str) -> Expression:
     if kind == library.AST_FUNCTION_PIECEWISE:
         return _pieces(parts)
     names = {
-        library.AST_PLUS: "add", library.AST_TIMES: "mul", library.AST_DIVIDE: "div", library.AST_POWER: "pow",
-        library.AST_FUNCTION_POWER: "pow", library.AST_FUNCTION_EXP: "exp", library.AST_FUNCTION_LN: "log",
-        library.AST_FUNCTION_ABS: "abs", library.AST_FUNCTION_FLOOR: "floor", library.AST_FUNCTION_TANH: "tanh",
-        library.AST_FUNCTION_SIN: "sin", library.AST_FUNCTION_COS: "cos", library.AST_FUNCTION_MAX: "max",
-        library.AST_FUNCTION_MIN: "min", library.AST_RELATIONAL_LT: "lt", library.AST_RELATIONAL_LEQ: "le",
-        library.AST_RELATIONAL_GT: "gt", library.AST_RELATIONAL_GEQ: "ge", library.AST_RELATIONAL_EQ: "eq",
-        library.AST_RELATIONAL_NEQ: "ne", library.AST_LOGICAL_AND: "and", library.AST_LOGICAL_OR: "or",
+        library.AST_PLUS: "add",
+        library.AST_TIMES: "mul",
+        library.AST_DIVIDE: "div",
+        library.AST_POWER: "pow",
+        library.AST_FUNCTION_POWER: "pow",
+        library.AST_FUNCTION_EXP: "exp",
+        library.AST_FUNCTION_LN: "log",
+        library.AST_FUNCTION_ABS: "abs",
+        library.AST_FUNCTION_FLOOR: "floor",
+        library.AST_FUNCTION_TANH: "tanh",
+        library.AST_FUNCTION_SIN: "sin",
+        library.AST_FUNCTION_COS: "cos",
+        library.AST_FUNCTION_MAX: "max",
+        library.AST_FUNCTION_MIN: "min",
+        library.AST_RELATIONAL_LT: "lt",
+        library.AST_RELATIONAL_LEQ: "le",
+        library.AST_RELATIONAL_GT: "gt",
+        library.AST_RELATIONAL_GEQ: "ge",
+        library.AST_RELATIONAL_EQ: "eq",
+        library.AST_RELATIONAL_NEQ: "ne",
+        library.AST_LOGICAL_AND: "and",
+        library.AST_LOGICAL_OR: "or",
         library.AST_LOGICAL_NOT: "not",
-    }  # fmt: skip
+    }
     if kind not in names:
         raise InputError(f"{where}: {name or library.formulaToL3String(node)} is not taken.")
     if not parts:
@@ -105,7 +120,7 @@ def formula_of(node: Any, functions: Functions, where: str) -> Expression:
 
 def _pieces(parts: list[Expression]) -> Expression:
     """Value, condition, value, condition, …, and what holds otherwise."""
-    found: Expression = parts[-1] if len(parts) % 2 else 0.0
+    formula: Expression = parts[-1] if len(parts) % 2 else 0.0
     for at in range(len(parts) // 2 * 2 - 2, -1, -2):
-        found = ("where", parts[at + 1], parts[at], found)
-    return found
+        formula = ("where", parts[at + 1], parts[at], formula)
+    return formula

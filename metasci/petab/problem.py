@@ -105,12 +105,14 @@ class Problem:
             torch.tensor(self.rows[c].to_numpy(float)) for c in ("time", "condition", "output")
         )
         inputs = {
-            "time": time.repeat(2), "condition": condition.repeat(2), "output": torch.cat([output, output + count]),
-        }  # fmt: skip
+            "time": time.repeat(2),
+            "condition": condition.repeat(2),
+            "output": torch.cat([output, output + count]),
+        }
         with torch.no_grad():
             both = self._cache["solve"](inputs, tensors).numpy()
-        found, deviation = both[:, : len(self.rows)], both[:, len(self.rows) :]
-        return (found[0], deviation[0]) if alone else (found, deviation)
+        predicted, deviation = both[:, : len(self.rows)], both[:, len(self.rows) :]
+        return (predicted[0], deviation[0]) if alone else (predicted, deviation)
 
     def objective(self, parameters: Mapping[str, Any]) -> Any:
         """The negative logarithm of the likelihood, a number or (parameter set,)."""
@@ -139,9 +141,16 @@ class Problem:
                 ends.append((math.inf, draw))
                 continue
             end = least_squares(
-                self._stacked, draw, jac=self._slopes, bounds=(lower, upper), max_nfev=most, x_scale=1.0,
-                ftol=1e-10, xtol=1e-10, gtol=1e-10,
-            )  # fmt: skip
+                self._stacked,
+                draw,
+                jac=self._slopes,
+                bounds=(lower, upper),
+                max_nfev=most,
+                x_scale=1.0,
+                ftol=1e-10,
+                xtol=1e-10,
+                gtol=1e-10,
+            )
             ends.append((float(self.objective(self._physical(end.x))), end.x))
         ends.sort(key=lambda end: end[0])
         # Gauss and Newton's steps come near deviations slowly; the best end is led to where nothing is left to gain
@@ -167,22 +176,22 @@ class Problem:
 
     def _residuals(self, parameters: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Standardised residuals on the scale on which the noise is normal, and its deviations."""
-        found, deviation = self.simulate(parameters)
-        told = self.rows["measurement"].to_numpy(float)
+        predicted, deviation = self.simulate(parameters)
+        measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
         with np.errstate(invalid="ignore", divide="ignore"):
             for name, change in (("log", np.log), ("log10", np.log10)):
                 here = scale == name
-                told = np.where(here, change(np.where(here, told, 1.0)), told)
-                found = np.where(here, change(np.where(here, found, 1.0)), found)
-        return (told - found) / deviation, deviation
+                measured = np.where(here, change(np.where(here, measured, 1.0)), measured)
+                predicted = np.where(here, change(np.where(here, predicted, 1.0)), predicted)
+        return (measured - predicted) / deviation, deviation
 
     def _jacobian(self) -> float:
         """What densities of logarithms owe to those of the measurements."""
-        told = self.rows["measurement"].to_numpy(float)
+        measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
         logs, tens = scale != "lin", scale == "log10"
-        return float(np.log(told[logs]).sum() + tens.sum() * math.log(math.log(10.0)))
+        return float(np.log(measured[logs]).sum() + tens.sum() * math.log(math.log(10.0)))
 
     def _bounds(self) -> tuple[Floats, Floats]:
         both = [
@@ -210,8 +219,8 @@ class Problem:
         up, down = np.minimum(scaled + step, upper), np.maximum(scaled - step, lower)
         both = self._stacked(np.concatenate([up, down]))
         width = (up - down).sum(1)[:, None]
-        found = ((both[: len(scaled)] - both[len(scaled) :]) / width).T
-        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        derivatives = ((both[: len(scaled)] - both[len(scaled) :]) / width).T
+        return np.nan_to_num(derivatives, nan=0.0, posinf=0.0, neginf=0.0)
 
     @property
     def model(self) -> Model:
@@ -234,9 +243,12 @@ class Problem:
         """What `metasci.Prior.published` asks for beside the model."""
         about = "parameters are about the file's own values, as wide as between the file's bounds"
         return {
-            "variability": self.variability, "noise": self._noise(), "source": f"the PEtab problem {self.name}",
-            "remarks": [f"{about}; the noise is that of the file's own values."], "name": self.name,
-        }  # fmt: skip
+            "variability": self.variability,
+            "noise": self._noise(),
+            "source": f"the PEtab problem {self.name}",
+            "remarks": [f"{about}; the noise is that of the file's own values."],
+            "name": self.name,
+        }
 
     @property
     def tasks(self) -> TaskSet:
@@ -247,7 +259,7 @@ class Problem:
         )
 
     def _declared(self) -> list[Parameter]:
-        found = []
+        parameters = []
         for name in self.system.parameters:
             row = self.parameters.loc[name]
             positive = bool(row["scale"] != "lin")
@@ -256,12 +268,12 @@ class Problem:
             middle = math.exp(0.5 * (lower + upper)) if positive else 0.5 * (lower + upper)
             nominal = float(row["nominal"])  # type: ignore[arg-type]
             typical = middle if math.isnan(nominal) else nominal
-            found.append(
+            parameters.append(
                 Parameter(
                     name, "1", float(typical), positive=positive, spread=(upper - lower) / math.sqrt(12.0)
                 )
             )
-        return found
+        return parameters
 
     def _noise(self) -> Noise:
         values = self.nominal
@@ -328,10 +340,10 @@ def _at_ease(problem: Problem) -> Problem:
         name: each.typical for name, each in zip(problem.system.parameters, problem._declared(), strict=True)
     }
     rest = {name: 1.0 for name in problem.parameters.index if name not in middle}
-    found, _ = problem.simulate({**rest, **middle})
+    predicted, _ = problem.simulate({**rest, **middle})
     return (
         problem
-        if np.isfinite(found).all()
+        if np.isfinite(predicted).all()
         else replace(problem, system=replace(problem.system, stiff=True), _cache={})
     )
 
@@ -385,7 +397,7 @@ def _conditions(tables: Tables, network: Any) -> tuple[tuple[dict[str, Expressio
     ruled = {name for name, _ in network.rules}
     if odd := [name for name in columns if name in ruled]:
         raise InputError(f"{tables.path}: a condition changes '{odd[0]}', which a rule assigns.")
-    found = []
+    conditions = []
     for row in tables.conditions.to_dict("records"):
         each: dict[str, Expression] = {}
         for name in columns:
@@ -394,9 +406,9 @@ def _conditions(tables: Tables, network: Any) -> tuple[tuple[dict[str, Expressio
                 each[f"the initial {name}"] = states[name] if empty else _value(row[name])
             elif not empty:
                 each[name] = _value(row[name])
-        found.append(each)
+        conditions.append(each)
     order = {str(name): place for place, name in enumerate(tables.conditions["conditionId"], 1)}
-    return tuple(found), order
+    return tuple(conditions), order
 
 
 def _measurements(
@@ -421,10 +433,15 @@ def _measurements(
             raise InputError(f"{where}: a measurement at steady state (time {row['time']}) is not taken.")
         key = (row["observableId"], row.get("observableParameters", ""), row.get("noiseParameters", ""))
         kinds.setdefault(key, len(kinds) + 1)
-        rows.append((
-            row[task] if task else tables.path.stem, time, order[row["simulationConditionId"]], kinds[key],
-            _number(row["measurement"], where),
-        ))  # fmt: skip
+        rows.append(
+            (
+                row[task] if task else tables.path.stem,
+                time,
+                order[row["simulationConditionId"]],
+                kinds[key],
+                _number(row["measurement"], where),
+            )
+        )
     outputs, deviations, scales = [], [], []
     for name, of_output, of_noise in kinds:
         row, where = observables[name], f"{tables.path}, observable '{name}'"
@@ -433,9 +450,9 @@ def _measurements(
         scale = row.get("observableTransformation") or "lin"
         if scale not in _SCALES:
             raise InputError(f"{where}: the transformation '{scale}' is none of {', '.join(_SCALES)}.")
-        told = _placeholders("observable", name, of_output) | _placeholders("noise", name, of_noise)
-        formula = replaced(parsed(row["observableFormula"], where), told)
-        deviation = replaced(parsed(row["noiseFormula"], where), told)
+        placeholders = _placeholders("observable", name, of_output) | _placeholders("noise", name, of_noise)
+        formula = replaced(parsed(row["observableFormula"], where), placeholders)
+        deviation = replaced(parsed(row["noiseFormula"], where), placeholders)
         if left := [
             n
             for n in names_in(formula) | names_in(deviation)

@@ -49,8 +49,8 @@ def read_network(path: Path) -> Network:
     document = libsbml().readSBMLFromFile(str(path))
     model = document.getModel()
     if model is None or document.getNumErrors(libsbml().LIBSBML_SEV_ERROR):
-        told = document.getError(0).getMessage().strip() if document.getNumErrors() else "no model"
-        raise InputError(f"{path}: this is no SBML that can be read: {' '.join(told.split()):.120}")
+        message = document.getError(0).getMessage().strip() if document.getNumErrors() else "no model"
+        raise InputError(f"{path}: this is no SBML that can be read: {' '.join(message.split()):.120}")
     if model.getNumEvents():
         raise InputError(f"{path}: events are not taken; the first is '{model.getEvent(0).getId()}'.")
     return _Reader(path, model).network()
@@ -103,12 +103,12 @@ class _Reader:
         return Network(states, self._sorted(rules), constants, starts)
 
     def _functions(self) -> Functions:
-        found: dict[str, tuple[tuple[str, ...], Expression]] = {}
+        functions: dict[str, tuple[tuple[str, ...], Expression]] = {}
         for each in self.model.getListOfFunctionDefinitions():
             arguments = tuple(each.getArgument(i).getName() for i in range(each.getNumArguments()))
-            body = formula_of(each.getBody(), found, f"{self.path}, function {each.getId()}")
-            found[each.getId()] = (arguments, body)
-        return found
+            body = formula_of(each.getBody(), functions, f"{self.path}, function {each.getId()}")
+            functions[each.getId()] = (arguments, body)
+        return functions
 
     def _rules(self) -> tuple[dict[str, Expression], dict[str, Expression]]:
         """What is assigned, and what has a rate of its own."""
@@ -123,7 +123,7 @@ class _Reader:
 
     def _changes(self) -> dict[str, list[Expression]]:
         """What reactions add to each species."""
-        found: dict[str, list[Expression]] = {}
+        changes: dict[str, list[Expression]] = {}
         for reaction in self.model.getListOfReactions():
             law = reaction.getKineticLaw()
             what = f"reaction {reaction.getId()}"
@@ -138,8 +138,8 @@ class _Reader:
                             f"{self.path}, {what}: a stoichiometry that is computed is not taken."
                         )
                     times = sign * side.getStoichiometry()
-                    found.setdefault(side.getSpecies(), []).append(replaced(("mul", times, rate), {}))
-        return found
+                    changes.setdefault(side.getSpecies(), []).append(replaced(("mul", times, rate), {}))
+        return changes
 
     def _slope(self, species: Any, changes: list[Expression]) -> Expression:
         total: Expression = ("add", *changes) if len(changes) > 1 else changes[0]
@@ -157,11 +157,11 @@ class _Reader:
 
     def _sorted(self, rules: dict[str, Expression]) -> tuple[Statement, ...]:
         """Each rule after those that it takes."""
-        found: list[Statement] = []
+        ordered: list[Statement] = []
         left = dict(rules)
         while left:
             ready = [name for name, formula in left.items() if not names_in(formula) & left.keys()]
             if not ready:
                 raise InputError(f"{self.path}: the rules of {', '.join(left)} take each other.")
-            found += [(name, left.pop(name)) for name in ready]
-        return tuple(found)
+            ordered += [(name, left.pop(name)) for name in ready]
+        return tuple(ordered)

@@ -70,8 +70,8 @@ def read_tables(path: str | Path) -> Tables:
     return Tables(path, **tables, model=path.parent / models[0])
 
 
-def _several(given: Any) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
+def _several(name_or_names: Any) -> list[str]:
+    return [name_or_names] if isinstance(name_or_names, str) else list(name_or_names)
 
 
 def _table(path: Path, files: list[str], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -33,9 +33,9 @@ from metasci.units import convert
 
 __all__ = ["Average", "average"]
 
-_RARE = 0.01
+_RARE = 0.01  # probability of measurements as odd as these, below which a model does not expect them
 _UNDECIDED = 0.9  # no model has more than this: the forecast is of several
-_FEW = 100.0
+_FEW = 100.0  # effective draws: with fewer a weight is uncertain by more than a tenth of itself
 _WEIGHTS = ("marginal likelihood", "prediction")
 
 
@@ -72,22 +72,22 @@ class Average:
     @cached_property
     def warnings(self) -> list[str]:
         """What a reader has to know, one sentence each."""
-        found = []
+        sentences = []
         names, rare = self.table["prior"], self.table["rarity"] < _RARE
         if rare.all():
-            found.append(
+            sentences.append(
                 f"none of these models expects such measurements (probability at most {self.table['rarity'].max():.2g} "
                 "under any of them): check units, times and doses, and do not rely on the average."
             )
         else:
-            found += [
+            sentences += [
                 f"{name} does not expect such measurements (probability {value:.2g})."
                 for name, value in zip(names[rare], self.table["rarity"][rare], strict=True)
             ]
         if not rare.all() and self.weights.max() < _UNDECIDED:
-            found.append("the measurements do not decide between the models: the forecast is of several.")
+            sentences.append("the measurements do not decide between the models: the forecast is of several.")
         if (few := self.table["effective"] < _FEW).any():
-            found.append(
+            sentences.append(
                 f"the weights of {', '.join(names[few])} are uncertain: few draws represent the posterior."
             )
         used = {
@@ -96,8 +96,12 @@ class Average:
             for name in (*fit.prior.model.inputs, *fit.prior.model.covariates)
         }
         for fit in self.fits:
-            found += [f"{fit.prior.name}: {said}" for said in fit.warnings if not _is_of_another(said, used)]
-        return found
+            sentences += [
+                f"{fit.prior.name}: {sentence}"
+                for sentence in fit.warnings
+                if not _is_of_another(sentence, used)
+            ]
+        return sentences
 
     def predict(self, level: float = 0.9, draws: int = 2000, seed: int = 0, **conditions: Any) -> xr.Dataset:
         """Forecast by all models together: the mixture of their forecasts by weight.
@@ -131,7 +135,7 @@ class Average:
         inner, centre, outer = weighted_quantiles(np.concatenate(curves), weights, tails)
         dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
         model = self.fits[0].prior.model
-        told = {"units": model.output.unit}
+        attributes = {"units": model.output.unit}
         named = {
             "median": middle,
             "lower": low,
@@ -141,10 +145,10 @@ class Average:
             "curve_upper": outer,
         }
         variables: dict[str, Any] = {
-            key: (dims, value.reshape(shape or (1,)), told) for key, value in named.items()
+            key: (dims, value.reshape(shape or (1,)), attributes) for key, value in named.items()
         }
         each = np.stack([np.median(curve, 0).reshape(shape or (1,)) for curve in curves])
-        variables["of_model"] = (("model", *dims), each, told)
+        variables["of_model"] = (("model", *dims), each, attributes)
         points = asked_for(model, self.fits[0].batch, conditions)
         coords: dict[str, Any] = {"model": self.table["prior"].tolist(), "weight": ("model", self.weights)}
         for name, values in points.items():
@@ -181,10 +185,10 @@ class Average:
         return {"by": self.by, "weights": self.weights.tolist(), "models": rows, "warnings": self.warnings}
 
     def __repr__(self) -> str:
-        told = ", ".join(
+        weights = ", ".join(
             f"{name} {weight:.2f}" for name, weight in zip(self.table["prior"], self.weights, strict=True)
         )
-        return f"Average({told})"
+        return f"Average({weights})"
 
 
 def average(
@@ -247,19 +251,19 @@ def average(
     unit = fits[0].prior.model.output.unit
     rows = []
     for place, (fit, weight) in enumerate(zip(fits, before / before.sum(), strict=True)):
-        found = evidence(fit, seed=seed + place)
+        fit_evidence = evidence(fit, seed=seed + place)
         # a density per ug/L is a thousandth of one per mg/L
         numbers = int((fit.batch.mask & fit.batch.numbers).sum())
         scale = -numbers * float(np.log(convert(1.0, fit.prior.model.output.unit, unit, "output")))
         rows.append(
             {
                 "prior": fit.prior.name,
-                "log_evidence": found.log_marginal + scale,
-                "log_laplace": found.log_laplace + scale,
-                "log_prediction": found.log_predictive + scale,
+                "log_evidence": fit_evidence.log_marginal + scale,
+                "log_laplace": fit_evidence.log_laplace + scale,
+                "log_prediction": fit_evidence.log_predictive + scale,
                 "prior_weight": float(weight),
-                "rarity": found.rarity,
-                "effective": found.effective,
+                "rarity": fit_evidence.rarity,
+                "effective": fit_evidence.effective,
             }
         )
     table = pd.DataFrame(rows)
@@ -280,8 +284,8 @@ def _check(fits: Sequence[Calibration]) -> None:
     if (count := len(fits[0].batch)) != 1:
         raise InputError(f"models are averaged for one patient, not for {count}; select one.")
     first = fits[0]
-    said = {fit.prior.name for fit in fits}
-    if len(said) < len(fits):
+    names = {fit.prior.name for fit in fits}
+    if len(names) < len(fits):
         raise InputError("averaging: two of the models have one name; give each a name of its own.")
     for fit in fits[1:]:
         convert(

@@ -41,7 +41,7 @@ from metasci.progress import bar
 
 __all__ = ["NetworkMethod", "NetworkPrior", "learn_networks"]
 
-_QUANTILE_95 = 1.6448536269514722
+_QUANTILE_95 = 1.6448536269514722  # of a standard normal: within as much on either side are nine tenths
 _EVERY = 60.0  # seconds between checkpoints
 
 

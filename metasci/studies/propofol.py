@@ -27,7 +27,7 @@ from metasci.files import write_atomically
 from metasci.fits.predictive import predictive
 from metasci.patients.compartments import Structure
 from metasci.patients.drugs import propofol
-from metasci.patients.regimen import Doses
+from metasci.patients.regimen import DoseArrays
 from metasci.priors.equation import Prior
 from metasci.priors.load import load
 from metasci.report.style import save_figure
@@ -69,7 +69,7 @@ def eleveld(tasks: TaskSet) -> NDArray[np.float64]:
         if not count:
             continue
         arrays = {name: batch.inputs[name][at, 0].numpy()[None] for name in propofol.event_names}
-        doses = Doses(*(arrays[name] for name in propofol.event_names))
+        doses = DoseArrays(*(arrays[name] for name in propofol.event_names))
         values = {name: float(own[header].iloc[at]) for header, name in _NAMES.items()}
         time = batch.inputs["time"][at, :count].numpy()
         predicted[at, :count] = structure.concentration(time, doses, values)

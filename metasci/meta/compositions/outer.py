@@ -326,14 +326,14 @@ def meta_train(
 
     def watched(new: OuterState) -> OuterState:
         nonlocal stopped
-        here, made, seen = {name: new.learned[name] for name in names}, int(new.iteration), {}
-        if validation is not None and validation.due(made):
-            new = replace(new, kept=validated(validation, composition, here, made, new.kept))
+        here, iteration, seen = {name: new.learned[name] for name in names}, int(new.iteration), {}
+        if validation is not None and validation.due(iteration):
+            new = replace(new, kept=validated(validation, composition, here, iteration, new.kept))
             seen = {
                 name: float(values[-1]) for name, values in history(new.kept).items() if name != "iteration"
             }
         if watchers:
-            moment = Moment(made, float(losses[-1]), here, seen)
+            moment = Moment(iteration, float(losses[-1]), here, seen)
             answers = [watch(moment) for watch in watchers]  # every one of them is to be asked
             stopped = any(answer is True for answer in answers)
         return new

@@ -18,7 +18,7 @@ __all__ = ["condensed", "inducing_rows", "tails", "with_tasks"]
 _ROUNDING = 1e-8  # of the greatest variance: a row of which less is unknown would be divided by rounding
 _DRAWS = 8  # of some measurements of each task: their density hangs on which
 _FREEDOM = (2.5, 316.0)  # degrees of freedom looked at: from a variance that exists to a Gaussian
-_STRETCHES = (0.3, 3.2)
+_STRETCHES = (0.3, 3.2)  # looked at: four of the standard deviations believed in, either way
 _STRETCH_BELIEF = 0.3  # of its logarithm about zero
 _FREEDOM_BELIEF = 2.0  # exp(−2/ν): as few degrees of freedom as two are a tenth as likely as many
 

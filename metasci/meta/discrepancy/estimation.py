@@ -18,7 +18,7 @@ from metasci.meta.problem import Problem
 
 __all__ = ["most_probable"]
 
-_HALVINGS = 8
+_HALVINGS = 8  # lengths of a step that are tried, each half of the one before, until the cost is no higher
 _ROUNDING = 1e-9  # of the cost, by which a step may raise it
 _LONGEST = 2.0  # in scaled coordinates: a typical spread is one, and slopes do not reach much farther
 

@@ -9,7 +9,7 @@ from metasci.meta.problem import Problem
 
 __all__ = ["full_curvature"]
 
-_FEW = 50
+_FEW = 50  # rows at most: one pass in all directions works on a copy of them for each direction
 
 
 def full_curvature(

@@ -18,6 +18,7 @@ from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate
 from metasci.meta.outcomes import observed_information, outcome_of
 from metasci.meta.problem import Problem
 
+# Newton's steps at most, which double the digits near the end; and a slope that counts as none
 _NEWTON, _FLAT = 8, 1e-9
 
 __all__ = ["Population", "log_marginal", "log_predictive"]

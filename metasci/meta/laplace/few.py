@@ -109,11 +109,11 @@ def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor
         _runs_on_duals[function] = all(
             bool(
                 np.all(
-                    np.abs(one - other)[mask]
-                    <= _ALIKE * max(1e-300, float(np.abs(one[mask]).max(initial=0.0)))
+                    np.abs(by_torch - by_duals)[mask]
+                    <= _ALIKE * max(1e-300, float(np.abs(by_torch[mask]).max(initial=0.0)))
                 )
             )
-            for one, other in pairs
+            for by_torch, by_duals in pairs
         )
     return _runs_on_duals[function]
 
@@ -154,9 +154,12 @@ class _Search:
     ) -> _Search:
         inputs = {name: value.numpy() for name, value in problem.batch.inputs.items()}
         return cls(
-            problem, inputs, problem.target.numpy(), problem.batch.mask.numpy(),
+            problem,
+            inputs,
+            problem.target.numpy(),
+            problem.batch.mask.numpy(),
             *(value.detach().numpy() for value in (mean, precision, log_noise, weight)),
-        )  # fmt: skip
+        )
 
     def linearise(self, at: Array) -> tuple[Array, Array, Array]:
         """Prediction on the linked scale, (task, observation), its Jacobian, and the prediction in its unit."""

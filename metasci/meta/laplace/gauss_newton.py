@@ -137,7 +137,7 @@ def _look(
     line: Linearisation | None = None,
 ) -> _Look:
     """One linearisation tells the objective and what the next step needs."""
-    given = line is not None
+    line_known = line is not None
     gradient, hessian, squared, line = normal_equations(problem, at, mean, precision, log_noise, weight, line)
     off = at - mean
     prior = 0.5 * torch.einsum("ti,tij,tj->t", off, precision, off)
@@ -146,7 +146,9 @@ def _look(
     value = likelihood + prior + problem.penalty_cost(at).detach()
     variance = line.variance.expand_as(line.prediction).clone()
     # tasks are replaced in place: what was given stays as it is
-    known = (line.prediction.clone(), line.jacobian.clone()) if given else (line.prediction, line.jacobian)
+    known = (
+        (line.prediction.clone(), line.jacobian.clone()) if line_known else (line.prediction, line.jacobian)
+    )
     return _Look(value, gradient, hessian, squared, *known, variance)
 
 

@@ -271,9 +271,13 @@ class GaussianPrior:
         """To the greatest marginal likelihood, in one go."""
         shared = torch.tensor([parameter.shared for parameter in problem.model.parameters])
         return most_likely(
-            problem, design, state, partial(self._log_belief, state), self.correlated,
+            problem,
+            design,
+            state,
+            partial(self._log_belief, state),
+            self.correlated,
             shared=shared if bool(shared.any()) else None,
-        )  # fmt: skip
+        )
 
     def _climb_predictive(
         self, problem: Problem, design: Design, state: GaussianState, seed: int
@@ -346,9 +350,15 @@ class GaussianPrior:
                 mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
                 weight = (mixture.weight / mixture.factor).sum(0)
                 estimate = map_estimate(
-                    problem, mean, precision, log_noise, weight, estimate.coordinates, tolerance=tolerance,
+                    problem,
+                    mean,
+                    precision,
+                    log_noise,
+                    weight,
+                    estimate.coordinates,
+                    tolerance=tolerance,
                     line=estimate.line,
-                )  # fmt: skip
+                )
             mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
         lost = ~estimate.finite
         if bool(lost.any()):

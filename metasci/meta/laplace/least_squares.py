@@ -22,6 +22,8 @@ from metasci.meta.problem import Problem
 
 __all__ = ["LeastSquares", "least_squares"]
 
+# of the squared scale: nearly Gauss and Newton's step to begin with; less after a step that lowers, more after one
+# that does not, by different factors so that it does not go to and fro; at the greatest nothing moves any more
 _FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 3.0, 4.0, 1e12
 _FORGET = 0.5  # of the scale in a step: what a parameter did far away does not matter for ever
 _GREATEST_BEND = 0.75  # of a step, beyond which it is not trusted

@@ -152,10 +152,10 @@ def most_likely(
 
     with torch.enable_grad():
         search.step(closure)
-    found = replace(unpacked(state, best[1], correlated, shared), coordinates=modes)
+    climbed = replace(unpacked(state, best[1], correlated, shared), coordinates=modes)
     if shared is None or modes is None:
-        return found
+        return climbed
     population = _population(best[1], design, correlated, shared)
     return replace(
-        found, covariance=with_shared_uncertainty(problem, population, modes, shared, found.covariance)
+        climbed, covariance=with_shared_uncertainty(problem, population, modes, shared, climbed.covariance)
     )

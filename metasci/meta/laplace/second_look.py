@@ -53,11 +53,11 @@ def look_again(
     return found
 
 
-def _misfit(problem: Problem, found: Estimate, log_noise: Tensor) -> Tensor:
+def _misfit(problem: Problem, estimate: Estimate, log_noise: Tensor) -> Tensor:
     """Whether the squared residuals of a task are far more than its noise explains, (task,)."""
     seen = problem.batch.mask
     seen = seen & problem.batch.numbers
-    squared = problem.residual(found.line, log_noise).square() / found.line.variance
+    squared = problem.residual(estimate.line, log_noise).square() / estimate.line.variance
     count = seen.sum(1)
     return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
 

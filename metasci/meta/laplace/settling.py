@@ -23,7 +23,7 @@ __all__ = ["settle"]
 
 _AWAY = 1.5  # prior standard deviations from the mean, where further starts lie
 _WIDE = 0.7  # of a prior variance on the unconstrained scale: e^(±0.8) and more, where valleys are several
-_STEPS = 120
+_STEPS = 120  # at most: a descent whose steps are damped may creep, and is to end
 _ROWS = 4000  # of tasks times starts at once, so that memory stays small
 
 
@@ -56,7 +56,7 @@ def settle(
     return found
 
 
-def _one_valley(problem: Problem, mean: Tensor, log_noise: Tensor, found: Estimate) -> bool:
+def _one_valley(problem: Problem, mean: Tensor, log_noise: Tensor, estimate: Estimate) -> bool:
     """Whether the objective can have no second valley: outcomes concave in a predictor that is linear.
 
     A predictor whose slopes are the same at the prior's mean and at the estimates is taken to be linear.
@@ -64,7 +64,7 @@ def _one_valley(problem: Problem, mean: Tensor, log_noise: Tensor, found: Estima
     noise = problem.model.noise
     if not (isinstance(noise, Outcome) and noise.concave) or problem.penalised:
         return False
-    before, after = problem.linearise(mean, log_noise).jacobian, found.line.jacobian
+    before, after = problem.linearise(mean, log_noise).jacobian, estimate.line.jacobian
     return bool(torch.isclose(before, after, rtol=1e-9, atol=1e-12).all())
 
 
@@ -73,14 +73,14 @@ def _sought(
     mean: Tensor,
     covariance: Tensor,
     log_noise: Tensor,
-    found: Estimate,
+    estimate: Estimate,
     tolerance: float,
     chosen: Tensor,
 ) -> Estimate:
     """Some tasks, all from several starts at once."""
     centre, root = mean[chosen], torch.linalg.cholesky(covariance[chosen])
     away = _AWAY * root.movedim(2, 0)  # (axis, task, parameter)
-    starts = torch.cat([found.coordinates[chosen][None], centre[None], centre + away, centre - away])
+    starts = torch.cat([estimate.coordinates[chosen][None], centre[None], centre + away, centre - away])
     count = len(starts)
     rows = chosen.repeat(count)
     part = problem.select(rows)
@@ -91,12 +91,14 @@ def _sought(
     other = map_estimate(
         problem.select(chosen), centre, precision, log_noise, start=ends[places], steps=8, tolerance=tolerance
     )
-    before = posterior_cost(problem.select(chosen), centre, precision, log_noise, found.coordinates[chosen])
+    before = posterior_cost(
+        problem.select(chosen), centre, precision, log_noise, estimate.coordinates[chosen]
+    )
     after = posterior_cost(problem.select(chosen), centre, precision, log_noise, other.coordinates)
     # what had arrived is kept to the last digit unless another valley is really deeper
-    lower = torch.where(found.converged[chosen], after < before - 1e-6, after <= before)
+    lower = torch.where(estimate.converged[chosen], after < before - 1e-6, after <= before)
     taken = (other.finite & lower).nonzero()[:, 0]
-    return with_rows(found, chosen[taken], other, taken)
+    return with_rows(estimate, chosen[taken], other, taken)
 
 
 def _descend(

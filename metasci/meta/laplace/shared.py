@@ -34,8 +34,8 @@ def with_shared_uncertainty(
         Between tasks.
     """
     line = problem.linearise(at, population.log_noise)
-    told = torch.where(problem.batch.mask, 1.0 / line.variance, 0.0)
-    whole = torch.einsum("toi,to,toj->tij", line.jacobian, told, line.jacobian)
+    information = torch.where(problem.batch.mask, 1.0 / line.variance, 0.0)
+    whole = torch.einsum("toi,to,toj->tij", line.jacobian, information, line.jacobian)
     differ = (~shared).nonzero()[:, 0]
     # what is left of the information once each task's own coordinates have taken their part
     prior = torch.linalg.inv(covariance[differ][:, differ])

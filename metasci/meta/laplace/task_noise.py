@@ -17,8 +17,8 @@ from metasci.meta.problem import Problem
 
 __all__ = ["at_levels", "gamma_shape", "level_posteriors", "noise_levels"]
 
-_LEVELS = 24
-_TAIL = 1e-3
+_LEVELS = 24  # of the factor, evenly on its logarithm: an integral over it becomes a sum of so many terms
+_TAIL = 1e-3  # of the probability, left out at either end
 
 
 def noise_levels(shape: Tensor) -> tuple[Tensor, Tensor]:

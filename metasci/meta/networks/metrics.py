@@ -75,8 +75,8 @@ def expected_calibration_error(
     if bins < 1:
         raise InputError(f"bins: {bins} is not a number of bins; give one or more.")
     scores, classes = _cases(output, target, mask)
-    confidence, said = torch.softmax(scores.double(), 1).max(1)
-    right = (said == classes).double()
+    confidence, predicted = torch.softmax(scores.double(), 1).max(1)
+    right = (predicted == classes).double()
     place = (confidence * bins).ceil().long().clamp(
         1, bins
     ) - 1  # a bin holds its upper end, as in the papers

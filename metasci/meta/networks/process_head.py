@@ -25,6 +25,7 @@ from metasci.meta.networks.network import Network
 __all__ = ["ProcessHeadEpisode", "covariance", "process_posterior", "process_start"]
 
 _HEAD = "head/"
+# standard deviations, and a length among features, where learning starts: all of them are learned
 _START = {"level": 0.3, "plane": 0.3, "bend": 0.3, "length": 1.0, "noise": 0.2}
 # of unit variances: features are in single precision, whose rounding a Cholesky factor must bear
 _JITTER = 1e-5

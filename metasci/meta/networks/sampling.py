@@ -169,8 +169,13 @@ def few_shot_regressions(
         y = torch.stack([targets[task][order] for task, order in zip(chosen, orders, strict=True)])
         numbers = torch.randint(least, most + 1, (tasks, 1), generator=generator)
         return NetworkEpisode(
-            network, x[:, :most], y[:, :most], x[:, most:], y[:, most:],
-            mask=None if least == most else torch.arange(most) < numbers, loss=loss,
-        )  # fmt: skip
+            network,
+            x[:, :most],
+            y[:, :most],
+            x[:, most:],
+            y[:, most:],
+            mask=None if least == most else torch.arange(most) < numbers,
+            loss=loss,
+        )
 
     return draw
