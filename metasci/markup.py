@@ -33,8 +33,8 @@ def captioned(title: str, text: str, *parts: str) -> str:
     >>> captioned("A & B", "", "<p>x</p>")
     '<div><p><strong>A &amp; B</strong></p><p>x</p></div>'
     """
-    said = f"<br>{escape(text)}" if text else ""
-    return f"<div><p><strong>{escape(title)}</strong>{said}</p>{''.join(parts)}</div>"
+    sentence = f"<br>{escape(text)}" if text else ""
+    return f"<div><p><strong>{escape(title)}</strong>{sentence}</p>{''.join(parts)}</div>"
 
 
 def notes(sentences: Iterable[str]) -> str:

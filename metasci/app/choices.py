@@ -45,14 +45,14 @@ def choices() -> tuple[Choice, ...]:
     >>> {each.face for each in choices()} == set(FACES)
     True
     """
-    found = []
+    priors = []
     for name in names("models"):
         description = json.loads((shipped("models") / name / "prior.json").read_text(encoding="utf-8"))
         title = published_source(name) or str(description["data"].get("title", ""))
-        found.append(Choice(name, title, _face(description)))
+        priors.append(Choice(name, title, _face(description)))
     return tuple(
         sorted(
-            found,
+            priors,
             key=lambda each: (list(FACES).index(each.face), bool(published_source(each.name)), each.name),
         )
     )

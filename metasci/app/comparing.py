@@ -27,9 +27,9 @@ def compared(kept: Fitted, now: Fitted, width: float) -> str:
     return _members(kept.fit, now.fit, names)
 
 
-def _told(one: Fitted) -> str:
-    count = int(one.fit.batch.mask.sum())
-    return f"{one.prior}, {count} measurement{'s' * (count != 1)}"
+def _told(fitted: Fitted) -> str:
+    count = int(fitted.fit.batch.mask.sum())
+    return f"{fitted.prior}, {count} measurement{'s' * (count != 1)}"
 
 
 def _charts(kept: Any, now: Any, names: tuple[str, str], width: float) -> str:

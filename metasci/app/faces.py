@@ -80,11 +80,11 @@ def timeline(fit: Any, width: float) -> str:
     chart = Chart(
         "", axis.label, "", Axes((low, high), (0.0, 1.15)), (), under=under, height=138.0, panel=panel
     )
-    said = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
-    said += "Samples: " + ("; ".join(levels) if levels else "none") + "."
+    sentences = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
+    sentences += "Samples: " + ("; ".join(levels) if levels else "none") + "."
     return figure_of([chart], width, "Time line of doses (bars) and samples (dots).").replace(
         'class="chart"', 'class="chart bare"'
-    ) + paragraph(said, "note")
+    ) + paragraph(sentences, "note")
 
 
 def tempering(fit: Any, width: float) -> str:
@@ -96,8 +96,8 @@ def tempering(fit: Any, width: float) -> str:
 
     output, axis = fit.prior.model.output, axis_of(fit, "temperature")
     time, kelvin = np.geomspace(_SHORTEST, _LONGEST, _ACROSS), np.linspace(*span(fit, "temperature"), _DOWN)
-    said = fit.predict(time=time[None, :] * unit("s"), temperature=kelvin[:, None]).isel(task=0)
-    values = said["median"].to_numpy()
+    predicted = fit.predict(time=time[None, :] * unit("s"), temperature=kelvin[:, None]).isel(task=0)
+    values = predicted["median"].to_numpy()
     shown = axis.show(kelvin)
     low, high = float(values.min()), float(values.max())
     colours = matplotlib.colormaps["viridis"]
@@ -166,14 +166,14 @@ def transformation(fit: Any, width: float) -> str:
             temperature=np.quantile(kelvin, (0.1, 0.9))[:, None],
         )["median"]
         reaches = _round_levels(float(corners.min()), float(corners.max()), 4)
-    found = transformation_diagram(fit, kelvin, reaches=reaches, draws=_DRAWS)
+    diagram = transformation_diagram(fit, kelvin, reaches=reaches, draws=_DRAWS)
     looks = ("curve", "other", "third", "fourth", "prior")
     shown = axis.show(kelvin)
     parts = []
     series = []
     for place, value in enumerate(reaches):
         median, lower, upper = (
-            np.clip(found[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12)
+            np.clip(diagram[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12)
             for name in ("median", "lower", "upper")
         )
         name = (
@@ -202,14 +202,14 @@ def transformation(fit: Any, width: float) -> str:
                 )
         return "".join(texts)
 
-    seen = tuple(one for one in series if np.isfinite(one.x).any())
+    seen = tuple(line for line in series if np.isfinite(line.x).any())
     panel = Panel("", "time", axis.label, seen, durations=True)
     chart = Chart(
         f"time until {output.label or words(output.name)} is reached", "time", axis.label,
         Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True), (), under=under,
         durations=True, panel=panel,
     )  # fmt: skip
-    last = [(one.name, np.flatnonzero(np.isfinite(one.x))[-1], one.x) for one in seen]
+    last = [(line.name, np.flatnonzero(np.isfinite(line.x))[-1], line.x) for line in seen]
     words_of = "; ".join(
         f"{name} after {duration(float(times[at]))} at {number(float(shown[at]))} °C"
         for name, at, times in last
@@ -327,11 +327,11 @@ def _name(row: dict[Any, Any], fit: Any) -> str:
 def _doses(fit: EquationFit) -> list[tuple[float, float, float]]:
     """Begin, end and amount of every dose of a single patient, on the axis of time."""
     axis = axis_of(fit, "time")
-    found = []
+    doses = []
     for name, (begins, ends) in given_along(fit, axis).items():
         amounts = fit.batch.inputs[name].cpu().numpy().ravel()
-        found += list(zip(begins.tolist(), ends.tolist(), amounts[amounts != 0.0].tolist(), strict=True))
-    return sorted(found)
+        doses += list(zip(begins.tolist(), ends.tolist(), amounts[amounts != 0.0].tolist(), strict=True))
+    return sorted(doses)
 
 
 def _round_levels(low: float, high: float, most: int = _LEVELS) -> list[float]:

@@ -205,9 +205,9 @@ def _where(median: Callable[[float], float], middle: float, begin: float) -> flo
         share = (middle - below) / (above - below)
         # a chord, kept off the ends so that both of them move
         size = float(np.exp(np.log(low) + np.clip(share, 0.1, 0.9) * np.log(high / low)))
-        found = median(size)
-        if found < middle:
-            low, below = size, found
+        reached = median(size)
+        if reached < middle:
+            low, below = size, reached
         else:
-            high, above = size, found
+            high, above = size, reached
     return low if above <= below else float(low + (high - low) * (middle - below) / (above - below))

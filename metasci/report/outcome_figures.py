@@ -151,11 +151,11 @@ def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np
     """
     batch, model = calibration.batch, calibration.prior.model
     here = batch.mask[task].numpy()
-    for name, given in model.inputs.items():
+    for name, quantity in model.inputs.items():
         values = batch.inputs[name].expand(batch.mask.shape)[task].numpy()[here]
         if len(values) > 1 and len(np.unique(values)) == len(values):
             order = np.argsort(values)
-            return values[order], label(words(name), given.unit), np.flatnonzero(here)[order]
+            return values[order], label(words(name), quantity.unit), np.flatnonzero(here)[order]
     return np.arange(1.0, here.sum() + 1.0), "measurement", np.flatnonzero(here)
 
 

@@ -68,7 +68,7 @@ def drawn(figure: Figure, description: str, kind: str = "", scale: float = 1.0) 
     colours = set(_COLOUR.findall(text))
     # of a scale of colours the dark end would be lost on dark paper: such a figure stays on white
     fixed = bool(colours - set(_OF_COLOUR)) or "<image" in text
-    text = _COLOUR.sub(lambda found: _OF_COLOUR.get(found[0], found[0]), text)
+    text = _COLOUR.sub(lambda match: _OF_COLOUR.get(match[0], match[0]), text)
     own = hashlib.sha256(f"{kind} {text}".encode()).hexdigest()[:8]
     text = _NAME.sub(rf"\g<1>{own}-", text)
     width, height = 72.0 * figure.get_figwidth(), 72.0 * figure.get_figheight()
