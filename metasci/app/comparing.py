@@ -86,10 +86,12 @@ def _members(kept: Any, now: Any, names: tuple[str, str]) -> str:
         for fit in (now, kept)
     ]
     rows = [
-        [", ".join(str(part) if isinstance(part, str) else number(part) for part in member),
-         *(_prediction(each.get(member)) for each in tables)]
+        [
+            ", ".join(str(part) if isinstance(part, str) else number(part) for part in member),
+            *(_prediction(each.get(member)) for each in tables),
+        ]
         for member in dict.fromkeys([*tables[0], *tables[1]])
-    ]  # fmt: skip
+    ]
     return table(["member, predicted (90 % interval)", *names], rows)
 
 

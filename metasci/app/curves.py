@@ -165,9 +165,12 @@ def _parity(fit: EquationFit) -> Chart:
         ),
     )
     return Chart(
-        "", label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit),
-        Axes((float(line[0]), float(line[1])), ends), marks,
-    )  # fmt: skip
+        "",
+        label(f"measured {quantity}", output.unit),
+        label(f"predicted {quantity}", output.unit),
+        Axes((float(line[0]), float(line[1])), ends),
+        marks,
+    )
 
 
 def _limits(predicted: Curve, measured: Array) -> tuple[float, float]:

@@ -144,9 +144,15 @@ def tempering(fit: Any, width: float) -> str:
     field = Field(title, time, shown, values)
     panel = Panel("", "time", axis.label, (), field=field, durations=True)
     chart = Chart(
-        title, "time", axis.label, Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True), (),
-        under=under, durations=True, panel=panel,
-    )  # fmt: skip
+        title,
+        "time",
+        axis.label,
+        Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True),
+        (),
+        under=under,
+        durations=True,
+        panel=panel,
+    )
     drawn = figure_of([chart], width, "Map over time and temperature; circles are your tests.")
     return drawn.replace('class="chart"', 'class="chart fixed"')
 
@@ -205,10 +211,15 @@ def transformation(fit: Any, width: float) -> str:
     seen = tuple(line for line in series if np.isfinite(line.x).any())
     panel = Panel("", "time", axis.label, seen, durations=True)
     chart = Chart(
-        f"time until {output.label or words(output.name)} is reached", "time", axis.label,
-        Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True), (), under=under,
-        durations=True, panel=panel,
-    )  # fmt: skip
+        f"time until {output.label or words(output.name)} is reached",
+        "time",
+        axis.label,
+        Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True),
+        (),
+        under=under,
+        durations=True,
+        panel=panel,
+    )
     last = [(line.name, np.flatnonzero(np.isfinite(line.x))[-1], line.x) for line in seen]
     words_of = "; ".join(
         f"{name} after {duration(float(times[at]))} at {number(float(shown[at]))} °C"
@@ -266,8 +277,16 @@ def members(fit: Any, width: float) -> str:
     )
     title = label(output.label or words(output.name), output.unit)
     panel = Panel("", title, "", series, rows=tuple(names))
-    chart = Chart("", title, "", Axes((low - margin, high + margin), (count - 0.3, -0.8)), (), under=under,
-                  height=34.0 * count + 80.0, panel=panel)  # fmt: skip
+    chart = Chart(
+        "",
+        title,
+        "",
+        Axes((low - margin, high + margin), (count - 0.3, -0.8)),
+        (),
+        under=under,
+        height=34.0 * count + 80.0,
+        panel=panel,
+    )
     what = "Members: bars are 90 % intervals, dots predictions, diamonds measurements, ticks the prior alone."
     return figure_of([chart], width, what).replace('class="chart"', 'class="chart bare"') + paragraph(
         what, "note"

@@ -95,8 +95,10 @@ def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
         value = f"{match['value']} {match['unit'] or ''}".strip()
         least = (match["bound"] or "").lower().startswith("at least")
         return "furnace", {
-            "temperature": match["temperature"], "at_least": value if least else "", "at_most": "" if least else value,
-        }  # fmt: skip
+            "temperature": match["temperature"],
+            "at_least": value if least else "",
+            "at_most": "" if least else value,
+        }
     if conditions := [each["value"] for each in _CONDITION.finditer(text)]:
         return "predict", _inputs_of(fit, conditions)
     return "", {}

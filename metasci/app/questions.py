@@ -129,10 +129,15 @@ def _predict(fit: Any, fields: Mapping[str, str]) -> Answer:
         if predicted.sizes["task"] > 1:
             header = ("task", f"{what} ({symbol})", "90 % interval")
             rows = tuple(
-                (str(predicted["task"].values[place]), number(float(each["median"].squeeze())),
-                 f"{number(float(each['lower'].squeeze()))} to {number(float(each['upper'].squeeze()))}")
-                for place, each in ((place, predicted.isel(task=place)) for place in range(predicted.sizes["task"]))
-            )  # fmt: skip
+                (
+                    str(predicted["task"].values[place]),
+                    number(float(each["median"].squeeze())),
+                    f"{number(float(each['lower'].squeeze()))} to {number(float(each['upper'].squeeze()))}",
+                )
+                for place, each in (
+                    (place, predicted.isel(task=place)) for place in range(predicted.sizes["task"])
+                )
+            )
             return Answer(f"{what} of {len(rows)} tasks:", header, rows)
         only_task = predicted.isel(task=0)
         middle, low, high, prior = (
@@ -173,11 +178,13 @@ def _before_next(fit: Any, fields: Mapping[str, str]) -> Answer:
     unit = fit.prior.model.inputs["time"].unit
     trough = exposures[(exposures["quantity"] == "trough") & (exposures["interval"] == "last")].iloc[0]
     rows = tuple(
-        (f"{row['quantity']} of the {row['interval']} interval",
-         f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
-         f"{number(row['lower'])} to {number(row['upper'])}")
+        (
+            f"{row['quantity']} of the {row['interval']} interval",
+            f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
+            f"{number(row['lower'])} to {number(row['upper'])}",
+        )
         for row in exposures.to_dict("records")
-    )  # fmt: skip
+    )
     return Answer(
         f"Just before the next dose, at {number(trough['ends'])} {unit}: {number(trough['estimate'])} "
         f"{pretty_unit(trough['unit'])} (90 % interval {number(trough['lower'])} to {number(trough['upper'])}).",
@@ -225,17 +232,24 @@ def _dose(fit: Any, fields: Mapping[str, str]) -> Answer:
         per=24.0 if kind == "auc" and fit.prior.model.inputs["time"].unit == "h" else None,
     )
     best = recommend(
-        fit, target, doses=_several(fields["doses"], "doses"),
+        fit,
+        target,
+        doses=_several(fields["doses"], "doses"),
         intervals=_several(fields["intervals"], "times between doses"),
-        duration=fields["duration"] or 0.0, probability=_plain_number(fields["probability"], "probability") / 100.0,
+        duration=fields["duration"] or 0.0,
+        probability=_plain_number(fields["probability"], "probability") / 100.0,
         draws=_DRAWS,
-    )  # fmt: skip
+    )
     ordered = best.table.sort_values("probability", ascending=False).head(8)
     rows = tuple(
-        (number(row["dose"]), number(row["interval"]), f"{100 * row['probability']:.0f} %",
-         f"{number(row['median'])} ({number(row['lower'])} to {number(row['upper'])})")
+        (
+            number(row["dose"]),
+            number(row["interval"]),
+            f"{100 * row['probability']:.0f} %",
+            f"{number(row['median'])} ({number(row['lower'])} to {number(row['upper'])})",
+        )
         for row in ordered.to_dict("records")
-    )  # fmt: skip
+    )
     symbol, time = _last_dose(fit)[1], fit.prior.model.inputs["time"].unit
     header = (f"dose ({symbol})", f"every ({time})", "probability", f"{kind} (90 % interval)")
     return Answer(f"{best.words}.", header, rows, best.warnings)

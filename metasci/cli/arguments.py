@@ -21,9 +21,21 @@ if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = [
-    "DataArgument", "FileArgument", "Json", "Level", "OutFolder", "OwnModel", "PriorArgument", "Seed", "check_folder",
-    "given_file", "learned_prior", "named", "print_json", "quantities",
-]  # fmt: skip
+    "DataArgument",
+    "FileArgument",
+    "Json",
+    "Level",
+    "OutFolder",
+    "OwnModel",
+    "PriorArgument",
+    "Seed",
+    "check_folder",
+    "given_file",
+    "learned_prior",
+    "named",
+    "print_json",
+    "quantities",
+]
 
 PriorArgument = Annotated[
     str,

@@ -202,9 +202,15 @@ def recommend(
         _solved(fit, goal, _several(intervals), number, duration, multiple, loading, seed, out, as_json)
         return
     best = regimen_for(
-        fit, goal, doses=_several(doses or ""), intervals=_several(intervals),
-        number=number, duration=duration, probability=probability, seed=seed,
-    )  # fmt: skip
+        fit,
+        goal,
+        doses=_several(doses or ""),
+        intervals=_several(intervals),
+        number=number,
+        duration=duration,
+        probability=probability,
+        seed=seed,
+    )
     if out is not None:
         _draw_regimen(fit, goal, best.dose, best.interval, number, duration, None, seed, out)
     if as_json:
@@ -234,17 +240,29 @@ def _later(fit: Any, at: str | None, after_infusion: str | None, duration: str) 
 
 
 def _solved(
-    fit: Any, goal: Any, intervals: list[str], number: int, duration: str, multiple: str | None, loading: bool,
-    seed: int, out: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    fit: Any,
+    goal: Any,
+    intervals: list[str],
+    number: int,
+    duration: str,
+    multiple: str | None,
+    loading: bool,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Say the dose that was solved for, and draw it."""
     from metasci.dosing import loading_and_maintenance, solve_dose
 
     if len(intervals) != 1:
         raise InputError("--solve takes one interval.")
     shared: dict[str, Any] = {
-        "interval": intervals[0], "number": number, "duration": duration, "multiple": multiple, "seed": seed,
-    }  # fmt: skip
+        "interval": intervals[0],
+        "number": number,
+        "duration": duration,
+        "multiple": multiple,
+        "seed": seed,
+    }
     solutions = (
         loading_and_maintenance(fit, goal, **shared) if loading else (solve_dose(fit, goal, **shared),)
     )
@@ -260,9 +278,16 @@ def _solved(
 
 
 def _draw_regimen(
-    fit: Any, goal: Any, dose: float, interval: float | str, number: int, duration: str, first: float | None, seed: int,
+    fit: Any,
+    goal: Any,
+    dose: float,
+    interval: float | str,
+    number: int,
+    duration: str,
+    first: float | None,
+    seed: int,
     out: Path,
-) -> None:  # fmt: skip
+) -> None:
     from metasci.report.regimens import regimen_figure
 
     check_folder(out.parent)

@@ -126,15 +126,18 @@ def plain(panels: Sequence[Panel]) -> list[dict[str, Any]]:
                     "name": series.name,
                     "x": _rounded(series.x),
                     "y": _rounded(series.y),
-                    **({} if series.lower is None or series.upper is None else
-                       {"lower": _rounded(series.lower), "upper": _rounded(series.upper)}),
+                    **(
+                        {}
+                        if series.lower is None or series.upper is None
+                        else {"lower": _rounded(series.lower), "upper": _rounded(series.upper)}
+                    ),
                     **({"points": True} if series.points else {}),
                 }
                 for series in panel.series
             ],
         }
         for panel in panels
-    ]  # fmt: skip
+    ]
 
 
 def described(panels: Sequence[Panel]) -> str:
