@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["captioned", "notes", "table"]
 
-_MOST_ROWS = 40
+_MOST_ROWS = 40  # a notebook's cell, not a listing; the others are counted
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

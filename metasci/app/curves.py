@@ -29,6 +29,7 @@ __all__ = ["curves_figure", "curves_of", "overlaid"]
 
 Array = NDArray[np.float64]
 
+# charts one below the other on a page; further tasks are in the tables to download
 _MOST_CHARTS = 6
 _ROOM = 1.6  # of the range of what matters, which a band may take beyond it
 

@@ -27,9 +27,9 @@ __all__ = ["members", "structures", "tempering", "timeline", "transformation"]
 Array = NDArray[np.float64]
 
 _ACROSS, _DOWN = 36, 26  # cells of the map
-_SHORTEST, _LONGEST = 60.0, 86400.0
-_MOST_MEMBERS = 60
-_LEVELS = 8
+_SHORTEST, _LONGEST = 60.0, 86400.0  # seconds: a minute to a day, the times that a furnace is set to
+_MOST_MEMBERS = 60  # each has a row of its own, and the chart grows with every one
+_LEVELS = 8  # lines of equal value at most: more would run into each other's numbers
 _TEMPERATURES, _DRAWS = 19, 200  # of the transformation diagram: enough for its bands, and quick
 
 

@@ -16,7 +16,7 @@ from metasci.words import label, number, pretty_unit, words
 __all__ = ["needs", "parameters", "predictions", "warned"]
 
 _STRIP = 150.0  # pixels of the strip on which a parameter's intervals lie
-_MOST_TASKS = 6
+_MOST_TASKS = 6  # as many as have a chart
 
 
 def needs(name: str) -> str:

@@ -15,7 +15,7 @@ from metasci.data.cards import Card
 
 __all__ = ["copies", "counted_once", "which_tasks"]
 
-_MOST_NAMED = 3
+_MOST_NAMED = 3  # tasks that a sentence names; the others are counted
 
 
 def copies(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:

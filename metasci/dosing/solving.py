@@ -24,6 +24,7 @@ __all__ = ["SolvedDose", "loading_and_maintenance", "solve_dose"]
 
 # each keeps a tenth of the bracket at most from an end; nine in ten searches need fewer than ten
 _NARROWINGS = 40
+# the bracket grows by a factor, and not endlessly; it is closed when its ends agree to more digits than are shown
 _STEP, _FAR, _CLOSE = 4.0, 1e7, 1e-5
 
 

@@ -40,7 +40,7 @@ __all__ = [
 
 _FOR_PEOPLE = {"K": "degC"}
 _POINTS = 160  # of a curve: finer than a pixel of a panel would show
-WIDE = 30.0
+WIDE = 30.0  # largest over smallest value: beyond it, small values lie flat on a linear axis
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ __all__ = ["calibration_curve", "kaplan_meier", "outcome_caption", "outcome_figu
 
 Floats = NDArray[np.float64]
 
-_MOST_TASKS = 6
-_TIMES = 120
-_DRAWS = 400
+_MOST_TASKS = 6  # as many panels as other figures of tasks have
+_TIMES = 120  # along the curves of survival: their steps look smooth
+_DRAWS = 400  # 20 of them lie beyond each end of the 90 % band
 
 
 def outcome_figure(calibration: EquationFit) -> Figure:

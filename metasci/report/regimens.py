@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["regimen_figure"]
 
-_POINTS, _EARLY = 300, 24
+_POINTS, _EARLY = 300, 24  # along the whole course, and closer and closer to each dose, where the curve bends
 
 
 @styled

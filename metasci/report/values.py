@@ -20,9 +20,9 @@ __all__ = ["Panel", "Series", "described", "frames_of", "panels_of", "plain", "r
 
 Array = NDArray[np.float64]
 
-_MOST_POINTS = 160
+_MOST_POINTS = 160  # as many as a curve of a report has: thinned out beyond, to keep the page small
 _MOST_SAID = 6  # panels of which a description tells; a reader has the tables for the rest
-_FIELD_POINTS = 30
+_FIELD_POINTS = 30  # along each side of a map, about: a reader asks for single values, not for its contours
 
 
 @dataclass(frozen=True)

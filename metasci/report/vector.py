@@ -22,7 +22,7 @@ __all__ = ["WIDE_ENOUGH", "drawn", "stack_panels"]
 
 WIDE_ENOUGH = 3.9  # inches: a figure of up to this width can be read on a phone as it is
 _PHONE = 3.65  # inches: 350 of a screen's pixels at the text's full size
-_PANEL_HEIGHT = 2.25
+_PANEL_HEIGHT = 2.25  # inches: with _PHONE a panel wider than high, so that two are seen at once
 _LONGEST = 46  # characters of a bold title across a phone
 
 _VARIABLES = {
