@@ -187,10 +187,10 @@ def _as_the_card_says(card: Card, content: bytes) -> bytes:
         from metasci.data.upstream import converted
 
         content = converted(content, card.upstream, f"what {card.url} has")
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
         raise InputError(
-            f"the data of '{card.name}' could not be fetched from {card.url}: the SHA-256 of what is there is {found} "
+            f"the data of '{card.name}' could not be fetched from {card.url}: the SHA-256 of what is there is {digest} "
             f"and should be {card.sha256}; nothing was kept, and {_by_hand(card)}."
         )
     return content
@@ -234,12 +234,12 @@ def _data_file(folder: Path, card: Card) -> Path:
     else:
         raise InputError(f"the card of '{card.name}' names no file: give `file` or `external`.")
     try:
-        found = hashlib.sha256(bytes_of(path)).hexdigest()
+        digest = hashlib.sha256(bytes_of(path)).hexdigest()
     except InputError as error:
         raise InputError(f"the data of '{card.name}' cannot be read: {error}") from None
-    if card.sha256 and found != card.sha256:
+    if card.sha256 and digest != card.sha256:
         raise InputError(
-            f"'{path}' is not the file that the card of '{card.name}' describes: its SHA-256 is {found} and "
+            f"'{path}' is not the file that the card of '{card.name}' describes: its SHA-256 is {digest} and "
             f"should be {card.sha256}."
         )
     return path
@@ -262,9 +262,9 @@ def _external(card: Card) -> Path:
         return path
     if card.url and (path := _cached(card)).is_file():
         return path
-    said = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
+    setting_text = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
     way = f", or fetch them with `metasci fetch {card.name}` from {card.url}" if card.url else ""
     raise InputError(
         f"the data of '{card.name}' do not ship: set {DATA_DIR} to the folder that holds '{card.external}' "
-        f"({said}){way}."
+        f"({setting_text}){way}."
     )

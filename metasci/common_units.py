@@ -70,8 +70,8 @@ def alike(first: str, second: str) -> bool | None:
     >>> alike("(mg)/(L)", "mg/L"), alike("mg/L", "ng/mL"), alike("degF", "degF")
     (True, False, None)
     """
-    one, other = _parsed(first), _parsed(second)
-    return None if one is None or other is None else one == other
+    first_units, second_units = _parsed(first), _parsed(second)
+    return None if first_units is None or second_units is None else first_units == second_units
 
 
 def same_kind(first: str, second: str) -> bool | None:
@@ -82,10 +82,10 @@ def same_kind(first: str, second: str) -> bool | None:
     >>> same_kind("mg/L", "ng/mL"), same_kind("h", "kg"), same_kind("1/cm", "J")
     (True, False, None)
     """
-    one, other = _parsed(first), _parsed(second)
-    if one is None or other is None:
+    first_units, second_units = _parsed(first), _parsed(second)
+    if first_units is None or second_units is None:
         return None
-    kinds = _kind(one), _kind(other)
+    kinds = _kind(first_units), _kind(second_units)
     if kinds[0] != kinds[1] and (((_LENGTH, -1.0),) in kinds):
         return None  # a wavenumber may be said as a frequency or an energy
     return kinds[0] == kinds[1]
@@ -107,12 +107,12 @@ def factor(first: str, second: str) -> float | None:
     >>> factor("h", "h"), factor("day", "h"), factor("h", "kg")
     (1.0, 24.0, None)
     """
-    one, other = _parsed(first), _parsed(second)
-    if one is None or other is None:
+    first_units, second_units = _parsed(first), _parsed(second)
+    if first_units is None or second_units is None:
         return None
-    return 1.0 if one == other else _factors().get((one, other))
+    return 1.0 if first_units == second_units else _factors().get((first_units, second_units))
 
 
 @cache
 def _factors() -> dict[tuple[Any, Any], float]:
-    return {(_parsed(one), _parsed(other)): value for (one, other), value in _FACTORS.items()}
+    return {(_parsed(source), _parsed(target)): value for (source, target), value in _FACTORS.items()}

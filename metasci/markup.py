@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["captioned", "notes", "table"]
 
-_MOST_ROWS = 40
+_MOST_ROWS = 40  # a notebook's cell, not a listing; the others are counted
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -33,8 +33,8 @@ def captioned(title: str, text: str, *parts: str) -> str:
     >>> captioned("A & B", "", "<p>x</p>")
     '<div><p><strong>A &amp; B</strong></p><p>x</p></div>'
     """
-    said = f"<br>{escape(text)}" if text else ""
-    return f"<div><p><strong>{escape(title)}</strong>{said}</p>{''.join(parts)}</div>"
+    sentence = f"<br>{escape(text)}" if text else ""
+    return f"<div><p><strong>{escape(title)}</strong>{sentence}</p>{''.join(parts)}</div>"
 
 
 def notes(sentences: Iterable[str]) -> str:

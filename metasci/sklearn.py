@@ -140,9 +140,9 @@ class Calibrator(RegressorMixin, BaseEstimator):
             here, fit = rows == name, self._calibrated(name, asked)
             dataset = asked.select([name]).dataset
             at = {key: dataset[key].values[0] * np.ones(int(here.sum())) for key in self.prior_.model.inputs}
-            found = fit.predict(level=_ONE_SD, **at).isel(task=0)
-            mean[here] = found["median"].values
-            sd[here] = 0.5 * (found["upper"] - found["lower"]).values
+            predicted = fit.predict(level=_ONE_SD, **at).isel(task=0)
+            mean[here] = predicted["median"].values
+            sd[here] = 0.5 * (predicted["upper"] - predicted["lower"]).values
         return (mean, sd) if return_std else mean
 
     def calibrate(self, X: pd.DataFrame, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
@@ -188,14 +188,16 @@ class Calibrator(RegressorMixin, BaseEstimator):
             raise InputError(
                 f"'{model.name}' takes doses at times, which rows of X cannot tell; use metasci.meta_calibrate."
             )
-        given = {**{name: each.unit for name, each in model.inputs.items()}, **model.covariates}
+        declared_units = {**{name: each.unit for name, each in model.inputs.items()}, **model.covariates}
         frame = X.drop(columns=[self.group], errors="ignore").copy()
         frame.columns = [str(header) for header in frame.columns]
         frame[model.output.name] = np.asarray(y, dtype=float)
         frame.insert(0, "task", labels)
-        stated = {**given, model.output.name: model.output.unit, **(self.units or {})}
+        stated = {**declared_units, model.output.name: model.output.unit, **(self.units or {})}
         frame.attrs["units"] = {name: unit for name, unit in stated.items() if name in frame.columns}
-        covariates = [Column(name, name, "covariate", given.get(name, "1")) for name in self.covariates]
+        covariates = [
+            Column(name, name, "covariate", declared_units.get(name, "1")) for name in self.covariates
+        ]
         columns = [
             Column("task", "task", "task"),
             *(Column(name, name, "input", each.unit) for name, each in model.inputs.items()),

@@ -45,14 +45,14 @@ def choices() -> tuple[Choice, ...]:
     >>> {each.face for each in choices()} == set(FACES)
     True
     """
-    found = []
+    priors = []
     for name in names("models"):
         description = json.loads((shipped("models") / name / "prior.json").read_text(encoding="utf-8"))
         title = published_source(name) or str(description["data"].get("title", ""))
-        found.append(Choice(name, title, _face(description)))
+        priors.append(Choice(name, title, _face(description)))
     return tuple(
         sorted(
-            found,
+            priors,
             key=lambda each: (list(FACES).index(each.face), bool(published_source(each.name)), each.name),
         )
     )
@@ -126,21 +126,48 @@ def _course_of(name: str) -> Sheet:
 
 # ordinary values of adults, in the units of the published models' columns
 _ORDINARY = {
-    "creatinine_clearance [mL/min]": "90", "creatinine_clearance": "90", "weight": "70", "age": "50", "height": "172",
-    "sex": "1", "oxygenation": "300", "spironolactone": "0", "creatinine": "80", "gist": "0", "albumin": "4",
-    "antibodies": "0", "apgar": "7", "birth_weight": "2", "haemodialysis": "0", "cyp3a5_expresser": "0",
+    "creatinine_clearance [mL/min]": "90",
+    "creatinine_clearance": "90",
+    "weight": "70",
+    "age": "50",
+    "height": "172",
+    "sex": "1",
+    "oxygenation": "300",
+    "spironolactone": "0",
+    "creatinine": "80",
+    "gist": "0",
+    "albumin": "4",
+    "antibodies": "0",
+    "apgar": "7",
+    "birth_weight": "2",
+    "haemodialysis": "0",
+    "cyp3a5_expresser": "0",
     "living_donor": "0",
-    "filtration_rate": "60", "haematocrit": "0.33", "relative_creatinine": "1", "postmenstrual_age": "50",
-    "alpha_1_acid_glycoprotein": "0.8", "heart_failure": "0",
-}  # fmt: skip
+    "filtration_rate": "60",
+    "haematocrit": "0.33",
+    "relative_creatinine": "1",
+    "postmenstrual_age": "50",
+    "alpha_1_acid_glycoprotein": "0.8",
+    "heart_failure": "0",
+}
 _DOSES = {
-    "amikacin_burdet_2015": 1500.0, "busulfan_choe_2012": 60.0, "digoxin_zhou_2010": 0.25,
+    "amikacin_burdet_2015": 1500.0,
+    "busulfan_choe_2012": 60.0,
+    "digoxin_zhou_2010": 0.25,
     "imatinib_widmer_2006": 400.0,
-    "infliximab_fasanmade_2009": 350.0, "meropenem_li_2006": 1000.0, "propofol": 150.0, "quinidine": 200.0,
-    "remifentanil": 100.0, "tacrolimus_andrews_2017": 4.0, "tobramycin_hennig_2008": 300.0,
-    "tobramycin_hennig_2013": 300.0, "vancomycin_buelga_2005": 1000.0, "vancomycin_goti_2018": 1000.0,
-    "vancomycin_thomson_2009": 1000.0, "warfarin_holford": 10.0,
-}  # fmt: skip
+    "infliximab_fasanmade_2009": 350.0,
+    "meropenem_li_2006": 1000.0,
+    "propofol": 150.0,
+    "quinidine": 200.0,
+    "remifentanil": 100.0,
+    "tacrolimus_andrews_2017": 4.0,
+    "tobramycin_hennig_2008": 300.0,
+    "tobramycin_hennig_2013": 300.0,
+    "vancomycin_buelga_2005": 1000.0,
+    "vancomycin_goti_2018": 1000.0,
+    "vancomycin_thomson_2009": 1000.0,
+    "warfarin_holford": 10.0,
+}
 _LEVELS = {"vancomycin_goti_2018": "12"}
 _EXAMPLES = {
     "steel_tempering": """

@@ -27,9 +27,9 @@ def compared(kept: Fitted, now: Fitted, width: float) -> str:
     return _members(kept.fit, now.fit, names)
 
 
-def _told(one: Fitted) -> str:
-    count = int(one.fit.batch.mask.sum())
-    return f"{one.prior}, {count} measurement{'s' * (count != 1)}"
+def _told(fitted: Fitted) -> str:
+    count = int(fitted.fit.batch.mask.sum())
+    return f"{fitted.prior}, {count} measurement{'s' * (count != 1)}"
 
 
 def _charts(kept: Any, now: Any, names: tuple[str, str], width: float) -> str:
@@ -86,10 +86,12 @@ def _members(kept: Any, now: Any, names: tuple[str, str]) -> str:
         for fit in (now, kept)
     ]
     rows = [
-        [", ".join(str(part) if isinstance(part, str) else number(part) for part in member),
-         *(_prediction(each.get(member)) for each in tables)]
+        [
+            ", ".join(str(part) if isinstance(part, str) else number(part) for part in member),
+            *(_prediction(each.get(member)) for each in tables),
+        ]
         for member in dict.fromkeys([*tables[0], *tables[1]])
-    ]  # fmt: skip
+    ]
     return table(["member, predicted (90 % interval)", *names], rows)
 
 

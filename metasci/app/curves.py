@@ -29,6 +29,7 @@ __all__ = ["curves_figure", "curves_of", "overlaid"]
 
 Array = NDArray[np.float64]
 
+# charts one below the other on a page; further tasks are in the tables to download
 _MOST_CHARTS = 6
 _ROOM = 1.6  # of the range of what matters, which a band may take beyond it
 
@@ -52,30 +53,30 @@ def curves_of(fit: EquationFit) -> list[Chart]:
         return [_parity(fit)]
     axis = axis_of(fit, names[0])
     shown: list[tuple[str, EquationFit, dict[str, float]]] = []
-    for one in tasks:
+    for task_fit in tasks:
         if len(names) == 1:
-            shown.append((name_of(one) if len(tasks) > 1 else "", one, {}))
+            shown.append((name_of(task_fit) if len(tasks) > 1 else "", task_fit, {}))
             continue
         other = axis_of(fit, names[1])
-        values = np.unique(values_of(one, other.name))
+        values = np.unique(values_of(task_fit, other.name))
         if not 1 <= len(values) <= _MOST_CHARTS:
             return [_parity(fit)]
-        who = f"{name_of(one)}, " if len(tasks) > 1 else ""
+        who = f"{name_of(task_fit)}, " if len(tasks) > 1 else ""
         shown += [
-            (f"{who}{words(other.name)} {other.text(float(value))}", one, {other.name: float(value)})
+            (f"{who}{words(other.name)} {other.text(float(value))}", task_fit, {other.name: float(value)})
             for value in values
         ]
     shown = shown[:_MOST_CHARTS]
-    drawn = [(title, one, fixed, curve(one, axis, fixed)) for title, one, fixed in shown]
-    logarithmic = is_wide([one for _, one, _, _ in drawn]) if len(measurements(fit)) else False
-    limits = [_limits(said, measurements(one)) for _, one, _, said in drawn]
+    drawn = [(title, task_fit, fixed, curve(task_fit, axis, fixed)) for title, task_fit, fixed in shown]
+    logarithmic = is_wide([task_fit for _, task_fit, _, _ in drawn]) if len(measurements(fit)) else False
+    limits = [_limits(predicted, measurements(task_fit)) for _, task_fit, _, predicted in drawn]
     low, high = min(pair[0] for pair in limits), max(pair[1] for pair in limits)
     if logarithmic:
         low = 0.5 * float(measurements(fit).min())
     y = label(fit.prior.model.output.label or words(fit.prior.model.output.name), fit.prior.model.output.unit)
     return [
-        _chart(title, one, fixed, said, axis, y, (low, high), logarithmic)
-        for title, one, fixed, said in drawn
+        _chart(title, task_fit, fixed, predicted, axis, y, (low, high), logarithmic)
+        for title, task_fit, fixed, predicted in drawn
     ]
 
 
@@ -95,31 +96,34 @@ def overlaid(chart: Chart, other: Chart, names: tuple[str, str]) -> Chart:
     return Chart(chart.title, chart.x, chart.y, axes, tuple(marks))
 
 
-def _named(one: Series, name: str) -> Series:
-    return Series(name, one.x, one.y, one.lower, one.upper, one.points)
+def _named(series: Series, name: str) -> Series:
+    return Series(name, series.x, series.y, series.lower, series.upper, series.points)
 
 
 def _chart(
     title: str,
-    one: EquationFit,
+    task_fit: EquationFit,
     fixed: dict[str, float],
-    said: Curve,
+    predicted: Curve,
     axis: Axis,
     y: str,
     limits: tuple[float, float],
     logarithmic: bool,
 ) -> Chart:
-    here = np.ones(len(measurements(one)), dtype=bool)
+    here = np.ones(len(measurements(task_fit)), dtype=bool)
     for name, value in fixed.items():
-        here &= np.isclose(values_of(one, name), value, rtol=1e-6)
-    x, measured = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
+        here &= np.isclose(values_of(task_fit, name), value, rtol=1e-6)
+    x, measured = axis.show(values_of(task_fit, axis.name))[here], measurements(task_fit)[here]
     marks = [
-        Mark(Series("prior alone", said.x, said.prior, said.prior_lower, said.prior_upper), "prior"),
-        Mark(Series("calibrated", said.x, said.median, said.lower, said.upper), "curve"),
+        Mark(
+            Series("prior alone", predicted.x, predicted.prior, predicted.prior_lower, predicted.prior_upper),
+            "prior",
+        ),
+        Mark(Series("calibrated", predicted.x, predicted.median, predicted.lower, predicted.upper), "curve"),
         Mark(Series("measured", x, measured, points=True), "points"),
     ]
-    ends = float(said.x[0]), float(said.x[-1])
-    given = given_along(one, axis)
+    ends = float(predicted.x[0]), float(predicted.x[-1])
+    dose_times = given_along(task_fit, axis)
 
     def doses(across: Any, down: Any) -> str:
         floor = down(limits[0])
@@ -127,7 +131,7 @@ def _chart(
             f'<path class="dose" d="M{across(float(begin)):.1f} {floor:.1f}v-9"/>'
             if end <= begin
             else f'<path class="infusion" d="M{across(float(begin)):.1f} {floor - 3:.1f}H{across(float(end)):.1f}"/>'
-            for begins, ends_at in given.values()
+            for begins, ends_at in dose_times.values()
             for begin, end in zip(begins.tolist(), ends_at.tolist(), strict=True)
         )
 
@@ -137,7 +141,7 @@ def _chart(
         y,
         Axes(ends, limits, y_is_log=logarithmic),
         tuple(marks),
-        under=doses if given else None,
+        under=doses if dose_times else None,
     )
 
 
@@ -162,20 +166,23 @@ def _parity(fit: EquationFit) -> Chart:
         ),
     )
     return Chart(
-        "", label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit),
-        Axes((float(line[0]), float(line[1])), ends), marks,
-    )  # fmt: skip
+        "",
+        label(f"measured {quantity}", output.unit),
+        label(f"predicted {quantity}", output.unit),
+        Axes((float(line[0]), float(line[1])), ends),
+        marks,
+    )
 
 
-def _limits(said: Curve, measured: Array) -> tuple[float, float]:
+def _limits(predicted: Curve, measured: Array) -> tuple[float, float]:
     """Range worth showing: all of measurements and curves, and of the bands what does not run away from them."""
-    core = np.concatenate([measured, said.median, np.quantile(said.prior, (0.2, 0.8))])
+    core = np.concatenate([measured, predicted.median, np.quantile(predicted.prior, (0.2, 0.8))])
     core = core[np.isfinite(core)]
     if not len(core):
         return 0.0, 1.0
     low, high = float(core.min()), float(core.max())
     room = _ROOM * (high - low) or 1.0
-    bands = np.concatenate([said.lower, said.upper, said.prior_lower, said.prior_upper])
+    bands = np.concatenate([predicted.lower, predicted.upper, predicted.prior_lower, predicted.prior_upper])
     bands = bands[np.isfinite(bands)]
     least = max(float(bands.min(initial=low)), low - room)
     most = min(float(bands.max(initial=high)), high + room)

@@ -22,8 +22,9 @@ __all__ = ["Axes", "Chart", "Mark", "figure_of", "path_of", "ticks_of"]
 
 Array = NDArray[np.float64]
 
+# pixels about a panel: its left side holds numbers, its top the title, its bottom numbers and the axis's name
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 24.0, 40.0
-_GAP = 14.0
+_GAP = 14.0  # pixels between two panels that stand beside each other
 _TWO_COLUMNS = 620.0  # pixels from which on two panels stand beside each other
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0, 3.6e6)
 
@@ -198,29 +199,33 @@ def _ticks(
 
 
 def _mark(mark: Mark, across: Callable[[float], float], down: Callable[[float], float], bottom: float) -> str:
-    one = mark.series
-    x = [across(value) for value in one.x.tolist()]
+    series = mark.series
+    x = [across(value) for value in series.x.tolist()]
     if mark.look == "points":
         return "".join(
             f'<circle class="point" cx="{at:.1f}" cy="{down(value):.1f}" r="4"/>'
-            for at, value in zip(x, one.y.tolist(), strict=True)
+            for at, value in zip(x, series.y.tolist(), strict=True)
             if math.isfinite(value)
         )
     parts = []
-    if one.lower is not None and one.upper is not None:
-        known = np.isfinite(one.lower) & np.isfinite(one.upper)
-        there = [
-            (at, down(value)) for at, value, told in zip(x, one.upper.tolist(), known, strict=True) if told
+    if series.lower is not None and series.upper is not None:
+        known = np.isfinite(series.lower) & np.isfinite(series.upper)
+        upper_edge = [
+            (at, down(value))
+            for at, value, is_known in zip(x, series.upper.tolist(), known, strict=True)
+            if is_known
         ]
-        back = [
-            (at, down(value)) for at, value, told in zip(x, one.lower.tolist(), known, strict=True) if told
+        lower_edge = [
+            (at, down(value))
+            for at, value, is_known in zip(x, series.lower.tolist(), known, strict=True)
+            if is_known
         ]
-        around = there + back[::-1]
+        around = upper_edge + lower_edge[::-1]
         if around:
             text = " ".join(f"{at:.1f},{value:.1f}" for at, value in around)
             parts.append(f'<polygon class="band {mark.look}" points="{text}"/>')
     parts.append(
-        f'<path class="line {mark.look}" d="{path_of(x, [down(value) for value in one.y.tolist()])}"/>'
+        f'<path class="line {mark.look}" d="{path_of(x, [down(value) for value in series.y.tolist()])}"/>'
     )
     return "".join(parts)
 

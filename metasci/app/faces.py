@@ -27,9 +27,9 @@ __all__ = ["members", "structures", "tempering", "timeline", "transformation"]
 Array = NDArray[np.float64]
 
 _ACROSS, _DOWN = 36, 26  # cells of the map
-_SHORTEST, _LONGEST = 60.0, 86400.0
-_MOST_MEMBERS = 60
-_LEVELS = 8
+_SHORTEST, _LONGEST = 60.0, 86400.0  # seconds: a minute to a day, the times that a furnace is set to
+_MOST_MEMBERS = 60  # each has a row of its own, and the chart grows with every one
+_LEVELS = 8  # lines of equal value at most: more would run into each other's numbers
 _TEMPERATURES, _DRAWS = 19, 200  # of the transformation diagram: enough for its bands, and quick
 
 
@@ -80,11 +80,11 @@ def timeline(fit: Any, width: float) -> str:
     chart = Chart(
         "", axis.label, "", Axes((low, high), (0.0, 1.15)), (), under=under, height=138.0, panel=panel
     )
-    said = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
-    said += "Samples: " + ("; ".join(levels) if levels else "none") + "."
+    sentences = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
+    sentences += "Samples: " + ("; ".join(levels) if levels else "none") + "."
     return figure_of([chart], width, "Time line of doses (bars) and samples (dots).").replace(
         'class="chart"', 'class="chart bare"'
-    ) + paragraph(said, "note")
+    ) + paragraph(sentences, "note")
 
 
 def tempering(fit: Any, width: float) -> str:
@@ -96,8 +96,8 @@ def tempering(fit: Any, width: float) -> str:
 
     output, axis = fit.prior.model.output, axis_of(fit, "temperature")
     time, kelvin = np.geomspace(_SHORTEST, _LONGEST, _ACROSS), np.linspace(*span(fit, "temperature"), _DOWN)
-    said = fit.predict(time=time[None, :] * unit("s"), temperature=kelvin[:, None]).isel(task=0)
-    values = said["median"].to_numpy()
+    predicted = fit.predict(time=time[None, :] * unit("s"), temperature=kelvin[:, None]).isel(task=0)
+    values = predicted["median"].to_numpy()
     shown = axis.show(kelvin)
     low, high = float(values.min()), float(values.max())
     colours = matplotlib.colormaps["viridis"]
@@ -144,9 +144,15 @@ def tempering(fit: Any, width: float) -> str:
     field = Field(title, time, shown, values)
     panel = Panel("", "time", axis.label, (), field=field, durations=True)
     chart = Chart(
-        title, "time", axis.label, Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True), (),
-        under=under, durations=True, panel=panel,
-    )  # fmt: skip
+        title,
+        "time",
+        axis.label,
+        Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True),
+        (),
+        under=under,
+        durations=True,
+        panel=panel,
+    )
     drawn = figure_of([chart], width, "Map over time and temperature; circles are your tests.")
     return drawn.replace('class="chart"', 'class="chart fixed"')
 
@@ -166,14 +172,14 @@ def transformation(fit: Any, width: float) -> str:
             temperature=np.quantile(kelvin, (0.1, 0.9))[:, None],
         )["median"]
         reaches = _round_levels(float(corners.min()), float(corners.max()), 4)
-    found = transformation_diagram(fit, kelvin, reaches=reaches, draws=_DRAWS)
+    diagram = transformation_diagram(fit, kelvin, reaches=reaches, draws=_DRAWS)
     looks = ("curve", "other", "third", "fourth", "prior")
     shown = axis.show(kelvin)
     parts = []
     series = []
     for place, value in enumerate(reaches):
         median, lower, upper = (
-            np.clip(found[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12)
+            np.clip(diagram[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12)
             for name in ("median", "lower", "upper")
         )
         name = (
@@ -202,14 +208,19 @@ def transformation(fit: Any, width: float) -> str:
                 )
         return "".join(texts)
 
-    seen = tuple(one for one in series if np.isfinite(one.x).any())
+    seen = tuple(line for line in series if np.isfinite(line.x).any())
     panel = Panel("", "time", axis.label, seen, durations=True)
     chart = Chart(
-        f"time until {output.label or words(output.name)} is reached", "time", axis.label,
-        Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True), (), under=under,
-        durations=True, panel=panel,
-    )  # fmt: skip
-    last = [(one.name, np.flatnonzero(np.isfinite(one.x))[-1], one.x) for one in seen]
+        f"time until {output.label or words(output.name)} is reached",
+        "time",
+        axis.label,
+        Axes((_SHORTEST, _LONGEST), (float(shown[0]), float(shown[-1])), x_is_log=True),
+        (),
+        under=under,
+        durations=True,
+        panel=panel,
+    )
+    last = [(line.name, np.flatnonzero(np.isfinite(line.x))[-1], line.x) for line in seen]
     words_of = "; ".join(
         f"{name} after {duration(float(times[at]))} at {number(float(shown[at]))} °C"
         for name, at, times in last
@@ -266,8 +277,16 @@ def members(fit: Any, width: float) -> str:
     )
     title = label(output.label or words(output.name), output.unit)
     panel = Panel("", title, "", series, rows=tuple(names))
-    chart = Chart("", title, "", Axes((low - margin, high + margin), (count - 0.3, -0.8)), (), under=under,
-                  height=34.0 * count + 80.0, panel=panel)  # fmt: skip
+    chart = Chart(
+        "",
+        title,
+        "",
+        Axes((low - margin, high + margin), (count - 0.3, -0.8)),
+        (),
+        under=under,
+        height=34.0 * count + 80.0,
+        panel=panel,
+    )
     what = "Members: bars are 90 % intervals, dots predictions, diamonds measurements, ticks the prior alone."
     return figure_of([chart], width, what).replace('class="chart"', 'class="chart bare"') + paragraph(
         what, "note"
@@ -327,11 +346,11 @@ def _name(row: dict[Any, Any], fit: Any) -> str:
 def _doses(fit: EquationFit) -> list[tuple[float, float, float]]:
     """Begin, end and amount of every dose of a single patient, on the axis of time."""
     axis = axis_of(fit, "time")
-    found = []
+    doses = []
     for name, (begins, ends) in given_along(fit, axis).items():
         amounts = fit.batch.inputs[name].cpu().numpy().ravel()
-        found += list(zip(begins.tolist(), ends.tolist(), amounts[amounts != 0.0].tolist(), strict=True))
-    return sorted(found)
+        doses += list(zip(begins.tolist(), ends.tolist(), amounts[amounts != 0.0].tolist(), strict=True))
+    return sorted(doses)
 
 
 def _round_levels(low: float, high: float, most: int = _LEVELS) -> list[float]:

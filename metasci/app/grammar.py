@@ -73,12 +73,12 @@ def question_of(fit: Any, line: str) -> tuple[str, dict[str, str]]:
     ('furnace', {'temperature': '600 °C', 'at_least': '40 HRC', 'at_most': ''})
     """
     text = " ".join(line.strip().rstrip("?.").split())
-    name, given = _read(fit, text)
+    name, fields = _read(fit, text)
     known = [each.name for each in questions_for(fit)]
     if name not in known:
         raise InputError(_not_understood(known))
-    _check_unit(fit, given.pop("unit", ""))
-    return name, given
+    _check_unit(fit, fields.pop("unit", ""))
+    return name, fields
 
 
 def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
@@ -86,17 +86,19 @@ def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
         return "before_next", {}
     if _NEXT.fullmatch(text):
         return "next", {}
-    if found := _DOSE.fullmatch(text):
-        high = found["high"] or ""
-        given = {"target": found["target"].lower(), "low": found["low"], "high": high}
-        given |= {name: found[name].strip() for name in ("doses", "intervals") if found[name]}
-        return "dose", given | {"unit": found["unit"].strip()}
-    if found := _FURNACE.fullmatch(text):
-        value = f"{found['value']} {found['unit'] or ''}".strip()
-        least = (found["bound"] or "").lower().startswith("at least")
+    if match := _DOSE.fullmatch(text):
+        high = match["high"] or ""
+        fields = {"target": match["target"].lower(), "low": match["low"], "high": high}
+        fields |= {name: match[name].strip() for name in ("doses", "intervals") if match[name]}
+        return "dose", fields | {"unit": match["unit"].strip()}
+    if match := _FURNACE.fullmatch(text):
+        value = f"{match['value']} {match['unit'] or ''}".strip()
+        least = (match["bound"] or "").lower().startswith("at least")
         return "furnace", {
-            "temperature": found["temperature"], "at_least": value if least else "", "at_most": "" if least else value,
-        }  # fmt: skip
+            "temperature": match["temperature"],
+            "at_least": value if least else "",
+            "at_most": "" if least else value,
+        }
     if conditions := [each["value"] for each in _CONDITION.finditer(text)]:
         return "predict", _inputs_of(fit, conditions)
     return "", {}
@@ -110,19 +112,19 @@ def _inputs_of(fit: Any, conditions: list[str]) -> dict[str, str]:
         )
     inputs: Mapping[str, Any] = fit.prior.model.inputs
     names = coordinates(fit)
-    given: dict[str, str] = {}
+    text_of: dict[str, str] = {}
     for text in conditions:
         _, symbol = stated(text, "the line")
         fitting = [
-            name for name in names if name not in given and same_dimension(symbol or "1", inputs[name].unit)
+            name for name in names if name not in text_of and same_dimension(symbol or "1", inputs[name].unit)
         ]
         if not fitting:
             asked = " and ".join(f"{name} ({inputs[name].unit})" for name in names)
             raise InputError(f"'{text}' is no condition of this prior; it takes {asked}.")
-        given[fitting[0]] = text
-    if missing := [name for name in names if name not in given]:
+        text_of[fitting[0]] = text
+    if missing := [name for name in names if name not in text_of]:
         raise InputError(f"say at which {missing[0]}, such as 1 {inputs[missing[0]].unit}.")
-    return given
+    return text_of
 
 
 def _check_unit(fit: Any, symbol: str) -> None:

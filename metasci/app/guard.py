@@ -18,13 +18,15 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _HOSTS = {"127.0.0.1", "localhost", "::1", "testserver"}
 _HEADERS = (
     # the browser itself keeps the page from asking anything of anybody else; Shiny builds some handlers from text
-    (b"content-security-policy",
-     b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-     b"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        b"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
-)  # fmt: skip
+)
 
 
 class Guard:

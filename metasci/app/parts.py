@@ -71,12 +71,12 @@ def fit_part(fit: Any, width: float) -> str:
 
 def face_of(fit: Any, face: str, width: float) -> str:
     """What belongs to one of the three faces, under its heading."""
-    title, made = {
+    title, draw = {
         "patient": ("Doses and samples", faces.timeline),
         "alloy": ("Map over time and temperature", faces.tempering),
-        "family": ("Structures", lambda one, _: faces.structures(one)),
+        "family": ("Structures", lambda family, _: faces.structures(family)),
     }[face]
-    body = made(fit, width)
+    body = draw(fit, width)
     mark = ' class="has-diagram"' if face == "alloy" else ""  # by which the page shows the box of the diagram
     return f"<h3{mark}>{title}</h3>{body}" if body else ""
 

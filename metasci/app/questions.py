@@ -111,34 +111,39 @@ def _conditions(fit: Any) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def _predict(fit: Any, given: Mapping[str, str]) -> Answer:
+def _predict(fit: Any, fields: Mapping[str, str]) -> Answer:
     output = fit.prior.model.output
     symbol, what = pretty_unit(output.unit), output.label or words(output.name)
-    for name, text in given.items():
+    for name, text in fields.items():
         if not text:
             raise InputError(f"say at which {words(name)}.")
     if not isinstance(fit, EquationFit):
-        structure = next(name for name in given if fit.tasks.card.column(name).kind)
-        others = {name: _with_unit(fit, name, text) for name, text in given.items() if name != structure}
-        row = fit.predict(given[structure], **others).iloc[0]
+        structure = next(name for name in fields if fit.tasks.card.column(name).kind)
+        others = {name: _with_unit(fit, name, text) for name, text in fields.items() if name != structure}
+        row = fit.predict(fields[structure], **others).iloc[0]
         middle, low, high, prior = (float(row[name]) for name in ("predicted", "lower", "upper", "prior"))
-        at = ", ".join(given.values())
+        at = ", ".join(fields.values())
     else:
-        conditions: dict[str, Any] = {name: _with_unit(fit, name, text) for name, text in given.items()}
-        said = fit.predict(**conditions)
-        if said.sizes["task"] > 1:
+        conditions: dict[str, Any] = {name: _with_unit(fit, name, text) for name, text in fields.items()}
+        predicted = fit.predict(**conditions)
+        if predicted.sizes["task"] > 1:
             header = ("task", f"{what} ({symbol})", "90 % interval")
             rows = tuple(
-                (str(said["task"].values[place]), number(float(each["median"].squeeze())),
-                 f"{number(float(each['lower'].squeeze()))} to {number(float(each['upper'].squeeze()))}")
-                for place, each in ((place, said.isel(task=place)) for place in range(said.sizes["task"]))
-            )  # fmt: skip
+                (
+                    str(predicted["task"].values[place]),
+                    number(float(each["median"].squeeze())),
+                    f"{number(float(each['lower'].squeeze()))} to {number(float(each['upper'].squeeze()))}",
+                )
+                for place, each in (
+                    (place, predicted.isel(task=place)) for place in range(predicted.sizes["task"])
+                )
+            )
             return Answer(f"{what} of {len(rows)} tasks:", header, rows)
-        one = said.isel(task=0)
+        only_task = predicted.isel(task=0)
         middle, low, high, prior = (
-            float(one[name].squeeze()) for name in ("median", "lower", "upper", "prior")
+            float(only_task[name].squeeze()) for name in ("median", "lower", "upper", "prior")
         )
-        at = " and ".join(f"{words(name)} {text}" for name, text in given.items())
+        at = " and ".join(f"{words(name)} {text}" for name, text in fields.items())
     interval = f"{number(low)} to {number(high)}"
     return Answer(
         f"{what} {'at' if isinstance(fit, EquationFit) else 'of'} {at}: {number(middle)} {symbol}".rstrip()
@@ -164,20 +169,22 @@ def _takes_doses(fit: Any) -> bool:
     return isinstance(fit, EquationFit) and len(fit.prior.model.histories) == 1 and len(fit.batch) == 1
 
 
-def _before_next(fit: Any, given: Mapping[str, str]) -> Answer:
-    found = exposure(fit)
-    if found.empty:
+def _before_next(fit: Any, fields: Mapping[str, str]) -> Answer:
+    exposures = exposure(fit)
+    if exposures.empty:
         raise InputError(
             "the time of the next dose is not known: it takes two doses, or an interval, in the table."
         )
     unit = fit.prior.model.inputs["time"].unit
-    trough = found[(found["quantity"] == "trough") & (found["interval"] == "last")].iloc[0]
+    trough = exposures[(exposures["quantity"] == "trough") & (exposures["interval"] == "last")].iloc[0]
     rows = tuple(
-        (f"{row['quantity']} of the {row['interval']} interval",
-         f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
-         f"{number(row['lower'])} to {number(row['upper'])}")
-        for row in found.to_dict("records")
-    )  # fmt: skip
+        (
+            f"{row['quantity']} of the {row['interval']} interval",
+            f"{number(row['estimate'])} {pretty_unit(row['unit'])}",
+            f"{number(row['lower'])} to {number(row['upper'])}",
+        )
+        for row in exposures.to_dict("records")
+    )
     return Answer(
         f"Just before the next dose, at {number(trough['ends'])} {unit}: {number(trough['estimate'])} "
         f"{pretty_unit(trough['unit'])} (90 % interval {number(trough['lower'])} to {number(trough['upper'])}).",
@@ -193,10 +200,10 @@ def _last_dose(fit: Any) -> tuple[float, str]:
     history, about = next(iter(fit.prior.model.histories.items()))
     amounts = fit.batch.inputs[history].numpy().ravel()
     times = fit.batch.inputs[f"{history}_time"].numpy().ravel()
-    given = amounts > 0.0
-    if not given.any():
+    is_dose = amounts > 0.0
+    if not is_dose.any():
         return 1.0, about.unit
-    return float(amounts[given][np.argmax(times[given])]), about.unit
+    return float(amounts[is_dose][np.argmax(times[is_dose])]), about.unit
 
 
 def _dose_fields(fit: Any) -> tuple[Field, ...]:
@@ -215,27 +222,34 @@ def _dose_fields(fit: Any) -> tuple[Field, ...]:
     )
 
 
-def _dose(fit: Any, given: Mapping[str, str]) -> Answer:
-    kind = given["target"]
+def _dose(fit: Any, fields: Mapping[str, str]) -> Answer:
+    kind = fields["target"]
     target = Target(
         kind,
-        low=_plain_number(given["low"], "from") if given["low"] else 0.0,
-        high=_plain_number(given["high"], "to") if given["high"] else float("inf"),
-        threshold=_plain_number(given["threshold"], "threshold") if given["threshold"] else None,
+        low=_plain_number(fields["low"], "from") if fields["low"] else 0.0,
+        high=_plain_number(fields["high"], "to") if fields["high"] else float("inf"),
+        threshold=_plain_number(fields["threshold"], "threshold") if fields["threshold"] else None,
         per=24.0 if kind == "auc" and fit.prior.model.inputs["time"].unit == "h" else None,
     )
     best = recommend(
-        fit, target, doses=_several(given["doses"], "doses"),
-        intervals=_several(given["intervals"], "times between doses"),
-        duration=given["duration"] or 0.0, probability=_plain_number(given["probability"], "probability") / 100.0,
+        fit,
+        target,
+        doses=_several(fields["doses"], "doses"),
+        intervals=_several(fields["intervals"], "times between doses"),
+        duration=fields["duration"] or 0.0,
+        probability=_plain_number(fields["probability"], "probability") / 100.0,
         draws=_DRAWS,
-    )  # fmt: skip
+    )
     ordered = best.table.sort_values("probability", ascending=False).head(8)
     rows = tuple(
-        (number(row["dose"]), number(row["interval"]), f"{100 * row['probability']:.0f} %",
-         f"{number(row['median'])} ({number(row['lower'])} to {number(row['upper'])})")
+        (
+            number(row["dose"]),
+            number(row["interval"]),
+            f"{100 * row['probability']:.0f} %",
+            f"{number(row['median'])} ({number(row['lower'])} to {number(row['upper'])})",
+        )
         for row in ordered.to_dict("records")
-    )  # fmt: skip
+    )
     symbol, time = _last_dose(fit)[1], fit.prior.model.inputs["time"].unit
     header = (f"dose ({symbol})", f"every ({time})", "probability", f"{kind} (90 % interval)")
     return Answer(f"{best.words}.", header, rows, best.warnings)
@@ -244,7 +258,7 @@ def _dose(fit: Any, given: Mapping[str, str]) -> Answer:
 # --------------------------------------------------------------------------------------- next test
 
 
-def _next(fit: Any, given: Mapping[str, str]) -> Answer:
+def _next(fit: Any, fields: Mapping[str, str]) -> Answer:
     if not isinstance(fit, Calibration):
         return _next_member(fit)
     if has_map(fit):
@@ -252,14 +266,14 @@ def _next(fit: Any, given: Mapping[str, str]) -> Answer:
     name = coordinates(fit)[0]
     axis = axis_of(fit, name)
     places = np.linspace(*span(fit, name), _CANDIDATES)
-    found = next_measurement(fit, {name: places})
-    sharpest = int(found["best"][0])
+    design = next_measurement(fit, {name: places})
+    sharpest = int(design["best"][0])
     rows = tuple(
         (str(parameter), number(float(now)), number(float(later)))
         for parameter, now, later in zip(
-            found["parameter"].values,
-            found["sd"][0].values,
-            found["expected_sd"][0, sharpest].values,
+            design["parameter"].values,
+            design["sd"][0].values,
+            design["expected_sd"][0, sharpest].values,
             strict=True,
         )
     )
@@ -268,7 +282,7 @@ def _next(fit: Any, given: Mapping[str, str]) -> Answer:
         "standard deviation now",
         f"after a measurement at {axis.text(float(places[sharpest]))}",
     )
-    return Answer(str(found.attrs["verdict"]), header, tuple((words(row[0]), *row[1:]) for row in rows))
+    return Answer(str(design.attrs["verdict"]), header, tuple((words(row[0]), *row[1:]) for row in rows))
 
 
 def _next_member(fit: Any) -> Answer:
@@ -311,15 +325,15 @@ def _furnace_fields(fit: Any) -> tuple[Field, ...]:
     )
 
 
-def _furnace(fit: Any, given: Mapping[str, str]) -> Answer:
-    if not given["at_most"] and not given["at_least"]:
+def _furnace(fit: Any, fields: Mapping[str, str]) -> Answer:
+    if not fields["at_most"] and not fields["at_least"]:
         raise InputError("say what is required: at most, at least, or both.")
     best = furnace_time(
         fit,
-        _with_unit(fit, "temperature", given["temperature"]),
-        at_least=_of_output(fit, given["at_least"]),
-        at_most=_of_output(fit, given["at_most"]),
-        probability=_plain_number(given["probability"], "probability") / 100.0,
+        _with_unit(fit, "temperature", fields["temperature"]),
+        at_least=_of_output(fit, fields["at_least"]),
+        at_most=_of_output(fit, fields["at_most"]),
+        probability=_plain_number(fields["probability"], "probability") / 100.0,
         draws=1000,
     )
     return Answer(f"{best.words}.", warnings=best.warnings)

@@ -57,7 +57,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     )  # of what was sent, not of the table that stands
     kept: reactive.Value[Fitted | None] = reactive.Value(None)
     before = [FIRST]  # the prior chosen last
-    said: reactive.Value[tuple[str, Answer | Refused] | None] = reactive.Value(None)
+    last_answer: reactive.Value[tuple[str, Answer | Refused] | None] = reactive.Value(None)
     settled: reactive.Value[Fitted | Refused | None] = reactive.Value(None)  # what the slower parts show
 
     def lay_out(make: Callable[[], Sheet]) -> None:
@@ -68,14 +68,14 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
             trouble.set(Refused(str(error)[:1].upper() + str(error)[1:]))
             return
         trouble.set(None)
-        said.set(None)
+        last_answer.set(None)
         sheet.set(fresh)
         cells.set(fresh)
 
     @reactive.calc
     def width() -> float:
-        given = input.width() if "width" in input else None
-        return float(given) if isinstance(given, int | float) else _WIDTH
+        pixels = input.width() if "width" in input else None
+        return float(pixels) if isinstance(pixels, int | float) else _WIDTH
 
     @reactive.calc
     def outcome() -> Fitted | Refused:
@@ -84,18 +84,18 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     @reactive.calc
     def fit() -> Any:
         """The fit, or nothing where the table is refused."""
-        found = outcome()
-        return found.fit if isinstance(found, Fitted) else None
+        fitted = outcome()
+        return fitted.fit if isinstance(fitted, Fitted) else None
 
     @reactive.effect
     def _afterwards() -> None:
         """The curve and the parameters go to the page first; maps, warnings and comparisons follow on their heels."""
-        found = outcome()
-        session.on_flushed(lambda: _later(lambda: settled.set(found)), once=True)
+        fitted = outcome()
+        session.on_flushed(lambda: _later(lambda: settled.set(fitted)), once=True)
 
     def settled_fit() -> Any:
-        found = settled()
-        return found.fit if isinstance(found, Fitted) else None
+        fitted = settled()
+        return fitted.fit if isinstance(fitted, Fitted) else None
 
     @reactive.effect(priority=1)  # before anything is fitted to the old table
     @reactive.event(input.prior, ignore_init=True)
@@ -104,7 +104,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
         if cells() == sheet() and sheet() in (blank_sheet(before[0]), example_of(before[0])):
             lay_out(lambda: example_of(choice_of(input.prior()).name))
         else:
-            said.set(None)
+            last_answer.set(None)
             sheet.set(cells())
         before[0] = choice_of(input.prior()).name
 
@@ -141,25 +141,27 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     @reactive.effect
     @reactive.event(input.asked)
     def _asked() -> None:
-        given = input.asked()
-        if isinstance(given, Mapping) and isinstance(given.get("fields"), Mapping):
-            said.set(
-                _answered(fit(), "", lambda one: (str(given.get("question", "")), dict(given["fields"])))
+        request = input.asked()
+        if isinstance(request, Mapping) and isinstance(request.get("fields"), Mapping):
+            last_answer.set(
+                _answered(
+                    fit(), "", lambda fitted: (str(request.get("question", "")), dict(request["fields"]))
+                )
             )
 
     @reactive.effect
     @reactive.event(input.asked_line)
     def _line() -> None:
-        given = input.asked_line()
-        line = str(given.get("line", "") if isinstance(given, Mapping) else "")[:200]
-        said.set(_answered(fit(), line, lambda one: question_of(one, line)))
+        request = input.asked_line()
+        line = str(request.get("line", "") if isinstance(request, Mapping) else "")[:200]
+        last_answer.set(_answered(fit(), line, lambda fitted: question_of(fitted, line)))
 
     @reactive.effect
     @reactive.event(input.keep)
     def _keep() -> None:
-        found = outcome()
-        if isinstance(found, Fitted):
-            kept.set(found)
+        fitted = outcome()
+        if isinstance(fitted, Fitted):
+            kept.set(fitted)
 
     @render.ui
     def needs() -> Any:
@@ -177,20 +179,20 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     @output(id="fit")
     @render.ui
     def _fit() -> Any:
-        found = outcome()
-        return ui.HTML(_nothing() if isinstance(found, Refused) else parts.fit_part(found.fit, width()))
+        fitted = outcome()
+        return ui.HTML(_nothing() if isinstance(fitted, Refused) else parts.fit_part(fitted.fit, width()))
 
     @render.ui
     def face() -> Any:
-        found = settled()
-        if not isinstance(found, Fitted):
+        fitted = settled()
+        if not isinstance(fitted, Fitted):
             return None
-        return ui.HTML(parts.face_of(found.fit, choice_of(found.prior).face, width()))
+        return ui.HTML(parts.face_of(fitted.fit, choice_of(fitted.prior).face, width()))
 
     @render.ui
     def diagram() -> Any:
-        one = settled_fit()
-        return None if one is None else ui.HTML(_guarded(lambda: parts.diagram(one, width())))
+        calibration = settled_fit()
+        return None if calibration is None else ui.HTML(_guarded(lambda: parts.diagram(calibration, width())))
 
     @render.ui
     def parameters() -> Any:
@@ -218,19 +220,19 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     @output(id="answer")
     @render.ui
     def _answer() -> Any:
-        pair = said()
+        pair = last_answer()
         return None if pair is None else ui.HTML(parts.answered(*pair))
 
     @render.ui
     def comparison() -> Any:
-        old, found = kept(), settled()
-        if old is None or not isinstance(found, Fitted):
+        old, new = kept(), settled()
+        if old is None or not isinstance(new, Fitted):
             return None
-        if old is found:
+        if old is new:
             return ui.HTML(
                 paragraph("Kept. Change the table or the prior, and the two stand here side by side.", "note")
             )
-        return ui.HTML(_guarded(lambda: compared(old, found, width())))
+        return ui.HTML(_guarded(lambda: compared(old, new, width())))
 
     @render.download_link(filename="metasci-report.html")
     def report() -> Iterator[bytes]:

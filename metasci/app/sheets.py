@@ -25,11 +25,11 @@ __all__ = [
     "sheet_of_text",
 ]
 
-MOST_BYTES = 2 * 2**20
+MOST_BYTES = 2 * 2**20  # an ordinary table within the limits below has far less
 MOST_ROWS = 300  # what a browser edits without delay; the command line reads more
-MOST_COLUMNS = 40
-MOST_LETTERS = 200
-_MOST_UNPACKED = 20 * 2**20
+MOST_COLUMNS = 40  # each cell is a field of the page, as for rows
+MOST_LETTERS = 200  # a number, a unit, a name or a formula is shorter; a longer text is no such cell
+_MOST_UNPACKED = 20 * 2**20  # a small workbook may unpack to anything; one with a single table stays below
 _ENDINGS = (".csv", ".txt", ".tsv", ".dat", ".xlsx")
 
 

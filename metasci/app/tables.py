@@ -16,7 +16,7 @@ from metasci.words import label, number, pretty_unit, words
 __all__ = ["needs", "parameters", "predictions", "warned"]
 
 _STRIP = 150.0  # pixels of the strip on which a parameter's intervals lie
-_MOST_TASKS = 6
+_MOST_TASKS = 6  # as many as have a chart
 
 
 def needs(name: str) -> str:
@@ -58,8 +58,13 @@ def parameters(fit: Any) -> str:
     ]
     rows = []
     for row in frame[frame["task"].isin(kept)].to_dict("records"):
-        cells = [words(row["name"]), _estimate(row, "estimate", ""), _strip(row, fit.prior.model.parameters),
-                 _estimate(row, "prior", "prior_"), pretty_unit(row["unit"])]  # fmt: skip
+        cells = [
+            words(row["name"]),
+            _estimate(row, "estimate", ""),
+            _strip(row, fit.prior.model.parameters),
+            _estimate(row, "prior", "prior_"),
+            pretty_unit(row["unit"]),
+        ]
         texts = [str(row["task"]), *cells] if several else cells
         strip = len(texts) - 3
         rows.append(
@@ -99,11 +104,12 @@ def predictions(fit: Any) -> str:
     rows = [
         [
             *(row[name] if isinstance(row[name], str) else number(row[name], 4) for name in columns),
-            number(row[output.name], 4), number(row["predicted"], 4),
+            number(row[output.name], 4),
+            number(row["predicted"], 4),
             f"{number(row[low])} to {number(row[high])}",
         ]
         for row in frame.to_dict("records")
-    ]  # fmt: skip
+    ]
     return table(header, rows, range(len(columns), len(header)))
 
 
@@ -139,7 +145,8 @@ def _strip(row: dict[Any, Any], declared: Any) -> str:
         f'<path class="line {look}" d="M{at(row[low]):.1f} {y}H{at(row[high]):.1f}"/>'
         f'<circle class="{look}" cx="{at(row[middle]):.1f}" cy="{y}" r="3.5"/>'
         for look, low, middle, high, y in (
-            ("curve", "lower", "estimate", "upper", 7), ("prior", "prior_lower", "prior", "prior_upper", 17)
+            ("curve", "lower", "estimate", "upper", 7),
+            ("prior", "prior_lower", "prior", "prior_upper", 17),
         )
-    ]  # fmt: skip
+    ]
     return f'<svg class="strip" aria-hidden="true" width="{_STRIP:.0f}" height="24">{"".join(lines)}</svg>'

@@ -21,9 +21,21 @@ if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = [
-    "DataArgument", "FileArgument", "Json", "Level", "OutFolder", "OwnModel", "PriorArgument", "Seed", "check_folder",
-    "given_file", "learned_prior", "named", "print_json", "quantities",
-]  # fmt: skip
+    "DataArgument",
+    "FileArgument",
+    "Json",
+    "Level",
+    "OutFolder",
+    "OwnModel",
+    "PriorArgument",
+    "Seed",
+    "check_folder",
+    "given_file",
+    "learned_prior",
+    "named",
+    "print_json",
+    "quantities",
+]
 
 PriorArgument = Annotated[
     str,
@@ -176,11 +188,11 @@ def check_folder(out: Path | None) -> Callable[[], None]:
     """
     if out is None:
         return lambda: None
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise InputError(f"{out}: '{there}' is a file, not a folder to write into.")
-    if not os.access(there, os.W_OK):
-        raise InputError(f"{out}: the folder '{there}' cannot be written into.")
+    existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise InputError(f"{out}: '{existing}' is a file, not a folder to write into.")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"{out}: the folder '{existing}' cannot be written into.")
     was_there = out.exists()
 
     def still_free() -> None:

@@ -202,9 +202,15 @@ def recommend(
         _solved(fit, goal, _several(intervals), number, duration, multiple, loading, seed, out, as_json)
         return
     best = regimen_for(
-        fit, goal, doses=_several(doses or ""), intervals=_several(intervals),
-        number=number, duration=duration, probability=probability, seed=seed,
-    )  # fmt: skip
+        fit,
+        goal,
+        doses=_several(doses or ""),
+        intervals=_several(intervals),
+        number=number,
+        duration=duration,
+        probability=probability,
+        seed=seed,
+    )
     if out is not None:
         _draw_regimen(fit, goal, best.dose, best.interval, number, duration, None, seed, out)
     if as_json:
@@ -234,33 +240,54 @@ def _later(fit: Any, at: str | None, after_infusion: str | None, duration: str) 
 
 
 def _solved(
-    fit: Any, goal: Any, intervals: list[str], number: int, duration: str, multiple: str | None, loading: bool,
-    seed: int, out: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    fit: Any,
+    goal: Any,
+    intervals: list[str],
+    number: int,
+    duration: str,
+    multiple: str | None,
+    loading: bool,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Say the dose that was solved for, and draw it."""
     from metasci.dosing import loading_and_maintenance, solve_dose
 
     if len(intervals) != 1:
         raise InputError("--solve takes one interval.")
     shared: dict[str, Any] = {
-        "interval": intervals[0], "number": number, "duration": duration, "multiple": multiple, "seed": seed,
-    }  # fmt: skip
-    found = loading_and_maintenance(fit, goal, **shared) if loading else (solve_dose(fit, goal, **shared),)
+        "interval": intervals[0],
+        "number": number,
+        "duration": duration,
+        "multiple": multiple,
+        "seed": seed,
+    }
+    solutions = (
+        loading_and_maintenance(fit, goal, **shared) if loading else (solve_dose(fit, goal, **shared),)
+    )
     if out is not None:
-        first = found[0].rounded if loading else None
-        _draw_regimen(fit, goal, found[-1].rounded, intervals[0], number, duration, first, seed, out)
+        first = solutions[0].rounded if loading else None
+        _draw_regimen(fit, goal, solutions[-1].rounded, intervals[0], number, duration, first, seed, out)
     if as_json:
-        print_json({"doses": [vars(each) for each in found]})
+        print_json({"doses": [vars(each) for each in solutions]})
         return
-    for each in found[:-1]:
+    for each in solutions[:-1]:
         typer.echo(each.words)
-    typer.echo(str(found[-1]))
+    typer.echo(str(solutions[-1]))
 
 
 def _draw_regimen(
-    fit: Any, goal: Any, dose: float, interval: float | str, number: int, duration: str, first: float | None, seed: int,
+    fit: Any,
+    goal: Any,
+    dose: float,
+    interval: float | str,
+    number: int,
+    duration: str,
+    first: float | None,
+    seed: int,
     out: Path,
-) -> None:  # fmt: skip
+) -> None:
     from metasci.report.regimens import regimen_figure
 
     check_folder(out.parent)
@@ -294,17 +321,17 @@ def average(
 
     asked = quantities(at or [])
     with given_file(file) as path:
-        found = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
+        averaged = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
     forecast = None
     if asked:
-        predictions = _as_asked(found.predict(level=level, seed=seed, **asked), at or [])
+        predictions = _as_asked(averaged.predict(level=level, seed=seed, **asked), at or [])
         names = [*asked, "median", "lower", "upper", "curve_lower", "curve_upper"]
         forecast = predictions[names].drop_vars(["model", "weight"], errors="ignore").to_dataframe()[names]
     if as_json:
         rows = {} if forecast is None else {"level": level, "forecast": forecast.to_dict("records")}
-        print_json({**found.to_json(), **rows})
+        print_json({**averaged.to_json(), **rows})
         return
-    typer.echo(found.summary())
+    typer.echo(averaged.summary())
     if forecast is not None:
         typer.echo(forecast.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 

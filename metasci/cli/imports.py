@@ -61,10 +61,10 @@ def _units(texts: Sequence[str]) -> dict[str, str]:
     >>> _units(["WT=kg", "DV=ng/mL"])
     {'WT': 'kg', 'DV': 'ng/mL'}
     """
-    found = {}
+    unit_of = {}
     for text in texts:
         name, equals, symbol = text.partition("=")
         if not (name and equals and symbol):
             raise InputError(f"--unit takes a column and its unit, such as WT=kg, not '{text}'.")
-        found[name.strip()] = symbol.strip()
-    return found
+        unit_of[name.strip()] = symbol.strip()
+    return unit_of

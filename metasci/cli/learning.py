@@ -249,8 +249,10 @@ def evaluate(
     for sentence in who_was_left_out(report):
         remark(sentence)
     of_numbers = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
-    told = tuple(key for key in report["results"][0] if key not in ("method", "shots", "tasks", "left_out"))
-    header = ("method", "shots", *(told if report["outcome"] else of_numbers))
+    of_outcomes = tuple(
+        key for key in report["results"][0] if key not in ("method", "shots", "tasks", "left_out")
+    )
+    header = ("method", "shots", *(of_outcomes if report["outcome"] else of_numbers))
     unit = "a pure number" if report["unit"] == "1" else report["unit"]
     errors = f"outcomes of {report['outcome']}" if report["outcome"] else f"errors in {unit}"
     typer.echo(f"{report['tasks']} tasks, {report['learned_method']}, {errors}")

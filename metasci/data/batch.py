@@ -195,8 +195,8 @@ def _check_outcomes(batch: Batch, model: Model) -> None:
             f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; times may be so, not a "
             f"{outcome.kind}."
         )
-    if (found := outcome.fault(values, inputs)) is not None:
-        at, why = found
+    if (fault := outcome.fault(values, inputs)) is not None:
+        at, why = fault
         raise InputError(
             f"task '{batch.names[task[at]]}': {model.output.name} {values[at]:g} {why} ('{model.name}' is given "
             f"{type(outcome).__name__} outcomes)."

@@ -22,7 +22,7 @@ __all__ = ["ROLES", "card_of_toml", "check_card", "check_fields", "file_inside"]
 
 ROLES = ("task", "input", "output", "covariate", "history", "event", "note")
 _MOST_BYTES = 2**20  # a card is written by hand; whatever is larger is another file
-_MOST_COLUMNS = 1000
+_MOST_COLUMNS = 1000  # items of a list or a table that is written by hand
 _LONGEST = 20_000  # characters of one text: pages of notes fit, a file's content does not
 _DEEPEST = 8  # tables in tables: no card needs more than a few
 # a name may become that of a folder: it begins with a letter or digit, and no slash is in it

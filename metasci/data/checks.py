@@ -201,9 +201,9 @@ def check_outcomes(
             name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
         )
     inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
-    if (found := outcome.fault(numbers[name][rows], inputs)) is not None:
-        at = int(rows[found[0]])
-        raise fault(name, at, f"{fault.shown(name, at)} {found[1]}")
+    if (place_and_reason := outcome.fault(numbers[name][rows], inputs)) is not None:
+        at = int(rows[place_and_reason[0]])
+        raise fault(name, at, f"{fault.shown(name, at)} {place_and_reason[1]}")
 
 
 def check_contents(

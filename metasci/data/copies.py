@@ -15,7 +15,7 @@ from metasci.data.cards import Card
 
 __all__ = ["copies", "counted_once", "which_tasks"]
 
-_MOST_NAMED = 3
+_MOST_NAMED = 3  # tasks that a sentence names; the others are counted
 
 
 def copies(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
@@ -27,9 +27,9 @@ def copies(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     task, place = np.nonzero(measured)
     names = (*card.inputs, card.output.name, *(name for name in limit_names(card) if name in dataset))
     rows = pd.DataFrame({"task": task} | {name: dataset[name].values[task, place] for name in names})
-    found = np.zeros(measured.shape, dtype=bool)
-    found[task, place] = rows.duplicated().to_numpy()
-    return found
+    repeated = np.zeros(measured.shape, dtype=bool)
+    repeated[task, place] = rows.duplicated().to_numpy()
+    return repeated
 
 
 def counted_once(dataset: xr.Dataset, card: Card) -> xr.Dataset:

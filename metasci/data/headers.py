@@ -21,8 +21,15 @@ _TASK = Column("task", "task", "task")
 _MOST_NAMED = 6  # spellings that a sentence lists: as many as it holds beside what to do
 _LONGEST_NAMED = 32  # letters; a compilation's columns of notes are longer, and nobody means them
 FORECAST = (
-    "predicted", "predicted_lower", "predicted_upper", "lower", "upper", "prior", "prior_lower", "prior_upper",
-)  # fmt: skip
+    "predicted",
+    "predicted_lower",
+    "predicted_upper",
+    "lower",
+    "upper",
+    "prior",
+    "prior_lower",
+    "prior_upper",
+)
 """Columns that a calibration adds to measurements where it saves them; all are in the output's unit."""
 # in this order: 'force (peak)/N' is a name with brackets and a unit after the slash
 _FORMS = tuple(

@@ -26,15 +26,15 @@ def tasks_html(tasks: TaskSet) -> str:
             continue
         values = dataset[column.name].values
         if column.kind:
-            told = f"{len(tasks.structures(column.name))} structures"
+            value_range = f"{len(tasks.structures(column.name))} structures"
         elif column.codes:
-            told = ", ".join(column.codes)
+            value_range = ", ".join(column.codes)
         elif np.isnan(values).all():
-            told = "not given"
+            value_range = "not given"
         else:
-            told = f"{number(float(np.nanmin(values)))} to {number(float(np.nanmax(values)))}"
+            value_range = f"{number(float(np.nanmin(values)))} to {number(float(np.nanmax(values)))}"
         unit = str(dataset[column.name].attrs.get("units", column.unit))
-        rows.append([words(column.name), column.role, pretty_unit(unit), told, column.description])
+        rows.append([words(column.name), column.role, pretty_unit(unit), value_range, column.description])
     count = int(tasks.counts.sum())
     title = f"{card.title or card.name}: {len(tasks)} task{'s' * (len(tasks) != 1)}, {count} measurements"
     header = ["column", "role", "unit", "range", "meaning"]

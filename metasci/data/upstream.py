@@ -69,8 +69,11 @@ def converted(content: bytes, rules: Mapping[str, Any], where: str) -> bytes:
             table[name] = table[name].str.replace(old, new, regex=False)
     if wanted := rules.get("keep"):
         agreeing = [
-            [all(row[name] in values for name, values in one.items()) for row in table.to_dict("records")]
-            for one in wanted
+            [
+                all(row[name] in values for name, values in combination.items())
+                for row in table.to_dict("records")
+            ]
+            for combination in wanted
         ]
         table = table[[any(row) for row in zip(*agreeing, strict=True)]]
     result: bytes = table.to_csv(index=False, lineterminator="\n").encode()

@@ -24,6 +24,7 @@ __all__ = ["SolvedDose", "loading_and_maintenance", "solve_dose"]
 
 # each keeps a tenth of the bracket at most from an end; nine in ten searches need fewer than ten
 _NARROWINGS = 40
+# the bracket grows by a factor, and not endlessly; it is closed when its ends agree to more digits than are shown
 _STEP, _FAR, _CLOSE = 4.0, 1e7, 1e-5
 
 
@@ -205,9 +206,9 @@ def _where(median: Callable[[float], float], middle: float, begin: float) -> flo
         share = (middle - below) / (above - below)
         # a chord, kept off the ends so that both of them move
         size = float(np.exp(np.log(low) + np.clip(share, 0.1, 0.9) * np.log(high / low)))
-        found = median(size)
-        if found < middle:
-            low, below = size, found
+        reached = median(size)
+        if reached < middle:
+            low, below = size, reached
         else:
-            high, above = size, found
+            high, above = size, reached
     return low if above <= below else float(low + (high - low) * (middle - below) / (above - below))

@@ -163,7 +163,7 @@ def evaluate(
             f"no task of '{tasks.card.name}' has measurements left to judge by after {max(shots)} "
             f"measurement{'s' * (max(shots) != 1)}; ask for fewer shots."
         )
-    found = {
+    report = {
         "tasks": len(tasks),
         "measurements": int(np.sum(tasks.counts)),
         "learned_method": prior.method.name,
@@ -177,7 +177,7 @@ def evaluate(
         "left_out": too_few,
         "results": results,
     }
-    return Evaluation(found)
+    return Evaluation(report)
 
 
 def who_was_left_out(report: dict[str, Any]) -> list[str]:

@@ -33,7 +33,7 @@ _FIGURES: dict[str, tuple[str, ...]] = {
     "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
     "time": ("log_score", "concordance", "coverage90"),
 }
-_BINS = 10
+_BINS = 10  # of probability, a tenth each, as is usual for the expected calibration error
 
 
 def brier(yes: ArrayLike, probability: ArrayLike) -> float:
@@ -77,10 +77,10 @@ def average_precision(yes: ArrayLike, score: ArrayLike) -> float:
         return float("nan")
     order = np.argsort(-values, kind="stable")
     last = np.append(np.diff(values[order]) != 0.0, True)  # of those with one score, which enter together
-    found = truth[order].cumsum()[last]
+    true_positives = truth[order].cumsum()[last]
     asked = (np.arange(len(values)) + 1)[last]
-    gained = np.diff(found, prepend=0) / truth.sum()
-    return float((gained * found / asked).sum())
+    gained = np.diff(true_positives, prepend=0) / truth.sum()
+    return float((gained * true_positives / asked).sum())
 
 
 def calibration_table(
@@ -179,10 +179,10 @@ class OutcomeScore:
             return dict.fromkeys(names, float("nan"))
         of = {name: np.concatenate(parts) for name, parts in self.rows.items()}
         y = of["measured"]
-        found = {"log_score": float(-of["log_density"].mean())}
+        figures = {"log_score": float(-of["log_density"].mean())}
         if self.kind == "yes or no":
             p = of["probability"]
-            found |= {
+            figures |= {
                 "brier": brier(y, p),
                 "auc": area_under_curve(y, p),
                 "auprc": average_precision(y, p),
@@ -193,17 +193,17 @@ class OutcomeScore:
             above = of.get("above", np.zeros_like(y)) > 0.5
             covered = (of["lower"] <= y) & (y <= of["upper"])
             # of a time that is only known to lie above, an interval that reaches beyond it may well hold it
-            found["coverage90"] = float(np.where(above, of["upper"] >= y, covered).mean())
+            figures["coverage90"] = float(np.where(above, of["upper"] >= y, covered).mean())
         if self.kind in ("grade", "count"):
-            found["mae"] = float(np.abs(of["middle"] - y).mean())
-            found["rmse_of_mean"] = float(np.sqrt(((of["mean"] - y) ** 2).mean()))
+            figures["mae"] = float(np.abs(of["middle"] - y).mean())
+            figures["rmse_of_mean"] = float(np.sqrt(((of["mean"] - y) ** 2).mean()))
         if self.kind == "grade":
-            found["ranked_probability_score"] = float(of["ranked"].mean())
-            found["accuracy"] = float((of["likeliest"] == y).mean())
+            figures["ranked_probability_score"] = float(of["ranked"].mean())
+            figures["accuracy"] = float((of["likeliest"] == y).mean())
         if self.kind == "time":
-            found["concordance"] = concordance(y, of["above"] < 0.5, of["median"])
-        found["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
-        return {name: found[name] for name in names}
+            figures["concordance"] = concordance(y, of["above"] < 0.5, of["median"])
+        figures["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
+        return {name: figures[name] for name in names}
 
 
 def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:

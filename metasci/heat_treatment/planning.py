@@ -16,7 +16,7 @@ from metasci.words import duration, number
 
 __all__ = ["next_test"]
 
-_TIMES, _TEMPERATURES = 7, 9
+_TIMES, _TEMPERATURES = 7, 9  # a coarse grid by default: a laboratory that can do others gives them
 
 
 def next_test(

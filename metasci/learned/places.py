@@ -61,20 +61,20 @@ def points_of(tasks: TaskSet, model: Model) -> Points:
 
 def simulators_of(model: Model) -> list[str]:
     """The inputs that are what cheap models say of the output."""
-    return [name for name, given in model.inputs.items() if given.simulates]
+    return [name for name, quantity in model.inputs.items() if quantity.simulates]
 
 
 def _on_scale(model: Model, name: str, values: Tensor) -> Tensor:
     """What a cheap model says, on the noise's linked scale; where that has no place for it, it is refused."""
-    there = ~values.isnan()
-    said = linked(model.noise, values, there)
-    wrong = (there & ~said.isfinite()).nonzero()
+    present = ~values.isnan()
+    on_scale = linked(model.noise, values, present)
+    wrong = (present & ~on_scale.isfinite()).nonzero()
     if len(wrong):
         raise InputError(
             f"{name} is {float(values[tuple(wrong[0])]):g} in one place, which {model.output.name} cannot be: a "
             "simulator has to say values that could be measured."
         )
-    return torch.where(there, said, 0.0)
+    return torch.where(present, on_scale, 0.0)
 
 
 def places_of(tasks: TaskSet) -> Tensor:

@@ -22,6 +22,7 @@ __all__ = ["calibration_of_forecasts", "ellipses", "forecasts", "seconds", "shri
 # what is judged, PyMC twice, and what is judged beside
 _COLOURS = (BLUE, RED, GREEN, next(colour for colour in PALETTE if colour not in (BLUE, RED, GREEN)))
 _MARKERS = "os^D"
+# outlines of single draws, few enough that each is seen; tasks from the best to the worst forecast, two by two
 _ELLIPSES, _TASKS = 40, 4
 
 

@@ -115,21 +115,27 @@ def _population(comparison: xr.Dataset) -> str:
             physical = of_fold["population_mean_physical"].values
             rows.append(
                 (
-                    words(str(name)), str(fold), number(float(of_fold["start_physical"])),
+                    words(str(name)),
+                    str(fold),
+                    number(float(of_fold["start_physical"])),
                     number(float(np.median(physical))),
-                    str(comparison["unit"].sel(parameter=name).values), f"{float(of_fold['start_z']):+.2f}",
-                    f"{float(of_fold['implied_sd']):.2f}", f"{float(of_fold['population_sd']):.2f}",
+                    str(comparison["unit"].sel(parameter=name).values),
+                    f"{float(of_fold['start_z']):+.2f}",
+                    f"{float(of_fold['implied_sd']):.2f}",
+                    f"{float(of_fold['population_sd']):.2f}",
                 )
-            )  # fmt: skip
+            )
     header = ("parameter", "fold", "start", "PyMC's mean", "unit", "z", "implied SD", "PyMC's SD")
     distances = [
         (
-            str(fold), f"{float(of_fold['mahalanobis']):.2f}", f"{float(of_fold['tail']):.2g}",
+            str(fold),
+            f"{float(of_fold['mahalanobis']):.2f}",
+            f"{float(of_fold['tail']):.2g}",
             *(_interval(of_fold[key].values) for key in ("kl_forward", "kl_backward", "wasserstein")),
         )
         for fold in comparison["fold"].values
         for of_fold in [comparison.sel(fold=fold)]
-    ]  # fmt: skip
+    ]
     return (
         paragraph(
             f"{comparison.attrs['learned']}. z is the start's distance from PyMC's population mean in "
@@ -161,10 +167,18 @@ def _tasks(comparison: xr.Dataset) -> str:
         of_parameter = comparison.sel(parameter=name, parameter_other=name)
         away = np.abs(of_parameter["estimate_z"].values)
         values = (
-            np.median(away), away.max(), *(float(of_parameter[key].median()) for key in (
-                "operator_learned", "operator_pymc", "contraction_learned", "contraction_pymc",
-            )),
-        )  # fmt: skip
+            np.median(away),
+            away.max(),
+            *(
+                float(of_parameter[key].median())
+                for key in (
+                    "operator_learned",
+                    "operator_pymc",
+                    "contraction_learned",
+                    "contraction_pymc",
+                )
+            ),
+        )
         rows.append((words(str(name)), *(f"{value:.2f}" for value in values)))
     return paragraph(
         "|z|: how far the estimate lies from the posterior mean, in posterior standard deviations. Shrinkage: the "

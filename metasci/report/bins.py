@@ -12,6 +12,7 @@ from metasci.errors import InputError
 
 __all__ = ["Correction", "edges_of", "order_statistics", "percentiles_in"]
 
+# measurements that give a bin's percentiles some meaning; bins that show a course, and that can be told apart
 _IN_A_BIN, _FEWEST, _MOST = 12, 3, 12
 
 

@@ -40,7 +40,7 @@ __all__ = [
 
 _FOR_PEOPLE = {"K": "degC"}
 _POINTS = 160  # of a curve: finer than a pixel of a panel would show
-WIDE = 30.0
+WIDE = 30.0  # largest over smallest value: beyond it, small values lie flat on a linear axis
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def coordinates(calibration: EquationFit) -> list[str]:
     that the model follows along the task's records.
     """
     data, model = calibration.tasks.dataset, calibration.prior.model
-    found = [name for name in model.inputs if name not in data or "observation" in data[name].dims]
-    found = [name for name in found if name not in followed(model)]
-    distinct = {name: len(np.unique(values_of(calibration, name))) for name in found}
-    return sorted(found, key=lambda name: (name != "temperature", -distinct[name]))
+    names = [name for name in model.inputs if name not in data or "observation" in data[name].dims]
+    names = [name for name in names if name not in followed(model)]
+    distinct = {name: len(np.unique(values_of(calibration, name))) for name in names}
+    return sorted(names, key=lambda name: (name != "temperature", -distinct[name]))
 
 
 def values_of(calibration: EquationFit, name: str) -> np.ndarray:
@@ -162,13 +162,13 @@ def is_logarithmic(calibration: EquationFit, values: np.ndarray) -> bool:
 
 def is_wide(shown: Sequence[EquationFit]) -> bool:
     """Whether measurements lie so far apart, and noise is such, that a logarithmic axis is needed to see them."""
-    values = np.concatenate([measurements(one) for one in shown])
+    values = np.concatenate([measurements(task_fit) for task_fit in shown])
     return is_logarithmic(shown[0], values) and float(values.max()) > WIDE * float(values.min())
 
 
 def given_along(calibration: EquationFit, axis: Axis) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """From when to when every amount of a single task was given along an axis, in the units shown, by history."""
-    found = {}
+    times_of = {}
     for name, history in calibration.prior.model.histories.items():
         if history.at != axis.name:
             continue
@@ -178,8 +178,8 @@ def given_along(calibration: EquationFit, axis: Axis) -> dict[str, tuple[np.ndar
         end = begin if lasting is None else begin + lasting.cpu().numpy().ravel()
         if (until := inputs.get(f"{name}_until")) is not None:  # a reset ends an infusion
             end = np.maximum(begin, np.minimum(end, until.cpu().numpy().ravel()))
-        found[name] = (axis.show(begin[amounts != 0.0]), axis.show(end[amounts != 0.0]))
-    return found
+        times_of[name] = (axis.show(begin[amounts != 0.0]), axis.show(end[amounts != 0.0]))
+    return times_of
 
 
 def axis_of(calibration: EquationFit, name: str) -> Axis:
@@ -198,7 +198,7 @@ def span(calibration: EquationFit, name: str) -> tuple[float, float]:
     Time and cycles run from zero to beyond the last measurement and the last dose, as far as the prior knows (but not
     endlessly far); any other input over the measurements and what the prior has seen.
     """
-    given = calibration.prior.model.inputs[name]
+    quantity = calibration.prior.model.inputs[name]
     known = calibration.prior.training.get("ranges", {}).get(name)
     measured = values_of(calibration, name)
     low, high = (float(measured.min()), float(measured.max())) if len(measured) else (np.inf, -np.inf)
@@ -216,9 +216,9 @@ def span(calibration: EquationFit, name: str) -> tuple[float, float]:
     if known:
         low, high = min(low, float(known[0])), max(high, float(known[1]))
     if not np.isfinite(low):
-        low, high = max(given.lower, 0.0), min(given.upper, 1.0)
+        low, high = max(quantity.lower, 0.0), min(quantity.upper, 1.0)
     margin = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
-    return max(low - margin, given.lower), min(high + margin, given.upper)
+    return max(low - margin, quantity.lower), min(high + margin, quantity.upper)
 
 
 def _last_given(calibration: EquationFit, name: str) -> float:
@@ -231,9 +231,9 @@ def _last_given(calibration: EquationFit, name: str) -> float:
     return last
 
 
-def _after_each(given: np.ndarray, high: float) -> np.ndarray:
+def _after_each(dose_times: np.ndarray, high: float) -> np.ndarray:
     """Points that are dense after each dose and sparser until the next, so that no peak is cut off."""
-    begin = np.unique(given)
+    begin = np.unique(dose_times)
     gaps = np.diff(begin, append=max(high, float(begin[-1]))) if len(begin) else begin
     parts = np.geomspace(1e-3, 0.9, 12 if len(begin) <= 40 else 4)
     return (begin[:, None] + gaps[:, None] * parts).ravel()
@@ -254,13 +254,13 @@ def curve(
     ]  # a measured point lies on the line
     for name, history in calibration.prior.model.histories.items():
         if history.at == axis.name:  # a dose makes a step: just before, and at
-            given = calibration.batch.inputs[f"{name}_time"].numpy().ravel()
-            grid += [given, given - 1e-6 * (high - low), _after_each(given, high)]
+            dose_times = calibration.batch.inputs[f"{name}_time"].numpy().ravel()
+            grid += [dose_times, dose_times - 1e-6 * (high - low), _after_each(dose_times, high)]
             if (lasting := calibration.batch.inputs.get(f"{name}_duration")) is not None:
-                grid.append(given + lasting.numpy().ravel())  # the peak of an infusion is at its end
+                grid.append(dose_times + lasting.numpy().ravel())  # the peak of an infusion is at its end
     points = np.unique(np.concatenate(grid))
     points = points[(points >= low) & (points <= high)]
     conditions: dict[str, Any] = {axis.name: points, **(fixed or {})}
-    said = calibration.predict(**conditions).isel(task=0)
+    predicted = calibration.predict(**conditions).isel(task=0)
     names = ("median", "lower", "upper", "prior", "prior_lower", "prior_upper")
-    return Curve(axis.show(points), *(said[name].to_numpy() for name in names))
+    return Curve(axis.show(points), *(predicted[name].to_numpy() for name in names))

@@ -108,7 +108,7 @@ def calibration_figure(
         return _parities(shown)
     axis = axis_of(calibration, names[0])
     if len(names) == 1:
-        return _panels(axis, [_Panel(_title(one, len(shown)), one) for one in shown], look)
+        return _panels(axis, [_Panel(_title(task_fit, len(shown)), task_fit) for task_fit in shown], look)
     other = axis_of(calibration, names[1])
     values = np.unique(values_of(shown[0], other.name)) if len(shown) == 1 else np.empty(0)
     if not 1 <= len(values) <= _MOST_GROUPS:
@@ -142,8 +142,8 @@ class _Panel:
         return near
 
 
-def _title(one: EquationFit, panels: int) -> str:
-    return titled(name_of(one), is_simulated(one), 60 if panels == 1 else 32)
+def _title(task_fit: EquationFit, panels: int) -> str:
+    return titled(name_of(task_fit), is_simulated(task_fit), 60 if panels == 1 else 32)
 
 
 def _grid(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
@@ -170,28 +170,36 @@ def _panels(axis: Axis, panels: Sequence[_Panel], look: Look, apart: bool = Fals
     )
     limits = []
     for place, panel in zip(axes, panels, strict=True):
-        one, here = panel.calibration, panel.here()
-        said = curve(one, axis, panel.fixed, look.until)
-        x, y = axis.show(values_of(one, axis.name))[here], measurements(one)[here]
+        task_fit, here = panel.calibration, panel.here()
+        predicted = curve(task_fit, axis, panel.fixed, look.until)
+        x, y = axis.show(values_of(task_fit, axis.name))[here], measurements(task_fit)[here]
         if look.within is not None:
             draw_within(place, *look.within)
-        below, upper = below_limit(one)[here], upper_ends(one)[here]
-        prior = (said.prior, said.prior_lower, said.prior_upper)
-        banded = "prior alone, 90 % band" if np.isfinite(said.prior_lower).any() else "prior alone"
-        draw_band(place, said.x, *prior, GREY, banded, dashed=True)
-        draw_band(place, said.x, said.median, said.lower, said.upper, BLUE, "calibrated, 90 % band")
+        below, upper = below_limit(task_fit)[here], upper_ends(task_fit)[here]
+        prior = (predicted.prior, predicted.prior_lower, predicted.prior_upper)
+        banded = "prior alone, 90 % band" if np.isfinite(predicted.prior_lower).any() else "prior alone"
+        draw_band(place, predicted.x, *prior, GREY, banded, dashed=True)
+        draw_band(
+            place,
+            predicted.x,
+            predicted.median,
+            predicted.lower,
+            predicted.upper,
+            BLUE,
+            "calibrated, 90 % band",
+        )
         draw_measured(place, x, y, below, upper)
         place.set_title(panel.title)
-        place.set_xlim(said.x[0], said.x[-1])
-        for name, given in given_along(one, axis).items():
-            draw_given(place, *given, words(name))
-        given_over_time = bool(one.prior.model.histories)
+        place.set_xlim(predicted.x[0], predicted.x[-1])
+        for name, begins_and_ends in given_along(task_fit, axis).items():
+            draw_given(place, *begins_and_ends, words(name))
+        given_over_time = bool(task_fit.prior.model.histories)
         limits.append(
-            _wide_limits(said, y)
+            _wide_limits(predicted, y)
             if logarithmic
-            else _whole(said, y, look)
+            else _whole(predicted, y, look)
             if given_over_time
-            else _limits(said, y)
+            else _limits(predicted, y)
         )
     if apart:
         for place, pair in zip(axes, limits, strict=True):
@@ -204,11 +212,11 @@ def _panels(axis: Axis, panels: Sequence[_Panel], look: Look, apart: bool = Fals
     return figure
 
 
-def _whole(said: Curve, measured: np.ndarray, look: Look) -> tuple[float, float]:
+def _whole(predicted: Curve, measured: np.ndarray, look: Look) -> tuple[float, float]:
     """From zero to above the highest of curve, measurements and range; bands as far as they do not run away."""
-    curves = np.concatenate([said.median, said.prior, measured, [*(look.within or ())]])
+    curves = np.concatenate([predicted.median, predicted.prior, measured, [*(look.within or ())]])
     curves = curves[np.isfinite(curves)]
-    bands = np.concatenate([said.lower, said.upper])
+    bands = np.concatenate([predicted.lower, predicted.upper])
     bands = bands[np.isfinite(bands)]
     if not len(curves):
         return 0.0, 1.0
@@ -219,32 +227,39 @@ def _whole(said: Curve, measured: np.ndarray, look: Look) -> tuple[float, float]
     return low, high if high > low else low + 1.0
 
 
-def _wide_limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
+def _wide_limits(predicted: Curve, measured: np.ndarray) -> tuple[float, float]:
     """Range worth showing on a logarithmic axis: a curve may start from or fall to nothing."""
     if not len(measured):
-        measured = said.median[said.median > 0.01 * said.median.max()]
-    high = np.concatenate([measured, said.median, said.upper[said.upper < 10.0 * measured.max()]])
+        measured = predicted.median[predicted.median > 0.01 * predicted.median.max()]
+    high = np.concatenate(
+        [measured, predicted.median, predicted.upper[predicted.upper < 10.0 * measured.max()]]
+    )
     return 0.5 * float(measured.min()), 1.2 * float(high[np.isfinite(high)].max())
 
 
 def _coloured(axis: Axis, other: Axis, shown: Sequence[EquationFit]) -> Figure:
     """Several tasks, or many values of the second input: a colour for each of a few values."""
     figure, axes = _grid(len(shown))
-    values = np.unique(np.concatenate([values_of(one, other.name) for one in shown]))
+    values = np.unique(np.concatenate([values_of(task_fit, other.name) for task_fit in shown]))
     few = values[np.unique(np.linspace(0, len(values) - 1, _MOST_COLOURS).round().astype(int))]
     limits = []
-    for place, one in zip(axes, shown, strict=True):
+    for place, task_fit in zip(axes, shown, strict=True):
         for value, colour in zip(few, shades(few, values), strict=True):
-            said = curve(one, axis, {other.name: float(value)})
+            predicted = curve(task_fit, axis, {other.name: float(value)})
             name = f"{words(other.name)} {other.text(float(value))}"
-            place.plot(said.x, said.prior, color=colour, lw=1.0, ls=(0, (4, 2.5)), alpha=0.8)
-            place.fill_between(said.x, said.lower, said.upper, color=colour, alpha=0.12, lw=0, label=name)
-            place.plot(said.x, said.median, color=colour, label=name)
-            limits.append(_limits(said, measurements(one)))
-        x, colours = axis.show(values_of(one, axis.name)), shades(values_of(one, other.name), values)
-        draw_shaded(place, x, measurements(one), colours)
-        place.set_title(_title(one, len(shown)))
-        place.set_xlim(said.x[0], said.x[-1])
+            place.plot(predicted.x, predicted.prior, color=colour, lw=1.0, ls=(0, (4, 2.5)), alpha=0.8)
+            place.fill_between(
+                predicted.x, predicted.lower, predicted.upper, color=colour, alpha=0.12, lw=0, label=name
+            )
+            place.plot(predicted.x, predicted.median, color=colour, label=name)
+            limits.append(_limits(predicted, measurements(task_fit)))
+        x, colours = (
+            axis.show(values_of(task_fit, axis.name)),
+            shades(values_of(task_fit, other.name), values),
+        )
+        draw_shaded(place, x, measurements(task_fit), colours)
+        place.set_title(_title(task_fit, len(shown)))
+        place.set_xlim(predicted.x[0], predicted.x[-1])
     axes[0].plot([], [], color=GREY, lw=1.0, ls=(0, (4, 2.5)), label="prior alone")
     _finish(axes, axis, shown[0], limits)
     legend_below(figure, axes[0], columns=5 if len(shown) > 1 else 3)
@@ -256,35 +271,42 @@ def _parities(shown: Sequence[EquationFit]) -> Figure:
     figure, axes = _grid(len(shown), share=False)
     output = shown[0].prior.model.output
     quantity = output.label or words(output.name)
-    for place, one in zip(axes, shown, strict=True):
-        forecast, mask = one.forecast(), one.batch.mask
+    for place, task_fit in zip(axes, shown, strict=True):
+        forecast, mask = task_fit.forecast(), task_fit.batch.mask
         both = [values[mask].numpy() for values in (forecast.median, *forecast.interval(0.9))]
         draw_parity(
             place,
-            measurements(one),
+            measurements(task_fit),
             both[0],
             both[1],
             both[2],
             BLUE,
-            below=below_limit(one),
-            up_to=upper_ends(one),
+            below=below_limit(task_fit),
+            up_to=upper_ends(task_fit),
         )
-        place.set_title(_title(one, len(shown)))
+        place.set_title(_title(task_fit, len(shown)))
     outer_labels(
         axes, label(f"measured {quantity}", output.unit), label(f"predicted {quantity}", output.unit)
     )
     return figure
 
 
-def _limits(said: Curve, measured: np.ndarray) -> tuple[float, float]:
+def _limits(predicted: Curve, measured: np.ndarray) -> tuple[float, float]:
     """Range worth showing: all of data and bands, unless a band runs away from them."""
-    finite = [values[np.isfinite(values)] for values in (measured, said.median, said.prior)]
+    finite = [values[np.isfinite(values)] for values in (measured, predicted.median, predicted.prior)]
     core = [finite[0], *(np.quantile(values, (0.2, 0.8)) for values in finite[1:] if len(values))]
     if not any(map(len, core)):
         return 0.0, 1.0
     low, high = float(np.concatenate(core).min()), float(np.concatenate(core).max())
     bands = np.concatenate(
-        [said.lower, said.upper, said.prior_lower, said.prior_upper, said.median, measured]
+        [
+            predicted.lower,
+            predicted.upper,
+            predicted.prior_lower,
+            predicted.prior_upper,
+            predicted.median,
+            measured,
+        ]
     )
     bands = bands[np.isfinite(bands)]
     room = 1.6 * (high - low) or 1.0

@@ -27,9 +27,9 @@ __all__ = ["calibration_curve", "kaplan_meier", "outcome_caption", "outcome_figu
 
 Floats = NDArray[np.float64]
 
-_MOST_TASKS = 6
-_TIMES = 120
-_DRAWS = 400
+_MOST_TASKS = 6  # as many panels as other figures of tasks have
+_TIMES = 120  # along the curves of survival: their steps look smooth
+_DRAWS = 400  # 20 of them lie beyond each end of the 90 % band
 
 
 def outcome_figure(calibration: EquationFit) -> Figure:
@@ -151,11 +151,11 @@ def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np
     """
     batch, model = calibration.batch, calibration.prior.model
     here = batch.mask[task].numpy()
-    for name, given in model.inputs.items():
+    for name, quantity in model.inputs.items():
         values = batch.inputs[name].expand(batch.mask.shape)[task].numpy()[here]
         if len(values) > 1 and len(np.unique(values)) == len(values):
             order = np.argsort(values)
-            return values[order], label(words(name), given.unit), np.flatnonzero(here)[order]
+            return values[order], label(words(name), quantity.unit), np.flatnonzero(here)[order]
     return np.arange(1.0, here.sum() + 1.0), "measurement", np.flatnonzero(here)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["regimen_figure"]
 
-_POINTS, _EARLY = 300, 24
+_POINTS, _EARLY = 300, 24  # along the whole course, and closer and closer to each dose, where the curve bends
 
 
 @styled
@@ -71,14 +71,14 @@ def regimen_figure(
     begins = next_due(calibration, history, gap) if start is None else magnitude(start, time, "start")
     course = Course(begins, gap, int(number), lasting, loading)
     ends = begins + gap * number
-    given = begins + gap * np.arange(number)
+    planned = begins + gap * np.arange(number)
     inputs = calibration.batch.inputs
     before = (inputs[history] > 0.0) & (inputs[f"{history}_time"] < begins)
     earlier = inputs[f"{history}_time"][before].numpy()
     took = inputs[f"{history}_duration"][before].numpy() if f"{history}_duration" in inputs else 0.0 * earlier
-    every = np.concatenate([earlier, given])
+    every = np.concatenate([earlier, planned])
     early = (every[:, None] + gap * np.geomspace(1e-4, 1.0, _EARLY)).ravel()
-    peaks = np.concatenate([earlier + took, given + lasting])
+    peaks = np.concatenate([earlier + took, planned + lasting])
     times = np.unique(
         np.concatenate([np.linspace(0.0, ends, _POINTS), every, every - 1e-6 * gap, peaks, early])
     )
@@ -102,7 +102,7 @@ def regimen_figure(
         seen, value = seen[here], value[here]
     if len(seen):
         draw_measured(place, seen, value, np.zeros(len(seen), bool), np.full(len(seen), np.nan))
-    draw_given(place, every, np.concatenate([earlier + took, given + lasting]), words(history))
+    draw_given(place, every, np.concatenate([earlier + took, planned + lasting]), words(history))
     output = model.first_output
     top = max(
         float(high.max()), target.high if levels and np.isfinite(target.high) else 0.0, *value.tolist(), 0.0

@@ -294,11 +294,11 @@ def _looked_at(calibration: EquationFit) -> str:
 def _predictions(calibration: EquationFit) -> str:
     frame, model = calibration.at_measurements(), calibration.prior.model
     axes = {name: axis_of(calibration, name) for name in model.inputs}
-    given = {name: values_of(calibration, name) for name in model.inputs}
+    input_values = {name: values_of(calibration, name) for name in model.inputs}
     measured, below, upper = measurements(calibration), below_limit(calibration), upper_ends(calibration)
     rows = []
     for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
-        at = [_condition(axis, float(given[name][place])) for name, axis in axes.items()]
+        at = [_condition(axis, float(input_values[name][place])) for name, axis in axes.items()]
         spelled = [
             f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")

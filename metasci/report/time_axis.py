@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["AFTER_DOSE", "abscissa", "along", "spread_out"]
 
 AFTER_DOSE = "time after last dose"
+# shares in the first tenth of the range. To show another quantity than the one asked about takes a stronger case
+# than to spread out the same one.
 _CROWDED, _ON_THE_LEFT = 0.8, 0.6
 
 

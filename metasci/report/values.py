@@ -20,9 +20,9 @@ __all__ = ["Panel", "Series", "described", "frames_of", "panels_of", "plain", "r
 
 Array = NDArray[np.float64]
 
-_MOST_POINTS = 160
+_MOST_POINTS = 160  # as many as a curve of a report has: thinned out beyond, to keep the page small
 _MOST_SAID = 6  # panels of which a description tells; a reader has the tables for the rest
-_FIELD_POINTS = 30
+_FIELD_POINTS = 30  # along each side of a map, about: a reader asks for single values, not for its contours
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,21 @@ def plain(panels: Sequence[Panel]) -> list[dict[str, Any]]:
             **({"field": _plain_field(panel.field)} if panel.field else {}),
             "series": [
                 {
-                    "name": one.name,
-                    "x": _rounded(one.x),
-                    "y": _rounded(one.y),
-                    **({} if one.lower is None or one.upper is None else
-                       {"lower": _rounded(one.lower), "upper": _rounded(one.upper)}),
-                    **({"points": True} if one.points else {}),
+                    "name": series.name,
+                    "x": _rounded(series.x),
+                    "y": _rounded(series.y),
+                    **(
+                        {}
+                        if series.lower is None or series.upper is None
+                        else {"lower": _rounded(series.lower), "upper": _rounded(series.upper)}
+                    ),
+                    **({"points": True} if series.points else {}),
                 }
-                for one in panel.series
+                for series in panel.series
             ],
         }
         for panel in panels
-    ]  # fmt: skip
+    ]
 
 
 def described(panels: Sequence[Panel]) -> str:
@@ -153,54 +156,59 @@ def described(panels: Sequence[Panel]) -> str:
 
 
 def _described(panel: Panel) -> str:
-    said = [f"{panel.title}:"] if panel.title else []
+    sentences = [f"{panel.title}:"] if panel.title else []
     if panel.field is not None:
         lowest, highest = float(np.nanmin(panel.field.values)), float(np.nanmax(panel.field.values))
         ends = [_along(panel, float(end)) for end in (panel.field.x[0], panel.field.x[-1])]
-        said.append(
+        sentences.append(
             f"{panel.field.name} from {number(lowest)} to {number(highest)}, over {panel.x} {ends[0]} to {ends[1]} and "
             f"{panel.y} {number(float(panel.field.y[0]))} to {number(float(panel.field.y[-1]))}."
         )
-        return " ".join(said)
+        return " ".join(sentences)
     if panel.rows:
-        said += [_row(panel, at, name) for at, name in enumerate(panel.rows[:20])]
-        return " ".join(filter(None, said))
+        sentences += [_row(panel, at, name) for at, name in enumerate(panel.rows[:20])]
+        return " ".join(filter(None, sentences))
     if panel.series:
-        said.append(f"{panel.y} against {panel.x}.")
-    said += [text for one in panel.series if (text := _of_series(panel, one))]
-    return " ".join(said)
+        sentences.append(f"{panel.y} against {panel.x}.")
+    sentences += [text for series in panel.series if (text := _of_series(panel, series))]
+    return " ".join(sentences)
 
 
-def _of_series(panel: Panel, one: Series) -> str:
-    known = np.flatnonzero(np.isfinite(one.y))
+def _of_series(panel: Panel, series: Series) -> str:
+    known = np.flatnonzero(np.isfinite(series.y))
     if not len(known):
         return ""
-    if one.points:
-        low, high = number(float(one.y[known].min())), number(float(one.y[known].max()))
-        return f"{one.name}: {len(known)}, {f'from {low} to {high}' if low != high else low}."
+    if series.points:
+        low, high = number(float(series.y[known].min())), number(float(series.y[known].max()))
+        return f"{series.name}: {len(known)}, {f'from {low} to {high}' if low != high else low}."
     middle = int(known[len(known) // 2])
-    top = int(known[np.argmax(one.y[known])])
+    top = int(known[np.argmax(series.y[known])])
     places = sorted({int(known[0]), middle, int(known[-1]), top})
     parts = []
     for at in places:
         band = ""
-        if at == middle and one.lower is not None and one.upper is not None and np.isfinite(one.lower[at]):
-            band = f" ({number(float(one.lower[at]))} to {number(float(one.upper[at]))})"
-        parts.append(f"{number(float(one.y[at]))}{band} at {_along(panel, float(one.x[at]))}")
-    return f"{one.name}: {', '.join(parts)}."
+        if (
+            at == middle
+            and series.lower is not None
+            and series.upper is not None
+            and np.isfinite(series.lower[at])
+        ):
+            band = f" ({number(float(series.lower[at]))} to {number(float(series.upper[at]))})"
+        parts.append(f"{number(float(series.y[at]))}{band} at {_along(panel, float(series.x[at]))}")
+    return f"{series.name}: {', '.join(parts)}."
 
 
 def _row(panel: Panel, at: int, name: str) -> str:
     parts = []
-    for one in panel.series:
-        here = np.flatnonzero(np.abs(one.y - at) < 0.45)
+    for series in panel.series:
+        here = np.flatnonzero(np.abs(series.y - at) < 0.45)
         for place in here[:1]:
-            if one.lower is not None and one.upper is not None:
+            if series.lower is not None and series.upper is not None:
                 parts.append(
-                    f"{one.name} {number(float(one.lower[place]))} to {number(float(one.upper[place]))}"
+                    f"{series.name} {number(float(series.lower[place]))} to {number(float(series.upper[place]))}"
                 )
-            elif np.isfinite(one.x[place]):
-                parts.append(f"{one.name} {number(float(one.x[place]))}")
+            elif np.isfinite(series.x[place]):
+                parts.append(f"{series.name} {number(float(series.x[place]))}")
     return f"{name + ': ' if name else ''}{', '.join(parts)}." if parts else ""
 
 
@@ -220,8 +228,8 @@ def _panel(axes: Axes, x: str, y: str) -> Panel:
         if isinstance(each, LineCollection) and _is_named(each) and rows:
             series += _intervals(each)
     for line in axes.get_lines():
-        if _is_named(line) and (one := _of_line(line, bands)) is not None:
-            series.append(one)
+        if _is_named(line) and (curve := _of_line(line, bands)) is not None:
+            series.append(curve)
     field = _FIELDS.get(axes)
     return Panel(
         axes.get_title(loc="left"),
@@ -260,11 +268,11 @@ def _band(filled: PolyCollection) -> tuple[Array, Array, Array] | None:
     count, odd = divmod(len(corners) - 3, 2)
     if odd or count < 1:
         return None
-    there, back = corners[1 : count + 1], corners[count + 2 : 2 * count + 2][::-1]
-    if not np.array_equal(there[:, 0], back[:, 0]):
+    first_edge, second_edge = corners[1 : count + 1], corners[count + 2 : 2 * count + 2][::-1]
+    if not np.array_equal(first_edge[:, 0], second_edge[:, 0]):
         return None
-    ends = np.stack([there[:, 1], back[:, 1]])
-    return there[:, 0], ends.min(0), ends.max(0)
+    ends = np.stack([first_edge[:, 1], second_edge[:, 1]])
+    return first_edge[:, 0], ends.min(0), ends.max(0)
 
 
 def _intervals(lines: LineCollection) -> list[Series]:

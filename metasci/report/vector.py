@@ -22,7 +22,7 @@ __all__ = ["WIDE_ENOUGH", "drawn", "stack_panels"]
 
 WIDE_ENOUGH = 3.9  # inches: a figure of up to this width can be read on a phone as it is
 _PHONE = 3.65  # inches: 350 of a screen's pixels at the text's full size
-_PANEL_HEIGHT = 2.25
+_PANEL_HEIGHT = 2.25  # inches: with _PHONE a panel wider than high, so that two are seen at once
 _LONGEST = 46  # characters of a bold title across a phone
 
 _VARIABLES = {
@@ -68,7 +68,7 @@ def drawn(figure: Figure, description: str, kind: str = "", scale: float = 1.0) 
     colours = set(_COLOUR.findall(text))
     # of a scale of colours the dark end would be lost on dark paper: such a figure stays on white
     fixed = bool(colours - set(_OF_COLOUR)) or "<image" in text
-    text = _COLOUR.sub(lambda found: _OF_COLOUR.get(found[0], found[0]), text)
+    text = _COLOUR.sub(lambda match: _OF_COLOUR.get(match[0], match[0]), text)
     own = hashlib.sha256(f"{kind} {text}".encode()).hexdigest()[:8]
     text = _NAME.sub(rf"\g<1>{own}-", text)
     width, height = 72.0 * figure.get_figwidth(), 72.0 * figure.get_figheight()

@@ -34,7 +34,7 @@ __all__ = ["TREATMENTS", "figure", "forecasts", "learned", "treated"]
 
 TREATMENTS = ("limits (M3)", "deleted", "half the limit")
 _WEEKS = 12
-_HALF = float(np.log10(50.0))
+_HALF = float(np.log10(50.0))  # of the assay's limit of 100 copies/mL
 _PRIOR = GaussianPrior(correlated=False)
 
 

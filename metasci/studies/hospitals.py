@@ -157,11 +157,11 @@ def _tasks(frame: pd.DataFrame, model: Model) -> TaskSet:
 def _prior_forecasts(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> list[Floats]:
     """Probabilities of every patient, for each support."""
     batch = prior.batch(_tasks(here, prior.model))
-    found = []
+    forecasts = []
     for support in supports:
         adapted = prior.adapt(batch.with_mask(torch.as_tensor(support)[None]))
-        found.append(predictive(Problem(prior.model, batch), adapted).mean.numpy()[0])  # type: ignore[union-attr]
-    return found
+        forecasts.append(predictive(Problem(prior.model, batch), adapted).mean.numpy()[0])  # type: ignore[union-attr]
+    return forecasts
 
 
 def _rivals(
@@ -171,21 +171,21 @@ def _rivals(
     linear = sklearn_part("linear_model").LogisticRegression
     forest = sklearn_part("ensemble").RandomForestClassifier
     names = list(FEATURES)
-    found: dict[str, list[Floats]] = {}
+    forecasts: dict[str, list[Floats]] = {}
     makers = {
         "pooled logistic regression": lambda: linear(C=1.0, max_iter=1000),
         "pooled forest": lambda: forest(100, min_samples_leaf=5, random_state=0),
     }
     for name, make in makers.items():
-        found[name] = []
+        forecasts[name] = []
         for support in supports:
             both = pd.concat([train, here[support]])
             fit = make().fit(both[names], both["disease"])
-            found[name].append(fit.predict_proba(here[names])[:, 1])
+            forecasts[name].append(fit.predict_proba(here[names])[:, 1])
             if not support.any():  # nothing changes between draws of nobody
-                found[name] *= len(supports)
+                forecasts[name] *= len(supports)
                 break
-    return found
+    return forecasts
 
 
 def scores(frame: pd.DataFrame, shots: tuple[int, ...] = SHOTS, seeds: int = SEEDS) -> pd.DataFrame:
@@ -232,18 +232,18 @@ def figure(table: pd.DataFrame) -> Figure:
     @styled
     def draw() -> Figure:
         hospitals = list(dict.fromkeys(table["hospital"]))
-        made = Figure(figsize=(2.4 * len(hospitals), 2.6), layout="constrained")
+        drawing = Figure(figsize=(2.4 * len(hospitals), 2.6), layout="constrained")
         for axes, hospital in zip(
-            made.subplots(1, len(hospitals), squeeze=False).flat, hospitals, strict=True
+            drawing.subplots(1, len(hospitals), squeeze=False).flat, hospitals, strict=True
         ):
             for colour, (name, rows) in zip(
                 PALETTE, table[table["hospital"] == hospital].groupby("method"), strict=False
             ):
                 axes.plot(rows["shots"], rows["log_loss"], "o-", color=colour, markersize=3, label=name)
             axes.set(title=hospital, xlabel="own patients")
-        made.axes[0].set_ylabel("log loss")
-        made.legend(*made.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        return made
+        drawing.axes[0].set_ylabel("log loss")
+        drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        return drawing
 
     return draw()
 

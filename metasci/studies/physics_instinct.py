@@ -55,10 +55,10 @@ __all__ = [
 
 SIDES = ("both", "right")
 LAWS = (Even("x"), NonNegative())
-_EVERYWHERE = QuasiRandom({"x": (-OUTSIDE, OUTSIDE)}, count=32)
+_EVERYWHERE = QuasiRandom({"x": (-OUTSIDE, OUTSIDE)}, count=32)  # laws hold beyond the data, too
 _CHECKED = Grid({"x": tuple(torch.linspace(-OUTSIDE, OUTSIDE, 91, dtype=torch.float64).tolist())})
 _METHOD = named.meta_sgd(steps=1, step_size=0.01)
-_WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)
+_WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)  # half a decade apart, about and below the weight in what is judged
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ __all__ = ["check_order", "check_representable", "compartments_by_name"]
 
 _ABSORBED = ("depot", "gut", "absorption", "oral", "po")
 _CENTRAL = ("central", "centr", "center", "centre", "cent", "plasma", "blood", "iv", "vein")
-_NOWHERE = 9999.0
+_NOWHERE = 9999.0  # a number that no compartment has: a name that is not known is refused as such a number is
 
 
 def compartments_by_name(model: Model) -> dict[str, float]:

@@ -60,8 +60,8 @@ def with_numbered_outputs(cells: Cells, model: Model, columns: Mapping[str, str]
 def _by_name(frame: pd.DataFrame, header: Any, model: Model) -> pd.DataFrame:
     """Numbers in the place of the outputs' names."""
     numbers = {each.name.lower(): str(place) for place, each in enumerate(model.outputs, 1)}
-    found = [numbers.get(cell.lower(), cell) for cell in texts(frame[header])]
-    return _with(frame, {header: found})
+    numbered_cells = [numbers.get(cell.lower(), cell) for cell in texts(frame[header])]
+    return _with(frame, {header: numbered_cells})
 
 
 def _by_compartment(frame: pd.DataFrame, header: Any, model: Model) -> pd.DataFrame:
@@ -81,17 +81,17 @@ def _melted(frame: pd.DataFrame, wide: Mapping[str, Any], model: Model, where: s
     doses = _gives(rest, bare)
     place, value, output = [], [], []
     for row in range(len(frame)):
-        said = [
+        measured = [
             (number, columns[each.name][row], each)
             for number, each in enumerate(model.outputs, 1)
             if each.name in wide and columns[each.name][row]
         ]
-        if doses[row] or not said:
+        if doses[row] or not measured:
             place.append(row)
-            value.append(said[0][1] if said else "")
+            value.append(measured[0][1] if measured else "")
             output.append("")
             continue
-        for number, cell, each in said:
+        for number, cell, each in measured:
             place.append(row)
             value.append(_in_unit(cell, wide[each.name], each.unit, where))
             output.append(str(number))
@@ -126,8 +126,8 @@ def _in_unit(cell: str, header: Any, unit: str, where: str) -> str:
 
 def _with(frame: pd.DataFrame, columns: Mapping[Any, list[str]]) -> pd.DataFrame:
     """A frame with columns in the place of its own, or behind them; rows keep their numbers."""
-    found = frame.copy()
+    extended = frame.copy()
     for header, values in columns.items():
-        found[header] = pd.Series(values, index=found.index, dtype=object)
-    found.attrs = dict(frame.attrs)
-    return found
+        extended[header] = pd.Series(values, index=extended.index, dtype=object)
+    extended.attrs = dict(frame.attrs)
+    return extended

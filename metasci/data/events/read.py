@@ -173,8 +173,8 @@ class EventReader:
             check_density("DV", measured, self.model.output.unit, table.fault)
         time, restarts = clock(records, time)
         observed, given_time = order_at_equal_times(records, time)
-        told = {name: quantities.values[name] for name in wanted.carried}
-        carried = Carried(told, self.carried == "backward")
+        carried_values = {name: quantities.values[name] for name in wanted.carried}
+        carried = Carried(carried_values, self.carried == "backward")
         events = events_of(records, time, observed, given_time, carried)
         notes = _notes(cells, located, table)
         dataset, card = assemble_events(
