@@ -19,7 +19,7 @@ FAILURES = (
 
 _LONGEST = 290
 _SHORT = 60
-_QUOTED = re.compile(rf"'([^']{{{_SHORT},}})'")
+_QUOTED = re.compile(r"(?<!\w)'([^']*)'(?!\w)")  # all of them, so that ends and beginnings are not mixed up
 
 
 class InputError(ValueError):
@@ -42,10 +42,15 @@ def _sentence(text: str) -> str:
     """A text on one line, of printable letters, shortened in its middle: what to do stands at the end."""
     line = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
     if len(line) > _LONGEST:
-        line = _QUOTED.sub(lambda quoted: f"'…{quoted[1][1 - _SHORT :]}'", line)
+        line = _QUOTED.sub(_shortened, line)
     if len(line) > _LONGEST:
         line = f"{line[: _LONGEST - 102].rstrip()} … {line[-99:].lstrip()}"
     return line
+
+
+def _shortened(quoted: re.Match[str]) -> str:
+    """What stands between quotation marks, of which the end is kept: of a path the file."""
+    return quoted[0] if len(quoted[1]) < _SHORT else f"'…{quoted[1][1 - _SHORT :]}'"
 
 
 class MissingExtra(InputError, ImportError):

@@ -93,7 +93,8 @@ def predict(
         columns={name: f"{name} [{unit}]" for name, unit in units.items() if unit not in ("", "1")}
     )
     if out is not None:
-        write_atomically(out, table.to_csv(index=False).encode())
+        # twelve digits: the last ones differ from machine to machine, and nobody measures them
+        write_atomically(out, table.to_csv(index=False, float_format="%.12g").encode())
         typer.echo(f"written to {out}")
         return
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

@@ -29,9 +29,9 @@ def import_model(
         list[str] | None, typer.Option(help="A covariate that changes within a patient; once for each.")
     ] = None,
 ) -> None:
-    """Import a model: a NONMEM control stream with its estimates, or a PEtab problem.
+    """Import a NONMEM control stream or a PEtab problem.
 
-    The folder that is written is a prior like any other, for `metasci calibrate FOLDER FILE`.
+    With its estimates it becomes a prior. The folder that is written is a prior like any other, for `metasci calibrate FOLDER FILE`.
     """
     from metasci.files import write_atomically
     from metasci.priors.equation import Prior

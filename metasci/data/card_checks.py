@@ -16,7 +16,6 @@ from metasci.data.regular import bytes_of
 from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
 from metasci.unit_grammar import factors_of, shown
-from metasci.units import same_dimension
 
 __all__ = ["ROLES", "card_of_toml", "check_card", "check_fields", "file_inside"]
 
@@ -169,6 +168,8 @@ def file_inside(folder: Path, name: str, where: str) -> Path:
 
 def _check_simulator(card: Any, column: Any, where: str) -> None:
     """Refuse a simulator that is none, that no structure could be told to, or whose output is another quantity."""
+    from metasci.units import same_dimension  # loads numpy, which a card without a simulator does not need
+
     place = f"{where}, column '{shown(column.header)}'"
     if column.role != "input" or column.kind or column.codes:
         raise InputError(f"{place} has a simulator, which belongs to inputs that are numbers only.")

@@ -10,11 +10,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from metasci.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Simulator", "register", "simulator_named"]
 
@@ -49,6 +51,7 @@ def register(name: str, simulator: Simulator) -> Simulator:
 
     Examples
     --------
+    >>> import numpy as np
     >>> carbons = Simulator("smiles", "K", lambda texts: np.array([30.0 * text.count("C") for text in texts]))
     >>> register("thirty_kelvin_a_carbon", carbons).unit
     'K'
