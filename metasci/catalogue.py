@@ -263,7 +263,7 @@ def _external(card: Card) -> Path:
     if card.url and (path := _cached(card)).is_file():
         return path
     setting_text = f"{DATA_DIR} is '{setting}'" if setting else f"{DATA_DIR} is not set"
-    way = f", or fetch them with `metasci fetch {card.name}` from {card.url}" if card.url else ""
+    way = f", or fetch them with `metasci fetch {card.name}`" if card.url else ""
     raise InputError(
         f"the data of '{card.name}' do not ship: set {DATA_DIR} to the folder that holds '{card.external}' "
         f"({setting_text}){way}."
