@@ -31,7 +31,7 @@ def import_model(
 ) -> None:
     """Import a NONMEM control stream or a PEtab problem.
 
-    With its estimates it becomes a prior. The folder that is written is a prior like any other, for `metasci calibrate FOLDER FILE`.
+    With its estimates it becomes a prior, in a folder like that of any other, for `metasci calibrate FOLDER FILE`.
     """
     from metasci.files import write_atomically
     from metasci.priors.equation import Prior
