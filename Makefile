@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new app-test import-test check wheel format docs models clean
+.PHONY: help setup demo test test-new test-slow app-test import-test check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 
 test: setup  ## tests and doctests
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
+
+test-slow: setup  ## the few tests that take half a minute or more
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-new
 	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \

@@ -66,9 +66,11 @@ def find(name: str) -> Model:
     Raises
     ------
     InputError
-        If there is none; the sentence lists those there are.
+        If there is none; the sentence lists those there are, of the same room if it has any.
     """
     models = registered()
     if name not in models:
-        raise InputError(f"there is no model '{name}'; known are {', '.join(sorted(models))}.")
+        room = name.partition(".")[0]
+        near = sorted(known for known in models if known.partition(".")[0] == room)
+        raise InputError(f"there is no model '{name}'; known are {', '.join(near or sorted(models))}.")
     return models[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from metasci import math
 from metasci.errors import InputError
 
-__all__ = ["BoxCox", "Parameter", "ParameterSpace", "parameter_described"]
+__all__ = ["BoxCox", "Parameter", "ParameterSpace", "described_parameter", "parameter_described"]
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,16 @@ class BoxCox(Parameter):
         return (math.log1p(self.skew * off) / self.skew if self.skew else off) / self.spread
 
 
+def described_parameter(parameter: Parameter) -> dict[str, Any]:
+    """A parameter as plain text and numbers; that it is each task's own goes without saying."""
+    described = asdict(parameter)
+    if not described["shared"]:
+        del described["shared"]
+    return described
+
+
 def parameter_described(entry: Mapping[str, Any]) -> Parameter:
-    """The parameter of what `dataclasses.asdict` gives of it, read from a file."""
+    """The parameter of what `described_parameter` says, read from a file."""
     bounds = entry.get("bounds")
     kind = BoxCox if "skew" in entry else Parameter
     return kind(**{**entry, "bounds": None if bounds is None else tuple(bounds)})

@@ -195,6 +195,7 @@ def test_a_new_task_with_the_population_as_its_prior_is_conjugate(setting) -> No
     assert found.tasks == one.names
 
 
+@pytest.mark.slow
 def test_what_only_torch_can_compute_is_sampled_and_forecast(monkeypatch) -> None:
     """A straight line that computes a task's predictions together: sampled as a recorded torch function."""
     together = replace(line, joint=True, name="test.compared_together")

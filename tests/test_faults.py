@@ -62,6 +62,7 @@ for name, write in writers.items():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_but_finished_pieces(tmp_path: Path):
     ended = subprocess.run(

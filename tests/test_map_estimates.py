@@ -58,8 +58,13 @@ def designs(seed: int) -> dict[str, np.ndarray]:
 
 
 def curve(design: dict[str, np.ndarray], which: int, eta: np.ndarray) -> np.ndarray:
-    """Concentrations written anew, with steady states as two hundred doses before; also for complex numbers."""
-    clearance, volume, speed = (value * np.exp(e) for value, e in zip(TYPICAL.values(), eta, strict=True))
+    """Concentrations (..., observation) at eta (..., 3), written anew; steady states are two hundred doses before.
+
+    Also for complex numbers.
+    """
+    clearance, volume, speed = (
+        (value * np.exp(eta[..., place]))[..., None, None] for place, value in enumerate(TYPICAL.values())
+    )
     rate, total = clearance / volume, 0.0
     for amount, start, gap in zip(
         *(design[k][which] for k in ("dose", "dose_time", "dose_interval")), strict=True
@@ -68,16 +73,15 @@ def curve(design: dict[str, np.ndarray], which: int, eta: np.ndarray) -> np.ndar
         elapsed = design["time"][which][:, None] - start + before
         since = np.maximum(elapsed, 0.0)
         shape = np.exp(-rate * since) - np.exp(-speed * since)
-        total = total + (np.where(elapsed > 0.0, shape, 0.0) * amount * speed / volume / (speed - rate)).sum(
-            1
-        )
+        given = np.where(elapsed > 0.0, shape, 0.0) * amount * speed / volume / (speed - rate)
+        total = total + given.sum(-1)
     return total
 
 
 def objective(noise: Noise, design: dict[str, np.ndarray], which: int, y: np.ndarray, below: np.ndarray):
     """Negative log posterior, written anew."""
 
-    def cost(eta: np.ndarray) -> complex:
+    def cost(eta: np.ndarray) -> np.ndarray:
         prediction = curve(design, which, eta)
         if isinstance(noise, LogNormal):
             residual, variance = np.log(y) - np.log(prediction), noise.typical[0] ** 2 + 0.0 * prediction
@@ -90,11 +94,10 @@ def objective(noise: Noise, design: dict[str, np.ndarray], which: int, y: np.nda
             residual, variance = y - prediction, squares[type(noise)]()
         seen = 0.5 * (residual**2 / variance + np.log(variance))
         each = np.where(below, -log_ndtr(residual / np.sqrt(variance)), seen)
-        return each.sum() + 0.5 * (eta**2).sum() / 0.2
+        return each.sum(-1) + 0.5 * (eta**2).sum(-1) / 0.2
 
     def slope(eta: np.ndarray) -> np.ndarray:
-        steps = 1e-20j * np.eye(len(eta))
-        return np.array([cost(eta + step).imag / 1e-20 for step in steps])
+        return cost(eta + 1e-20j * np.eye(len(eta))).imag / 1e-20
 
     return lambda eta: float(np.real(cost(eta))), slope
 

@@ -455,6 +455,7 @@ def test_a_network_gives_each_task_the_same_as_the_module_alone() -> None:
             torch.testing.assert_close(together[task], alone, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_traced_meta_step_is_the_eager_one() -> None:
     for kind in ("perceptron", "equation"):
         episode, start, beside = case(kind)

@@ -121,6 +121,7 @@ def test_the_jacobian_of_descent_gives_the_prior_of_the_formula() -> None:
     assert bool(exists.all())
 
 
+@pytest.mark.slow
 def test_what_is_learned_pays_on_tasks_not_seen() -> None:
     """Baselines in the same harness: every learner beats the pooled fit, which never adapts."""
     problem, design = rays(40)

@@ -167,6 +167,7 @@ def shares(prior, tasks, shots: int, seeds: int = 3):  # type: ignore[no-untyped
     return batch.select(split.task), split
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_five_members_help_on_families_that_were_left_out(way: str) -> None:
     prior, tasks = learned(), organic()[1]

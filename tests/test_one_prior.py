@@ -188,7 +188,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
             yield "a", b"1"
             raise OSError("full")
 
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(InputError, match="full"):
         write_folder(tmp_path / "new", Odd())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
     write_folder(tmp_path / "new", {"a": b"1", "b": b"2"})

@@ -228,6 +228,7 @@ def test_every_hint_to_install_names_the_distribution() -> None:
 
 # Rooms whose libraries come with an extra: nothing else loads them before it is asked for.
 OF_EXTRAS = {
+    "app": {"shiny", "uvicorn"},
     "bayes": {
         "arviz",
         "arviz_stats",

@@ -194,12 +194,11 @@ def test_netcdf_comes_back_and_is_written_whole(
     assert again.card == CARD
     before = path.read_bytes()
 
-    def broken(self, target, **_):
-        Path(target).write_bytes(b"half")
+    def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", broken)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(Path, "replace", full)  # the last step, when all is written beside the file
+    with pytest.raises(InputError, match="disk full"):
         tasks.to_netcdf(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.data.arrays import limit_names, present
-from metasci.data.cards import Card
+from metasci.data.cards import Card, Column
 from metasci.units import convert, same_dimension
 
 __all__ = ["frame_of", "in_written_units", "safe_for_spreadsheets", "structures_of", "written"]
@@ -42,8 +42,7 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
             structures = np.array(structures_of(ds, name), dtype=object)
             measured[name] = structures[measured[name].astype(np.intp)]
         elif card.column(name).codes:
-            texts = {code: text for text, code in card.column(name).codes.items()}
-            measured[name] = [texts[code] for code in measured[name]]
+            measured[name] = _texts(measured[name], card.column(name))
     limits = {name: ds[name].values[task, observation] for name in limit_names(card) if name in ds}
     if units and limits:
         measured[card.output.name] = written(measured[card.output.name], limits, card.output.name)
@@ -54,7 +53,8 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
     task = rows.pop("_").to_numpy()
     labels = {str(name): coord for name, coord in ds.coords.items() if coord.dims == ("task",)}
     labels_of_task = {name: coord.values[task].astype(object) for name, coord in labels.items()}
-    known = {name: ds[name].values[task] for name in card.covariates}
+    known: dict[str, Any] = {name: ds[name].values[task] for name in card.covariates}
+    known |= {name: _texts(known[name], card.column(name)) for name in known if card.column(name).codes}
     frame = pd.DataFrame({"task": labels_of_task.pop("task"), **labels_of_task, **known})
     frame[list(rows.columns)] = rows
     columns = [column.name for column in card.with_role("event") if column.name in ds]
@@ -67,6 +67,12 @@ def frame_of(ds: xr.Dataset, card: Card, units: bool = False) -> pd.DataFrame:
         if column.role in ("task", "note"):
             headers[column.name] = column.header
     return frame.rename(columns=headers)
+
+
+def _texts(numbers: NDArray[np.float64], column: Column) -> list[str]:
+    """The texts that a column's numbers stand for; nothing where a number is not known."""
+    texts = {code: text for text, code in column.codes.items()}
+    return ["" if np.isnan(number) else texts[number] for number in numbers]
 
 
 def written(values: NDArray[np.float64], limits: Mapping[str, NDArray[np.float64]], output: str) -> list[Any]:

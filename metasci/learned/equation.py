@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -26,6 +26,7 @@ from metasci.meta.laplace.statistics import TaskStatistics
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
+from metasci.parameters import described_parameter
 
 __all__ = ["LearnedEquation", "with_covariates"]
 
@@ -113,7 +114,7 @@ class LearnedEquation(Learned):
             **({} if self.model.recipe is None else {"recipe": self.model.recipe}),
             **moved,
             "method": describe(self.method),
-            "parameters": [asdict(parameter) for parameter in self.model.parameters],
+            "parameters": [described_parameter(parameter) for parameter in self.model.parameters],
             "noise": described_noise(self.model.noise),
             "laws": [law.law for law in self.model.constraints],
             "covariates": [

@@ -28,7 +28,7 @@ from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.model import Model
 from metasci.noise import Noise
-from metasci.parameters import ParameterSpace
+from metasci.parameters import ParameterSpace, described_parameter
 from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.effects import Effect, Formula, Occasion, described_effect
 from metasci.priors.variability import Amount, covariance_of
@@ -271,7 +271,7 @@ def _prior(
         source=record["source"],
         title=record["population"] or f"Published numbers: {title}",
     )
-    record["fixed"] = [asdict(parameter) for parameter in model.fixed]
+    record["fixed"] = [described_parameter(parameter) for parameter in model.fixed]
     training = {
         "published": record,
         "left_out_as_not_finite": {},

@@ -60,7 +60,7 @@ def regimen_figure(
     >>> import metasci as ms
     >>> infant = ms.load("phenobarbital").calibrate(ms.dataset("phenobarbital").select(["1"]))
     >>> figure = regimen_figure(infant, Target("trough", 15.0, 25.0), dose=3.0, interval="24 h", number=4, draws=50)
-    >>> figure.axes[0].get_ylim()[0]
+    >>> float(figure.axes[0].get_ylim()[0])
     0.0
     """
     model, history = dosed(calibration)
