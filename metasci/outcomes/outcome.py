@@ -8,6 +8,7 @@ much counts scatter beyond Poisson's, are `scales`: learned with everything else
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -50,8 +51,9 @@ class Outcome(Noise):
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Inputs | None = None) -> Any:
         """There is none on the predictor's scale; see `information`."""
-        raise NotImplementedError
+        raise TypeError("an outcome that is no Gaussian measurement has no variance of its predictor.")
 
+    @abstractmethod
     def log_density(
         self,
         value: Any,
@@ -76,7 +78,6 @@ class Outcome(Noise):
             Where the outcome is only known to lie above its value, and up to this number, which may be infinite; NaN
             elsewhere.
         """
-        raise NotImplementedError
 
     def information(
         self,
@@ -100,16 +101,17 @@ class Outcome(Noise):
             (bend,) = torch.autograd.grad(slope.sum(), at, materialize_grads=True)
         return (-bend).clamp(min=0.0)
 
+    @abstractmethod
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
         """The curve that is shown: the mean of outcomes with this predictor, of times the median; it rises with η."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
     ) -> Floats:
         """P(Y ≤ y | η)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(
         self,
         predictor: Floats,
@@ -118,11 +120,10 @@ class Outcome(Noise):
         random: np.random.Generator | None = None,
     ) -> Floats:
         """Outcomes drawn at random, of the predictor's shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fault(self, values: Floats, inputs: Inputs | None = None) -> tuple[int, str] | None:
         """The first value (of a flat array) that is no such outcome, and why, as the end of a sentence."""
-        raise NotImplementedError
 
     @property
     def most(self) -> float:

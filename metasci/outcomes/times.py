@@ -10,6 +10,7 @@ Phil Trans R Soc 115 (1825) 513.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,17 +32,17 @@ class TimeToEvent(LogLinked):
     kind: ClassVar[str] = "time"
     whole: ClassVar[bool] = False
 
+    @abstractmethod
     def log_hazard(self, time: Any, predictor: Any, log_scales: Any) -> Any:
         """ln h(t)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_survival(self, time: Any, predictor: Any, log_scales: Any) -> Any:
         """ln S(t)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quantile(self, survival: Floats | float, predictor: Floats, log_scales: Any) -> Floats:
         """The time that a share has not had the event by."""
-        raise NotImplementedError
 
     def log_density(
         self,
