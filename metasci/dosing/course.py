@@ -131,6 +131,8 @@ def _inputs(
         new["output"] = torch.ones_like(new["time"])
     defaults = {f"{history}_{name}": column.default for name, column in columns.items()}
     defaults |= {history: size, f"{history}_duration": course.duration}
+    if course.duration > 0.0 and "modelled" in columns:  # it is told how long the doses last
+        defaults[f"{history}_modelled"] = 0.0
     ways = model.histories[history].ways
     if course.duration > 0.0 and "compartment" in columns and not ways:  # what is infused goes into a vein
         defaults[f"{history}_compartment"] = 2.0

@@ -52,6 +52,8 @@ class History:
         What else is told of each amount; a column ``duration`` of a history ``dose`` is called ``dose_duration``.
     lasts : str
         The parameter that says how long an amount takes to enter, if one does (NONMEM's RATE -2).
+    flows : str
+        The parameter that says at what rate an amount enters, if one does (RATE -1).
     baseline : bool
         Whether there is something to measure before the first amount.
     ways : mapping of str to int
@@ -65,6 +67,7 @@ class History:
     at: str = "time"
     columns: Mapping[str, EventColumn] = field(default_factory=dict)
     lasts: str = ""
+    flows: str = ""
     baseline: bool = False
     ways: Mapping[str, int] = field(default_factory=dict)
     course: str = ""

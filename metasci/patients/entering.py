@@ -73,9 +73,7 @@ class _Given:
         nothing = torch.zeros_like(amount)
         here = (way == float(entry.compartment)) & (amount != 0.0)
         fraction = quantity(entry.fraction, p) + nothing
-        lasting = fraction * duration
-        if entry.duration is not None:
-            lasting = torch.where(duration > 0.0, lasting, quantity(entry.duration, p) + nothing)
+        lasting = _lasting(entry, here, fraction, amount, duration, doses.modelled, p)
         lag = None if entry.lag is None else quantity(entry.lag, p) + nothing
         return cls(
             torch.where(here, fraction * amount, nothing),
@@ -116,6 +114,36 @@ class _Given:
                 )
             )
         return dose_blocks
+
+
+def _lasting(
+    entry: Entry, here: Tensor, fraction: Tensor, amount: Tensor, duration: Tensor, modelled: Any, p: Any
+) -> Tensor:
+    """Over how long each dose enters: as its row says, or where it does not (or asks for it) as the model says.
+
+    Raises
+    ------
+    InputError
+        If a dose asks for a rate or duration that this way in does not have.
+    """
+    import torch
+
+    by_row, nothing = fraction * duration, torch.zeros_like(amount)
+    duration_of_model = None if entry.duration is None else quantity(entry.duration, p) + nothing
+    rate_of_model = None if entry.rate is None else fraction * amount / (quantity(entry.rate, p) + nothing)
+    by_model = rate_of_model if duration_of_model is None else duration_of_model
+    if modelled is None:
+        return by_row if by_model is None else torch.where(duration > 0.0, by_row, by_model)
+    asked = modelled[:, 0]
+    for code, lasts, what in ((1.0, rate_of_model, "rate"), (2.0, duration_of_model, "duration")):
+        if lasts is not None:
+            by_row = torch.where(asked == code, lasts, by_row)
+        elif bool((here & (asked == code)).any()):
+            raise InputError(
+                f"a dose into '{entry.into}' asks for the {what} of the model (RATE {-int(code)}), which has none there; "
+                "write the rate of the infusion, or 0 for a bolus."
+            )
+    return by_row if by_model is None else torch.where((asked == 3.0) & (duration <= 0.0), by_model, by_row)
 
 
 def entered(

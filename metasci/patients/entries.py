@@ -29,6 +29,8 @@ class Entry:
         By how much a dose takes effect later than it is given.
     duration : number, str or callable, optional
         Over how long a dose enters at an even rate (zero-order absorption), unless its row says how long it is infused.
+    rate : number, str or callable, optional
+        Instead, at what even rate it enters (NONMEM's R1).
     transit : pair of number, str or callable, optional
         Number n of transit compartments, not necessarily whole, and mean transit time: a dose enters at the rate
         F·D·k·(kt)ⁿ·e^(−kt)/Γ(n + 1), k = (n + 1)/MTT (Savic et al., J Pharmacokinet Pharmacodyn 34 (2007) 711).
@@ -43,12 +45,14 @@ class Entry:
     fraction: Quantity = 1.0
     lag: Quantity | None = None
     duration: Quantity | None = None
+    rate: Quantity | None = None
     transit: tuple[Quantity, Quantity] | None = None
     compartment: int = 0
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.transit is not None and self.duration is not None:
+        even = (self.duration, self.rate)
+        if self.transit is not None and even != (None, None):
             raise InputError(
                 f"doses into '{self.into}': they pass through transit compartments or enter at an even rate, not both."
             )

@@ -37,7 +37,7 @@ class Observed:
     ----------
     unit : str
     value : callable
-        ``value(x, p)``, of states and parameters: ``lambda x, p: x.central / p.volume``.
+        ``value(x, p)``, of states and parameters (and ``p.time``): ``lambda x, p: x.central / p.volume``.
     noise : Noise
     label : str
         For axes.
@@ -165,7 +165,7 @@ def ode_model(
         initial,
         entries,
         tuple(outputs[key].value for key in outputs),
-        several,
+        lambda own, known: {**factors(several, own, known), **known},
         tuple(needs),
         changing,
         method,
@@ -182,6 +182,7 @@ def ode_model(
         {key: needs[key][0] for key in changing},
         ways={entry.name: entry.compartment for entry in entries},
         lasts="duration" if any(entry.duration is not None for entry in entries) else "",
+        flows="rate" if any(entry.rate is not None for entry in entries) else "",
         baseline=initial is not None,
     )
     inputs = {"time": Input(time, lower=0.0)}

@@ -6,12 +6,11 @@ the rate holds the values of the last event that told them; a dose takes those i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
-from metasci.patients.effects import Effect, factors
 from metasci.patients.entering import entered, through_transit
 from metasci.patients.entries import Entry
 from metasci.patients.named import Named
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Equations"]
 
 _DOSE = ("dose", "dose_time", "dose_duration", "dose_interval", "dose_until", "dose_compartment")
+_MODELLED = "dose_modelled"
 # an amount below this share of the greatest dose is no longer followed to many digits
 _TRACE = 1e-10
 
@@ -64,7 +64,8 @@ class _Patients:
 
     def at_observations(self) -> Named:
         """Values in force at each observation, (task, observation) or (task, 1)."""
-        return Named({key: self._part(each, False) for key, each in self.values.items()}, "parameter")
+        here = {key: self._part(each, False) for key, each in self.values.items()}
+        return Named({"time": self.time, **here}, "parameter")
 
     def _part(self, values: Tensor, events: bool) -> Tensor:
         if values.shape[1] == 1 or self.updates is None:
@@ -74,14 +75,18 @@ class _Patients:
 
 @dataclass(frozen=True)
 class Equations:
-    """Slopes, initial states, ways in and outputs of a patient, as `metasci.patients.ode_model` takes them."""
+    """Slopes, initial states, ways in and outputs of a patient, as `metasci.patients.ode_model` takes them.
+
+    Outputs are functions of states and parameters, among which is the ``time`` of each observation. ``own`` computes
+    what slopes, entries and outputs take, from the model's parameters and the covariates.
+    """
 
     states: tuple[str, ...]
     slopes: Callable[[Any, Any, Any], Mapping[str, Any]]
     initial: Callable[[Any], Mapping[str, Any]] | None
     entries: tuple[Entry, ...]
     outputs: tuple[Callable[[Any, Any], Any], ...]
-    effects: Mapping[str, Sequence[Effect]]
+    own: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
     covariates: tuple[str, ...]
     changing: tuple[str, ...]
     method: str
@@ -150,15 +155,15 @@ class Equations:
         dose_arrays, updates = None, None
         if self.entries:
             amount, time, duration, interval, until, compartment = (rows(key) for key in _DOSE)
-            dose_arrays = DoseArrays(amount, time, duration, interval, until, compartment)
+            modelled = rows(_MODELLED) if _MODELLED in arrays else None
+            dose_arrays = DoseArrays(amount, time, duration, interval, until, compartment, modelled)
         if self.changing and dose_arrays is not None:
             carried = {f"dose_{key}": rows(f"dose_{key}") for key in self.changing}
             updates, known = carried_along(dose_arrays, known, carried, self.changing)
         else:
             known = {key: value[:, :1] for key, value in known.items()}
-        own = factors(self.effects, parameters, known)
         output = rows("output") if "output" in arrays else None
-        return _Patients(tuple(lead), rows("time"), output, dose_arrays, updates, {**own, **known})
+        return _Patients(tuple(lead), rows("time"), output, dose_arrays, updates, dict(self.own(parameters, known)))
 
     def _solved(self, patients: _Patients) -> ode.Solution:
         """The states at every observation, (task, observation, state)."""

@@ -20,6 +20,8 @@ def doses(
     routes: bool = False,
     ways: Mapping[str, int] | None = None,
     lasts: str = "",
+    flows: str = "",
+    asked: bool = False,
     baseline: bool = False,
 ) -> History:
     """The history of a model that takes boluses, infusions, steady states and resets.
@@ -40,6 +42,12 @@ def doses(
         where nothing is said.
     lasts : str
         The parameter that says how long a dose takes to enter.
+    flows : str
+        The parameter that says at what rate a dose enters.
+    asked : bool
+        Whether each dose tells if it enters as these parameters say, by a column ``modelled``: 0 as its own duration
+        says, 1 at the rate of the model (RATE -1), 2 for the duration of the model (RATE -2), 3 as the model says of
+        its way in, which it does where a table says nothing.
     baseline : bool
         Whether there is something to measure before any dose.
 
@@ -55,12 +63,15 @@ def doses(
     }
     if routes or ways:
         columns["compartment"] = EventColumn("1", float(next(iter((ways or {"": 1}).values()))))
+    if asked:
+        columns["modelled"] = EventColumn("1", 3.0)
     carried_columns = {name: EventColumn(unit, float("nan")) for name, unit in (carried or {}).items()}
     return History(
         amount,
         at="time",
         columns={**columns, **carried_columns},
         lasts=lasts,
+        flows=flows,
         baseline=baseline,
         ways=dict(ways or {}),
     )
@@ -84,6 +95,8 @@ class DoseArrays:
         When the patient was reset, from which time on the dose counts no more; infinite if never.
     compartment : array, optional
         2 for doses into the central compartment of a drug that is else absorbed.
+    modelled : array, optional
+        Whether a dose enters at the rate or for the duration of the model, as `doses` has it.
     """
 
     amount: Any
@@ -92,6 +105,7 @@ class DoseArrays:
     interval: Any
     until: Any
     compartment: Any = None
+    modelled: Any = None
 
     @classmethod
     def of(
@@ -103,10 +117,11 @@ class DoseArrays:
         until: Any,
         duration: Any = None,
         compartment: Any = None,
+        modelled: Any = None,
     ) -> DoseArrays:
         """Doses as a model's history tells them; without durations all are given at once."""
         lasting = 0.0 * time if duration is None else duration
-        return cls(amount, time, lasting, interval, until, compartment)
+        return cls(amount, time, lasting, interval, until, compartment, modelled)
 
 
 def carried_along(

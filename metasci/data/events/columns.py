@@ -29,7 +29,7 @@ __all__ = [
     "wanted_by",
 ]
 
-DOSING = ("duration", "interval", "until", "compartment")
+DOSING = ("duration", "interval", "until", "compartment", "modelled")
 """Columns of a history that say how a dose was given; any other one is told at every event."""
 _BRACKET = re.compile(r"^(?P<name>[^\[\]]+?)\s*\[(?P<unit>[^\[\]]*)\]$")
 _EMPTY = math.nan

@@ -31,7 +31,14 @@ AFTER_ZERO = 1e-300
 """A time that is after zero, and nothing else."""
 # times that differ by less, relative to the interval, differ by rounding: additional doses are sums of intervals
 _SAME_TIME = 1e-10
-_BLANK = {"amount": 0.0, "duration": 0.0, "interval": 0.0, "until": np.nan, "compartment": np.nan}
+_BLANK = {
+    "amount": 0.0,
+    "duration": 0.0,
+    "interval": 0.0,
+    "until": np.nan,
+    "compartment": np.nan,
+    "modelled": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,8 @@ class Events:
     codes : array of int
         The patient.
     values : dict of str to array
-        ``amount``, ``time``, ``duration``, ``interval``, ``until``, ``compartment`` and what is carried, NaN where
-        nothing is said.
+        ``amount``, ``time``, ``duration``, ``interval``, ``until``, ``compartment``, ``modelled`` and what is carried,
+        NaN where nothing is said.
     additional, cut_off, at_measurements : int
         How many doses come from ADDL; how many more were due after a reset or steady state and are thus not given; how
         many measurements are made at the very time of an additional dose.
@@ -154,6 +161,7 @@ def events_of(
         "interval": np.where(records.endless[row], spans[row], steady),
         "until": until,
         "compartment": np.where(records.compartment[row] > 0, records.compartment[row], np.nan),
+        "modelled": records.modelled[row],
         **carried_values,
     }
     parts = [(row[kept], {name: values[kept] for name, values in named.items()})]

@@ -244,6 +244,7 @@ class EventReader:
             require_output=self.require_output,
             dose_rows_measure=self.dose_rows_measure,
             lasts=history.lasts if history else "",
+            flows=history.flows if history else "",
             words=compartments_by_name(self.model),
         )
         check_order(

@@ -39,6 +39,9 @@ class Records:
         Whether what is given is an infusion since forever, which ends at the row's time.
     amount, rate, duration, interval, additional, steady, compartment : array
         Of what is given; zero where nothing is said.
+    modelled : array
+        1 where the model says at what rate a dose enters (RATE -1), 2 where it says for how long (RATE -2), 0 where the
+        row does, NaN in a table that has neither RATE nor a duration.
     passed_over : dict of str to int
         How many measurements or rows were left out, by reason.
     """
@@ -57,6 +60,7 @@ class Records:
     additional: Floats
     steady: Floats
     compartment: Floats
+    modelled: Floats
     passed_over: dict[str, int]
 
     @property
@@ -71,7 +75,7 @@ class Records:
 
 
 def records_of(
-    table: Table, *, require_output: bool, dose_rows_measure: bool, lasts: str, words: Mapping[str, float]
+    table: Table, *, require_output: bool, dose_rows_measure: bool, lasts: str, flows: str = "", words: Mapping[str, float]
 ) -> Records:
     """What every row is, after checks of everything that a row says by itself.
 
@@ -84,13 +88,19 @@ def records_of(
         Whether, where neither EVID nor MDV says so, DV on the row of a dose is a measurement before it.
     lasts : str
         The parameter that says how long a dose takes to enter, which RATE -2 asks for.
+    flows : str
+        The parameter that says at what rate a dose enters, which RATE -1 asks for.
     words : mapping of str to float
         Compartments that have names.
     """
     table = _with_compartments(_with_plain_codes(table), words)
     rate = table["RATE"]
-    if lasts:  # the model says so of every dose
-        rate = np.where(rate == -2, 0.0, rate)
+    modelled = np.where(rate == -2, 2.0, np.where(rate == -1, 1.0, 0.0))
+    if not {"RATE", "DUR"} & table.fault.headers.keys():
+        modelled = np.full(len(rate), np.nan)
+    for code, parameter in ((-2, lasts), (-1, flows)):
+        if parameter:  # the model says so
+            rate = np.where(rate == code, 0.0, rate)
     value, below = _limits(table)
     amount, steady, mdv, empty = table["AMT"], table["SS"], table["MDV"], np.isnan(value)
     endless = (amount == 0) & (rate > 0) & (steady > 0)
@@ -135,6 +145,7 @@ def records_of(
         additional=table["ADDL"],
         steady=steady,
         compartment=table["CMT"],
+        modelled=modelled,
         passed_over=passed_over,
     )
 
