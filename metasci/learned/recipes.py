@@ -9,7 +9,8 @@ from metasci.errors import InputError
 from metasci.model import Model
 from metasci.noise import Additive
 from metasci.parameters import parameter_described
-from metasci.patients import described as patient
+from metasci.patients import description as patient
+from metasci.patients.described import described_model
 from metasci.petab import described as system
 
 __all__ = ["model_of_recipe"]
@@ -25,7 +26,7 @@ def model_of_recipe(recipe: Mapping[str, Any], where: str) -> Model:
     """
     kind = recipe.get("kind")
     if kind == patient.KIND:
-        return patient.described_model(patient.described_of(recipe, where), Additive())
+        return described_model(patient.described_of(recipe, where), Additive())
     if kind == system.KIND:
         parameters = [parameter_described(entry) for entry in recipe["declared"]]
         return system.system_model(system.system_of(recipe, where), parameters, Additive())

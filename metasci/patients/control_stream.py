@@ -1,6 +1,7 @@
 """The statements and compartments of a NONMEM control stream, as pharmpy has them, walked into formulas.
 
-ADVAN1 to 4, 11 and 12 become compartments in closed form, every other system of compartments a differential equation.
+ADVAN1 to 4, 11 and 12 become compartments in closed form, every other system of compartments a differential equation,
+as does one into which doses enter in a way that has no closed form here.
 
 Source: Beal, Sheiner, Boeckmann and Bauer, NONMEM 7.5 Users Guides (2020).
 """
@@ -15,13 +16,15 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.expressions import Expression, Statement, names_in, replaced
 from metasci.extras import needed
-from metasci.patients.described import CENTRAL
+from metasci.patients.description import CENTRAL, Way
 from metasci.patients.structure import Structure
 from metasci.patients.symbols import expression_from
 
 __all__ = ["StreamReader"]
 
 _OUT = "out of the body"
+_PREDPP = ("DEPOT", "CENTRAL", "PERIPHERAL", "PERIPHERAL1", "PERIPHERAL2")
+"""The compartments of ADVAN1 to 4, 10, 11 and 12 in the order of their numbers, as pharmpy calls them."""
 
 
 class StreamReader:
@@ -30,6 +33,7 @@ class StreamReader:
     def __init__(self, path: Path, stream: Any, stated: Mapping[str, str]) -> None:
         self.path, self.stream, self.stated = path, stream, stated
         self.compartments = list(stream.statements.ode_system.compartment_names)
+        self.numbers = _numbered(path.read_text(errors="replace"), self.compartments)
         self.defined: set[str] = set()
 
     def formula(self, expression: Any, where: str) -> Expression:
@@ -59,14 +63,12 @@ class StreamReader:
                 still.append((name, formula))
         return tuple(still), tuple(along)
 
-    def covariates(
-        self, before: Sequence[Statement], after: Sequence[Statement], estimated: set[str]
-    ) -> list[str]:
+    def covariates(self, several: Sequence[Statement], estimated: set[str]) -> list[str]:
         """The columns of the data that statements take."""
         columns = [column.name for column in self.stream.datainfo]
         states = {f"A_{name}" for name in self.compartments}
         known, taken = {*estimated, *states, "t"}, []
-        for name, formula in (*before, *after):
+        for name, formula in several:
             for each in sorted(names_in(formula) - known):
                 if each not in columns or each in ("TIME", "AMT", "DV", "RATE", "EVID", "MDV", "CMT"):
                     raise InputError(
@@ -79,29 +81,38 @@ class StreamReader:
 
     def system(self, along: Sequence[Statement]) -> dict[str, Any]:
         """The compartments: in closed form where they have one, else as a differential equation."""
-        entry_compartment = self._entry()
-        closed = None if along else self._closed(entry_compartment)
-        return closed if closed is not None else self._equation(entry_compartment, along)
+        ways = self._ways()
+        closed = None if along else self._closed(ways)
+        return closed if closed is not None else self._equation(ways, along)
 
-    def _entry(self) -> Any:
-        """The compartment that doses enter."""
-        ode = self.stream.statements.ode_system
-        dosed = [ode.find_compartment(name) for name in self.compartments if ode.find_compartment(name).doses]
-        if len(dosed) != 1:
-            names = ", ".join(each.name for each in dosed) or "none"
-            raise InputError(
-                f"{self.path}: doses enter the compartments {names}; a model has one where nothing else is said."
+    def _ways(self) -> tuple[Way, ...]:
+        """The compartments that doses may enter, as $PK says they do; the first is that of doses that name none."""
+        text = self.path.read_text(errors="replace")
+        options = {name: words.upper() for name, words in _declared(text)}
+        open_ones = [name for name in self.numbers if "NODOSE" not in options.get(name, "")]
+        usual = next((name for name in open_ones if "DEFDOSE" in options.get(name, "")), "")
+        usual = usual or ("DEPOT" if "DEPOT" in open_ones else next(iter(open_ones), ""))
+        if not usual:
+            raise InputError(f"{self.path}: no compartment takes doses.")
+
+        def stated(key: str, else_: Expression | None) -> Any:
+            return key if key in self.defined else else_
+
+        order = [usual, *(name for name in open_ones if name != usual)]
+        return tuple(
+            Way(
+                f"A_{name}",
+                number,
+                fraction=stated(f"F{number}", 1.0),
+                lag=stated(f"ALAG{number}", 0.0),
+                duration=stated(f"D{number}", None),
+                rate=stated(f"R{number}", None),
             )
-        return dosed[0]
+            for name in order
+            for number in (self.numbers[name],)
+        )
 
-    def _duration(self, entry_compartment: Any) -> Expression | None:
-        """The parameter that says how long a dose takes to enter ($PK's D1, for RATE -2), if one does."""
-        number = self.compartments.index(entry_compartment.name) + 1
-        if f"R{number}" in self.defined:
-            raise InputError(f"{self.path}: R{number}, a rate of infusion that is modelled, is not taken.")
-        return f"D{number}" if f"D{number}" in self.defined else None
-
-    def _closed(self, entry_compartment: Any) -> dict[str, Any] | None:
+    def _closed(self, ways: tuple[Way, ...]) -> dict[str, Any] | None:
         ode = self.stream.statements.ode_system
         outside = needed("pharmpy.model", "nonmem", "a NONMEM control stream").output
         every = [ode.find_compartment(name) for name in self.compartments]
@@ -119,49 +130,45 @@ class StreamReader:
         if any(str(each.input) != "0" for each in every):
             return None
         central = next((a for a, b in flows if b == _OUT), None)
-        if central is None or sum(b == _OUT for _, b in flows) != 1:
+        if central is None or f"A_{central}" != CENTRAL or sum(b == _OUT for _, b in flows) != 1:
             return None
         flows = {pair: self.formula(flow, f"flow {pair[0]} to {pair[1]}") for pair, flow in flows.items()}
         around = [n for n in self.compartments if (central, n) in flows and (n, central) in flows]
         depots = [n for n in self.compartments if n not in around and n != central]
         if len(depots) > 1 or len(around) > 2 or len(flows) != 1 + 2 * len(around) + len(depots):
             return None
-        if depots and ((depots[0], central) not in flows or entry_compartment.name != depots[0]):
+        by_name = {way.into.removeprefix("A_"): way for way in ways}
+        entry_name = depots[0] if depots else central
+        entry, others = by_name.get(entry_name), [way for name, way in by_name.items() if name != entry_name]
+        if entry is not ways[0] or (depots and (depots[0], central) not in flows):
             return None
-        if not depots and entry_compartment.name != central:
+        if depots and (self.numbers[depots[0]], self.numbers[central]) != (1, 2):
+            return None
+        if depots and (entry.duration, entry.rate) != (None, None):
+            return None
+        if any(way.formulas != (1.0, 0.0) for way in others):
             return None
         amounts = {f"A_{name}" for name in self.compartments if name != central}
         taken = set().union(*(names_in(e) for _, e in self.statements(self.stream.statements.after_odes)))
         if amounts & taken or self._initial_amounts():
             return None
-        lasting = self._duration(entry_compartment)
-        if depots and lasting is not None:
-            return None
-        lag, fraction = (
-            self.formula(entry_compartment.lag_time, "lag"),
-            self.formula(entry_compartment.bioavailability, "F"),
-        )
         structure = Structure(
             compartments=1 + len(around),
-            absorption="first-order" if depots else "none" if lasting is None else "zero-order",
-            lag=lag != 0.0,
-            bioavailability=fraction != 1.0,
+            absorption="first-order" if depots else "none",
+            lag=entry.lag != 0.0,
+            bioavailability=entry.fraction != 1.0,
         )
         rates: dict[str, Expression] = {"clearance": flows[central, _OUT]}
         for exchange, size, name in zip(structure.exchanges, structure.volumes[1:], around, strict=True):
             rates[exchange] = flows[central, name]
             rates[size] = ("div", flows[central, name], flows[name, central])
-        extra = {"lag": lag, "bioavailability": fraction, "absorption_duration": lasting}
+        extra = {"lag": entry.lag, "bioavailability": entry.fraction}
         if depots:
             extra["absorption_rate"] = flows[depots[0], central]
         wanted = {each.name for each in structure.parameters("h", "L")}
-        rates |= {key: value for key, value in extra.items() if key in wanted and value is not None}
-        self._rename(central)
-        return {"structure": structure, "rates": rates}
-
-    def _rename(self, central: str) -> None:
-        if f"A_{central}" != CENTRAL:
-            raise InputError(f"{self.path}: the central compartment is called {central}.")
+        rates |= {key: value for key, value in extra.items() if key in wanted}
+        modelled = entry.duration is not None or entry.rate is not None
+        return {"structure": structure, "rates": rates, "ways": (entry,) if modelled else ()}
 
     def _initial_amounts(self) -> dict[str, Expression]:
         """What $PK says of A_0, by state."""
@@ -171,17 +178,9 @@ class StreamReader:
             if name.startswith("A_") and name.endswith("(0)")
         }
 
-    def _equation(self, entry_compartment: Any, along: Sequence[Statement]) -> dict[str, Any]:
-        """Any other system; its first state is where doses enter."""
+    def _equation(self, ways: tuple[Way, ...], along: Sequence[Statement]) -> dict[str, Any]:
+        """Any other system."""
         ode = self.stream.statements.ode_system
-        if str(entry_compartment.lag_time) != "0":
-            raise InputError(
-                f"{self.path}: {entry_compartment.lag_time}, a lag in a model of differential equations, is not taken."
-            )
-        if self._duration(entry_compartment) is not None:
-            raise InputError(
-                f"{self.path}: a duration that is modelled (RATE -2) is not taken in a model of differential equations."
-            )
         starts = self._initial_amounts()
         within: dict[str, Expression] = {}
         for name, formula in along:
@@ -191,11 +190,36 @@ class StreamReader:
             left, right = equation.lhs, equation.rhs
             state = str(left.args[0]).removesuffix("(t)")
             slopes[state] = replaced(self.formula(right, f"$DES of {state}"), within)
-        first = f"A_{entry_compartment.name}"
-        order = [first, *(state for state in slopes if state != first)]
         text = self.path.read_text(errors="replace")
         return {
-            "states": tuple((state, slopes[state], starts.get(f"{state}(0)", 0.0)) for state in order),
-            "rates": {"bioavailability": self.formula(entry_compartment.bioavailability, "F")},
+            "states": tuple(
+                (state, slope, starts.get(f"{state}(0)", 0.0)) for state, slope in slopes.items()
+            ),
+            "ways": tuple(way for way in ways if way.into in slopes),
             "stiff": re.search(r"ADVAN\s*=?\s*(8|13|14|15)\b", text, re.IGNORECASE) is not None,
         }
+
+
+def _declared(text: str) -> list[tuple[str, str]]:
+    """The compartments of $MODEL, in their order, and what is said of each.
+
+    Examples
+    --------
+    >>> _declared("$MODEL NCOMP=2 COMP=(DEPOT,DEFDOSE) COMP=(CENTRAL NOOFF) ; two")
+    [('DEPOT', ',DEFDOSE'), ('CENTRAL', ' NOOFF')]
+    """
+    plain = re.sub(r";.*", "", text)
+    record = re.search(r"^\s*\$MOD\w*\b([^$]*)", plain, re.MULTILINE | re.IGNORECASE)
+    if record is None:
+        return []
+    found = re.finditer(r"\bCOMP\w*\s*=?\s*(?:\(\s*(\w+)([^)]*)\)|(\w+))", record[1], re.IGNORECASE)
+    return [((each[1] or each[3]).upper(), each[2] or "") for each in found]
+
+
+def _numbered(text: str, names: Sequence[str]) -> dict[str, int]:
+    """Compartments by NONMEM's numbers: in the order of $MODEL, else in that of PREDPP's own models."""
+    declared = [name for name, _ in _declared(text)]
+    order = declared if set(names) <= {*declared} else [n for n in _PREDPP if n in names]
+    if set(names) - {*order}:
+        order = list(names)
+    return {name: place for place, name in enumerate(order, 1) if name in names}

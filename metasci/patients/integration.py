@@ -163,7 +163,9 @@ class Equations:
         else:
             known = {key: value[:, :1] for key, value in known.items()}
         output = rows("output") if "output" in arrays else None
-        return _Patients(tuple(lead), rows("time"), output, dose_arrays, updates, dict(self.own(parameters, known)))
+        return _Patients(
+            tuple(lead), rows("time"), output, dose_arrays, updates, dict(self.own(parameters, known))
+        )
 
     def _solved(self, patients: _Patients) -> ode.Solution:
         """The states at every observation, (task, observation, state)."""

@@ -23,11 +23,13 @@ from metasci.errors import InputError
 from metasci.expressions import Expression, Statement, names_in, needed_for, replaced
 from metasci.extras import needed
 from metasci.model import Model, Output
-from metasci.noise import Additive, Noise
+from metasci.noise import Additive, Noise, Several
 from metasci.patients.control_stream import StreamReader
-from metasci.patients.described import Described, described_model
+from metasci.patients.described import described_model
+from metasci.patients.description import Described, Measured
 from metasci.patients.estimates import Estimates, final_estimates
 from metasci.patients.residual import residual_error
+from metasci.patients.stream_outputs import StreamOutput, outputs_of
 
 __all__ = ["ImportedModel", "from_nonmem"]
 
@@ -129,19 +131,42 @@ def from_nonmem(
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
     reader = StreamReader(path, stream, stated)
-    measured = _measured(path, stream)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
-    after = needed_for((*along, *reader.statements(stream.statements.after_odes)), [measured])
+    after = (*along, *reader.statements(stream.statements.after_odes))
+    outputs = outputs_of(f"{path}, $ERROR", stream, after, reader.numbers)
+    outputs = tuple(
+        replace(each, statements=needed_for(each.statements, [each.measured])) for each in outputs
+    )
     system = reader.system(along)
     volume = _volume(stated["AMT"], stated["DV"]) if _scaled_by_volume(statements) else ""
     own = _own(statements, stated, volume)
-    statements = needed_for(statements, {*own, *_taken(after), *_taken_by(system)})
-    covariates = reader.covariates(statements, after, {*constants, *etas, *epsilons})
+    statements = needed_for(statements, {*own, *_taken(outputs), *_taken_by(system)})
+    of_system = [("$DES", formula) for formula in _formulas(system)]
+    covariates = reader.covariates([*statements, *of_system], {*constants, *etas, *epsilons})
+    computed = {name for name, _ in statements}
+    for each in outputs:
+        more = reader.covariates(each.statements, {*constants, *etas, *epsilons, *computed})
+        covariates += [name for name in more if name not in covariates]
     moving = _changing(stream, covariates) if changing is None else tuple(changing)
     if odd := [each for each in moving if each not in covariates]:
         raise InputError(
             f"{path}: '{odd[0]}' changes, but is no covariate; they are {', '.join(covariates) or 'none'}."
         )
+    without = dict.fromkeys(epsilons, 0.0)
+    first, several = outputs[0], ()
+    if len(outputs) > 1:
+        first = StreamOutput("DV", (), outputs[0].measured)
+        several = tuple(
+            Measured(
+                each.name,
+                stated.get(each.name, stated["DV"]),
+                replaced(each.value, without),
+                each.state,
+                each.compartment,
+            )
+            for each in outputs
+        )
+        notes.append(f"outputs are {', '.join(f'{n} ({each.name})' for n, each in enumerate(several, 1))}")
     described = Described(
         name=name or path.stem,
         random=_labels(stream),
@@ -149,16 +174,21 @@ def from_nonmem(
         covariates={each: stated.get(each, "1") for each in covariates},
         changing=moving,
         statements=statements,
-        after=needed_for([(key, replaced(e, dict.fromkeys(epsilons, 0.0))) for key, e in after], [measured]),
-        prediction=measured,
-        output=Output("DV", stated["DV"], "measured"),
+        after=tuple((key, replaced(e, without)) for key, e in first.statements),
+        prediction=first.measured,
+        measured=several,
+        output=Output("DV", stated["DV"] if len({each.unit for each in several}) < 2 else "1", "measured"),
         own=own,
         time=stated["TIME"],
         amount=stated["AMT"],
         text=f"{stream.description or path.stem}\n\nSource: the control stream {path.name}.",
         **system,
     )
-    noise = residual_error(described, after, measured, epsilons, numbers.within, f"{path}, $ERROR")
+    noises = [
+        residual_error(described, each.statements, each.measured, epsilons, numbers.within, f"{path}, $ERROR")
+        for each in outputs
+    ]
+    noise = noises[0] if len(noises) == 1 else Several(by="output", noises=tuple(noises))
     if not (units or {}).keys() >= _UNITS.keys():
         notes.append(
             f"units are taken to be {stated['TIME']} (TIME), {stated['AMT']} (AMT) and {stated['DV']} (DV), of which "
@@ -218,14 +248,6 @@ def _effects(stream: Any) -> tuple[list[str], list[str], list[str]]:
     return fixed, list(random.etas.names), list(random.epsilons.names)
 
 
-def _measured(path: Path, stream: Any) -> str:
-    """The name of what is measured."""
-    several = [str(symbol) for symbol in stream.dependent_variables]
-    if len(several) != 1:
-        raise InputError(f"{path}, $ERROR: several outputs ({', '.join(several)}, by DVID) are not taken.")
-    return several[0]
-
-
 def _initial(stream: Any, fixed: Sequence[str]) -> Estimates:
     inits = stream.parameters.inits
 
@@ -274,14 +296,19 @@ def _changing(stream: Any, covariates: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in covariates if several[name] > 1)
 
 
-def _taken(statements: Sequence[Statement]) -> set[str]:
-    return set().union(*(names_in(formula) for _, formula in statements))
+def _taken(outputs: Sequence[StreamOutput]) -> set[str]:
+    return set().union(*(names_in(formula) for each in outputs for _, formula in each.statements))
 
 
 def _taken_by(system: Mapping[str, Any]) -> set[str]:
     """The names that the compartments take."""
-    formulas = [*system["rates"].values(), *(each for _, *both in system.get("states", ()) for each in both)]
-    return set().union(*(names_in(formula) for formula in formulas))
+    return set().union(*(names_in(formula) for formula in _formulas(system)))
+
+
+def _formulas(system: Mapping[str, Any]) -> list[Expression]:
+    of_ways = [formula for way in system.get("ways", ()) for formula in way.formulas]
+    of_states = [each for _, *both in system.get("states", ()) for each in both]
+    return [*system.get("rates", {}).values(), *of_ways, *of_states]
 
 
 def _is_logarithm(described: Described) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metasci.errors import InputError
 from metasci.expressions import Statement, compiled, run
 from metasci.noise import Additive, Combined, CombinedDeviations, Noise, PowerNoise, Proportional
-from metasci.patients.described import CENTRAL, Described
+from metasci.patients.description import CENTRAL, Described
 
 __all__ = ["form_of", "residual_error"]
 

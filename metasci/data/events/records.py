@@ -75,7 +75,13 @@ class Records:
 
 
 def records_of(
-    table: Table, *, require_output: bool, dose_rows_measure: bool, lasts: str, flows: str = "", words: Mapping[str, float]
+    table: Table,
+    *,
+    require_output: bool,
+    dose_rows_measure: bool,
+    lasts: str,
+    flows: str = "",
+    words: Mapping[str, float],
 ) -> Records:
     """What every row is, after checks of everything that a row says by itself.
 
