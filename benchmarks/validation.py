@@ -2,7 +2,7 @@
 
     python benchmarks/validation.py programs     # NONMEM, Monolix, posologyr
     python benchmarks/validation.py events       # event handling
-    python benchmarks/validation.py wide 300 2.0 # patients, ω²
+    python benchmarks/validation.py wide 300 2.0 # patients, ω², and a seed if another than 5
     python benchmarks/validation.py petab NAME   # a public problem under METASCI_DATA_DIR/petab
     python benchmarks/validation.py optimum NAME 20
 
@@ -110,9 +110,9 @@ def module(path: Path) -> ModuleType:
     return found
 
 
-def wide(count: int, variance: float) -> None:
+def wide(count: int, variance: float, seed: int = 5) -> None:
     """Patients of a population that varies much: the estimate against the best of many searches."""
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(seed)
     times = np.array([1.5, 4.4, 7.1, 24.6])
     prior = ms.Prior.published(
         Structure(1, "first-order"), typical=ORAL, variability=dict.fromkeys(ORAL, variance), source="simulated",
@@ -143,9 +143,8 @@ def wide(count: int, variance: float) -> None:
         gap = cost(own, values) - best
         worse, most = worse + (gap > 1e-3), max(most, gap)
     flagged = int((~fit.adapted.converged).sum())
-    print(
-        f"ω² = {variance:g}: {worse} of {count} worse by more than 1e-3 (worst {most:.1e}); {flagged} flagged"
-    )
+    drawn_from = f"ω² = {variance:g}, seed {seed}"
+    print(f"{drawn_from}: {worse} of {count} worse by more than 1e-3 (worst {most:.1e}); {flagged} flagged")
 
 
 def problem_of(name: str):
@@ -185,6 +184,7 @@ def optimum(name: str, starts: int) -> None:
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
     {
-        "programs": programs, "events": events, "wide": lambda count, w: wide(int(count), float(w)), "petab": petab,
+        "programs": programs, "events": events, "petab": petab,
+        "wide": lambda count, variance, *seed: wide(int(count), float(variance), *map(int, seed)),
         "optimum": lambda name, starts: optimum(name, int(starts)),
     }[command](*rest)  # fmt: skip

@@ -1,4 +1,4 @@
-"""A described model whose compartments have a closed form: by superposition, or along records where covariates change."""
+"""A described model whose compartments have a closed form: by superposition, or along the records of a patient."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _entering(what: Described) -> Callable[[DoseArrays, Mapping[str, Any]], Dose
             by_rate = given.amount / rate_of(values)
             lasting = where((given.modelled == 1.0) | silent, by_rate, lasting)
         if duration_of is not None:
-            # compartments shorten an infusion by the fraction of it that enters, which a duration of the model is free of
+            # compartments shorten an infusion by the fraction that enters, of which a duration of the model is free
             by_duration = duration_of(values) / fraction_of(values) + 0.0 * given.time
             lasting = where((given.modelled == 2.0) | silent, by_duration, lasting)
         return replace(given, duration=lasting)

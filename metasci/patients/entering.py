@@ -140,8 +140,8 @@ def _lasting(
             by_row = torch.where(asked == code, lasts, by_row)
         elif bool((here & (asked == code)).any()):
             raise InputError(
-                f"a dose into '{entry.into}' asks for the {what} of the model (RATE {-int(code)}), which has none there; "
-                "write the rate of the infusion, or 0 for a bolus."
+                f"a dose into '{entry.into}' asks for the {what} of the model (RATE {-int(code)}), which has none "
+                "there; write the rate of the infusion, or 0 for a bolus."
             )
     return by_row if by_model is None else torch.where((asked == 3.0) & (duration <= 0.0), by_model, by_row)
 

@@ -11,6 +11,8 @@ Levenberg (1944) and Marquardt (1963) for the damping.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from metasci.outcomes.outcome import Outcome
 __all__ = ["settle"]
 
 _AWAY = 1.5  # prior standard deviations from the mean, where further starts lie
+_BESIDE = (1.5, 3.0)  # prior standard deviations along each of two axes from where a search ended
 _WIDE = 0.7  # of a prior variance on the unconstrained scale: e^(±0.8) and more, where valleys are several
 _STEPS = 120  # at most: a descent whose steps are damped may creep, and is to end
 _ROWS = 4000  # of tasks times starts at once, so that memory stays small
@@ -79,8 +82,8 @@ def _sought(
 ) -> Estimate:
     """Some tasks, all from several starts at once."""
     centre, root = mean[chosen], torch.linalg.cholesky(covariance[chosen])
-    away = _AWAY * root.movedim(2, 0)  # (axis, task, parameter)
-    starts = torch.cat([estimate.coordinates[chosen][None], centre[None], centre + away, centre - away])
+    here = estimate.coordinates[chosen]
+    starts = _starts(centre, root, here, lambda at: _costs(problem, chosen, centre, root, log_noise, at))
     count = len(starts)
     rows = chosen.repeat(count)
     part = problem.select(rows)
@@ -99,6 +102,43 @@ def _sought(
     lower = torch.where(estimate.converged[chosen], after < before - 1e-6, after <= before)
     taken = (other.finite & lower).nonzero()[:, 0]
     return with_rows(estimate, chosen[taken], other, taken)
+
+
+def _starts(centre: Tensor, root: Tensor, here: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor:
+    """Where searches begin, (start, task, parameter): where one ended, and about the prior's mean and that end.
+
+    In the valley beside an end two parameters have changed places as a rule, such as absorption and elimination: so
+    pairs of axes are stepped along together, and the best of these places kept.
+    """
+    axes = root.movedim(2, 0)  # (axis, task, parameter)
+    count = len(axes)
+    alone = _AWAY * axes
+    pairs = [
+        far * (side * axes[first] + other * axes[second])
+        for first in range(count)
+        for second in range(first)
+        for far in _BESIDE
+        for side in (1.0, -1.0)
+        for other in (1.0, -1.0)
+    ]
+    several = [here[None], centre[None], centre + alone, centre - alone]
+    if pairs:
+        beside = here + torch.stack(pairs)
+        best = cost(beside).argsort(0)[: 2 * count]
+        several.append(beside.gather(0, best[..., None].expand(-1, -1, count)))
+    return torch.cat(several)
+
+
+def _costs(
+    problem: Problem, chosen: Tensor, centre: Tensor, root: Tensor, log_noise: Tensor, at: Tensor
+) -> Tensor:
+    """The negative log posterior of some tasks at several places, (place, task)."""
+    count = len(at)
+    precision = torch.cholesky_inverse(root).repeat(count, 1, 1)
+    part = problem.select(chosen.repeat(count))
+    return posterior_cost(part, centre.repeat(count, 1), precision, log_noise, at.flatten(0, 1)).view(
+        count, -1
+    )
 
 
 def _descend(
