@@ -157,6 +157,13 @@ def test_curves_are_those_of_the_fit(steel: Fitted) -> None:
     assert (points.x.round(6).tolist(), points.y.tolist()) == ([200.0, 400.0], [55.0, 45.5])
 
 
+def test_levels_of_a_drug_are_drawn_from_zero_and_whole(infant: Fitted) -> None:
+    chart = curves_of(infant.fit)[0]
+    shown = [mark.series for mark in chart.marks if mark.look in ("curve", "points")]
+    assert chart.axes.y[0] == 0.0
+    assert chart.axes.y[1] >= max(float(np.nanmax(series.y)) for series in shown)
+
+
 def test_ticks_are_round_and_inside() -> None:
     assert ticks_of(-1.0, 1.0, 4) == [-1.0, -0.5, 0.0, 0.5, 1.0]
     assert ticks_of(0.0, 0.0) == []

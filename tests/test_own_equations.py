@@ -473,3 +473,20 @@ def test_a_task_that_does_not_meet_the_tolerance_is_no_number_and_said_to_be() -
         > float(model(inputs, {"k": torch.tensor([[0.1]], dtype=FLOAT)})[0, 1])
         == pytest.approx(1.25, rel=1e-7)
     )
+
+
+@pytest.mark.parametrize(("rate", "lasts"), [(-1.0, 2.5), (0.0, 2.5), (100.0, 0.5)])
+def test_a_dose_enters_at_the_rate_of_the_model_unless_its_row_says_another(
+    rate: float, lasts: float
+) -> None:
+    """50 of 100 mg at 20 or 100 mg/h, a fraction of one half leaving the rate as it is."""
+    model = ode_model(
+        name="even_rate", states=("central",), doses_into=[Entry("central", fraction=0.5, rate="rate")],
+        parameters={"k": "0.2 1/h", "rate": "20 mg/h"}, slopes=lambda t, x, p: {"central": -p.k * x.central},
+        outputs={"amount": Observed("mg", lambda x, p: x.central)}, listed=False,
+    )  # fmt: skip
+    at = np.array([0.25, 0.5, 2.0, 2.5, 6.0])
+    found = predicted(model, table([(0.0, 100.0, 1)], at).assign(RATE=[rate, *[0.0] * 5]))
+    inside = 1.0 - np.exp(-0.2 * np.minimum(at, lasts))
+    expected = 50.0 / lasts / 0.2 * inside * np.exp(-0.2 * np.maximum(at - lasts, 0.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)

@@ -71,6 +71,8 @@ def curves_of(fit: EquationFit) -> list[Chart]:
     logarithmic = is_wide([task_fit for _, task_fit, _, _ in drawn]) if len(measurements(fit)) else False
     limits = [_limits(predicted, measurements(task_fit)) for _, task_fit, _, predicted in drawn]
     low, high = min(pair[0] for pair in limits), max(pair[1] for pair in limits)
+    if _from_zero(fit):
+        low = 0.0
     if logarithmic:
         low = 0.5 * float(measurements(fit).min())
     y = label(fit.prior.model.output.label or words(fit.prior.model.output.name), fit.prior.model.output.unit)
@@ -78,6 +80,12 @@ def curves_of(fit: EquationFit) -> list[Chart]:
         _chart(title, task_fit, fixed, predicted, axis, y, (low, high), logarithmic)
         for title, task_fit, fixed, predicted in drawn
     ]
+
+
+def _from_zero(fit: EquationFit) -> bool:
+    """Whether the axis starts at zero: levels of what was given, none of which is below."""
+    measured = measurements(fit)
+    return "dose" in fit.prior.model.histories and bool((measured[np.isfinite(measured)] >= 0.0).all())
 
 
 def overlaid(chart: Chart, other: Chart, names: tuple[str, str]) -> Chart:

@@ -39,10 +39,8 @@ ANTIBIOTICS = (
         },
         noise=Combined((1.6, 0.15)),
         remarks=(
-            "Coefficients of variation are taken for standard deviations of the logarithm, as PKPDsim and Tucuxi take "
-            "them; both have these numbers.",
-            "Tucuxi applies the effect of creatinine clearance otherwise than PKPDsim and this prior do, so that the "
-            "two agree in the reference patient and not in every other.",
+            "Coefficients of variation are taken for standard deviations of the logarithm, as PKPDsim takes them, which "
+            "has these numbers and this effect of creatinine clearance.",
         ),
     ),
     Publication(
