@@ -210,10 +210,12 @@ def history_of(what: Described) -> History:
     carried = {name: what.covariates[name] for name in what.changing}
     lasts = next((f"D{way.compartment}" for way in what.ways if way.duration is not None), "")
     flows = next((f"R{way.compartment}" for way in what.ways if way.rate is not None), "")
-    modelled = {"lasts": lasts, "flows": flows, "asked": bool(lasts or flows)}
+    asked = bool(lasts or flows)
     if what.structure is None:
         ways = {way.into.removeprefix("A_"): way.compartment for way in what.entered}
-        return doses(what.amount, what.time, carried, ways=ways, baseline=True, **modelled)
+        return doses(
+            what.amount, what.time, carried, ways=ways, lasts=lasts, flows=flows, asked=asked, baseline=True
+        )
     absorption = what.structure.absorption
     if absorption != "zero-order":
         return doses(
@@ -221,8 +223,10 @@ def history_of(what: Described) -> History:
             what.time,
             carried,
             routes=absorption == "first-order",
+            lasts=lasts,
+            flows=flows,
+            asked=asked,
             baseline=True,
-            **modelled,
         )
     return doses(
         what.amount,

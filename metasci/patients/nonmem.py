@@ -153,7 +153,8 @@ def from_nonmem(
             f"{path}: '{odd[0]}' changes, but is no covariate; they are {', '.join(covariates) or 'none'}."
         )
     without = dict.fromkeys(epsilons, 0.0)
-    first, several = outputs[0], ()
+    first = outputs[0]
+    several: tuple[Measured, ...] = ()
     if len(outputs) > 1:
         first = StreamOutput("DV", (), outputs[0].measured)
         several = tuple(

@@ -39,8 +39,8 @@ ANTIBIOTICS = (
         },
         noise=Combined((1.6, 0.15)),
         remarks=(
-            "Coefficients of variation are taken for standard deviations of the logarithm, as PKPDsim takes them, which "
-            "has these numbers and this effect of creatinine clearance.",
+            "Coefficients of variation are taken for standard deviations of the logarithm, as PKPDsim takes them, "
+            "which has these numbers and this effect of creatinine clearance.",
         ),
     ),
     Publication(

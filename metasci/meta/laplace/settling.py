@@ -27,6 +27,7 @@ _AWAY = 1.5  # prior standard deviations from the mean, where further starts lie
 _BESIDE = (1.5, 3.0)  # prior standard deviations along each of two axes from where a search ended
 _WIDE = 0.7  # of a prior variance on the unconstrained scale: e^(±0.8) and more, where valleys are several
 _STEPS = 120  # at most: a descent whose steps are damped may creep, and is to end
+_ARRIVING = 30  # of `map_estimate` from the best end: enough for those that take the whole curvature
 _ROWS = 4000  # of tasks times starts at once, so that memory stays small
 
 
@@ -92,7 +93,13 @@ def _sought(
     places = best * len(chosen) + torch.arange(len(chosen), device=best.device)
     precision = torch.linalg.inv(covariance[chosen])
     other = map_estimate(
-        problem.select(chosen), centre, precision, log_noise, start=ends[places], steps=8, tolerance=tolerance
+        problem.select(chosen),
+        centre,
+        precision,
+        log_noise,
+        start=ends[places],
+        steps=_ARRIVING,
+        tolerance=tolerance,
     )
     before = posterior_cost(
         problem.select(chosen), centre, precision, log_noise, estimate.coordinates[chosen]
