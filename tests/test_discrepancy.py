@@ -70,7 +70,7 @@ def by_hand(problem: Problem, design: Design, inducing: int | None = None) -> Di
     state = DiscrepancyState(
         scales=scales, log_noise=torch.tensor([-1.0], dtype=F64), unit=0.8 * one, level=1.5 * one,
         origin=torch.tensor([0.2, -0.1], dtype=F64), centre=torch.tensor([1.5], dtype=F64),
-        width=torch.tensor([0.9], dtype=F64), rows=Rows(empty, torch.zeros(0, 2, dtype=F64), empty, empty, none, none),
+        width=torch.tensor([0.9], dtype=F64), rows=Rows(empty, torch.zeros(0, 2, dtype=F64), empty, empty, none, none, empty[:, :0]),
         precision=torch.zeros(0, 0, dtype=F64), pull=none, freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     data = linearised(problem, design, state, torch.zeros(len(problem), 2, dtype=F64))
@@ -259,7 +259,7 @@ def test_without_discrepancy_it_is_the_gaussian_prior() -> None:
     scales["effects"] = torch.cat([torch.full((3,), -30.0, dtype=F64), torch.zeros(3, dtype=F64)])
     one, none = torch.ones((), dtype=F64), torch.zeros(0, dtype=F64)
     rows = Rows(torch.zeros(0, 2, dtype=F64), torch.zeros(0, 3, dtype=F64), torch.zeros(0, 0, dtype=F64),
-                torch.zeros(0, 0, dtype=F64), none, none)  # fmt: skip
+                torch.zeros(0, 0, dtype=F64), none, none, torch.zeros(0, 0, dtype=F64))  # fmt: skip
     state = DiscrepancyState(
         scales=scales, log_noise=prior.state.log_noise, unit=one, level=1e-12 * one, origin=origin,
         centre=none.new_zeros(2), width=none.new_ones(2), rows=rows, precision=torch.zeros(0, 0, dtype=F64),
