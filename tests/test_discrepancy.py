@@ -70,7 +70,8 @@ def by_hand(problem: Problem, design: Design, inducing: int | None = None) -> Di
     state = DiscrepancyState(
         scales=scales, log_noise=torch.tensor([-1.0], dtype=F64), unit=0.8 * one, level=1.5 * one,
         origin=torch.tensor([0.2, -0.1], dtype=F64), centre=torch.tensor([1.5], dtype=F64),
-        width=torch.tensor([0.9], dtype=F64), rows=Rows(empty, torch.zeros(0, 2, dtype=F64), empty, empty, none, none, empty[:, :0]),
+        width=torch.tensor([0.9], dtype=F64),
+        rows=Rows(empty, torch.zeros(0, 2, dtype=F64), empty, empty, none, none, empty[:, :0]),
         precision=torch.zeros(0, 0, dtype=F64), pull=none, freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     data = linearised(problem, design, state, torch.zeros(len(problem), 2, dtype=F64))

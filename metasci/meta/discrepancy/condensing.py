@@ -79,7 +79,7 @@ def with_new_groups(data: Linearised, state: DiscrepancyState, most: int, least:
     state : DiscrepancyState
     most : int
     least : float
-        As in `inducing_rows`, of what groups have of their own.
+        As in `inducing_rows`, of what is not known of the state's own rows.
     """
     unknown = torch.zeros_like(data.rows.task, dtype=torch.bool)
     for group, known in zip(data.rows.group.T, state.rows.group.T, strict=True):
@@ -87,7 +87,8 @@ def with_new_groups(data: Linearised, state: DiscrepancyState, most: int, least:
     if not bool(unknown.any()):
         return state
     rows = data.rows.select(unknown.nonzero()[:, 0])
-    more = rows.select(_pivots(state.kernel.grouped(rows, rows), most, least))
+    basis = state.basis(rows)
+    more = rows.select(_pivots(state.kernel.shared(rows, rows) - basis @ basis.T, most, least))
     width = (0, len(more))
     return replace(
         state,
