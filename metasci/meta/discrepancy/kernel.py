@@ -159,19 +159,18 @@ class Kernel:
         left_out = self.amplitude("shared") * both * matern(apart)
         moved = ((first.slope @ effects) @ (second.slope @ effects).mT) * matern(unlike)
         common = left_out + moved + self.level * (first.slope @ second.slope.mT)
-        return common + self.grouped(first, second) if first.group.shape[-1] else common
-
-    def grouped(self, first: Rows, second: Rows) -> Tensor:
-        """What tasks of one group have in common beyond all tasks, (..., row, row')."""
-        both = first.seen[..., :, None] * second.seen[..., None, :]
-        total = both.new_zeros(())
         for level in range(first.group.shape[-1]):
-            spread, near = self.group_spread(level), (-self.scales["group_lengths"][level]).exp()
-            close = matern(squared_distance(first.place * near, second.place * near))
-            each, along = (self.amplitude(name)[level] for name in ("group_level", "group"))
-            common = both * (each + along * close) + (first.slope * spread) @ (second.slope * spread).mT
-            total = total + torch.where(first.same_group(second, level), common, 0.0)
-        return total
+            common = common + self.grouped(first, second, level)
+        return common
+
+    def grouped(self, first: Rows, second: Rows, level: int) -> Tensor:
+        """What tasks of one group of a level have in common beyond all tasks, (..., row, row')."""
+        both = first.seen[..., :, None] * second.seen[..., None, :]
+        spread, near = self.group_spread(level), (-self.scales["group_lengths"][level]).exp()
+        close = matern(squared_distance(first.place * near, second.place * near))
+        each, along = (self.amplitude(name)[level] for name in ("group_level", "group"))
+        common = both * (each + along * close) + (first.slope * spread) @ (second.slope * spread).mT
+        return torch.where(first.same_group(second, level), common, 0.0)
 
     def group_spread(self, level: int) -> Tensor:
         """R of a level: standard deviations of the parameters between its groups, (parameter,)."""

@@ -170,14 +170,15 @@ def expected_spread(
         Logarithms of the factors.
     """
     scales = dict(state.scales)
+    # a factor on the scales is its square on that part of the covariance
+    whole = covariance(problem, data, state.kernel, state.log_noise)
     for level in range(state.levels):
-        unlikely = []
+        unlikely, grouped = [], state.kernel.grouped(data.rows, data.rows, level)
         far = sum(
             (state.scales[name][level] - math.log(first)).mean() for name, first in FIRST_GROUP.items()
         ) / len(FIRST_GROUP)
         for stretch in stretches:
-            kernel = replace(state.kernel, scales=stretched(state.scales, level, stretch))
-            root = torch.linalg.cholesky(covariance(problem, data, kernel, state.log_noise))
+            root = torch.linalg.cholesky(whole + (2.0 * stretch).expm1() * grouped)
             white = torch.linalg.solve_triangular(root, data.left[:, None], upper=False)
             cost = 0.5 * white.square().sum() + root.diagonal().log().sum()
             unlikely.append(cost + 0.5 * ((far + stretch) / _GROUPS) ** 2)
