@@ -395,7 +395,15 @@ def test_laws_are_looked_at_in_the_whole_prediction_and_can_be_kept() -> None:
     )
     prior = ms.meta_calibrate(falling, tasks, DiscrepancyPrior(iterations=40))
     fit = prior.calibrate(tasks.select([0]))
-    assert "beside the equation" in fit.summary()
+    measured, alone = fit.forecast().median[0], fit.predict(x=x)["equation"].values[0]
+    more, share = measured.numpy() - alone, fit.beside_equation["share"][0]
+    assert share == pytest.approx(
+        np.sum(more**2) / np.sum((measured - measured.mean()).numpy() ** 2), rel=1e-9
+    )
+    line = f"beside the equation: {np.sqrt(np.mean(more**2)):.2g} (root mean square; "
+    assert line in fit.summary()
+    assert f"{100.0 * share:.2g} % of how the predictions vary" in fit.summary()
+    assert fit.to_json()["beside_equation"][0]["share"] == share
     grid = ms.constraints.Grid({"x": np.linspace(0.0, 3.0, 31).tolist()})
     curve = fit.predict(x=np.linspace(0.0, 3.0, 31))
     rises = np.diff(curve["median"].values[0]).max()

@@ -300,6 +300,14 @@ def test_known_laboratories_are_told_apart(learned: ms.Prior) -> None:
         TaskSet.from_frame(frame.drop(columns="laboratory"), CARD, require_output=False)
     )
     far = unsaid.predict(x=1.5)
+    assert any(
+        "laboratory not given: taken for a new one, which makes the prior wider; the prior was learned from 3"
+        in text
+        for text in unsaid.warnings
+    )
+    west = learned.calibrate(TaskSet.from_frame(frame.assign(laboratory="west"), CARD, require_output=False))
+    assert any("laboratory 'west' is new" in text for text in west.warnings)
+    assert not any("laboratory" in text for text in fit.warnings)
     assert (far["upper"] - far["lower"]).values.min() > 1.3 * widths.max()
 
 
