@@ -28,7 +28,7 @@ from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.library import find
 from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
 from metasci.priors.equation import meta_calibrate
-from metasci.studies.ship import RECIPES, Recipe
+from metasci.studies.ship import BESIDE, RECIPES, Recipe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "shipped_priors.json"
@@ -87,24 +87,26 @@ def variants(recipe: Recipe, tasks: TaskSet) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Measure the named recipes, or all."""
     torch.set_num_threads(1)
-    wanted = sys.argv[1:] or [recipe.data for recipe in RECIPES]
+    recipes = (*RECIPES, *BESIDE)
+    wanted = sys.argv[1:] or [recipe.folder for recipe in recipes]
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for recipe in RECIPES:
-        if recipe.data not in wanted:
+    for recipe in recipes:
+        if recipe.folder not in wanted:
             continue
         tasks = catalogue.dataset(recipe.data)
         tasks, too_few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        shipped = measure(recipe, recipe.model, recipe.method, tasks, True, None)
+        beside = recipe in BESIDE  # the other prior of these data has the table of methods
+        shipped = measure(recipe, recipe.model, recipe.method, tasks, True, FOLDS if beside else None)
         table = []
-        for row in variants(recipe, tasks):
+        for row in () if beside else variants(recipe, tasks):
             row["results"] = [entry for entry in row["results"] if entry["method"] == "prior"]
             table.append(row)
             print(recipe.data, row["label"], row["covariates"] != [], row["penalty"], flush=True)
-        results[recipe.data] = {"shipped": shipped, "variants": table, "left_out": too_few}
+        results[recipe.folder] = {"shipped": shipped, "variants": table, "left_out": too_few}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        folder = catalogue.shipped("models") / recipe.data
+        folder = catalogue.shipped("models") / recipe.folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "CARD.md").write_text(card_text(recipe, results[recipe.data]))
+        (folder / "CARD.md").write_text(card_text(recipe, results[recipe.folder]))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def beside_table(fit: EquationFit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "size", "least", "most", "share"])
 
 
-def beside_line(row: Mapping[str, Any], unit: str) -> str:
+def beside_line(row: Mapping[Any, Any], unit: str) -> str:
     """A sentence of a row.
 
     Examples
