@@ -1,12 +1,12 @@
 """Steel tempering by an equation and what it leaves out; what these print stands in ``discrepancy.md``.
 
-    python benchmarks/discrepancy.py [FOLDS [SEEDS [COLUMN]]]
+    python benchmarks/discrepancy.py [FOLDS [SEEDS [COLUMN [alone]]]]
     python benchmarks/discrepancy.py laboratory [SEEDS]
     python benchmarks/discrepancy.py beyond [FOLDS [SEEDS]]
     python benchmarks/discrepancy.py nested [FOLDS]
 
 The first leaves out groups of a column (``steel``, or ``source``) in so many parts, one by one for 0, and learns anew
-without each. ``laboratory`` leaves out each laboratory, and then lets the prior learn of some of its steels. ``beyond``
+without each; with ``alone`` it knows of no laboratories. ``laboratory`` leaves out each laboratory, and then lets the prior learn of some of its steels. ``beyond``
 learns from readings up to 540 degC and judges above. ``nested`` chooses how is learned by parts of the steels that are
 learned from.
 """
@@ -58,10 +58,10 @@ def show(report: Mapping[str, Any], first: Sequence[object] = ()) -> None:
             print("| " + " | ".join(map(str, [*first, row["shots"], figures])) + " |", flush=True)
 
 
-def left_out(folds: int | None, seeds: int, column: str) -> None:
+def left_out(folds: int | None, seeds: int, column: str, method: DiscrepancyPrior) -> None:
     """Groups of a column left out."""
     tasks, began = steels(), time.process_time()
-    prior = ms.meta_calibrate(tempering_rockwell, tasks, DiscrepancyPrior())
+    prior = ms.meta_calibrate(tempering_rockwell, tasks, method)
     print(
         f"learned in {time.process_time() - began:.0f} s of one thread, with {len(prior.state.rows)} inducing rows"
     )
@@ -183,7 +183,8 @@ def main() -> None:
         nested(*numbers or [3])
     else:
         folds, seeds = [*numbers, *[0, 5][len(numbers) :]]
-        left_out(folds or None, seeds, sys.argv[3] if len(sys.argv) > 3 else "steel")
+        method = DiscrepancyPrior(levels=() if "alone" in sys.argv else None)
+        left_out(folds or None, seeds, sys.argv[3] if len(sys.argv) > 3 else "steel", method)
 
 
 if __name__ == "__main__":
