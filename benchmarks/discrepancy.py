@@ -6,9 +6,9 @@
     python benchmarks/discrepancy.py nested [FOLDS]
 
 The first leaves out groups of a column (``steel``, or ``source``) in so many parts, one by one for 0, and learns anew
-without each; with ``alone`` it knows of no laboratories. ``laboratory`` leaves out each laboratory, and then lets the prior learn of some of its steels. ``beyond``
-learns from readings up to 540 degC and judges above. ``nested`` chooses how is learned by parts of the steels that are
-learned from.
+without each; with ``alone`` it knows of no laboratories. ``laboratory`` leaves out each laboratory, and then lets the
+prior learn of some of its steels. ``beyond`` learns from readings up to 540 degC and judges above. ``nested`` chooses
+how is learned by parts of the steels that are learned from.
 """
 
 from __future__ import annotations
