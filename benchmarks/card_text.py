@@ -55,7 +55,7 @@ def _held_out(report: dict[str, Any]) -> str:
 
 
 def _in_parts(report: dict[str, Any]) -> str:
-    return "" if report["folds"] is None else f" --folds {report['folds']}"
+    return "" if report["folds"] is None else f" --folds {report['folds']} --seeds {report['seeds']}"
 
 
 def _chosen(recipe: Recipe, measured: dict[str, Any], unit: str) -> list[str]:

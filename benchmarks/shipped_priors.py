@@ -51,7 +51,13 @@ def methods(recipe: Recipe, protocol: Protocol, penalty: float) -> Iterator[Meth
 
 
 def measure(
-    recipe: Recipe, model: str, method: Method, tasks: TaskSet, covariates: bool, folds: int | None
+    recipe: Recipe,
+    model: str,
+    method: Method,
+    tasks: TaskSet,
+    covariates: bool,
+    folds: int | None,
+    seeds: int = 5,
 ) -> dict[str, Any]:
     """Held-out figures of one variant."""
     protocol = Protocol.from_card(tasks.card)
@@ -59,7 +65,7 @@ def measure(
     began = time.perf_counter()
     prior = meta_calibrate(find(model), tasks, method, covariates=chosen)
     learned = time.perf_counter() - began
-    report = evaluate(prior, tasks, protocol=protocol, leave_out=protocol.leave_out, folds=folds)
+    report = evaluate(prior, tasks, protocol=protocol, leave_out=protocol.leave_out, folds=folds, seeds=seeds)
     shared = getattr(method, "task_noise", None)
     label = method.name + {True: ", noise of each task", False: ", one noise", None: ""}[shared]
     return {
@@ -96,7 +102,8 @@ def main() -> None:
         tasks = catalogue.dataset(recipe.data)
         tasks, too_few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         beside = recipe in BESIDE  # the other prior of these data has the table of methods
-        shipped = measure(recipe, recipe.model, recipe.method, tasks, True, FOLDS if beside else None)
+        some = {"folds": FOLDS, "seeds": 2} if beside else {"folds": None}
+        shipped = measure(recipe, recipe.model, recipe.method, tasks, True, **some)
         table = []
         for row in () if beside else variants(recipe, tasks):
             row["results"] = [entry for entry in row["results"] if entry["method"] == "prior"]
