@@ -2,12 +2,13 @@
 
     python benchmarks/discrepancy.py [FOLDS [SEEDS [COLUMN [alone]]]]
     python benchmarks/discrepancy.py laboratory [SEEDS]
-    python benchmarks/discrepancy.py beyond [FOLDS [SEEDS]]
+    python benchmarks/discrepancy.py beyond [FOLDS [SEEDS [PARTS]]]
     python benchmarks/discrepancy.py nested [FOLDS]
 
 The first leaves out groups of a column (``steel``, or ``source``) in so many parts, one by one for 0, and learns anew
 without each; with ``alone`` it knows of no laboratories. ``laboratory`` leaves out each laboratory, and then lets the
-prior learn of some of its steels. ``beyond`` learns from readings up to 540 degC and judges above. ``nested`` chooses
+prior learn of some of its steels. ``beyond`` learns from readings up to 540 degC and judges above, in
+so many of the parts. ``nested`` chooses
 how is learned by parts of the steels that are learned from.
 """
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -87,7 +89,7 @@ def laboratory(seeds: int) -> None:
             show(ms.evaluate(wiser, judged, (0, 1, 3), seeds=seeds), (name, known))
 
 
-def beyond(folds: int, seeds: int) -> None:
+def beyond(folds: int, seeds: int, parts: int) -> None:
     """Three readings up to 540 degC, nothing learned from above: errors, and laws that are broken."""
     tasks = steels()
     cold, grades = below_the_limit(tasks), tasks.groups("steel")
@@ -98,7 +100,7 @@ def beyond(folds: int, seeds: int) -> None:
     print("|---|---|---|---|---|---|")
     for covariates in (None, ()):
         rows: dict[str, list[dict[str, Any]]] = {"as expected": [], "lawful": []}
-        for held in parts_of(grades, folds):
+        for held in islice(parts_of(grades, folds), parts):
             prior = ms.meta_calibrate(
                 tempering_rockwell, cold.select(~held), DiscrepancyPrior(), covariates=covariates
             )
@@ -178,7 +180,8 @@ def main() -> None:
     if what == "laboratory":
         laboratory(*numbers or [5])
     elif what == "beyond":
-        beyond(*[*numbers, 3, 3][:2])
+        folds, seeds, parts = [*numbers, *[3, 3, 3][len(numbers) :]]
+        beyond(folds, seeds, parts)
     elif what == "nested":
         nested(*numbers or [3])
     else:
