@@ -92,7 +92,7 @@ def test_the_estimate_is_that_of_calibrate(exact):
 def test_doses_and_unknown_covariates():
     def some_unknown(values):
         return values.clone().index_put(
-            (torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])), torch.tensor(torch.nan)
+            (torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])), torch.tensor(torch.nan, dtype=values.dtype)
         )
 
     assert _compared("phenobarbital", [0, 1, 2], covariates=some_unknown, width=4) < 1e-6

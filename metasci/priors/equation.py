@@ -235,7 +235,7 @@ class Prior(Verbs, LearnedEquation):
         readings, queries, events : int
             How many measurements, conditions to predict at, and doses it takes at most.
         steps : int
-            Of Levenberg and Marquardt; the program always takes all of them, and can be called again from where it ended.
+            Of Levenberg and Marquardt; the program takes all of them, and can be called again from where it ended.
         precision : "double", "single" or "half"
 
         Returns

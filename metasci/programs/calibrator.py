@@ -144,7 +144,7 @@ def _recorded(prior: LearnedEquation, sizes: Sizes) -> Program:
     posterior = inverse(look.hessian) if levels is None else levels.covariance
     sd = np.sqrt(_diagonal(posterior))
     half = _Z90 * sd
-    physical = {
+    physical: dict[str, Any] = {
         name: np.stack([value[0] for value in model.parameters.to_physical(each).values()])
         for name, each in {"estimate": place, "lower": place - half, "upper": place + half}.items()
     }
@@ -181,7 +181,7 @@ class Look:
     squared: Any
 
     def where(self, condition: Any, other: Look) -> Look:
-        """This look where the condition holds, the other elsewhere."""
+        """Itself where the condition holds, the other elsewhere."""
         return Look(
             np.where(condition, self.value, other.value),
             np.where(condition[:, None], self.gradient, other.gradient),
