@@ -30,7 +30,9 @@ def start_of(prior: LearnedEquation, covariates: Any) -> tuple[Any, Any]:
     values = []
     for place, transform in enumerate(scaling.transforms):
         column = covariates[place : place + 1]
-        values.append(np.log(column) if transform == "log" else np.sqrt(column) if transform == "sqrt" else column)
+        values.append(
+            np.log(column) if transform == "log" else np.sqrt(column) if transform == "sqrt" else column
+        )
     standard = (np.concatenate(values) - scaling.centre.numpy()) / scaling.scale.numpy()
     lost = np.isnan(standard)
     known, absent = np.where(lost, 0.0, 1.0), np.where(lost, 1.0, 0.0)

@@ -46,7 +46,9 @@ def _cells() -> Path:
 
     path = Path(os.environ.get("METASCI_DATA_DIR", ".")) / "blood_cells" / "boxes.csv"
     if not path.is_file():
-        raise InputError("the boxes of blood cells are not there: set METASCI_DATA_DIR to the folder of blood_cells.")
+        raise InputError(
+            "the boxes of blood cells are not there: set METASCI_DATA_DIR to the folder of blood_cells."
+        )
     return path
 
 
@@ -251,11 +253,15 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     each = anchor_table()
     names = [name for name in each.columns if name not in ("anchors", "seed")]
-    print("Blood cells: mean overlap (IoU) of each box with its best anchor, mean and least and most of 5 seeds\n")
+    print(
+        "Blood cells: mean overlap (IoU) of each box with its best anchor, mean and least and most of 5 seeds\n"
+    )
     shown = each.groupby("anchors")[names].agg(lambda v: f"{v.mean():.4f} [{v.min():.4f}, {v.max():.4f}]")
     print(shown.T.to_string())
     table = searches()
-    print("\nTheophylline: three step sizes and a start of eight steps of descent, tuned on readings kept aside")
+    print(
+        "\nTheophylline: three step sizes and a start of eight steps of descent, tuned on readings kept aside"
+    )
     print(f"validation loss to reach: {table.attrs['target']:.4f}\n")
     print(table.to_string())
     save_figure(figure(table), folder / "hypergradients.png", dpi=150)
