@@ -47,7 +47,9 @@ def write_page(
     """
     target, sizes = Path(folder), sizes or Sizes(readings=12, queries=60)
     if prior.model.histories:
-        raise InputError(f"'{prior.name}': the page has no place for {', '.join(prior.model.histories)} at times.")
+        raise InputError(
+            f"'{prior.name}': the page has no place for {', '.join(prior.model.histories)} at times."
+        )
     lost = [name for name in RUNTIME if not (Path(runtime) / name).is_file()]
     if lost:
         raise InputError(f"{Path(runtime) / lost[0]} is not there: run `npm install onnxruntime-web`.")
