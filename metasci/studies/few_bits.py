@@ -201,11 +201,9 @@ def main(folder: Path | None = None) -> None:
     print(
         "lost: tasks with a prediction that is not finite, or further off than ten times the greatest reading\n"
     )
-    print(pd.concat({key: table for key, table in tables.items()}, axis=1).round(3).to_string())
+    print(pd.concat(tables, axis=1).round(3).to_string())
     errors = network_errors()
-    print(
-        "\nSinusoids (simulated), 300 new ones: mean squared error after five steps on ten points, mean of three seeds\n"
-    )
+    print("\nSinusoids (simulated): mean squared error after five steps on ten points, mean of three seeds\n")
     wide = errors.pivot_table(index="bits", columns=["start", "rounded"], values="error", sort=False)
     print(wide.round(3).to_string())
     save_figure(figure(tables), folder / "few-bits.png", dpi=150)
