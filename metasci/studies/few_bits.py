@@ -142,7 +142,7 @@ def network_errors(iterations: int = 3000, seeds: int = 3) -> pd.DataFrame:
         test = sinusoids.episode(network, 300, 10, 100, 10_000_019)
         for bits in (32, *STORED):
             for start, which in ((learned, "learned"), (random, "random")):
-                rounded = {name: _weights(name, value, bits) for name, value in start.items()}
+                rounded = {n: _weights(v, bits) if n in network.start() else v for n, v in start.items()}
                 with torch.no_grad():
                     after = adapt(made, test, rounded)
                     loss = test.query(after)
@@ -153,8 +153,8 @@ def network_errors(iterations: int = 3000, seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["start", "rounded", "bits", "seed", "error"])
 
 
-def _weights(name: str, value: Tensor, bits: int) -> Tensor:
-    return value if bits >= 32 or not name.startswith("start") else quantised(value, bits)
+def _weights(value: Tensor, bits: int) -> Tensor:
+    return value if bits >= 32 else quantised(value, bits)
 
 
 def _each_rounded(value: Tensor, bits: int) -> Tensor:
