@@ -1,6 +1,6 @@
 """Exported calibrators of all shipped equation priors beside `Prior.calibrate`: the same numbers, size and time.
 
-    python benchmarks/exported_calibrators.py
+    python benchmarks/exported_calibrators.py [PRIOR …]
 
 Real data where the prior has some that ship; for published priors three tasks drawn from the prior (simulated).
 Seconds are the processor's, of one thread. Called again from where it ended until its last step is below 1e-6
@@ -26,7 +26,7 @@ from metasci.meta.problem import Problem
 from metasci.programs import Sizes, calibrator, given_of, onnx_bytes, settled
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-READINGS, TASKS, REPEATS = 12, 6, 20
+READINGS, TASKS, REPEATS = 12, 6, 10
 
 
 def measured(name: str) -> tuple[ms.Prior, Batch, str]:
@@ -90,7 +90,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print("prior                        data    tasks    ops    kB  ms/call  calls  ms, Python   difference")
     for folder in sorted(Path("models").iterdir()):
-        if not folder.is_dir():
+        if not folder.is_dir() or (len(sys.argv) > 1 and folder.name not in sys.argv[1:]):
             continue
         try:
             print(row(folder.name), flush=True)
