@@ -10,7 +10,7 @@ Sources: Glorot and Bengio 2010 (AISTATS 9, 249), for signals, gradients and sat
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ def unit_variance(module: nn.Module, inputs: Tensor, rounds: int = 3, seed: int 
             nn.init.orthogonal_(layer.weight, generator=generator)
             if layer.bias is not None:
                 layer.bias.zero_()
-            handle = layer.register_forward_hook(lambda m, given, result, seen=seen: seen.append(result))  # type: ignore[misc]
+            handle = layer.register_forward_hook(lambda m, given, result, seen=seen: seen.append(result))
             for _ in range(rounds):
                 module(inputs)
                 layer.weight /= seen[-1].std().clamp(min=1e-12)
@@ -149,7 +149,7 @@ def _saturated(activation: nn.Module, before: Tensor) -> float:
     return float((slopes[0] < _SATURATED * slopes[1].max()).double().mean())
 
 
-def _leading_curvature(value: Callable[[], Tensor], weights: list[Tensor]) -> float:
+def _leading_curvature(value: Callable[[], Tensor], weights: Sequence[Tensor]) -> float:
     """The eigenvalue of the Hessian that is greatest in size, by the power method."""
     with torch.enable_grad():
         slopes = torch.autograd.grad(value(), weights, create_graph=True)

@@ -164,7 +164,7 @@ def calibration_loop(patients: range = range(12), steps: int = 8) -> tuple[Inner
     return loop, begin
 
 
-def searches(evaluations: int = 150, seed: int = 0, target: float | None = None) -> pd.DataFrame:
+def searches(evaluations: int = 100, seed: int = 0, target: float | None = None) -> pd.DataFrame:
     """Evaluations and seconds until each way has the validation loss that the hypergradient has in the end, and 1 %.
 
     Returns
@@ -175,7 +175,7 @@ def searches(evaluations: int = 150, seed: int = 0, target: float | None = None)
     loop, begin = calibration_loop()
     paths = {
         "hypergradient, unrolled": tune(loop, begin, Unrolled(), evaluations=60, rate=0.2).path,
-        "hypergradient, forward": tune(loop, begin, ForwardMode(), evaluations=20, rate=0.2).path,
+        "hypergradient, forward": tune(loop, begin, ForwardMode(), evaluations=5, rate=0.2).path,
     }
     reached = min(loss for loss, _ in paths["hypergradient, unrolled"])
     target = reached + 0.01 * abs(reached) if target is None else target
