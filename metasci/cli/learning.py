@@ -59,7 +59,6 @@ class StudyName(StrEnum):
     families = "families"
     few_bits = "few-bits"
     graph_networks = "graph-networks"
-    hard_starts = "hard-starts"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
     hypergradients = "hypergradients"

@@ -1,4 +1,4 @@
-"""Study: a start for hard networks. ``python -m metasci.studies.hard_starts [FOLDER]`` (some minutes).
+"""A start for hard networks: ``python benchmarks/hard_starts.py [FOLDER]`` (many minutes).
 
 Deep stacks of tanh and sigmoid units on families of fast sinusoids (simulated), descended from random starts by Xavier,
 He, orthogonal and data-dependent rules, and from a start that was learned on other members of the family. How many
@@ -147,7 +147,7 @@ def _cost(path: Tensor) -> float:
 def main(folder: Path | None = None) -> None:
     """Print the tables and draw the figures."""
     torch.set_num_threads(1)
-    folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("studies/hard-starts"))
+    folder = folder or (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("hard-starts"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"Fast sinusoids (simulated): {TASKS} members that nothing was chosen on, {STEPS} steps of descent")
     for activation, depth in CASES_OF:
