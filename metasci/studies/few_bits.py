@@ -169,8 +169,11 @@ def figure(tables: dict[tuple[str, int], pd.DataFrame]) -> Figure:
     drawn = Figure(figsize=(5.5, 3.4), layout="constrained")
     axis = drawn.subplots()
     for (name, readings), table in tables.items():
-        base = table.loc[("declared, not learned", "double"), "rmse"]
-        errors = [table.loc[("learned, prior stored in", f"{bits} bits"), "rmse"] / base for bits in STORED]
+        error: dict[tuple[str, str], float] = dict(
+            zip(table.index, table["rmse"].to_numpy(float), strict=True)
+        )
+        base = error["declared, not learned", "double"]
+        errors = [error["learned, prior stored in", f"{bits} bits"] / base for bits in STORED]
         axis.plot(STORED, errors, marker="o", label=f"{name.replace('_', ' ')}, {readings}")
     axis.axhline(1.0, color="0.5", lw=0.8)
     axis.set(
