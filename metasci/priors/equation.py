@@ -217,6 +217,47 @@ class Prior(Verbs, LearnedEquation):
         """
         return calibrate_many(self.for_data(data), data, Piecewise(level, chunk, out, client, progress))
 
+    def export(
+        self,
+        path: str | Path,
+        *,
+        readings: int = 12,
+        queries: int = 24,
+        events: int = 12,
+        steps: int = 6,
+        precision: str = "double",
+    ) -> Path:
+        """Write the calibrator as an ONNX program, which runs where neither Python nor torch is.
+
+        Parameters
+        ----------
+        path : path
+            A new or old file, such as ``calibrator.onnx``.
+        readings, queries, events : int
+            How many measurements, conditions to predict at, and doses it takes at most.
+        steps : int
+            Of Levenberg and Marquardt; the program takes all of them, and can be called again from where it ended.
+        precision : "double", "single" or "half"
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InputError
+            If the prior is none of an equation in closed form with Gaussian noise and a learned Gaussian prior.
+        MissingExtra
+            If ``metasci-calibration[export]`` is not installed.
+
+        Notes
+        -----
+        What goes in and comes out: `metasci.programs.calibrator`. The file's metadata say names, units and order.
+        """
+        from metasci.programs import Sizes, export
+
+        return export(self, path, Sizes(readings, queries, events, steps), precision)
+
     def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
         """Ways to forecast some tasks from a few of their measurements: this prior, and what it is held against."""
         return equation_forecasters(self)
