@@ -79,7 +79,7 @@ page-test: setup  ## the calibrator's page in a browser: needs npm, installs Chr
 
 import-test: setup  ## NONMEM control streams and PEtab problems, with the libraries that read them
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[nonmem,petab]"
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_petab.py
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_nonmem_models.py tests/test_petab.py
 
 check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .
