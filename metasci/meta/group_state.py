@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metasci.files import State
-from metasci.meta.group_covariance import TREND, GroupCovariance, Points
+from metasci.meta.group_covariance import SOURCE, TREND, GroupCovariance, Points
 from metasci.meta.named_tensors import NamedTensors
 
 __all__ = ["ProcessState", "Standardisation"]
@@ -124,6 +124,7 @@ class ProcessState(NamedTensors):
             "simulated_scale": (simulators,),
         }
         without = set() if "simulated" in tensors else {*TREND}
+        without |= set() if _LOGARITHM + "source" in tensors else {*SOURCE}
         return {
             **(simulated if "simulated" in tensors else {}),
             "counts": (members, parts),
