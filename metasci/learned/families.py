@@ -159,7 +159,7 @@ class LearnedFamilies(LearnedMembers):
 
 def check_card(card: Card, model: Model, record: Record) -> None:
     """Refuse a card that does not tell the property's structure, conditions and output."""
-    kinds = [column.name for column in card.with_role("input") if column.kind]
+    kinds = [column.name for column in card.with_role("input") if column.structural]
     outputs = [column.name for column in card.columns if column.role == "output"]
     lacking = [name for name in model.inputs if name not in card.inputs]
     if lacking or outputs != [model.output.name] or len(set(kinds) & set(model.inputs)) != 1:

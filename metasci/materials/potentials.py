@@ -115,7 +115,7 @@ def _potential() -> Any:
     with contextlib.redirect_stdout(io.StringIO()):  # it greets
         potential = models.CHGNet.from_dict(saved["model"], mlp_out_bias=False, version="0.3.0")
     potential.graph_converter.on_isolated_atoms = "error"
-    return potential.eval()
+    return potential.eval().requires_grad_(False)
 
 
 @functools.cache
