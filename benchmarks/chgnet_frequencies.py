@@ -10,10 +10,10 @@ import csv
 import sys
 import time
 
-import numpy as np
 import torch
 
 import metasci as ms
+from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.files import write_atomically
 from metasci.materials.potentials import KNOWN, computed_frequency, fingerprint
@@ -27,34 +27,41 @@ def written(frequencies: dict[str, float]) -> None:
     write_atomically(KNOWN, ("\n".join(["crystal,frequency [1/cm]", *rows]) + "\n").encode())
 
 
+def in_turn(tasks: TaskSet) -> list[str]:
+    """Crystals in a random order, of every anion one after the other: whatever is done by then is balanced."""
+    rows = tasks.to_frame()[["task", "crystal"]].sample(frac=1.0, random_state=0)
+    order = rows.groupby("task").cumcount().sort_values(kind="stable").index
+    return [str(text) for text in rows.loc[order, "crystal"]]
+
+
 def main() -> None:
-    """Compute what is lacking, in an order that is random over anions."""
+    """Compute what is lacking."""
     torch.set_num_threads(1)
     ends = time.monotonic() + (float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0)
     tasks = ms.dataset("phonons")
-    texts = tasks.structures("crystal")
+    count = int(tasks.counts.sum())
     frequencies: dict[str, float] = {}
     if KNOWN.is_file():
         with KNOWN.open(newline="", encoding="utf-8") as rows:
             frequencies = {row["crystal"]: float(row["frequency [1/cm]"]) for row in csv.DictReader(rows)}
     computed = 0
-    for at in np.random.default_rng(0).permutation(len(texts)):
-        key = fingerprint(texts[at])
+    for text in in_turn(tasks):
+        key = fingerprint(text)
         if key in frequencies:
             continue
         if time.monotonic() > ends:
             break
         try:
-            frequencies[key] = computed_frequency(texts[at])
+            frequencies[key] = computed_frequency(text)
         except InputError as error:
             print(f"left out: {error}", flush=True)
             continue
         computed += 1
         if computed % _EVERY == 0:
             written(frequencies)
-            print(f"{len(frequencies)} of {len(texts)}", flush=True)
+            print(f"{len(frequencies)} of {count}", flush=True)
     written(frequencies)
-    print(f"{len(frequencies)} of {len(texts)}")
+    print(f"{len(frequencies)} of {count}")
 
 
 if __name__ == "__main__":

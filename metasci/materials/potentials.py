@@ -86,7 +86,9 @@ def computed_frequency(text: str) -> float:
     lattice, symbols = atoms.cell.array, atoms.get_chemical_symbols()
 
     def forces(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        cells = [structures.Structure(lattice, symbols, each, coords_are_cartesian=True) for each in positions]
+        cells = [
+            structures.Structure(lattice, symbols, each, coords_are_cartesian=True) for each in positions
+        ]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's about tensors that become numbers
             predictions = potential.predict_structure(cells, task="ef")

@@ -20,7 +20,9 @@ __all__ = ["Forces", "highest_frequency"]
 Forces = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From positions (ångström), (cell, atom, 3), to forces (eV/ångström) of the same shape."""
 
-_WAVENUMBER = math.sqrt(constants.eV / constants.atomic_mass) / constants.angstrom / (200.0 * math.pi * constants.c)
+_WAVENUMBER = (
+    math.sqrt(constants.eV / constants.atomic_mass) / constants.angstrom / (200.0 * math.pi * constants.c)
+)
 """1/cm of a vibration whose eigenvalue is 1 eV/(ångström² u)."""
 _ENDED = 1e-10  # of the largest eigenvalue: what is left then is rounding, and the vectors span all there is
 
