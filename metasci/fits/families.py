@@ -19,6 +19,7 @@ from metasci.fits.base import Fit
 from metasci.forecasts import StudentForecast
 from metasci.learned.families import LearnedMembers
 from metasci.learned.places import linked, places_of, structure_of
+from metasci.materials.structures import makeup
 from metasci.model import Model
 from metasci.units import magnitude
 
@@ -29,6 +30,7 @@ __all__ = ["MembersFit", "members_as_dataset"]
 
 _FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _AT_ODDS = 0.25  # of the prior's 90 % interval: repeated measurements of one member scatter by far less
+_LONGEST = 60  # letters of a structure in a sentence
 _SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
@@ -204,6 +206,7 @@ class MembersFit(Fit):
                 sentences.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
+        sentences += self._strange()
         sentences += self._at_odds()
         structure = structure_of(self.tasks, model)
         values = linked(model.noise, self.batch.output, self.batch.mask)
@@ -216,6 +219,20 @@ class MembersFit(Fit):
                 f"prior expects ({known}); check its unit and structure."
             )
         return sentences
+
+    def _strange(self) -> list[str]:
+        """Structures unlike all that was learned from, whose intervals are wider for it."""
+        strange = self.prior.strange(self.tasks)
+        if strange is None:
+            return []
+        structure = structure_of(self.tasks, self.prior.model)
+        kind = str(self.tasks.card.column(structure).kind)
+        told = zip(self.tasks.structures(structure), strange.sentences, strict=True)
+        return [
+            f"{_named(kind, text)}: {sentence}; its interval is wider for it."
+            for text, sentence in told
+            if sentence
+        ]
 
     def _at_odds(self) -> list[str]:
         """Measurements of one member under the same conditions that cannot both be right."""
@@ -269,6 +286,13 @@ class MembersFit(Fit):
     def to_xarray(self, level: float = 0.9) -> xr.Dataset:
         """The rows of `table` as labelled arrays, (task, member), with units."""
         return members_as_dataset(self.table(level), self.prior.model)
+
+
+def _named(kind: str, text: str) -> str:
+    """A structure in a sentence: its text, or of what it is where that is long."""
+    return (
+        text if len(text) <= _LONGEST else f"the {kind} of {', '.join(sorted(makeup(kind, text).elements))}"
+    )
 
 
 def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:

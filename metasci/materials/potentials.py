@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from metasci.errors import InputError
 from metasci.extras import needed
 from metasci.materials.crystals import atoms_of
-from metasci.materials.vibrations import highest_frequency
+from metasci.materials.vibrations import Forces, highest_frequency
 
 __all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "fingerprint"]
 
@@ -36,7 +36,9 @@ _DIGITS = 4  # of cells (ångström) and fractional coordinates: by less no two 
 
 
 def chgnet_frequency(structures: Sequence[str]) -> NDArray[np.float64]:
-    """Highest frequency at the zone's centre (1/cm), by CHGNet 0.3.0; of a cell of one atom, in twice the cell.
+    """Highest frequency at the zone's centre (1/cm), by CHGNet 0.3.0.
+
+    Of a cell of one atom, and where all vibrations of a cell are unstable, it is that of twice the cell.
 
     Crystals of the data set `phonons` were computed beforehand, and need no library.
 
@@ -79,8 +81,19 @@ def fingerprint(structure: Any) -> str:
 def computed_frequency(text: str) -> float:
     """The frequency of one crystal, computed (1/cm); a second of one core for a dozen atoms."""
     atoms = atoms_of(text)
-    if len(atoms) == 1:
-        atoms = atoms.repeat((2, 2, 2))  # alone it has no vibration at the zone's centre
+    # alone an atom has no vibration at the zone's centre, and where all there are unstable the boundary's are not
+    for cell in [atoms] * (len(atoms) > 1) + [atoms.repeat((2, 2, 2))]:
+        try:
+            frequency = highest_frequency(_forces(cell), cell.positions, cell.get_masses())
+        except (ValueError, IndexError) as error:
+            raise InputError(f"CHGNet cannot take {atoms.get_chemical_formula()}: {error}.") from None
+        if frequency > 0.0:
+            return frequency
+    raise InputError(f"CHGNet has {atoms.get_chemical_formula()} unstable, and says no frequency of it.")
+
+
+def _forces(atoms: Any) -> Forces:
+    """CHGNet's forces on a cell's atoms, wherever they are."""
     structures = needed("pymatgen.core", _EXTRA, _PURPOSE)
     potential = _potential()
     lattice, symbols = atoms.cell.array, atoms.get_chemical_symbols()
@@ -94,13 +107,7 @@ def computed_frequency(text: str) -> float:
             predictions = potential.predict_structure(cells, task="ef")
         return np.stack([each["f"] for each in predictions]).astype(float)
 
-    try:
-        frequency = highest_frequency(forces, atoms.positions, atoms.get_masses())
-    except (ValueError, IndexError) as error:
-        raise InputError(f"CHGNet cannot take {atoms.get_chemical_formula()}: {error}.") from None
-    if not frequency > 0.0:
-        raise InputError(f"CHGNet has {atoms.get_chemical_formula()} unstable, and says no frequency of it.")
-    return frequency
+    return forces
 
 
 @functools.cache

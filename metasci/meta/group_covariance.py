@@ -35,7 +35,7 @@ START = {
 TREND = {"shared_trend": 1.0, "own_trend": 0.2}
 """Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's."""
 SOURCE = {"source": 0.2, "source_alike": 0.2}
-"""Standard deviations of levels of a source within a group, where sources are told: its own, and each member's there."""
+"""Standard deviations of levels of a source within a group, where sources are told: its own, and of alike members."""
 _SAME = 1.0 - 1e-9  # of parts in common: all but rounding
 _FREEDOM = 8.0
 """Degrees of freedom where learning starts: tails that outliers need, and a variance that exists."""

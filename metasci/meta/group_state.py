@@ -83,6 +83,13 @@ class ProcessState(NamedTensors):
     weights: Tensor
     factor: Tensor
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the shared function where nothing is known of it, on the values' scale."""
+        free = self.covariance
+        variance = (2.0 * free.shared_parts).exp() + (2.0 * free.shared_whole).exp()
+        return float(self.standard.target_scale * variance.sqrt())
+
     def tensors(self) -> State:
         """All tensors by their names in files."""
         standard = {item.name: getattr(self.standard, item.name) for item in fields(self.standard)}
