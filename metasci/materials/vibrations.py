@@ -80,7 +80,7 @@ def highest_frequency(
     rigid = np.linalg.qr(root[:, None] * np.tile(np.eye(3), (len(masses), 1)))[0]
     vector = np.random.default_rng(seed).standard_normal(len(root))
     vector -= rigid @ (rigid.T @ vector)
-    size = np.linalg.norm(vector)
+    size = float(np.linalg.norm(vector))
     if len(masses) < 2 or not size:
         return 0.0  # an atom alone moves with all of its cells
     known: list[NDArray[np.float64]] = [vector / size]
