@@ -39,7 +39,7 @@ def tasks() -> TaskSet:
     whole = ms.dataset("boiling_points").to_frame()
     rows = whole[whole["task"].isin(FAMILIES)].groupby("task", sort=False).head(10)
     table = rows.rename(columns={"boiling_point": "boiling_point [K]"})[
-        ["task", "molecule", "boiling_point [degC]"]
+        ["task", "molecule", "boiling_point [K]"]
     ]
     return TaskSet.from_frame(table, ms.catalogue.card("boiling_points"), model=boiling_point)
 

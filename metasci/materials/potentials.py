@@ -25,7 +25,7 @@ from metasci.extras import needed
 from metasci.materials.crystals import atoms_of
 from metasci.materials.vibrations import Forces, highest_frequency
 
-__all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "fingerprint"]
+__all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "fingerprint", "known_frequencies"]
 
 KNOWN = Path(__file__).with_name("chgnet_frequencies.csv")
 """Frequencies of crystals of the data set `phonons`, computed once (`benchmarks/chgnet_frequencies.py`)."""
@@ -53,7 +53,7 @@ def chgnet_frequency(structures: Sequence[str]) -> NDArray[np.float64]:
         If the library `chgnet` is missing, of the extra ``potential``; if the potential cannot take the crystal, or
         has it unstable.
     """
-    known = _known()
+    known = known_frequencies()
     frequencies = np.empty(len(structures))
     for place, text in enumerate(structures):
         key = fingerprint(text)
@@ -128,7 +128,8 @@ def _potential() -> Any:
 
 
 @functools.cache
-def _known() -> dict[str, float]:
+def known_frequencies() -> dict[str, float]:
+    """Frequencies (1/cm) that were computed beforehand, by `fingerprint`."""
     if not KNOWN.is_file():
         return {}
     with KNOWN.open(newline="", encoding="utf-8") as rows:
