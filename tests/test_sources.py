@@ -114,7 +114,7 @@ def simulated(
 
 def test_scatter_between_sources_and_within_are_learned_and_own_readings_count() -> None:
     points, values, group = simulated()
-    method = GroupProcess(members=6, iterations=40)
+    method = GroupProcess(members=6, iterations=30)
     state = method.learn(points, values, group)
     free, size = state.covariance, float(state.standard.target_scale)
     assert free.source is not None

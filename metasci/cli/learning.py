@@ -69,6 +69,7 @@ class StudyName(StrEnum):
 
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
+    crystal_potential = "crystal-potential"
     families = "families"
     graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
@@ -81,6 +82,7 @@ class StudyName(StrEnum):
 
 
 _EXTRAS_OF = {
+    StudyName.crystal_potential: ("materials",),
     StudyName.families: ("materials",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
