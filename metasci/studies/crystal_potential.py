@@ -61,7 +61,11 @@ def with_frequency() -> pd.DataFrame:
 
 def tasks(rows: pd.DataFrame, model: Model) -> TaskSet:
     """The crystals by anion."""
-    units = {"task": "anion", "phonon_peak": "phonon_peak [1/cm]", "chgnet_frequency": "chgnet_frequency [1/cm]"}
+    units = {
+        "task": "anion",
+        "phonon_peak": "phonon_peak [1/cm]",
+        "chgnet_frequency": "chgnet_frequency [1/cm]",
+    }
     if model is SIMULATED:
         return TaskSet.from_frame(rows.rename(columns=units), card(), model=model)
     plain = rows.drop(columns="chgnet_frequency").rename(columns=units)
