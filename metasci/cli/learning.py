@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
     from metasci.meta.method import Method
     from metasci.model import Model
-    from metasci.priors.base import AnyPrior
+    from metasci.priors.blend import BlendPrior
     from metasci.priors.families import StructurePrior
+    from metasci.priors.networks import NetworkPrior
 
 __all__ = ["compare", "evaluate", "study", "train"]
 
@@ -170,7 +171,9 @@ def train(
                 f"'{model}' is learned in one way: it takes --noise, --members, --network and --seed only."
             )
         process, tasks = _structures(model, data, noise, members)
-        recipe: AnyPrior = _with_networks(process, network) if network else process
+        recipe: StructurePrior | NetworkPrior | BlendPrior = (
+            _with_networks(process, network) if network else process
+        )
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
         learned = recipe.retrain(tasks, seed=seed, progress=says_progress())
@@ -401,7 +404,7 @@ def _structures(
     return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks
 
 
-def _with_networks(process: StructurePrior, network: Networks) -> AnyPrior:
+def _with_networks(process: StructurePrior, network: Networks) -> NetworkPrior | BlendPrior:
     """How networks of graphs are learned of the property that a process would be learned of."""
     from metasci.learned.networks import NetworkMethod
     from metasci.learned.ways import WAYS

@@ -42,7 +42,9 @@ class BlendPrior(MembersVerbs, LearnedBlend):
 
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> BlendPrior:
         """Both learned anew from other families."""
-        process, networks = (part.retrain(tasks, seed=seed, progress=progress) for part in self._parts())
+        process, networks = self._parts()
+        process = process.retrain(tasks, seed=seed, progress=progress)
+        networks = networks.retrain(tasks, seed=seed, progress=progress)
         seconds = round(process.training["seconds"] + networks.training["seconds"], 2)
         training = {**process.training, "seconds": seconds}
         return replace(self, process=process, networks=networks, training=training)

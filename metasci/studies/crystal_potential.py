@@ -84,7 +84,7 @@ def main(folder: Path | None = None) -> None:
     ratio = rows["phonon_peak"] / rows["chgnet_frequency"]
     print(f"{len(rows)} crystals of {rows['task'].nunique()} anions")
     print("last peak over the potential's highest frequency, quartiles by anion")
-    print(ratio.groupby(rows["task"]).quantile([0.25, 0.5, 0.75]).unstack().round(2).to_string())
+    print(ratio.groupby(rows["task"]).quantile(np.array([0.25, 0.5, 0.75])).unstack().round(2).to_string())
     print(f"all: {ratio.median():.2f}")
     for title, model in (("the process alone", phonon_peak), ("with the potential", SIMULATED)):
         families = tasks(rows, model)
