@@ -86,6 +86,7 @@ def test_what_leaving_out_has_taught_is_not_added_again() -> None:
     each_its_own = Familiar.of("formula", [["LiF"], ["MgO"], ["ZnS"]])
     assert each_its_own.novel == 1.0
     assert each_its_own.strange(["KCl"]).loadings.abs().sum() == 0.0
+    assert each_its_own.strange(["KCl"]).sentences == ("",)
     overlapping = Familiar.of("formula", [["CoNi"], ["AlCoNi"], ["AlNi", "CoAl"]])
     assert overlapping.novel == 0.0
     assert overlapping.strange(["CoNi", "CuNi", "CuZn"]).loadings.tolist() == [

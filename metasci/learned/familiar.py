@@ -110,6 +110,7 @@ class Familiar:
     def _sentence(self, each: Makeup) -> str:
         noun, sizes = _NOUNS[self.kind], _SIZES[self.kind]
         unseen = [element for element in sorted(each.elements) if element not in self.elements]
+        unseen = unseen if self.novel < 1.0 else []  # every family left out had one: that is what was learned
         parts = [f"no {noun} with {' or '.join(unseen)} was learned from"] if unseen else []
         if self._beyond(each.size):
             counted = (
