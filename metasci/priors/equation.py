@@ -125,6 +125,7 @@ class Prior(Verbs, LearnedEquation):
             Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``. Of
             patients also an event table with NONMEM's columns; one without measurements gives the typical patient.
             A measurement that repeats another to the digit, under the same conditions, counts once, and is told.
+            Of a prior that knows levels above the task, tasks of one group (a laboratory, a study) tell of each other.
         device : str
             Where to adapt: ``"cpu"``, ``"cuda"``.
 
@@ -138,7 +139,7 @@ class Prior(Verbs, LearnedEquation):
             If the data do not make sense; the sentence names file, column and row.
         """
         prior = self.for_data(data)
-        return Calibration.of(prior, prior.read(data).counted_once(), device)
+        return Calibration.of(prior, prior.read(data).counted_once(), device, together=True)
 
     def typical(self, **covariates: Any) -> Calibration:
         """What is expected of a task of which nothing is measured, only covariates are known.
@@ -172,7 +173,7 @@ class Prior(Verbs, LearnedEquation):
         client: Client | str | None = None,
         progress: bool = False,
     ) -> xr.Dataset:
-        """Calibrate any number of tasks, more than memory holds, with the results of `calibrate`.
+        """Calibrate any number of tasks, more than memory holds, each with the results of `calibrate` for it alone.
 
         Parameters
         ----------
@@ -238,7 +239,8 @@ class Prior(Verbs, LearnedEquation):
         For the old tasks sums over them stand in (`metasci.meta.laplace.statistics`). Where the model is linear in its
         coordinates, the noise additive and tasks are measured at the same conditions, the result is that of learning
         from all tasks at once, under the same standardisation of covariates; elsewhere it is an approximation. A prior
-        with a discrepancy keeps its scales; what is new of its shared process is added up, task by task.
+        with a discrepancy keeps its scales; what is new of its shared process is added up, task by task. Of a level
+        above the task that it knows, such as the laboratory, it then knows the new tasks' groups, too.
 
         Parameters
         ----------
