@@ -33,10 +33,19 @@ _OTHER = {
 }  # fmt: skip
 
 
+def _cases(name: str) -> Any:
+    """The data that a prior was learned from; of crystals those whose frequency needs no potential."""
+    if name != "phonon_peak":
+        return ms.dataset(_DATA.get(name, name))
+    from metasci.studies.crystal_potential import SIMULATED, tasks, with_frequency
+
+    return tasks(with_frequency().groupby("task").head(8), SIMULATED)
+
+
 def table(prior: Any, name: str) -> pd.DataFrame:
     """Three tasks of a prior, with units in headers; doses of a published model at times of a simple course."""
     if not catalogue.published_source(name):
-        tasks = ms.dataset(_DATA.get(name, name)) if isinstance(name, str) else name
+        tasks = _cases(name) if isinstance(name, str) else name
         frame = tasks.select(slice(0, 3)).to_frame(units=True)
         return frame.drop(columns=[c for c in frame if c in ("processing", "test")]).dropna(axis=1, how="all")
     from test_published_library import CASES

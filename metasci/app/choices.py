@@ -40,6 +40,8 @@ class Choice:
 def choices() -> tuple[Choice, ...]:
     """All priors that ship, those that were learned first; their tensors are not read.
 
+    Not those of crystals, which are files: a table that is typed or pasted holds none.
+
     Examples
     --------
     >>> {each.face for each in choices()} == set(FACES)
@@ -48,6 +50,8 @@ def choices() -> tuple[Choice, ...]:
     priors = []
     for name in names("models"):
         description = json.loads((shipped("models") / name / "prior.json").read_text(encoding="utf-8"))
+        if any(column.get("kind") == "crystal" for column in description["data"].get("columns", [])):
+            continue
         title = published_source(name) or str(description["data"].get("title", ""))
         priors.append(Choice(name, title, _face(description)))
     return tuple(

@@ -118,7 +118,7 @@ def _predict(fit: Any, fields: Mapping[str, str]) -> Answer:
         if not text:
             raise InputError(f"say at which {words(name)}.")
     if not isinstance(fit, EquationFit):
-        structure = next(name for name in fields if fit.tasks.card.column(name).kind)
+        structure = next(name for name in fields if fit.tasks.card.column(name).structural)
         others = {name: _with_unit(fit, name, text) for name, text in fields.items() if name != structure}
         row = fit.predict(fields[structure], **others).iloc[0]
         middle, low, high, prior = (float(row[name]) for name in ("predicted", "lower", "upper", "prior"))

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
     from metasci.meta.method import Method
     from metasci.model import Model
+    from metasci.priors.blend import BlendPrior
     from metasci.priors.families import StructurePrior
+    from metasci.priors.networks import NetworkPrior
 
 __all__ = ["compare", "evaluate", "study", "train"]
 
@@ -51,11 +53,24 @@ class Scatter(StrEnum):
     log_normal = "log-normal"
 
 
+class Networks(StrEnum):
+    """What of a network of graphs `train` lets adapt to a family, and the mean of such a head and the process."""
+
+    averaged = "averaged"
+    process_head = "process-head"
+    linear_head = "linear-head"
+    code = "code"
+    head = "head"
+    everything = "everything"
+    nothing = "nothing"
+
+
 class StudyName(StrEnum):
     """Documented cases that `study` runs."""
 
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
+    crystal_potential = "crystal-potential"
     families = "families"
     few_bits = "few-bits"
     graph_networks = "graph-networks"
@@ -70,6 +85,7 @@ class StudyName(StrEnum):
 
 
 _EXTRAS_OF = {
+    StudyName.crystal_potential: ("materials",),
     StudyName.families: ("materials",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
@@ -124,6 +140,13 @@ def train(
             min=2, help="Of a property of structures: members that stand for each family, 15 by default."
         ),
     ] = None,
+    network: Annotated[
+        Networks | None,
+        typer.Option(
+            help="Of a property of structures: learn networks of graphs, of which this adapts; 'averaged' is the mean "
+            "of such a network with a process-head and of the process that is learned without this option."
+        ),
+    ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -147,8 +170,13 @@ def train(
         raise InputError(f"--task-noise belongs to the method gaussian; {method} has no such choice.")
     if model.startswith("materials."):
         if method != "gaussian" or covariates != "all" or penalty or task_noise or checkpoint or reference:
-            raise InputError(f"'{model}' is learned in one way: it takes --noise, --members and --seed only.")
-        recipe, tasks = _structures(model, data, noise, members)
+            raise InputError(
+                f"'{model}' is learned in one way: it takes --noise, --members, --network and --seed only."
+            )
+        process, tasks = _structures(model, data, noise, members)
+        recipe: StructurePrior | NetworkPrior | BlendPrior = (
+            _with_networks(process, network) if network else process
+        )
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
         learned = recipe.retrain(tasks, seed=seed, progress=says_progress())
@@ -156,8 +184,10 @@ def train(
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
-    if noise is not None or members is not None:
-        raise InputError(f"--noise and --members belong to properties of structures, which '{model}' is not.")
+    if noise is not None or members is not None or network is not None:
+        raise InputError(
+            f"--noise, --members and --network belong to properties of structures, which '{model}' is not."
+        )
     equation = _equation(model)
     # what is no outcome of the model's kind is then told with its row
     tasks = ms.dataset(_data(data), model=None if equation.noise.gaussian else equation)
@@ -375,6 +405,30 @@ def _structures(
     tasks = catalogue.dataset(data, model=model)
     method = GroupProcess() if members is None else GroupProcess(members=members)
     return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks
+
+
+def _with_networks(process: StructurePrior, network: Networks) -> NetworkPrior | BlendPrior:
+    """How networks of graphs are learned of the property that a process would be learned of."""
+    from metasci.learned.networks import NetworkMethod
+    from metasci.learned.ways import WAYS
+    from metasci.materials.architectures import usual_architecture
+    from metasci.priors.blend import BlendPrior
+    from metasci.priors.networks import NetworkPrior
+
+    names = {
+        Networks.averaged: "Gaussian-process head",
+        Networks.process_head: "Gaussian-process head",
+        Networks.linear_head: "Bayesian linear head",
+        Networks.code: "CAVIA, code of 8",
+        Networks.head: "ANIL, head only",
+        Networks.everything: "MAML, everything",
+        Networks.nothing: "network, not adapted",
+    }
+    name, model, card = process.name, process.model, process.card
+    kind = next(column.kind for column in card.columns if column.structural)
+    ways = {names[network]: WAYS[names[network]]}
+    networks = NetworkPrior(name, model, NetworkMethod(usual_architecture(kind), ways=ways), card)
+    return BlendPrior(name, model, card, process, networks) if network is Networks.averaged else networks
 
 
 def _tasks(data: str, prior: Any) -> TaskSet:

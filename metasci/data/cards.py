@@ -18,9 +18,11 @@ from metasci.unit_grammar import shown
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["GIVEN", "ROLES", "UNKNOWN", "Card", "Column", "owning_up"]
+__all__ = ["GIVEN", "ROLES", "SOURCE", "UNKNOWN", "Card", "Column", "owning_up"]
 
 UNKNOWN = "unknown"
+SOURCE = "source"
+"""The kind of an input that names who measured."""
 GIVEN = "given"
 """The category of what was not told."""
 
@@ -63,7 +65,9 @@ class Column:
         does a table without the column.
     kind : str
         Of an input that is a chemical structure and no number: how it is written, ``"smiles"``, ``"formula"`` or
-        ``"crystal"`` (see `metasci.materials.structures`). Its unit is ``"1"``.
+        ``"crystal"`` (see `metasci.materials.structures`). Its unit is ``"1"``. Or `SOURCE`: a name of who measured,
+        such as a laboratory, a heat or a publication. A table may lack that column, and cells be empty: what names no
+        source comes from one.
     of : str
         Of a column that names the task: the structure that says it where the table has no such column, such as a
         formula its system of elements (see `metasci.materials.structures.family`).
@@ -88,7 +92,12 @@ class Column:
     @property
     def optional(self) -> bool:
         """Whether a table may lack the column."""
-        return UNKNOWN in self.codes or self.computed
+        return UNKNOWN in self.codes or self.computed or self.kind == SOURCE
+
+    @property
+    def structural(self) -> bool:
+        """Whether the column holds chemical structures."""
+        return self.kind not in ("", SOURCE)
 
     @property
     def computed(self) -> bool:

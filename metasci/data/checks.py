@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.data.cards import Card
+from metasci.data.cards import SOURCE, Card
 from metasci.data.elements import element_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
@@ -123,7 +123,9 @@ def first_of_copies(
     card: Card, labels: NDArray[Any], numbers: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.bool_]:
     """Which rows are no copy of an earlier one: of the same task, under the same conditions, with the same output."""
-    conditions = [column.name for column in card.with_role("input") if not column.codes]
+    conditions = [
+        column.name for column in card.with_role("input") if not column.codes and column.kind != SOURCE
+    ]
     rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*conditions, card.output.name)}})
     return ~rows.duplicated().to_numpy()
 

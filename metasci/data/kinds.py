@@ -1,4 +1,4 @@
-"""Kinds of structures that a column may hold instead of numbers, such as formulas: what reads one, by the kind's name.
+"""Kinds of texts that a column may hold instead of numbers, such as formulas: what reads one, by the kind's name.
 
 Whoever knows a kind registers it; `metasci.materials.structures` does for those that ship, and is loaded when the first
 is asked for.
@@ -57,3 +57,10 @@ def kind_named(name: str) -> Kind:
     if name not in _registered:
         raise InputError(f"there is no kind of structure '{name}'; known are {', '.join(_registered)}.")
     return _registered[name]
+
+
+def _no_family(text: str) -> str:
+    raise InputError(f"the source '{text}' says no family: give it in a column.")
+
+
+register("source", Kind(str.strip, _no_family))

@@ -26,7 +26,9 @@ def tasks_html(tasks: TaskSet) -> str:
             continue
         values = dataset[column.name].values
         if column.kind:
-            value_range = f"{len(tasks.structures(column.name))} structures"
+            value_range = (
+                f"{len(tasks.structures(column.name))} {'structures' if column.structural else 'sources'}"
+            )
         elif column.codes:
             value_range = ", ".join(column.codes)
         elif np.isnan(values).all():

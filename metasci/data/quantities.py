@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.data.cards import UNKNOWN, Card, Column
+from metasci.data.cards import SOURCE, UNKNOWN, Card, Column
 from metasci.data.checks import Faults
 from metasci.data.hardness import scale_of
 from metasci.data.headers import QUANTITIES, Given
@@ -50,6 +50,9 @@ def quantities_of(
     for column in card.columns:
         name = column.name
         if column.role not in QUANTITIES:
+            continue
+        if name not in declared and column.kind == SOURCE:
+            readings[name], structures[name] = Readings.exact(np.zeros(len(fault.rows))), [UNKNOWN]
             continue
         if name not in declared:
             readings[name] = Readings.exact(np.full(len(fault.rows), column.codes.get(UNKNOWN, np.nan)))
@@ -147,11 +150,11 @@ def _coded(cells: pd.Series[Any], column: Column, fault: Callable[[int, str], In
 def _numbered(
     cells: pd.Series[Any], column: Column, fault: Callable[[int, str], InputError]
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Chemical structures: for each cell the place of its structure in a list of different ones, and that list."""
+    """Structures, or sources: for each cell the place of its text in a list of different ones, and that list."""
     places: dict[str, int] = {}
     numbers = np.full(len(cells), np.nan)
     for at, cell in enumerate(cells):
-        text = text_of(cell)
+        text = text_of(cell) or (UNKNOWN if column.kind == SOURCE else "")
         if not text:
             continue
         try:

@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from metasci.data.cards import UNKNOWN
+from metasci.data.cards import SOURCE, UNKNOWN
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.fits.base import Fit
 from metasci.forecasts import StudentForecast
 from metasci.learned.families import LearnedMembers
 from metasci.learned.places import linked, places_of, structure_of
+from metasci.materials.structures import makeup
 from metasci.model import Model
 from metasci.units import magnitude
 
@@ -29,6 +30,7 @@ __all__ = ["MembersFit", "members_as_dataset"]
 
 _FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _AT_ODDS = 0.25  # of the prior's 90 % interval: repeated measurements of one member scatter by far less
+_LONGEST = 60  # letters of a structure in a sentence
 _SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
@@ -87,8 +89,10 @@ class MembersFit(Fit):
 
         Intervals are of a measurement. For a measured member they say what a second measurement would give.
         """
-        unused = [name for name in self.tasks.card.inputs if name not in self.prior.model.inputs]
-        frame = self.tasks.to_frame().drop(columns=unused)
+        frame = self.tasks.to_frame()
+        told = [name for name in self._sources if (frame[name] != UNKNOWN).any()]
+        used = (*self.prior.model.inputs, *told)
+        frame = frame.drop(columns=[name for name in self.tasks.card.inputs if name not in used])
         columns = {}
         for label, ends, forecast in (
             ("predicted", ("lower", "upper"), self.after),
@@ -117,7 +121,8 @@ class MembersFit(Fit):
         level : float
         **conditions
             Numbers in the model's units, quantities or texts such as ``"600 degC"``, or categories; one for all or one
-            for each structure. A category that may be unknown may be left out.
+            for each structure. A category that may be unknown may be left out; so may a source, which is then the
+            one of those measurements that name none.
 
         Raises
         ------
@@ -148,7 +153,7 @@ class MembersFit(Fit):
         columns = {name: self._for_each(name, value, len(structures)) for name, value in conditions.items()}
         old = self.tasks.select([place]).to_frame()
         new = pd.DataFrame({structure: structures, **columns})
-        wanted = [*model.inputs, output.name]
+        wanted = [*model.inputs, *self._sources, output.name]
         known = old[wanted].set_axis([f"{row} of the family" for row in range(len(old))])
         both = pd.concat([known, new])[wanted]
         both.insert(0, "task", names[place])
@@ -159,14 +164,20 @@ class MembersFit(Fit):
         again = MembersFit.of(self.prior, self.prior.read(both)).table(level)
         return again.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
 
+    @property
+    def _sources(self) -> list[str]:
+        """Columns that name who measured."""
+        return [column.name for column in self.tasks.card.with_role("input") if column.kind == SOURCE]
+
     def _for_each(self, name: str, value: Any, count: int) -> list[Any]:
         """A condition for each of some structures, in the model's unit."""
         inputs = self.prior.model.inputs
-        allowed = [single for single in inputs if not self.tasks.card.column(single).kind]
+        every = (*inputs, *self._sources)
+        allowed = [single for single in every if not self.tasks.card.column(single).structural]
         if name not in allowed:
             known = f"conditions are {', '.join(allowed)}" if allowed else "it takes no conditions"
             raise InputError(f"'{name}' is no condition of {self.prior.model.name}; {known}.")
-        if self.tasks.card.column(name).codes:
+        if self.tasks.card.column(name).codes or self.tasks.card.column(name).kind:
             values = (
                 [value] if isinstance(value, str) else list(np.atleast_1d(np.asarray(value, dtype=object)))
             )
@@ -190,10 +201,12 @@ class MembersFit(Fit):
         sentences += self.tasks.notes
         frame = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
-            if column.optional and column.name not in model.inputs and (frame[column.name] != UNKNOWN).any():
+            used = column.name in model.inputs or column.kind == SOURCE
+            if column.optional and not used and (frame[column.name] != UNKNOWN).any():
                 sentences.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
+        sentences += self._strange()
         sentences += self._at_odds()
         structure = structure_of(self.tasks, model)
         values = linked(model.noise, self.batch.output, self.batch.mask)
@@ -207,12 +220,27 @@ class MembersFit(Fit):
             )
         return sentences
 
+    def _strange(self) -> list[str]:
+        """Structures unlike all that was learned from, whose intervals are wider for it."""
+        strange = self.prior.strange(self.tasks)
+        if strange is None:
+            return []
+        structure = structure_of(self.tasks, self.prior.model)
+        kind = str(self.tasks.card.column(structure).kind)
+        told = zip(self.tasks.structures(structure), strange.sentences, strict=True)
+        return [
+            f"{_named(kind, text)}: {sentence}; its interval is wider for it."
+            for text, sentence in told
+            if sentence
+        ]
+
     def _at_odds(self) -> list[str]:
         """Measurements of one member under the same conditions that cannot both be right."""
         output, table = self.prior.model.output, self.predictions
         measured = table[table[output.name].notna()]
+        told = [name for name in self._sources if name in table]
         sentences = []
-        for _, rows in measured.groupby(["task", *self.prior.model.inputs], sort=False, dropna=False):
+        for _, rows in measured.groupby(["task", *self.prior.model.inputs, *told], sort=False, dropna=False):
             values = rows[output.name]
             width = float((rows["prior_upper"] - rows["prior_lower"]).min())
             if len(rows) > 1 and float(values.max() - values.min()) > _AT_ODDS * width:
@@ -258,6 +286,13 @@ class MembersFit(Fit):
     def to_xarray(self, level: float = 0.9) -> xr.Dataset:
         """The rows of `table` as labelled arrays, (task, member), with units."""
         return members_as_dataset(self.table(level), self.prior.model)
+
+
+def _named(kind: str, text: str) -> str:
+    """A structure in a sentence: its text, or of what it is where that is long."""
+    return (
+        text if len(text) <= _LONGEST else f"the {kind} of {', '.join(sorted(makeup(kind, text).elements))}"
+    )
 
 
 def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:

@@ -17,7 +17,8 @@ from metasci.forecasts import StudentForecast, StudentForecaster, measured_or_on
 from metasci.learned.base import Learned
 from metasci.learned.checked import dataclass_of
 from metasci.learned.described import described_property, property_described
-from metasci.learned.places import linked, places_of, points_of
+from metasci.learned.familiar import Familiar, Strange
+from metasci.learned.places import linked, places_of, points_of, structure_of
 from metasci.learned.record import Record
 from metasci.materials.baselines import Known
 from metasci.meta.group_process import GroupProcess, Outlook
@@ -45,6 +46,13 @@ class LearnedMembers(Learned):
                 "which a prior of families does not take; leave it out."
             )
         return batch
+
+    def strange(self, tasks: TaskSet) -> Strange | None:
+        """How far the structures of some families, each once, differ from all that was learned from.
+
+        None where all are alike, or where the prior does not know what it has seen.
+        """
+        return None
 
     @abstractmethod
     def forecaster(self, tasks: TaskSet) -> StudentForecaster:
@@ -102,12 +110,23 @@ class LearnedFamilies(LearnedMembers):
                     f"{measured}: learn it anew with this version of metasci."
                 )
         width = batch.mask.shape[1]
-        places = places_of(tasks)
+        places, strange = places_of(tasks), self.strange(tasks)
         outlooks = []
         for task in range(len(tasks)):
             index = torch.arange(width)[places[task]] + task * width
-            outlooks.append(self.method.outlook(points.select(index), state))
+            outlook = self.method.outlook(points.select(index), state)
+            if strange is not None:
+                used = batch.inputs[structure_of(tasks, self.model)].ravel()[index].long()
+                outlook = outlook.wider(state.deviation, strange.loadings[used])
+            outlooks.append(outlook)
         return outlooks
+
+    def strange(self, tasks: TaskSet) -> Strange | None:
+        if "familiar" not in self.training:
+            return None
+        texts = tasks.structures(structure_of(tasks, self.model))
+        strange = Familiar.of_dict(self.training["familiar"]).strange(texts)
+        return strange if any(strange.sentences) else None
 
     def forecaster(self, tasks: TaskSet) -> StudentForecaster:
         """Forecasts of all members of some families, from those that are measured."""
@@ -149,17 +168,19 @@ class LearnedFamilies(LearnedMembers):
         named = property_described(description.get("model", str), description.table("property"))
         card = record.card()
         check_card(card, model or named, record)
+        if "familiar" in (training := record.training()):
+            Familiar.of_dict(training["familiar"])
         owed = record.take(ProcessState.shapes(record.tensors))
         record.check_positive("descriptor_scale", "target_scale", "simulated_scale")
         if bool((owed["counts"] < 0).any()):
             raise InputError(f"{record.tensors_path}: 'counts' must not be below zero.")
         state = ProcessState.of({name: value.to(torch.float64) for name, value in owed.items()})
-        return cls(description.get("name", str), model or named, method, state, card, record.training())
+        return cls(description.get("name", str), model or named, method, state, card, training)
 
 
 def check_card(card: Card, model: Model, record: Record) -> None:
     """Refuse a card that does not tell the property's structure, conditions and output."""
-    kinds = [column.name for column in card.with_role("input") if column.kind]
+    kinds = [column.name for column in card.with_role("input") if column.structural]
     outputs = [column.name for column in card.columns if column.role == "output"]
     lacking = [name for name in model.inputs if name not in card.inputs]
     if lacking or outputs != [model.output.name] or len(set(kinds) & set(model.inputs)) != 1:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metasci.data.cards import UNKNOWN, Column
+from metasci.data.cards import SOURCE, UNKNOWN, Column
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.forecasts import measured_or_one
@@ -26,7 +26,7 @@ def structure_of(tasks: TaskSet, model: Model) -> str:
     InputError
         If there is not exactly one.
     """
-    kinds = {column.name for column in tasks.card.with_role("input") if column.kind}
+    kinds = {column.name for column in tasks.card.with_role("input") if column.structural}
     chosen = [name for name in model.inputs if name in kinds]
     if len(chosen) != 1:
         raise InputError(
@@ -55,8 +55,20 @@ def points_of(tasks: TaskSet, model: Model) -> Points:
     ]
     simulated = [_on_scale(model, name, batch.inputs[name]).ravel() for name in simulators_of(model)]
     return Points(
-        counts, torch.cat([whole, *conditions], 1), torch.stack(simulated, 1) if simulated else None
+        counts,
+        torch.cat([whole, *conditions], 1),
+        torch.stack(simulated, 1) if simulated else None,
+        _sources(tasks),
     )
+
+
+def _sources(tasks: TaskSet) -> Tensor | None:
+    """A number for each combination of sources, (point,), if the card knows of any; no property depends on them."""
+    named = [column.name for column in tasks.card.with_role("input") if column.kind == SOURCE]
+    if not named:
+        return None
+    numbers = torch.stack([torch.as_tensor(tasks.dataset[name].values).ravel() for name in named], 1)
+    return torch.unique(numbers.nan_to_num(nan=-1.0), dim=0, return_inverse=True)[1]
 
 
 def simulators_of(model: Model) -> list[str]:

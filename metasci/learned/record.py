@@ -129,6 +129,7 @@ _TRAINING: dict[str, Any] = {
     "seconds": float,
     "data_sha256": str,
     "ranges": dict[str, tuple[float, float]],
+    "familiar": dict[str, Any],
     "left_out_as_not_finite": dict[str, int],
     "versions": dict[str, str],
 }

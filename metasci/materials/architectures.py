@@ -12,7 +12,7 @@ from metasci.materials.graphs import Graph, composition_graph, crystal_graph, mo
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Architecture"]
+__all__ = ["Architecture", "usual_architecture"]
 
 _LAYERS = ("message passing", "attention")
 _NODES = {"smiles": 15, "formula": 7, "crystal": 8}
@@ -83,6 +83,19 @@ class Architecture:
     def graph(self, text: str) -> Graph:
         """The graph of a structure, which must not be changed: the last ones are kept."""
         return _graph(self, text)
+
+
+def usual_architecture(structure: str) -> Architecture:
+    """The network that `docs/studies/graph-networks.md` has of structures written so.
+
+    Examples
+    --------
+    >>> usual_architecture("formula").kind, usual_architecture("crystal").neighbours
+    ('attention', 6)
+    """
+    if structure == "crystal":
+        return Architecture("crystal", layers=1, neighbours=6, gaussians=8)
+    return Architecture(structure, "attention" if structure == "formula" else "message passing")
 
 
 @functools.lru_cache(maxsize=5_000)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
-__all__ = ["PROPERTIES", "canonical", "element_table", "family", "features", "fractions"]
+__all__ = ["PROPERTIES", "canonical", "element_table", "family", "features", "fractions", "makeup"]
 
 PROPERTIES = (
     "atomic mass (g/mol)",
@@ -85,6 +85,12 @@ def canonical(text: str) -> str:
 def family(text: str) -> str:
     """The system of elements, in alphabetical order."""
     return "-".join(sorted(_amounts(text)))
+
+
+def makeup(text: str) -> tuple[set[str], int]:
+    """Elements, and their number."""
+    elements = set(_amounts(text))
+    return elements, len(elements)
 
 
 def features(texts: Sequence[str]) -> Features:

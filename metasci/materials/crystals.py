@@ -16,7 +16,7 @@ from metasci.errors import InputError
 from metasci.materials import compositions
 from metasci.materials.structures import Features, needs
 
-__all__ = ["ANIONS", "atoms_of", "canonical", "family", "features"]
+__all__ = ["ANIONS", "atoms_of", "canonical", "family", "features", "makeup"]
 
 ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C", "Si", "H")
 """By falling electronegativity, as far as they form crystals as anions."""
@@ -151,6 +151,12 @@ def family(text: str) -> str:
     """The anion, the most electronegative element, or ``"none"``."""
     elements = set(atoms_of(text).get_chemical_symbols())
     return next((element for element in ANIONS if element in elements), "none")
+
+
+def makeup(text: str) -> tuple[set[str], int]:
+    """Elements, and the number of atoms in the cell."""
+    symbols = atoms_of(text).get_chemical_symbols()
+    return set(symbols), len(symbols)
 
 
 def features(texts: Sequence[str]) -> Features:

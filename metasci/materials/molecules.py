@@ -11,7 +11,7 @@ import numpy as np
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
-__all__ = ["DESCRIPTORS", "canonical", "features", "molecule_of"]
+__all__ = ["DESCRIPTORS", "canonical", "features", "makeup", "molecule_of"]
 
 DESCRIPTORS = (
     "MolWt",
@@ -64,6 +64,18 @@ def canonical(text: str) -> str:
     if len(chem.GetMolFrags(molecule)) > 1:
         raise InputError(f"'{text}' is of several molecules; give one.")
     return str(chem.MolToSmiles(molecule))
+
+
+def makeup(text: str) -> tuple[set[str], int]:
+    """Elements of the atoms that the SMILES names, and their number.
+
+    Examples
+    --------
+    >>> makeup("ClCCl")[1], sorted(makeup("ClCCl")[0])
+    (3, ['C', 'Cl'])
+    """
+    atoms = molecule_of(text).GetAtoms()
+    return {atom.GetSymbol() for atom in atoms}, len(atoms)
 
 
 def features(texts: Sequence[str]) -> Features:

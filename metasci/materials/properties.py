@@ -79,7 +79,7 @@ def property_of_card(name: str, card: Card, noise: Noise) -> Model:
     >>> {name: one.unit for name, one in model.inputs.items()}, model.output.unit
     ({'molecule': '1', 'temperature': 'K'}, 'g/L')
     """
-    kinds = [column.name for column in card.with_role("input") if column.kind]
+    kinds = [column.name for column in card.with_role("input") if column.structural]
     if len(kinds) != 1:
         raise InputError(
             f"the data '{card.name}' have {len(kinds)} inputs that are structures, and a property needs one; give "

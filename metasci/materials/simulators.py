@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from metasci.data.simulators import Simulator, register
 from metasci.extras import needed
 from metasci.materials.molecules import molecule_of
+from metasci.materials.potentials import chgnet_frequency
 
-__all__ = ["joback_boiling_point"]
+__all__ = ["chgnet_frequency", "joback_boiling_point"]
 
 _NO_GROUPS = 198.0  # K; what the method says of a molecule without any group
 
@@ -58,4 +59,8 @@ def _joback(text: str) -> float:
 register(
     "joback_boiling_point",
     Simulator("smiles", "K", joback_boiling_point, "Joback and Reid, Chem Eng Commun 57 (1987) 233"),
+)
+register(
+    "chgnet_frequency",
+    Simulator("crystal", "1/cm", chgnet_frequency, "CHGNet, Deng and others, Nat Mach Intell 5 (2023) 1031"),
 )

@@ -1,8 +1,8 @@
 """Chemical structures as texts: what kinds there are, whether a text is one, and its numbers.
 
 A kind of text is a name and a module that knows it: SMILES (`metasci.materials.molecules`), a composition formula
-(`compositions`), a crystal (`crystals`). Each has `canonical`, which checks a text, and `features` of many; the latter
-two also `family`.
+(`compositions`), a crystal (`crystals`). Each has `canonical`, which checks a text, `makeup`, which says of what it is,
+and `features` of many; the latter two also `family`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from metasci.data.kinds import Kind, register
 from metasci.errors import InputError
 from metasci.extras import needed
 
-__all__ = ["KINDS", "Features", "canonical", "family", "features"]
+__all__ = ["KINDS", "Features", "Makeup", "canonical", "family", "features", "makeup"]
 
 KINDS = {"smiles": "molecules", "formula": "compositions", "crystal": "crystals"}
 
@@ -39,6 +39,21 @@ class Features:
 
     counts: NDArray[np.float64]
     descriptors: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Makeup:
+    """Of what a structure is, told so that a reader can follow.
+
+    Attributes
+    ----------
+    elements : frozenset of str
+    size : int
+        Atoms of a molecule, hydrogen left out where it is not alone; elements of a formula; atoms of a crystal's cell.
+    """
+
+    elements: frozenset[str]
+    size: int
 
 
 def canonical(kind: str, text: str) -> str:
@@ -76,6 +91,18 @@ def family(kind: str, text: str) -> str:
         raise InputError(f"a structure written as {kind} does not say its family: give it in a column.")
     name: str = module.family(text)
     return name
+
+
+def makeup(kind: str, text: str) -> Makeup:
+    """Of what a structure is.
+
+    Examples
+    --------
+    >>> makeup("formula", "CoNi2")
+    Makeup(elements=frozenset({...}), size=2)
+    """
+    elements, size = _module(kind).makeup(text)
+    return Makeup(frozenset(elements), size)
 
 
 def features(kind: str, texts: Sequence[str]) -> Features:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "SOURCE",
     "START",
     "TREND",
     "GroupCovariance",
@@ -33,6 +34,9 @@ START = {
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
 TREND = {"shared_trend": 1.0, "own_trend": 0.2}
 """Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's."""
+SOURCE = {"source": 0.2, "source_alike": 0.2}
+"""Standard deviations of levels of a source within a group, where sources are told: its own, and of alike members."""
+_SAME = 1.0 - 1e-9  # of parts in common: all but rounding
 _FREEDOM = 8.0
 """Degrees of freedom where learning starts: tails that outliers need, and a variance that exists."""
 _FARTHEST = 2.0
@@ -50,11 +54,14 @@ class Points:
     descriptors : Tensor, (point, descriptor)
     simulated : Tensor, (point, simulator), optional
         What cheap models say of the target, on its scale.
+    source : Tensor of int, (point,), optional
+        Who measured, such as a laboratory or a publication: points of one number have their measurements from one.
     """
 
     counts: Tensor
     descriptors: Tensor
     simulated: Tensor | None = None
+    source: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -62,7 +69,8 @@ class Points:
     def select(self, index: Tensor) -> Points:
         """Some of the points."""
         simulated = None if self.simulated is None else self.simulated[index]
-        return Points(self.counts[index], self.descriptors[index], simulated)
+        source = None if self.source is None else self.source[index]
+        return Points(self.counts[index], self.descriptors[index], simulated, source)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,9 @@ class GroupCovariance:
         Over which a descriptor makes a difference, and by how much it raises the noise (a slope, no logarithm).
     shared_trend, own_trend : Tensor, (), optional
         Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's.
+    source, source_alike : Tensor, (), optional
+        Standard deviations of what a source has of its own in a group, where sources are told: a level, and a level of
+        members whose parts are the same, such as an alloy at several temperatures.
     """
 
     shared_parts: Tensor
@@ -98,13 +109,16 @@ class GroupCovariance:
     noise_slopes: Tensor
     shared_trend: Tensor | None = None
     own_trend: Tensor | None = None
+    source: Tensor | None = None
+    source_alike: Tensor | None = None
 
     @classmethod
     def start(cls, points: Points) -> GroupCovariance:
         """Where learning starts, for points whose descriptors are of unit variance."""
         descriptors = points.descriptors
         alike = descriptors.new_zeros(descriptors.shape[1])
-        start = START if points.simulated is None else START | TREND
+        start = START | (TREND if points.simulated is not None else {})
+        start |= SOURCE if points.source is not None else {}
         amplitudes = {name: descriptors.new_tensor(math.log(value)) for name, value in start.items()}
         freedom = descriptors.new_tensor(math.log(_FREEDOM - 1.0))
         return cls(**amplitudes, freedom=freedom, lengths=alike, noise_slopes=torch.zeros_like(alike))
@@ -130,7 +144,9 @@ def covariances(first: Points, second: Points, free: GroupCovariance, alike: Ten
     """Covariances of the shared function and of a group's own; rational quadratic in the descriptors.
 
     Both are linear in what simulators say: one that is wrong by a factor is put right by learning it, and one whose
-    factor differs between groups by a few members.
+    factor differs between groups by a few members. Where sources are told, members of one group that one source
+    measured have more in common: several readings of one alloy in one laboratory say more of the next one there than
+    scatter between laboratories would have it.
     """
     shorter = (-free.lengths).exp()
     far = _apart(first.descriptors * shorter, second.descriptors * shorter)
@@ -141,6 +157,10 @@ def covariances(first: Points, second: Points, free: GroupCovariance, alike: Ten
     if first.simulated is not None and second.simulated is not None:
         trend = first.simulated @ second.simulated.T
         shared, own = shared + _slope(free.shared_trend) * trend, own + _slope(free.own_trend) * trend
+    if first.source is not None and second.source is not None and free.source is not None:
+        together = first.source[:, None] == second.source[None]
+        same = together & (alike > _SAME)
+        own = own + _slope(free.source) * together + _slope(free.source_alike) * same
     return shared, own
 
 

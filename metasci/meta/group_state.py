@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metasci.files import State
-from metasci.meta.group_covariance import TREND, GroupCovariance, Points
+from metasci.meta.group_covariance import SOURCE, TREND, GroupCovariance, Points
 from metasci.meta.named_tensors import NamedTensors
 
 __all__ = ["ProcessState", "Standardisation"]
@@ -83,6 +83,13 @@ class ProcessState(NamedTensors):
     weights: Tensor
     factor: Tensor
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the shared function where nothing is known of it, on the values' scale."""
+        free = self.covariance
+        variance = (2.0 * free.shared_parts).exp() + (2.0 * free.shared_whole).exp()
+        return float(self.standard.target_scale * variance.sqrt())
+
     def tensors(self) -> State:
         """All tensors by their names in files."""
         standard = {item.name: getattr(self.standard, item.name) for item in fields(self.standard)}
@@ -124,6 +131,7 @@ class ProcessState(NamedTensors):
             "simulated_scale": (simulators,),
         }
         without = set() if "simulated" in tensors else {*TREND}
+        without |= set() if _LOGARITHM + "source" in tensors else {*SOURCE}
         return {
             **(simulated if "simulated" in tensors else {}),
             "counts": (members, parts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,6 +60,25 @@ class Outlook:
             stretch * self.noise,
             self.freedom + count,
         )
+
+    def wider(self, deviation: float, loadings: Tensor) -> Outlook:
+        """The same where members are strange, each way of which adds a level that nothing is known of.
+
+        Parameters
+        ----------
+        deviation : float
+            Of such a level.
+        loadings : Tensor, (point, way)
+            How far each member is strange in each way.
+
+        Examples
+        --------
+        >>> alike = torch.eye(2, dtype=torch.float64)
+        >>> outlook = Outlook(alike[0], alike, 0.0).wider(2.0, torch.tensor([[0.0], [1.0]], dtype=torch.float64))
+        >>> outlook.covariance.tolist()
+        [[1.0, 0.0], [0.0, 5.0]]
+        """
+        return replace(self, covariance=self.covariance + deviation**2 * loadings @ loadings.T)
 
     @property
     def scale(self) -> Tensor:

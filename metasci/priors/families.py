@@ -18,8 +18,9 @@ from metasci.data.checksums import checksum
 from metasci.data.tasks import Batch, TaskSet
 from metasci.forecasts import StudentForecast, StudentForecaster, measured_or_one
 from metasci.learned.base import versions
+from metasci.learned.familiar import Familiar
 from metasci.learned.families import LearnedFamilies
-from metasci.learned.places import linked, places_of, points_of
+from metasci.learned.places import linked, places_of, points_of, structure_of
 from metasci.materials.baselines import Known, baselines
 from metasci.meta.group_process import GroupProcess, Points
 from metasci.model import Model
@@ -59,8 +60,11 @@ class StructurePrior(MembersVerbs, LearnedFamilies):
         tasks = self.read(tasks)
         points, values, group = _measured(self.model, tasks)
         known = None if self.known is None else self.known.join(_known(points, values, group))
+        seen = self.training.get("familiar")
+        new = familiar(self.model, tasks)
         training = {
             **self.training,
+            **({} if seen is None else {"familiar": Familiar.of_dict(seen).join(new).to_dict()}),
             "tasks": int(self.training.get("tasks", 0)) + len(tasks),
             "measurements": int(self.training.get("measurements", 0)) + len(values),
             "versions": versions(),
@@ -130,10 +134,19 @@ def learn_structures(
         "left_out_as_not_finite": {},
         "seconds": round(time.perf_counter() - began, 2),
         "data_sha256": checksum(tasks),
+        "familiar": familiar(model, tasks).to_dict(),
         "versions": versions(),
     }
     known = _known(points, values, group)
     return StructurePrior(name or tasks.card.name, model, method, state, tasks.card, training, known)
+
+
+def familiar(model: Model, tasks: TaskSet) -> Familiar:
+    """Of what the structures of some families are."""
+    structure = structure_of(tasks, model)
+    rows = tasks.to_frame()
+    families = [list(dict.fromkeys(texts)) for _, texts in rows.groupby("task", sort=False)[structure]]
+    return Familiar.of(str(tasks.card.column(structure).kind), families)
 
 
 def _measured(model: Model, tasks: TaskSet) -> tuple[Points, Tensor, Tensor]:

@@ -11,13 +11,16 @@ from metasci.learned.base import Learned
 from metasci.learned.record import read_record
 from metasci.model import Model
 from metasci.priors.base import prior_of
+from metasci.priors.blend import BlendPrior
 from metasci.priors.equation import Prior
 from metasci.priors.families import StructurePrior
 from metasci.priors.networks import NetworkPrior
 
 __all__ = ["FORMATS", "load"]
 
-FORMATS: dict[str, type[Learned]] = {kind.format: kind for kind in (Prior, StructurePrior, NetworkPrior)}
+FORMATS: dict[str, type[Learned]] = {
+    kind.format: kind for kind in (Prior, StructurePrior, NetworkPrior, BlendPrior)
+}
 """Which kind of prior a record is, by the format that it names. A format that is to be read on, although nothing writes
 it any more, gets an entry of its own here."""
 
@@ -29,8 +32,8 @@ def load(name: str | Path, model: None = None) -> Any: ...
 def load(name: str | Path, model: Model | None = None) -> Any:
     """A learned prior that ships with the package, by name, or one in a folder.
 
-    Of an equation it is a `Prior`, of a property of structures a `metasci.priors.families.StructurePrior` or
-    `metasci.priors.networks.NetworkPrior`.
+    Of an equation it is a `Prior`, of a property of structures a `metasci.priors.families.StructurePrior`, a
+    `metasci.priors.networks.NetworkPrior`, or the mean of two, a `metasci.priors.blend.BlendPrior`.
 
     Parameters
     ----------

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from metasci import catalogue
 from metasci.data.tasks import Batch, TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.files import write_atomically
-from metasci.forecasts import StudentForecast, StudentForecaster
+from metasci.forecasts import StudentForecaster
+from metasci.learned.blend import averaged
 from metasci.learned.networks import NetworkMethod
 from metasci.learned.ways import WAYS
-from metasci.materials.architectures import Architecture
+from metasci.materials.architectures import usual_architecture
 from metasci.materials.properties import alloy_strength, boiling_point, phonon_peak
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
@@ -46,8 +46,6 @@ FOLDS = 5
 PROTOCOL = Protocol(support="random", shots=(0, 1, 3, 5, 10), query="rest", query_from=10, aggregate="mean")
 _JOINED = "Gaussian-process head"
 _NOT_DRAWN = ("network, not adapted", "family mean", "ridge from scratch", "gradient boosting")
-_FEW_NEIGHBOURS = Architecture("crystal", layers=1, neighbours=6, gaussians=8)
-
 _HALF_AS_LONG = {name: replace(way, iterations=way.iterations // 2) for name, way in WAYS.items()}
 
 
@@ -72,21 +70,21 @@ CASES = {
         "Alloys, element systems left out",
         alloy_strength,
         "alloy_systems",
-        NetworkMethod(Architecture("formula", "attention"), networks=4),
+        NetworkMethod(usual_architecture("formula"), networks=4),
         ALLOYS,
     ),
     "boiling-points": Case(
         "Molecules, organic families left out",
         boiling_point,
         "boiling_points",
-        NetworkMethod(Architecture("smiles")),
+        NetworkMethod(usual_architecture("smiles")),
         GroupProcess(),
     ),
     "crystals": Case(
         "Crystals, anions left out",
         phonon_peak,
         "phonons",
-        NetworkMethod(_FEW_NEIGHBOURS, ways=_HALF_AS_LONG, tasks=8, query=8),
+        NetworkMethod(usual_architecture("crystal"), ways=_HALF_AS_LONG, tasks=8, query=8),
         CRYSTALS,
     ),
 }
@@ -138,13 +136,7 @@ class Side:
         }
         networks = self.networks.forecasters(tasks)
 
-        def mean(batch: Batch, support: Tensor, query: Tensor) -> StudentForecast:
-            single = networks[_JOINED](batch, support, query)
-            other = process["process over families"](batch, support, query)
-            return replace(
-                other, mean=0.5 * (single.mean + other.mean), scale=0.5 * (single.scale + other.scale)
-            )
-
+        mean = averaged(process["process over families"], networks[_JOINED])
         return {**networks, f"process and {_JOINED}, averaged": mean, **process}
 
 

@@ -14,6 +14,7 @@ from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.library import find
 from metasci.meta import DiscrepancyPrior, GaussianPrior, Method
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.studies.crystal_potential import learn_phonon_peaks
 from metasci.studies.families import learn_alloys, learn_boiling_points
 
 __all__ = ["BESIDE", "RECIPES", "Recipe", "learn_recipe"]
@@ -104,7 +105,7 @@ def main() -> None:
         print(
             f"{recipe.folder}: learned from {prior.training['tasks']} tasks in {prior.training['seconds']} s"
         )
-    for learn_families in (learn_boiling_points, learn_alloys):
+    for learn_families in (learn_boiling_points, learn_alloys, learn_phonon_peaks):
         try:
             families = learn_families()
         except InputError as error:
