@@ -57,9 +57,11 @@ class StudyName(StrEnum):
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
     families = "families"
+    few_bits = "few-bits"
     graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
+    hypergradients = "hypergradients"
     learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
@@ -71,6 +73,7 @@ _EXTRAS_OF = {
     StudyName.families: ("materials",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
+    StudyName.hypergradients: ("studies",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
 }

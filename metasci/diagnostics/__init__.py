@@ -19,6 +19,8 @@ _WHERE = {
     "gradient_noise_figure": "metasci.diagnostics.figures",
     "identifiability": "metasci.diagnostics.information",
     "identifiability_figure": "metasci.diagnostics.start_figures",
+    "initialisation": "metasci.diagnostics.layers",
+    "initialisation_figure": "metasci.diagnostics.start_figures",
     "inner_loop_curve": "metasci.diagnostics.inner_loop",
     "inner_loop_figure": "metasci.diagnostics.figures",
     "leading_eigenpairs": "metasci.diagnostics.curvature",
@@ -35,6 +37,7 @@ _WHERE = {
     "simulated_tasks": "metasci.diagnostics.simulated",
     "task_aggregation": "metasci.diagnostics.aggregation",
     "task_aggregation_figure": "metasci.diagnostics.aggregation_figures",
+    "unit_variance": "metasci.diagnostics.layers",
     "validation_split": "metasci.diagnostics.inner_loop",
     "with_steps": "metasci.diagnostics.inner_loop",
 }
@@ -48,6 +51,8 @@ __all__ = [
     "gradient_noise_figure",
     "identifiability",
     "identifiability_figure",
+    "initialisation",
+    "initialisation_figure",
     "inner_loop_curve",
     "inner_loop_figure",
     "leading_eigenpairs",
@@ -64,6 +69,7 @@ __all__ = [
     "simulated_tasks",
     "task_aggregation",
     "task_aggregation_figure",
+    "unit_variance",
     "validation_split",
     "with_steps",
 ]
@@ -101,6 +107,10 @@ if TYPE_CHECKING:
         validation_split,
         with_steps,
     )
+    from metasci.diagnostics.layers import (
+        initialisation,
+        unit_variance,
+    )
     from metasci.diagnostics.next_point import (
         next_measurement,
     )
@@ -112,6 +122,7 @@ if TYPE_CHECKING:
     )
     from metasci.diagnostics.start_figures import (
         identifiability_figure,
+        initialisation_figure,
         meta_hessian_figure,
         next_measurement_figure,
     )
