@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 from metasci import catalogue
 
@@ -30,33 +32,41 @@ def licence(distribution: metadata.Distribution) -> str:
     return lines[0][:60] if lines else "not said"
 
 
-def needed(
-    name: str, extras: bool, known: dict[str, metadata.Distribution]
-) -> dict[str, metadata.Distribution]:
-    """A distribution and what it needs, by name."""
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return known
-    key = distribution.metadata["Name"].lower().replace("_", "-")
-    if key in known:
-        return known
-    known[key] = distribution
-    for requirement in distribution.requires or ():
-        matched = _NAME.match(requirement)
-        if matched and ("extra ==" not in requirement or (extras and name == "metasci-calibration")):
-            needed(matched.group(), extras, known)
-    return known
+def requirements(extras: bool) -> list[str]:
+    """What the package asks for, as `pyproject.toml` has it: a checkout need not be installed."""
+    text = (Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    more = project["optional-dependencies"].values() if extras else ()
+    return [*project["dependencies"], *(entry for extra in more for entry in extra)]
+
+
+def installed(asked: list[str]) -> tuple[dict[str, metadata.Distribution], set[str]]:
+    """What is asked for and all that it needs, by name; and the names of what is not installed here."""
+    known: dict[str, metadata.Distribution] = {}
+    missing: set[str] = set()
+    waiting = list(asked)
+    while waiting:
+        matched = _NAME.match(waiting.pop())
+        name = matched.group().lower().replace("_", "-") if matched else ""
+        if not name or name in known or name in missing:
+            continue
+        try:
+            known[name] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            missing.add(name)
+            continue
+        waiting += [entry for entry in known[name].requires or () if "extra ==" not in entry]
+    return known, missing
 
 
 def main() -> None:
     """Print the tables."""
-    found = needed("metasci-calibration", "--extras" in sys.argv, {})
-    if not found:
-        raise SystemExit("metasci-calibration is not installed here: python -m pip install .")
+    found, missing = installed(requirements("--extras" in sys.argv))
     print("| package | version | licence |\n|---|---|---|")
     for name in sorted(found):
         print(f"| {name} | {found[name].version} | {licence(found[name])} |")
+    if missing:
+        print(f"\nNot installed here: {', '.join(sorted(missing))}")
     print("\n| data that ship | licence |\n|---|---|")
     for name in catalogue.names("datasets"):
         card = catalogue.card(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -242,3 +243,10 @@ def test_workbooks_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "old.xls").write_bytes(b"\xd0\xcf\x11\xe0")
     with pytest.raises(InputError, match=r"save it as \.xlsx or as CSV"):
         read(tmp_path / "old.xls", STEEL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are bytes on POSIX only")
+def test_a_file_whose_name_is_no_utf8_names_its_task_all_the_same(tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"Probe \xfc 3.csv")
+    path.write_bytes(READ["tabs"])
+    assert TaskSet.from_csv(path, STEEL).names == ("Probe \N{REPLACEMENT CHARACTER} 3",)

@@ -89,6 +89,16 @@ def test_data_that_others_may_share_ship_with_their_notice(name: str) -> None:
     assert "Copyright" in notice or name == "mpea"
 
 
+def test_the_licence_of_the_package_names_those_of_all_that_ships() -> None:
+    """PEP 639: one expression for everything in the wheel; each card begins with that of its data."""
+    expression = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["license"]
+    parts = {part.strip("()") for part in expression.split(" AND ")}
+    cards = [card_of(folder) for folder in DATASETS]
+    assert parts == {"BSD-3-Clause"} | {
+        card["licence"].partition(" (")[0] for card in cards if "file" in card
+    }
+
+
 # ------------------------------------------------------------------------------------------- models
 
 
@@ -158,6 +168,16 @@ def test_the_search_for_pickle_finds_it() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
     assert unsafe_lines(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+def test_every_table_is_written_without_formulas() -> None:
+    """Tables leave by `csv_bytes`, which guards their cells; only what is compared with a checksum stays as it is."""
+    elsewhere = {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        if re.search(r"\.to_csv\(|csv\.DictWriter\(", path.read_text(encoding="utf-8"))
+    }
+    assert elsewhere == {"metasci/data/frames.py", "metasci/data/upstream.py"}
 
 
 def test_no_path_of_a_machine_is_in_the_project() -> None:

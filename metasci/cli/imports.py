@@ -62,7 +62,7 @@ def export(
     steps: Annotated[int, typer.Option(help="Steps to the estimate; it always takes all of them.")] = 6,
     precision: Annotated[str, typer.Option(help="double, single or half.")] = "double",
 ) -> None:
-    """Write a prior's calibrator as an ONNX program, which runs without Python and torch."""
+    """Write a prior's calibrator as an ONNX program."""
     learned = learned_prior(prior)
     if not hasattr(learned, "export"):
         raise InputError(f"'{prior}' is no prior of an equation, and only those are exported as programs.")

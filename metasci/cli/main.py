@@ -92,8 +92,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         ended = app(arguments, standalone_mode=False)
         return _said_interrupted() if ended == _INTERRUPTED else int(ended or 0)
     except InputError as error:
-        if _speaks():
-            typer.echo(f"metasci: {error}", err=True)
+        typer.echo(f"{_speaker()}: {error}", err=True)
         return 2
     except BrokenPipeError:
         raise
@@ -121,6 +120,11 @@ def _said_interrupted() -> int:
     return _INTERRUPTED
 
 
-def _speaks() -> bool:
-    """Whether this process says what is wrong: of several that ``torchrun`` started, the first one does."""
-    return os.environ.get("RANK", "0") in ("", "0") or os.environ.get("WORLD_SIZE", "1") in ("", "0", "1")
+def _speaker() -> str:
+    """The program's name; of several processes that ``torchrun`` started, the later ones say which they are.
+
+    Every process says what is wrong: a mistake that only one of them meets would be silent else.
+    """
+    rank, of = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    later = rank not in ("", "0") and of not in ("", "0", "1")
+    return f"metasci, process {rank} of {of}" if later else "metasci"

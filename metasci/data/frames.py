@@ -15,7 +15,7 @@ from metasci.data.arrays import limit_names, present
 from metasci.data.cards import Card, Column
 from metasci.units import convert, same_dimension
 
-__all__ = ["frame_of", "in_written_units", "safe_for_spreadsheets", "structures_of", "written"]
+__all__ = ["csv_bytes", "frame_of", "in_written_units", "safe_for_spreadsheets", "structures_of", "written"]
 
 
 def structures_of(dataset: xr.Dataset, name: str) -> list[str]:
@@ -145,3 +145,24 @@ def safe_for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     changed = frame.map(quoted)
     changed.attrs = frame.attrs
     return changed.set_axis([quoted(str(column)) for column in frame.columns], axis=1)
+
+
+def csv_bytes(frame: pd.DataFrame, digits: int | None = None) -> bytes:
+    """The frame as a CSV file that a spreadsheet may open: no cell of it is a formula.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is not written.
+    digits : int, optional
+        Significant digits of the numbers; all of them by default.
+
+    Examples
+    --------
+    >>> csv_bytes(pd.DataFrame({"task": ["=1+1"], "y": [-1 / 3]}), digits=3).decode().split()
+    ["task,y", "'=1+1,-0.333"]
+    """
+    text: str = safe_for_spreadsheets(frame).to_csv(
+        index=False, float_format=f"%.{digits}g" if digits else None
+    )
+    return text.encode()

@@ -9,6 +9,7 @@ column and row.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,9 +80,16 @@ def read_table(
     """
     content = bytes_of(path)
     cells = _with_files_beside(table_of(content, path), card, Path(path).parent)
-    table = tidy(cells, card, model, where=str(path), require_output=require_output, task=Path(path).stem)
+    table = tidy(
+        cells, card, model, where=str(path), require_output=require_output, task=_printable(Path(path).stem)
+    )
     table.attrs["checksum"] = hashlib.sha256(content).hexdigest()
     return table
+
+
+def _printable(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8, which Python keeps as half characters, are shown as '�'."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _with_files_beside(cells: pd.DataFrame, card: Card, folder: Path) -> pd.DataFrame:

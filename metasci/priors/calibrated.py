@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.data.frames import in_written_units, safe_for_spreadsheets
+from metasci.data.frames import csv_bytes, in_written_units
 from metasci.data.headers import FORECAST
 from metasci.files import netcdf, write_atomically, write_folder
 from metasci.fits.base import Fit
@@ -144,9 +144,9 @@ class Calibration(EquationFit, Reported):
         data["converged"] = data["converged"].astype("int8")  # NetCDF knows neither true nor false
         return {
             "calibration.nc": netcdf(data),
-            "individual.csv": _csv(self.individual),
-            "parameters.csv": _csv(self.table()),
-            "predictions.csv": _csv(_as_written(self, self.at_measurements())),
+            "individual.csv": csv_bytes(self.individual),
+            "parameters.csv": csv_bytes(self.table()),
+            "predictions.csv": csv_bytes(_as_written(self, self.at_measurements())),
         }
 
 
@@ -165,14 +165,9 @@ class StructureCalibration(MembersFit, Reported):
         return structure_report(self)
 
     def _contents(self) -> dict[str, bytes]:
-        return {"predictions.csv": _csv(_as_written(self, self.table()))}
+        return {"predictions.csv": csv_bytes(_as_written(self, self.table()))}
 
 
 def _as_written(fit: Fit, table: pd.DataFrame) -> pd.DataFrame:
     """Measurements and forecasts in the units of the user's own file."""
     return in_written_units(table, fit.tasks.dataset, fit.tasks.card, FORECAST)
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    content: str = safe_for_spreadsheets(table).to_csv(index=False)
-    return content.encode()

@@ -26,6 +26,7 @@ from metasci.report.curves import (
 from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, page, paragraph, table
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
+from metasci.report.inputs import calibrated_with, what_was_given
 from metasci.report.maps import has_map, tempering_map
 from metasci.report.patient_summary import exposure_rows, own_parameters, published_provenance
 from metasci.report.pharmacometric import goodness_of_fit_figure
@@ -75,6 +76,7 @@ def sections_of(calibration: EquationFit) -> list[Section]:
         Section("Parameters", _parameters(calibration)),
         Section(_second(calibration), _noise(calibration) + _laws(calibration)),
         Section("Measured and predicted values", _predictions(calibration)),
+        *what_was_given(calibration),
         *what_was_read(calibration),
         Section("Where it comes from", _provenance(calibration)),
     ]
@@ -336,6 +338,7 @@ def _provenance(calibration: EquationFit) -> str:
         "Their licence": "" if own else str(attrs.get("licence", "")),
         "Simulated": "yes" if is_simulated(calibration) else "no",
         "SHA-256 of the file": checksum,
+        "Calibrated with": calibrated_with(),
     }
     versions = training.get("versions", {})
     if "published" in training:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metasci.report.html import Section, bullets, definitions, figure, page, paragraph, table
+from metasci.report.inputs import calibrated_with
 from metasci.report.marks import legend_below
 from metasci.report.style import BLUE, GREY, styled
 from metasci.words import label, number, words
@@ -97,6 +98,7 @@ def structure_report(calibration: MembersFit) -> str:
         "Data": prior.card.title,
         "Source": prior.card.source,
         "Licence of the data": prior.card.licence,
+        "Calibrated with": calibrated_with(),
     }
     return page(
         f"{what[:1].upper()}{what[1:]}: {who}",

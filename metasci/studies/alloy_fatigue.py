@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol
@@ -192,7 +193,7 @@ def main(folder: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tasks = catalogue.dataset("alloy_fatigue")
     table = scores(tasks)
-    write_atomically(folder / "scores.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / "scores.csv", csv_bytes(table))
     print("Relative crack length from the sixth reading on, specimens left out in seven parts")
     for quantity, title in (("rmse", "RMSE"), ("coverage90", "90 % coverage")):
         print(f"\n{title}, by number of first readings known")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from metasci import catalogue
 from metasci.data.cards import Column
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
@@ -253,7 +254,7 @@ def main(folder: Path | None = None) -> None:
     print("\nEvery measurement, from composition and temperature (MPa, per cent, share)")
     print(every.drop(columns=["shots", "mae_sd_over_seeds"]).set_index("method").round(2).to_string())
     figures = scores(tasks)
-    write_atomically(folder / "scores.csv", figures.to_csv(index=False).encode())
+    write_atomically(folder / "scores.csv", csv_bytes(figures))
     print("\nAlloys with four or more measurements, by number of measurements known")
     for quantity, title in (
         ("mae", "MAE (MPa)"),

@@ -18,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.outcome_scores import area_under_curve, brier, calibration_error
+from metasci.files import write_atomically
 from metasci.fits.predictive import predictive
 from metasci.meta import GaussianPrior
 from metasci.meta.problem import Problem
@@ -252,7 +254,7 @@ def main(out: Path) -> None:
     """Print the table, and write it and its figure into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     table = scores(patients())
-    table.to_csv(out / "hospitals.csv", index=False)
+    write_atomically(out / "hospitals.csv", csv_bytes(table))
     save_figure(figure(table), out / "hospitals.png", dpi=150)
     for name in ("auc", "log_loss", "calibration_error"):
         print(f"\n{name}\n{table.pivot_table(name, ['hospital', 'method'], 'shots').round(3).to_string()}")

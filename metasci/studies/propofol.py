@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
@@ -200,7 +201,7 @@ def main(folder: Path | None = None) -> None:
         f"MDAPE {np.median(np.abs(error)):.1f} %"
     )
     table = forecasts(load("propofol"), tasks, progress=sys.stderr.isatty())
-    write_atomically(folder / "forecasts.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / "forecasts.csv", csv_bytes(table))
     print("\nWhole studies left out, in five parts (per cent)")
     print(summary(table).round(1).to_string())
     print("\nBy the time of the first sample")

@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import Batch, TaskSet
 from metasci.files import write_atomically
 from metasci.kinetics import hollomon_jaffe, tempering_rockwell
@@ -236,7 +237,7 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
 def main(tasks: TaskSet, folder: Path) -> None:
     """Print the table and write the figure."""
     table = law_scores(tasks)
-    write_atomically(folder / "laws.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / "laws.csv", csv_bytes(table))
     print(
         f"\nOne step from {_SHOTS} readings; learned from readings up to {LIMIT - 273.15:.0f} °C only (HRC)"
     )

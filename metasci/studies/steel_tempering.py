@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import evaluate
@@ -136,7 +137,7 @@ def main(folder: Path | None = None) -> None:
         f"{len(tasks)} steels, {int(tasks.counts.sum())} readings; left out, too few readings: {', '.join(few)}"
     )
     table = scores(tasks)
-    write_atomically(folder / "scores.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / "scores.csv", csv_bytes(table))
     for quantity, title in _SHOWN.items():
         unit = "" if quantity == "coverage90" else " (HRC), mean over steels"
         print(f"\n{title}{unit}, by number of readings")
