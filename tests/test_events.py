@@ -246,6 +246,7 @@ def test_a_regimen_becomes_the_event_table_of_the_same_doses() -> None:
             wrong()
 
 
+@pytest.mark.needs_data("propofol")
 def test_propofol_is_read_whole() -> None:
     tasks = ms.dataset("propofol")
     counts = json.loads(tasks.dataset.attrs["records"])
