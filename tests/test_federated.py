@@ -1,4 +1,4 @@
-"""Learning from sites that send sums, gradients or weights: equal to learning in one place, and robust to bad answers."""
+"""Learning from sites by sums, gradients or weights: equal to learning in one place, and not led astray by bad answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import metasci as ms
 from metasci import federated
 from metasci.errors import InputError
-from metasci.federated.learning import Federation, as_procedure, prior_of, reply
+from metasci.federated.learning import Federation, SideBySide, as_procedure, prior_of, reply
 from metasci.federated.messages import packed, unpacked
 from metasci.federated.procedure import Site
 from metasci.meta import GaussianPrior
@@ -66,7 +66,7 @@ def shared(tasks: ms.TaskSet, sites: int = 4) -> dict[str, ms.TaskSet]:
 
 def learned_by_hand(procedure, answerers, **options):
     """What a federation learns whose sites answer as they are told to."""
-    return Federation(answerers, **options).run(procedure, line)
+    return Federation(SideBySide(answerers), **options).run(procedure, line)
 
 
 def honest(procedure, tasks):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -28,10 +28,59 @@ from metasci.priors.equation import Prior
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answerer", "Federated", "Federation", "Round", "learn", "reply"]
+__all__ = ["Answerer", "Federated", "Federation", "Heard", "Lines", "Round", "SideBySide", "as_procedure", "learn", "prior_of", "reply"]
 
 Answerer = Callable[[bytes, int], bytes]
 """A site at the end of a line: takes a question and the number of the round, from 0 on, and gives its answer."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What came from a site: an answer after some seconds, or why none did."""
+
+    message: bytes
+    seconds: float = 0.0
+    why_not: str = ""
+
+
+class Lines(Protocol):
+    """How sites are reached."""
+
+    @property
+    def count(self) -> int:
+        """How many sites there are."""
+
+    def ask(self, question: bytes, number: int) -> Mapping[str, Heard]:
+        """What each site answers to a question in a round, by its name."""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Sites in this process, asked one after another.
+
+    Parameters
+    ----------
+    answerers : mapping of str to callable
+        By the site's name.
+    """
+
+    answerers: Mapping[str, Answerer]
+
+    @property
+    def count(self) -> int:
+        return len(self.answerers)
+
+    def ask(self, question: bytes, number: int) -> Mapping[str, Heard]:
+        heard = {}
+        for name, answerer in self.answerers.items():
+            began = time.perf_counter()
+            try:
+                message = answerer(question, number)
+            except (*FAILURES, OSError) as error:  # a site that fails is no reason for the others to stop
+                heard[name] = Heard(b"", why_not=f"{type(error).__name__}: {str(error)[:80]}")
+            else:
+                heard[name] = Heard(message, time.perf_counter() - began)
+        return heard
 
 # How far an answer may move things before it is not believed: so many times the median of the sites' …
 _TIMES = 10.0
@@ -109,17 +158,16 @@ def reply(procedure: Procedure[Any], site: Site, question: bytes, number: int) -
 
 @dataclass(frozen=True)
 class Federation:
-    """Sites that can be asked, and who of them must answer.
+    """Sites that can be asked, and how many of them must answer.
 
     Parameters
     ----------
-    answerers : mapping of str to callable
-        By the site's name.
+    lines : Lines
     least : float
         Share of the sites that must answer in every round; with fewer, learning stops and says so.
     """
 
-    answerers: Mapping[str, Answerer]
+    lines: Lines
     least: float = 0.5
 
     def run(
@@ -176,33 +224,29 @@ class Federation:
         """Every site's answer, but for those that failed or cannot be believed."""
         answers: dict[str, State] = {}
         left_out: dict[str, str] = {}
-        seconds: dict[str, float] = {}
-        up = 0
-        for name, answerer in self.answerers.items():
-            began = time.perf_counter()
-            try:
-                message = answerer(question, number)
-            except (*FAILURES, OSError) as error:  # a site that fails is no reason for the others to stop
-                left_out[name] = f"no answer ({type(error).__name__}: {str(error)[:80]})"
+        heard = self.lines.ask(question, number)
+        for name, each in heard.items():
+            if each.why_not:
+                left_out[name] = f"no answer ({each.why_not})"
                 continue
-            seconds[name] = time.perf_counter() - began
-            up += len(message)
             try:
-                answers[name] = read(message)
+                answers[name] = read(each.message)
             except InputError as error:
                 left_out[name] = str(error)
         if judge is not None:
             for name, why in judge.disbelieved(answers).items():
                 left_out[name] = why
                 del answers[name]
-        if len(answers) < max(1, self.least * len(self.answerers)):
+        count = max(self.lines.count, len(heard))
+        if len(answers) < max(1, self.least * count):
             why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
             raise InputError(
-                f"round {number}: only {len(answers)} of {len(self.answerers)} sites gave an answer that can be used "
+                f"round {number}: only {len(answers)} of {count} sites gave an answer that can be used "
                 f"({why}); ask again when they do, or lower `least`."
             )
         tasks = int(sum(float(each["tasks"]) for each in answers.values()))
-        down = len(question) * len(self.answerers)
+        down, up = len(question) * count, sum(len(each.message) for each in heard.values())
+        seconds = {name: each.seconds for name, each in heard.items() if not each.why_not}
         return answers, Round(number, down, up, tasks, seconds, left_out)
 
 
@@ -291,7 +335,7 @@ def learn(
         raise InputError("there are no sites to learn from.")
     chosen = as_procedure(procedure)
     federation = Federation(
-        {site: _answerer(chosen, Site(model, tasks, tuple(covariates))) for site, tasks in sites.items()},
+        SideBySide({site: _answerer(chosen, Site(model, tasks, tuple(covariates))) for site, tasks in sites.items()}),
         least,
     )
     state, rounds = federation.run(chosen, model, tuple(covariates), watch)

@@ -205,6 +205,14 @@ class ByStatistics:
         both = combine([_statistics(state.state, answer) for answer in answers])
         return replace(state, state=self.maximised(state.state, both, state.model), seen=both)
 
+    def as_sums(self, answer: State) -> State:
+        """An answer of which the sum over sites is the answer of all their tasks: with no mean in it."""
+        return {**answer, "covariance": answer["tasks"] * answer["covariance"]}
+
+    def of_sums(self, total: State) -> State:
+        """The answer of all tasks, of a sum over sites of `as_sums`."""
+        return {**total, "covariance": total["covariance"] / total["tasks"]}
+
     def maximised(self, old: GaussianState, sums: TaskStatistics, model: Model) -> GaussianState:
         """The population that sums make most likely."""
         new = population_under(self.method, sums, old, model.parameters)
