@@ -65,6 +65,7 @@ class StudyName(StrEnum):
     physics_instinct = "physics-instinct"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
+    warfarin = "warfarin"
 
 
 _EXTRAS_OF = {
@@ -73,6 +74,7 @@ _EXTRAS_OF = {
     StudyName.high_entropy_alloys: ("materials",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
+    StudyName.warfarin: ("studies",),
 }
 
 
