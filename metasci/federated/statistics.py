@@ -176,18 +176,18 @@ class ByStatistics:
         shapes = TaskStatistics.shapes(size, wide - 1)
         return {name: shapes[name] for name in _SENT}
 
-    def fault(self, question: State, answer: State) -> str:
-        """Sums that no measurements have."""
+    def fault(self, question: State, answer: State, rounding: float = _ROUNDING) -> str:
+        """Sums that no measurements have, but for rounding."""
         tasks, wide = float(answer["tasks"]), answer["designs"]
         if tasks <= 0.0 or float(answer["measurements"]) <= 0.0 or float(answer["squared"]) < 0.0:
             return "it counts no tasks, no measurements, or squares below zero"
-        if abs(float(wide[0, 0]) - tasks) > _ROUNDING * tasks:
+        if abs(float(wide[0, 0]) - tasks) > rounding * tasks:
             return "its sums over covariates are not of as many tasks as it counts"
         across = answer["across"]
         whole = torch.cat([torch.cat([wide, across.T], 1), torch.cat([across, answer["products"]], 1)])
         for matrix in (whole, answer["covariance"]):
             values = torch.linalg.eigvalsh(0.5 * (matrix + matrix.T))
-            if float(values[0]) < -_ROUNDING * max(float(values[-1]), 1e-300):
+            if float(values[0]) < -rounding * max(float(values[-1]), 1e-300):
                 return "its sums of products are those of no tasks"
         return ""
 
@@ -211,7 +211,8 @@ class ByStatistics:
 
     def of_sums(self, total: State) -> State:
         """The answer of all tasks, of a sum over sites of `as_sums`."""
-        return {**total, "covariance": total["covariance"] / total["tasks"]}
+        counts = {name: total[name].round() for name in ("tasks", "measurements")}
+        return {**total, **counts, "covariance": total["covariance"] / counts["tasks"]}
 
     def maximised(self, old: GaussianState, sums: TaskStatistics, model: Model) -> GaussianState:
         """The population that sums make most likely."""
