@@ -57,6 +57,7 @@ class StudyName(StrEnum):
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
     families = "families"
+    federated = "federated"
     graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
@@ -70,6 +71,7 @@ class StudyName(StrEnum):
 
 _EXTRAS_OF = {
     StudyName.families: ("materials",),
+    StudyName.federated: ("studies",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
     StudyName.learned_prior_against_posterior: ("bayes",),

@@ -151,7 +151,9 @@ def simulate_guarded(
     """
     chosen = as_procedure(procedure)
     if isinstance(guard, SecureSum) != isinstance(chosen, ByStatistics):
-        raise InputError("sums are masked (SecureSum), and weights made noisy (Privacy): give the one that fits.")
+        raise InputError(
+            "sums are masked (SecureSum), and weights made noisy (Privacy): give the one that fits."
+        )
     if isinstance(guard, Privacy) and not isinstance(chosen, ByWeights):
         raise InputError("differential privacy is for ByWeights.")
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")

@@ -28,7 +28,19 @@ from metasci.priors.equation import Prior
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answerer", "Federated", "Federation", "Heard", "Lines", "Round", "SideBySide", "as_procedure", "learn", "prior_of", "reply"]
+__all__ = [
+    "Answerer",
+    "Federated",
+    "Federation",
+    "Heard",
+    "Lines",
+    "Round",
+    "SideBySide",
+    "as_procedure",
+    "learn",
+    "prior_of",
+    "reply",
+]
 
 Answerer = Callable[[bytes, int], bytes]
 """A site at the end of a line: takes a question and the number of the round, from 0 on, and gives its answer."""
@@ -81,6 +93,7 @@ class SideBySide:
             else:
                 heard[name] = Heard(message, time.perf_counter() - began)
         return heard
+
 
 # How far an answer may move things before it is not believed: so many times the median of the sites' …
 _TIMES = 10.0
@@ -335,7 +348,9 @@ def learn(
         raise InputError("there are no sites to learn from.")
     chosen = as_procedure(procedure)
     federation = Federation(
-        SideBySide({site: _answerer(chosen, Site(model, tasks, tuple(covariates))) for site, tasks in sites.items()}),
+        SideBySide(
+            {site: _answerer(chosen, Site(model, tasks, tuple(covariates))) for site, tasks in sites.items()}
+        ),
         least,
     )
     state, rounds = federation.run(chosen, model, tuple(covariates), watch)

@@ -34,7 +34,7 @@ from metasci.studies.baselines import sklearn_part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FEATURES", "SHOTS", "coronary_disease", "figure", "patients", "scores"]
+__all__ = ["FEATURES", "SHOTS", "coronary_disease", "figure", "patients", "scores", "tasks_of"]
 
 Floats = NDArray[np.float64]
 
@@ -146,17 +146,18 @@ def learned(frame: pd.DataFrame, model: Model = coronary_disease) -> Prior:
     # three hospitals tell little of how hospitals differ: the belief of a declared spread stays in, and the prior of
     # the next is wider for it
     method = GaussianPrior(objective="marginal", correlated=False, spread_uncertainty=True)
-    return meta_calibrate(model, _tasks(frame, model), method, covariates=())
+    return meta_calibrate(model, tasks_of(frame, model), method, covariates=())
 
 
-def _tasks(frame: pd.DataFrame, model: Model) -> TaskSet:
+def tasks_of(frame: pd.DataFrame, model: Model) -> TaskSet:
+    """Hospitals as tasks."""
     table = frame.rename(columns={"hospital": "task"})
     return TaskSet.from_frame(table, Card.from_model(model), model=model)
 
 
 def _prior_forecasts(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> list[Floats]:
     """Probabilities of every patient, for each support."""
-    batch = prior.batch(_tasks(here, prior.model))
+    batch = prior.batch(tasks_of(here, prior.model))
     forecasts = []
     for support in supports:
         adapted = prior.adapt(batch.with_mask(torch.as_tensor(support)[None]))

@@ -97,7 +97,9 @@ def patients(path: str | Path | None = None) -> pd.DataFrame:
     folder = os.environ.get("METASCI_DATA_DIR", "")
     file = Path(path) if path else Path(folder) / "iwpc_warfarin" / "iwpc_warfarin.csv"
     if not file.is_file():
-        raise InputError("warfarin's data do not ship: set METASCI_DATA_DIR to the folder that holds iwpc_warfarin/.")
+        raise InputError(
+            "warfarin's data do not ship: set METASCI_DATA_DIR to the folder that holds iwpc_warfarin/."
+        )
     frame = pd.read_csv(file)
     frame = frame[(frame["stable"] == 1) & frame["age_decade"].notna()].reset_index(drop=True)
     for name in ("height_cm", "weight_kg"):
@@ -162,7 +164,8 @@ def model_of(features: Sequence[str] = FEATURES) -> Model:
     ('level', 'of_age', 'of_weight')
     """
     coefficients = [
-        Parameter(f"of_{name}", "1", 0.0, spread=0.5, description="for one standard deviation") for name in features
+        Parameter(f"of_{name}", "1", 0.0, spread=0.5, description="for one standard deviation")
+        for name in features
     ]
     return Model(
         name="studies.warfarin",
@@ -181,7 +184,9 @@ def standardised(frame: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Features by mean and standard deviation of patients that are learned from; what does not vary there stays zero."""
     names = list(FEATURES)
     spread = others[names].std()
-    return frame.assign(**{n: (frame[n] - others[n].mean()) / (spread[n] if spread[n] > 0.0 else 1.0) for n in names})
+    return frame.assign(
+        **{n: (frame[n] - others[n].mean()) / (spread[n] if spread[n] > 0.0 else 1.0) for n in names}
+    )
 
 
 def tasks_of(frame: pd.DataFrame, model: Model, task: str = "site") -> TaskSet:
@@ -280,7 +285,9 @@ def site_variances(train: pd.DataFrame) -> tuple[float, float]:
     residuals = []
     for site, own in train.groupby("site"):
         residuals.append(own["root_dose"].to_numpy() - ridge(train[train["site"] != site], own))
-    within = float(np.average([each.var(ddof=1) for each in residuals], weights=[len(each) for each in residuals]))
+    within = float(
+        np.average([each.var(ddof=1) for each in residuals], weights=[len(each) for each in residuals])
+    )
     raw = np.mean([each.mean() ** 2 - within / len(each) for each in residuals])
     return max(float(raw), 1e-6), within
 
@@ -312,7 +319,8 @@ def forecasts(frame: pd.DataFrame, shots: Sequence[int] = SHOTS, seeds: int = SE
             }
             nothing = np.broadcast_to(empty, known.shape)
             ways |= {
-                name: Forecasts(np.clip(each, 0.0, None) ** 2, nothing, nothing) for name, each in plain.items()
+                name: Forecasts(np.clip(each, 0.0, None) ** 2, nothing, nothing)
+                for name, each in plain.items()
             }
             for name, own in ways.items():
                 for seed, of_draw in enumerate(judged):
