@@ -56,6 +56,7 @@ class StudyName(StrEnum):
 
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
+    fairness = "fairness"
     families = "families"
     federated = "federated"
     graph_networks = "graph-networks"
@@ -70,6 +71,7 @@ class StudyName(StrEnum):
 
 
 _EXTRAS_OF = {
+    StudyName.fairness: ("studies",),
     StudyName.families: ("materials",),
     StudyName.federated: ("studies",),
     StudyName.graph_networks: ("materials",),
