@@ -56,6 +56,7 @@ class StudyName(StrEnum):
 
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
+    continual = "continual"
     fairness = "fairness"
     families = "families"
     federated = "federated"
