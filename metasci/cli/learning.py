@@ -56,6 +56,7 @@ class StudyName(StrEnum):
 
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
+    broken_sensors = "broken-sensors"
     continual = "continual"
     fairness = "fairness"
     families = "families"
@@ -68,6 +69,7 @@ class StudyName(StrEnum):
     physics_instinct = "physics-instinct"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
+    unlike_sites = "unlike-sites"
     warfarin = "warfarin"
 
 
@@ -79,6 +81,7 @@ _EXTRAS_OF = {
     StudyName.high_entropy_alloys: ("materials",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
+    StudyName.unlike_sites: ("studies",),
     StudyName.warfarin: ("studies",),
 }
 

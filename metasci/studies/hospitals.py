@@ -34,7 +34,7 @@ from metasci.studies.baselines import sklearn_part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FEATURES", "SHOTS", "coronary_disease", "figure", "patients", "scores", "tasks_of"]
+__all__ = ["FEATURES", "SHOTS", "coronary_disease", "figure", "forecasts_of", "patients", "scores", "tasks_of"]
 
 Floats = NDArray[np.float64]
 
@@ -155,7 +155,7 @@ def tasks_of(frame: pd.DataFrame, model: Model) -> TaskSet:
     return TaskSet.from_frame(table, Card.from_model(model), model=model)
 
 
-def _prior_forecasts(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> list[Floats]:
+def forecasts_of(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> list[Floats]:
     """Probabilities of every patient, for each support."""
     batch = prior.batch(tasks_of(here, prior.model))
     forecasts = []
@@ -204,7 +204,7 @@ def scores(frame: pd.DataFrame, shots: tuple[int, ...] = SHOTS, seeds: int = SEE
         for k in shots:
             supports = [np.isin(np.arange(len(here)), order[:k]) for order in orders]
             ways = {
-                "learned prior": _prior_forecasts(prior, here, supports),
+                "learned prior": forecasts_of(prior, here, supports),
                 **_rivals(train, here, supports),
             }
             for name, forecasts in ways.items():
