@@ -1,4 +1,4 @@
-"""Learning from sites by sums, gradients or weights: equal to learning in one place, and not led astray by bad answers."""
+"""Learning from sites: equal to learning in one place, and not led astray by bad answers."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_a_site_that_dies_is_left_out_and_too_many_are_told_of():
     state, rounds = learned_by_hand(procedure, {**answerers, "site 1": dying})
     assert "the line is dead" in rounds[-1].left_out["site 1"]
     assert bool(torch.isfinite(state.state.coefficients).all())
-    dead = {name: dying for name in ("site 1", "site 2", "site 3")}
+    dead = dict.fromkeys(("site 1", "site 2", "site 3"), dying)
     with pytest.raises(InputError, match=r"round 3: only 1 of 4 sites .*the line is dead"):
         learned_by_hand(procedure, {**answerers, **dead})
 

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
-pytest.importorskip("flwr", reason="learning over Flower needs the extra metasci-calibration[federated]: flwr")
+pytest.importorskip(
+    "flwr", reason="learning over Flower needs the extra metasci-calibration[federated]: flwr"
+)
 
 from test_federated import line, lines, shared
 
@@ -26,7 +28,9 @@ from metasci.meta import GaussianPrior
 APP = Path(__file__).with_name("flower_app")
 
 
-@pytest.mark.parametrize("method", [GaussianPrior(iterations=3), ms.MAML(steps=2, step_size=0.01, iterations=2)])
+@pytest.mark.parametrize(
+    "method", [GaussianPrior(iterations=3), ms.MAML(steps=2, step_size=0.01, iterations=2)]
+)
 def test_the_simulation_gives_the_same_numbers_and_bytes(method):
     sites = shared(lines(16))
     over_flower, here = simulate(line, sites, method), federated.learn(line, sites, method)
@@ -45,7 +49,9 @@ def test_masked_sums_lose_digits_only():
 
 def test_noise_without_size_changes_nothing_and_noise_does():
     sites = shared(lines(16))
-    equal = {name: tasks.select(slice(0, 4)) for name, tasks in sites.items()}  # all count alike, as privacy asks
+    equal = {
+        name: tasks.select(slice(0, 4)) for name, tasks in sites.items()
+    }  # all count alike, as privacy asks
     procedure = federated.ByWeights(ms.Pooled(iterations=2), local_steps=2)
     plain = federated.learn(line, equal, procedure).prior.state.mean
     quiet = simulate_guarded(line, equal, procedure, Privacy(clip=1e6, noise=0.0), 2).prior.state.mean

@@ -40,7 +40,9 @@ def test_a_learned_prior_regains_a_task_before_one_that_learned_nothing():
         "declared": ms.meta_calibrate(line, lines(10), ms.FromScratch(iterations=1), covariates=()),
     }
     found = reacquisition(starts, tasks, shots=(0, 1, 3), seeds=2)
-    assert float(found["error"].sel(start="learned", shots=1)) < float(found["error"].sel(start="declared", shots=1))
+    assert float(found["error"].sel(start="learned", shots=1)) < float(
+        found["error"].sel(start="declared", shots=1)
+    )
     assert found["error"].sel(start="learned").values.argmin() == 2
     with pytest.raises(InputError, match="has more than 40"):
         reacquisition(starts, tasks, shots=(40,))

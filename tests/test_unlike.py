@@ -47,7 +47,9 @@ def test_the_two_parts_add_up_to_the_prior_predictive_distance(prior):
         off = (batch.output[task] - at_start.prediction[task])[seen]
         whole = float(off @ torch.linalg.solve(variance, off))
         here = problem.linearise(adapted.coordinates, adapted.log_noise)
-        rest = (batch.output[task] - here.prediction[task])[seen].square().sum() / adapted.log_noise.exp()[0] ** 2
+        rest = (batch.output[task] - here.prediction[task])[seen].square().sum() / adapted.log_noise.exp()[
+            0
+        ] ** 2
         moved = (adapted.coordinates - adapted.start)[task]
         pulled = float(rest + moved @ torch.linalg.solve(adapted.start_covariance[task], moved))
         assert whole == pytest.approx(pulled, rel=1e-6)

@@ -110,6 +110,9 @@ if TYPE_CHECKING:
     from metasci.diagnostics.next_point import (
         next_measurement,
     )
+    from metasci.diagnostics.outsiders import (
+        unlike,
+    )
     from metasci.diagnostics.risk import (
         risk_inflation,
     )
@@ -127,9 +130,6 @@ if TYPE_CHECKING:
     )
     from metasci.diagnostics.start_noise import (
         meta_gradient_noise,
-    )
-    from metasci.diagnostics.outsiders import (
-        unlike,
     )
     from metasci.diagnostics.variance import (
         composition_gradient,

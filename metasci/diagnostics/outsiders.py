@@ -1,12 +1,14 @@
 """Is this task, or this site, unlike those that were learned from? Asked before its calibration is trusted.
 
-Under a Gaussian prior a task's estimate ẑ has a known distribution before anything is measured: about the start, with the
-covariance Σ − S, of the prior's Σ and the posterior's S. Where the estimate lies far out in it, the task is unlike the others in
-its parameters. What is left of the measurements' squares says whether they scatter about the equation as the others do.
+Under a Gaussian prior a task's estimate ẑ has a known distribution before anything is measured: about the start, with
+the covariance Σ − S, of the prior's Σ and the posterior's S. Where the estimate lies far out in it, the task is
+unlike the others in its parameters. What is left of the measurements' squares says whether they scatter about the
+equation as the others do.
 
-With r measured less predicted at the start and V = JΣJᵀ + σ²I, rᵀV⁻¹r is the sum of the two: (ẑ − m)ᵀ(Σ − S)⁻¹(ẑ − m) of as many
-degrees of freedom as there are informed directions, and the rest. Exact where the model is linear in its coordinates and the
-spread is known; the spread's own uncertainty, of as many degrees of freedom as tasks were learned from, is drawn.
+With r measured less predicted at the start and V = JΣJᵀ + σ²I, rᵀV⁻¹r is the sum of the two: (ẑ − m)ᵀ(Σ − S)⁻¹(ẑ − m)
+of as many degrees of freedom as there are informed directions, and the rest. Exact where the model is linear in its
+coordinates and the spread is known; the spread's own uncertainty, of as many degrees of freedom as tasks were learned
+from, is drawn.
 
 Source: Box, JRSS A 143 (1980) 383, for the prior predictive distribution as a check.
 """
@@ -55,9 +57,9 @@ def unlike(prior: LearnedEquation, tasks: TaskSet, *, level: float = 0.05, seed:
     Returns
     -------
     xarray.Dataset
-        By ``task``: ``p_parameters``, ``p_scatter`` (NaN for outcomes that do not scatter about a curve, and where nothing is
-        left), ``distance`` (root mean square of the estimate in predicted standard deviations), ``directions``; the verdict in
-        ``attrs["verdict"]``.
+        By ``task``: ``p_parameters``, ``p_scatter`` (NaN for outcomes that do not scatter about a curve, and where
+        nothing is left), ``distance`` (root mean square of the estimate in predicted standard deviations),
+        ``directions``; the verdict in ``attrs["verdict"]``.
 
     Raises
     ------
@@ -75,9 +77,13 @@ def unlike(prior: LearnedEquation, tasks: TaskSet, *, level: float = 0.05, seed:
     """
     method = prior.method
     if not isinstance(method, GaussianPrior):
-        raise InputError(f"{method.name} predicts no distribution of a new task's parameters: learn a GaussianPrior.")
+        raise InputError(
+            f"{method.name} predicts no distribution of a new task's parameters: learn a GaussianPrior."
+        )
     if method.task_noise:
-        raise InputError("a prior with a noise of each task's own explains any scatter: learn one without `task_noise`.")
+        raise InputError(
+            "a prior with a noise of each task's own explains any scatter: learn one without `task_noise`."
+        )
     batch = prior.batch(tasks)
     adapted, freedom = prior.adapt(batch), float(prior.training.get("tasks", 0)) + method.regularisation
     wider = float(getattr(prior.state, "widening", torch.ones(())))
@@ -101,7 +107,7 @@ def unlike(prior: LearnedEquation, tasks: TaskSet, *, level: float = 0.05, seed:
 
 
 def _distances(adapted: Adapted) -> tuple[np.ndarray, np.ndarray]:
-    """(ẑ − m)ᵀ(Σ − S)⁻¹(ẑ − m) of each task, and the share of the prior's variance that is gone along each direction."""
+    """(ẑ − m)ᵀ(Σ − S)⁻¹(ẑ − m) of each task, and the share of the prior's variance that is gone by direction."""
     factor = torch.linalg.cholesky(adapted.start_covariance)
     off = torch.linalg.solve_triangular(factor, (adapted.coordinates - adapted.start)[..., None], upper=False)
     half = torch.linalg.solve_triangular(factor, adapted.covariance, upper=False)

@@ -1,7 +1,7 @@
 """Does learning from new tasks forget the old ones, and how quickly is an old task regained?
 
-A prior that is updated by sums over old tasks (`Prior.update`) keeps nothing of their data. `forgetting` asks, after each
-batch of tasks, how it forecasts the tasks of the first, beside a prior that learned from all of them together.
+A prior that is updated by sums over old tasks (`Prior.update`) keeps nothing of their data. `forgetting` asks, after
+each batch of tasks, how it forecasts the tasks of the first, beside a prior that learned from all of them together.
 `reacquisition` asks how many measurements bring an old task back to a given error, from several starts.
 """
 
@@ -106,13 +106,15 @@ def reacquisition(
     Returns
     -------
     xarray.Dataset
-        ``error`` (start, shots), ``needed`` (start,): the fewest measurements within that, NaN where none of the numbers
-        is enough; the verdict in ``attrs["verdict"]``.
+        ``error`` (start, shots), ``needed`` (start,): the fewest measurements within that, NaN where none of the
+        numbers is enough; the verdict in ``attrs["verdict"]``.
     """
     most = max(shots)
     table = np.array([[error_on(prior, old, k, seeds, most) for k in shots] for prior in starts.values()])
     goal = within * float(np.nanmin(table))
-    needed = np.array([next((k for k, e in zip(shots, row, strict=True) if e <= goal), np.nan) for row in table])
+    needed = np.array(
+        [next((k for k, e in zip(shots, row, strict=True) if e <= goal), np.nan) for row in table]
+    )
     words = ", ".join(
         f"{name} {'more than ' + str(most) if np.isnan(count) else int(count)}"
         for name, count in zip(starts, needed, strict=True)
@@ -128,7 +130,9 @@ def reacquisition(
     )
 
 
-def error_on(prior: LearnedEquation, tasks: TaskSet, shots: int, seeds: int, most: int | None = None) -> float:
+def error_on(
+    prior: LearnedEquation, tasks: TaskSet, shots: int, seeds: int, most: int | None = None
+) -> float:
     """Root mean square error on the measurements in no support, of the same tasks for all numbers of shots."""
     batch = prior.batch(tasks)
     protocol = Protocol(support="random", query="rest", shots=(shots, shots if most is None else most))

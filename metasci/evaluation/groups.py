@@ -1,7 +1,7 @@
 """Error, coverage and calibration of forecasts by group: who is served worse, and by how much.
 
-fairlearn's `MetricFrame` (Weerts and others, JMLR 24 (2023) 257) gathers them where it is installed; the figures are the
-same without it.
+fairlearn's `MetricFrame` (Weerts and others, JMLR 24 (2023) 257) gathers them where it is installed; the figures are
+the same without it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class GroupReport:
     Attributes
     ----------
     frame : DataFrame
-        A row for each group: ``count``, ``mae``, ``bias`` (mean of predicted less measured), ``coverage``, in per cent, and
-        ``below`` and ``above``, the per cent of measurements that lie below and above the interval: calibration asks for
-        half of what is not covered in each.
+        A row for each group: ``count``, ``mae``, ``bias`` (mean of predicted less measured), ``coverage``, in per
+        cent, and ``below`` and ``above``, the per cent of measurements that lie below and above the interval:
+        calibration asks for half of what is not covered in each.
     level : float
         Of the intervals.
     """

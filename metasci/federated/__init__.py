@@ -3,16 +3,16 @@
 A server asks, sites answer, and the server makes of the answers the next question. What goes to and fro are a few
 tensors, as bytes; what they are is a *procedure*:
 
-- `ByStatistics`: expectation–maximisation of a Gaussian prior. Sites answer with sums over their tasks, and the result is
-  that of learning from all tasks in one place.
+- `ByStatistics`: expectation–maximisation of a Gaussian prior. Sites answer with sums over their tasks, and the
+  result is that of learning from all tasks in one place.
 - `ByGradients`: MAML, FOMAML, Reptile. Sites answer with their mean meta-gradient.
 - `ByWeights`: FedAvg, Per-FedAvg. Sites take some steps of their own and answer with where these lead.
 
 `learn` runs one in this process, over sites that stand side by side; `metasci.federated.flower` runs the same over
 Flower's simulation, or its server and clients as processes.
 
-Sources: McMahan and others, AISTATS 54 (2017) 1273, for FedAvg; Fallah, Mokhtari and Ozdaglar, NeurIPS 33 (2020) 3557, for
-Per-FedAvg; Dempster, Laird and Rubin, JRSS B 39 (1977) 1, for what a maximisation step needs to know.
+Sources: McMahan and others, AISTATS 54 (2017) 1273, for FedAvg; Fallah, Mokhtari and Ozdaglar, NeurIPS 33 (2020)
+3557, for Per-FedAvg; Dempster, Laird and Rubin, JRSS B 39 (1977) 1, for what a maximisation step needs to know.
 """
 
 from __future__ import annotations

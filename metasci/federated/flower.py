@@ -1,8 +1,8 @@
 """The same procedures over Flower: its simulation, or its server and clients as processes of their own.
 
-Everything that travels is in the messages of `metasci.federated.messages`; Flower carries them. `server` and `client` make
-the two apps of a Flower project, which `flwr run` sends to a running SuperLink and its SuperNodes; `simulate` runs both in
-one place. Flower pins other versions than metasci, so that it has an environment of its own
+Everything that travels is in the messages of `metasci.federated.messages`; Flower carries them. `server` and `client`
+make the two apps of a Flower project, which `flwr run` sends to a running SuperLink and its SuperNodes; `simulate`
+runs both in one place. Flower pins other versions than metasci, so that it has an environment of its own
 (``pip install 'metasci-calibration[federated]'``).
 
 Source: Beutel and others 2020 (arXiv 2007.14390).

@@ -2,9 +2,9 @@
 
 The method says what a site computes: the mean meta-gradient of its tasks, with support and query drawn anew in every
 round. By gradients the site sends that, and the server takes the outer step; by weights the site takes some outer steps
-of its own and sends where these lead, and the server averages. With a method that learns jointly (`FineTuning`, `Pooled`)
-the second is FedAvg (McMahan and others 2017), with MAML or FOMAML it is Per-FedAvg (Fallah and others 2020, algorithm 1).
-Sites count by their tasks.
+of its own and sends where these lead, and the server averages. With a method that learns jointly (`FineTuning`,
+`Pooled`) the second is FedAvg (McMahan and others 2017), with MAML or FOMAML it is Per-FedAvg (Fallah and others
+2020, algorithm 1). Sites count by their tasks.
 """
 
 from __future__ import annotations

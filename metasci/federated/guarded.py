@@ -1,12 +1,12 @@
 """Secure aggregation and differential privacy, by Flower's own parts, in its simulation.
 
-With SecAgg+ (Bell and others, CCS 2020; arXiv 2009.11248) the server sees the sum of the sites' answers and none of them:
-each is masked by numbers that cancel in the sum. Sums of expectation–maximisation are all that it asks for, so nothing is
-lost but digits, as what is masked are whole numbers. What one site's answer cannot be checked for any more is checked in
-the sum.
+With SecAgg+ (Bell and others, CCS 2020; arXiv 2009.11248) the server sees the sum of the sites' answers and none of
+them: each is masked by numbers that cancel in the sum. Sums of expectation–maximisation are all that it asks for, so
+nothing is lost but digits, as what is masked are whole numbers. What one site's answer cannot be checked for any more
+is checked in the sum.
 
-With differential privacy (central, fixed clipping: McMahan and others 2018, arXiv 1710.06963) what a site's weights move is
-cut to a length, and the mean gets Gaussian noise in proportion to it. What is hidden is a whole *site*.
+With differential privacy (central, fixed clipping: McMahan and others 2018, arXiv 1710.06963) what a site's weights
+move is cut to a length, and the mean gets Gaussian noise in proportion to it. What is hidden is a whole *site*.
 """
 
 from __future__ import annotations

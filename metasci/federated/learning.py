@@ -1,4 +1,4 @@
-"""Rounds of questions and answers: who answered, with how many bytes, how long it took, and whose answer was not used."""
+"""Rounds of questions and answers: who answered, in how many bytes and seconds, and whose answer was not used."""
 
 from __future__ import annotations
 

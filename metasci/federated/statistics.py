@@ -4,8 +4,8 @@ The expectation step is of each task alone, and the maximisation step asks of ta
 (`metasci.meta.laplace.statistics`). So sites take the first, the server takes the second of the sums of their sums, and
 each round is an iteration of what one computer with all measurements would do: the same numbers, but for rounding.
 
-What a site sends says something of it all the same: sums over one task are that task's estimate. Where that is too much,
-sums are added up under masks that cancel (secure aggregation, `metasci.federated.flower`).
+What a site sends says something of it all the same: sums over one task are that task's estimate. Where that is too
+much, sums are added up under masks that cancel (secure aggregation, `metasci.federated.flower`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metasci.errors import InputError
 from metasci.federated.procedure import Site, standardisation_in
 from metasci.files import State
 from metasci.learned.equation import LearnedEquation
-from metasci.meta.covariates import Covariates, Design
+from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.statistics import TaskStatistics, population_under, statistics_of, why_no_update
@@ -95,7 +95,8 @@ def combine(statistics: Sequence[TaskStatistics]) -> TaskStatistics:
 def why_no_sums(method: GaussianPrior, model: Model) -> str:
     """What no sums stand in for in a round, as the end of a sentence; empty where they do.
 
-    An outcome without scales, such as yes or no, is learned from sums, too: each round's are under the population at hand.
+    An outcome without scales, such as yes or no, is learned from sums, too: each round's are under the population at
+    hand.
     """
     if not model.noise.gaussian and not model.noise.scales and method.objective == "expectation":
         return ""

@@ -1,9 +1,10 @@
 """Which reading does not fit: a task's calibration where one of its readings may come from a broken sensor.
 
-Each reading may be the broken one, or none. A broken one scatters so many times as far as the noise about the curve that the
-others give; the rest are as the prior has them. Every case is a calibration of its own, by the same prior, and counts by how
-probable it makes the readings (Laplace's approximation; exact where the model is linear in its coordinates). Nothing has to
-be told but how often sensors break: a reading within the noise is believed, one far out is not, and one between is half believed.
+Each reading may be the broken one, or none. A broken one scatters so many times as far as the noise about the curve
+that the others give; the rest are as the prior has them. Every case is a calibration of its own, by the same prior,
+and counts by how probable it makes the readings (Laplace's approximation; exact where the model is linear in its
+coordinates). Nothing has to be told but how often sensors break: a reading within the noise is believed, one far out
+is not, and one between is half believed.
 
 Source: Box and Tiao, Biometrika 55 (1968) 119, for contaminated normal errors.
 """
@@ -71,13 +72,17 @@ def one_may_be_broken(
     Raises
     ------
     InputError
-        If the prior has no Gaussian noise, or each task has one of its own, which explains any scatter; or if `chance` is no
-        probability.
+        If the prior has no Gaussian noise, or each task has one of its own, which explains any scatter; or if
+        `chance` is no probability.
     """
     if not isinstance(prior.method, GaussianPrior) or not prior.model.noise.gaussian:
-        raise InputError("a broken reading is told from the others by a Gaussian prior of Gaussian measurements.")
+        raise InputError(
+            "a broken reading is told from the others by a Gaussian prior of Gaussian measurements."
+        )
     if prior.method.task_noise:
-        raise InputError("a noise of each task's own explains a broken reading: learn one without `task_noise`.")
+        raise InputError(
+            "a noise of each task's own explains a broken reading: learn one without `task_noise`."
+        )
     if not 0.0 < chance < 1.0:
         raise InputError(f"chance: {chance:g} is not between 0 and 1.")
     whole, columns = batch.mask, batch.mask.shape[1]

@@ -1,10 +1,11 @@
 """Learning so that the worst-served group of tasks is served as well as can be after a few steps.
 
-Group distributionally robust optimisation on the loss *after* adaptation: groups have weights that grow with their loss,
-and the start follows the weighted meta-gradient. So the start is not best on average but best for whom it is worst.
+Group distributionally robust optimisation on the loss *after* adaptation: groups have weights that grow with their
+loss, and the start follows the weighted meta-gradient. So the start is not best on average but best for whom it is
+worst.
 
-Sources: Sagawa and others, ICLR 2020 (arXiv 1911.08731), algorithm 1; Collins, Mokhtari and Shakkottai, NeurIPS 33 (2020)
-18860, for the worst task after adaptation.
+Sources: Sagawa and others, ICLR 2020 (arXiv 1911.08731), algorithm 1; Collins, Mokhtari and Shakkottai, NeurIPS 33
+(2020) 18860, for the worst task after adaptation.
 """
 
 from __future__ import annotations

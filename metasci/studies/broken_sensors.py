@@ -1,8 +1,8 @@
 """Study: one of five readings is wrong. ``python -m metasci.studies.broken_sensors [FOLDER]`` (some minutes).
 
-Steels and patients are calibrated from five readings, of which the worst one is moved by 3, 6 or 10 standard deviations of the
-noise: each of the five, up and down, and the case that harms most counts. By a learned prior as it is, by the same with each reading in
-doubt, and by fits without a prior, plain and Huber's.
+Steels and patients are calibrated from five readings, of which the worst one is moved by 3, 6 or 10 standard
+deviations of the noise: each of the five, up and down, and the case that harms most counts. By a learned prior as it
+is, by the same with each reading in doubt, and by fits without a prior, plain and Huber's.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def scores(name: str, folds: int) -> pd.DataFrame:
             measured = own.mask[0].nonzero()[:, 0]
             if len(measured) <= READINGS:
                 continue
-            chosen = measured[torch.as_tensor(np.random.default_rng(at).permutation(len(measured))[:READINGS])]
+            chosen = measured[
+                torch.as_tensor(np.random.default_rng(at).permutation(len(measured))[:READINGS])
+            ]
             support = torch.zeros_like(own.mask)
             support[0, chosen] = True
             for moved in MOVED:
@@ -159,7 +161,9 @@ def main(out: Path) -> None:
         write_atomically(out / f"{name}.csv", table.to_csv(index=False).encode())
         found[name] = table.pivot_table("error", "method", "moved", sort=False)
         unit = load(name).model.output.unit
-        print(f"\n{name}: root mean square error ({unit}) on the rest, five readings known, the worst one moved by so many sd")
+        print(
+            f"\n{name}: root mean square error ({unit}) on the rest, the worst of five readings moved by so many sd"
+        )
         print(found[name].round(3).to_string())
     save_figure(figure(found), out / "broken-sensors.png", dpi=150)
 

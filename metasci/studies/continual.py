@@ -1,8 +1,8 @@
 """Study: cases that arrive one after another. ``python -m metasci.studies.continual [FOLDER]`` (some minutes).
 
 A prior is updated by sums with new infants, and with new steels, while nothing of the old ones' data is kept: what is
-forgotten of the first? And how many measurements regain an old task, from a learned prior, from a learned start, from joint
-training, and from nothing?
+forgotten of the first? And how many measurements regain an old task, from a learned prior, from a learned start, from
+joint training, and from nothing?
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ def figure(found: dict[str, xr.Dataset]) -> Figure:
         for axes, (name, table) in zip(panels, found.items(), strict=True):
             for colour, start in zip(PALETTE, table["start"].values, strict=False):
                 axes.plot(table["shots"], table["error"].sel(start=start), "o-", color=colour, label=start)
-            axes.set(title=name, xlabel="measurements of the old task", ylabel=f"error ({table.attrs['unit']})")
+            axes.set(
+                title=name, xlabel="measurements of the old task", ylabel=f"error ({table.attrs['unit']})"
+            )
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return drawing
 
@@ -94,12 +96,16 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, shots in (("phenobarbital", 1), ("steel_tempering", 3)):
         table = forgotten(name, shots)
-        print(f"\n{name}: root mean square error on the first quarter of the tasks, {shots} measurements known of each")
+        print(
+            f"\n{name}: root mean square error on the first quarter of the tasks, {shots} measurements known of each"
+        )
         print(table[["seen", "updated", "joint"]].to_dataframe().round(4).to_string())
         print(table.attrs["verdict"])
     found = {name: regained(name) for name in _SHIPPED[1:]}
     for name, table in found.items():
-        print(f"\n{name}: root mean square error ({table.attrs['unit']}) on the rest of an old task, by measurements of it")
+        print(
+            f"\n{name}: root mean square error ({table.attrs['unit']}) on the rest, by measurements of an old task"
+        )
         print(table["error"].to_pandas().round(3).to_string())
         print(table.attrs["verdict"])
         write_atomically(out / f"{name}.csv", table["error"].to_pandas().to_csv().encode())

@@ -1,8 +1,8 @@
 """Study: whom a dose of warfarin serves worse. ``python -m metasci.studies.fairness [FOLDER]`` (some minutes).
 
-Sites are left out, and errors, coverage and calibration of the others' forecasts are counted by race and by sex, with and
-without race among what is known of a patient. Then groups are tasks: one step from five or ten patients of a group at a
-site, from a start that is best on average and from one that is best for the worst-served group.
+Sites are left out, and errors, coverage and calibration of the others' forecasts are counted by race and by sex, with
+and without race among what is known of a patient. Then groups are tasks: one step from five or ten patients of a
+group at a site, from a start that is best on average and from one that is best for the worst-served group.
 """
 
 from __future__ import annotations
@@ -156,14 +156,18 @@ def main(out: Path) -> None:
     frame = patients()
     table = forecasts(frame, (0, *SHOTS))
     kept = table[table["method"].isin([LEARNED, WITHOUT_RACE, "published formula", "ridge, all pooled"])]
-    print("A site left out at a time, by patients known of it: mean absolute error (mg a week) and coverage of 90 % (%)")
+    print(
+        "A site left out at a time, by patients known of it: mean absolute error (mg a week) and coverage of 90 % (%)"
+    )
     by_race = reports(kept, "race")
     print(f"\nby race\n{by_race.round(2).to_string(na_rep='')}")
     print(f"\nby sex\n{reports(kept, 'sex').round(2).to_string(na_rep='')}")
     save_figure(figure(by_race), out / "fairness.png", dpi=150)
     steps = one_step(frame)
     write_atomically(out / "one_step.csv", steps.to_csv(index=False).encode())
-    print(f"\nOne step from patients of a race at a site, sites left out in {_FOLDS} parts: absolute error (mg a week)")
+    print(
+        f"\nOne step from patients of a race at a site, sites left out in {_FOLDS} parts: absolute error (mg a week)"
+    )
     print(summary(steps).round(2).to_string())
 
 

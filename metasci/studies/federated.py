@@ -1,7 +1,8 @@
 """Study: hospitals that cannot share data. ``python -m metasci.studies.federated [FOLDER]`` (some minutes).
 
-Four hospitals (coronary disease) and seventeen (the dose of warfarin) learn one prior and no row leaves them: by sums, by
-gradients, by weights. What it costs in accuracy, bytes and a site's time, and what a site that dies or lies does.
+Four hospitals (coronary disease) and seventeen (the dose of warfarin) learn one prior and no row leaves them: by
+sums, by gradients, by weights. What it costs in accuracy, bytes and a site's time, and what a site that dies or lies
+does.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _probabilities(prior: Prior, train: pd.DataFrame, test: pd.DataFrame) -> Flo
     """Of the patients who judge, each hospital calibrated with its own patients."""
     both = pd.concat([train.assign(known=True), test.assign(known=False)], ignore_index=True)
     both = both.sort_values("hospital", kind="stable").reset_index(drop=True)
-    batch = prior.batch(tasks_of(both, prior.model))
+    batch = prior.batch(tasks_of(both.drop(columns="known"), prior.model))
     known = torch.zeros_like(batch.mask)
     for at, name in enumerate(batch.names):
         own = both.loc[both["hospital"] == name, "known"].to_numpy()
@@ -102,7 +103,9 @@ def hearts(frame: pd.DataFrame, splits: int = _SPLITS) -> pd.DataFrame:
         in_one_place = learn(coronary_disease, {"all": tasks_of(train, coronary_disease)}, _HEARTS)
         averaged = learn(coronary_disease, sites, _FED_AVG)
         pooled = logistic(max_iter=1000).fit(train[names], train["disease"])
-        alone = np.concatenate([_alone(train[train["hospital"] == name], own) for name, own in test.groupby("hospital")])
+        alone = np.concatenate(
+            [_alone(train[train["hospital"] == name], own) for name, own in test.groupby("hospital")]
+        )
         ways = {
             "logistic regression, pooled": pooled.predict_proba(test[names])[:, 1],
             "logistic regression, each alone": alone,
@@ -270,7 +273,7 @@ _LIES = {
 
 
 def exactness() -> str:
-    """Whether sums of four clinics give the prior of all infants in one place: the greatest difference, in a sentence."""
+    """By how much the prior of four clinics' sums differs from that of all infants in one place, in a sentence."""
     tasks = catalogue.dataset("phenobarbital")
     method = GaussianPrior(tolerance=1e-7, iterations=200)
     sites = {f"clinic {k}": tasks.select(np.arange(len(tasks)) % 4 == k) for k in range(4)}

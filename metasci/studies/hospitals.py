@@ -34,7 +34,16 @@ from metasci.studies.baselines import sklearn_part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FEATURES", "SHOTS", "coronary_disease", "figure", "forecasts_of", "patients", "scores", "tasks_of"]
+__all__ = [
+    "FEATURES",
+    "SHOTS",
+    "coronary_disease",
+    "figure",
+    "forecasts_of",
+    "patients",
+    "scores",
+    "tasks_of",
+]
 
 Floats = NDArray[np.float64]
 

@@ -1,7 +1,8 @@
 """Study: a clinic unlike the others. ``python -m metasci.studies.unlike_sites [FOLDER]`` (some minutes).
 
-Each clinic is left out, and asked before it is calibrated: is it unlike those learned from? `metasci.diagnostics.unlike` gives
-a p-value, which is held against how wrong the doses and diagnoses of the clinic were, before any of its patients was known.
+Each clinic is left out, and asked before it is calibrated: is it unlike those learned from?
+`metasci.diagnostics.unlike` gives a p-value, which is held against how wrong the doses and diagnoses of the clinic
+were, before any of its patients was known.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from metasci.parameters import Parameter
 from metasci.priors.equation import meta_calibrate
 from metasci.studies import hospitals, warfarin
 
-__all__ = ["size", "warfarins", "wards"]
+__all__ = ["size", "wards", "warfarins"]
 
 _HEARTS = GaussianPrior(correlated=False, spread_uncertainty=True, iterations=25, tolerance=1e-2)
 _KNOWN = 50  # patients of a clinic that the question is asked of
@@ -62,12 +63,16 @@ def size(learned_from: int, tries: int = 25, asked: int = 40) -> pd.Series[float
         prior = meta_calibrate(straight_line, tasks.select(slice(0, learned_from)), method)
         found.append(unlike(prior, tasks.select(slice(learned_from, None)))["p_parameters"].values)
     p = np.concatenate(found)
-    return pd.Series({f"below {100 * level:g} %": float((p < level).mean()) for level in (0.01, 0.05, 0.1, 0.5)})
+    return pd.Series(
+        {f"below {100 * level:g} %": float((p < level).mean()) for level in (0.01, 0.05, 0.1, 0.5)}
+    )
 
 
 def _lines(level: np.ndarray, slope: np.ndarray, seed: int) -> TaskSet:
     model: Model = straight_line
-    return simulated_tasks(model, {"level": level, "slope": slope}, {"x": np.linspace(-1.0, 1.0, 6)}, seed=seed)
+    return simulated_tasks(
+        model, {"level": level, "slope": slope}, {"x": np.linspace(-1.0, 1.0, 6)}, seed=seed
+    )
 
 
 def warfarins() -> pd.DataFrame:
@@ -114,9 +119,13 @@ def main(out: Path) -> None:
     print(sizes.round(3).to_string())
     doses = warfarins()
     write_atomically(out / "warfarin.csv", doses.to_csv().encode())
-    print(f"\nWarfarin, each site left out, asked of {_KNOWN} of its patients; error in mg a week with nobody known")
+    print(
+        f"\nWarfarin, each site left out, asked of {_KNOWN} of its patients; error in mg a week with nobody known"
+    )
     print(doses.round(3).to_string())
-    print(f"rank correlation of distance and error: {doses['distance'].corr(doses['error'], method='spearman'):.2f}")
+    print(
+        f"rank correlation of distance and error: {doses['distance'].corr(doses['error'], method='spearman'):.2f}"
+    )
     hearts = wards()
     print("\nCoronary disease, each hospital left out; wrong answers (%) with nobody known")
     print(hearts.round(3).to_string(na_rep=""))

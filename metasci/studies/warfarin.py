@@ -3,8 +3,8 @@
 ``python -m metasci.studies.warfarin [FOLDER]`` (some minutes).
 
 The International Warfarin Pharmacogenetics Consortium (N Engl J Med 360 (2009) 753) found the square root of the weekly
-dose linear in what is known of a patient, and published a formula. Here a site is a task: the formula's coefficients are
-parameters with a prior over sites, and a new site is calibrated with some of its patients.
+dose linear in what is known of a patient, and published a formula. Here a site is a task: the formula's coefficients
+are parameters with a prior over sites, and a new site is calibrated with some of its patients.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.files import State, write_atomically
 from metasci.federated.learning import learn
 from metasci.federated.procedure import Site
 from metasci.federated.statistics import ByStatistics
+from metasci.files import State, write_atomically
 from metasci.fits.predictive import predictive
 from metasci.meta import GaussianPrior
 from metasci.meta.problem import Problem
@@ -87,7 +87,8 @@ CLINICAL = tuple(name for name in FEATURES if name not in RACE)
 
 
 def patients(path: str | Path | None = None) -> pd.DataFrame:
-    """Patients with a stable dose and an age, with the formula's features; a missing height or weight is the site's mean.
+    """Patients with a stable dose and an age, with the formula's features; a missing height or weight is the
+    site's mean.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def model_of(features: Sequence[str] = FEATURES) -> Model:
 
 
 def standardised(frame: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Features by mean and standard deviation of patients that are learned from; what does not vary there stays zero."""
+    """Features by mean and standard deviation of patients that are learned from; what does not vary there is zero."""
     names = list(FEATURES)
     spread = others[names].std()
     return frame.assign(
@@ -259,7 +260,7 @@ def forecast(prior: Prior, here: pd.DataFrame, supports: Floats) -> Forecasts:
 
 
 def supports_of(count: int, shots: int, seeds: int = SEEDS) -> tuple[Floats, Floats]:
-    """Which patients are known, and which judge (those in no support of the largest number), (seed, patient) of bool."""
+    """Who is known, and who judges (those in no support of the largest number), (seed, patient) of bool."""
     orders = [np.random.default_rng(seed).permutation(count) for seed in range(seeds)]
     known = np.stack([np.isin(np.arange(count), order[:shots]) for order in orders])
     judged = np.stack([~np.isin(np.arange(count), order[: max(SHOTS)]) for order in orders])
