@@ -94,7 +94,7 @@ def client(procedure: Procedure[Any], site_of: Callable[[Any], tuple[str, Site]]
     app = needed("flwr.app", "federated", "learning over Flower")
     own = needed("flwr.clientapp", "federated", "learning over Flower").ClientApp()
 
-    @own.train()  # type: ignore[untyped-decorator]
+    @own.train()
     def train(message: Any, context: Any) -> Any:
         name, site = site_of(context)
         record = message.content[_RECORD]
@@ -137,7 +137,7 @@ def server(
     """
     app = needed("flwr.serverapp", "federated", "learning over Flower").ServerApp()
 
-    @app.main()  # type: ignore[untyped-decorator]
+    @app.main()
     def main(grid: Any, context: Any) -> None:
         federation = Federation(GridLines(grid, count, patience), least)
         state, rounds = federation.run(procedure, model, covariates)

@@ -165,7 +165,7 @@ def simulate_guarded(
     legacy = needed("flwr.server", "federated", _PURPOSE)
     strategies = needed("flwr.server.strategy", "federated", _PURPOSE)
 
-    class Averaged(strategies.FedAvg):  # type: ignore[misc, name-defined]
+    class Averaged(strategies.FedAvg):  # type: ignore[name-defined]
         """The mean of the sites' vectors; the state takes it before the next question."""
 
         def configure_fit(self, server_round: int, parameters: Any, client_manager: Any) -> Any:
@@ -213,7 +213,7 @@ def _workflow(guard: SecureSum | Privacy) -> Any:
 def _client_app(procedure: Any, here: list[Site], guard: SecureSum | Privacy) -> Any:
     clients = needed("flwr.client", "federated", _PURPOSE)
 
-    class Answering(clients.NumPyClient):  # type: ignore[misc, name-defined]
+    class Answering(clients.NumPyClient):  # type: ignore[name-defined]
         def __init__(self, site: Site) -> None:
             self.site = site
 
@@ -233,7 +233,7 @@ def _client_app(procedure: Any, here: list[Site], guard: SecureSum | Privacy) ->
 def _run(legacy: Any, workflow: Any, strategy: Any, client_app: Any, rounds: int, count: int) -> None:
     app = legacy.ServerApp()
 
-    @app.main()  # type: ignore[untyped-decorator]
+    @app.main()
     def main(grid: Any, context: Any) -> None:
         config = legacy.ServerConfig(num_rounds=rounds)
         workflow(grid, legacy.LegacyContext(context=context, config=config, strategy=strategy))

@@ -403,5 +403,5 @@ def prior_of(
         state.covariates,
         card,
         training,
-        seen,  # type: ignore[attr-defined]
+        seen,
     )

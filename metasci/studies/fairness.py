@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def _some(frame: pd.DataFrame, most: int) -> pd.DataFrame:
     return frame.iloc[order].groupby("task").head(most)
 
 
-def _methods(groups: tuple[str, ...]) -> dict[str, Method]:  # type: ignore[type-arg]
+def _methods(groups: tuple[str, ...]) -> dict[str, Method[Any]]:
     step = FOMAML(1, shots=(min(SHOTS), max(SHOTS)), iterations=_ITERATIONS)
     return {
         "best on average": step,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.outsiders import unlike
@@ -37,9 +39,9 @@ _KNOWN = 50  # patients of a clinic that the question is asked of
     parameters=(Parameter("level", "1", 0.0, spread=1.0), Parameter("slope", "1", 0.0, spread=1.0)),
     name="studies.straight_line",
 )
-def straight_line(x: object, *, level: object, slope: object) -> object:
+def straight_line(x: Any, *, level: Any, slope: Any) -> Any:
     """A straight line."""
-    return level + slope * x  # type: ignore[operator]
+    return level + slope * x
 
 
 def size(learned_from: int, tries: int = 25, asked: int = 40) -> pd.Series[float]:
@@ -91,9 +93,9 @@ def warfarins() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("clinic").sort_values("p, parameters")
 
 
-def _told(found: object) -> dict[str, float]:
+def _told(found: xr.Dataset) -> dict[str, float]:
     columns = {"p, parameters": "p_parameters", "p, scatter": "p_scatter", "distance": "distance"}
-    return {name: float(found[of].values[0]) for name, of in columns.items()}  # type: ignore[index]
+    return {name: float(found[of].values[0]) for name, of in columns.items()}
 
 
 def wards() -> pd.DataFrame:
