@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new test-slow app-test import-test federated-test check wheel format docs models clean
+.PHONY: help setup demo test test-new test-slow app-test page-test import-test federated-test check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,15 @@ app-test: setup  ## the app and the reports in a browser: installs Chromium wher
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[app]" playwright
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_app.py tests/test_app_browser.py tests/test_report_browser.py
+
+# onnxruntime-web is no part of the package: npm fetches it beside the environment, and git knows nothing of it.
+ORT_WEB := $(VENV)/onnxruntime-web
+page-test: setup  ## the calibrator's page in a browser: needs npm, installs Chromium where it can
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[export]" playwright
+	npm install --silent --no-audit --no-fund --prefix $(ORT_WEB) onnxruntime-web@1.30.0
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true
+	METASCI_ORT_WEB=$(ORT_WEB)/node_modules/onnxruntime-web/dist \
+		$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_calibrator_page.py
 
 import-test: setup  ## NONMEM control streams and PEtab problems, with the libraries that read them
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[nonmem,petab]"

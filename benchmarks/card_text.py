@@ -17,29 +17,24 @@ _HEADS = ("RMSE", "MAE", "median abs. error, %", "coverage of 90 % intervals", "
 
 def card_text(recipe: Recipe, measured: dict[str, Any]) -> str:
     """Markdown for ``models/NAME/CARD.md``."""
-    prior = Prior.load(catalogue.shipped("models") / recipe.data)
+    prior = Prior.load(catalogue.shipped("models") / recipe.folder)
     shipped, unit = measured["shipped"], measured["shipped"]["unit"]
     data = prior.card
     parts = [
-        f"# {recipe.data}: a learned prior\n",
+        f"# {recipe.folder}: a learned prior\n",
         f"{data.title}. Model `{recipe.model}`: {find(recipe.model).description.partition(chr(10))[0]}\n",
         f"Learned from {prior.training['tasks']} tasks ({prior.training['measurements']} measurements) by "
         f"{prior.method.name} in {shipped['training_seconds']:.1f} s on one thread; seed {prior.training['seed']}. "
         f"Source of the data: {data.source}. Licence of the data: {data.licence}.\n",
         _population(prior),
         "## Held-out figures of what ships\n",
-        f"Each `{shipped['leave_out']}` is left out in turn and the prior learned anew without it; support: "
+        f"{_held_out(shipped)} and the prior learned anew without it; support: "
         f"{shipped['support']}; {shipped['seeds']} random choice(s) of the support a task; {shipped['tasks']} tasks. "
         f"RMSE and MAE in {unit}, aggregated as {shipped['aggregate'].replace('_', ' ')}.\n",
         _baselines(shipped),
-        f"Command: `metasci evaluate {recipe.data} {recipe.data} --leave-out {shipped['leave_out']} "
-        f"--shots {','.join(str(k) for k in _shots(shipped))}`\n",
-        "## What it was chosen against\n",
-        f"All under one protocol: groups left out in {_folds(measured)} parts, the same supports and queries. "
-        f"Numbers are RMSE ({unit}), then coverage of 90 % intervals, then negative log density. Command: "
-        f"`python benchmarks/shipped_priors.py {recipe.data}`\n",
-        _variants(measured["variants"]),
-        _choice(recipe, measured["variants"]),
+        f"Command: `metasci evaluate {recipe.folder} {recipe.data} --leave-out {shipped['leave_out']} "
+        f"--shots {','.join(str(k) for k in _shots(shipped))}{_in_parts(shipped)}`\n",
+        *_chosen(recipe, measured, unit),
         "## Know before use\n",
         "\n".join(f"- {trap}" for trap in data.traps) + "\n",
     ]
@@ -52,6 +47,37 @@ def card_text(recipe: Recipe, measured: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _held_out(report: dict[str, Any]) -> str:
+    """What is left out, one by one or in parts."""
+    if report["folds"] is None:
+        return f"Each `{report['leave_out']}` is left out in turn"
+    return f"Each of {report['folds']} parts of the values of `{report['leave_out']}` is left out in turn"
+
+
+def _in_parts(report: dict[str, Any]) -> str:
+    return "" if report["folds"] is None else f" --folds {report['folds']} --seeds {report['seeds']}"
+
+
+def _chosen(recipe: Recipe, measured: dict[str, Any], unit: str) -> list[str]:
+    """What the recipe was chosen against; of one beside another, on what it was chosen."""
+    if not measured["variants"]:
+        return [
+            "## What was chosen, and on what\n",
+            f"`{recipe.data}` is the other prior of these data; its card has the table of methods. How many readings "
+            "of each task are drawn in a step, how many steps are made and the form of the covariances were chosen "
+            "while figures of tasks left out were looked at, so that the figures above are partly chosen on. How far "
+            "groups of a level are believed to differ was said beforehand.\n",
+        ]
+    return [
+        "## What it was chosen against\n",
+        f"All under one protocol: groups left out in {_folds(measured)} parts, the same supports and queries. "
+        f"Numbers are RMSE ({unit}), then coverage of 90 % intervals, then negative log density. Command: "
+        f"`python benchmarks/shipped_priors.py {recipe.folder}`\n",
+        _variants(measured["variants"]),
+        _choice(recipe, measured["variants"]),
+    ]
+
+
 def _shots(report: dict[str, Any]) -> list[int]:
     return sorted({row["shots"] for row in report["results"]})
 
@@ -62,8 +88,14 @@ def _folds(measured: dict[str, Any]) -> int:
 
 def _population(prior: Prior) -> str:
     """The typical task and the range of tasks."""
-    centre = prior.state.mean
-    sd = prior.state.covariance.diagonal().sqrt()
+    centre, covariance = prior.state.mean, prior.state.covariance
+    if not isinstance(
+        covariance, torch.Tensor
+    ):  # of a task of which nothing is known but that its covariates are ordinary
+        batch = prior.typical(**_ordinary(prior)).batch
+        adapted = prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
+        centre, covariance = adapted.start[0], adapted.start_covariance[0]
+    sd = covariance.diagonal().sqrt()
     space = prior.model.parameters
     low, middle, high = (space.to_physical(centre + shift * sd) for shift in (-1.645, 0.0, 1.645))
     lines = ["| parameter | unit | typical task | 90 % of tasks, at given covariates |", "|---|---|---|---|"]
@@ -77,6 +109,12 @@ def _population(prior: Prior) -> str:
     )
     names = ", ".join(prior.covariates.names) or "none"
     return "\n".join(lines) + f"\n\nNoise: {scales}. Covariates that shift the start: {names}.\n"
+
+
+def _ordinary(prior: Prior) -> dict[str, str]:
+    """The mean covariates of the tasks learned from; none acts through a transform here."""
+    centres = zip(prior.covariates.names, prior.covariates.centre.tolist(), strict=True)
+    return {name: f"{centre} {prior.model.covariates[name]}" for name, centre in centres}
 
 
 def _baselines(report: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.library import find
 from metasci.meta import FOMAML, MAML, GaussianPrior, MetaSGD, Method
 from metasci.priors.equation import meta_calibrate
-from metasci.studies.ship import RECIPES, Recipe
+from metasci.studies.ship import BESIDE, RECIPES, Recipe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "shipped_priors.json"
@@ -51,15 +50,19 @@ def methods(recipe: Recipe, protocol: Protocol, penalty: float) -> Iterator[Meth
 
 
 def measure(
-    recipe: Recipe, model: str, method: Method, tasks: TaskSet, covariates: bool, folds: int | None
+    recipe: Recipe,
+    model: str,
+    method: Method,
+    tasks: TaskSet,
+    covariates: bool,
+    folds: int | None,
+    seeds: int = 5,
 ) -> dict[str, Any]:
     """Held-out figures of one variant."""
     protocol = Protocol.from_card(tasks.card)
     chosen = recipe.covariates if covariates else ()
-    began = time.perf_counter()
     prior = meta_calibrate(find(model), tasks, method, covariates=chosen)
-    learned = time.perf_counter() - began
-    report = evaluate(prior, tasks, protocol=protocol, leave_out=protocol.leave_out, folds=folds)
+    report = evaluate(prior, tasks, protocol=protocol, leave_out=protocol.leave_out, folds=folds, seeds=seeds)
     shared = getattr(method, "task_noise", None)
     label = method.name + {True: ", noise of each task", False: ", one noise", None: ""}[shared]
     return {
@@ -67,7 +70,7 @@ def measure(
         "model": model,
         "covariates": list(prior.covariates.names),
         "penalty": method.penalty,
-        "training_seconds": round(learned, 2),
+        "training_seconds": prior.training["seconds"],
         **report,
     }
 
@@ -87,24 +90,27 @@ def variants(recipe: Recipe, tasks: TaskSet) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Measure the named recipes, or all."""
     torch.set_num_threads(1)
-    wanted = sys.argv[1:] or [recipe.data for recipe in RECIPES]
+    recipes = (*RECIPES, *BESIDE)
+    wanted = sys.argv[1:] or [recipe.folder for recipe in recipes]
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for recipe in RECIPES:
-        if recipe.data not in wanted:
+    for recipe in recipes:
+        if recipe.folder not in wanted:
             continue
         tasks = catalogue.dataset(recipe.data)
         tasks, too_few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        shipped = measure(recipe, recipe.model, recipe.method, tasks, True, None)
+        beside = recipe in BESIDE  # the other prior of these data has the table of methods
+        some = {"folds": FOLDS, "seeds": 2} if beside else {"folds": None}
+        shipped = measure(recipe, recipe.model, recipe.method, tasks, True, **some)
         table = []
-        for row in variants(recipe, tasks):
+        for row in () if beside else variants(recipe, tasks):
             row["results"] = [entry for entry in row["results"] if entry["method"] == "prior"]
             table.append(row)
             print(recipe.data, row["label"], row["covariates"] != [], row["penalty"], flush=True)
-        results[recipe.data] = {"shipped": shipped, "variants": table, "left_out": too_few}
+        results[recipe.folder] = {"shipped": shipped, "variants": table, "left_out": too_few}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        folder = catalogue.shipped("models") / recipe.data
+        folder = catalogue.shipped("models") / recipe.folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "CARD.md").write_text(card_text(recipe, results[recipe.data]))
+        (folder / "CARD.md").write_text(card_text(recipe, results[recipe.folder]))
 
 
 if __name__ == "__main__":

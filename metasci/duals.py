@@ -269,8 +269,8 @@ def _value(x: Any) -> Any:
 
 
 def _plain(x: Any) -> Any:
-    """A number or an array; anything else cannot be computed with here."""
-    if isinstance(x, np.ndarray | int | float | np.generic):
+    """A number or an array, also one of NumPy's protocols; anything else cannot be computed with here."""
+    if isinstance(x, np.ndarray | int | float | np.generic) or hasattr(x, "__array_function__"):
         return x
     raise TypeError(f"a {type(x).__name__} cannot be computed with duals")
 

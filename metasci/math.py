@@ -56,7 +56,7 @@ def _library(*values: Any) -> tuple[str, ModuleType]:
             import pytensor.tensor
 
             return "pytensor", pytensor.tensor
-        if root == "metasci":
+        if type(value).__module__ == "metasci.duals":
             from metasci import duals
 
             return "duals", duals

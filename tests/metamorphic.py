@@ -21,7 +21,11 @@ from metasci import catalogue
 Numbers = NDArray[np.float64]
 TOLERANCE = 1e-8
 _THREADS, _TIMES = 8, 12
-_DATA = {"alloy_strength": "alloy_systems", "boiling_point": "boiling_points"}
+_DATA = {
+    "steel_tempering_discrepancy": "steel_tempering",
+    "alloy_strength": "alloy_systems",
+    "boiling_point": "boiling_points",
+}
 _OTHER = {
     "h": "min", "min": "s", "s": "h", "mg/L": "ug/mL", "ng/mL": "ug/L", "mg": "ug", "ug": "mg", "K": "degC",
     "degC": "K", "kg": "g", "Mcycle": "cycle", "MPa": "GPa", "percent": "1", "mg/kg": "ug/g", "year": "day",

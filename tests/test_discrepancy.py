@@ -70,7 +70,8 @@ def by_hand(problem: Problem, design: Design, inducing: int | None = None) -> Di
     state = DiscrepancyState(
         scales=scales, log_noise=torch.tensor([-1.0], dtype=F64), unit=0.8 * one, level=1.5 * one,
         origin=torch.tensor([0.2, -0.1], dtype=F64), centre=torch.tensor([1.5], dtype=F64),
-        width=torch.tensor([0.9], dtype=F64), rows=Rows(empty, torch.zeros(0, 2, dtype=F64), empty, empty, none, none),
+        width=torch.tensor([0.9], dtype=F64),
+        rows=Rows(empty, torch.zeros(0, 2, dtype=F64), empty, empty, none, none, empty[:, :0]),
         precision=torch.zeros(0, 0, dtype=F64), pull=none, freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     data = linearised(problem, design, state, torch.zeros(len(problem), 2, dtype=F64))
@@ -259,7 +260,7 @@ def test_without_discrepancy_it_is_the_gaussian_prior() -> None:
     scales["effects"] = torch.cat([torch.full((3,), -30.0, dtype=F64), torch.zeros(3, dtype=F64)])
     one, none = torch.ones((), dtype=F64), torch.zeros(0, dtype=F64)
     rows = Rows(torch.zeros(0, 2, dtype=F64), torch.zeros(0, 3, dtype=F64), torch.zeros(0, 0, dtype=F64),
-                torch.zeros(0, 0, dtype=F64), none, none)  # fmt: skip
+                torch.zeros(0, 0, dtype=F64), none, none, torch.zeros(0, 0, dtype=F64))  # fmt: skip
     state = DiscrepancyState(
         scales=scales, log_noise=prior.state.log_noise, unit=one, level=1e-12 * one, origin=origin,
         centre=none.new_zeros(2), width=none.new_ones(2), rows=rows, precision=torch.zeros(0, 0, dtype=F64),
@@ -394,7 +395,16 @@ def test_laws_are_looked_at_in_the_whole_prediction_and_can_be_kept() -> None:
     )
     prior = ms.meta_calibrate(falling, tasks, DiscrepancyPrior(iterations=40))
     fit = prior.calibrate(tasks.select([0]))
-    assert "beside the equation" in fit.summary()
+    measured, alone = fit.forecast().median[0], fit.predict(x=x)["equation"].values[0]
+    more, share = measured.numpy() - alone, fit.beside_equation["share"][0]
+    assert share == pytest.approx(
+        np.sum(more**2) / np.sum((measured - measured.mean()).numpy() ** 2), rel=1e-9
+    )
+    line = f"beside the equation: {np.sqrt(np.mean(more**2)):.2g} (root mean square; "
+    assert line in fit.summary()
+    assert not any("cannot bend" in text for text in fit.warnings)  # that is what the discrepancy is for
+    assert f"{100.0 * share:.2g} % of how the predictions vary" in fit.summary()
+    assert fit.to_json()["beside_equation"][0]["share"] == share
     grid = ms.constraints.Grid({"x": np.linspace(0.0, 3.0, 31).tolist()})
     curve = fit.predict(x=np.linspace(0.0, 3.0, 31))
     rises = np.diff(curve["median"].values[0]).max()

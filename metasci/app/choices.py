@@ -212,3 +212,4 @@ NbMoTaWV,25,1246
 NbMoTaWV,1000,
 """,
 }
+_EXAMPLES["steel_tempering_discrepancy"] = _EXAMPLES["steel_tempering"]

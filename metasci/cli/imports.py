@@ -1,4 +1,4 @@
-"""The command that takes models from other programs' files."""
+"""The commands that take models from other programs' files, and give calibrators to other programs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from metasci.cli.arguments import check_folder
+from metasci.cli.arguments import PriorArgument, check_folder, learned_prior
 from metasci.errors import InputError
 
-__all__ = ["import_model"]
+__all__ = ["export", "import_model"]
 
 
 def import_model(
@@ -51,6 +51,25 @@ def import_model(
     typer.echo(f"written to {folder}: {prior!r}")
     for remark in prior.training.get("published", {}).get("remarks", ()):
         typer.echo(f"  {remark}")
+
+
+def export(
+    prior: PriorArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write, such as calibrator.onnx.")],
+    readings: Annotated[int, typer.Option(help="Measurements it takes at most.")] = 12,
+    queries: Annotated[int, typer.Option(help="Conditions at which it predicts, at most.")] = 24,
+    events: Annotated[int, typer.Option(help="Doses it takes at most.")] = 12,
+    steps: Annotated[int, typer.Option(help="Steps to the estimate; it always takes all of them.")] = 6,
+    precision: Annotated[str, typer.Option(help="double, single or half.")] = "double",
+) -> None:
+    """Write a prior's calibrator as an ONNX program, which runs without Python and torch."""
+    learned = learned_prior(prior)
+    if not hasattr(learned, "export"):
+        raise InputError(f"'{prior}' is no prior of an equation, and only those are exported as programs.")
+    written = learned.export(
+        file, readings=readings, queries=queries, events=events, steps=steps, precision=precision
+    )
+    typer.echo(f"written to {written}: {written.stat().st_size / 1000:.0f} kB")
 
 
 def _units(texts: Sequence[str]) -> dict[str, str]:

@@ -61,9 +61,11 @@ class StudyName(StrEnum):
     fairness = "fairness"
     families = "families"
     federated = "federated"
+    few_bits = "few-bits"
     graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
+    hypergradients = "hypergradients"
     learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
@@ -79,6 +81,7 @@ _EXTRAS_OF = {
     StudyName.federated: ("studies",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
+    StudyName.hypergradients: ("studies",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
     StudyName.unlike_sites: ("studies",),

@@ -42,6 +42,7 @@ for command in (
     calibrations.furnace,
     calibrations.app,
     imports.import_model,
+    imports.export,
     learning.train,
     learning.evaluate,
     learning.compare,

@@ -41,6 +41,8 @@ class Batch:
     upper : Tensor, optional
         (task, observation), where the true value is only known to lie between the output and another number, that
         number, infinite where it may lie anywhere above; NaN elsewhere.
+    groups : Tensor, optional
+        (task, level), the number of each task's group, such as its laboratory; NaN where nobody says.
     """
 
     inputs: dict[str, Tensor]
@@ -50,6 +52,7 @@ class Batch:
     names: tuple[str, ...]
     censored: Tensor | None = None
     upper: Tensor | None = None
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,6 +81,7 @@ class Batch:
             names=tuple(self.names[at] for at in chosen.tolist()),
             censored=None if self.censored is None else self.censored[here],
             upper=None if self.upper is None else self.upper[here],
+            groups=None if self.groups is None else self.groups[here],
         )
 
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Batch:
@@ -90,6 +94,7 @@ class Batch:
             names=self.names,
             censored=None if self.censored is None else self.censored.to(device=device),
             upper=None if self.upper is None else self.upper.to(device=device, dtype=dtype),
+            groups=None if self.groups is None else self.groups.to(device=device, dtype=dtype),
         )
 
     def join(self, other: Batch) -> Batch:
@@ -132,6 +137,11 @@ class Batch:
             names=(*self.names, *other.names),
             censored=censored,
             upper=upper,
+            groups=(
+                None
+                if self.groups is None or other.groups is None
+                else torch.cat([self.groups, other.groups])
+            ),
         )
 
     def trimmed(self, mask: Tensor, width: int | None = None) -> Batch:

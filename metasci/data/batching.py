@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from metasci.data.arrays import above_name, below_name, present, upper_name
 from metasci.data.batch import Batch, repeat_last
 from metasci.data.cards import Card
 from metasci.data.courses import put_in_order
+from metasci.data.levels import group_numbers
 from metasci.errors import InputError
 from metasci.units import convert
 
@@ -33,6 +34,7 @@ def batch_of(
     covariates: Sequence[str] = (),
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    levels: Mapping[str, Sequence[str]] | None = None,
 ) -> Batch:
     """The batch that `TaskSet.batch` describes."""
     import torch
@@ -80,6 +82,7 @@ def batch_of(
         names=names,
         censored=censored,
         upper=None if upper is None else tensor(upper),
+        groups=tensor(group_numbers(dataset, card, levels)) if levels else None,
     )
 
 

@@ -230,5 +230,14 @@ def check_card(card: Any) -> None:
     for header in card.task:
         if header not in headers:
             raise InputError(f"{where} names the task by '{header}', which is no column.")
+    for level in card.levels:
+        if not any(
+            level in (column.header, column.name) and column.role in ("task", "note", "covariate")
+            for column in card.columns
+        ):
+            raise InputError(
+                f"{where} has the level '{shown(level)}', which is no column that is constant within a task; name one "
+                "with the role 'task', 'note' or 'covariate'."
+            )
     if card.file and card.external:
         raise InputError(f"{where} has both `file` and `external`; give one.")

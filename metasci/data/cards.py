@@ -6,7 +6,7 @@ same card travels inside a learned prior, so that a new file is read as the old 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,7 @@ class Card:
     out: it was taken over.
     With `events` the table is one of events, as NONMEM reads them: of NONMEM's names and of the model's covariates it
     says which header stands for each, with its unit, ``"WGT [kg]"``.
+    `levels` names columns, constant within a task, of what several tasks have in common: a laboratory, a study, a heat.
     `url` is where the data of an `external` card are fetched from, if asked; `upstream` says how what is there becomes
     the file (see `metasci.data.upstream`).
 
@@ -140,6 +141,7 @@ class Card:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, str] = field(default_factory=dict)
     upstream: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_card(self)
@@ -215,7 +217,7 @@ class Card:
         check_fields(values, cls, where)
         for column in columns:
             check_fields(column, Column, f"{where}, column {shown(str(column.get('header')))}")
-        for key in ("task", "traps"):
+        for key in ("task", "traps", "levels"):
             values[key] = tuple(values.get(key, ()))
         try:
             return cls(columns=tuple(Column(**column) for column in columns), **values)
@@ -225,7 +227,7 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, dicts, texts and numbers, ready for JSON; what is empty is left out."""
         values = {key: value for key, value in asdict(self).items() if value not in ("", None, (), {}, False)}
-        for key in ("task", "traps", "columns"):
+        for key in ("task", "traps", "columns", "levels"):
             if key in values:
                 values[key] = list(values[key])
         for column in values.get("columns", ()):
@@ -235,7 +237,9 @@ class Card:
         return values
 
     @classmethod
-    def from_model(cls, model: Model, covariates: Mapping[str, str] | None = None) -> Card:
+    def from_model(
+        cls, model: Model, covariates: Mapping[str, str] | None = None, levels: Sequence[str] = ()
+    ) -> Card:
         """The card of a user's file that has none: the columns that the model needs, in its units.
 
         Headers are then ``time [h]`` or in any other unit of the same dimension; a bare name will do for
@@ -246,9 +250,12 @@ class Card:
         model : Model
         covariates : mapping of str to str
             What is constant within a task, name to unit; may hold inputs of the model such as a dose.
+        levels : sequence of str
+            Columns that name what several tasks have in common, such as their laboratory.
         """
         constant = {**model.covariates, **(covariates or {})}
         columns = [Column("task", "task", "task", description="Name of the task")]
+        columns += [Column(level, level, "note") for level in levels]
 
         def add(name: str, role: str, unit: str, at: str = "") -> None:
             header = name if unit in ("", "1") else f"{name} [{unit}]"
@@ -265,4 +272,11 @@ class Card:
                 add(f"{name}_{key}", "event", event_column.unit, name)
         add(model.output.name, "output", model.output.unit)
         title = f"Data for {model.name}"
-        return cls(model.name, title=title, task=("task",), model=model.name, columns=tuple(columns))
+        return cls(
+            model.name,
+            title=title,
+            task=("task",),
+            model=model.name,
+            columns=tuple(columns),
+            levels=tuple(levels),
+        )

@@ -7,7 +7,7 @@ the model's units, without a NaN that could reach a gradient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,6 +239,7 @@ class TaskSet:
         covariates: Sequence[str] = (),
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
+        levels: Mapping[str, Sequence[str]] | None = None,
     ) -> Batch:
         """Tensors for a model, in its units.
 
@@ -252,10 +253,12 @@ class TaskSet:
             64-bit floating point unless said otherwise.
         device : torch.device or str
             Where the tensors are to lie.
+        levels : mapping of str to sequence of str
+            Columns of what tasks have in common, with the groups that are known; see `metasci.data.levels`.
 
         Raises
         ------
         InputError
             If the data lack what the model needs, or have it in another dimension.
         """
-        return batch_of(self.dataset, self.card, self.names, model, covariates, dtype, device)
+        return batch_of(self.dataset, self.card, self.names, model, covariates, dtype, device, levels)

@@ -20,6 +20,8 @@ _WHERE = {
     "gradient_noise_figure": "metasci.diagnostics.figures",
     "identifiability": "metasci.diagnostics.information",
     "identifiability_figure": "metasci.diagnostics.start_figures",
+    "initialisation": "metasci.diagnostics.layers",
+    "initialisation_figure": "metasci.diagnostics.start_figures",
     "inner_loop_curve": "metasci.diagnostics.inner_loop",
     "inner_loop_figure": "metasci.diagnostics.figures",
     "leading_eigenpairs": "metasci.diagnostics.curvature",
@@ -38,6 +40,7 @@ _WHERE = {
     "task_aggregation": "metasci.diagnostics.aggregation",
     "task_aggregation_figure": "metasci.diagnostics.aggregation_figures",
     "unlike": "metasci.diagnostics.outsiders",
+    "unit_variance": "metasci.diagnostics.layers",
     "validation_split": "metasci.diagnostics.inner_loop",
     "with_steps": "metasci.diagnostics.inner_loop",
 }
@@ -52,6 +55,8 @@ __all__ = [
     "gradient_noise_figure",
     "identifiability",
     "identifiability_figure",
+    "initialisation",
+    "initialisation_figure",
     "inner_loop_curve",
     "inner_loop_figure",
     "leading_eigenpairs",
@@ -69,6 +74,7 @@ __all__ = [
     "simulated_tasks",
     "task_aggregation",
     "task_aggregation_figure",
+    "unit_variance",
     "unlike",
     "validation_split",
     "with_steps",
@@ -107,6 +113,10 @@ if TYPE_CHECKING:
         validation_split,
         with_steps,
     )
+    from metasci.diagnostics.layers import (
+        initialisation,
+        unit_variance,
+    )
     from metasci.diagnostics.next_point import (
         next_measurement,
     )
@@ -125,6 +135,7 @@ if TYPE_CHECKING:
     )
     from metasci.diagnostics.start_figures import (
         identifiability_figure,
+        initialisation_figure,
         meta_hessian_figure,
         next_measurement_figure,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -10,9 +12,43 @@ from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, PALETTE, RED, RULE, plain_log_axis, styled
 from metasci.words import label, number, pretty_unit, words
 
-__all__ = ["identifiability_figure", "meta_hessian_figure", "next_measurement_figure"]
+__all__ = [
+    "identifiability_figure",
+    "initialisation_figure",
+    "meta_hessian_figure",
+    "next_measurement_figure",
+]
 
 _MOST = 8  # directions, or parameters: more bars than these cannot be read
+
+
+@styled
+def initialisation_figure(results: Mapping[str, xr.Dataset]) -> Figure:
+    """Signal, gradient and saturation by layer, a line for each start.
+
+    Parameters
+    ----------
+    results : mapping of str to xarray.Dataset
+        From `initialisation`, by what the starts are called.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(8.6, 3.2), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for color, (name, result) in zip(PALETTE * 3, results.items(), strict=False):
+        hidden = result.isel(layer=slice(None, -1))
+        for axis, quantity in zip(axes, ("signal", "gradient", "saturated"), strict=True):
+            values = hidden[quantity] * (100.0 if quantity == "saturated" else 1.0)
+            axis.plot(hidden["layer"], values, color=color, label=name, lw=1.4)
+    for axis, title in zip(axes, ("signal (SD)", "gradient (RMS)", "saturated units (%)"), strict=True):
+        axis.set(xlabel="layer", title=title)
+    for axis in axes[:2]:
+        axis.set_yscale("log")
+    axes[2].set_ylim(-3, 103)
+    legend_below(figure, axes[0])
+    return figure
 
 
 @styled

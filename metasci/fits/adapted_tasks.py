@@ -45,10 +45,16 @@ class AdaptedTasks(Fit):
     adapted: Adapted
 
     @classmethod
-    def of(cls, prior: LearnedEquation, tasks: TaskSet, device: torch.device | str = "cpu") -> Self:
-        """Calibrate tasks that the prior has read, on a device."""
+    def of(
+        cls,
+        prior: LearnedEquation,
+        tasks: TaskSet,
+        device: torch.device | str = "cpu",
+        together: bool = False,
+    ) -> Self:
+        """Calibrate tasks that the prior has read, on a device; those of one group of a level `together`, if asked."""
         batch = prior.batch(tasks)
-        return cls(prior, tasks, batch, prior.adapt(batch, device))
+        return cls(prior, tasks, batch, prior.adapt(batch, device, together))
 
     @property
     def problem(self) -> Problem:

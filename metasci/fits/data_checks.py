@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from metasci.data.levels import groups_of
 from metasci.fits.findings import (
     Finding,
     flagged,
@@ -25,7 +26,7 @@ from metasci.words import enumerated, number, pretty_unit, words
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
 
-__all__ = ["extrapolation", "lack_of_fit", "missing", "surprises", "unmeasured", "unusual"]
+__all__ = ["extrapolation", "lack_of_fit", "missing", "new_groups", "surprises", "unmeasured", "unusual"]
 
 # probability: of ten patients with ten samples each, one in ten has such a sample by chance alone
 _FAR = 1e-3
@@ -134,6 +135,24 @@ def missing(calibration: AdaptedTasks) -> Iterator[Finding]:
         lost = [words(names[place]) for place in flagged(unknown[index])]
         text = f"{enumerated(lost, most=12)} not given: {so}"
         yield Finding(calibration.batch.names[index], text, text)
+
+
+def new_groups(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Tasks of a laboratory, a study or a heat that the prior has not seen, or of which nobody says."""
+    levels, batch = calibration.prior.levels, calibration.batch
+    if not levels or batch.groups is None:
+        return
+    for level, known in levels.items():
+        names = groups_of(calibration.tasks.dataset, calibration.tasks.card, level)
+        of = f"the prior was learned from {len(known)} ({enumerated(list(known), most=3)})"
+        for index, name in enumerate(names):
+            if name in known:
+                continue
+            if not name:
+                text = f"{words(level)} not given: taken for a new one, which makes the prior wider; {of}"
+            else:
+                text = f"{words(level)} '{name}' is new, which makes the prior wider; {of}"
+            yield Finding(batch.names[index], text, text)
 
 
 def unusual(calibration: AdaptedTasks) -> Iterator[Finding]:

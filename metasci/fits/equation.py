@@ -16,6 +16,7 @@ from metasci.data.cards import owning_up
 from metasci.data.conditions import asked_for, batch_at, followed
 from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
+from metasci.fits.beside import beside_line, beside_table
 from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
 from metasci.forecasts import Forecast
@@ -24,7 +25,6 @@ from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import Ordinal
-from metasci.words import number, pretty_unit
 
 if TYPE_CHECKING:
     from metasci.constraints import Collocation
@@ -69,6 +69,11 @@ class EquationFit(AdaptedTasks):
         return frame
 
     @cached_property
+    def beside_equation(self) -> pd.DataFrame:
+        """How much of each task's predictions is not the equation's; see `metasci.fits.beside.beside_table`."""
+        return beside_table(self)
+
+    @cached_property
     def individual(self) -> pd.DataFrame:
         """Each task's own parameters, after its covariates; see `metasci.fits.individual.individual_table`."""
         from metasci.fits.individual import individual_table
@@ -77,7 +82,7 @@ class EquationFit(AdaptedTasks):
 
     def _lines(self, level: float) -> list[str]:
         """A block for each task: its measurements, then a line for each parameter."""
-        lines = []
+        lines, beside = [], {row["task"]: row for row in self.beside_equation.to_dict("records")}
         width = max(len(name) for name in self.prior.model.parameters.names) + 2
         for task, rows in self.table(level).groupby("task", sort=False):
             count = int(self.batch.mask[list(self.batch.names).index(str(task))].sum())
@@ -93,19 +98,9 @@ class EquationFit(AdaptedTasks):
                     f"  {row.name:{width}}{row.estimate:>10.4g}  {interval:>21}  "
                     f"{row.prior:>10.4g}  {row.shrinkage:>9.2f} {unit}"
                 )
-            lines += self._left_out_line(list(self.batch.names).index(str(task)))
+            if str(task) in beside:
+                lines.append(f"  {beside_line(beside[str(task)], self.prior.model.output.unit)}")
         return lines
-
-    def _left_out_line(self, task: int) -> list[str]:
-        """A sentence on how far the predictions of a task's measurements lie from its equation's, if they do."""
-        seen = self.batch.mask[task]
-        alone = self._equation_alone(self.problem)
-        if not alone or not bool(seen.any()):
-            return []
-        more = (self.forecast().median - alone["equation"])[task, seen]
-        size, unit = float(more.square().mean().sqrt()), pretty_unit(self.prior.model.output.unit)
-        least, most = (f"{float(end):+.2g}" for end in (more.min(), more.max()))
-        return [f"  beside the equation: {number(size, 2)} {unit} (root mean square; {least} to {most})"]
 
     def at_measurements(self, level: float = 0.9) -> pd.DataFrame:
         """Measured and predicted values at every measured condition, with the prior's beside them."""
@@ -287,8 +282,10 @@ class EquationFit(AdaptedTasks):
         rows = self.table(level).replace({np.nan: None}).to_dict("records")
         if len(self.tasks) == 1:
             rows = [{key: value for key, value in row.items() if key != "task"} for row in rows]
+        beside = self.beside_equation.replace({np.nan: None}).to_dict("records")
         return {
             "parameters": rows,
+            **({"beside_equation": beside} if beside else {}),
             "noise": self.noise,
             "laws": self.laws().astype(object).replace({np.nan: None}).to_dict("records"),
         }

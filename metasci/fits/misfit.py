@@ -60,6 +60,8 @@ def misfits(calibration: AdaptedTasks) -> list[Misfit]:
     """
     if not calibration.prior.model.noise.gaussian:
         return []  # residuals of single outcomes follow no known law
+    if calibration.adapted.discrepancy is not None:
+        return []  # that the law cannot follow is part of what the prior expects
     faults = []
     adapted, batch = calibration.adapted, calibration.batch
     standard, known = _standardised(calibration.problem, adapted)

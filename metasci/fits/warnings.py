@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from metasci.fits.calculation_checks import accuracy, broken_laws, clipped, convergence
-from metasci.fits.data_checks import extrapolation, lack_of_fit, missing, surprises, unmeasured, unusual
+from metasci.fits.data_checks import (
+    extrapolation,
+    lack_of_fit,
+    missing,
+    new_groups,
+    surprises,
+    unmeasured,
+    unusual,
+)
 from metasci.fits.findings import Finding
 from metasci.fits.reading_notes import reading_attribute, warnings_of_reading
 from metasci.words import enumerated
@@ -25,6 +33,7 @@ _CHECKS: tuple[Callable[[AdaptedTasks], Iterator[Finding]], ...] = (
     surprises,
     extrapolation,
     missing,
+    new_groups,
     unusual,
     lack_of_fit,
     broken_laws,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -64,12 +65,16 @@ class Learned(ABC):
 
     def batch(self, tasks: TaskSet) -> Batch:
         """The tasks as padded tensors, refused where the model's noise cannot have produced a measurement."""
-        batch = tasks.batch(self.model, covariates=self._covariate_names())
+        batch = tasks.batch(self.model, covariates=self._covariate_names(), levels=self._known_groups())
         check_measurable(batch, self.model)
         return batch
 
     def _covariate_names(self) -> tuple[str, ...]:
         return ()
+
+    def _known_groups(self) -> Mapping[str, Sequence[str]]:
+        """Of each level that the prior knows, by its column."""
+        return {}
 
     def save(self, folder: str | Path) -> Path:
         """Write ``prior.safetensors`` and ``prior.json`` into a folder: both, or neither."""

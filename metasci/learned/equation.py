@@ -20,8 +20,9 @@ from metasci.learned.recipes import model_of_recipe
 from metasci.learned.record import Record
 from metasci.library import registered
 from metasci.meta.adapted import Adapted
-from metasci.meta.covariates import Covariates
+from metasci.meta.covariates import Covariates, Design
 from metasci.meta.descriptions import describe, method_from
+from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.statistics import TaskStatistics
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
@@ -55,6 +56,8 @@ class LearnedEquation(Learned):
     seen : TaskStatistics, optional
         Sums over the tasks, so that more can be learned on top of them; without these nothing can. Nothing of any
         single task is kept.
+    levels : mapping of str to tuple of str
+        Columns of what tasks have in common, such as their laboratory, and the groups of each that were learned from.
     """
 
     name: str
@@ -65,6 +68,7 @@ class LearnedEquation(Learned):
     card: Card
     training: dict[str, Any] = field(default_factory=dict)
     seen: TaskStatistics | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     format: ClassVar[str] = "metasci-prior-1"
 
@@ -82,18 +86,34 @@ class LearnedEquation(Learned):
     def _covariate_names(self) -> tuple[str, ...]:
         return self.covariates.names
 
+    def _known_groups(self) -> Mapping[str, tuple[str, ...]]:
+        return self.levels
+
+    def design(self, batch: Batch) -> Design:
+        """What is known of the tasks: standardised covariates, and the groups that they are of."""
+        group = batch.groups
+        if group is None and self.levels:
+            group = torch.full((len(batch), len(self.levels)), torch.nan, dtype=batch.output.dtype)
+        return replace(self.covariates.design(batch.covariates), group=group)
+
     def problem(self, batch: Batch) -> Problem:
         """The prior's model held against a batch."""
         return Problem(self.model, batch, self.method.penalty)
 
-    def adapt(self, batch: Batch, device: torch.device | str = "cpu") -> Adapted:
-        """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory."""
-        design, state = self.covariates.design(batch.covariates).to(device), self.state
+    def adapt(self, batch: Batch, device: torch.device | str = "cpu", together: bool = False) -> Adapted:
+        """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory.
+
+        Tasks do not touch each other, unless those of one group of a level are to be taken `together`.
+        """
+        design, state = self.design(batch).to(device), self.state
         if (
             torch.device(device).type != "cpu"
         ):  # a state may hold what follows from its tensors, once computed
             state = self.method.state_of({name: value.to(device) for name, value in state.tensors().items()})
-        return self.method.adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
+        adapt = self.method.adapt
+        if together and isinstance(self.method, DiscrepancyPrior):
+            adapt = self.method.adapt_together
+        return adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
 
     def tensors(self) -> State:
         """What the method learned, how covariates are standardised, and what is kept of the tasks."""
@@ -121,6 +141,11 @@ class LearnedEquation(Learned):
                 {"name": name, "unit": self.model.covariates.get(name, "1"), "transform": transform}
                 for name, transform in zip(self.covariates.names, self.covariates.transforms, strict=True)
             ],
+            **(
+                {"levels": [{"column": name, "groups": list(known)} for name, known in self.levels.items()]}
+                if self.levels
+                else {}
+            ),
             "training": self.training,
             "data": self.card.to_dict(),
         }
@@ -161,6 +186,7 @@ class LearnedEquation(Learned):
             card=record.card(),
             training=record.training(),
             seen=_seen_of(record, sizes[0], wide),
+            levels=_levels_of(record, method),
         )
 
 
@@ -209,6 +235,28 @@ def _referred(model: Model, description: Table) -> Model:
         return model.at_reference(temperature)
     except InputError as error:
         raise InputError(f"{description.where}, reference_temperature: {error}") from None
+
+
+def _levels_of(record: Record, method: Method[Any]) -> dict[str, tuple[str, ...]]:
+    """Known groups by level, as many as the method has; rows are of no other."""
+    rows = record.description.tables("levels") if "levels" in record.description.values else []
+    levels = {row.get("column", str): tuple(row.get("groups", list[str])) for row in rows}
+    owed = getattr(method, "levels", None) or ()
+    if tuple(levels) != tuple(owed) or len(levels) != len(rows):
+        raise InputError(
+            f"{record.path}, levels: the method has the levels {list(owed)}, but groups are listed of {list(levels)}."
+        )
+    for row, (name, groups) in zip(rows, levels.items(), strict=True):
+        if len(set(groups)) != len(groups) or "" in groups:
+            raise InputError(f"{row.where}: the groups of '{name}' are not names that differ.")
+    if levels:
+        numbers = record.tensors["rows/group"]
+        count = numbers.new_tensor([len(groups) for groups in levels.values()])
+        if bool(
+            ((numbers < 0) | (numbers >= count) | (numbers != numbers.floor()))[~torch.isnan(numbers)].any()
+        ):
+            raise InputError(f"{record.tensors_path}: 'rows/group' has a number that is none of the groups.")
+    return levels
 
 
 def _covariates_of(description: Table, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -24,10 +24,13 @@ class Design:
         Standardised values; where unknown, their expectation given those that are known.
     uncertainty : Tensor, (task, covariate, covariate)
         Their covariance: zero where known.
+    group : Tensor, (task, level), optional
+        Numbers of the groups that the tasks are of; NaN where nobody says.
     """
 
     values: Tensor
     uncertainty: Tensor
+    group: Tensor | None = None
 
     @property
     def with_intercept(self) -> Tensor:
@@ -36,11 +39,13 @@ class Design:
 
     def select(self, index: Tensor) -> Design:
         """The design of some of the tasks."""
-        return Design(self.values[index], self.uncertainty[index])
+        group = None if self.group is None else self.group[index]
+        return Design(self.values[index], self.uncertainty[index], group)
 
     def to(self, device: torch.device | str) -> Design:
         """The same at another place."""
-        return Design(self.values.to(device), self.uncertainty.to(device))
+        group = None if self.group is None else self.group.to(device)
+        return Design(self.values.to(device), self.uncertainty.to(device), group)
 
 
 @dataclass(frozen=True)

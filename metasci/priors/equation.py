@@ -125,6 +125,7 @@ class Prior(Verbs, LearnedEquation):
             Measurements. A CSV's headers carry units: ``time [h]``, ``temperature [degC]``, ``hardness [HRC]``. Of
             patients also an event table with NONMEM's columns; one without measurements gives the typical patient.
             A measurement that repeats another to the digit, under the same conditions, counts once, and is told.
+            Of a prior that knows levels above the task, tasks of one group (a laboratory, a study) tell of each other.
         device : str
             Where to adapt: ``"cpu"``, ``"cuda"``.
 
@@ -138,7 +139,7 @@ class Prior(Verbs, LearnedEquation):
             If the data do not make sense; the sentence names file, column and row.
         """
         prior = self.for_data(data)
-        return Calibration.of(prior, prior.read(data).counted_once(), device)
+        return Calibration.of(prior, prior.read(data).counted_once(), device, together=True)
 
     def typical(self, **covariates: Any) -> Calibration:
         """What is expected of a task of which nothing is measured, only covariates are known.
@@ -172,7 +173,7 @@ class Prior(Verbs, LearnedEquation):
         client: Client | str | None = None,
         progress: bool = False,
     ) -> xr.Dataset:
-        """Calibrate any number of tasks, more than memory holds, with the results of `calibrate`.
+        """Calibrate any number of tasks, more than memory holds, each with the results of `calibrate` for it alone.
 
         Parameters
         ----------
@@ -216,6 +217,47 @@ class Prior(Verbs, LearnedEquation):
         """
         return calibrate_many(self.for_data(data), data, Piecewise(level, chunk, out, client, progress))
 
+    def export(
+        self,
+        path: str | Path,
+        *,
+        readings: int = 12,
+        queries: int = 24,
+        events: int = 12,
+        steps: int = 6,
+        precision: str = "double",
+    ) -> Path:
+        """Write the calibrator as an ONNX program, which runs where neither Python nor torch is.
+
+        Parameters
+        ----------
+        path : path
+            A new or old file, such as ``calibrator.onnx``.
+        readings, queries, events : int
+            How many measurements, conditions to predict at, and doses it takes at most.
+        steps : int
+            Of Levenberg and Marquardt; the program takes all of them, and can be called again from where it ended.
+        precision : "double", "single" or "half"
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InputError
+            If the prior is none of an equation in closed form with Gaussian noise and a learned Gaussian prior.
+        MissingExtra
+            If ``metasci-calibration[export]`` is not installed.
+
+        Notes
+        -----
+        What goes in and comes out: `metasci.programs.calibrator`. The file's metadata say names, units and order.
+        """
+        from metasci.programs import Sizes, export
+
+        return export(self, path, Sizes(readings, queries, events, steps), precision)
+
     def forecasters(self, tasks: TaskSet) -> dict[str, Forecaster]:
         """Ways to forecast some tasks from a few of their measurements: this prior, and what it is held against."""
         return equation_forecasters(self)
@@ -238,7 +280,8 @@ class Prior(Verbs, LearnedEquation):
         For the old tasks sums over them stand in (`metasci.meta.laplace.statistics`). Where the model is linear in its
         coordinates, the noise additive and tasks are measured at the same conditions, the result is that of learning
         from all tasks at once, under the same standardisation of covariates; elsewhere it is an approximation. A prior
-        with a discrepancy keeps its scales; what is new of its shared process is added up, task by task.
+        with a discrepancy keeps its scales; what is new of its shared process is added up, task by task. Of a level
+        above the task that it knows, such as the laboratory, it then knows the new tasks' groups, too.
 
         Parameters
         ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,7 @@ import torch
 
 from metasci.data.batch import check_measurable
 from metasci.data.checksums import checksum
+from metasci.data.levels import known_groups
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.kinetics.reference import reference_for
@@ -18,6 +20,7 @@ from metasci.learned.base import versions
 from metasci.learned.equation import LearnedEquation, with_covariates
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates
+from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.statistics import statistics_of, why_no_update
 from metasci.meta.method import Method
@@ -71,7 +74,10 @@ def learned_from_tasks(
     chosen = _chosen(covariates, model, tasks)
     marked = [covariate for covariate in chosen if covariate in tasks.card.covariates]
     model = with_covariates(model, {covariate: tasks.card.column(covariate).unit for covariate in marked})
-    batch = tasks.batch(model, covariates=chosen)
+    if isinstance(method, DiscrepancyPrior) and method.levels is None and tasks.card.levels:
+        method = replace(method, levels=tasks.card.levels)
+    levels = known_groups(tasks.dataset, tasks.card, dict.fromkeys(getattr(method, "levels", None) or (), ()))
+    batch = tasks.batch(model, covariates=chosen, levels=levels)
     check_measurable(batch, model)
     if reference is None:
         model = reference_for(model, batch)
@@ -83,7 +89,7 @@ def learned_from_tasks(
     state, left_out = learn(
         method,
         Problem(model, batch.to(device=device), method.penalty),
-        scaled.design(batch.covariates).to(device),
+        replace(scaled.design(batch.covariates), group=batch.groups).to(device),
         seed=seed,
         checkpoint=checkpoint,
         progress=progress,
@@ -104,7 +110,9 @@ def learned_from_tasks(
     seen = None
     if isinstance(method, GaussianPrior) and not why_no_update(method, model.noise):
         seen = statistics_of(Problem(model, batch), scaled.design(batch.covariates), state)
-    prior = prior_class(name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen)
+    prior = prior_class(
+        name or tasks.card.name, model, method, state, scaled, tasks.card, training, seen, levels
+    )
     check_learned(prior, batch, state)
     return prior
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from metasci.data.checksums import checksum
+from metasci.data.levels import known_groups
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.learned.base import versions
@@ -47,7 +48,7 @@ def learned_on_top(prior: P, tasks: TaskSet) -> P:
         )
     tasks = prior.read(tasks)
     began, batch = time.perf_counter(), prior.batch(tasks)
-    design = prior.covariates.design(batch.covariates)
+    design = prior.design(batch)
     state, seen, left_out = learn_also(method, prior.seen, prior.problem(batch), design, prior.state)
     check_finite(state, prior.model, tasks)
     training = _training(prior, tasks, batch, left_out, time.perf_counter() - began)
@@ -57,10 +58,11 @@ def learned_on_top(prior: P, tasks: TaskSet) -> P:
 def _with_terms_of(prior: P, method: DiscrepancyPrior, tasks: TaskSet) -> P:
     """What a discrepancy's prior learns from more tasks, each of which adds its terms."""
     began, batch = time.perf_counter(), prior.batch(tasks)
-    state = method.update(prior.problem(batch), prior.covariates.design(batch.covariates), prior.state)
+    state = method.update(prior.problem(batch), prior.design(batch), prior.state)
+    levels = known_groups(tasks.dataset, tasks.card, prior.levels)
     check_finite(state, prior.model, tasks)
     training = _training(prior, tasks, batch, {}, time.perf_counter() - began)
-    return replace(prior, state=state, training=training)
+    return replace(prior, state=state, training=training, levels=levels)
 
 
 def _training(

@@ -9,6 +9,7 @@ import numpy as np
 
 from metasci.data.cards import owning_up
 from metasci.data.conditions import followed
+from metasci.fits.beside import beside_line
 from metasci.fits.individual import reference_label
 from metasci.report.curves import (
     Axis,
@@ -257,6 +258,10 @@ def _noise(calibration: EquationFit) -> str:
     if calibration.local_error is not None:
         worst = number(float(calibration.local_error.max()))
         pairs["Differential equation, greatest local error"] = f"{worst} of what the tolerance allows a step"
+    for row in calibration.beside_equation.head(_MOST_TASKS).to_dict("records"):
+        head, _, rest = beside_line(row, model.output.unit).partition(": ")
+        of_task = "" if len(calibration.batch) == 1 else f", {row['task']}"
+        pairs[f"{head[:1].upper()}{head[1:]}{of_task}"] = rest
     return definitions(pairs)
 
 

@@ -39,7 +39,7 @@ from metasci.studies.softening_models import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["law_scores", "main"]
+__all__ = ["below_the_limit", "errors_of", "law_scores", "main", "three_below"]
 
 LIMIT = 813.15  # kelvin (540 °C), above which nothing is learned from
 _SHOTS = 3
@@ -72,7 +72,7 @@ def law_scores(
     DataFrame
         Columns method, task, seed, broken (share of the grid), worst (HRC), inside, beyond (RMSE in HRC).
     """
-    cold, grades = _below(tasks), tasks.groups("steel")
+    cold, grades = below_the_limit(tasks), tasks.groups("steel")
     rows: list[dict[str, Any]] = []
     for name in (*contenders(), FOREST) if chosen is None else chosen:
         for held in parts_of(grades, folds):
@@ -86,7 +86,7 @@ def law_scores(
     return pd.DataFrame(rows)
 
 
-def _below(tasks: TaskSet) -> TaskSet:
+def below_the_limit(tasks: TaskSet) -> TaskSet:
     """The readings at temperatures up to the limit."""
     frame = tasks.to_frame(units=True)
     header = next(header for header in frame if str(header).startswith("temperature"))
@@ -95,7 +95,7 @@ def _below(tasks: TaskSet) -> TaskSet:
     return TaskSet.from_frame(frame[frame[header] <= limit], tasks.card, model=tempering_rockwell)
 
 
-def _support(batch: Batch, seed: int) -> Tensor:
+def three_below(batch: Batch, seed: int) -> Tensor:
     """Three readings of every task below the limit, chosen at random."""
     draw, support = np.random.default_rng(seed), torch.zeros_like(batch.mask)
     for task, cold in enumerate(batch.mask & (batch.inputs["temperature"] <= LIMIT)):
@@ -108,9 +108,9 @@ def _judged(prior: Prior, batch: Batch, seeds: int) -> list[dict[str, Any]]:
     """Adapt every task to three readings below the limit; judge by its others."""
     rows = []
     for seed in range(seeds):
-        support = _support(batch, seed)
+        support = three_below(batch, seed)
         at = prior.adapt(batch.with_mask(support)).coordinates[:, None, :]
-        rows += _errors(batch, support, partial(prior.model.at, at), seed)
+        rows += errors_of(batch, support, partial(prior.model.at, at), seed)
     return rows
 
 
@@ -129,9 +129,9 @@ def _forest_judged(old: TaskSet, new: TaskSet, seeds: int) -> list[dict[str, Any
 
     rows, plain = [], value(0.0, batch.inputs)
     for seed in range(seeds):
-        support = _support(batch, seed)
+        support = three_below(batch, seed)
         shift = torch.where(support, batch.output - plain, 0.0).sum(1, keepdim=True) / _SHOTS
-        rows += _errors(batch, support, partial(value, shift), seed)
+        rows += errors_of(batch, support, partial(value, shift), seed)
     return rows
 
 
@@ -140,7 +140,7 @@ def _told(inputs: Mapping[str, Tensor]) -> np.ndarray:
     return np.stack([hollomon_jaffe(time / 3600.0, kelvin) / 1000.0, np.log10(time), kelvin], -1)
 
 
-def _errors(batch: Batch, support: Tensor, predict: Predict, seed: int) -> list[dict[str, Any]]:
+def errors_of(batch: Batch, support: Tensor, predict: Predict, seed: int) -> list[dict[str, Any]]:
     """One row for each task: what is broken on the grid, and errors of what was not used."""
     time, kelvin = (values[None].expand(len(batch), -1) for values in grid())
     with torch.no_grad():
@@ -187,7 +187,7 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
     from metasci.report.style import PALETTE, styled
 
     grade = tasks.groups("steel")[list(tasks.names).index(steel)]
-    others, specimen = _below(tasks.select(tasks.groups("steel") != grade)), tasks.select([steel])
+    others, specimen = below_the_limit(tasks.select(tasks.groups("steel") != grade)), tasks.select([steel])
     kelvin = torch.linspace(*KELVIN, 120, dtype=torch.float64)[None]
     hour = torch.full_like(kelvin, 3600.0)
     shown = (
@@ -205,7 +205,7 @@ def figure(tasks: TaskSet, steel: str, seed: int = 0) -> Figure:
             model, method = contenders()[name]
             prior = meta_calibrate(model, others, method, covariates=())
             batch = prior.batch(specimen)
-            at = prior.adapt(batch.with_mask(_support(batch, seed))).coordinates
+            at = prior.adapt(batch.with_mask(three_below(batch, seed))).coordinates
             with torch.no_grad():
                 value = model.at(at[:, None, :], {"time": hour, "temperature": kelvin})[0]
             dashed = model is not tempering_rockwell

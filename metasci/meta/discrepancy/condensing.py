@@ -13,7 +13,7 @@ from metasci.meta.discrepancy.likelihood import Linearised, covariance
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 
-__all__ = ["condensed", "inducing_rows", "tails", "with_tasks"]
+__all__ = ["condensed", "inducing_rows", "knowing_others", "tails", "with_new_groups", "with_tasks"]
 
 _ROUNDING = 1e-8  # of the greatest variance: a row of which less is unknown would be divided by rounding
 _DRAWS = 8  # of some measurements of each task: their density hangs on which
@@ -34,7 +34,11 @@ def inducing_rows(kernel: Kernel, rows: Rows, most: int, least: float = 0.0) -> 
     least : float
         Variance of the shared process that is not worth another row.
     """
-    whole = kernel.shared(rows, rows)
+    return _pivots(kernel.shared(rows, rows), most, least)
+
+
+def _pivots(whole: Tensor, most: int, least: float) -> Tensor:
+    """Positions of the first rows of a covariance's pivoted Cholesky factor."""
     rest, columns = (
         whole.diagonal().clone(),
         torch.zeros(len(whole), min(most, len(whole)), dtype=whole.dtype),
@@ -62,16 +66,83 @@ def condensed(
     return with_tasks(problem, data, bare)
 
 
+def with_new_groups(data: Linearised, state: DiscrepancyState, most: int, least: float) -> DiscrepancyState:
+    """The state with rows that stand for the groups that none of its rows is of; what it knows stays the same.
+
+    Whitened by a triangular factor, the values at rows that come last leave those before them as they were, and of a
+    group nobody has measured old tasks tell nothing.
+
+    Parameters
+    ----------
+    data : Linearised
+        Of the tasks that are to be added.
+    state : DiscrepancyState
+    most : int
+    least : float
+        As in `inducing_rows`, of what is not known of the state's own rows.
+    """
+    unknown = torch.zeros_like(data.rows.task, dtype=torch.bool)
+    for group, known in zip(data.rows.group.T, state.rows.group.T, strict=True):
+        unknown |= ~torch.isin(group, known) & ~torch.isnan(group)
+    if not bool(unknown.any()):
+        return state
+    rows = data.rows.select(unknown.nonzero()[:, 0])
+    basis = state.basis(rows)
+    more = rows.select(_pivots(state.kernel.shared(rows, rows) - basis @ basis.T, most, least))
+    width = (0, len(more))
+    return replace(
+        state,
+        rows=state.rows.join(more),
+        precision=torch.nn.functional.pad(state.precision, (*width, *width)),
+        pull=torch.nn.functional.pad(state.pull, width),
+    )
+
+
 def with_tasks(problem: Problem, data: Linearised, state: DiscrepancyState) -> DiscrepancyState:
     """The state after more tasks, each of which adds its terms."""
-    precision, pull = state.precision.clone(), state.pull.clone()
+    precision, pull = state.precision, state.pull
     for label in data.rows.task.unique():
-        part = data.select((data.rows.task == label).nonzero()[:, 0])
-        basis = state.basis(part.rows)
-        rest = covariance(problem, part, state.kernel, state.log_noise) - basis @ basis.T
-        weighed = torch.cholesky_solve(basis, torch.linalg.cholesky(rest))
-        precision, pull = precision + basis.T @ weighed, pull + weighed.T @ part.left
-    return replace(state, precision=0.5 * (precision + precision.T), pull=pull)
+        more, towards = terms_of(problem, data.select((data.rows.task == label).nonzero()[:, 0]), state)
+        precision, pull = precision + more, pull + towards
+    return replace(state, precision=precision, pull=pull)
+
+
+def terms_of(problem: Problem, part: Linearised, state: DiscrepancyState) -> tuple[Tensor, Tensor]:
+    """What a task adds to the precision, (row, row), and to the precision times the mean, (row,)."""
+    basis = state.basis(part.rows)
+    rest = covariance(problem, part, state.kernel, state.log_noise) - basis @ basis.T
+    weighed = torch.cholesky_solve(basis, torch.linalg.cholesky(rest))
+    more = basis.T @ weighed
+    return 0.5 * (more + more.T), weighed.T @ part.left
+
+
+def knowing_others(
+    problem: Problem, data: Linearised, state: DiscrepancyState, group: Tensor, first: float
+) -> DiscrepancyState:
+    """The state of each task of a batch, which knows all others of a group of its.
+
+    Parameters
+    ----------
+    problem : Problem
+    data : Linearised
+        Of the batch's tasks.
+    state : DiscrepancyState
+        With rows that stand for their groups.
+    group : Tensor, (task, level)
+        NaN where nobody says.
+    first : float
+        The number of the batch's first task.
+    """
+    together = (group[:, None] == group[None]).any(-1).fill_diagonal_(False)
+    precision = state.precision.expand(len(group), -1, -1).clone()
+    pull = state.pull.expand(len(group), -1).clone()
+    number = data.rows.task - first
+    for task in number.unique().long().tolist():
+        if bool(together[task].any()):
+            more, towards = terms_of(problem, data.select((number == task).nonzero()[:, 0]), state)
+            precision[together[task]] += more
+            pull[together[task]] += towards
+    return replace(state, precision=precision, pull=pull)
 
 
 def tails(

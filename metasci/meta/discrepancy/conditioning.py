@@ -68,7 +68,7 @@ class TaskProcess:
     def select(self, index: Tensor) -> TaskProcess:
         """Of some of the tasks."""
         return TaskProcess(
-            self.state,
+            self.state.of_tasks(index),
             self.design.select(index),
             self.coordinates[index],
             self.rows.select(index),

@@ -13,7 +13,11 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Kernel", "Rows", "first_scales", "matern", "squared_distance"]
+__all__ = ["FIRST_GROUP", "Kernel", "Rows", "first_scales", "matern", "squared_distance"]
+
+
+# where learning begins and what is believed: groups differ by half as much as tasks of one group do
+FIRST_GROUP = {"group_spread": 0.5, "group_level": 0.3, "group": 0.3}
 
 
 def squared_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -56,6 +60,8 @@ class Rows:
         Which task a row is of: a number.
     seen : Tensor, (..., row)
         One for a place, zero for a row that looks at parameters only.
+    group : Tensor, (..., row, level)
+        Which group a row's task is of at each level, such as its laboratory: a number; NaN where nobody says.
     """
 
     place: Tensor
@@ -64,6 +70,7 @@ class Rows:
     unknown: Tensor
     task: Tensor
     seen: Tensor
+    group: Tensor
 
     def __len__(self) -> int:
         return self.task.shape[-1]
@@ -84,6 +91,11 @@ class Rows:
         """Which rows are of one task, (..., row, row')."""
         return self.task[..., :, None] == other.task[..., None, :]
 
+    def same_group(self, other: Rows, level: int) -> Tensor:
+        """Which rows are of one group at a level, (..., row, row'); those of one task always are."""
+        alike = self.group[..., :, None, level] == other.group[..., None, :, level]
+        return alike | self.same_task(other)
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -93,6 +105,8 @@ class Kernel:
 
     - J [v₀ I + B Bᵀ M(|c − c'|²)] J'ᵀ + a² M(|x − x'|² + |c − c'|²), which tasks share: how far the common start may
       lie from z₀, what covariates do to it, and δ;
+    - J R² J'ᵀ + l_g² + o_g² M(|x − x'|²) for each level above the task at which they are of one group: what a
+      laboratory, a study or a heat does to the parameters, and what it has of its own over the conditions;
     - J U Uᵀ J'ᵀ + l² + o² exp(−½ |x − x'|²), which a task has of its own: its parameters, and d_t;
 
     with M the Matérn covariance of smoothness 5/2, and each coordinate and covariate divided by a length of its own.
@@ -103,7 +117,10 @@ class Kernel:
     scales : mapping of Tensor
         Logarithms: ``shared`` (a), ``own_level`` (l) and ``own`` (o), in units of `unit`; ``shared_lengths``,
         ``own_lengths`` (coordinate,) and ``covariate_lengths`` (covariate,); ``effects`` (B) and ``spread`` (U) as
-        the logarithms of a triangular factor's diagonal, then what stands below it, row by row.
+        the logarithms of a triangular factor's diagonal, then what stands below it, row by row. Where there are levels
+        above the task, ``group_spread`` (level, parameter), by which the tasks' own standard deviations are multiplied
+        in the diagonal R; ``group_level`` (l_g) and ``group`` (o_g), (level,), in units of `unit`; and
+        ``group_lengths`` (level, coordinate).
     unit : Tensor, ()
         About the size of what the equation leaves out, on the linked scale.
     level : float
@@ -141,7 +158,23 @@ class Kernel:
         both = first.seen[..., :, None] * second.seen[..., None, :]
         left_out = self.amplitude("shared") * both * matern(apart)
         moved = ((first.slope @ effects) @ (second.slope @ effects).mT) * matern(unlike)
-        return left_out + moved + self.level * (first.slope @ second.slope.mT)
+        common = left_out + moved + self.level * (first.slope @ second.slope.mT)
+        for level in range(first.group.shape[-1]):
+            common = common + self.grouped(first, second, level)
+        return common
+
+    def grouped(self, first: Rows, second: Rows, level: int) -> Tensor:
+        """What tasks of one group of a level have in common beyond all tasks, (..., row, row')."""
+        both = first.seen[..., :, None] * second.seen[..., None, :]
+        spread, near = self.group_spread(level), (-self.scales["group_lengths"][level]).exp()
+        close = matern(squared_distance(first.place * near, second.place * near))
+        each, along = (self.amplitude(name)[level] for name in ("group_level", "group"))
+        common = both * (each + along * close) + (first.slope * spread) @ (second.slope * spread).mT
+        return torch.where(first.same_group(second, level), common, 0.0)
+
+    def group_spread(self, level: int) -> Tensor:
+        """R of a level: standard deviations of the parameters between its groups, (parameter,)."""
+        return self.scales["group_spread"][level].exp() * self.factor("spread").square().sum(1).sqrt()
 
     def own(self, first: Rows, second: Rows) -> Tensor:
         """What a task has of its own, between rows of one task, (..., row, row')."""
@@ -175,19 +208,25 @@ def packed(factor: Tensor) -> Tensor:
     return torch.cat([factor.diagonal().log(), factor[row, column]])
 
 
-def first_scales(covariance: Tensor, coordinates: int, covariates: int) -> dict[str, Tensor]:
+def first_scales(covariance: Tensor, coordinates: int, covariates: int, levels: int = 0) -> dict[str, Tensor]:
     """Where learning begins: a spread that is known of the equation alone, and a share for each other part.
 
     Parameters
     ----------
     covariance : Tensor, (parameter, parameter)
-    coordinates, covariates : int
+    coordinates, covariates, levels : int
     """
     root = torch.linalg.cholesky(covariance)
 
     def of(value: float, *shape: int) -> Tensor:
         return covariance.new_full(shape, math.log(value))
 
+    of_groups = {
+        "group_spread": of(FIRST_GROUP["group_spread"], levels, len(root)),
+        "group_level": of(FIRST_GROUP["group_level"], levels),
+        "group": of(FIRST_GROUP["group"], levels),
+        "group_lengths": of(1.0, levels, coordinates),
+    }
     # half of what the equation leaves out is shared and a third each task's own: learning moves all by several times
     return {
         "shared": of(0.5),
@@ -198,4 +237,5 @@ def first_scales(covariance: Tensor, coordinates: int, covariates: int) -> dict[
         "own_lengths": of(1.0, coordinates),
         "spread": packed(root),
         "effects": packed(0.5 * torch.diag(root.diagonal())),
+        **(of_groups if levels else {}),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,15 +10,30 @@ import torch
 from torch import Tensor
 
 from metasci.meta.covariates import Design
-from metasci.meta.discrepancy.kernel import Kernel, Rows, matern
+from metasci.meta.discrepancy.kernel import FIRST_GROUP, Kernel, Rows, matern
 from metasci.meta.discrepancy.places import rows_of
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 
-__all__ = ["Linearised", "belief", "cost_and_slopes", "linearised", "posterior_means", "some_of_each"]
+__all__ = [
+    "Linearised",
+    "belief",
+    "cost_and_slopes",
+    "expected_spread",
+    "linearised",
+    "next_number",
+    "posterior_means",
+    "some_of_each",
+]
 
 # standard deviations of the belief, on the logarithm: lengths about one, amplitudes within e³ of the unit
 _LENGTHS, _AMPLITUDES = 1.0, 3.0
+_GROUPS = (
+    1.0  # of what groups differ by, which a handful of groups hardly tells: within e of where learning begins
+)
+_STRETCHES = torch.linspace(
+    -2.0, 3.0, 26, dtype=torch.float64
+)  # looked at: a seventh of the scale to twenty times
 
 
 @dataclass(frozen=True)
@@ -53,17 +69,23 @@ def linearised(
 ) -> Linearised:
     """The measurements of a problem, linearised at some coordinates (task, parameter).
 
-    Tasks are numbered from 0 on; those that are not `known`, none of which has inducing rows, from −1 downwards.
+    Tasks are numbered from 0 on; those that are not `known` from the first number on that no inducing row has.
     """
     line, mask = problem.linearise(at, state.log_noise), problem.batch.mask
-    number = torch.arange(len(at), device=at.device).to(at.dtype)
-    number = number if known else -1.0 - number
+    number = (0.0 if known else next_number(state.rows)) + torch.arange(len(at), device=at.device).to(
+        at.dtype
+    )
     rows = rows_of(state.places(problem), line.jacobian, design, task=number)
     left = problem.target - line.prediction + torch.einsum("top,tp->to", line.jacobian, at - state.origin)
     model = problem.model
     inputs = {name: problem.batch.inputs[name].expand(mask.shape)[mask] for name in model.inputs}
     raw = model.noise.unlink(line.prediction)
     return Linearised(rows.select(mask), left[mask], raw[mask], inputs)
+
+
+def next_number(rows: Rows) -> float:
+    """The first number on that no row's task has."""
+    return float(rows.task.max()) + 1.0 if len(rows) else 0.0
 
 
 def some_of_each(task: Tensor, most: int, seed: int) -> Tensor:
@@ -123,10 +145,56 @@ def belief(scales: Mapping[str, Tensor]) -> Tensor:
     """Negative log density of the scales: faint, so that what the measurements do not tell of stays where it is."""
     value = scales["shared"].new_zeros(())
     for name, logarithms in scales.items():
-        if name != "log_noise":
+        if name in FIRST_GROUP:
+            value = value + 0.5 * ((logarithms - math.log(FIRST_GROUP[name])) / _GROUPS).square().sum()
+        elif name != "log_noise":
             width = _LENGTHS if name.endswith("lengths") else _AMPLITUDES
             value = value + 0.5 * (logarithms / width).square().sum()
     return value
+
+
+def expected_spread(
+    problem: Problem, data: Linearised, state: DiscrepancyState, stretches: Tensor = _STRETCHES
+) -> dict[str, Tensor]:
+    """The scales, with those of each level's groups as large as the groups' variance is on average, given the data.
+
+    The likeliest spread of a few groups is too small for a new one: one group tells nothing of it, and two hardly more.
+    So a common factor on all that groups differ by is weighed by measurements and belief, on a grid.
+
+    Parameters
+    ----------
+    problem : Problem
+    data : Linearised
+    state : DiscrepancyState
+    stretches : Tensor, (factor,)
+        Logarithms of the factors.
+    """
+    scales = dict(state.scales)
+    # a factor on the scales is its square on that part of the covariance
+    whole = covariance(problem, data, state.kernel, state.log_noise)
+    for level in range(state.levels):
+        unlikely, grouped = [], state.kernel.grouped(data.rows, data.rows, level)
+        far = sum(
+            (state.scales[name][level] - math.log(first)).mean() for name, first in FIRST_GROUP.items()
+        ) / len(FIRST_GROUP)
+        for stretch in stretches:
+            root = torch.linalg.cholesky(whole + (2.0 * stretch).expm1() * grouped)
+            white = torch.linalg.solve_triangular(root, data.left[:, None], upper=False)
+            cost = 0.5 * white.square().sum() + root.diagonal().log().sum()
+            unlikely.append(cost + 0.5 * ((far + stretch) / _GROUPS) ** 2)
+        weight = torch.softmax(-torch.stack(unlikely), 0)
+        mean = (weight * (2.0 * stretches.to(weight)).exp()).sum()
+        scales = stretched(scales, level, 0.5 * mean.log())
+    return scales
+
+
+def stretched(scales: Mapping[str, Tensor], level: int, stretch: Tensor) -> dict[str, Tensor]:
+    """The scales, with all that a level's groups differ by multiplied by the exponential of a number."""
+    moved = dict(scales)
+    for name in FIRST_GROUP:
+        moved[name] = scales[name].clone()
+        moved[name][level] += stretch
+    return moved
 
 
 def posterior_means(problem: Problem, data: Linearised, state: DiscrepancyState, at: Tensor) -> Tensor:
@@ -145,4 +213,7 @@ def posterior_means(problem: Problem, data: Linearised, state: DiscrepancyState,
     alike = matern(kernel.unlike(tasks, tasks))
     mean = state.origin + kernel.level * pull.sum(0)
     mean = mean + alike @ pull @ (effects @ effects.T) + pull @ (spread @ spread.T)
+    for level in range(state.levels):
+        same = tasks.same_group(tasks, level).to(pull)
+        mean = mean + same @ pull * kernel.group_spread(level).square()
     return at + (mean - at).clamp(-1.0, 1.0)

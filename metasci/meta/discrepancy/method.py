@@ -15,11 +15,26 @@ from metasci.meta.adapted import Adapted
 from metasci.meta.compositions.outer import Outer, OuterState, outer_state, outer_step
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Design
-from metasci.meta.discrepancy.condensing import condensed, inducing_rows, tails, with_tasks
+from metasci.meta.discrepancy.condensing import (
+    condensed,
+    inducing_rows,
+    knowing_others,
+    tails,
+    with_new_groups,
+    with_tasks,
+)
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.estimation import most_probable
 from metasci.meta.discrepancy.kernel import first_scales
-from metasci.meta.discrepancy.likelihood import cost_and_slopes, linearised, posterior_means, some_of_each
+from metasci.meta.discrepancy.likelihood import (
+    Linearised,
+    cost_and_slopes,
+    expected_spread,
+    linearised,
+    next_number,
+    posterior_means,
+    some_of_each,
+)
 from metasci.meta.discrepancy.places import coordinates_of, rows_of
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.laplace.gaussian import GaussianPrior
@@ -30,6 +45,7 @@ __all__ = ["DiscrepancyPrior"]
 
 _RELINEARISE = 12  # steps between moves of where the equation is linearised
 _LEAST_SHARE = 1e-3  # of the noise's variance: what is less unknown than that no measurement can tell
+_MOST_TOGETHER = 60  # each of which has a state of its own, of megabytes
 _NOISE_SHARE = 0.7  # of the equation's misfit, taken for noise to begin with: the rest is what it leaves out
 
 
@@ -54,6 +70,9 @@ class DiscrepancyPrior:
         Variance of the belief about the common start, in scaled coordinates about the start that is learned first.
     inducing : int
         Rows that stand for all measurements, at most.
+    levels : sequence of str, optional
+        Columns of what tasks have in common, such as their laboratory or study: each of its groups moves the parameters
+        and has a discrepancy of its own. By default those that the card of the data declares.
 
     Notes
     -----
@@ -78,6 +97,7 @@ class DiscrepancyPrior:
     learning_rate: float = 0.08
     level: float = 4.0
     inducing: int = 500
+    levels: tuple[str, ...] | None = None
 
     title: ClassVar[str] = "equation and discrepancy"
     penalty: ClassVar[float] = 0.0
@@ -91,6 +111,10 @@ class DiscrepancyPrior:
         for name, least in (("members", 1), ("iterations", 1), ("inducing", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is too few; say {least} or more.")
+        if self.levels is not None:
+            if isinstance(self.levels, str):
+                raise InputError(f"levels: give the columns in a list, ['{self.levels}'].")
+            object.__setattr__(self, "levels", tuple(self.levels))
         for name in ("learning_rate", "level"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}: {getattr(self, name):g} must be above zero.")
@@ -106,7 +130,8 @@ class DiscrepancyPrior:
         width = raw.std(0)
         zero = problem.target.new_zeros(())
         nothing = problem.target.new_zeros(len(problem), 0)
-        scales = first_scales(alone.covariance, raw.shape[1], design.values.shape[1])
+        levels = 0 if design.group is None else design.group.shape[1]
+        scales = first_scales(alone.covariance, raw.shape[1], design.values.shape[1], levels)
         log_noise = alone.log_noise + torch.tensor(_NOISE_SHARE).log()
         # twice the misfit: what an equation leaves out is as large as the noise that it is taken for
         unit = 2.0 * line.variance[mask].mean().sqrt()
@@ -172,14 +197,14 @@ class DiscrepancyPrior:
             at = posterior_means(problem, data, state, at)
         state = replace(state, coordinates=at)
         data = linearised(problem, design, state, at)
+        state = replace(state, scales=expected_spread(problem, data, state))
         freedom, stretch = tails(problem, data, state, self.members, seed)
-        noise = problem.model.noise.variance(data.raw, state.log_noise, data.inputs)
-        least = _LEAST_SHARE * float(noise.median())
+        least = _negligible(problem, data, state)
         chosen = inducing_rows(state.kernel, data.rows, self.inducing, least)
         return replace(condensed(problem, data, state, chosen), freedom=freedom, stretch=stretch)
 
     def adapt(self, problem: Problem, design: Design, state: DiscrepancyState) -> Adapted:
-        """Calibrate every task of the batch."""
+        """Calibrate every task of the batch, each by itself."""
         _refuse_unable(problem)
         problem = problem.trimmed(problem.batch.mask)
         at, converged, finite = most_probable(problem, design, state)
@@ -199,10 +224,32 @@ class DiscrepancyPrior:
             discrepancy=process,
         )
 
+    def adapt_together(self, problem: Problem, design: Design, state: DiscrepancyState) -> Adapted:
+        """Calibrate every task of the batch, given all others of a group of its, such as of its laboratory, too."""
+        group = design.group
+        if group is None or not _share_a_group(group):
+            return self.adapt(problem, design, state)
+        if len(group) > _MOST_TOGETHER:
+            note = (
+                f"more than {_MOST_TOGETHER} tasks are calibrated at once, each by itself, though some share a group: "
+                "let the prior learn of the group first, with `prior.update`."
+            )
+            return replace(self.adapt(problem, design, state), notes=(note,))
+        data, wider = self._with_new_groups(problem, design, state)
+        others = knowing_others(problem, data, wider, group, next_number(state.rows))
+        return self.adapt(problem, design, others)
+
     def update(self, problem: Problem, design: Design, state: DiscrepancyState) -> DiscrepancyState:
-        """The state that knows more tasks, too; scales stay as they were learned."""
+        """The state that knows more tasks, too, and their groups; scales stay as they were learned."""
+        return with_tasks(problem, *self._with_new_groups(problem, design, state))
+
+    def _with_new_groups(
+        self, problem: Problem, design: Design, state: DiscrepancyState
+    ) -> tuple[Linearised, DiscrepancyState]:
+        """New measurements, linearised at each task's own estimate, and the state that can hold their groups."""
         at = self.adapt(problem, design, state).coordinates
-        return with_tasks(problem, linearised(problem, design, state, at, known=False), state)
+        data = linearised(problem, design, state, at, known=False)
+        return data, with_new_groups(data, state, self.inducing, _negligible(problem, data, state))
 
     def state_of(self, tensors: State) -> DiscrepancyState:
         """The state of its tensors by name, as files keep them."""
@@ -210,7 +257,7 @@ class DiscrepancyPrior:
 
     def shapes(self, size: int, covariates: int, scales: int, laws: int) -> Mapping[str, tuple[int, ...]]:
         """Names and shapes of the tensors that every saved state has."""
-        return DiscrepancyState.shapes(size, covariates, scales)
+        return DiscrepancyState.shapes(size, covariates, scales, len(self.levels or ()))
 
     @property
     def _outer(self) -> Outer:
@@ -219,6 +266,18 @@ class DiscrepancyPrior:
 
 def _learned(state: DiscrepancyState) -> dict[str, Tensor]:
     return {**state.scales, "log_noise": state.log_noise}
+
+
+def _negligible(problem: Problem, data: Linearised, state: DiscrepancyState) -> float:
+    """A variance of the shared process that no measurement can tell from none."""
+    noise = problem.model.noise.variance(data.raw, state.log_noise, data.inputs)
+    return _LEAST_SHARE * float(noise.median()) if len(noise) else 0.0
+
+
+def _share_a_group(group: Tensor) -> bool:
+    """Whether two of the tasks are of one group, (task, level)."""
+    named = [column[~torch.isnan(column)] for column in group.T]
+    return any(len(column.unique()) < len(column) for column in named)
 
 
 def _refuse_unable(problem: Problem) -> None:

@@ -67,6 +67,7 @@ def rows_of(
         return values[:, None].expand(tasks, count, *values.shape[1:])
 
     number = place.new_full((tasks,), _NEW) if task is None else task
+    group = place.new_zeros(tasks, 0) if design.group is None else design.group
     return Rows(
         place,
         slope,
@@ -74,4 +75,5 @@ def rows_of(
         of_task(design.uncertainty.diagonal(dim1=1, dim2=2)),
         of_task(number),
         place.new_full((tasks, count), seen),
+        of_task(group),
     )

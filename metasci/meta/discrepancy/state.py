@@ -46,7 +46,7 @@ class DiscrepancyState(NamedTensors):
     rows : Rows
         The inducing rows.
     precision, pull : Tensor, (row, row), (row,)
-        What tasks add.
+        What tasks add; with a dimension of tasks before these where each of a batch knows of others.
     freedom, stretch : Tensor, ()
         Degrees of freedom of a task's distribution, and its squared scale.
     iteration : Tensor, ()
@@ -78,12 +78,25 @@ class DiscrepancyState(NamedTensors):
         return Kernel(self.scales, self.unit, float(self.level))
 
     @property
+    def levels(self) -> int:
+        """How many levels there are above the task."""
+        return len(self.scales["group"]) if "group" in self.scales else 0
+
+    def of_tasks(self, index: Tensor) -> DiscrepancyState:
+        """The same for some of a batch of tasks."""
+        if self.pull.dim() == 1:
+            return self
+        return replace(self, precision=self.precision[index], pull=self.pull[index])
+
+    @property
     def mean(self) -> Tensor:
         """Where a task of average covariates starts, (parameter,), in scaled coordinates."""
         eye = torch.eye(len(self.origin), dtype=self.origin.dtype, device=self.origin.device)
         nothing = eye.new_zeros(len(eye), len(self.scales["covariate_lengths"]))
         place = eye.new_zeros(len(eye), len(self.centre))
-        rows = Rows(place, eye, nothing, nothing, eye.new_full((len(eye),), -1.0), eye.new_zeros(len(eye)))
+        number, unseen = eye.new_full((len(eye),), -1.0), eye.new_zeros(len(eye))
+        group = eye.new_full((len(eye), self.levels), torch.nan)
+        rows = Rows(place, eye, nothing, nothing, number, unseen, group)
         return self.origin + self.mean_of(rows)
 
     @cached_property
@@ -96,11 +109,11 @@ class DiscrepancyState(NamedTensors):
 
     @cached_property
     def _posterior(self) -> tuple[Tensor, Tensor]:
-        """Mean of the whitened values, and a factor F of their covariance FᵀF."""
-        eye = torch.eye(len(self.pull), dtype=self.pull.dtype, device=self.pull.device)
+        """Mean of the whitened values, (..., row, 1), and a factor F of their covariance FᵀF."""
+        eye = torch.eye(self.pull.shape[-1], dtype=self.pull.dtype, device=self.pull.device)
         root = torch.linalg.cholesky(eye + self.precision)
-        mean = torch.cholesky_solve(self.pull[:, None], root)[:, 0]
-        return mean, torch.linalg.solve_triangular(root, eye, upper=False)
+        mean = torch.cholesky_solve(self.pull[..., None], root)
+        return mean, torch.linalg.solve_triangular(root, eye.expand_as(root), upper=False)
 
     def places(self, problem: Problem) -> Tensor:
         """Standardised coordinates of a problem's places, (task, observation, coordinate)."""
@@ -113,7 +126,7 @@ class DiscrepancyState(NamedTensors):
 
     def mean_of(self, rows: Rows) -> Tensor:
         """Of rows of new tasks, (..., row), about the linearised equation at z₀."""
-        return self.basis(rows) @ self._posterior[0]
+        return (self.basis(rows) @ self._posterior[0])[..., 0]
 
     def covariance(self, first: Rows, second: Rows) -> Tensor:
         """Of rows of the same new tasks, (..., row, row'), given what is known of others."""
@@ -146,6 +159,11 @@ class DiscrepancyState(NamedTensors):
         def under(prefix: str) -> dict[str, Tensor]:
             return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
 
+        if _ROWS + "group" not in tensors and _ROWS + "seen" in tensors:  # of a time before there were levels
+            tensors = {
+                **tensors,
+                _ROWS + "group": tensors[_ROWS + "seen"].new_zeros(len(tensors[_ROWS + "seen"]), 0),
+            }
         _check(tensors)
         rows = Rows(**under(_ROWS))
         size = len(rows)
@@ -162,10 +180,12 @@ class DiscrepancyState(NamedTensors):
         return replace(self, coordinates=None, memory={})
 
     @staticmethod
-    def shapes(size: int, covariates: int, scales: int) -> dict[str, tuple[int, ...]]:
+    def shapes(size: int, covariates: int, scales: int, levels: int = 0) -> dict[str, tuple[int, ...]]:
         """Shapes of a saved state's tensors that do not hang on how many coordinates and inducing rows there are."""
         triangle = (size * (size + 1) // 2,)
+        of_groups = {"group_spread": (levels, size), "group_level": (levels,), "group": (levels,)}
         return {
+            **{_SCALES + name: shape for name, shape in of_groups.items() if levels},
             **{_SCALES + name: () for name in ("shared", "own_level", "own")},
             **{_SCALES + name: triangle for name in ("spread", "effects")},
             _SCALES + "covariate_lengths": (covariates,),
@@ -182,6 +202,10 @@ def _check(tensors: State) -> None:
         raise InputError(f"'{lost[0]}' is missing.")
     rows, coordinates = len(tensors["pull"]), len(tensors["centre"])
     size, covariates = len(tensors["origin"]), len(tensors[_SCALES + "covariate_lengths"])
+    levels = len(tensors[_SCALES + "group"]) if _SCALES + "group" in tensors else 0
+    lengths = {_SCALES + "group_lengths"} if levels else set()
+    if lost := sorted(lengths - set(tensors)):
+        raise InputError(f"'{lost[0]}' is missing.")
     shapes = {
         "width": (coordinates,),
         "precision": (rows * (rows + 1) // 2,),
@@ -193,7 +217,10 @@ def _check(tensors: State) -> None:
         _ROWS + "covariates": (rows, covariates),
         _ROWS + "unknown": (rows, covariates),
         _ROWS + "seen": (rows,),
+        _ROWS + "group": (rows, levels),
     }
+    if levels:
+        shapes[_SCALES + "group_lengths"] = (levels, coordinates)
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:
             raise InputError(f"'{name}' is of shape {tuple(tensors[name].shape)} where {shape} is needed.")
