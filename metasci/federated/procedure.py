@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from metasci.data.batch import check_measurable
 from metasci.data.tasks import Batch, TaskSet
 from metasci.files import State
 from metasci.meta.covariates import Covariates, Design, covariate_moments
+from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
 
@@ -78,6 +79,10 @@ class Procedure(Protocol[S]):
     @property
     def name(self) -> str:
         """What it is called in tables."""
+
+    @property
+    def method(self) -> Method[Any]:
+        """How the prior that is learned adapts."""
 
     @property
     def most(self) -> int:

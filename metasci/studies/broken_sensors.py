@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,7 @@ def _narrow(batch: Batch, support: Tensor) -> Batch:
     return batch.trimmed(support)
 
 
-def _alone(prior: Prior, batch: Batch, loss: str) -> Tensor:
+def _alone(prior: Prior, batch: Batch, loss: Literal["linear", "huber"]) -> Tensor:
     """Each task's own fit from the declared typical values, with a faint pull to them where readings say nothing."""
     problem, size = Problem(prior.model, batch), len(prior.model.parameters)
     rows = []

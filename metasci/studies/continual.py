@@ -54,7 +54,7 @@ def regained(name: str) -> xr.Dataset:
     """How many measurements regain each task of a data set, from what was learned of all of them."""
     tasks, shipped = catalogue.dataset(name), load(name)
     common: dict[str, Any] = {"shots": (1, max(_SHOTS)), "iterations": 60}
-    methods = {
+    methods: dict[str, Any] = {
         "Gaussian prior": GaussianPrior(),
         "MAML, 5 steps": MAML(5, **common),
         "joint training, 5 steps": FineTuning(5, **common),

@@ -70,11 +70,12 @@ def _some(frame: pd.DataFrame, most: int) -> pd.DataFrame:
 
 def _methods(groups: tuple[str, ...]) -> dict[str, Method[Any]]:
     step = FOMAML(1, shots=(min(SHOTS), max(SHOTS)), iterations=_ITERATIONS)
-    return {
+    methods: dict[str, Any] = {
         "best on average": step,
         "groups alike": WorstGroup(step, groups, rate=0.0),
         "best for the worst group": WorstGroup(step, groups, rate=0.1),
     }
+    return methods
 
 
 def one_step(frame: pd.DataFrame, column: str = "race") -> pd.DataFrame:

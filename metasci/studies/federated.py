@@ -154,7 +154,7 @@ def infants(rounds: tuple[int, ...] = (5, 20)) -> pd.DataFrame:
     most = max(rounds)
     shared: dict[str, Any] = {"shots": (1, 2), "iterations": most}
     step: dict[str, Any] = {"steps": 3, "step_size": 0.1}
-    ways = {
+    ways: dict[str, Any] = {
         "Gaussian prior, sums": GaussianPrior(iterations=most, tolerance=0.0),
         "MAML, gradients": MAML(**step, **shared),
         "FOMAML, gradients": FOMAML(**step, **shared),
@@ -164,7 +164,8 @@ def infants(rounds: tuple[int, ...] = (5, 20)) -> pd.DataFrame:
     }
     rows = []
     for name, way in ways.items():
-        procedure, seen = as_procedure(way), {}
+        procedure = as_procedure(way)
+        seen: dict[int, Any] = {}
 
         def look(state: Any, each: Round, seen: dict[int, Any] = seen) -> None:
             seen[each.number] = state

@@ -52,7 +52,7 @@ __all__ = [
     "tasks_of",
 ]
 
-Floats = NDArray[np.float64]
+Floats, Bools = NDArray[np.float64], NDArray[np.bool_]
 SHOTS, SEEDS = (0, 5, 10, 20), 5
 LEARNED, WITHOUT_RACE = "learned prior", "learned prior, without race"
 # coefficients are few and sites seventeen: their spreads are learned, and no correlations between them
@@ -246,7 +246,7 @@ class Forecasts:
     upper: Floats
 
 
-def forecast(prior: Prior, here: pd.DataFrame, supports: Floats) -> Forecasts:
+def forecast(prior: Prior, here: pd.DataFrame, supports: Bools) -> Forecasts:
     """Doses of a site's patients after some of them, (support, patient) of bool, are known."""
     model = prior.model
     batch = prior.batch(tasks_of(here.assign(site="here"), model))
@@ -259,7 +259,7 @@ def forecast(prior: Prior, here: pd.DataFrame, supports: Floats) -> Forecasts:
     return Forecasts(*(np.clip(np.asarray(each), 0.0, None) ** 2 for each in (median, lower, upper)))
 
 
-def supports_of(count: int, shots: int, seeds: int = SEEDS) -> tuple[Floats, Floats]:
+def supports_of(count: int, shots: int, seeds: int = SEEDS) -> tuple[Bools, Bools]:
     """Who is known, and who judges (those in no support of the largest number), (seed, patient) of bool."""
     orders = [np.random.default_rng(seed).permutation(count) for seed in range(seeds)]
     known = np.stack([np.isin(np.arange(count), order[:shots]) for order in orders])
@@ -275,7 +275,7 @@ def ridge(train: pd.DataFrame, here: pd.DataFrame) -> Floats:
     return np.asarray(fit.predict(here[names]))
 
 
-def shifted(root: Floats, truth: Floats, known: Floats, between: float, within: float) -> Floats:
+def shifted(root: Floats, truth: Floats, known: Bools, between: float, within: float) -> Floats:
     """√dose moved by what a site's known patients are off, shrunken by how sites differ, (support, patient)."""
     off = np.where(known, truth - root, 0.0).sum(1)
     return root + (off / (known.sum(1) + within / max(between, 1e-12)))[:, None]
@@ -361,7 +361,9 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
 
-    return table.groupby(["method", "known"]).apply(row, include_groups=False)
+    return pd.DataFrame({key: row(part) for key, part in table.groupby(["method", "known"])}).T.rename_axis(
+        ["method", "known"]
+    )
 
 
 def figure(table: pd.DataFrame) -> Figure:
