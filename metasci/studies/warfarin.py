@@ -52,7 +52,8 @@ __all__ = [
     "tasks_of",
 ]
 
-Floats, Bools = NDArray[np.float64], NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 SHOTS, SEEDS = (0, 5, 10, 20), 5
 LEARNED, WITHOUT_RACE = "learned prior", "learned prior, without race"
 # coefficients are few and sites seventeen: their spreads are learned, and no correlations between them
