@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new test-slow app-test page-test import-test check wheel format docs models clean
+.PHONY: help setup demo test test-new test-slow app-test page-test import-test federated-test check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +80,14 @@ page-test: setup  ## the calibrator's page in a browser: needs npm, installs Chr
 import-test: setup  ## NONMEM control streams and PEtab problems, with the libraries that read them
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[nonmem,petab]"
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_nonmem_models.py tests/test_petab.py
+
+# Flower pins other versions than constraints.txt, so that it has an environment of its own.
+FLOWER := $(VENV)-flower
+federated-test:  ## federated learning over Flower: its simulation, and its server and clients over loopback
+	test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
+	$(FLOWER)/bin/python -m pip install --quiet $(TORCH_ARGS) torch
+	$(FLOWER)/bin/python -m pip install --quiet --editable ".[federated]" pytest scikit-learn
+	FLWR_TELEMETRY_ENABLED=0 $(ONE_THREAD) $(FLOWER)/bin/python -m pytest -p no:xdist -o addopts="" tests/test_federated_flower.py
 
 check: setup  ## style, types, and imports that run one way
 	$(BIN)/ruff check .

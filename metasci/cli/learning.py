@@ -71,7 +71,11 @@ class StudyName(StrEnum):
     alloy_fatigue = "alloy-fatigue"
     avrami = "avrami"
     crystal_potential = "crystal-potential"
+    broken_sensors = "broken-sensors"
+    continual = "continual"
+    fairness = "fairness"
     families = "families"
+    federated = "federated"
     few_bits = "few-bits"
     graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
@@ -82,16 +86,22 @@ class StudyName(StrEnum):
     physics_instinct = "physics-instinct"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
+    unlike_sites = "unlike-sites"
+    warfarin = "warfarin"
 
 
 _EXTRAS_OF = {
     StudyName.crystal_potential: ("materials",),
+    StudyName.fairness: ("studies",),
     StudyName.families: ("materials",),
+    StudyName.federated: ("studies",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
     StudyName.hypergradients: ("studies",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
+    StudyName.unlike_sites: ("studies",),
+    StudyName.warfarin: ("studies",),
 }
 
 

@@ -15,6 +15,7 @@ _WHERE = {
     "composition_gradient": "metasci.diagnostics.variance",
     "composition_hessian": "metasci.diagnostics.curvature",
     "dersimonian_laird": "metasci.diagnostics.aggregation",
+    "forgetting": "metasci.diagnostics.seen_before",
     "gradient_noise": "metasci.diagnostics.variance",
     "gradient_noise_figure": "metasci.diagnostics.figures",
     "identifiability": "metasci.diagnostics.information",
@@ -33,10 +34,12 @@ _WHERE = {
     "nested_variance": "metasci.diagnostics.variance",
     "next_measurement": "metasci.diagnostics.next_point",
     "next_measurement_figure": "metasci.diagnostics.start_figures",
+    "reacquisition": "metasci.diagnostics.seen_before",
     "risk_inflation": "metasci.diagnostics.risk",
     "simulated_tasks": "metasci.diagnostics.simulated",
     "task_aggregation": "metasci.diagnostics.aggregation",
     "task_aggregation_figure": "metasci.diagnostics.aggregation_figures",
+    "unlike": "metasci.diagnostics.outsiders",
     "unit_variance": "metasci.diagnostics.layers",
     "validation_split": "metasci.diagnostics.inner_loop",
     "with_steps": "metasci.diagnostics.inner_loop",
@@ -47,6 +50,7 @@ __all__ = [
     "composition_gradient",
     "composition_hessian",
     "dersimonian_laird",
+    "forgetting",
     "gradient_noise",
     "gradient_noise_figure",
     "identifiability",
@@ -65,11 +69,13 @@ __all__ = [
     "nested_variance",
     "next_measurement",
     "next_measurement_figure",
+    "reacquisition",
     "risk_inflation",
     "simulated_tasks",
     "task_aggregation",
     "task_aggregation_figure",
     "unit_variance",
+    "unlike",
     "validation_split",
     "with_steps",
 ]
@@ -114,8 +120,15 @@ if TYPE_CHECKING:
     from metasci.diagnostics.next_point import (
         next_measurement,
     )
+    from metasci.diagnostics.outsiders import (
+        unlike,
+    )
     from metasci.diagnostics.risk import (
         risk_inflation,
+    )
+    from metasci.diagnostics.seen_before import (
+        forgetting,
+        reacquisition,
     )
     from metasci.diagnostics.simulated import (
         simulated_tasks,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.files import State
 
-__all__ = ["Covariates", "Design"]
+__all__ = ["Covariates", "Design", "covariate_moments"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,24 @@ class Covariates:
         correlation = correlation + torch.diag(1.0 - correlation.diagonal())
         return cls(names, transforms, centre, scale, correlation)
 
+    @classmethod
+    def of_moments(
+        cls, names: tuple[str, ...], transforms: tuple[str, ...], moments: Sequence[State]
+    ) -> Covariates:
+        """What `learn` learns of all tasks at once, of sums over parts of them (`covariate_moments`)."""
+        total = {name: torch.stack([each[name] for each in moments]).sum(0) for name in moments[0]}
+        known, sums, tasks = total["known"], total["sums"], float(total["tasks"])
+        count = known.diagonal().clamp(min=1.0)
+        centre = sums.diagonal() / count
+        # Σ (xᵢ − cᵢ)(xⱼ − cⱼ) over the tasks in which both are known
+        shifted = sums * centre
+        crossed = total["products"] - shifted - shifted.T + centre[:, None] * centre * known
+        scale = (crossed.diagonal().clamp(min=0.0) / count).sqrt()
+        scale = torch.where(scale > 1e-9 * (1.0 + centre.abs()), scale, torch.ones_like(scale))
+        correlation = crossed / (scale[:, None] * scale) / (tasks + 10.0)  # shrunken, as `learn` does
+        correlation = correlation + torch.diag(1.0 - correlation.diagonal())
+        return cls(names, transforms, centre, scale, correlation)
+
     def design(self, values: Tensor) -> Design:
         """Standardise the covariates of a batch, (task, covariate) with NaN where unknown."""
         standard = (_transform(self.names, self.transforms, values) - self.centre) / self.scale
@@ -112,6 +132,32 @@ class Covariates:
                 rest = self.correlation[lost][:, lost] - self.correlation[lost][:, measured] @ regression
                 uncertainty[rows[:, None, None], lost[:, None], lost] = rest
         return Design(filled, uncertainty)
+
+
+def covariate_moments(names: tuple[str, ...], transforms: tuple[str, ...], values: Tensor) -> State:
+    """Sums over tasks from which covariates are standardised.
+
+    Parameters
+    ----------
+    names, transforms : tuple of str
+    values : Tensor, (task, covariate)
+        NaN where unknown.
+
+    Returns
+    -------
+    dict of Tensor
+        ``tasks`` (), and over tasks that know both of a pair of covariates, (covariate, covariate): their number
+        ``known``, ``sums`` of the first, ``products``.
+    """
+    moved = _transform(names, transforms, values)
+    known = torch.isfinite(moved)
+    filled, ones = torch.where(known, moved, torch.zeros_like(moved)), known.to(moved.dtype)
+    return {
+        "tasks": moved.new_tensor(float(len(moved))),
+        "known": ones.T @ ones,
+        "sums": filled.T @ ones,
+        "products": filled.T @ filled,
+    }
 
 
 def _transform(names: tuple[str, ...], transforms: tuple[str, ...], values: Tensor) -> Tensor:

@@ -36,7 +36,16 @@ from metasci.studies.baselines import sklearn_part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FEATURES", "SHOTS", "coronary_disease", "figure", "patients", "scores"]
+__all__ = [
+    "FEATURES",
+    "SHOTS",
+    "coronary_disease",
+    "figure",
+    "forecasts_of",
+    "patients",
+    "scores",
+    "tasks_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -148,17 +157,18 @@ def learned(frame: pd.DataFrame, model: Model = coronary_disease) -> Prior:
     # three hospitals tell little of how hospitals differ: the belief of a declared spread stays in, and the prior of
     # the next is wider for it
     method = GaussianPrior(objective="marginal", correlated=False, spread_uncertainty=True)
-    return meta_calibrate(model, _tasks(frame, model), method, covariates=())
+    return meta_calibrate(model, tasks_of(frame, model), method, covariates=())
 
 
-def _tasks(frame: pd.DataFrame, model: Model) -> TaskSet:
+def tasks_of(frame: pd.DataFrame, model: Model) -> TaskSet:
+    """Hospitals as tasks."""
     table = frame.rename(columns={"hospital": "task"})
     return TaskSet.from_frame(table, Card.from_model(model), model=model)
 
 
-def _prior_forecasts(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> list[Floats]:
+def forecasts_of(prior: Prior, here: pd.DataFrame, supports: list[NDArray[np.bool_]]) -> list[Floats]:
     """Probabilities of every patient, for each support."""
-    batch = prior.batch(_tasks(here, prior.model))
+    batch = prior.batch(tasks_of(here, prior.model))
     forecasts = []
     for support in supports:
         adapted = prior.adapt(batch.with_mask(torch.as_tensor(support)[None]))
@@ -205,7 +215,7 @@ def scores(frame: pd.DataFrame, shots: tuple[int, ...] = SHOTS, seeds: int = SEE
         for k in shots:
             supports = [np.isin(np.arange(len(here)), order[:k]) for order in orders]
             ways = {
-                "learned prior": _prior_forecasts(prior, here, supports),
+                "learned prior": forecasts_of(prior, here, supports),
                 **_rivals(train, here, supports),
             }
             for name, forecasts in ways.items():

@@ -31,7 +31,7 @@ from metasci.parameters import ParameterSpace
 if TYPE_CHECKING:
     from metasci.meta.laplace.gaussian import GaussianPrior
 
-__all__ = ["TaskStatistics", "learn_also", "statistics_of", "why_no_update"]
+__all__ = ["TaskStatistics", "learn_also", "population_under", "statistics_of", "why_no_update"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TaskStatistics:
         sums of h are those that give the sums at hand under the population at hand. Both are in proportion to the
         noise's precision.
         """
-        louder = (2.0 * (self.log_noise - log_noise)).exp()
+        louder = (2.0 * (self.log_noise - log_noise)).sum().exp()  # of the one scale there is, or none
         pulled = self.precision @ self.coefficients  # P B
         certain = torch.linalg.inv(self.covariance)  # P + H
         curvature = certain - self.precision
@@ -227,7 +227,7 @@ def learn_also(
         for at in (~estimate.finite).nonzero()[:, 0].tolist():
             left_out[problem.batch.names[at]] = left_out.get(problem.batch.names[at], 0) + 1
         both = seen.under(*population).join(_sums(problem, x, estimate, population))
-        new = _population(method, both, state, space)
+        new = population_under(method, both, state, space)
         state = replace(new, change=new.change_from(state), iteration=state.iteration + 1.0)
         if float(state.change) < method.tolerance:
             break
@@ -237,7 +237,7 @@ def learn_also(
     return replace(state, coordinates=start, noise_precision=ones), whole, left_out
 
 
-def _population(
+def population_under(
     method: GaussianPrior, sums: TaskStatistics, state: GaussianState, space: ParameterSpace
 ) -> GaussianState:
     """The maximisation step, of the sums that were kept, and the noise that leaves."""
