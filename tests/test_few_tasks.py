@@ -14,7 +14,7 @@ from scipy import stats
 from metasci.data.batch import Batch
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
-from metasci.fits.predictive import predictive, sampled
+from metasci.fits.predictive import predictive
 from metasci.meta import Design, GaussianPrior
 from metasci.meta.descriptions import describe, method_from
 from metasci.meta.laplace.gaussian_state import GaussianState
@@ -91,7 +91,7 @@ def test_tasks_known_exactly_leave_hotellings_interval(tasks: int) -> None:
     assert float(below) == pytest.approx(0.95, abs=2e-3)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(3, 40), st.floats(0.0, 0.9), st.floats(0.0, 3.0), st.booleans())
 def test_more_and_better_measured_tasks_are_never_known_worse(
     tasks: int, left: float, belief: float, correlated: bool
@@ -171,5 +171,5 @@ def test_the_median_is_that_of_the_draws(noise: Noise) -> None:
         state = GaussianState.of({**state.tensors(), "coefficients": torch.full((1, 1), 6.0, dtype=FLOAT)})
     adapted = GaussianPrior().adapt(Problem(model, measured([9.0, 3.0])), none_of(1), state)
     problem = Problem(model, measured([1.0]))
-    forecast, draws = predictive(problem, adapted), sampled(problem, adapted, 40_000, seed=1)[1]
+    forecast, draws = predictive(problem, adapted), predictive(problem, adapted).sample(40_000, seed=1)
     assert float(forecast.median) == pytest.approx(float(draws.median()), abs=0.03)

@@ -79,10 +79,10 @@ def known_of(
     told = torch.eye(size, dtype=covariance.dtype, device=covariance.device) - torch.linalg.solve(covariance, left)
     share = min(max(float(told.diagonal().mean()), _LEAST_SHARE), 1.0)
     sharp = min(max(float((told @ told).diagonal().mean()), _LEAST_SHARE**2), 1.0)
-    freedom = max(tasks - fitted, 0.0) * sharp + regularisation
-    freedom = max(freedom - (size - 1.0 if correlated else 0.0), _LEAST_FREEDOM)
+    spent = fitted + (size - 1.0 if correlated else 0.0)
+    freedom = max(tasks * sharp + regularisation - spent, _LEAST_FREEDOM)
     return Known(
-        (tasks + regularisation) / freedom,
+        (freedom + spent) / freedom,
         freedom,
         max(measurements - tasks * size * share, _LEAST_FREEDOM),
         share,
