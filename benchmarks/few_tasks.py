@@ -57,8 +57,11 @@ def coverages(prior: Prior, tasks: TaskSet, learned_from: int, seed: int) -> dic
     learned = prior.retrain(made.select(old))
     batch, held = learned.batch(made.select(~old)), {}
     forecaster = learned.forecasters(made)["prior"]
+    most = int(batch.mask.sum(1).min()) - 1
     for shots in SHOTS:
-        split = split_tasks(batch.mask, shots, Protocol(shots=SHOTS), 1)
+        if shots > most:
+            continue
+        split = split_tasks(batch.mask, shots, Protocol(shots=(shots,)), 1)
         if len(split.task):
             chosen = batch.select(split.task)
             lower, upper = forecaster(chosen, split.support, split.query).interval(0.9)
@@ -72,7 +75,7 @@ def table(name: str) -> None:
     prior = load(name)
     tasks = catalogue.dataset(name, model=prior.model)
     measured = np.asarray(tasks.counts)
-    tasks = tasks.select(measured > min(max(SHOTS), int(np.median(measured)) - 1))
+    tasks = tasks.select(measured >= min(max(SHOTS) + 1, int(np.median(measured))))
     count = SIMULATIONS // 3 if name in SLOW else SIMULATIONS
     for learned_from in LEARNED_FROM:
         if learned_from + 2 > len(tasks):
@@ -98,9 +101,7 @@ def main() -> None:
     """Print the table of the named data, or of all whose measurements scatter about a curve."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    wanted = sys.argv[1:] or [
-        recipe.data for recipe in RECIPES if load(recipe.data).model.noise.gaussian
-    ]
+    wanted = sys.argv[1:] or [recipe.data for recipe in RECIPES if load(recipe.data).model.noise.gaussian]
     print(f"{'':18}{'tasks':>6}   " + "   ".join(f"{shots:>11}" for shots in SHOTS))
     for name in wanted:
         table(name)

@@ -117,7 +117,9 @@ class MixtureForecast:
     @property
     def median(self) -> Tensor:
         """Of the predictive distribution, in the output's unit and inside the model's limits."""
-        return self._inside(self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5)))
+        return self._inside(
+            self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5))
+        )
 
     @property
     def total_sd(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Baselines without an equation: exact where they are exact, shifted by the support only, refused where they mean nothing."""
+"""Baselines without an equation: exact where they are exact, shifted by the support only."""
 
 from __future__ import annotations
 
@@ -146,5 +146,9 @@ def test_baselines_stand_in_the_table_and_learn_from_other_tasks_only(monkeypatc
 def test_what_cannot_be_held_against_a_prior_is_refused(baselines, leave_out, sentence) -> None:
     with pytest.raises(InputError, match=sentence):
         ms.evaluate(
-            ms.load("theophylline"), ms.dataset("theophylline"), (1,), leave_out=leave_out, baselines=baselines
+            ms.load("theophylline"),
+            ms.dataset("theophylline"),
+            (1,),
+            leave_out=leave_out,
+            baselines=baselines,
         )

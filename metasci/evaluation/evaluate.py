@@ -136,7 +136,13 @@ def evaluate(
     if any(k < 0 for k in shots):
         raise InputError("the number of shots must not be below zero.")
     protocol = replace(protocol, shots=shots)
-    names = tuple(BASELINES) if baselines == "all" else (baselines,) if isinstance(baselines, str) else tuple(baselines)
+    names = (
+        tuple(BASELINES)
+        if baselines == "all"
+        else (baselines,)
+        if isinstance(baselines, str)
+        else tuple(baselines)
+    )
     check_baselines(names, prior.model, leave_out)
     tasks, too_few = with_enough_rows(tasks, protocol)
     if not len(tasks):
@@ -149,7 +155,9 @@ def evaluate(
         batch, forecasters = fold_prior.batch(fold_tasks), dict(fold_prior.forecasters(fold_tasks))
         if names and leave_out is not None:
             old = tasks.select(~np.isin(tasks.names, fold_tasks.names))
-            forecasters |= baseline_forecasters(names, prior.model, fold_prior.batch(old), old.groups(leave_out))
+            forecasters |= baseline_forecasters(
+                names, prior.model, fold_prior.batch(old), old.groups(leave_out)
+            )
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)
             for name, forecaster in forecasters.items():

@@ -69,7 +69,9 @@ class PlainProcess:
         width = torch.where(width > 0, width, torch.ones_like(width))
         value = target[seen]
         level, unit = value.mean(), value.std().clamp(min=1e-12)
-        chosen = torch.randperm(len(value), generator=torch.Generator().manual_seed(seed))[:_MOST].sort().values
+        chosen = (
+            torch.randperm(len(value), generator=torch.Generator().manual_seed(seed))[:_MOST].sort().values
+        )
         zero = value.new_zeros(())
         scales = {
             "shared": zero, "constant": zero - 1.0, "own": zero - 1.0, "noise": zero - 1.5,
@@ -107,7 +109,12 @@ class PlainProcess:
         return 0.5 * white.square().sum() + root.diagonal().log().sum() + faint
 
     def kernel(
-        self, rows: Tensor, task: Tensor, others: Tensor, other_task: Tensor, scales: dict[str, Tensor] | None = None
+        self,
+        rows: Tensor,
+        task: Tensor,
+        others: Tensor,
+        other_task: Tensor,
+        scales: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Covariance of two sets of standardised rows, (row, other)."""
         scales = self.scales if scales is None else scales

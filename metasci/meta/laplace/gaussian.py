@@ -38,7 +38,6 @@ from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.ties import is_tied
 from metasci.meta.laplace.uncertainty import known_of
 from metasci.meta.problem import Problem
-from metasci.parameters import ParameterSpace
 
 __all__ = ["GaussianPrior"]
 
@@ -235,7 +234,6 @@ class GaussianPrior:
             estimate.covariance[used].mean(0),
             new.covariance,
             self.regularisation,
-            self.correlated,
         )
         return new.known_as_well_as(known)
 

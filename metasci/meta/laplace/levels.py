@@ -8,7 +8,6 @@ Student's t with f degrees of freedom).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch

@@ -266,7 +266,6 @@ def _population(
         sums.covariance,
         new.covariance,
         method.regularisation,
-        method.correlated,
     )
     return replace(
         new.known_as_well_as(known),

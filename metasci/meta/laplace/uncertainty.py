@@ -1,7 +1,9 @@
 """How well a population's spread, its mean and its noise are known, from how many tasks and how well those were measured.
 
 Were every task's z known, the spread's posterior would be inverse Wishart, and a new task's z Student's t (Gelman et
-al., Bayesian Data Analysis (2013), section 3.6). A task that was measured badly tells less: of a coordinate with
+al., Bayesian Data Analysis (2013), section 3.6): of T tasks with the mean taken off, T − 1 degrees of freedom in every
+direction, under the prior |Σ|⁻ᵖ of p coordinates, for which intervals of single coordinates are exact (Geisser and
+Cornfield, JRSS B 25 (1963) 368). A task that was measured badly tells less: of a coordinate with
 variance Σ between tasks and S left after its measurements it tells the share 1 − S/Σ, and of the logarithm of Σ the
 square of that (Louis, JRSS B 44 (1982) 226, the information that is not missing).
 """
@@ -48,7 +50,6 @@ def known_of(
     left: Tensor,
     covariance: Tensor,
     regularisation: float,
-    correlated: bool,
 ) -> Known:
     """How well a population is known that was learned from some tasks.
 
@@ -64,25 +65,25 @@ def known_of(
         Σ, the spread.
     regularisation : float
         Tasks' worth of belief about it.
-    correlated : bool
 
     Examples
     --------
-    Ten tasks known exactly, of which the mean took one: with two coordinates the spread leaves eight degrees of freedom.
+    Ten tasks known exactly, of which the mean took one: nine degrees of freedom are left.
 
     >>> eye = torch.eye(2, dtype=torch.float64)
-    >>> known = known_of(10.0, 50.0, 1.0, 0.0 * eye, eye, 0.0, True)
+    >>> known = known_of(10.0, 50.0, 1.0, 0.0 * eye, eye, 0.0)
     >>> known.spread_freedom, known.widening, known.noise_freedom
-    (8.0, 1.25, 30.0)
+    (9.0, 1.1111111111111112, 30.0)
     """
     size = len(covariance)
-    told = torch.eye(size, dtype=covariance.dtype, device=covariance.device) - torch.linalg.solve(covariance, left)
+    told = torch.eye(size, dtype=covariance.dtype, device=covariance.device) - torch.linalg.solve(
+        covariance, left
+    )
     share = min(max(float(told.diagonal().mean()), _LEAST_SHARE), 1.0)
     sharp = min(max(float((told @ told).diagonal().mean()), _LEAST_SHARE**2), 1.0)
-    spent = fitted + (size - 1.0 if correlated else 0.0)
-    freedom = max(tasks * sharp + regularisation - spent, _LEAST_FREEDOM)
+    freedom = max(tasks * sharp + regularisation - fitted, _LEAST_FREEDOM)
     return Known(
-        (freedom + spent) / freedom,
+        (freedom + fitted) / freedom,
         freedom,
         max(measurements - tasks * size * share, _LEAST_FREEDOM),
         share,
