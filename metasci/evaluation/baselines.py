@@ -1,4 +1,4 @@
-"""What a learned prior is held against that knows no equation: learned from the same tasks, shifted by the same support.
+"""What a learned prior is held against that knows no equation: learned and shifted by the same tasks.
 
 A plain multi-task Gaussian process, a random forest and gradient boosting. They see the inputs (in the coordinates in
 which the model declares that what it leaves out is smooth, where it does) and the covariates, and forecast on the scale

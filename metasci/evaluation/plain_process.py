@@ -1,8 +1,8 @@
 """A plain Gaussian process over many tasks, with no equation: what all share, and a smooth deviation of each.
 
-y = m + g(x, c) + d_t(x) + e, with a Matérn-5/2 kernel over inputs and covariates for g, a constant and a Gaussian kernel
-over inputs for each task's own d_t, a length for every coordinate, and one noise. The scales are those of the greatest
-marginal likelihood. A new task is conditioned on old tasks and its support exactly.
+y = m + g(x, c) + d_t(x) + e, with a Matérn-5/2 kernel over inputs and covariates for g, a constant and a Gaussian
+kernel over inputs for each task's own d_t, a length for every coordinate, and one noise. The scales are those
+of the greatest marginal likelihood. A new task is conditioned on old tasks and its support exactly.
 Sources: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapters 2 and 5.
 """
 

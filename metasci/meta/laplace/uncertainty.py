@@ -1,4 +1,4 @@
-"""How well a population's spread, its mean and its noise are known, from how many tasks and how well those were measured.
+"""How well a population's spread, its mean and its noise are known, by how many tasks, measured how well.
 
 Were every task's z known, the spread's posterior would be inverse Wishart, and a new task's z Student's t (Gelman et
 al., Bayesian Data Analysis (2013), section 3.6): of T tasks with the mean taken off, T − 1 degrees of freedom in every
