@@ -53,7 +53,7 @@ demo: setup  ## the main job: calibrate an alloy and a patient from a few measur
 	$(BIN)/python -m metasci.studies.demo
 
 test: setup  ## tests and doctests
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-slow: setup  ## the few tests that take half a minute or more
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m slow

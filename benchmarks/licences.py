@@ -52,6 +52,8 @@ def needed(
 def main() -> None:
     """Print the tables."""
     found = needed("metasci-calibration", "--extras" in sys.argv, {})
+    if not found:
+        raise SystemExit("metasci-calibration is not installed here: python -m pip install .")
     print("| package | version | licence |\n|---|---|---|")
     for name in sorted(found):
         print(f"| {name} | {found[name].version} | {licence(found[name])} |")

@@ -86,8 +86,8 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     name_or_path : str or path
         Such as ``"theophylline"``, ``"my_data/"`` (holds `dataset.toml`), ``"tasks.nc"`` or ``"mine.csv"``.
     card : Card, optional
-        Says what the columns of a CSV file mean; the others have a card of their own. Of data that do not ship it
-        decides, too, if it is of another model and names the same file: alloys may be told apart by composition, or
+        Says what the columns of a CSV file mean; the others have a card of their own. It decides, too, if it is of
+        another model and of the same file, by the checksum: alloys may be told apart by composition, or
         by their system of elements, as ``alloy_systems`` does with the file of ``mpea``.
     model : Model, optional
         Its units are those of the result, and the limits of its inputs are checked.
@@ -114,9 +114,9 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
         return read(path, None if path.suffix == ".nc" else card, model)
     folder = _folder(name_or_path)
     own = Card.from_toml(folder / _MARK["datasets"])
-    if card is not None and own.external and (card.external, card.model != own.model) == (own.external, True):
-        own = card
     path = _data_file(folder, own)
+    if card is not None and own.sha256 and card.sha256 == own.sha256 and card.model != own.model:
+        own = card
     if own.events:
         from metasci.library import find
 

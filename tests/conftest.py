@@ -45,14 +45,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def steel_tasks_dir() -> Path:
-    """Folder of the tempering data, which do not ship; skips the test where they are missing."""
-    if reason := missing_data("steel_tempering"):
-        pytest.skip(reason)
-    return Path(os.environ["METASCI_DATA_DIR"]) / "steel_tempering"
-
-
-@pytest.fixture(scope="session")
 def root() -> Path:
     """Folder of the checkout."""
     return Path(__file__).resolve().parent.parent

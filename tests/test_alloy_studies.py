@@ -122,7 +122,6 @@ def test_composition_is_told_by_means_and_spreads() -> None:
         high_entropy_alloys.fractions("Al-Ni")
 
 
-@pytest.mark.needs_data("mpea")
 def test_the_compilation_is_read_and_repeated_rows_are_taken_once() -> None:
     pytest.importorskip("chemicals")
     pytest.importorskip("rdkit")
@@ -189,7 +188,6 @@ def test_the_law_is_checked_everywhere_from_few_points() -> None:
     assert float(found.max()) > 0.5
 
 
-@pytest.mark.needs_data("steel_tempering")
 def test_the_kinetic_equation_never_breaks_its_laws_and_a_forest_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -204,7 +202,6 @@ def test_the_kinetic_equation_never_breaks_its_laws_and_a_forest_does(
     assert found["RMSE above"].iloc[0] < found["RMSE above"].iloc[1]
 
 
-@pytest.mark.needs_data("steel_tempering")
 def test_a_forest_sees_composition_and_the_hollomon_jaffe_parameter() -> None:
     tasks = ms.dataset("steel_tempering", model=tempering_rockwell).select([0])
     table = steel_tempering.as_table(tasks)

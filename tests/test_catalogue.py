@@ -183,8 +183,7 @@ def test_names_are_names(tmp_path: Path, name: str):
         catalogue.card(folder)
 
 
-@pytest.mark.needs_data("steel_tempering")
-def test_steel_tempering_is_read_in_place():
+def test_steel_tempering_ships():
     tasks = catalogue.dataset("steel_tempering")
     assert len(tasks) == 31
     assert tasks.dataset["temperature"].attrs["units"] == "degC"
@@ -261,12 +260,10 @@ def test_data_that_ship_are_not_fetched():
         catalogue.fetch("theophylline")
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in catalogue.names("datasets") if catalogue.card(name).external]
-)
-def test_data_that_do_not_ship_say_where_they_are(name: str):
-    card = catalogue.card(name)
-    assert card.licence.startswith(("MIT", "Apache-2.0"))
-    assert len(card.sha256) == 64
-    if card.url is not None:
-        assert card.url.startswith("https://")
+def test_all_data_of_the_package_ship_with_a_licence():
+    for name in catalogue.names("datasets"):
+        card = catalogue.card(name)
+        assert card.file, name
+        assert card.licence.startswith(("MIT", "Apache-2.0", "GPL", "LGPL")), name
+        assert len(card.sha256) == 64
+        assert card.url is None or card.url.startswith("https://")

@@ -341,7 +341,6 @@ BAD_CALLS: dict[str, tuple[Sequence[str], str]] = {
     "evaluate nothing": (("evaluate", "magic", "theophylline"), "no learned prior 'magic'"),
     "evaluate on nothing": (("evaluate", "theophylline", "magic"), "no data set or file 'magic'"),
     "compare nothing": (("compare", "magic", "theophylline"), "no learned prior 'magic'"),
-    "data of the steels": (("evaluate", "steel_tempering", "steel_tempering"), "METASCI_DATA_DIR"),
 }
 
 

@@ -203,6 +203,7 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(both: list[dict[str, Tens
             assert torch.equal(value, unbroken[f"unbroken/{name}"]), name
 
 
+@pytest.mark.slow
 def test_the_command_line_learns_with_several_processes(tmp_path: Path) -> None:
     done = torchrun(
         "-m", "metasci", "train", "patients.one_compartment_oral", "theophylline", "--out", tmp_path / "mine",

@@ -384,7 +384,6 @@ def test_groups_may_share_a_fold(patients: TaskSet) -> None:
     assert sorted(name for _, names in parts for name in names) == sorted(patients.names)
 
 
-@pytest.mark.needs_data("steel_tempering")
 def test_steels_of_a_grade_are_held_out_together() -> None:
     """AISI 4140 and 4340 occur in both sources: both go."""
     tasks, few = with_enough_rows(ms.dataset("steel_tempering"), Protocol(minimum_rows=17))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 import metasci as ms
 from metasci.data.events.read import looks_like_events, read_events
@@ -244,7 +246,6 @@ def test_a_regimen_becomes_the_event_table_of_the_same_doses() -> None:
             wrong()
 
 
-@pytest.mark.needs_data("propofol")
 def test_propofol_is_read_whole() -> None:
     tasks = ms.dataset("propofol")
     counts = json.loads(tasks.dataset.attrs["records"])
@@ -679,3 +680,13 @@ unit = "mg/L"
     )
     with pytest.raises(InputError, match="allow_before_dose = 'perhaps'; write yes or no"):
         ms.dataset(tmp_path)
+
+
+def test_one_patient_needs_no_name() -> None:
+    rows = "TIME [h],AMT [mg],DV [mg/L],weight [kg]\n0,25,.,1.4\n2,.,17.3,1.4\n12.5,3.5,.,1.4\n"
+    named = pd.read_csv(io.StringIO(rows), dtype=str)
+    alone, _ = read_events(named, one_compartment_bolus)
+    with_name, _ = read_events(named.assign(ID="patient"), one_compartment_bolus)
+    xr.testing.assert_equal(alone, with_name)
+    with pytest.raises(InputError, match=r"no column 'ID'.*not in use: bed"):
+        read_events(named.assign(bed="7"), one_compartment_bolus)

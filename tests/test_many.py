@@ -58,13 +58,7 @@ def agree(found: xr.Dataset, expected: xr.Dataset) -> None:
 # the same results ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.needs_data(name) if name == "steel_tempering" else ())
-        for name in ALL
-    ],
-)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("chunk", [1, 4, 7, None])
 def test_pieces_give_what_the_whole_gives(name: str, chunk: int | None) -> None:
     """Covariates, dose histories and ragged tasks, which pieces pad differently."""

@@ -388,7 +388,6 @@ def test_families_in_celsius_are_read_in_the_prior_s_unit(organic: ms.TaskSet) -
     assert abs(found["boiling_point"] - found["predicted"]).max() < 20.0
 
 
-@pytest.mark.needs_data("mpea")
 def test_a_condition_in_celsius_is_read_in_kelvin() -> None:
     tasks = ms.dataset("alloy_systems").select([0])
     assert load("alloy_strength").calibrate(tasks).to_xarray()["temperature"].values[0, 0] == 298.15

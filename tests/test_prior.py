@@ -491,7 +491,6 @@ def test_laws_are_kept_and_told(prior: Prior) -> None:
     assert laws["satisfied"].all()
 
 
-@pytest.mark.needs_data("steel_tempering")
 def test_a_real_steel_from_three_readings() -> None:
     """One of the training steels, so no figure of merit: only that all ends meet on real rows."""
     prior, steel = load("steel_tempering"), ms.dataset("steel_tempering")

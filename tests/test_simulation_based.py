@@ -26,6 +26,7 @@ def level_only(x, *, level):
     return level + 0.0 * x
 
 
+@pytest.mark.slow
 def test_nuts_holds_the_truth_as_often_as_it_says() -> None:
     """Three tasks of three measurements, population and noise from the model's own priors."""
     tasks = simulated_tasks(level_only, {"level": np.linspace(-1.0, 1.0, 3)}, {"x": np.arange(3.0)})
@@ -49,6 +50,7 @@ def crack_growth() -> tuple[ms.Prior, Batch]:
     return prior, prior.batch(ms.dataset("alloy_fatigue"))
 
 
+@pytest.mark.slow
 def test_weighted_draws_mend_what_laplace_gets_wrong() -> None:
     """Crack growth bends within its exponent's spread: Laplace's ranks are uneven, those of weighted draws are not."""
     prior, batch = crack_growth()

@@ -390,7 +390,6 @@ def test_copies_are_taken_once_whatever_their_categories() -> None:
     assert sorted(tasks.to_frame()["yield_strength"]) == [300, 300, 301]
 
 
-@pytest.mark.needs_data("mpea")
 def test_the_card_of_a_prior_says_how_a_file_that_several_cards_describe_is_read() -> None:
     prior = ms.load("alloy_strength")
     tasks = ms.dataset("mpea", card=prior.card, model=alloy_strength)
@@ -400,7 +399,6 @@ def test_the_card_of_a_prior_says_how_a_file_that_several_cards_describe_is_read
     assert ms.dataset("mpea").card.task == ("FORMULA",)
 
 
-@pytest.mark.needs_data("phonons")
 def test_crystals_are_read_in_place_from_json() -> None:
     pytest.importorskip("ase")
     tasks = ms.dataset("phonons", model=phonon_peak)

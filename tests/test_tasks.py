@@ -336,7 +336,6 @@ def test_shipped_data_come_back(name: str, tmp_path: Path):
     check_round_trips(catalogue.dataset(name), tmp_path)
 
 
-@pytest.mark.needs_data("steel_tempering")
 def test_steel_tempering_comes_back(tmp_path: Path):
     tasks = catalogue.dataset("steel_tempering")
     check_round_trips(tasks, tmp_path)

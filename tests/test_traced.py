@@ -87,6 +87,7 @@ def test_the_density_is_that_of_the_model_in_pytensor(name: str, covariates: int
     assert found[1] == pytest.approx(0.0, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_differential_equations_are_recorded_along_steps_that_stay() -> None:
     """Saturable elimination: the steps were found elsewhere, and still give what adaptive ones do, to 1e-5 nats."""
     model = find("patients.michaelis_menten")

@@ -69,6 +69,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Calibrate, then predict at new conditions."""
+    from metasci.data.frames import safe_for_spreadsheets
     from metasci.files import write_atomically
     from metasci.fits.equation import EquationFit
 
@@ -94,7 +95,7 @@ def predict(
     )
     if out is not None:
         # twelve digits: the last ones differ from machine to machine, and nobody measures them
-        write_atomically(out, table.to_csv(index=False, float_format="%.12g").encode())
+        write_atomically(out, safe_for_spreadsheets(table).to_csv(index=False, float_format="%.12g").encode())
         typer.echo(f"written to {out}")
         return
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

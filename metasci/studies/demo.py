@@ -2,8 +2,7 @@
 
 ``make demo``, or ``python -m metasci.studies.demo [FOLDER]``. A specimen of alloy A is forecast to the end of its test,
 a theophylline patient to the end of the day, and both are held against PyMC's hierarchical posterior on
-the same data. A steel of a grade left out gets its tempering map; where the steel data are not at hand, a steel
-simulated from the shipped prior takes its place, and says so everywhere.
+the same data. A steel of a grade left out gets its tempering map.
 """
 
 from __future__ import annotations
@@ -16,19 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from metasci import catalogue
 from metasci.bayes.joint import Joint, joint_posterior
 from metasci.data.tasks import TaskSet
-from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.files import write_atomically
 from metasci.library import find
 from metasci.priors.calibrated import Calibration
 from metasci.priors.equation import Prior, meta_calibrate
-from metasci.priors.load import load
 from metasci.report.comparisons import Band, comparison_figure
 from metasci.report.html import Section, figure, page, paragraph, table
 from metasci.report.maps import tempering_map
@@ -36,7 +32,7 @@ from metasci.report.style import save_figure
 from metasci.studies.ship import RECIPES
 from metasci.words import label
 
-__all__ = ["Case", "crack_case", "held_out_case", "main", "patient_case", "simulated_steel", "steel_case"]
+__all__ = ["Case", "crack_case", "held_out_case", "main", "patient_case", "steel_case"]
 
 
 @dataclass(frozen=True)
@@ -117,35 +113,6 @@ def spread_support(tasks: TaskSet, hours: float = 1.0) -> tuple[int, ...]:
     after = frame.index[np.isclose(frame["time"], 3600.0 * hours)]
     order = frame.loc[after, "temperature"].sort_values().index
     return tuple(sorted(int(order[i]) for i in (0, len(order) // 2, len(order) - 1)))
-
-
-def simulated_steel(prior: Prior, seed: int = 0) -> TaskSet:
-    """A steel drawn from a prior at average composition, measured with its noise; its card says simulated."""
-    generator = torch.Generator().manual_seed(seed)
-    covariates = torch.full((1, len(prior.covariates.names)), torch.nan, dtype=torch.float64)
-    start, covariance = prior.method.start(prior.state, prior.covariates.design(covariates))  # type: ignore[attr-defined]
-    draw = torch.randn(start.shape, generator=generator, dtype=start.dtype)
-    coordinates = start + (torch.linalg.cholesky(covariance) @ draw[..., None])[..., 0]
-    hours, celsius = np.meshgrid([0.5, 1.0, 4.0, 24.0], [200.0, 300.0, 400.0, 500.0, 600.0, 700.0])
-    inputs = {
-        "time": torch.tensor(3600.0 * hours.ravel()),
-        "temperature": torch.tensor(celsius.ravel() + 273.15),
-    }
-    curve = prior.model.at(coordinates[:, None, :], {name: values[None] for name, values in inputs.items()})[
-        0
-    ]
-    noise = torch.exp(prior.state.log_noise[0]) * torch.randn(
-        curve.shape, generator=generator, dtype=curve.dtype
-    )
-    frame = pd.DataFrame(
-        {
-            "task": "simulated steel",
-            "time [h]": hours.ravel(),
-            "temperature [degC]": celsius.ravel(),
-            "hardness [HRC]": (curve + noise).clamp(min=0.0).numpy().round(1),
-        }
-    )
-    return TaskSet.from_frame(frame, replace(prior.card, simulated=True), model=prior.model)
 
 
 def against_pymc(case: Case, fit: Calibration, seconds: float, folder: Path) -> None:
@@ -274,24 +241,18 @@ def patient_case() -> Case:
 
 
 def steel_case() -> Case:
-    """A steel of a grade left out, or a simulated one where the data are not at hand."""
-    try:
-        case = held_out_case(
-            "AISI 4140, a grade left out",
-            "steel",
-            "steel_tempering",
-            "steel",
-            "AISI 4140",
-            "Grange and Baughman / AISI 4140 / 0.37",
-            (),
-            "temperature",
-        )
-        return replace(case, support=spread_support(case.new))
-    except InputError as error:
-        print(f"  ({error} A steel simulated from the shipped prior takes its place.)")
-        prior = load("steel_tempering")
-        steel = simulated_steel(prior)
-        return Case("A simulated steel", "steel", prior, steel, steel, spread_support(steel), "temperature")
+    """A steel of a grade left out, from three readings after one hour."""
+    case = held_out_case(
+        "AISI 4140, a grade left out",
+        "steel",
+        "steel_tempering",
+        "steel",
+        "AISI 4140",
+        "Grange and Baughman / AISI 4140 / 0.37",
+        (),
+        "temperature",
+    )
+    return replace(case, support=spread_support(case.new))
 
 
 def _show(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -8,7 +8,6 @@ of those it forecasts, nor anybody from their study.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from metasci import catalogue
 from metasci.data.tasks import TaskSet
-from metasci.errors import InputError
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.files import write_atomically
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["eleveld", "figure", "forecasts", "summary"]
 
-_FILE = "propofol/eleveld_model_parameters.csv"
+_FILE = "eleveld_model_parameters.csv"
 _NAMES = {
     "CL": "clearance",
     "V1": "central_volume",
@@ -53,13 +51,7 @@ def eleveld(tasks: TaskSet) -> NDArray[np.float64]:
 
     Its parameters for each patient lie beside the data; concentrations follow in closed form.
     """
-    folder = os.environ.get("METASCI_DATA_DIR", "")
-    path = Path(folder) / _FILE
-    if not folder or not path.is_file():
-        raise InputError(
-            f"set METASCI_DATA_DIR to the folder that holds '{_FILE}', the Eleveld model's parameters."
-        )
-    table = pd.read_csv(path).set_index("ID")
+    table = pd.read_csv(catalogue.shipped("datasets") / "propofol" / _FILE).set_index("ID")
     batch = tasks.batch(propofol)
     own = table.loc[[int(name) for name in batch.names]]
     predicted = np.full(tuple(batch.mask.shape), np.nan)

@@ -136,9 +136,11 @@ def looks_like_events(headers: Sequence[str]) -> bool:
     --------
     >>> looks_like_events(["id", "TIME [h]", "Amt [mg]", "dv"]), looks_like_events(["task", "time [h]", "dose [mg]"])
     (True, False)
+    >>> looks_like_events(["TIME [h]", "AMT [mg]", "DV [mg/L]"])  # of one patient
+    True
     """
     names = {bare_header(header)[0].upper().lstrip("#").strip() for header in headers}
-    return "ID" in names and bool(names & {"TIME", "DATETIME"}) and bool(names & {"AMT", "EVID"})
+    return bool(names & {"ID", "DV"}) and bool(names & {"TIME", "DATETIME"}) and bool(names & {"AMT", "EVID"})
 
 
 def tells_events(headers: Sequence[str], card: Card | None = None) -> bool:

@@ -21,7 +21,14 @@ from metasci.data.cards import Card
 from metasci.data.checks import check_density
 from metasci.data.events.cells import Cells, headers_of, read_cells, texts
 from metasci.data.events.coherence import check_order, check_representable, compartments_by_name
-from metasci.data.events.columns import COLUMNS, Wanted, looks_like_events, tells_events, wanted_by
+from metasci.data.events.columns import (
+    COLUMNS,
+    Wanted,
+    bare_header,
+    looks_like_events,
+    tells_events,
+    wanted_by,
+)
 from metasci.data.events.dataset import assemble_events
 from metasci.data.events.headers import Found, Located, locate
 from metasci.data.events.histories import Carried, Events, clock, events_of, order_at_equal_times
@@ -39,6 +46,9 @@ if TYPE_CHECKING:
 __all__ = ["EventReader", "headers_of", "looks_like_events", "read_events", "tells_events"]
 
 _CARRIED = ("backward", "forward")
+
+
+_ONLY_PATIENT = "patient"  # the name of who is alone in a table
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,7 @@ class EventReader:
             raise InputError(f"{where} has no rows.")
         cells = with_numbered_outputs(cells, self.model, self.columns, where)
         wanted = wanted_by(self.model, where)
+        cells = self._with_patient(cells, wanted)
         located = self._locate(cells, wanted, where)
         table = table_of(cells, located, wanted, self.molar_mass, where)
         records = self._records(table, wanted)
@@ -198,6 +209,15 @@ class EventReader:
             "written_units": json.dumps(self._written_units(located, wanted)),
         }
         return dataset, replace(card, events=self._events_of_card(located))
+
+    def _with_patient(self, cells: Cells, wanted: Wanted) -> Cells:
+        """The same, all of one patient where no column can be the patients' names."""
+        names = {wanted.name(bare_header(str(header))[0]) for header in cells.frame.columns}
+        if "ID" in names or "ID" in self.columns or None in names:
+            return cells
+        frame = cells.frame.copy()
+        frame.insert(0, "ID", _ONLY_PATIENT)
+        return replace(cells, frame=frame)
 
     def _locate(self, cells: Cells, wanted: Wanted, where: str) -> Located:
         """Which column is which; refused if one is lacking."""
