@@ -2,7 +2,8 @@
 
 Each shipped equation's data are simulated: tasks of the population that its shipped prior has learned, measured as
 the real ones were. A prior is learned by the shipped recipe from a few of them, and others are forecast from their
-first few measurements, in random order. Coverage of 90 % intervals over all that, with its standard error over simulations.
+first few measurements, in random order. Coverage of 90 % intervals, with its standard error
+over simulations.
 Says so where a recipe refused the tasks. About ten minutes.
 """
 
