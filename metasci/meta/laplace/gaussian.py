@@ -233,7 +233,6 @@ class GaussianPrior:
             float(((x[used].T @ x[used]) * new.design_covariance).sum()),
             estimate.covariance[used].mean(0),
             new.covariance,
-            self.regularisation,
         )
         return new.known_as_well_as(known)
 

@@ -265,7 +265,6 @@ def _population(
         float((sums.designs * new.design_covariance).sum()),
         sums.covariance,
         new.covariance,
-        method.regularisation,
     )
     return replace(
         new.known_as_well_as(known),

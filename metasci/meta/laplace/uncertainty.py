@@ -49,9 +49,11 @@ def known_of(
     fitted: float,
     left: Tensor,
     covariance: Tensor,
-    regularisation: float,
 ) -> Known:
     """How well a population is known that was learned from some tasks.
+
+    A belief about the spread is part of its estimate, but counts as no knowledge of it: were it counted, and wrong,
+    intervals learned from few tasks would be too narrow.
 
     Parameters
     ----------
@@ -63,15 +65,13 @@ def known_of(
         Mean posterior covariance of the tasks.
     covariance : Tensor, (parameter, parameter)
         Σ, the spread.
-    regularisation : float
-        Tasks' worth of belief about it.
 
     Examples
     --------
     Ten tasks known exactly, of which the mean took one: nine degrees of freedom are left.
 
     >>> eye = torch.eye(2, dtype=torch.float64)
-    >>> known = known_of(10.0, 50.0, 1.0, 0.0 * eye, eye, 0.0)
+    >>> known = known_of(10.0, 50.0, 1.0, 0.0 * eye, eye)
     >>> known.spread_freedom, known.widening, known.noise_freedom
     (9.0, 1.1111111111111112, 30.0)
     """
@@ -81,7 +81,7 @@ def known_of(
     )
     share = min(max(float(told.diagonal().mean()), _LEAST_SHARE), 1.0)
     sharp = min(max(float((told @ told).diagonal().mean()), _LEAST_SHARE**2), 1.0)
-    freedom = max(tasks * sharp + regularisation - fitted, _LEAST_FREEDOM)
+    freedom = max(tasks * sharp - fitted, _LEAST_FREEDOM)
     return Known(
         (freedom + fitted) / freedom,
         freedom,
