@@ -91,7 +91,7 @@ class PlainProcess:
             for _ in range(_STEPS):
                 search.zero_grad()
                 cost = self.cost(free)
-                cost.backward()  # type: ignore[no-untyped-call]
+                cost.backward()
                 search.step()
         learned = {name: value.detach() for name, value in free.items()}
         return PlainProcess(
