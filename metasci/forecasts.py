@@ -116,8 +116,10 @@ class MixtureForecast:
 
     @property
     def median(self) -> Tensor:
-        """Prediction at the adapted coordinates, in the output's unit: the median where there is one noise level."""
-        return self.noise.unlink(self.centre)
+        """Of the predictive distribution, in the output's unit and inside the model's limits."""
+        return self._inside(
+            self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5))
+        )
 
     @property
     def total_sd(self) -> Tensor:

@@ -28,7 +28,6 @@ from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.laplace.gaussian_state import GaussianState
 
 MEAN, SD, CORRELATION, NOISE = np.array([0.5, -0.3]), np.array([0.8, 0.5]), 0.4, 0.3
 COVARIANCE = np.outer(SD, SD) * np.array([[1.0, CORRELATION], [CORRELATION, 1.0]])
@@ -473,46 +472,6 @@ def test_the_report_and_the_file_hold_it_all(compared, tmp_path) -> None:
     assert text.count("<figure ") == 5
     assert "simulated" in text
     assert compared.attrs["verdict"].split(";")[0].replace("'", "&#x27;") in text
-
-
-def test_few_tasks_widen_the_prior_as_students_t_does() -> None:
-    """A new task falls inside as often as said, over many populations that were learned from eight tasks."""
-    from metasci.meta.laplace.gauss_newton import Estimate
-
-    random = torch.Generator().manual_seed(0)
-    eye = torch.eye(2, dtype=torch.float64)
-    before = GaussianState.of(
-        {
-            "coefficients": eye[:, :1],
-            "covariance": eye,
-            "design_covariance": eye[:1, :1],
-            "log_noise": eye[0, :1],
-            "noise_shape": eye[0, 0],
-        }
-    )
-    tasks, repeats, size = 8, 2000, 2
-    space = line.parameters
-    inside = {}
-    for uncertain in (False, True):
-        method = GaussianPrior(spread_uncertainty=uncertain, regularisation=0.0)
-        count = 0
-        for _ in range(repeats // 20):
-            z = torch.randn(tasks + 10, size, generator=random, dtype=torch.float64)
-            nothing = torch.zeros(tasks, size, size, dtype=torch.float64)
-            sure = torch.ones(tasks, dtype=torch.bool)
-            estimate = Estimate(z[:tasks], nothing, z[:tasks], z[:tasks], sure, sure)
-            ones = torch.ones(tasks, 1, dtype=torch.float64)
-            learned = method._population(before, estimate, ones, space)
-            design = ms.meta.Design(
-                torch.zeros(10, 0, dtype=torch.float64), torch.zeros(10, 0, 0, dtype=torch.float64)
-            )
-            mean, covariance = method.start(learned, design)
-            off = z[tasks:] - mean
-            squared = torch.einsum("ti,tij,tj->t", off, torch.linalg.inv(covariance), off)
-            count += int((squared < stats.chi2(size).ppf(0.9)).sum())
-        inside[uncertain] = 2.0 * count / repeats
-    assert inside[False] < 0.82
-    assert inside[True] == pytest.approx(0.89, abs=0.02)
 
 
 def test_the_command_prints_the_figures_and_writes_the_report(compared, monkeypatch, tmp_path) -> None:

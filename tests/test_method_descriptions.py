@@ -30,6 +30,7 @@ from metasci.meta import (
     describe,
     method_from,
 )
+from metasci.meta.laplace.gaussian_state import KNOWN
 from metasci.meta.step_sizes import RULES
 from metasci.methods import METHODS, command_names, method_class, method_of_command
 
@@ -193,7 +194,8 @@ def gaussian_tensors(covariates: int = 1) -> dict[str, torch.Tensor]:
 
 def test_a_gaussian_state_is_its_tensors() -> None:
     full = {
-        **gaussian_tensors(), "widening": torch.tensor(1.5), "relevance": torch.ones(1), "change": torch.tensor(0.1),
+        **gaussian_tensors(), "spread_freedom": torch.tensor(9.0), "noise_freedom": torch.tensor(40.0),
+        "widening": torch.tensor(1.5), "relevance": torch.ones(1), "change": torch.tensor(0.1),
         "refined": torch.tensor(2.0), "iteration": torch.tensor(9.0), "noise_precision": torch.ones(3),
         "coordinates": torch.zeros(3, 2), "outer/first/factor": torch.ones(2, 2),
     }  # fmt: skip
@@ -208,6 +210,7 @@ def test_a_gaussian_state_is_its_tensors() -> None:
     }
     older = GaussianState.of(gaussian_tensors())
     assert float(older.widening) == 1.0
+    assert float(older.spread_freedom) == float(older.noise_freedom) == KNOWN
     assert older.shapes(2, 1, 1) == {name: tuple(value.shape) for name, value in gaussian_tensors().items()}
 
 

@@ -21,6 +21,7 @@ from metasci.bayes import versions
 from metasci.bayes.implied import simulated_like
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
+from metasci.fits.mixtures import mixture_draws
 from metasci.fits.posterior import posterior_draws
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ def _simulated(prior: LearnedEquation, batch: Batch, repeats: int, seed: int) ->
     """True coordinates (simulation, parameter), drawn from every task's prior, and measurements made of them."""
     blank = prior.adapt(batch.with_mask(torch.zeros_like(batch.mask)))
     generator = torch.Generator().manual_seed(seed)
-    root = torch.linalg.cholesky(blank.start_covariance)
-    normal = torch.randn(repeats, *blank.start.shape, generator=generator, dtype=blank.start.dtype)
-    truth = blank.start + torch.einsum("tij,dtj->dti", root, normal)
+    truth, _ = mixture_draws(blank.start, blank.start_mixture, repeats, generator)
     noise = torch.randn(repeats, *batch.mask.shape, generator=generator, dtype=blank.start.dtype)
     return truth.reshape(-1, truth.shape[-1]), simulated_like(prior, batch, truth, noise)
 

@@ -254,6 +254,13 @@ def evaluate(
     ] = None,
     folds: Annotated[int | None, typer.Option(min=2, help="Hold groups out in so many parts.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Random choices of the support.")] = 5,
+    baselines: Annotated[
+        str,
+        typer.Option(
+            help="What else to judge beside, learned from the same tasks without an equation: "
+            "process, forest, boosting, with commas between, or all."
+        ),
+    ] = "",
     method: Annotated[
         str,
         typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn, where a model is given."),
@@ -281,6 +288,7 @@ def evaluate(
         leave_out=leave_out,
         folds=folds,
         seeds=seeds,
+        baselines=baselines if baselines == "all" else tuple(filter(None, baselines.split(","))),
         progress=says_progress(),
     )
     if leave_out is None and same_data:

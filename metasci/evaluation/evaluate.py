@@ -11,6 +11,7 @@ import numpy as np
 
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
+from metasci.evaluation.baselines import BASELINES, baseline_forecasters, check_baselines
 from metasci.evaluation.outcome_scores import OutcomeScore
 from metasci.evaluation.protocol import (
     Protocol,
@@ -96,6 +97,7 @@ def evaluate(
     leave_out: str | None = None,
     folds: int | None = None,
     seeds: int = 5,
+    baselines: Sequence[str] | str = (),
     progress: bool = False,
 ) -> Evaluation:
     """k-shot figures of a prior and of its baselines on held-out tasks.
@@ -115,6 +117,9 @@ def evaluate(
         Hold groups out in so many parts, instead of one by one; the protocol's by default.
     seeds : int
         Random choices of the support for every task.
+    baselines : sequence of str or "all"
+        What else is learned from the tasks that are not left out and judged beside: ``"process"``, a plain multi-task
+        Gaussian process, ``"forest"`` and ``"boosting"``, regressions that the support shifts.
 
     Returns
     -------
@@ -131,6 +136,14 @@ def evaluate(
     if any(k < 0 for k in shots):
         raise InputError("the number of shots must not be below zero.")
     protocol = replace(protocol, shots=shots)
+    names = (
+        tuple(BASELINES)
+        if baselines == "all"
+        else (baselines,)
+        if isinstance(baselines, str)
+        else tuple(baselines)
+    )
+    check_baselines(names, prior.model, leave_out)
     tasks, too_few = with_enough_rows(tasks, protocol)
     if not len(tasks):
         raise InputError(
@@ -139,7 +152,12 @@ def evaluate(
     folds = folds or protocol.folds
     scores: dict[tuple[str, int], Score | OutcomeScore] = {}
     for fold_prior, fold_tasks in held_out(prior, tasks, leave_out, folds, progress):
-        batch, forecasters = fold_prior.batch(fold_tasks), fold_prior.forecasters(fold_tasks)
+        batch, forecasters = fold_prior.batch(fold_tasks), dict(fold_prior.forecasters(fold_tasks))
+        if names and leave_out is not None:
+            old = tasks.select(~np.isin(tasks.names, fold_tasks.names))
+            forecasters |= baseline_forecasters(
+                names, prior.model, fold_prior.batch(old), old.groups(leave_out)
+            )
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)
             for name, forecaster in forecasters.items():

@@ -300,12 +300,14 @@ def _state_of(record: Record, method: Method[Any], sizes: tuple[int, int, int, i
         for name, value in record.tensors.items()
         if name not in owed and not name.startswith((_SEEN, "covariates/"))
     }
-    for name in ("widening", "relevance", "iteration", "refined"):
+    scalars = ("widening", "spread_freedom", "noise_freedom")
+    for name in (*scalars, "relevance", "iteration", "refined"):
         if name in beside:
             record.take({name: tuple(beside[name].shape)}, torch.float64)
-    if "widening" in beside:
-        record.take({"widening": ()})
-    record.check_positive("noise_shape", "widening")
+    for name in scalars:
+        if name in beside:
+            record.take({name: ()})
+    record.check_positive("noise_shape", *scalars)
     return {**owed, **beside}
 
 

@@ -156,7 +156,7 @@ def learned(frame: pd.DataFrame, model: Model = coronary_disease) -> Prior:
     """The prior of some hospitals."""
     # three hospitals tell little of how hospitals differ: the belief of a declared spread stays in, and the prior of
     # the next is wider for it
-    method = GaussianPrior(objective="marginal", correlated=False, spread_uncertainty=True)
+    method = GaussianPrior(objective="marginal", correlated=False)
     return meta_calibrate(model, tasks_of(frame, model), method, covariates=())
 
 

@@ -46,8 +46,7 @@ RECIPES = (
     Recipe("steel_tempering", "kinetics.tempering_rockwell", GaussianPrior(task_noise=True)),
     # ten tasks for each of two parameters need no belief about their spread beside the data
     Recipe("alloy_fatigue", "kinetics.crack_growth", GaussianPrior(regularisation=0.0)),
-    # a dozen patients leave the spread of three parameters so uncertain that it adds two fifths to the prior's variance
-    Recipe("theophylline", "patients.one_compartment_oral", GaussianPrior(spread_uncertainty=True)),
+    Recipe("theophylline", "patients.one_compartment_oral"),
     Recipe("phenobarbital", "patients.one_compartment_bolus"),
     Recipe("quinidine", "patients.quinidine", GaussianPrior(correlated=False, iterations=60, tolerance=1e-2)),
     Recipe("remifentanil", "patients.remifentanil"),

@@ -23,22 +23,21 @@ from metasci.meta.compositions.outer import Outer, OuterState, outer_state, oute
 from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
-from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.laplace.gaussian_state import KNOWN, GaussianState
+from metasci.meta.laplace.levels import level_posteriors, levels_of
 from metasci.meta.laplace.maximisation import (
     BELIEVED_VARIANCE,
     most_likely_noise,
     most_likely_population,
-    widening,
 )
 from metasci.meta.laplace.pooled import pooled_fit
 from metasci.meta.laplace.refinement import finite_tasks, most_likely, packed, predictive_cost, unpacked
 from metasci.meta.laplace.resolution import warn_of_floor
 from metasci.meta.laplace.second_look import look_again
 from metasci.meta.laplace.settling import settle
-from metasci.meta.laplace.task_noise import at_levels, level_posteriors, noise_levels
 from metasci.meta.laplace.ties import is_tied
+from metasci.meta.laplace.uncertainty import known_of
 from metasci.meta.problem import Problem
-from metasci.parameters import ParameterSpace
 
 __all__ = ["GaussianPrior"]
 
@@ -73,8 +72,6 @@ class GaussianPrior:
         maximum likelihood.
     correlated : bool
         Whether parameters may vary together between tasks.
-    spread_uncertainty : bool
-        Whether a new task's prior is widened by how uncertain the spread itself is, which matters where tasks are few.
     objective : "expectation", "marginal" or "predictive"
         Whether learning ends with expectation–maximisation, or goes on from there by gradients to the greatest marginal
         likelihood of all measurements (Laplace's approximation), or to the greatest predictive density of
@@ -96,11 +93,11 @@ class GaussianPrior:
 
     With T tasks, estimates ẑ and Laplace covariances S of each, design X (ones and covariates):
     B = (ẐᵀX + B₀Λ)V with V = (XᵀX + Λ)⁻¹, and Σ = [Σₜ(dₜdₜᵀ + Sₜ) + (B−B₀)Λ(B−B₀)ᵀ + ν·S₀]/(T + ν),
-    d = ẑ − B x. A new task's prior is N(B x, (1 + xᵀV x)·Σ): wider for a task unlike those seen.
-    Seen as variational Bayes, the spread's posterior is inverse Wishart with ν' = T + ν degrees of freedom, of which
-    Σ is the inverse of the expected precision. With `spread_uncertainty` it is integrated over: a new task's
-    coordinates are then Student's t, and the prior has its covariance, Σ·ν'/(ν' − p − 1) for p parameters (p = 1 if
-    uncorrelated), or Σ·ν' where tasks are too few for that to exist.
+    d = ẑ − B x. Were all this known, a new task's prior would be N(B x, (1 + xᵀV x)·Σ): wider for a task unlike those
+    seen. But few tasks tell little of the spread: its posterior is inverse Wishart, and integrated over it a new task's
+    coordinates are Student's t, whose degrees of freedom count tasks by how well they were measured and without those
+    that mean and covariate effects took (`metasci.meta.laplace.uncertainty`). The noise's scale is integrated over in
+    the same way, or as one that differs from task to task. Where tasks are many, all that is Gaussian again.
     Sources: Lindstrom and Bates, Biometrics 46 (1990) 673, for the linearisation; Dempster, Laird and Rubin,
     JRSS B 39 (1977) 1; Gelman et al., Bayesian Data Analysis (2013), section 3.6, for the spread; MacKay, Neural
     Comput 4 (1992) 415, for the learned strength Λ; Grant et al. 2018 (arXiv 1801.08930) for adaptation as maximum a
@@ -113,7 +110,6 @@ class GaussianPrior:
     penalty: float = 0.0
     regularisation: float = 2.0
     correlated: bool = True
-    spread_uncertainty: bool = False
     objective: str = "expectation"
     shots: tuple[int, int] = (1, 10)
     support: str = "random"
@@ -168,6 +164,8 @@ class GaussianPrior:
             log_noise=log_noise,
             noise_shape=zero + (_FIRST_SHAPE if self.task_noise else _NO_TASK_NOISE),
             widening=zero + 1.0,
+            spread_freedom=zero + KNOWN,
+            noise_freedom=zero + KNOWN,
             relevance=zero.expand(max(covariates, 1)) + 1.0,
             change=zero + math.inf,
             refined=zero,
@@ -210,7 +208,7 @@ class GaussianPrior:
         used, space = estimate.finite, problem.model.parameters
         new = replace(
             most_likely_noise(
-                self._population(state, estimate, x, space), problem, estimate, self.task_noise
+                self._population(state, problem, estimate, x), problem, estimate, self.task_noise
             ),
             coordinates=torch.where(used[:, None], estimate.coordinates, state.coordinates),
             iteration=state.iteration + 1.0,
@@ -224,15 +222,19 @@ class GaussianPrior:
         return new, ~used
 
     def _population(
-        self, state: GaussianState, estimate: Estimate, x: Tensor, space: ParameterSpace
+        self, state: GaussianState, problem: Problem, estimate: Estimate, x: Tensor
     ) -> GaussianState:
-        """The maximisation step, and by how much a new task's prior is wider for not knowing the spread."""
+        """The maximisation step, and how well what it gives is known."""
+        space, used = problem.model.parameters, estimate.finite
         new = most_likely_population(state, estimate, x, space, self.regularisation, self.correlated)
-        wider = 1.0
-        if self.spread_uncertainty:
-            tasks = int(estimate.finite.sum())
-            wider = widening(tasks, len(space), self.regularisation, self.correlated)
-        return replace(new, widening=torch.ones_like(state.widening) * wider)
+        known = known_of(
+            float(used.sum()),
+            float(problem.batch.mask[used].sum()),
+            float(((x[used].T @ x[used]) * new.design_covariance).sum()),
+            estimate.covariance[used].mean(0),
+            new.covariance,
+        )
+        return new.known_as_well_as(known)
 
     def finished(self, state: GaussianState) -> bool:
         """Whether learning has settled or run out of iterations."""
@@ -336,25 +338,24 @@ class GaussianPrior:
         mean, covariance = self.start(state, design)
         precision = torch.linalg.inv(covariance)
         log_noise = state.log_noise
+        levels = levels_of(state, self.task_noise)
         tolerance = _ROUGH if self.task_noise else _FINE
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
         if not self.task_noise:  # a noisy task is another explanation of a misfit
             estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance)
             estimate = settle(problem, mean, covariance, log_noise, estimate, tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
-        start_mixture = NoiseMixture.single(covariance)
-        if self.task_noise:
-            levels = noise_levels(state.noise_shape)
-            start_mixture = at_levels(covariance, levels)
+        start_mixture = levels.before(covariance)
+        if len(levels) > 1:
             for tolerance in (_ROUGH, _FINE):
                 mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
-                weight = (mixture.weight / mixture.factor).sum(0)
+                narrow = (mixture.weight / levels.spread[:, None]).sum(0)
                 estimate = map_estimate(
                     problem,
                     mean,
-                    precision,
+                    narrow[:, None, None] * precision,
                     log_noise,
-                    weight,
+                    (mixture.weight * levels.noise_precision[:, None]).sum(0),
                     estimate.coordinates,
                     tolerance=tolerance,
                     line=estimate.line,
@@ -367,7 +368,7 @@ class GaussianPrior:
             coordinates=torch.where(lost[:, None], mean, estimate.coordinates),
             covariance=mixture.total_covariance,
             start=mean,
-            start_covariance=covariance,
+            start_covariance=start_mixture.total_covariance,
             log_noise=log_noise,
             mixture=mixture,
             start_mixture=start_mixture,

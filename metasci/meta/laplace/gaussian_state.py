@@ -9,9 +9,13 @@ from torch import Tensor
 
 from metasci.files import State
 from metasci.meta.adaptation.inner import Memory
+from metasci.meta.laplace.uncertainty import Known
 from metasci.meta.named_tensors import NamedTensors
 
-__all__ = ["GaussianState"]
+__all__ = ["KNOWN", "GaussianState"]
+
+KNOWN = 1e12
+"""Degrees of freedom of what is declared, not learned."""
 
 _MEMORY = "outer/"
 
@@ -33,6 +37,8 @@ class GaussianState(NamedTensors):
         a of the tasks' noise factors, Gamma(a, a).
     widening : Tensor, ()
         On the variance of a new task's prior, for not knowing the spread.
+    spread_freedom, noise_freedom : Tensor, ()
+        Degrees of freedom with which spread and noise are known; so many that they count as known in older files.
     relevance : Tensor, (max(covariate, 1),)
         Precision of the belief about covariate effects.
     change : Tensor, ()
@@ -55,6 +61,8 @@ class GaussianState(NamedTensors):
     log_noise: Tensor
     noise_shape: Tensor
     widening: Tensor
+    spread_freedom: Tensor
+    noise_freedom: Tensor
     relevance: Tensor
     change: Tensor
     refined: Tensor
@@ -72,6 +80,17 @@ class GaussianState(NamedTensors):
     def effects(self) -> Tensor:
         """What covariates add to it, (parameter, covariate)."""
         return self.coefficients[:, 1:]
+
+    def known_as_well_as(self, known: Known) -> GaussianState:
+        """The same with how well it is known, of one that was just maximised."""
+        one = torch.ones_like(self.widening)
+        return replace(
+            self,
+            design_covariance=self.design_covariance / known.share,
+            widening=one * known.widening,
+            spread_freedom=one * known.spread_freedom,
+            noise_freedom=one * known.noise_freedom,
+        )
 
     def change_from(self, old: GaussianState) -> Tensor:
         """The greatest move: of coefficients in units of the spread, of spread and noise on the logarithm."""
@@ -94,6 +113,8 @@ class GaussianState(NamedTensors):
         zero = torch.zeros_like(covariance[0, 0])
         absent = {
             "widening": zero + 1.0,
+            "spread_freedom": zero + KNOWN,
+            "noise_freedom": zero + KNOWN,
             "relevance": zero.expand(max(covariates, 1)) + 1.0,
             "change": zero,
             "refined": zero,

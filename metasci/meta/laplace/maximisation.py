@@ -21,7 +21,6 @@ __all__ = [
     "most_likely_noise",
     "most_likely_population",
     "population_of_sums",
-    "widening",
 ]
 
 # nearly flat: a hundredth of a task's worth of belief that the mean is at the typical values
@@ -112,18 +111,6 @@ def population_of_sums(
         covariance=covariance,
         relevance=relevance,
     )
-
-
-def widening(tasks: int, size: int, regularisation: float, correlated: bool) -> float:
-    """On the variance of a new task's prior, for not knowing the spread: that of Student's t.
-
-    Examples
-    --------
-    >>> widening(10, 2, 2.0, True)
-    1.3333333333333333
-    """
-    freedom = tasks + regularisation
-    return freedom / max(freedom - (size if correlated else 1) - 1.0, 1.0)
 
 
 def most_likely_noise(

@@ -23,7 +23,8 @@ from metasci.files import State
 from metasci.meta.covariates import Design
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.gaussian_state import GaussianState
-from metasci.meta.laplace.maximisation import population_of_sums, widening
+from metasci.meta.laplace.maximisation import population_of_sums
+from metasci.meta.laplace.uncertainty import known_of
 from metasci.meta.problem import Problem
 from metasci.noise import Noise
 from metasci.parameters import ParameterSpace
@@ -258,11 +259,14 @@ def population_under(
         method.regularisation,
         method.correlated,
     )
-    wider = 1.0
-    if method.spread_uncertainty:
-        wider = widening(int(sums.tasks), len(sums.products), method.regularisation, method.correlated)
+    known = known_of(
+        float(sums.tasks),
+        float(sums.measurements),
+        float((sums.designs * new.design_covariance).sum()),
+        sums.covariance,
+        new.covariance,
+    )
     return replace(
-        new,
-        widening=torch.ones_like(state.widening) * wider,
+        new.known_as_well_as(known),
         log_noise=state.log_noise + 0.5 * torch.log(sums.squared / sums.measurements),
     )
