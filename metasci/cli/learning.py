@@ -60,9 +60,11 @@ class StudyName(StrEnum):
     graph_networks = "graph-networks"
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
+    hospitals = "hospitals"
     learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
+    omniglot = "omniglot"
     propofol = "propofol"
     steel_tempering = "steel-tempering"
 
@@ -71,6 +73,7 @@ _EXTRAS_OF = {
     StudyName.families: ("materials",),
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
+    StudyName.hospitals: ("studies",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
 }
