@@ -81,6 +81,7 @@ class StudyName(StrEnum):
     high_entropy_alloys = "high-entropy-alloys"
     hiv = "hiv"
     hypergradients = "hypergradients"
+    hospitals = "hospitals"
     learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
@@ -98,6 +99,7 @@ _EXTRAS_OF = {
     StudyName.graph_networks: ("materials",),
     StudyName.high_entropy_alloys: ("materials",),
     StudyName.hypergradients: ("studies",),
+    StudyName.hospitals: ("studies",),
     StudyName.learned_prior_against_posterior: ("bayes",),
     StudyName.steel_tempering: ("studies",),
     StudyName.unlike_sites: ("studies",),
