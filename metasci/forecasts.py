@@ -116,10 +116,8 @@ class MixtureForecast:
 
     @property
     def median(self) -> Tensor:
-        """Of the predictive distribution, in the output's unit and inside the model's limits."""
-        return self._inside(
-            self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5))
-        )
+        """Of the predictive distribution, in the output's unit; it shows where a law of the model is broken."""
+        return self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5))
 
     @property
     def total_sd(self) -> Tensor:

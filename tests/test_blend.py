@@ -90,7 +90,7 @@ def test_a_blend_is_saved_loaded_and_calibrates(blend: BlendPrior, tmp_path: Pat
     then, now = blend.calibrate(rows), again.calibrate(rows)
     columns = ["predicted", "lower", "upper"]
     assert np.allclose(then.predictions[columns], now.predictions[columns], rtol=1e-4)
-    assert now.warnings[0].startswith("CCC[SiH3]: no molecule with Si was learned from")
+    assert now.warnings == then.warnings
     with pytest.raises(InputError, match="retrain"):
         again.update(again.read(rows))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from known import as_known
 from test_federated import line, lines
 
 import metasci as ms
@@ -16,7 +17,7 @@ from metasci.meta.problem import Problem
 @pytest.fixture(scope="module")
 def prior():
     """Learned from simulated lines."""
-    return ms.meta_calibrate(line, lines(30), covariates=())
+    return as_known(ms.meta_calibrate(line, lines(30), covariates=()))
 
 
 def test_probabilities_are_those_of_whole_gaussian_densities(prior):

@@ -14,6 +14,8 @@ from scipy import stats
 
 pytest.importorskip("pymc")
 
+from known import as_known
+
 import metasci as ms
 from metasci.bayes import comparison, joint
 from metasci.bayes.described import population_of
@@ -91,8 +93,10 @@ def setting() -> tuple[ms.Prior, ms.TaskSet]:
         covariance=torch.tensor(COVARIANCE),
         design_covariance=torch.zeros(1, 1, dtype=torch.float64),
         log_noise=torch.tensor([math.log(NOISE)], dtype=torch.float64),
+        widening=torch.ones_like(prior.state.widening),
     )
-    return replace(prior, state=state, training={**prior.training, "data_sha256": "of other tasks"}), tasks
+    told = replace(prior, state=state, training={**prior.training, "data_sha256": "of other tasks"})
+    return as_known(told), tasks
 
 
 @pytest.fixture(scope="module")

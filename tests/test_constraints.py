@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from known import as_known
 from torch import nn
 
 import metasci as ms
@@ -396,7 +397,7 @@ def hump_tasks(tasks: int = 6) -> TaskSet:
 def test_every_calibration_says_which_laws_are_broken_where_and_by_how_much(tmp_path) -> None:
     model = hump(constraints=[NonNegative(), Limit("x", 5.5, 20.0)], collocation=Grid({"x": (0.5, 3.5)}))
     tasks = hump_tasks()
-    prior = ms.meta_calibrate(model, tasks)
+    prior = as_known(ms.meta_calibrate(model, tasks))
     fit = prior.calibrate(tasks)
     laws = fit.laws().set_index(["law", "task"])
     assert list(laws.columns) == ["satisfied", "violation", "points", "broken", "x"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from known import as_known
 
 import metasci as ms
 from metasci.diagnostics import (
@@ -65,7 +66,7 @@ def pool(time, *, size, rate):
 def lines() -> ms.Prior:
     draw = np.random.default_rng(0)
     values = {"level": 1.0 + draw.standard_normal(30), "slope": draw.standard_normal(30)}
-    return ms.meta_calibrate(line, simulated_tasks(line, values, {"x": np.linspace(-1.0, 1.0, 6)}))
+    return as_known(ms.meta_calibrate(line, simulated_tasks(line, values, {"x": np.linspace(-1.0, 1.0, 6)})))
 
 
 # identifiability ----------------------------------------------------------------------------------

@@ -371,7 +371,7 @@ def test_cracks_are_forecast_as_well_as_the_reference(
 
 
 def test_forecasts_of_cracks_do_not_get_worse(crack_figures: dict) -> None:
-    assert crack_figures == pytest.approx({1: 0.0879, 3: 0.0540, 5: 0.0280}, rel=0.01)
+    assert crack_figures == pytest.approx({1: 0.0864, 3: 0.0540, 5: 0.0280}, rel=0.01)
 
 
 def test_groups_may_share_a_fold(patients: TaskSet) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from known import as_known
 
 import metasci as ms
 from metasci.data.events.read import looks_like_events, read_events
@@ -439,7 +440,8 @@ def test_a_limit_where_nothing_can_be_measured_yet_says_nothing() -> None:
     model = ms.patients.one_compartment_first_order
     tasks = ms.TaskSet.from_events(both, model), ms.TaskSet.from_events(table, model)
     old = ms.TaskSet.from_events(pd.concat([table, table.assign(ID="another")]), model)
-    prior = ms.meta_calibrate(model, old, ms.GaussianPrior(iterations=1))
+    # were the noise not known, the limit would tell that it is no larger than that
+    prior = as_known(ms.meta_calibrate(model, old, ms.GaussianPrior(iterations=1)))
     fits = [prior.calibrate(each) for each in tasks]
     np.testing.assert_allclose(*(fit.parameters["estimate"] for fit in fits), rtol=1e-9)
     np.testing.assert_allclose(*(fit.parameters["upper"] for fit in fits), rtol=1e-9)

@@ -137,8 +137,8 @@ UNSAFE_ATTRIBUTES = {
 
 
 def unsafe_lines(tree: ast.AST) -> list[str]:
-    """Each use of pickle, eval and the like in a module."""
-    found = []
+    """Each use of pickle, eval and the like in a module; `torch.load` may read numbers only, and says so last."""
+    found, numbers_only = [], set()
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -147,7 +147,13 @@ def unsafe_lines(tree: ast.AST) -> list[str]:
                 used = [module] if module.partition(".")[0] in UNSAFE_MODULES else []
             case ast.Call(func=ast.Name(id=name)):
                 used = [name] if name in UNSAFE_FUNCTIONS else []
-            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="torch"), attr="load"),
+                keywords=[*_, ast.keyword(arg="weights_only", value=ast.Constant(value=True))],
+            ):
+                numbers_only.add(node.func)
+                continue
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if node not in numbers_only:
                 used = [f"{name}.{attribute}"] if (name, attribute) in UNSAFE_ATTRIBUTES else []
             case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)):
                 used = ["allow_pickle=True"]
@@ -163,6 +169,8 @@ def test_the_search_for_pickle_finds_it() -> None:
     )
     assert len(unsafe_lines(ast.parse(bad))) == 5
     assert unsafe_lines(ast.parse("network.eval()\nnumpy.load(path)")) == []
+    assert unsafe_lines(ast.parse("torch.load(path, weights_only=True)")) == []
+    assert unsafe_lines(ast.parse("torch.load(path, weights_only=False)")) == ["line 1: torch.load"]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())

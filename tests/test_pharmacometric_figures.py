@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from known import as_known
 from scipy import stats
 
 import metasci as ms
@@ -85,12 +86,12 @@ def lines(count: int = 80, limit: float | None = None, model: Model = LINE, seed
 
 @pytest.fixture(scope="module")
 def line() -> ms.Prior:
-    return ms.meta_calibrate(LINE, lines())
+    return as_known(ms.meta_calibrate(LINE, lines()))
 
 
 @pytest.fixture(scope="module")
 def decay() -> ms.Prior:
-    return ms.meta_calibrate(DECAY, lines(model=DECAY))
+    return as_known(ms.meta_calibrate(DECAY, lines(model=DECAY)))
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +303,8 @@ def test_errors_know_limits_of_quantification(decay: ms.Prior) -> None:
     share = float((batch.censored & batch.mask).sum() / batch.mask.sum())
     assert 0.15 < share < 0.7
     assert (batch.output[batch.mask] >= limit).all()
-    found = normalised_prediction_errors(decay, tasks, 500).attrs
+    # of fewer draws the covariance that decorrelates is so rough that errors scatter by more than one
+    found = normalised_prediction_errors(decay, tasks, 3000).attrs
     assert min(found["p_mean"], found["p_variance"], found["p_normal"]) > 0.01
     assert (found["count"], found["not_decorrelated"]) == (tasks.counts.sum(), [])
     # taken for measurements, they are not what the prior expects

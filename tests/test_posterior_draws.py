@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from known import as_known
 
 import metasci as ms
 from metasci.diagnostics.simulated import simulated_tasks
@@ -30,7 +31,7 @@ def fit() -> ms.Calibration:
     prior = ms.meta_calibrate(product, simulated_tasks(product, truth, told, seed=1), ms.GaussianPrior())
     one = {"level": np.array([0.9]), "rate": np.array([0.9])}
     blind = {"x": np.array([0.5, 1.0]), "offset": np.zeros(2)}
-    return prior.calibrate(simulated_tasks(product, one, blind, seed=2))
+    return as_known(prior).calibrate(simulated_tasks(product, one, blind, seed=2))
 
 
 def test_draws_of_a_bent_ridge_have_its_quantiles(fit: ms.Calibration) -> None:

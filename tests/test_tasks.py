@@ -347,10 +347,19 @@ def check_round_trips(tasks: TaskSet, folder: Path) -> None:
     assert len(tasks) == tasks.card.tasks
     assert tasks.dataset.attrs["rows"] == tasks.card.rows
     assert tasks.dataset.attrs["checksum"] == tasks.card.sha256
-    same(TaskSet.from_frame(tasks.to_frame(), tasks.card).dataset, tasks.dataset)
+    again = TaskSet.from_frame(tasks.to_frame(), tasks.card)
+    same_measurements(again, tasks)
     xr.testing.assert_identical(TaskSet.from_netcdf(tasks.to_netcdf(folder / "x.nc")).dataset, tasks.dataset)
     tasks.to_frame(units=True).to_csv(folder / "x.csv", index=False)
-    same(TaskSet.from_csv(folder / "x.csv", tasks.card).dataset, tasks.dataset)
+    same_measurements(TaskSet.from_csv(folder / "x.csv", tasks.card), tasks)
+
+
+def same_measurements(again: TaskSet, tasks: TaskSet) -> None:
+    """Bit by bit; structures, which are numbered in the order of the rows, by what they are."""
+    if any(column.kind for column in tasks.card.columns):
+        pd.testing.assert_frame_equal(again.to_frame(), tasks.to_frame())
+    else:
+        same(again.dataset, tasks.dataset)
 
 
 def test_ten_thousand_tasks_are_quick():

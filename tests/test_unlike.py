@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from known import as_known
 from scipy.stats import kstest
 from test_federated import line, lines
 
@@ -30,6 +31,7 @@ def test_p_values_of_tasks_of_the_same_kind_are_uniform(prior):
 
 def test_the_two_parts_add_up_to_the_prior_predictive_distance(prior):
     """In a linear model rᵀV⁻¹r, computed here from whole matrices, is the sum of the two parts."""
+    prior = as_known(prior)
     tasks = lines(5, seed=3)
     batch = prior.batch(tasks)
     adapted = prior.adapt(batch)

@@ -160,7 +160,7 @@ def csv_bytes(frame: pd.DataFrame, digits: int | None = None) -> bytes:
     Examples
     --------
     >>> csv_bytes(pd.DataFrame({"task": ["=1+1"], "y": [-1 / 3]}), digits=3).decode().split()
-    ["task,y", "'=1+1,-0.333"]
+    ['task,y', "'=1+1,-0.333"]
     """
     text: str = safe_for_spreadsheets(frame).to_csv(
         index=False, float_format=f"%.{digits}g" if digits else None

@@ -25,7 +25,7 @@ from metasci.files import State
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.laplace.gaussian_state import KNOWN, GaussianState
 from metasci.meta.laplace.statistics import TaskStatistics, population_under, statistics_of, why_no_update
 from metasci.model import Model
 
@@ -152,6 +152,8 @@ class ByStatistics:
             log_noise=torch.tensor([math.log(value) for value in model.noise.typical], dtype=torch.float64),
             noise_shape=zero + 1e8,  # as `GaussianPrior` writes it where tasks share one noise
             widening=zero + 1.0,
+            spread_freedom=zero + KNOWN,
+            noise_freedom=zero + KNOWN,
             relevance=(zero + 1.0).expand(max(wide - 1, 1)).clone(),
             change=zero + math.inf,
             refined=zero,

@@ -34,6 +34,7 @@ def described_model(what: Described, noise: Noise) -> Model:
 
     Examples
     --------
+    >>> from metasci.model import Output
     >>> from metasci.noise import Proportional
     >>> from metasci.patients.structure import Structure
     >>> one = Described(

@@ -20,6 +20,7 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import Batch
 from metasci.evaluation.evaluate import held_out
 from metasci.files import write_atomically
@@ -158,7 +159,7 @@ def main(out: Path) -> None:
     found = {}
     for name, (_, folds) in _DATA.items():
         table = scores(name, folds)
-        write_atomically(out / f"{name}.csv", table.to_csv(index=False).encode())
+        write_atomically(out / f"{name}.csv", csv_bytes(table))
         found[name] = table.pivot_table("error", "method", "moved", sort=False)
         unit = load(name).model.output.unit
         print(

@@ -16,6 +16,7 @@ import torch
 import xarray as xr
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.seen_before import forgetting, reacquisition
 from metasci.files import write_atomically
@@ -108,7 +109,7 @@ def main(out: Path) -> None:
         )
         print(table["error"].to_pandas().round(3).to_string())
         print(table.attrs["verdict"])
-        write_atomically(out / f"{name}.csv", table["error"].to_pandas().to_csv().encode())
+        write_atomically(out / f"{name}.csv", csv_bytes(table["error"].to_pandas().reset_index()))
     save_figure(figure(found), out / "continual.png", dpi=150)
 
 

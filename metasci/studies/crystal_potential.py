@@ -18,8 +18,10 @@ import torch
 
 from metasci import catalogue
 from metasci.data.cards import Card, Column
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
+from metasci.files import write_atomically
 from metasci.materials.potentials import fingerprint, known_frequencies
 from metasci.materials.properties import phonon_peak, property_of_card
 from metasci.model import Model
@@ -93,7 +95,7 @@ def main(folder: Path | None = None) -> None:
         print(shown(table), flush=True)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            table.to_csv(folder / f"{title.split()[-1]}.csv", index=False)
+            write_atomically(folder / f"{title.split()[-1]}.csv", csv_bytes(table))
 
 
 if __name__ == "__main__":

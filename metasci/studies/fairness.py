@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from metasci.data.frames import csv_bytes
 from metasci.evaluation.groups import by_group
 from metasci.files import write_atomically
 from metasci.meta.method import Method
@@ -56,7 +57,7 @@ def reports(table: pd.DataFrame, column: str) -> pd.DataFrame:
         report = by_group(
             chosen["dose"], chosen["predicted"], chosen[column], chosen["lower"], chosen["upper"]
         )
-        wide = report.frame["mae"].to_dict()
+        wide: dict[Any, Any] = dict(report.frame["mae"])
         covered = {f"covers {name}": value for name, value in report.frame["coverage"].items()}
         parts.append({"method": method, "known": known, **wide, "gap": report.gap, **covered})
     return pd.DataFrame(parts).set_index(["method", "known"])
@@ -165,7 +166,7 @@ def main(out: Path) -> None:
     print(f"\nby sex\n{reports(kept, 'sex').round(2).to_string(na_rep='')}")
     save_figure(figure(by_race), out / "fairness.png", dpi=150)
     steps = one_step(frame)
-    write_atomically(out / "one_step.csv", steps.to_csv(index=False).encode())
+    write_atomically(out / "one_step.csv", csv_bytes(steps))
     print(
         f"\nOne step from patients of a race at a site, sites left out in {_FOLDS} parts: absolute error (mg a week)"
     )

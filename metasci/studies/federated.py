@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.federated.gradients import ByWeights
 from metasci.federated.learning import (
@@ -55,7 +56,7 @@ _SPLITS = 2
 _TEST = (
     0.34  # of each hospital's patients, as in the published benchmark (FLamby, du Terrail and others 2022)
 )
-_HEARTS = GaussianPrior(correlated=False, spread_uncertainty=True, iterations=25, tolerance=1e-2)
+_HEARTS = GaussianPrior(correlated=False, iterations=25, tolerance=1e-2)
 _FED_AVG = ByWeights(Pooled(iterations=20), local_steps=5)
 
 
@@ -315,7 +316,7 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     of_hearts = hearts(patients())
-    write_atomically(out / "hearts.csv", of_hearts.to_csv(index=False).encode())
+    write_atomically(out / "hearts.csv", csv_bytes(of_hearts))
     print(f"\nFour hospitals, accuracy on a third of each one's patients, mean of {_SPLITS} splits")
     means = of_hearts.groupby("method", sort=False)[["accuracy", "rounds", "kB a site"]].mean()
     means.insert(1, "sd", of_hearts.groupby("method", sort=False)["accuracy"].std())
@@ -323,7 +324,7 @@ def main(out: Path) -> None:
     print("\nOne of the four dies or lies from the third round on")
     print(liars().round({"moved by (sd)": 3}).to_string())
     of_infants = infants()
-    write_atomically(out / "infants.csv", of_infants.to_csv(index=False).encode())
+    write_atomically(out / "infants.csv", csv_bytes(of_infants))
     print(
         "\nPhenobarbital, infants dealt to six clinics: error after one sample by rounds, bytes and ms a site and round"
     )

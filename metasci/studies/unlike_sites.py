@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.diagnostics.outsiders import unlike
 from metasci.diagnostics.simulated import simulated_tasks
@@ -29,7 +30,7 @@ from metasci.studies import hospitals, warfarin
 
 __all__ = ["size", "wards", "warfarins"]
 
-_HEARTS = GaussianPrior(correlated=False, spread_uncertainty=True, iterations=25, tolerance=1e-2)
+_HEARTS = GaussianPrior(correlated=False, iterations=25, tolerance=1e-2)
 _KNOWN = 50  # patients of a clinic that the question is asked of
 
 
@@ -61,7 +62,7 @@ def size(learned_from: int, tries: int = 25, asked: int = 40) -> pd.Series[float
         random = np.random.default_rng(seed)
         level, slope = random.normal(0.0, [[0.8], [0.4]], (2, learned_from + asked))
         tasks = _lines(level, slope, seed)
-        method = GaussianPrior(spread_uncertainty=True)
+        method = GaussianPrior()
         prior = meta_calibrate(straight_line, tasks.select(slice(0, learned_from)), method)
         found.append(unlike(prior, tasks.select(slice(learned_from, None)))["p_parameters"].values)
     p = np.concatenate(found)
@@ -120,7 +121,7 @@ def main(out: Path) -> None:
     print("Straight lines of one kind (simulated): share of p-values, by the number of tasks learned from")
     print(sizes.round(3).to_string())
     doses = warfarins()
-    write_atomically(out / "warfarin.csv", doses.to_csv().encode())
+    write_atomically(out / "warfarin.csv", csv_bytes(doses.reset_index()))
     print(
         f"\nWarfarin, each site left out, asked of {_KNOWN} of its patients; error in mg a week with nobody known"
     )

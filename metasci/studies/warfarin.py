@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.federated.learning import learn
@@ -57,7 +58,7 @@ Bools = NDArray[np.bool_]
 SHOTS, SEEDS = (0, 5, 10, 20), 5
 LEARNED, WITHOUT_RACE = "learned prior", "learned prior, without race"
 # coefficients are few and sites seventeen: their spreads are learned, and no correlations between them
-METHOD = GaussianPrior(correlated=False, spread_uncertainty=True, iterations=300, tolerance=1e-3)
+METHOD = GaussianPrior(correlated=False, iterations=300, tolerance=1e-3)
 
 _ONE = "one"  # an input that is 1 for every patient; rows that stand for many have other numbers
 # of the published formula, √(mg a week); supplementary appendix, section S1e
@@ -394,7 +395,7 @@ def main(out: Path) -> None:
     frame = patients()
     print(f"{len(frame)} patients with a stable dose and an age, of {frame['site'].nunique()} sites")
     whole = forecasts(frame)
-    write_atomically(out / "forecasts.csv", whole.to_csv(index=False).encode())
+    write_atomically(out / "forecasts.csv", csv_bytes(whole))
     table = by_site(whole)
     save_figure(figure(table), out / "warfarin.png", dpi=150)
     print("\nA site left out at a time: absolute error, mg a week, by patients known of it")

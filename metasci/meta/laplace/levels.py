@@ -114,7 +114,9 @@ def level_posteriors(
     misfit = squared.sum(1) + 2.0 * problem.penalty_cost(at).detach()
     off = at - mean
     prior = torch.einsum("ti,tij,tj->t", off, precision, off) / spread[:, None]
-    count = problem.batch.mask.sum(1)
+    count = (problem.batch.mask & problem.batch.numbers).sum(
+        1
+    )  # a limit has no density that scales with the noise
     log_evidence = (
         -0.5 * (factor[:, None] * misfit + prior)
         + 0.5 * (gradient * step).sum(-1)
