@@ -123,18 +123,18 @@ def test_risk_ratio_of_the_mean_is_the_closed_form() -> None:
     assert "overfits" in result.attrs["verdict"]
 
 
-@pytest.mark.parametrize(
-    "method",
-    [ms.GaussianPrior(regularisation=0.0), ms.FOMAML(steps=3, step_size=1e-7, iterations=30)],
-    ids=["collapsed prior", "steps that lead nowhere"],
-)
-def test_a_memorising_learner_on_near_duplicates_is_called_so(method) -> None:
-    result = leave_one_task_out(decay, decays(3, 0.01), method, seeds=5)
+def test_a_memorising_learner_on_near_duplicates_is_called_so() -> None:
+    leads_nowhere = ms.FOMAML(steps=3, step_size=1e-7, iterations=30)
+    result = leave_one_task_out(decay, decays(3, 0.01), leads_nowhere, seeds=5)
     assert result.attrs["verdict"].startswith("The learner memorises")
     assert float(result["use"]) < 0.5
     assert float(result["ratio_task_lower"]) < 1.0  # the ratio alone could not have told
-    if method.name == "FOMAML":
-        assert abs(float(result["use"])) < 1e-3  # it does not move at all
+    assert abs(float(result["use"])) < 1e-3  # it does not move at all
+
+
+def test_a_prior_of_three_near_duplicates_knows_that_they_say_little_of_the_spread() -> None:
+    prior = ms.GaussianPrior(regularisation=0.0)
+    assert float(leave_one_task_out(decay, decays(3, 0.01), prior, seeds=5)["use"]) > 0.8
 
 
 @pytest.mark.parametrize(
