@@ -156,7 +156,7 @@ def evaluate(
         if names and leave_out is not None:
             old = tasks.select(~np.isin(tasks.names, fold_tasks.names))
             forecasters |= baseline_forecasters(
-                names, prior.model, fold_prior.batch(old), old.groups(leave_out)
+                names, prior.model, fold_prior.batch(old), list(old.groups(leave_out))
             )
         for k in shots:
             split = split_tasks(batch.mask, k, protocol, seeds)

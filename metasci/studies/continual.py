@@ -109,7 +109,7 @@ def main(out: Path) -> None:
         )
         print(table["error"].to_pandas().round(3).to_string())
         print(table.attrs["verdict"])
-        write_atomically(out / f"{name}.csv", csv_bytes(table["error"].to_pandas().reset_index()))
+        write_atomically(out / f"{name}.csv", csv_bytes(table["error"].to_series().unstack().reset_index()))
     save_figure(figure(found), out / "continual.png", dpi=150)
 
 
