@@ -10,6 +10,9 @@ import hypothesis
 import pytest
 import torch
 
+# Run by Flower, in an environment of its own.
+collect_ignore = ["flower_app"]
+
 # The tests run in several processes; more threads than cores make all of them slower.
 torch.set_num_threads(1)
 
