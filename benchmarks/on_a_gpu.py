@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from propofol_speed import two_samples
 from torch import Tensor, nn
 
 import metasci as ms
@@ -34,7 +35,6 @@ from metasci.meta import Network, NetworkEpisode, meta_gradient, named
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.episodes import EquationEpisode, sample_support
 from metasci.priors.equation import Prior
-from propofol_speed import two_samples
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/test_meta_gradients.py", "tests/test_networks.py", "tests/test_devices.py")
@@ -218,9 +218,8 @@ def main() -> None:
     print("| prior | greatest relative difference of the estimates |\n|---|---|")
     for row in agreement(device):
         print(row, flush=True)
-    print(
-        f"\n| | device, s | one thread, s | {threads} threads, s | times faster than the better |\n|---|---|---|---|---|"
-    )
+    print(f"\n| | device, s | one thread, s | {threads} threads, s | times faster than the better |")
+    print("|---|---|---|---|---|")
     for case in cases(asked.small):
         try:
             torch.set_num_threads(1)

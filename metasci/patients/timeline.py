@@ -158,7 +158,7 @@ def _in_order(
     by_observation = (events + torch.arange(observed)).to(at).expand_as(time)
     tells = torch.cat([*(by_event if block.tells else nobody for block in blocks), by_observation], 1)
     moved = tells.gather(1, order)
-    position = torch.arange(moved.shape[1]).expand_as(moved)
+    position = torch.arange(moved.shape[1], device=moved.device).expand_as(moved)
     last = torch.where(torch.isfinite(moved), position, -1).cummax(1).values
     # before the first record that tells anything, the first one's parameters hold
     first = torch.isfinite(moved).to(torch.int8).argmax(1, keepdim=True)

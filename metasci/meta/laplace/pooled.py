@@ -97,7 +97,13 @@ def pooled_estimate(
     residual = problem.residual(line, log_noise)
     spread = spread * information_share(residual, line.variance, problem.limits)
     squared = torch.where(problem.batch.mask, squared + spread, torch.zeros_like(squared))
-    return Estimate(here, covariance[None], squared, line, torch.tensor([converged]), torch.tensor([finite]))
+    return Estimate(
+        here,
+        covariance[None],
+        squared,
+        line,
+        *(torch.tensor([flag], device=here.device) for flag in (converged, finite)),
+    )
 
 
 def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:

@@ -34,10 +34,12 @@ def tied_covariance(covariance: Tensor, space: ParameterSpace) -> Tensor:
     [1.5, 3.5, 3.5]
     """
     labels = [parameter.tied for parameter in space]
-    alone = torch.tensor([bool(label) for label in labels])
-    kept = covariance.masked_fill((alone[:, None] | alone[None, :]) & ~torch.eye(len(labels)).bool(), 0.0)
+    device = covariance.device
+    alone = torch.tensor([bool(label) for label in labels], device=device)
+    off_diagonal = ~torch.eye(len(labels), dtype=torch.bool, device=device)
+    kept = covariance.masked_fill((alone[:, None] | alone[None, :]) & off_diagonal, 0.0)
     diagonal = kept.diagonal().clone()
     for label in sorted({label for label in labels if label}):
-        members = torch.tensor([own == label for own in labels])
+        members = torch.tensor([own == label for own in labels], device=device)
         diagonal = torch.where(members, diagonal[members].mean(), diagonal)
     return kept - torch.diag(kept.diagonal()) + torch.diag(diagonal)
