@@ -1,4 +1,4 @@
-"""Levels and discrepancies beside propofol's and the fatigue cracks' equations; what these print stands in ``levels.md``.
+"""Levels and discrepancies beside equations of propofol and of fatigue cracks; what these print stands in ``levels.md``.
 
     python benchmarks/levels.py propofol [PARTS]
     python benchmarks/levels.py fatigue [FOLDS]
@@ -62,7 +62,9 @@ def forecasts(prior: Prior, tasks: TaskSet, shots: tuple[int, ...]) -> pd.DataFr
 def show(title: str, table: pd.DataFrame) -> None:
     """The rows of a table."""
     for samples, row in summary(table).iterrows():
-        figures = f"{row['forecasts']:.0f} | {row['MDAPE']:.1f} | {row['MDPE']:.1f} | {row['90 % coverage']:.1f}"
+        figures = (
+            f"{row['forecasts']:.0f} | {row['MDAPE']:.1f} | {row['MDPE']:.1f} | {row['90 % coverage']:.1f}"
+        )
         print(f"| {title} | {samples} | {figures} |", flush=True)
 
 

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from metasci.studies.warfarin import CLINICAL, FEATURES, FURTHER, SHOTS, patients, supports_of
 
-__all__ = ["SCALES", "Choice", "Known", "expected_genotypes", "known_of", "nearest_possible", "scores"]
+__all__ = ["SCALES", "Choice", "Known", "expected_genotypes", "forecast", "known_of", "scores"]
 
 Floats = NDArray[np.float64]
 GENOTYPES = tuple(name for name in CLINICAL if name.startswith(("vkorc1", "cyp2c9")))
 UNKNOWN = ("vkorc1_unknown", "cyp2c9_unknown")
+_HALF = 1.6449  # standard deviations that hold 90 %
 _SHRINKAGE = 10.0  # of effects, in patients: little beside thousands, enough for rare genotypes
 
 SCALES: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
@@ -68,17 +69,18 @@ def expected_genotypes(frame: pd.DataFrame, others: pd.DataFrame) -> pd.DataFram
     return filled.drop(columns=list(UNKNOWN))
 
 
-def table_of(frame: pd.DataFrame, others: pd.DataFrame, columns: str) -> Floats:
+def tables_of(frame: pd.DataFrame, others: NDArray[np.bool_], columns: str) -> Floats:
     """A column of ones and standardised columns, by mean and standard deviation of `others`, (patient, column)."""
     names = list(FEATURES)
     if columns != COLUMNS[0]:
-        frame, others = (expected_genotypes(each, others) for each in (frame, others))
+        frame = expected_genotypes(frame, frame[others])
         names = [name for name in names if name not in UNKNOWN]
     if columns == COLUMNS[2]:
         names += FURTHER
-    mean, spread = others[names].astype(float).mean(), others[names].astype(float).std()
+    values = frame[names].astype(float)
+    mean, spread = values[others].mean(), values[others].std()
     # where nobody says, as an average patient
-    standard = ((frame[names].astype(float) - mean) / spread.where(spread > 0.0, 1.0)).fillna(0.0)
+    standard = ((values - mean) / spread.where(spread > 0.0, 1.0)).fillna(0.0)
     return np.column_stack([np.ones(len(frame)), standard])
 
 
@@ -163,78 +165,85 @@ def _sites(frame: pd.DataFrame) -> dict[str, NDArray[np.intp]]:
     return {site: np.flatnonzero(labels == site) for site in dict.fromkeys(labels)}
 
 
-def _error(choice: Choice, frame: pd.DataFrame, rows: dict[str, NDArray[np.intp]], others: Sequence[str]) -> float:
-    """Mean over sites of the absolute error, each of some sites left out of the others, none of its patients known."""
-    link, unlink = SCALES[choice.scale]
-    pooled = frame.iloc[np.concatenate([rows[site] for site in others])]
-    dose = frame["dose"].to_numpy()
-    tables = {site: table_of(frame.iloc[rows[site]], pooled, choice.columns) for site in others}
-    known = {site: known_of(tables[site], link(dose[rows[site]]), choice.between) for site in others}
-    errors = []
-    for site in others:
-        rest = reduce(Known.__add__, (known[other] for other in others if other != site))
-        nobody = np.zeros(len(rows[site]), bool)
-        whole = forecast(rest, tables[site], link(dose[rows[site]]), nobody, choice.between)
-        errors.append(np.abs(unlink(whole.median) - dose[rows[site]]).mean())
-    return float(np.mean(errors))
+@dataclass(frozen=True)
+class _LeftOut:
+    """A site, and what all others tell of it under each choice.
+
+    Attributes
+    ----------
+    rows : dict
+        Positions of every site's patients.
+    site : str
+    dose : ndarray, (patient,)
+        Of all patients, mg a week.
+    tables : dict
+        By columns.
+    """
+
+    rows: dict[str, NDArray[np.intp]]
+    site: str
+    dose: Floats
+    tables: dict[str, Floats]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, rows: dict[str, NDArray[np.intp]], site: str) -> _LeftOut:
+        others = frame["site"].to_numpy() != site
+        tables = {columns: tables_of(frame, others, columns) for columns in COLUMNS}
+        return cls(rows, site, frame["dose"].to_numpy(float), tables)
+
+    def part(self, site: str, choice: Choice) -> tuple[Floats, Floats]:
+        """A site's table, and doses on the choice's scale."""
+        own = self.rows[site]
+        return self.tables[choice.columns][own], SCALES[choice.scale][0](self.dose[own])
+
+    def known(self, choice: Choice) -> dict[str, Known]:
+        """What each of the others tells."""
+        others = (site for site in self.rows if site != self.site)
+        return {site: known_of(*self.part(site, choice), choice.between) for site in others}
+
+    def error(self, choice: Choice) -> float:
+        """Mean absolute error of the others, each left out of the rest, with none of its patients known."""
+        known, errors = self.known(choice), []
+        for site in known:
+            rest = reduce(Known.__add__, (each for other, each in known.items() if other != site))
+            table, dose = self.part(site, choice)
+            whole = forecast(rest, table, dose, np.zeros(len(dose), bool), choice.between)
+            errors.append(np.abs(SCALES[choice.scale][1](whole.median) - self.dose[self.rows[site]]).mean())
+        return float(np.mean(errors))
+
+    def chosen(self) -> Choice:
+        """The choice of the least error."""
+        return min((Choice(*each) for each in itertools.product(SCALES, COLUMNS, BETWEEN)), key=self.error)
 
 
-def chosen(frame: pd.DataFrame, rows: dict[str, NDArray[np.intp]], others: Sequence[str]) -> Choice:
-    """The choice under which sites left out of some are forecast with the least error."""
-    candidates = [Choice(*each) for each in itertools.product(SCALES, COLUMNS, BETWEEN)]
-    return min(candidates, key=lambda choice: _error(choice, frame, rows, others))
+def scores(
+    frame: pd.DataFrame, shots: Sequence[int] = SHOTS, parts: int = 10
+) -> tuple[pd.DataFrame, Counter[Choice]]:
+    """Absolute error (mg a week) and coverage of each site left out, and what was chosen without it.
 
-
-def scores(frame: pd.DataFrame, shots: Sequence[int] = SHOTS) -> tuple[pd.DataFrame, Counter[Choice]]:
-    """Absolute error (mg a week) and coverage of each site left out, and what was chosen without it."""
-    rows, found, choices = _sites(frame), [], Counter[Choice]()
+    The last, of "all others", are patients of each tenth of the site when the nine others are known.
+    """
+    rows, scored, choices = _sites(frame), [], Counter[Choice]()
     for site, own in rows.items():
-        others = [other for other in rows if other != site]
-        choice = chosen(frame, rows, others)
+        out = _LeftOut.of(frame, rows, site)
+        choice = out.chosen()
         choices[choice] += 1
-        link, unlink = SCALES[choice.scale]
-        pooled = frame[frame["site"] != site]
-        dose = frame["dose"].to_numpy()[own]
-        known = reduce(
-            Known.__add__,
-            (
-                known_of(table_of(part, pooled, choice.columns), link(part["dose"].to_numpy()), choice.between)
-                for _, part in pooled.groupby("site")
-            ),
-        )
-        table = table_of(frame.iloc[own], pooled, choice.columns)
+        unlink, truth = SCALES[choice.scale][1], out.dose[own]
+        table, dose = out.part(site, choice)
+        known = reduce(Known.__add__, out.known(choice).values())
+        tenth = np.random.default_rng(0).permutation(len(own)) % parts
+        ways: list[tuple[object, NDArray[np.bool_], NDArray[np.bool_]]] = []
         for count in shots:
-            for seen, judged in zip(*supports_of(len(own), count), strict=True):
-                whole = forecast(known, table, link(dose), seen, choice.between)
-                lower, upper = (unlink(whole.median + sign * 1.6449 * whole.sd) for sign in (-1.0, 1.0))
-                error = np.abs(unlink(whole.median) - dose)[judged].mean()
-                inside = ((lower <= dose) & (dose <= upper))[judged].mean()
-                found.append({"site": site, "known": count, "mae": error, "covered": 100.0 * inside, "n": len(own)})
-    table = pd.DataFrame(found).groupby(["known", "site"], as_index=False).mean()
-    return table, choices
-
-
-def nearest_possible(frame: pd.DataFrame, choice: Choice, parts: int = 10) -> float:
-    """Mean over sites of the absolute error where nine tenths of the site's own patients are known, too."""
-    rows, errors = _sites(frame), []
-    link, unlink = SCALES[choice.scale]
-    for site, own in rows.items():
-        pooled = frame[frame["site"] != site]
-        known = reduce(
-            Known.__add__,
-            (
-                known_of(table_of(part, pooled, choice.columns), link(part["dose"].to_numpy()), choice.between)
-                for _, part in pooled.groupby("site")
-            ),
-        )
-        table, dose = table_of(frame.iloc[own], pooled, choice.columns), frame["dose"].to_numpy()[own]
-        part = np.random.default_rng(0).permutation(len(own)) % parts
-        median = np.zeros(len(own))
-        for number in range(parts):
-            whole = forecast(known, table, link(dose), part != number, choice.between)
-            median[part == number] = unlink(whole.median)[part == number]
-        errors.append(np.abs(median - dose).mean())
-    return float(np.mean(errors))
+            ways += [(count, *each) for each in zip(*supports_of(len(own), count), strict=True)]
+        ways += [("all others", tenth != number, tenth == number) for number in range(parts)]
+        for count, seen, judged in ways:
+            whole = forecast(known, table, dose, seen, choice.between)
+            lower, upper = (unlink(whole.median + sign * _HALF * whole.sd) for sign in (-1.0, 1.0))
+            error = np.abs(unlink(whole.median) - truth)[judged].mean()
+            inside = ((lower <= truth) & (truth <= upper))[judged].mean()
+            scored.append({"site": site, "known": count, "mae": error, "covered": 100.0 * inside})
+    table_of_scores = pd.DataFrame(scored).groupby(["known", "site"], as_index=False, sort=False).mean()
+    return table_of_scores.assign(n=table_of_scores["site"].map(frame["site"].value_counts())), choices
 
 
 def main() -> None:
@@ -245,18 +254,18 @@ def main() -> None:
     for choice, count in choices.most_common():
         print(f"  {count:2d} sites: {choice.scale}, {choice.columns}, {choice.between:g}")
     print("\nSites as a level above the patient, a site left out at a time: absolute error, mg a week")
-    grouped = table.groupby("known")
+    grouped = table.groupby("known", sort=False)
     summary = pd.DataFrame(
         {
             "mean over sites": grouped["mae"].mean(),
-            "over patients": grouped[["mae", "n"]].apply(lambda each: np.average(each["mae"], weights=each["n"])),
+            "over patients": grouped[["mae", "n"]].apply(
+                lambda each: np.average(each["mae"], weights=each["n"])
+            ),
             "worst site": grouped["mae"].max(),
             "90 % covers": grouped["covered"].mean(),
         }
     )
     print(summary.round(2).to_string())
-    most = choices.most_common(1)[0][0]
-    print(f"\nWith nine tenths of the site's own patients known, too: {nearest_possible(frame, most):.2f}")
 
 
 if __name__ == "__main__":
