@@ -1,4 +1,4 @@
-"""Levels and discrepancies beside equations of propofol and of fatigue cracks; what these print stands in ``levels.md``.
+"""Levels and discrepancies beside equations of propofol and fatigue cracks; what these print is in ``levels.md``.
 
     python benchmarks/levels.py propofol [PARTS]
     python benchmarks/levels.py fatigue [FOLDS]

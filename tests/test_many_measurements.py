@@ -79,11 +79,17 @@ def test_estimates_in_shares_are_those_of_each_share_alone() -> None:
     none = torch.zeros(5, 0, dtype=F64)
     problem, design = Problem(line, batch), Design(none, none[:, :, None])
     empty, one = torch.zeros(0, dtype=F64), torch.ones((), dtype=F64)
+    no_rows = Rows(
+        *(torch.zeros(0, size, dtype=F64) for size in (1, 2, 0, 0)),
+        empty,
+        empty,
+        torch.zeros(0, 0, dtype=F64),
+    )
     state = DiscrepancyState(
         scales=first_scales(torch.tensor([[0.3, 0.1], [0.1, 0.2]], dtype=F64), 1, 0), unit=0.8 * one,
         log_noise=torch.tensor([-1.0], dtype=F64), level=one, origin=torch.tensor([0.2, -0.1], dtype=F64),
         centre=torch.tensor([1.5], dtype=F64), width=torch.tensor([0.9], dtype=F64),
-        rows=Rows(*(torch.zeros(0, size, dtype=F64) for size in (1, 2, 0, 0)), empty, empty, torch.zeros(0, 0, dtype=F64)),
+        rows=no_rows,
         precision=torch.zeros(0, 0, dtype=F64), pull=empty, freedom=1e9 * one, stretch=one, iteration=one,
     )  # fmt: skip
     at = 0.1 * torch.arange(10, dtype=F64).reshape(5, 2)
