@@ -142,3 +142,14 @@ def test_a_site_as_a_level_is_the_dense_mixed_model() -> None:
     # only of patients that are not seen, since the dense model knows the noise of the others
     ratio = got.sd[~seen] ** 2 / unknown[~seen]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+
+
+def test_info_and_template_name_the_level_above_the_task() -> None:
+    """Without its column a steel is one of a laboratory that nobody knows, so a user must hear of it."""
+    from metasci.learned.columns import columns_of
+
+    prior = ms.load("steel_tempering_discrepancy")
+    last = columns_of(prior.model, prior.card, prior.training, prior.levels)[-1]
+    assert last["column"] == "source"
+    assert not last["needed"]
+    assert "Grange and Baughman and Penha" in last["meaning"]
