@@ -236,12 +236,12 @@ def scores(
         for count in shots:
             ways += [(count, *each) for each in zip(*supports_of(len(own), count), strict=True)]
         ways += [("all others", tenth != number, tenth == number) for number in range(parts)]
-        for count, seen, judged in ways:
+        for shown, seen, judged in ways:
             whole = forecast(known, table, dose, seen, choice.between)
             lower, upper = (unlink(whole.median + sign * _HALF * whole.sd) for sign in (-1.0, 1.0))
             error = np.abs(unlink(whole.median) - truth)[judged].mean()
             inside = ((lower <= truth) & (truth <= upper))[judged].mean()
-            scored.append({"site": site, "known": count, "mae": error, "covered": 100.0 * inside})
+            scored.append({"site": site, "known": shown, "mae": error, "covered": 100.0 * inside})
     table_of_scores = pd.DataFrame(scored).groupby(["known", "site"], as_index=False, sort=False).mean()
     return table_of_scores.assign(n=table_of_scores["site"].map(frame["site"].value_counts())), choices
 
