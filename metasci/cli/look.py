@@ -80,7 +80,10 @@ def template(
     from metasci.files import write_atomically
 
     recipe = learned_prior(prior, model)
-    header = ",".join(column["column"] for column in columns_of(recipe.model, recipe.card, recipe.training))
+    header = ",".join(
+        column["column"]
+        for column in columns_of(recipe.model, recipe.card, recipe.training, getattr(recipe, "levels", {}))
+    )
     if out is None:
         typer.echo(header)
         return
@@ -150,7 +153,7 @@ def _of_prior(name: str) -> dict[str, Any]:
         "beware": list(recipe.card.traps),
         "how good": _how_good(name),
         "card": _card_of(name),
-        "columns": columns_of(recipe.model, recipe.card, training),
+        "columns": columns_of(recipe.model, recipe.card, training, getattr(recipe, "levels", {})),
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     from metasci.data.cards import Card
@@ -11,7 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["columns_of"]
 
 
-def columns_of(model: Model, card: Card | None, training: dict[str, Any]) -> list[dict[str, Any]]:
+def columns_of(
+    model: Model,
+    card: Card | None,
+    training: dict[str, Any],
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> list[dict[str, Any]]:
     """The columns of a file for a model: what it needs, then what it may have.
 
     Parameters
@@ -21,6 +29,8 @@ def columns_of(model: Model, card: Card | None, training: dict[str, Any]) -> lis
         Its units are those that people write.
     training : dict
         Of a prior: its ``ranges`` say from where to where it was learned.
+    levels : mapping, optional
+        Of a prior: the groups that it knows of each level above the task.
 
     Returns
     -------
@@ -33,9 +43,10 @@ def columns_of(model: Model, card: Card | None, training: dict[str, Any]) -> lis
     >>> [each["column"] for each in columns_of(find("kinetics.crack_growth"), None, {})]
     ['cycles [Mcycle]', 'relative_length']
     """
+    above = _above(levels or {})
     if model.histories or (card is not None and card.events):
         of_patient = [entry for entry in _covariates(model, card) if entry["column"] not in _headers(model)]
-        return [*_of_events(model), *of_patient]
+        return [*_of_events(model), *of_patient, *above]
     ranges = training.get("ranges", {})
     inputs = [
         {
@@ -50,7 +61,19 @@ def columns_of(model: Model, card: Card | None, training: dict[str, Any]) -> lis
         "needed": True,
         "meaning": "what is measured" if not model.output.label else f"{model.output.label}, measured",
     }
-    return [*inputs, output, *_covariates(model, card)]
+    return [*inputs, output, *_covariates(model, card), *above]
+
+
+def _above(levels: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """What tasks have in common: without it a task is one of a group that nobody knows."""
+    return [
+        {
+            "column": name,
+            "needed": False,
+            "meaning": f"what tasks have in common (learned from {enumerated(groups, most=5)})",
+        }
+        for name, groups in levels.items()
+    ]
 
 
 def _of_events(model: Model) -> list[dict[str, Any]]:

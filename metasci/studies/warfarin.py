@@ -84,6 +84,16 @@ PUBLISHED = {
 INTERCEPT = 5.6044
 FEATURES = tuple(PUBLISHED)
 RACE = ("asian", "black", "race_unknown")
+FURTHER = (
+    "male",
+    "smoker",
+    "aspirin",
+    "diabetes",
+    "valve_replacement",
+    "heart_failure",
+    "target_inr",
+)
+"""What else is known beforehand, which the formula does not use; empty where nobody says."""
 CLINICAL = tuple(name for name in FEATURES if name not in RACE)
 """The formula's features without race."""
 
@@ -134,6 +144,9 @@ def patients(path: str | Path | None = None) -> pd.DataFrame:
             "sex": frame["sex"],
             "dose": frame["dose_mg_per_week"],
             "root_dose": np.sqrt(frame["dose_mg_per_week"]),
+            "genotypes_known": vkorc1.notna() & cyp2c9.notna(),
+            "male": frame["sex"] == "male",
+            **{name: frame[name] for name in FURTHER[1:]},
         }
     )
     return pd.concat([about, told], axis=1)

@@ -32,10 +32,10 @@ from metasci.meta.discrepancy.likelihood import (
     expected_spread,
     linearised,
     next_number,
-    posterior_means,
     some_of_each,
 )
 from metasci.meta.discrepancy.places import coordinates_of, rows_of
+from metasci.meta.discrepancy.shares import drawn_rows, drawn_tasks, means_in_shares
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.ties import is_tied
@@ -70,6 +70,10 @@ class DiscrepancyPrior:
         Variance of the belief about the common start, in scaled coordinates about the start that is learned first.
     inducing : int
         Rows that stand for all measurements, at most.
+    together : int
+        Measurements that are looked at at once, at most. Where there are more, every step is made on tasks drawn at
+        random, and the tasks' estimates are made share by share; what all measurements tell of the inducing rows is
+        added up task by task in any case.
     levels : sequence of str, optional
         Columns of what tasks have in common, such as their laboratory or study: each of its groups moves the parameters
         and has a discrepancy of its own. By default those that the card of the data declares.
@@ -97,6 +101,7 @@ class DiscrepancyPrior:
     learning_rate: float = 0.08
     level: float = 4.0
     inducing: int = 500
+    together: int = 2000
     levels: tuple[str, ...] | None = None
 
     title: ClassVar[str] = "equation and discrepancy"
@@ -108,7 +113,7 @@ class DiscrepancyPrior:
         return self.title
 
     def __post_init__(self) -> None:
-        for name, least in (("members", 1), ("iterations", 1), ("inducing", 1)):
+        for name, least in (("members", 1), ("iterations", 1), ("inducing", 1), ("together", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: {getattr(self, name)} is too few; say {least} or more.")
         if self.levels is not None:
@@ -123,7 +128,9 @@ class DiscrepancyPrior:
         """Start from the learned Gaussian prior of the equation alone."""
         _refuse_unable(problem)
         gaussian = GaussianPrior()
-        alone, _ = learn(gaussian, problem, design)
+        # of many tasks the equation alone is learned from some, as a beginning
+        few = drawn_tasks(problem.batch.mask.sum(1), self.together, 0)
+        alone, _ = learn(gaussian, problem.select(few), design.select(few))
         adapted = gaussian.adapt(problem, design, alone)
         line, mask = problem.linearise(adapted.coordinates, alone.log_noise), problem.batch.mask
         raw = coordinates_of(problem.model, problem.batch.inputs, mask.shape)[mask]
@@ -163,13 +170,19 @@ class DiscrepancyPrior:
     ) -> tuple[DiscrepancyState, Tensor]:
         """One step up the marginal likelihood; after the last, all measurements are condensed."""
         assert state.coordinates is not None
-        number = int(state.iteration)
-        data = linearised(problem, design, state, state.coordinates)
-        some = some_of_each(data.rows.task, self.members, seed * 1_000_003 + number)
+        number, draw = int(state.iteration), seed * 1_000_003 + int(state.iteration)
         if number and number % _RELINEARISE == 0:
-            at = posterior_means(problem, data.select(some), state, state.coordinates)
-            state, data = replace(state, coordinates=at), linearised(problem, design, state, at)
-        _, slopes = cost_and_slopes(problem, data.select(some), state, _learned(state))
+            data = linearised(problem, design, state, state.coordinates)
+            some = data.select(some_of_each(data.rows.task, self.members, draw))
+            at = means_in_shares(problem, some, state, state.coordinates, self.together, draw)
+            state = replace(state, coordinates=at)
+        assert state.coordinates is not None
+        counts = problem.batch.mask.sum(1).clamp(max=self.members)
+        few = drawn_tasks(counts, self.together, draw)
+        here, at = problem.select(few), state.coordinates[few]
+        data = linearised(here, design.select(few), state, at)
+        some = data.select(some_of_each(data.rows.task, self.members, draw))
+        _, slopes = cost_and_slopes(here, some, state, _learned(state))
         moved = outer_step(self._outer, OuterState(_learned(state), state.memory, state.iteration), slopes)
         scales = dict(moved.learned)
         state = replace(
@@ -194,13 +207,15 @@ class DiscrepancyPrior:
         at = state.coordinates
         for _ in range(2):  # with all measurements, and once more from where that leads
             data = linearised(problem, design, state, at)
-            at = posterior_means(problem, data, state, at)
+            at = means_in_shares(problem, data, state, at, self.together, seed)
         state = replace(state, coordinates=at)
         data = linearised(problem, design, state, at)
-        state = replace(state, scales=expected_spread(problem, data, state))
-        freedom, stretch = tails(problem, data, state, self.members, seed)
+        rows = drawn_rows(data.rows.task, self.together, seed)
+        some = data.select(rows)
+        state = replace(state, scales=expected_spread(problem, some, state))
+        freedom, stretch = tails(problem, some, state, self.members, seed)
         least = _negligible(problem, data, state)
-        chosen = inducing_rows(state.kernel, data.rows, self.inducing, least)
+        chosen = rows[inducing_rows(state.kernel, some.rows, self.inducing, least)]
         return replace(condensed(problem, data, state, chosen), freedom=freedom, stretch=stretch)
 
     def adapt(self, problem: Problem, design: Design, state: DiscrepancyState) -> Adapted:
