@@ -4,7 +4,8 @@
     python benchmarks/levels.py fatigue [FOLDS]
 
 ``propofol`` leaves studies out in five parts, of which so many are judged, with the study as a level and a discrepancy
-over the logarithm of time; then five patients of each study that was left out are made known, and its others judged.
+over the logarithm of time; then five patients of each study that was left out are made known, and its others judged. It
+has never been run to its end.
 ``fatigue`` leaves specimens out.
 """
 
