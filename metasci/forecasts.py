@@ -29,6 +29,7 @@ __all__ = [
     "StudentForecaster",
     "chosen_levels",
     "measured_or_one",
+    "mixture_quantile",
     "stretch",
 ]
 
@@ -117,7 +118,7 @@ class MixtureForecast:
     @property
     def median(self) -> Tensor:
         """Of the predictive distribution, in the output's unit; it shows where a law of the model is broken."""
-        return self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5))
+        return self.noise.unlink(self.centre + mixture_quantile(self.shift, self.total_sd, self.weight, 0.5))
 
     @property
     def total_sd(self) -> Tensor:
@@ -130,7 +131,7 @@ class MixtureForecast:
         sd = self.total_sd if noise else self.curve_sd
         tail = 0.5 * (1.0 - level)
         lower, upper = (
-            self._inside(self.noise.unlink(self.centre + _quantile(self.shift, sd, self.weight, p)))
+            self._inside(self.noise.unlink(self.centre + mixture_quantile(self.shift, sd, self.weight, p)))
             for p in (tail, 1.0 - tail)
         )
         return lower, upper
@@ -282,8 +283,21 @@ StudentForecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
 """One that forecasts members of families."""
 
 
-def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:
-    """Quantile of a mixture of Gaussians over the first dimension, by bisection."""
+def mixture_quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:
+    """Quantile of a mixture of Gaussians over the first dimension, (task, observation), by bisection.
+
+    Parameters
+    ----------
+    shift, sd : Tensor, (level, task, observation)
+    weight : Tensor, (level, task)
+    probability : float
+
+    Examples
+    --------
+    >>> even = torch.full((2, 1), 0.5)
+    >>> mixture_quantile(torch.tensor([[[-1.0]], [[1.0]]]), torch.ones(2, 1, 1), even, 0.5).abs().item() < 1e-9
+    True
+    """
     normal = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
     ends = shift + normal * sd
     if len(sd) == 1:
