@@ -2,8 +2,8 @@
 
 The hierarchical logistic regression of `metasci.studies.hospitals` with its whole posterior sampled in PyMC: in scaled
 coordinates hospitals scatter about a mean N(0, 2²) with standard deviations HalfNormal(1), as `metasci.bayes` has them,
-here without correlations as in the study. A hospital left out is forecast before any of its patients is known; those judge
-that judge in the study. Four to five minutes a hospital.
+here without correlations, as in the study. A hospital left out is forecast before any of its patients is known, and
+judged by the same patients as there. Four to five minutes a hospital.
 """
 
 from __future__ import annotations
