@@ -18,6 +18,7 @@ from torch import Tensor
 from metasci.data.tasks import Batch
 from metasci.errors import check_level
 from metasci.meta.likelihood import Limits, log_probability
+from metasci.meta.mixtures import chosen_levels, mixture_quantile
 from metasci.noise import Noise
 
 __all__ = [
@@ -27,9 +28,7 @@ __all__ = [
     "MixtureForecast",
     "StudentForecast",
     "StudentForecaster",
-    "chosen_levels",
     "measured_or_one",
-    "mixture_quantile",
     "stretch",
 ]
 
@@ -73,11 +72,6 @@ def stretch(noise: Noise, values: Tensor) -> Tensor:
 def measured_or_one(values: Tensor, wanted: Tensor) -> Tensor:
     """Measurements where they are wanted; one elsewhere, which every link takes."""
     return torch.where(wanted, values, torch.ones_like(values))
-
-
-def chosen_levels(weight: Tensor, draws: int, generator: torch.Generator) -> Tensor:
-    """A noise level for every draw and task, (draw, task), as probable as its weight (level, task) says."""
-    return torch.multinomial(weight.T, draws, replacement=True, generator=generator).T
 
 
 @dataclass(frozen=True)
@@ -281,33 +275,3 @@ class DrawsForecast:
 
 StudentForecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
 """One that forecasts members of families."""
-
-
-def mixture_quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:
-    """Quantile of a mixture of Gaussians over the first dimension, (task, observation), by bisection.
-
-    Parameters
-    ----------
-    shift, sd : Tensor, (level, task, observation)
-    weight : Tensor, (level, task)
-    probability : float
-
-    Examples
-    --------
-    >>> even = torch.full((2, 1), 0.5)
-    >>> mixture_quantile(torch.tensor([[[-1.0]], [[1.0]]]), torch.ones(2, 1, 1), even, 0.5).abs().item() < 1e-9
-    True
-    """
-    normal = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
-    ends = shift + normal * sd
-    if len(sd) == 1:
-        return ends[0]
-    low, high = ends.min(0).values, ends.max(0).values
-    for _ in range(40):  # halvings: the interval's ends are known to twelve digits of their first distance
-        middle = 0.5 * (low + high)
-        below = (weight[:, :, None] * torch.special.ndtr((middle - shift) / sd)).sum(0)
-        low, high = (
-            torch.where(below < probability, middle, low),
-            torch.where(below < probability, high, middle),
-        )
-    return 0.5 * (low + high)

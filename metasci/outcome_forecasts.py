@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from metasci.errors import InputError, check_level
-from metasci.forecasts import chosen_levels, mixture_quantile
+from metasci.meta.mixtures import chosen_levels, mixture_quantile
 from metasci.outcomes import Ordinal, Outcome, TimeToEvent
 
 __all__ = ["OutcomeForecast"]
