@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians over levels, one for each possible scale of noise or spread: quantiles, and levels at random."""
+"""Mixtures of Gaussians over levels, one for each possible scale of noise or spread: quantiles and random levels."""
 
 from __future__ import annotations
 
