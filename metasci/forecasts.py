@@ -18,6 +18,7 @@ from torch import Tensor
 from metasci.data.tasks import Batch
 from metasci.errors import check_level
 from metasci.meta.likelihood import Limits, log_probability
+from metasci.meta.mixtures import chosen_levels, mixture_quantile
 from metasci.noise import Noise
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "MixtureForecast",
     "StudentForecast",
     "StudentForecaster",
-    "chosen_levels",
     "measured_or_one",
     "stretch",
 ]
@@ -74,11 +74,6 @@ def measured_or_one(values: Tensor, wanted: Tensor) -> Tensor:
     return torch.where(wanted, values, torch.ones_like(values))
 
 
-def chosen_levels(weight: Tensor, draws: int, generator: torch.Generator) -> Tensor:
-    """A noise level for every draw and task, (draw, task), as probable as its weight (level, task) says."""
-    return torch.multinomial(weight.T, draws, replacement=True, generator=generator).T
-
-
 @dataclass(frozen=True)
 class MixtureForecast:
     """On the noise's linked scale a mixture of Gaussians, one for each possible noise level of the task.
@@ -117,7 +112,7 @@ class MixtureForecast:
     @property
     def median(self) -> Tensor:
         """Of the predictive distribution, in the output's unit; it shows where a law of the model is broken."""
-        return self.noise.unlink(self.centre + _quantile(self.shift, self.total_sd, self.weight, 0.5))
+        return self.noise.unlink(self.centre + mixture_quantile(self.shift, self.total_sd, self.weight, 0.5))
 
     @property
     def total_sd(self) -> Tensor:
@@ -130,7 +125,7 @@ class MixtureForecast:
         sd = self.total_sd if noise else self.curve_sd
         tail = 0.5 * (1.0 - level)
         lower, upper = (
-            self._inside(self.noise.unlink(self.centre + _quantile(self.shift, sd, self.weight, p)))
+            self._inside(self.noise.unlink(self.centre + mixture_quantile(self.shift, sd, self.weight, p)))
             for p in (tail, 1.0 - tail)
         )
         return lower, upper
@@ -280,20 +275,3 @@ class DrawsForecast:
 
 StudentForecaster = Callable[[Batch, Tensor, Tensor], StudentForecast]
 """One that forecasts members of families."""
-
-
-def _quantile(shift: Tensor, sd: Tensor, weight: Tensor, probability: float) -> Tensor:
-    """Quantile of a mixture of Gaussians over the first dimension, by bisection."""
-    normal = float(torch.special.ndtri(torch.tensor(probability, dtype=torch.float64)))
-    ends = shift + normal * sd
-    if len(sd) == 1:
-        return ends[0]
-    low, high = ends.min(0).values, ends.max(0).values
-    for _ in range(40):  # halvings: the interval's ends are known to twelve digits of their first distance
-        middle = 0.5 * (low + high)
-        below = (weight[:, :, None] * torch.special.ndtr((middle - shift) / sd)).sum(0)
-        low, high = (
-            torch.where(below < probability, middle, low),
-            torch.where(below < probability, high, middle),
-        )
-    return 0.5 * (low + high)

@@ -1,7 +1,9 @@
 """Forecasts of outcomes that are no Gaussian measurements: the outcome's law, averaged over what its predictor may be.
 
-The predictor of each outcome is Gaussian under a task's Laplace posterior; averages over it are taken by Gauss and
-Hermite's rule.
+The predictor of each outcome is Gaussian under a task's Laplace posterior; where the spread between tasks is itself
+uncertain, it is a mixture of Gaussians over its possible scales, with Student's tails. Averages over each are taken by
+Gauss and Hermite's rule; where a predictor is so uncertain that an outcome's probability is a step to that rule, by the
+trapezoidal one.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from metasci.errors import InputError, check_level
+from metasci.meta.mixtures import chosen_levels, mixture_quantile
 from metasci.outcomes import Ordinal, Outcome, TimeToEvent
 
 __all__ = ["OutcomeForecast"]
@@ -24,6 +27,10 @@ __all__ = ["OutcomeForecast"]
 Floats = NDArray[np.float64]
 
 _NODES = 21  # a probability of log-odds 0 ± 3 is then exact to five digits
+_WIDE = 3.0  # standard deviations of the predictor beyond which the trapezoidal rule is the better one
+# of the trapezoidal rule: how far out it goes, its widest and its narrowest step, in standard deviations, and its step
+# on the predictor's scale, half of what a logistic curve takes to rise
+_FAR, _COARSE, _FINE, _STEP = 8.0, 0.5, 0.1, 1.5
 _HALVINGS = 50
 _MOST_COUNT = 1e9
 
@@ -35,8 +42,12 @@ class OutcomeForecast:
     Attributes
     ----------
     outcome : Outcome
-    centre, sd : Tensor, (task, observation)
-        Of the predictor.
+    centre : Tensor, (task, observation)
+        Of the predictor, at the adapted coordinates.
+    shift, curve_sd : Tensor, (level, task, observation)
+        For each possible scale of the spread: how far the predictor lies from the centre, and its standard deviation.
+    weight : Tensor, (level, task)
+        Probability of each scale.
     log_scales : Tensor, (scale,)
     inputs : mapping of str to Tensor
         The conditions, as far as the outcome needs them.
@@ -50,7 +61,9 @@ class OutcomeForecast:
 
     outcome: Outcome
     centre: Tensor
-    sd: Tensor
+    shift: Tensor
+    curve_sd: Tensor
+    weight: Tensor
     log_scales: Tensor
     inputs: Mapping[str, Tensor]
     measured: Tensor
@@ -60,7 +73,7 @@ class OutcomeForecast:
     @property
     def median(self) -> Tensor:
         """Median of the curve: of the probability of yes, the mean grade, the mean count, the median time."""
-        return self._curve(self.centre)
+        return self._curve(self.centre + mixture_quantile(self.shift, self.curve_sd, self.weight, 0.5))
 
     @property
     def mean(self) -> Tensor:
@@ -89,15 +102,18 @@ class OutcomeForecast:
         check_level(level)
         tail = 0.5 * (1.0 - level)
         if not noise or self.outcome.kind == "yes or no":
-            away = float(torch.special.ndtri(torch.tensor(1.0 - tail, dtype=torch.float64)))
-            return self._curve(self.centre - away * self.sd), self._curve(self.centre + away * self.sd)
+            lower, upper = (
+                self._curve(self.centre + mixture_quantile(self.shift, self.curve_sd, self.weight, p))
+                for p in (tail, 1.0 - tail)
+            )
+            return lower, upper
         return self.quantile(tail), self.quantile(1.0 - tail)
 
     def quantile(self, probability: float) -> Tensor:
         """The smallest outcome that is not exceeded with this probability."""
         outcome = self.outcome
         low = np.full(self.centre.shape, outcome.least if outcome.whole else 0.0)
-        far = outcome.expected(self._at(8.0), self._scales, self._inputs)
+        far = outcome.expected(self._far, self._scales, self._inputs)
         high = np.minimum(np.ceil(4.0 * far) + 20.0 if outcome.whole else 100.0 * far, outcome.most)
         for _ in range(_HALVINGS):
             short = (self.probability_of_at_most(high) < probability) & (
@@ -139,24 +155,37 @@ class OutcomeForecast:
         value = self.measured.numpy()
         below = None if self.below is None else self.below.numpy()
         upper = None if self.upper is None else self.upper.numpy()
-        nodes, weights = self._rule
         each = [
             np.log(weight)
-            + self.outcome.log_density(value, self._at(node), self._scales, self._inputs, below, upper)
-            for node, weight in zip(nodes, weights, strict=True)
+            + self.outcome.log_density(value, predictor, self._scales, self._inputs, below, upper)
+            for predictor, weight in self._places
         ]
         return torch.as_tensor(logsumexp(np.stack(each), axis=0))
 
     def sample(self, draws: int, seed: int = 0) -> Tensor:
         """Outcomes drawn at random, (draw, task, observation)."""
         random = np.random.default_rng(seed)
-        at = self._at(random.standard_normal((draws, *self.centre.shape)))
+        normal = random.standard_normal((draws, *self.centre.shape))
+        level = chosen_levels(self.weight, draws, torch.Generator().manual_seed(seed)).numpy()
+        task = np.arange(self.centre.shape[0])
+        centre, sd = (self.centre + self.shift).detach().numpy(), self.curve_sd.detach().numpy()
+        at = centre[level, task] + normal * sd[level, task]
         return torch.as_tensor(self.outcome.sample(at, self._scales, self._inputs, random))
 
     @cached_property
-    def _rule(self) -> tuple[Floats, Floats]:
-        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-        return nodes, weights / weights.sum()
+    def _places(self) -> list[tuple[Floats, Floats]]:
+        """Values of the predictor, (task, observation), with the probability of each, (task, 1)."""
+        places = []
+        for shift, sd, weight in zip(self.shift, self.curve_sd, self.weight, strict=True):
+            centre, width = (self.centre + shift).detach().numpy(), sd.detach().numpy()
+            for node, share in zip(*_rule(float(width.max())), strict=True):
+                places.append((centre + node * width, share * weight.detach().numpy()[:, None]))
+        return places
+
+    @property
+    def _far(self) -> Floats:
+        """A predictor that is hardly exceeded."""
+        return (self.centre + self.shift + _FAR * self.curve_sd).amax(0).detach().numpy()
 
     @cached_property
     def _scales(self) -> Floats:
@@ -166,14 +195,20 @@ class OutcomeForecast:
     def _inputs(self) -> dict[str, Floats]:
         return {name: values.numpy() for name, values in self.inputs.items()}
 
-    def _at(self, away: Floats | float) -> Floats:
-        """The predictor so many standard deviations from its centre."""
-        return np.asarray(self.centre.detach().numpy() + away * self.sd.detach().numpy())
-
     def _curve(self, predictor: Tensor) -> Tensor:
         return torch.as_tensor(self.outcome.expected(predictor.detach().numpy(), self._scales, self._inputs))
 
     def _averaged(self, of: Callable[[Floats], Floats]) -> Floats:
-        nodes, weights = self._rule
-        total: Floats = sum(w * of(self._at(node)) for node, w in zip(nodes, weights, strict=True))
+        total: Floats = sum(weight * of(predictor) for predictor, weight in self._places)
         return total
+
+
+def _rule(sd: float) -> tuple[Floats, Floats]:
+    """Nodes of a standard normal number and their weights, for a predictor with this standard deviation at most."""
+    if sd <= _WIDE:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        return nodes, weights / weights.sum()
+    step = float(np.clip(_STEP / sd, _FINE, _COARSE))
+    nodes = np.arange(-_FAR, _FAR + 0.5 * step, step)
+    weights = np.exp(-0.5 * nodes**2)
+    return nodes, weights / weights.sum()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.integrate
 import scipy.optimize
+import scipy.special
+import scipy.stats
 import torch
 
 import metasci as ms
@@ -18,9 +22,12 @@ from metasci.fits.posterior import posterior_draws
 from metasci.library import find
 from metasci.meta.laplace.evidence import Population, log_marginal
 from metasci.meta.laplace.gauss_newton import map_estimate
+from metasci.meta.laplace.gaussian_state import GaussianState
+from metasci.meta.laplace.levels import levels_of
 from metasci.meta.laplace.refinement import marginal_cost, packed
 from metasci.meta.problem import Problem
 from metasci.model import Model, equation
+from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import (
     Bernoulli,
     Binomial,
@@ -303,3 +310,40 @@ def test_the_hierarchical_model_has_the_same_likelihood(name: str) -> None:
     log_scales = torch.tensor(np.log(prior.model.noise.typical), dtype=torch.float64)
     expected = -float(prior.problem(batch).negative_log_likelihood(zero, log_scales).sum())
     assert float(at(*[point[value.name] for value in built.value_vars])) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("freedom", [1.0, 2.0, 6.0])
+@pytest.mark.parametrize("slope", [1.0, 8.0])
+def test_a_yes_is_averaged_over_students_tails_not_over_a_variance(freedom: float, slope: float) -> None:
+    """Of log-odds that are Student's t the probability of yes is that of quadrature, and its interval Student's."""
+    levels = levels_of(
+        replace(
+            GaussianState.of(
+                {
+                    "coefficients": torch.tensor([[1.0]], dtype=torch.float64),
+                    "covariance": torch.eye(1, dtype=torch.float64),
+                    "design_covariance": torch.zeros(1, 1, dtype=torch.float64),
+                    "log_noise": torch.zeros(0, dtype=torch.float64),
+                    "noise_shape": torch.tensor(1e8, dtype=torch.float64),
+                }
+            ),
+            spread_freedom=torch.tensor(freedom, dtype=torch.float64),
+        ),
+        False,
+    )
+    one = torch.ones(1, 1, dtype=torch.float64)
+    forecast = OutcomeForecast(
+        Bernoulli(), one, torch.zeros(len(levels), 1, 1), slope * levels.spread.sqrt()[:, None, None],
+        levels.probability[:, None], torch.zeros(0), {}, one,
+    )  # fmt: skip
+    exact, _ = scipy.integrate.quad(
+        lambda share: scipy.special.expit(1.0 + slope * scipy.stats.t.ppf(share, freedom)),
+        0.0, 1.0, points=[float(scipy.stats.t.cdf(-1.0 / slope, freedom))],
+    )  # fmt: skip
+    assert float(forecast.mean) == pytest.approx(exact, abs=3e-3)
+    drawn = forecast.sample(20_000, seed=1).double().mean()
+    assert float(drawn) == pytest.approx(exact, abs=0.015)
+    low, high = forecast.interval(0.5)
+    reach = slope * scipy.stats.t.ppf(0.75, freedom)
+    assert float(torch.logit(high)) == pytest.approx(1.0 + reach, rel=0.03, abs=0.03)
+    assert float(torch.logit(low)) == pytest.approx(1.0 - reach, rel=0.03, abs=0.03)

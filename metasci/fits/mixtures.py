@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from metasci.forecasts import chosen_levels
 from metasci.meta.adapted import NoiseMixture
+from metasci.meta.mixtures import chosen_levels
 
 if TYPE_CHECKING:
     pass

@@ -63,13 +63,15 @@ def _outcomes(
     problem: Problem, line: Linearisation, mixture: NoiseMixture, log_noise: Tensor
 ) -> OutcomeForecast:
     """The forecast of outcomes that are no Gaussian measurements."""
-    batch, covariance = problem.batch, mixture.total_covariance
-    spread = torch.einsum("toi,tij,toj->to", line.jacobian, covariance, line.jacobian)
-    shape = line.prediction.shape
+    batch, shape = problem.batch, line.prediction.shape
+    shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
+    spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian)
     return OutcomeForecast(
         outcome_of(problem.model.noise),
         line.prediction,
+        shift,
         spread.clamp(min=0.0).sqrt(),
+        mixture.weight,
         log_noise,
         {name: batch.inputs[name].expand(shape) for name in problem.model.inputs},
         measured_or_one(batch.output, batch.mask),

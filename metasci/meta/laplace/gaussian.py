@@ -234,6 +234,8 @@ class GaussianPrior:
             estimate.covariance[used].mean(0),
             new.covariance,
         )
+        if not problem.model.noise.gaussian:  # outcomes have no noise whose scale could be misjudged
+            known = replace(known, noise_freedom=KNOWN)
         return new.known_as_well_as(known)
 
     def finished(self, state: GaussianState) -> bool:

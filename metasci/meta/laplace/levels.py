@@ -27,6 +27,9 @@ _AS_GOOD_AS_KNOWN = 300.0
 # of a scale that is uncertain, not learned: about one standard deviation of its logarithm apart, which integrates a
 # density as smooth as these to six digits
 _FEW = 7
+# of one known by less than two degrees of freedom, whose logarithm spreads wider: seven then lack a fifteenth of the
+# half that lies within the quartiles
+_MORE, _HARDLY_KNOWN = 11, 2.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def _uncertain(freedom: Tensor) -> tuple[Tensor, Tensor]:
     """Factors on a precision that is known with so many degrees of freedom, and their probabilities."""
     if float(freedom) > _AS_GOOD_AS_KNOWN:
         return torch.ones_like(freedom)[None], torch.ones_like(freedom)[None]
-    return noise_levels(0.5 * freedom, _FEW)
+    return noise_levels(0.5 * freedom, _MORE if float(freedom) < _HARDLY_KNOWN else _FEW)
 
 
 def level_posteriors(
