@@ -280,14 +280,18 @@ _COMMANDS = (
 
 
 _EXPORTED = ("theophylline", "alloy_fatigue", "steel_tempering", "quinidine", "bacteria", "boiling_point")
+_SIZES = ("0", "-1", "1", "3", "12", "2147483648", "99999")
 
 
 def _export(rng: Random) -> Case:
     """The calibrator as a program: sizes, names and priors that it may not be made for."""
-    words = ["export", rng.choice(_EXPORTED), rng.choice(("one.onnx", "one.txt", "folder/one.onnx", ".", "/dev/full", mutations.cell(rng) or "x"))]
-    for name in ("--readings", "--queries", "--events", "--steps", "--precision"):
-        if rng.random() < 0.5:
-            words += [name, rng.choice(("0", "-1", "1", "3", "12", "2147483648", "99999", "double", "half", "single", mutations.cell(rng)))]
+    places = ("one.txt", "folder/one.onnx", ".", "/dev/full", mutations.cell(rng) or "x")
+    words = ["export", rng.choice(_EXPORTED), "one.onnx" if rng.random() < 0.7 else rng.choice(places)]
+    for name in ("--readings", "--queries", "--events", "--steps"):
+        if rng.random() < 0.4:
+            words += [name, rng.choice(_SIZES if rng.random() < 0.8 else (mutations.cell(rng),))]
+    if rng.random() < 0.3:
+        words += ["--precision", rng.choice(("half", "single", "quarter", mutations.cell(rng)))]
     return Case("export", tuple(word.replace("\x00", "?") for word in words), {})
 
 
