@@ -398,8 +398,10 @@ def call(case: Case, folder: Path) -> Any:
 
 def _command_line(arguments: tuple[str, ...]) -> int:
     from metasci.cli.main import run
+    from metasci.cli.voice import hushed
 
-    return run(list(arguments))
+    with hushed():  # as the program does
+        return run(list(arguments))
 
 
 def _unit_of(text: str, other: str) -> list[float]:
