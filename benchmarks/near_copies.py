@@ -73,21 +73,31 @@ def main() -> None:
     asked.add_argument("prior", choices=sorted(_DATA))
     asked.add_argument("--shots", type=int, default=3)
     asked.add_argument("--seeds", type=int, default=3)
-    asked.add_argument("--as-before", action="store_true", help="every repeat counts as an independent reading")
+    asked.add_argument("--copies", type=int, nargs="+", default=[1, 2, 9, 30])
+    asked.add_argument("--tasks", type=int, default=1000, help="at most")
+    asked.add_argument(
+        "--as-before", action="store_true", help="every repeat counts as an independent reading"
+    )
     asked.add_argument("--scatter", type=float, nargs="+", default=[0.1, 0.3, 0.6])
     options = asked.parse_args()
     prior, tasks = ms.load(options.prior), ms.dataset(_DATA[options.prior])
     if options.as_before:
         type(prior).counted = lambda self, tasks: tasks.counted_once()  # type: ignore[method-assign]
     tasks = tasks.select((tasks.counts > options.shots + 1).tolist())
-    print("| scatter, noise = 1 | copies | coverage, % | width |\n|---|---|---|---|")
+    tasks = tasks.select(slice(0, options.tasks))
+    print("| scatter, noise = 1 | copies | coverage, % | width |\n|---|---|---|---|", flush=True)
     for scatter in options.scatter:
-        for times in (1, 2, 9, 30):
+        for times in options.copies:
             if times == 1 and scatter != options.scatter[0]:
                 continue
-            found = [covered(prior, *rows_of(prior, tasks, options.shots, times, scatter, seed)) for seed in range(options.seeds)]
+            found = [
+                covered(prior, *rows_of(prior, tasks, options.shots, times, scatter, seed))
+                for seed in range(options.seeds)
+            ]
             share, width = np.mean(found, axis=0)
-            print(f"| {scatter if times > 1 else ''} | {times} | {100 * share:.0f} | {width:.3g} |", flush=True)
+            print(
+                f"| {scatter if times > 1 else ''} | {times} | {100 * share:.0f} | {width:.3g} |", flush=True
+            )
 
 
 if __name__ == "__main__":

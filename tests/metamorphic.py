@@ -37,6 +37,8 @@ _DATA = {
     "alloy_strength": "alloy_systems",
     "boiling_point": "boiling_points",
 }
+# what the data tell beside, which the prior does not take
+_NO_COLUMNS = ("processing", "test", "ID", "STUDY", "BMI")
 _OTHER = {
     "h": "min", "min": "s", "s": "h", "mg/L": "ug/mL", "ng/mL": "ug/L", "mg": "ug", "ug": "mg", "K": "degC",
     "degC": "K", "kg": "g", "Mcycle": "cycle", "MPa": "GPa", "percent": "1", "mg/kg": "ug/g", "year": "day",
@@ -58,7 +60,7 @@ def table(prior: Any, name: str) -> pd.DataFrame:
     if not catalogue.published_source(name):
         tasks = _cases(name) if isinstance(name, str) else name
         frame = tasks.select(slice(0, 3)).to_frame(units=True)
-        return frame.drop(columns=[c for c in frame if c in ("processing", "test")]).dropna(axis=1, how="all")
+        return frame.drop(columns=[c for c in frame if c in _NO_COLUMNS]).dropna(axis=1, how="all")
     from test_published_library import CASES
 
     own, output = CASES[name][0], prior.model.output
@@ -148,7 +150,9 @@ def deviations(prior: Any, frame: pd.DataFrame, times: int = 12, seconds: float 
     return found
 
 
-def from_threads(work: Callable[[], dict[str, Numbers]], times: int, seconds: float) -> list[dict[str, Numbers]]:
+def from_threads(
+    work: Callable[[], dict[str, Numbers]], times: int, seconds: float
+) -> list[dict[str, Numbers]]:
     """What eight threads at once get; every one at least once."""
     together, ends = Barrier(THREADS), time.monotonic() + seconds
 
@@ -201,10 +205,14 @@ def main() -> int:
     asked.add_argument("--seconds", type=float, default=60.0, help="for the threads of one prior")
     options, bad = asked.parse_args(), 0
     shipped = catalogue.names("models")
-    print("| prior | rows | tasks | units | copies | pieces | identical from threads |\n|---|---|---|---|---|---|---|")
+    print(
+        "| prior | rows | tasks | units | copies | pieces | identical from threads |\n|---|---|---|---|---|---|---|"
+    )
     for name in options.names or (*shipped, *METHODS):
         prior, frame = prior_of_method(name) if name in METHODS else (ms.load(name), None)
-        found = deviations(prior, table(prior, name) if frame is None else frame, options.times, options.seconds)
+        found = deviations(
+            prior, table(prior, name) if frame is None else frame, options.times, options.seconds
+        )
         times, off = int(found.pop("times")), found.pop("threads")
         good = not off and all(value <= TOLERANCE for value in found.values())
         bad += not good

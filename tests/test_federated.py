@@ -203,7 +203,10 @@ def test_a_site_that_lies_is_left_out_and_the_others_go_on(lie):
 
 FALSE_INTRODUCTIONS = {
     "nothing": (lambda answer: b"", "no set of tensors"),
-    "a part is missing": (lambda answer: packed({"tasks": torch.ones((), dtype=torch.float64)}), "is missing"),
+    "a part is missing": (
+        lambda answer: packed({"tasks": torch.ones((), dtype=torch.float64)}),
+        "is missing",
+    ),
     "no tasks": (_lie(lambda told: {"tasks": -told["tasks"]}), "counts no tasks"),
     "endless tasks": (_lie(lambda told: {"tasks": told["tasks"] * 1e300}), "counts no tasks"),
     "another shape": (_lie(lambda told: {"known": torch.ones(3, 3, dtype=torch.float64)}), "has the shape"),
@@ -214,13 +217,17 @@ FALSE_INTRODUCTIONS = {
 
 
 @pytest.mark.parametrize("lie", FALSE_INTRODUCTIONS)
-@pytest.mark.parametrize("method", [GaussianPrior(iterations=1), ms.FOMAML(steps=1, step_size=0.01, iterations=1)])
+@pytest.mark.parametrize(
+    "method", [GaussianPrior(iterations=1), ms.FOMAML(steps=1, step_size=0.01, iterations=1)]
+)
 def test_a_site_that_introduces_itself_falsely_is_left_out(lie, method):
     tell, why = FALSE_INTRODUCTIONS[lie]
     procedure = as_procedure(method)
     answerers = honest(procedure, lines(16))
     liar = answerers["site 3"]
-    answerers["site 3"] = lambda question, number: liar(question, number) if number else tell(liar(question, 0))
+    answerers["site 3"] = lambda question, number: (
+        liar(question, number) if number else tell(liar(question, 0))
+    )
     _, rounds = learned_by_hand(procedure, answerers)
     assert why in rounds[0].left_out["site 3"]
 
@@ -236,7 +243,13 @@ def test_covariates_that_no_tasks_have_are_seen():
 def test_what_a_node_sends_is_a_site_s_message_or_none():
     sound = {"site": "A", "answer": b"x", "seconds": 0.5}
     assert heard_from({"metasci": sound}) == ("A", Heard(b"x", 0.5))
-    for change in ({"site": "a" * 81}, {"site": "a\x1b"}, {"answer": "x"}, {"seconds": float("nan")}, {"seconds": "x"}):
+    for change in (
+        {"site": "a" * 81},
+        {"site": "a\x1b"},
+        {"answer": "x"},
+        {"seconds": float("nan")},
+        {"seconds": "x"},
+    ):
         name, heard = heard_from({"metasci": {**sound, **change}})
         assert not name
         assert heard.why_not

@@ -16,7 +16,9 @@ from metasci.errors import InputError
 __all__ = ["bytes_of", "cells_of", "table_of", "unpacked"]
 
 
-_MOST_TIMES = 100  # tables of numbers shrink to a tenth, constant columns to a fiftieth; more is made to fill memory
+_MOST_TIMES = (
+    100  # tables of numbers shrink to a tenth, constant columns to a fiftieth; more is made to fill memory
+)
 _SMALL = 16 * 2**20  # bytes that may unpack from however little
 
 

@@ -52,7 +52,9 @@ def repeats(dataset: xr.Dataset, card: Card) -> pd.DataFrame:
             measured &= ~(np.nan_to_num(dataset[name].values) > 0.0)
     task, place = np.nonzero(measured)
     rows = pd.DataFrame({"task": task, "place": place})
-    conditions = pd.DataFrame({"task": task} | {name: dataset[name].values[task, place] for name in card.inputs})
+    conditions = pd.DataFrame(
+        {"task": task} | {name: dataset[name].values[task, place] for name in card.inputs}
+    )
     rows["group"] = conditions.groupby(list(conditions), dropna=False, sort=False).ngroup()
     return rows[rows["group"].duplicated(keep=False)]
 
@@ -95,7 +97,9 @@ def repeats_together(
     gone[dropped["task"], dropped["place"]] = True
     if not gone.any():
         return dataset
-    return _told(without(dataset.assign({name: dataset[name].copy(data=values)}), card, gone), dataset, rows, gone)
+    return _told(
+        without(dataset.assign({name: dataset[name].copy(data=values)}), card, gone), dataset, rows, gone
+    )
 
 
 def _share_of_their_own(scatter: pd.DataFrame) -> pd.Series:

@@ -14,7 +14,9 @@ from metasci.files import State
 
 __all__ = ["packed", "unpacked"]
 
-_MOST_BYTES = 64 * 2**20  # of a message whose shapes nobody knows before; a prior has thousands of numbers at most
+_MOST_BYTES = (
+    64 * 2**20
+)  # of a message whose shapes nobody knows before; a prior has thousands of numbers at most
 _DESCRIPTION = 2**16  # bytes for names, types and shapes
 
 

@@ -26,8 +26,25 @@ _DECLARED = (
     "ms.Parameter('', '1')", "ms.Parameter('b')", "ms.Parameter('a', typical=-1, lower=0)", "ms.Parameter('x')", "'a'", "None",
     "ms.Parameter('a', spread=-1)", "ms.Parameter('a', typical=1e300)", "ms.Parameter('a', typical='1')", "ms.Parameter('a b')",
 )  # fmt: skip
-_INPUTS = ("{'cycles': 'Mcycle'}", "{'cycles': 'h'}", "{'x': '1'}", "{}", "{'cycles': 1}", "['cycles']", "{'cycles': 'h,min'}", "{'cycles': None}")
-_OUTPUTS = ("('relative_length', '1')", "('relative_length', 'mm')", "('y', '1')", "'relative_length'", "None", "('', '')", "(1, 2)")
+_INPUTS = (
+    "{'cycles': 'Mcycle'}",
+    "{'cycles': 'h'}",
+    "{'x': '1'}",
+    "{}",
+    "{'cycles': 1}",
+    "['cycles']",
+    "{'cycles': 'h,min'}",
+    "{'cycles': None}",
+)
+_OUTPUTS = (
+    "('relative_length', '1')",
+    "('relative_length', 'mm')",
+    "('y', '1')",
+    "'relative_length'",
+    "None",
+    "('', '')",
+    "(1, 2)",
+)
 
 _FILE = """import math
 import numpy as np
@@ -49,7 +66,16 @@ def own_equation(rng: Random) -> Case:
 
     arguments = changed(
         "cycles, *, a, b",
-        ("cycles, a, b", "*, a, b", "x, *, a, b", "cycles, *, a", "**all", "cycles, *, a, b, c", "cycles, *, a, b=1.0", ""),
+        (
+            "cycles, a, b",
+            "*, a, b",
+            "x, *, a, b",
+            "cycles, *, a",
+            "**all",
+            "cycles, *, a, b, c",
+            "cycles, *, a, b=1.0",
+            "",
+        ),
         0.1,
     )
     text = _FILE.format(
@@ -59,7 +85,18 @@ def own_equation(rng: Random) -> Case:
         name=changed("mine.line", ("", "a\\nb", "../x", "kinetics.avrami", "<b>"), 0.05),
     ).replace("a * x", "a * cycles").replace(" x", " cycles").replace("(x", "(cycles")  # fmt: skip
     if rng.random() < 0.08:
-        text = rng.choice((text.replace(":", "", 1), text.replace("mine", "other"), "", "mine = 3\n", "mine = None\n", text + "\x00", "raise Exception\n", "import nothing_of_the_kind\n"))
+        text = rng.choice(
+            (
+                text.replace(":", "", 1),
+                text.replace("mine", "other"),
+                "",
+                "mine = 3\n",
+                "mine = None\n",
+                text + "\x00",
+                "raise Exception\n",
+                "import nothing_of_the_kind\n",
+            )
+        )
     arguments_of = rng.choice(
         (
             ("train", "own.py:mine", "alloy_fatigue", "--out", "learned", "--covariates", "none"),

@@ -34,7 +34,7 @@ def nonmem(rng: Random) -> Case:
         elif kind < 0.65:
             lines[place] = _another_number(rng, lines[place])
         else:
-            lines[place] = mutations.text(rng, lines[place], "()+-*/=.,$;&\" 0123456789ETHAEPSVCLKF\n")
+            lines[place] = mutations.text(rng, lines[place], '()+-*/=.,$;&" 0123456789ETHAEPSVCLKF\n')
     content = "\n".join(lines).encode("utf-8", "replace")
     if rng.random() < 0.1:
         content = mutations.flipped(rng, content)
@@ -76,5 +76,7 @@ def _another_number(rng: Random, text: str) -> str:
     if not words:
         return text
     word = rng.choice(words)
-    other = rng.choice((mutations.cell(rng), "/etc/passwd", "../../x", "/dev/zero", "THETA(1)", "ETA(1)", "A", "k", "1e999"))
+    other = rng.choice(
+        (mutations.cell(rng), "/etc/passwd", "../../x", "/dev/zero", "THETA(1)", "ETA(1)", "A", "k", "1e999")
+    )
     return text[: word.start()] + other + text[word.end() :]

@@ -34,7 +34,9 @@ def _workbook(rng: Random, table: str) -> tuple[str, bytes]:
     elif kind < 0.7:
         parts[_SHEET] = _other_cells(rng, parts[_SHEET].decode()).encode("utf-8", "replace")
     elif kind < 0.75:
-        parts[_SHEET] = parts[_SHEET].replace(b"<sheetData>", b"<sheetData>" + b"<row/>" * 10**rng.randint(1, 6))
+        parts[_SHEET] = parts[_SHEET].replace(
+            b"<sheetData>", b"<sheetData>" + b"<row/>" * 10 ** rng.randint(1, 6)
+        )
     elif kind < 0.8:
         parts["xl/../../../evil.txt"] = b"x"
     elif kind < 0.85:

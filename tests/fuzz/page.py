@@ -35,7 +35,10 @@ def app(rng: Random) -> Case:
         (name, content), *_ = case.files.items()
         if rng.random() < 0.6:
             name, content = "data.csv", mutations.table(rng, table)
-        sent["content"] = {"name": rng.choice((name, "../" + name, "x", "a\x00.csv", name.upper())), "content": base64.b64encode(content).decode()}
+        sent["content"] = {
+            "name": rng.choice((name, "../" + name, "x", "a\x00.csv", name.upper())),
+            "content": base64.b64encode(content).decode(),
+        }
     else:
         rows = [line.split(",") for line in table.strip().splitlines()]
         sent["content"] = mutations.tree(rng, {"header": rows[0], "rows": rows[1:]})
@@ -45,13 +48,26 @@ def app(rng: Random) -> Case:
     sent["line"] = mutations.text(rng, line, "0123456789.,-+e °µ/%hCKmgL") if rng.random() < 0.7 else line
     sent["width"] = rng.choice((720.0, 1, 0, -5, 1e300, float("inf"), float("nan")))
     sent["fields"] = {
-        rng.choice(("time", "temperature", "low", "high", "doses", "intervals", "duration", "probability", "at_most", "target")): (
-            mutations.cell(rng) + rng.choice(("", " h", " degC", " mg", " HRC"))
-        )
+        rng.choice(
+            (
+                "time",
+                "temperature",
+                "low",
+                "high",
+                "doses",
+                "intervals",
+                "duration",
+                "probability",
+                "at_most",
+                "target",
+            )
+        ): (mutations.cell(rng) + rng.choice(("", " h", " degC", " mg", " HRC")))
         for _ in range(rng.randint(0, 3))
     }
     sent["question"] = rng.choice(("predict", "dose", "next", "furnace", "before_next", "x"))
-    return Case("app", ("python:app", "sent.json"), {"sent.json": json.dumps(sent).encode("utf-8", "replace")})
+    return Case(
+        "app", ("python:app", "sent.json"), {"sent.json": json.dumps(sent).encode("utf-8", "replace")}
+    )
 
 
 def shown(path: str) -> list[float]:
@@ -66,17 +82,28 @@ def shown(path: str) -> list[float]:
     from metasci.errors import InputError
 
     sent = json.loads(Path(path).read_text(encoding="utf-8"))
-    read = {"pasted": lambda text: sheet_of_text(str(text or "")), "file": _sheet_sent, "cells": sheet_of_cells}
+    read = {
+        "pasted": lambda text: sheet_of_text(str(text or "")),
+        "file": _sheet_sent,
+        "cells": sheet_of_cells,
+    }
     sheet = read[sent["kind"]](sent["content"])
     page = parts.sheet_part(sheet)
     fitted = try_to_fit(sent["prior"], sheet)
     if not isinstance(fitted, Fitted):
         raise InputError(fitted.sentence)
     width = page_width(sent["width"])
-    page += parts.fit_part(fitted.fit, width) + parts.face_of(fitted.fit, choice_of(sent["prior"]).face, width)
-    page += tables.parameters(fitted.fit) + tables.predictions(fitted.fit) + tables.warned(fitted.fit.warnings)
+    page += parts.fit_part(fitted.fit, width) + parts.face_of(
+        fitted.fit, choice_of(sent["prior"]).face, width
+    )
+    page += (
+        tables.parameters(fitted.fit) + tables.predictions(fitted.fit) + tables.warned(fitted.fit.warnings)
+    )
     page += parts.forms(fitted.fit)
-    for name, fields in ((sent["question"], sent["fields"]), _asked(question_of, fitted.fit, sent["line"][:200])):
+    for name, fields in (
+        (sent["question"], sent["fields"]),
+        _asked(question_of, fitted.fit, sent["line"][:200]),
+    ):
         try:
             page += parts.answered("", answer(fitted.fit, name, fields))
         except InputError as error:

@@ -193,7 +193,9 @@ $SIGMA 0.04
 )
 """Control streams of NONMEM."""
 
-_TIMES = '<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><ci>{}</ci><ci>{}</ci></apply></math>'
+_TIMES = (
+    '<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><ci>{}</ci><ci>{}</ci></apply></math>'
+)
 PETAB = {
     "problem.yaml": "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- condition_files: [conditions.tsv]\n"
     "  measurement_files: [measurements.tsv]\n  observable_files: [observables.tsv]\n  sbml_files: [model.xml]\n",
@@ -354,7 +356,10 @@ def _imported() -> dict[str, tuple[dict[str, bytes], str]]:
         (folder / "run1.mod").write_text(STREAMS[0])
         for file, text in PETAB.items():
             (folder / file).write_text(text)
-        stream, problem = ms.Prior.from_nonmem(folder / "run1.mod"), ms.Prior.from_petab(folder / "problem.yaml")
+        stream, problem = (
+            ms.Prior.from_nonmem(folder / "run1.mod"),
+            ms.Prior.from_petab(folder / "problem.yaml"),
+        )
     doses = "ID,TIME [h],AMT [mg],RATE [mg/h],EVID,DV [mg/L]\n1,0,100,0,1,.\n1,2,.,.,0,3.1\n1,9,.,.,0,1.9\n"
     outputs = "task,time,condition,output,measurement\na,0,1,1,1.2\na,1,1,1,4.5\na,2.5,2,1,5\n"
     return {"nonmem": (_saved(stream), doses), "petab": (_saved(problem), outputs)}
