@@ -11,8 +11,8 @@ from typing import Any
 __all__ = ["FAILURES", "InputError", "MissingExtra", "as_sentence", "check_level", "failure"]
 
 FAILURES = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError, NameError,
-    NotImplementedError, OSError, RuntimeError, StopIteration, TypeError, ValueError,
+    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError,
+    NameError, NotImplementedError, OSError, RuntimeError, StopIteration, TypeError, ValueError,
 )  # fmt: skip
 """What a function that a user wrote may raise where it is given arrays that it does not expect."""
 

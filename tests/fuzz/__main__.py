@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from . import seeds
@@ -58,7 +59,7 @@ def main() -> int:
             30 * SECONDS, exit=True
         )  # what hangs in C: the case is in that file
         began = time.process_time()
-        fault = tried(case, lambda asked, folder: _counted(asked, folder, door, answered))
+        fault = tried(case, partial(_counted, door=door, answered=answered))
         longest[door] = max(longest[door], round(1000 * (time.process_time() - began)))
         if not fault and rng.random() < options.processes and not case.arguments[0].startswith("python:"):
             tries["processes"] += 1

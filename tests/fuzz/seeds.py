@@ -296,7 +296,6 @@ _SHIPPED = {
 @functools.cache
 def priors() -> dict[str, tuple[dict[str, bytes], str]]:
     """Both files of a small prior of each kind, and a table that it can be calibrated with."""
-    import metasci as ms
     from metasci import catalogue
     from metasci.methods import METHODS
 
