@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from propofol_speed import two_samples
 from torch import Tensor, nn
 
 import metasci as ms
@@ -35,6 +34,7 @@ from metasci.meta import Network, NetworkEpisode, meta_gradient, named
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.episodes import EquationEpisode, sample_support
 from metasci.priors.equation import Prior
+from propofol_speed import two_samples
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/test_meta_gradients.py", "tests/test_networks.py", "tests/test_devices.py")
