@@ -1,9 +1,9 @@
 """Coverage of 90 % intervals where every reading is repeated with a scatter far below the prior's noise.
 
 `python benchmarks/near_copies.py steel_tempering` or `boiling_point`: of each task some readings, each so many times
-with a scatter of a tenth of the prior's noise, calibrate; its other readings judge. Of twelve
-families of boiling points (``--tasks 12 --seeds 1 --scatter 0.1``): 90 % covered of one reading each, and of nine copies
-of each 92 %; with ``--as-before`` 72 %, at half the width.
+with a scatter of a tenth of the prior's noise, calibrate; its other readings judge. Of twelve families of boiling
+points (``--tasks 12 --seeds 1 --scatter 0.1``): 90 % covered of one reading each, and of nine copies of each 92 %;
+with ``--as-before`` 72 %, at half the width.
 """
 
 from __future__ import annotations
