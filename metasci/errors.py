@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["FAILURES", "InputError", "MissingExtra", "check_level", "failure"]
+__all__ = ["FAILURES", "InputError", "MissingExtra", "as_sentence", "check_level", "failure"]
 
 FAILURES = (
-    ArithmeticError, AttributeError, IndexError, KeyError, NameError, NotImplementedError, RuntimeError, TypeError,
-    ValueError,
+    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError,
+    NameError, NotImplementedError, OSError, RuntimeError, StopIteration, TypeError, ValueError,
 )  # fmt: skip
 """What a function that a user wrote may raise where it is given arrays that it does not expect."""
 
@@ -35,11 +35,17 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(_sentence(str(message)))
+        super().__init__(as_sentence(str(message)))
 
 
-def _sentence(text: str) -> str:
-    """A text on one line, of printable letters, shortened in its middle: what to do stands at the end."""
+def as_sentence(text: str) -> str:
+    """A text on one line, of printable letters, shortened in its middle: what to do stands at the end.
+
+    Examples
+    --------
+    >>> as_sentence("no such option: --se" + chr(7))
+    'no such option: --se?'
+    """
     line = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
     if len(line) > _LONGEST:
         line = _QUOTED.sub(_shortened, line)

@@ -61,6 +61,8 @@ def factors_of(text: str, known: Callable[[str], bool]) -> list[tuple[str, float
     >>> factors_of("J/(mol*K)", known=str.isalpha), factors_of("N/mm2", known=str.isalpha)
     ([('J', 1.0), ('mol', -1.0), ('K', -1.0)], [('N', 1.0), ('mm', -2.0)])
     """
+    if not isinstance(text, str):
+        raise InputError(f"a unit is a text, such as 'mg/L', and not {str(text)[:40]!r}.")
     refused = InputError(f"'{shown(text)}' is not a unit.")
     cleaned = text.strip()
     if len(cleaned) > _LONGEST:

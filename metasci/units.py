@@ -96,9 +96,21 @@ def unit(text: str) -> pint.Unit:
         )
     try:
         product = "*".join(f"{name}**{power:g}" for name, power in factors)
-        return units.parse_units(product.removesuffix("**1") if len(factors) == 1 else product)
+        named = units.parse_units(product.removesuffix("**1") if len(factors) == 1 else product)
+        logarithmic = _is_logarithmic(named)
     except Exception:  # pint raises many kinds: not defined, ambiguous, offset units
         raise InputError(f"'{shown(text)}' is not a unit.") from None
+    if logarithmic:
+        raise InputError(f"'{shown(text)}' is a logarithm of a quantity; give the quantity itself.")
+    return named
+
+
+def _is_logarithmic(named: pint.Unit) -> bool:
+    """Whether thrice the number is not thrice the quantity, as of decibels; temperatures have a zero of their own."""
+    if named.dimensionality == {"[temperature]": 1.0}:
+        return False
+    one, three = (float((number * named).to_base_units().magnitude) for number in (1.0, 3.0))
+    return not math.isclose(three, 3.0 * one)
 
 
 def check(text: str) -> None:

@@ -10,11 +10,12 @@ import torch
 import metasci as ms
 from metasci import federated
 from metasci.errors import InputError
-from metasci.federated.learning import Federation, SideBySide, as_procedure, prior_of, reply
+from metasci.federated.flower import heard_from
+from metasci.federated.learning import Federation, Heard, SideBySide, as_procedure, prior_of, reply
 from metasci.federated.messages import packed, unpacked
 from metasci.federated.procedure import Site
 from metasci.meta import GaussianPrior
-from metasci.meta.covariates import Covariates, covariate_moments
+from metasci.meta.covariates import Covariates, covariate_moments, fault_of_moments
 from metasci.outcomes import Bernoulli
 from metasci.parameters import Parameter
 
@@ -198,6 +199,61 @@ def test_a_site_that_lies_is_left_out_and_the_others_go_on(lie):
     torch.testing.assert_close(state.state.coefficients, expected.coefficients, rtol=0.0, atol=1e-9)
     prior = prior_of(procedure, line, state, CARD, "lines", rounds)
     assert prior.training["sites_left_out_at_times"] == ["site 3"]
+
+
+FALSE_INTRODUCTIONS = {
+    "nothing": (lambda answer: b"", "no set of tensors"),
+    "a part is missing": (
+        lambda answer: packed({"tasks": torch.ones((), dtype=torch.float64)}),
+        "is missing",
+    ),
+    "no tasks": (_lie(lambda told: {"tasks": -told["tasks"]}), "counts no tasks"),
+    "endless tasks": (_lie(lambda told: {"tasks": told["tasks"] * 1e300}), "counts no tasks"),
+    "another shape": (_lie(lambda told: {"known": torch.ones(3, 3, dtype=torch.float64)}), "has the shape"),
+    "whole numbers": (_lie(lambda told: {"tasks": told["tasks"].long()}), "int64 and not float64"),
+    "too many bytes": (_lie(lambda told: {"tasks": torch.ones(10**5)}), "at most"),
+    "a text": (lambda answer: "tensors", "no set of tensors"),
+}
+
+
+@pytest.mark.parametrize("lie", FALSE_INTRODUCTIONS)
+@pytest.mark.parametrize(
+    "method", [GaussianPrior(iterations=1), ms.FOMAML(steps=1, step_size=0.01, iterations=1)]
+)
+def test_a_site_that_introduces_itself_falsely_is_left_out(lie, method):
+    tell, why = FALSE_INTRODUCTIONS[lie]
+    procedure = as_procedure(method)
+    answerers = honest(procedure, lines(16))
+    liar = answerers["site 3"]
+    answerers["site 3"] = lambda question, number: (
+        liar(question, number) if number else tell(liar(question, 0))
+    )
+    _, rounds = learned_by_hand(procedure, answerers)
+    assert why in rounds[0].left_out["site 3"]
+
+
+def test_covariates_that_no_tasks_have_are_seen():
+    values = torch.tensor([[1.0], [2.0], [torch.nan]], dtype=torch.float64)
+    moments = covariate_moments(("x",), ("identity",), values)
+    assert not fault_of_moments(moments)
+    for name, factor in (("known", 3.0), ("sums", 2.0), ("products", 0.1)):
+        assert fault_of_moments({**moments, name: factor * moments[name]})
+
+
+def test_what_a_node_sends_is_a_site_s_message_or_none():
+    sound = {"site": "A", "answer": b"x", "seconds": 0.5}
+    assert heard_from({"metasci": sound}) == ("A", Heard(b"x", 0.5))
+    for change in (
+        {"site": "a" * 81},
+        {"site": "a\x1b"},
+        {"answer": "x"},
+        {"seconds": float("nan")},
+        {"seconds": "x"},
+    ):
+        name, heard = heard_from({"metasci": {**sound, **change}})
+        assert not name
+        assert heard.why_not
+    assert heard_from({})[1].why_not
 
 
 def test_a_site_that_dies_is_left_out_and_too_many_are_told_of():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -181,6 +182,39 @@ def test_a_gzip_bomb_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path.write_bytes(gzip.compress(b"0" * (2**20 + 1)))
     with pytest.raises(InputError, match="unpacks to more than 1 MB"):
         TaskSet.from_csv(path, STEEL)
+
+
+def test_what_unpacks_to_far_more_than_a_table_is_refused_stream_by_stream(tmp_path: Path):
+    sound = gzip.compress(b"time [h],temperature [degC],hardness [HRC]\n1,400,")
+    path = tmp_path / "two.csv.gz"
+    path.write_bytes(sound + gzip.compress(b"45.5\n"))  # as `cat` joins them
+    assert TaskSet.from_csv(path, STEEL).dataset["hardness"].values.tolist() == [[45.5]]
+    path.write_bytes(sound + gzip.compress(b"\0" * (18 << 20)))
+    with pytest.raises(InputError, match="unpacks to more than 16 MB"):
+        TaskSet.from_csv(path, STEEL)
+    path.write_bytes(sound[:-4])
+    with pytest.raises(InputError, match="ends too early"):
+        TaskSet.from_csv(path, STEEL)
+
+
+def test_a_workbook_is_as_large_as_its_cells_and_not_as_it_says(tmp_path: Path):
+    path = workbook(tmp_path / "huge.xlsx", ROWS)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    for old, new, words in (
+        (rb'ref="[A-Z0-9:]+"', b'ref="A1:XFD1048576"', ""),
+        (rb'r="([A-Z]?)2"', rb'r="\g<1>1048576"', "10000 empty rows"),
+        (rb'r="C3"', b'r="XFD3"', "16384 columns"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, re.sub(old, new, part) if name == sheet else part)
+        if words:
+            with pytest.raises(InputError, match=words):
+                read(path, STEEL)
+        else:
+            assert len(read(path, STEEL)) == 1
 
 
 def test_tasks_of_unlike_length_do_not_fill_the_memory(tmp_path: Path):

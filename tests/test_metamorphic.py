@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import metamorphic
+import pandas as pd
 import pytest
 
 import metasci as ms
+from metasci import catalogue
 
 
-@pytest.mark.parametrize("name", ["alloy_fatigue", "phenobarbital_grasela_1985"])
+def held(prior: Any, frame: pd.DataFrame, times: int) -> None:
+    found = metamorphic.deviations(prior, frame, times)
+    assert found.pop("times") >= metamorphic.THREADS
+    assert not found.pop("threads")  # to the bit
+    assert all(value <= metamorphic.TOLERANCE for value in found.values()), found
+
+
+@pytest.mark.parametrize("name", ["alloy_fatigue", "phenobarbital_grasela_1985", "epilepsy"])
 def test_order_units_pieces_threads_and_copies_change_nothing(name: str):
     prior = ms.load(name)
-    found = metamorphic.deviations(prior, metamorphic.table(prior, name))
-    assert all(value <= metamorphic.TOLERANCE for value in found.values()), found
+    held(prior, metamorphic.table(prior, name), 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalogue.names("models"))
+def test_they_change_nothing_for_any_prior_that_ships(name: str):
+    prior = ms.load(name)
+    held(prior, metamorphic.table(prior, name), 96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", metamorphic.METHODS)
+def test_they_change_nothing_for_any_method(name: str):
+    held(*metamorphic.prior_of_method(name), 96)
 
 
 def test_a_difference_is_seen():

@@ -146,6 +146,9 @@ def test_a_column_of_tasks_makes_tasks_of_a_problem(tmp_path: Path) -> None:
         ({"conditions.tsv": "conditionId\tspeed\nfirst\t1\nsecond\t2\n"}, "changes 'speed', which a rule assigns"),
         ({"problem.yaml": TABLES["problem.yaml"].replace("version: 1", "version: 2.0.0")}, "version 2.0.0 of PEtab"),
         ({"conditions.tsv": "conditionId\nfirst\n"}, "no condition 'second'"),
+        ({"problem.yaml": TABLES["problem.yaml"].replace("[model.xml]", "[/etc/hosts]")}, "no file of the pro"),
+        ({"problem.yaml": TABLES["problem.yaml"].replace("parameters.tsv", "../any.tsv")}, "no file of the pro"),
+        ({"parameters.tsv": "parameterId\tx\nk\t1\t2\t3\n\"\n"}, "no table of texts between tabs"),
     ],
 )  # fmt: skip
 def test_what_is_not_taken_is_refused_by_name(change: dict[str, str], sentence: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import io
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,12 +28,13 @@ from metasci.app.sheets import MOST_BYTES, Sheet, sheet_of_cells, sheet_of_file,
 from metasci.errors import InputError
 from metasci.report.html import notice, paragraph
 
-__all__ = ["app", "serve"]
+__all__ = ["app", "page_width", "serve"]
 
 _STATIC = Path(__file__).parent / "static"
 _REPORT = Path(__file__).parent.parent / "report"
 _RUNNING: set[asyncio.Task[None]] = set()
 _WIDTH = 720.0  # until the browser has said its own
+_NARROWEST, _WIDEST = 240.0, 8000.0  # pixels: less than any telephone's, more than any wall's
 
 
 def app() -> App:
@@ -74,8 +76,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @reactive.calc
     def width() -> float:
-        pixels = input.width() if "width" in input else None
-        return float(pixels) if isinstance(pixels, int | float) else _WIDTH
+        return page_width(input.width() if "width" in input else None)
 
     @reactive.calc
     def outcome() -> Fitted | Refused:
@@ -242,6 +243,19 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
     @render.download_link(filename="metasci-tables.zip")
     def _tables() -> Iterator[bytes]:
         yield zipped(_of(fit()).contents())
+
+
+def page_width(sent: Any) -> float:
+    """The width in pixels that a browser tells, within what a screen can have.
+
+    Examples
+    --------
+    >>> page_width(500), page_width("x"), page_width(float("nan")), page_width(-1)
+    (500.0, 720.0, 720.0, 240.0)
+    """
+    if isinstance(sent, bool) or not isinstance(sent, int | float) or not math.isfinite(sent):
+        return _WIDTH
+    return float(min(max(sent, _NARROWEST), _WIDEST))
 
 
 def _later(change: Callable[[], object]) -> None:

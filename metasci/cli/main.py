@@ -15,7 +15,7 @@ import typer
 from metasci import __version__
 from metasci.cli import calibrations, imports, learning, look
 from metasci.cli.voice import hushed, with_voice
-from metasci.errors import InputError
+from metasci.errors import InputError, as_sentence
 
 __all__ = ["app", "main", "run"]
 
@@ -97,8 +97,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"metasci: {where}{error.strerror or error}.", err=True)
+        where = f"'{error.filename}': " if error.filename else ""
+        typer.echo(f"metasci: {as_sentence(f'{where}{error.strerror or error}.')}", err=True)
         return 2
     except KeyboardInterrupt:
         return _said_interrupted()
@@ -111,6 +111,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: Any) -> int:
+    if hasattr(error, "message"):
+        error.message = as_sentence(str(error.message))  # it repeats what was typed
     error.show()
     return int(error.exit_code)
 

@@ -86,10 +86,17 @@ def hushed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = _show  # type: ignore[assignment]
         last, logging.lastResort = logging.lastResort, None  # what libraries log without being asked
+        # and what they fail at while they put things away, such as a broken file that is closed
+        unraisable, sys.unraisablehook = sys.unraisablehook, _show_unraisable
         try:
             yield
         finally:
-            logging.lastResort = last
+            logging.lastResort, sys.unraisablehook = last, unraisable
+
+
+def _show_unraisable(what: Any) -> None:
+    if _voice is Voice.ALL:
+        sys.__unraisablehook__(what)
 
 
 def _show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from pathlib import Path
@@ -17,18 +16,39 @@ from metasci.errors import InputError
 __all__ = ["bytes_of", "cells_of", "table_of", "unpacked"]
 
 
+_MOST_TIMES = (
+    100  # tables of numbers shrink to a tenth, constant columns to a fiftieth; more is made to fill memory
+)
+_SMALL = 16 * 2**20  # bytes that may unpack from however little
+
+
 def unpacked(content: bytes, path: str | Path) -> bytes:
-    """The same, decompressed if the file's name ends in ``.gz``, up to `MOST_BYTES`."""
+    """The same, decompressed if the file's name ends in ``.gz``, up to `MOST_BYTES`.
+
+    Raises
+    ------
+    InputError
+        If it is no gzip file, or unpacks to far more than a table would.
+    """
     if not str(path).endswith(".gz"):
         return content
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header
+    most = min(MOST_BYTES, max(_SMALL, _MOST_TIMES * len(content)))
+    parts, rest, size = [], content, 0
     try:
-        plain = inflater.decompress(content, MOST_BYTES)
-        if inflater.unconsumed_tail:
-            raise InputError(f"'{path}' unpacks to more than {MOST_BYTES >> 20} MB; split it.")
-        return gzip.decompress(content) if inflater.unused_data or not inflater.eof else plain
-    except (OSError, EOFError, zlib.error) as error:
+        while rest:  # a file may hold several streams, one after the other
+            inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header
+            parts.append(inflater.decompress(rest, most - size + 1))
+            size += len(parts[-1])
+            if size > most:
+                raise InputError(
+                    f"'{path}' unpacks to more than {most >> 20} MB, far more than a table; split it."
+                )
+            if not inflater.eof:
+                raise InputError(f"'{path}' is not a gzip file: it ends too early.")
+            rest = inflater.unused_data.lstrip(b"\0")  # which pads some
+    except zlib.error as error:
         raise InputError(f"'{path}' is not a gzip file: {error}.") from None
+    return b"".join(parts)
 
 
 def table_of(content: bytes, path: str | Path) -> pd.DataFrame:

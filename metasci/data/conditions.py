@@ -123,7 +123,7 @@ def batch_at(
     Inputs that were left out are the task's own: those that are followed are as they were last told. The places at
     which the task was measured then come after the points, since they, too, tell of changes on the way.
     """
-    shape = np.broadcast_shapes(*(values.shape for values in asked.values()))
+    shape = _common_shape(asked)
     size = int(np.prod(shape))
     wide = batch.mask.shape
     missing = [name for name in followed(model) if name not in asked]
@@ -198,9 +198,14 @@ def read_conditions(
             raise InputError(
                 f"{name} must be finite and between {declared.lower:g} and {declared.upper:g} {declared.unit}."
             )
+    shape = _common_shape(values)
+    return {name: np.broadcast_to(value, shape) for name, value in values.items()}
+
+
+def _common_shape(values: Mapping[str, NDArray[np.float64]]) -> tuple[int, ...]:
+    """The shape of all conditions broadcast against each other."""
     try:
-        size = np.broadcast_shapes(*(value.shape for value in values.values()))
+        return np.broadcast_shapes(*(value.shape for value in values.values()))
     except ValueError:
-        lengths = ", ".join(f"{len(value)} of {name}" for name, value in values.items())
+        lengths = ", ".join(f"{value.size} of {name}" for name, value in values.items())
         raise InputError(f"the conditions do not fit each other: {lengths}.") from None
-    return {name: np.broadcast_to(value, size) for name, value in values.items()}

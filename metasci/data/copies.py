@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metasci.data.arrays import limit_names, present, width
 from metasci.data.cards import Card
 
-__all__ = ["copies", "counted_once", "which_tasks"]
+__all__ = ["copies", "counted_once", "which_tasks", "without"]
 
 _MOST_NAMED = 3  # tasks that a sentence names; the others are counted
 
@@ -41,19 +41,7 @@ def counted_once(dataset: xr.Dataset, card: Card) -> xr.Dataset:
     again = copies(dataset, card)
     if not again.any():
         return dataset
-    order = np.argsort(again, axis=1, kind="stable")
-    gone = np.take_along_axis(again, order, axis=1)
-    changed: dict[str, Any] = {
-        str(name): (
-            variable.dims,
-            np.where(gone, np.nan, np.take_along_axis(variable.values, order, axis=1)),
-            variable.attrs,
-        )
-        for name, variable in dataset.data_vars.items()
-        if variable.dims == ("task", "observation")
-    }
-    kept = dataset.assign(changed)
-    kept = kept.isel(observation=slice(max(1, width(present(kept, card)))))
+    kept = without(dataset, card, again)
     count = int(again.sum())
     sentence = (
         f"{count} measurement{'s' * (count > 1)} repeat{'s' * (count == 1)} another of the same task to the digit, "
@@ -64,6 +52,23 @@ def counted_once(dataset: xr.Dataset, card: Card) -> xr.Dataset:
     except (TypeError, ValueError):  # a Dataset of the user's own, who means something else by it
         reading = []
     return kept.assign_attrs(reading=json.dumps([*reading, sentence]))
+
+
+def without(dataset: xr.Dataset, card: Card, gone: NDArray[np.bool_]) -> xr.Dataset:
+    """The Dataset without some measurements, (task, observation), and no wider than what is left."""
+    order = np.argsort(gone, axis=1, kind="stable")
+    empty = np.take_along_axis(gone, order, axis=1)
+    changed: dict[str, Any] = {
+        str(name): (
+            variable.dims,
+            np.where(empty, np.nan, np.take_along_axis(variable.values, order, axis=1)),
+            variable.attrs,
+        )
+        for name, variable in dataset.data_vars.items()
+        if variable.dims == ("task", "observation")
+    }
+    kept = dataset.assign(changed)
+    return kept.isel(observation=slice(max(1, width(present(kept, card)))))
 
 
 def which_tasks(dataset: xr.Dataset, again: NDArray[np.bool_]) -> str:

@@ -26,12 +26,14 @@ from metasci.data.frames import frame_of
 from metasci.data.netcdf import read_netcdf, write_netcdf
 from metasci.data.notes import notes_of
 from metasci.data.opening import opened, with_sums
+from metasci.data.repeats import repeats_together
 from metasci.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
     from metasci.model import Model
+    from metasci.noise import Noise
 
 __all__ = ["Batch", "TaskSet"]
 
@@ -171,6 +173,18 @@ class TaskSet:
     def counted_once(self) -> TaskSet:
         """The same without measurements that repeat another of their task to the digit, under the same conditions."""
         dataset = counted_once(self.dataset, self.card)
+        return self if dataset is self.dataset else replace(self, dataset=with_sums(dataset))
+
+    def repeats_together(self, noise: Noise, variance: NDArray[np.float64]) -> TaskSet:
+        """The same with repeats that share an error as so many readings of their mean as they count for.
+
+        Parameters
+        ----------
+        noise : Noise
+        variance : array, (task, observation)
+            Of each measurement about the curve, on the noise's linked scale; see `metasci.data.repeats`.
+        """
+        dataset = repeats_together(self.dataset, self.card, noise, variance)
         return self if dataset is self.dataset else replace(self, dataset=with_sums(dataset))
 
     @property

@@ -71,7 +71,7 @@ def cells_of(content: bytes, where: str) -> pd.DataFrame:
     return frame
 
 
-def check_header(header: Sequence[str], where: str) -> None:
+def check_header(header: Sequence[object], where: str) -> None:
     """Refuse more columns than any table of measurements has."""
     if len(header) > MOST_COLUMNS:
         raise InputError(f"{where} has {len(header)} columns; tables of up to {MOST_COLUMNS} are read.")

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from metasci.data.decimals import with_points
-from metasci.data.text_tables import check_header
+from metasci.data.text_tables import MOST_COLUMNS, check_header
 from metasci.errors import InputError
 from metasci.extras import needed
 
 __all__ = ["cells_of_workbook"]
 
-_MOST_UNPACKED = 256 * 2**20  # bytes: a workbook of kilobytes may unpack to all of memory
+_MOST_UNPACKED = 64 * 2**20  # bytes: a workbook of kilobytes may unpack to all of memory
+_MOST_EMPTY = 10_000  # rows without a cell, as below a table that was emptied: a sheet may declare a million
 
 
 def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
@@ -63,11 +64,18 @@ def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
 def _rows(sheet: Any, where: str) -> list[tuple[int, list[Any]]]:
     """The rows of a sheet that hold anything, without comments."""
     rows: list[tuple[int, list[Any]]] = []
+    sheet.reset_dimensions()  # what a sheet says of its own size is believed else, up to 17 billion cells
+    idle = 0
     for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
         cells = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
+        while cells and cells[-1] is None:
+            cells.pop()
         filled = [cell for cell in cells if cell is not None]
+        idle = 0 if filled else idle + 1 + len(row) // MOST_COLUMNS
+        if idle > _MOST_EMPTY:
+            raise InputError(f"'{where}' has more than {_MOST_EMPTY} empty rows in a row; delete them.")
         if not filled or (len(filled) == 1 and str(filled[0]).startswith("#")):
             continue
-        check_header([str(cell) for cell in cells], where)
+        check_header(cells, where)
         rows.append((line, cells))
     return rows

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
     from metasci.model import Model
 
-__all__ = ["GridLines", "client", "server", "simulate"]
+__all__ = ["GridLines", "client", "heard_from", "server", "simulate"]
 
 _RECORD = "metasci"
 # seconds that a round waits for a site before it goes on without it
 _PATIENCE = 60.0
+_LONGEST_NAME = 80  # letters of a site's name, which stands in tables and in the prior
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ class GridLines:
             if message.has_error():
                 heard[f"node {node}"] = Heard(b"", why_not=str(message.error.reason)[:80])
                 continue
-            record = message.content[_RECORD]
-            heard[str(record["site"])] = Heard(record["answer"], float(record["seconds"]))
+            name, answer = heard_from(message.content)
+            # a node that takes another's name would put its answer in the other's place
+            heard[f"node {node}" if not name or name in heard else name] = (
+                Heard(b"", why_not=f"another node has its name, '{name}'") if name in heard else answer
+            )
         waited = time.perf_counter() - began
         for node in set(nodes) - answered:
             heard[f"node {node}"] = Heard(b"", why_not=f"nothing in {waited:.0f} s")
@@ -79,6 +83,20 @@ class GridLines:
         while len(nodes := list(self.grid.get_node_ids())) < self.count and time.monotonic() < until:
             time.sleep(0.2)
         return nodes
+
+
+def heard_from(content: Any) -> tuple[str, Heard]:
+    """A site's name and answer as its message has them; no name where it is no such message."""
+    try:
+        record = content[_RECORD]
+        name, answer, seconds = record["site"], record["answer"], float(record["seconds"])
+    except (KeyError, TypeError, ValueError):
+        return "", Heard(b"", why_not="its message is none of a site")
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        return "", Heard(b"", why_not="its name is none")
+    if not isinstance(answer, bytes) or not 0.0 <= seconds < float("inf"):
+        return "", Heard(b"", why_not="its message is none of a site")
+    return name, Heard(answer, seconds)
 
 
 def client(procedure: Procedure[Any], site_of: Callable[[Any], tuple[str, Site]]) -> Any:

@@ -99,6 +99,9 @@ class ByGradients:
         step = stable_step(problem, mean, log_noise, self.method.shots[1], self.method.composition)
         return {_STEP: step}
 
+    def introduction_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {_STEP: ()}
+
     def question(self, state: Start) -> State:
         learned = {_LEARNED + name: value for name, value in state.state.learned.items()}
         return {**learned, _STEP: state.state.first_step, **standardisation_in(state.covariates)}

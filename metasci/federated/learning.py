@@ -18,7 +18,7 @@ from metasci.federated.procedure import Procedure, Site, transforms_of
 from metasci.federated.statistics import ByStatistics, Population
 from metasci.files import State
 from metasci.learned.base import versions
-from metasci.meta.covariates import Covariates
+from metasci.meta.covariates import Covariates, fault_of_moments, moment_shapes
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.statistics import why_no_update
@@ -88,7 +88,7 @@ class SideBySide:
             began = time.perf_counter()
             try:
                 message = answerer(question, number)
-            except (*FAILURES, OSError) as error:  # a site that fails is no reason for the others to stop
+            except FAILURES as error:  # a site that fails is no reason for the others to stop
                 heard[name] = Heard(b"", why_not=f"{type(error).__name__}: {str(error)[:80]}")
             else:
                 heard[name] = Heard(message, time.perf_counter() - began)
@@ -211,7 +211,8 @@ class Federation:
         InputError
             If fewer sites than `least` gave an answer that can be used; the sentence says which not, and why.
         """
-        answers, first = self._ask(b"", 0, lambda message: unpacked(message))
+        shapes = {**moment_shapes(len(covariates)), **procedure.introduction_shapes()}
+        answers, first = self._ask(b"", 0, lambda message: _introduced(message, shapes))
         scaled = Covariates.of_moments(
             covariates,
             transforms_of(model, covariates),
@@ -261,6 +262,14 @@ class Federation:
         down, up = len(question) * count, sum(len(each.message) for each in heard.values())
         seconds = {name: each.seconds for name, each in heard.items() if not each.why_not}
         return answers, Round(number, down, up, tasks, seconds, left_out)
+
+
+def _introduced(message: bytes, shapes: Mapping[str, tuple[int, ...]]) -> State:
+    """What a site says of itself, where it can be so."""
+    moments = unpacked(message, shapes)
+    if why := fault_of_moments(moments):
+        raise InputError(f"{why}.")
+    return moments
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -12,6 +13,11 @@ from metasci.errors import InputError
 from metasci.files import State
 
 __all__ = ["packed", "unpacked"]
+
+_MOST_BYTES = (
+    64 * 2**20
+)  # of a message whose shapes nobody knows before; a prior has thousands of numbers at most
+_DESCRIPTION = 2**16  # bytes for names, types and shapes
 
 
 def packed(tensors: State) -> bytes:
@@ -38,21 +44,32 @@ def unpacked(message: bytes, shapes: Mapping[str, tuple[int, ...]] | None = None
     Raises
     ------
     InputError
-        If it is no such message, tensors are others than expected, or one of them holds what is no finite number.
+        If it is no such message, is larger than what is expected, tensors are others than expected, or one of them
+        holds what is no finite number.
     """
+    most = _MOST_BYTES
+    if shapes is not None:
+        most = _DESCRIPTION + 8 * sum(math.prod(shape) for shape in shapes.values())
+    if not isinstance(message, bytes) or len(message) > most:
+        raise InputError(f"the message is no set of tensors of at most {most} bytes.")
     try:
         tensors: State = load(message)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError("the message is no set of tensors.") from error
+    if shapes is not None:
+        _check_shapes(tensors, shapes)
     for name, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if value.dtype != torch.float64:
+            raise InputError(f"'{name}' holds {str(value.dtype).removeprefix('torch.')} and not float64.")
+        if not bool(torch.isfinite(value).all()):
             raise InputError(f"'{name}' holds numbers that are not finite.")
-    if shapes is None:
-        return tensors
+    return tensors
+
+
+def _check_shapes(tensors: State, shapes: Mapping[str, tuple[int, ...]]) -> None:
     if set(tensors) != set(shapes):
         odd = min(set(tensors) ^ set(shapes))
         raise InputError(f"'{odd}' is {'not expected' if odd in tensors else 'missing'}.")
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != tuple(shape):
             raise InputError(f"'{name}' has the shape {tuple(tensors[name].shape)}, not {tuple(shape)}.")
-    return tensors

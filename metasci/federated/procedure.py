@@ -94,6 +94,9 @@ class Procedure(Protocol[S]):
     def introduction(self, site: Site) -> State:
         """What a site says of itself before the first round, beside its covariates' moments."""
 
+    def introduction_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Names and shapes of what a site says of itself."""
+
     def question(self, state: S) -> State:
         """What sites are told."""
 

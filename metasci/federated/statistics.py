@@ -164,6 +164,9 @@ class ByStatistics:
     def introduction(self, site: Site) -> State:
         return {}
 
+    def introduction_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {}
+
     def question(self, state: Population) -> State:
         told = {name: getattr(state.state, name) for name in _TOLD}
         return {**told, **standardisation_in(state.covariates)}

@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metasci import __version__
 from metasci.data.batch import check_measurable
 from metasci.data.cards import Card
+from metasci.data.repeats import repeats
 from metasci.data.tasks import Batch, TaskSet
 from metasci.files import State, tensors_checksum
 from metasci.learned.reading import read_for
@@ -62,6 +66,18 @@ class Learned(ABC):
     def read(self, data: Data) -> TaskSet:
         """Tasks from a CSV file, a DataFrame, a Dataset or a TaskSet, by this prior's card, in the model's units."""
         return read_for(self.model, self.card, data, require_output=not self.members_may_be_unmeasured)
+
+    def counted(self, tasks: TaskSet) -> TaskSet:
+        """The tasks with copies counted once, and repeats that share an error as the few that they count for."""
+        once = tasks.counted_once()
+        if not self.model.noise.gaussian or repeats(once.dataset, once.card).empty:
+            return once
+        variance = self.measurement_variance(once)
+        return once if variance is None else once.repeats_together(self.model.noise, variance)
+
+    def measurement_variance(self, tasks: TaskSet) -> NDArray[np.float64] | None:
+        """Of each measurement about the curve, (task, observation), on the noise's linked scale; where it is known."""
+        return None
 
     def batch(self, tasks: TaskSet) -> Batch:
         """The tasks as padded tensors, refused where the model's noise cannot have produced a measurement."""

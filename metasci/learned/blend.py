@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.data.cards import Card
@@ -63,6 +65,9 @@ class LearnedBlend(LearnedMembers):
     format: ClassVar[str] = "metasci-blended-prior-1"
     kinds: ClassVar[tuple[type[LearnedFamilies], type[LearnedNetworks]]] = (LearnedFamilies, LearnedNetworks)
     """Of what the parts become when they are read."""
+
+    def measurement_variance(self, tasks: TaskSet) -> NDArray[np.float64] | None:
+        return self.process.measurement_variance(tasks)
 
     def strange(self, tasks: TaskSet) -> Strange | None:
         return self.process.strange(tasks)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from metasci.data.cards import Card
-from metasci.data.tasks import Batch
+from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State
 from metasci.learned.base import Learned
@@ -149,6 +151,12 @@ class LearnedEquation(Learned):
             "training": self.training,
             "data": self.card.to_dict(),
         }
+
+    def measurement_variance(self, tasks: TaskSet) -> NDArray[np.float64] | None:
+        batch = self.batch(tasks)  # what is measured stands for the curve, from which it is not far
+        with torch.no_grad():
+            variance = self.model.noise.variance(batch.output, self.state.log_noise, batch.inputs)
+        return np.asarray(variance.expand(batch.output.shape).numpy())
 
     @classmethod
     def of_record(cls, record: Record, model: Model | None = None) -> Self:

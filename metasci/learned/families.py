@@ -6,7 +6,9 @@ from abc import abstractmethod
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.data.cards import Card
@@ -120,6 +122,13 @@ class LearnedFamilies(LearnedMembers):
                 outlook = outlook.wider(state.deviation, strange.loadings[used])
             outlooks.append(outlook)
         return outlooks
+
+    def measurement_variance(self, tasks: TaskSet) -> NDArray[np.float64] | None:
+        places = places_of(tasks)
+        variance = np.full(places.shape, np.nan)
+        for task, outlook in enumerate(self.outlooks(tasks)):
+            variance[task, np.asarray(places[task])] = np.asarray(outlook.noise)
+        return variance
 
     def strange(self, tasks: TaskSet) -> Strange | None:
         if "familiar" not in self.training:

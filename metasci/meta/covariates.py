@@ -11,7 +11,9 @@ from torch import Tensor
 from metasci.errors import InputError
 from metasci.files import State
 
-__all__ = ["Covariates", "Design", "covariate_moments"]
+__all__ = ["Covariates", "Design", "covariate_moments", "fault_of_moments", "moment_shapes"]
+
+_MOST_TASKS = 1e9  # more than there are people with records; far below where whole numbers end
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,37 @@ def covariate_moments(names: tuple[str, ...], transforms: tuple[str, ...], value
         "sums": filled.T @ ones,
         "products": filled.T @ filled,
     }
+
+
+def moment_shapes(count: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of `covariate_moments` of so many covariates.
+
+    Examples
+    --------
+    >>> moment_shapes(2)["products"]
+    (2, 2)
+    """
+    return {"tasks": (), "known": (count, count), "sums": (count, count), "products": (count, count)}
+
+
+def fault_of_moments(moments: State) -> str:
+    """What sums over tasks cannot be, as the end of a sentence; empty where they may be.
+
+    Examples
+    --------
+    >>> empty = torch.zeros(0, 0)
+    >>> fault_of_moments({"tasks": torch.tensor(-3.0), "known": empty, "sums": empty, "products": empty})
+    'it counts no tasks, or more of them than there are'
+    """
+    tasks, known = float(moments["tasks"]), moments["known"]
+    if not 0.0 < tasks < _MOST_TASKS or bool(((known < 0.0) | (known > tasks)).any()):
+        return "it counts no tasks, or more of them than there are"
+    squares, sums = moments["products"].diagonal(), moments["sums"].diagonal()
+    counts = known.diagonal()
+    # Cauchy and Schwarz: (Σx)² ≤ n Σx², to rounding
+    if bool((sums.square() > counts * squares * (1.0 + 1e-9) + 1e-300).any()):
+        return "its sums over covariates are those of no tasks"
+    return ""
 
 
 def _transform(names: tuple[str, ...], transforms: tuple[str, ...], values: Tensor) -> Tensor:

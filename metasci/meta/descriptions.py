@@ -28,6 +28,7 @@ from metasci.methods import METHODS, method_class
 
 __all__ = ["describe", "method_from"]
 
+_MOST = 10**7  # of steps, iterations, members, ways to start: numbers that people choose
 _RULES = {kind.__name__: kind for kind in (Adam, GradientDescent, Momentum, RMSProp)}
 _PARTS = {
     kind.__name__: kind
@@ -114,12 +115,22 @@ def _method_from(fields: dict[str, Any]) -> Any:
 
 def _made(kind: Any, values: dict[str, Any]) -> Any:
     """An object of its fields; what its class refuses as a type is an error of the file."""
+    for key, value in values.items():
+        _check_number(kind, key, value)
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"this is not the description of a {kind.__name__}: {error}.") from error
+
+
+def _check_number(kind: Any, key: str, value: Any) -> None:
+    """Refuse what a file says where a whole number is declared: another kind of value, or one without bounds."""
+    declared = {item.name: item.type for item in dataclasses.fields(kind)}.get(key)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if declared in ("int", int) and not (is_whole and abs(value) <= _MOST):
+        raise InputError(f"{key}: {str(value)[:40]!r} is no whole number up to {_MOST:,}.")
 
 
 def _plain(value: Any, of: str) -> Any:

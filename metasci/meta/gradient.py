@@ -270,6 +270,11 @@ class GradientMethod(ABC):
         before = normal_equations(problem, start, start, nothing, state.log_noise, ones)[1]
         after = normal_equations(problem, adapted, adapted, nothing, state.log_noise, ones)[1]
         precision, exists = precision_of_adaptation(self.composition, state, before, free)
+        if not bool(torch.isfinite(precision).all() and torch.isfinite(after).all()):
+            raise InputError(
+                f"{self.name}: what was learned, or the measurements, lead to numbers that are not finite; learn the "
+                "prior anew, and look at the measurements' units."
+            )
         start_covariance = torch.where(
             exists[:, None, None], torch.linalg.pinv(precision), torch.full_like(precision, math.nan)
         )

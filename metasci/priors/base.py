@@ -181,7 +181,7 @@ class MembersVerbs(Verbs, LearnedMembers):
             If the data do not make sense, such as a structure that cannot be read; the sentence names file, column and
             row.
         """
-        return StructureCalibration.of(self, self.read(data).counted_once())
+        return StructureCalibration.of(self, self.counted(self.read(data)))
 
     def typical(self, **conditions: Any) -> StructureCalibration:
         """What is expected of a member of an unknown family: its structure, and conditions, by name.

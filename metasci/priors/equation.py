@@ -139,7 +139,7 @@ class Prior(Verbs, LearnedEquation):
             If the data do not make sense; the sentence names file, column and row.
         """
         prior = self.for_data(data)
-        return Calibration.of(prior, prior.read(data).counted_once(), device, together=True)
+        return Calibration.of(prior, prior.counted(prior.read(data)), device, together=True)
 
     def typical(self, **covariates: Any) -> Calibration:
         """What is expected of a task of which nothing is measured, only covariates are known.

@@ -97,7 +97,7 @@ def calibrate_many(
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-    tasks = (_narrow(read(_loaded(dataset, piece)).counted_once()) for piece in pieces)
+    tasks = (_narrow(prior.counted(read(_loaded(dataset, piece)))) for piece in pieces)
     calibrate: Callable[[TaskSet], xr.Dataset] = partial(
         _calibrate, prior, level=how.level, device=how.device
     )
@@ -141,7 +141,7 @@ def calibrate_members(
     size = _FAMILIES if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of families; give one or more.")
-    tasks = prior.read(data).counted_once()
+    tasks = prior.counted(prior.read(data))
     pieces = [slice(at, at + size) for at in range(0, len(tasks), size)]
     table: Callable[[TaskSet], pd.DataFrame] = partial(_members_table, prior, level=how.level)
     tables = _mapped(table, (tasks.select(piece) for piece in pieces), how.client)

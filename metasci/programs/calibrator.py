@@ -32,6 +32,10 @@ _STEP = 1e-5  # of a coordinate: rounding and the third derivative then cost as 
 _FIRST_DAMPING, _LEAST, _MOST = 1e-3, 1e-9, 1e12  # as in `metasci.meta.laplace.few`
 
 
+_MOST_STEPS = 100  # each is written out; more than six are hardly ever needed
+_MOST_ROWS = 10_000  # of readings, queries or events: the program's arrays are of this length
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How much a program takes at once; less is marked by the mask, or padded.
@@ -59,8 +63,10 @@ class Sizes:
     def __post_init__(self) -> None:
         for name in ("readings", "queries", "events", "steps"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name}: a program takes a whole number above zero, not {value!r}.")
+            most = _MOST_STEPS if name == "steps" else _MOST_ROWS
+            if not isinstance(value, int) or not 1 <= value <= most:
+                shown = f"{value:.3g}" if isinstance(value, int) and abs(value) < 1e300 else str(value)[:40]
+                raise InputError(f"{name}: a program takes a whole number from 1 to {most}, not {shown}.")
 
 
 def calibrator(prior: LearnedEquation, sizes: Sizes | None = None) -> Program:

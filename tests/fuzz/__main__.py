@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import os
 import random
 import resource
 import subprocess
@@ -15,11 +16,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from . import seeds
 from .case import Case
-from .doors import DOORS, call
+from .doors import DOORS, call, case_of
 from .judge import BYTES, SECONDS, tried
 
 
@@ -35,11 +37,13 @@ def main() -> int:
     )
     asked.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="folder for what fails")
     options = asked.parse_args()
-    doors, ends = options.doors.split(","), time.monotonic() + options.seconds
+    ends = time.monotonic() + options.seconds  # what doors start from is learned within it
+    doors = [each for name in options.doors.split(",") for each in _kinds(name)]
     tries: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    faults: list[str] = []
-    under_way = Path(tempfile.gettempdir()) / "metasci-fuzz-under-way.json"
+    answered: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    longest: Counter[str] = Counter()
+    under_way = Path(tempfile.gettempdir()) / f"metasci-fuzz-under-way-{os.getpid()}.json"
     tried(
         Case("csv", ("calibrate", "theophylline", "data.csv"), {"data.csv": seeds.THEOPHYLLINE.encode()}),
         call,
@@ -49,34 +53,45 @@ def main() -> int:
             break
         door = doors[number % len(doors)]
         rng = random.Random(f"{options.seed} {door} {number}")
-        case = DOORS[door](rng)
+        case = case_of(door, rng)
         under_way.write_text(case.to_json(), encoding="utf-8")
         faulthandler.dump_traceback_later(
             30 * SECONDS, exit=True
         )  # what hangs in C: the case is in that file
-        fault = tried(case, lambda asked, folder: _counted(asked, folder, refused))
+        began = time.process_time()
+        fault = tried(case, partial(_counted, door=door, answered=answered))
+        longest[door] = max(longest[door], round(1000 * (time.process_time() - began)))
         if not fault and rng.random() < options.processes and not case.arguments[0].startswith("python:"):
             tries["processes"] += 1
             fault = in_process(case)
         faulthandler.cancel_dump_traceback_later()
         tries[door] += 1
         if fault:
-            faults.append(f"{case.name}: {fault}")
+            wrong[door] += 1
             options.keep.mkdir(parents=True, exist_ok=True)
             (options.keep / f"{case.name}.json").write_text(case.to_json(), encoding="utf-8")
             print(f"{case.name}: {' '.join(fault.split())[-400:]}", flush=True)
     under_way.unlink(missing_ok=True)
     whole = sum(count for door, count in tries.items() if door != "processes")
+    print("| door | inputs | refused | read | wrong | longest, s of CPU |\n|---|---|---|---|---|---|")
     for door in doors:
-        print(f"{door:12} {tries[door]:6d} tried {refused[door]:6d} answered")
-    print(f"{whole} inputs, {tries['processes']} of them as processes too; {len(faults)} wrong")
-    return 1 if faults else 0
+        refused = tries[door] - answered[door] - wrong[door]
+        print(
+            f"| {door} | {tries[door]} | {refused} | {answered[door]} | {wrong[door]} | {longest[door] / 1000:.1f} |"
+        )
+    print(f"\n{whole} inputs, {tries['processes']} of them as processes too; {wrong.total()} wrong")
+    return 1 if wrong.total() else 0
 
 
-def _counted(case: Case, folder: Path, answered: Counter[str]) -> object:
+def _kinds(door: str) -> list[str]:
+    """``prior:`` stands for the doors of all kinds of priors."""
+    return [f"{door}{kind}" for kind in seeds.priors()] if door == "prior:" else [door]
+
+
+def _counted(case: Case, folder: Path, door: str, answered: Counter[str]) -> object:
     result = call(case, folder)
-    if result != 2:
-        answered[case.door] += 1
+    if not isinstance(result, int) or result == 0:
+        answered[door] += 1
     return result
 
 
@@ -94,7 +109,7 @@ def in_process(case: Case) -> str:
             arguments = [sys.executable, "-c", program, *case.arguments]
             ended = subprocess.run(
                 arguments, cwd=folder, capture_output=True, timeout=120, preexec_fn=limited, check=False,
-                env={**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return "the process does not end"

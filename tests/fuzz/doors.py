@@ -14,6 +14,10 @@ import numpy as np
 
 from . import mutations, seeds
 from .case import Case
+from .equations import own_equation
+from .imports import nonmem, petab
+from .packed import packed
+from .page import app, shown
 
 Random = random.Random
 
@@ -83,18 +87,14 @@ def _card(rng: Random) -> Case:
     return Case("card", arguments, files)
 
 
-_OF_PRIOR = {
-    "steel_tempering": seeds.STEEL,
-    "theophylline": seeds.THEOPHYLLINE,
-    "quinidine": seeds.QUINIDINE,
-    "vancomycin_goti_2018": seeds.EVENTS["vancomycin_goti_2018"],
-    "families": seeds.MOLECULES,
-}
-
-
 def _prior(rng: Random) -> Case:
-    kind, files = rng.choice(sorted(seeds.priors().items()))
-    description, tensors = files["prior.json"], files["prior.safetensors"]
+    return _prior_of(rng, rng.choice(sorted(seeds.priors())))
+
+
+def _prior_of(rng: Random, kind: str) -> Case:
+    """Both files of one kind, one of them changed."""
+    sound, table = seeds.priors()[kind]
+    description, tensors = sound["prior.json"], sound["prior.safetensors"]
     way = rng.random()
     if way < 0.6:
         changed = mutations.tree(rng, json.loads(description))
@@ -103,19 +103,14 @@ def _prior(rng: Random) -> Case:
         description = json.dumps(changed).encode()
     elif way < 0.7:
         description = mutations.flipped(rng, description)
-    elif way < 0.85:
+    elif way < 0.8:
         tensors = mutations.flipped(rng, tensors)
     else:
         description, tensors = _with_other_tensors(rng, description, tensors)
-    return Case(
-        "prior",
-        ("calibrate", "prior", "data.csv", "--json"),
-        {
-            "prior/prior.json": description,
-            "prior/prior.safetensors": tensors,
-            "data.csv": _OF_PRIOR.get(kind, seeds.FATIGUE).encode(),
-        },
-    )
+    files = {"prior/prior.json": description, "prior/prior.safetensors": tensors, "data.csv": table.encode()}
+    # a fit of its differential equations from three rows takes longer than a case may; `info` reads all of it, too
+    asked = ("info", "prior", "--json") if kind == "petab" else ("calibrate", "prior", "data.csv", "--json")
+    return Case("prior", asked, files)
 
 
 def _with_other_tensors(rng: Random, description: bytes, tensors: bytes) -> tuple[bytes, bytes]:
@@ -284,6 +279,22 @@ _COMMANDS = (
 )  # fmt: skip
 
 
+_EXPORTED = ("theophylline", "alloy_fatigue", "steel_tempering", "quinidine", "bacteria", "boiling_point")
+_SIZES = ("0", "-1", "1", "3", "12", "2147483648", "99999")
+
+
+def _export(rng: Random) -> Case:
+    """The calibrator as a program: sizes, names and priors that it may not be made for."""
+    places = ("one.txt", "folder/one.onnx", ".", "/dev/full", mutations.cell(rng) or "x")
+    words = ["export", rng.choice(_EXPORTED), "one.onnx" if rng.random() < 0.7 else rng.choice(places)]
+    for name in ("--readings", "--queries", "--events", "--steps"):
+        if rng.random() < 0.4:
+            words += [name, rng.choice(_SIZES if rng.random() < 0.8 else (mutations.cell(rng),))]
+    if rng.random() < 0.3:
+        words += ["--precision", rng.choice(("half", "single", "quarter", mutations.cell(rng)))]
+    return Case("export", tuple(word.replace("\x00", "?") for word in words), {})
+
+
 def _arguments(rng: Random) -> Case:
     words = list(rng.choice(_COMMANDS))
     for _ in range(rng.randint(1, 2)):
@@ -358,8 +369,20 @@ DOORS: dict[str, Callable[[Random], Case]] = {
     "formula": _formula,
     "cif": _cif,
     "arguments": _arguments,
+    "packed": packed,
+    "nonmem": nonmem,
+    "petab": petab,
+    "equation": own_equation,
+    "app": app,
+    "export": _export,
 }
 """How a case is made, by the name of the door."""
+
+
+def case_of(door: str, rng: Random) -> Case:
+    """A case of a door; ``prior:KIND`` is the door of priors for one kind of them."""
+    name, _, kind = door.partition(":")
+    return _prior_of(rng, kind) if kind else DOORS[name](rng)
 
 
 # how cases are tried ------------------------------------------------------------------------------
@@ -375,8 +398,10 @@ def call(case: Case, folder: Path) -> Any:
 
 def _command_line(arguments: tuple[str, ...]) -> int:
     from metasci.cli.main import run
+    from metasci.cli.voice import hushed
 
-    return run(list(arguments))
+    with hushed():  # as the program does
+        return run(list(arguments))
 
 
 def _unit_of(text: str, other: str) -> list[float]:
@@ -408,6 +433,11 @@ def _zarr_store(path: str) -> list[float]:
     return [*result["estimate"].values.ravel().tolist(), *result["lower"].values.ravel().tolist()]
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"unit": _unit_of, "structure": _structure, "zarr": _zarr_store}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "unit": _unit_of,
+    "structure": _structure,
+    "zarr": _zarr_store,
+    "app": shown,
+}
 
 assert tomllib.loads(seeds.CARD)["name"] == "cold"

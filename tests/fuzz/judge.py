@@ -121,7 +121,10 @@ def _fault_of_output(outcome: Outcome) -> str:
             return f"a library's own words leak: {outcome.err[-300:]!r}"
     text = outcome.out.strip()
     if text.startswith("{"):
-        return _insane(json.loads(text))
+        try:
+            return _insane(json.loads(text))
+        except ValueError:  # text that was asked for and begins so
+            return ""
     return ""
 
 

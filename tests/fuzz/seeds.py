@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import tempfile
 from pathlib import Path
+from typing import Any
 
 STEEL = """time [h],temperature [degC],hardness [HRC],carbon [wt%],manganese [wt%]
 1,200,55.0,0.40,0.85
@@ -71,7 +73,7 @@ EVENTS = {
     "phenobarbital": PHENOBARBITAL,
     "remifentanil": REMIFENTANIL,
     "propofol": PROPOFOL,
-    "vancomycin_goti_2018": """ID,TIME,AMT [mg],RATE [mg/h],DV [mg/L],MDV,CMT,weight [kg],creatinine_clearance [mL/min],dialysis
+    "vancomycin_goti_2018": """ID,TIME,AMT [mg],RATE [mg/h],DV [mg/L],MDV,CMT,weight [kg],creatinine_clearance [mL/min],haemodialysis
 1,2024-03-01 08:00,1000,1000,.,1,1,70,80,0
 1,2024-03-01 19:30,.,.,9.1,0,1,70,80,0
 1,2024-03-01 20:00,1000,1000,.,1,1,70,80,0
@@ -130,6 +132,104 @@ c,90,610,0.5
 c,400,600,0.9
 """
 
+_HEAD = "$PROBLEM a drug\n$INPUT ID TIME AMT RATE EVID DV WT SEX OCC\n$DATA none.csv IGNORE=@\n"
+STREAMS = (
+    _HEAD
+    + """$SUBROUTINES ADVAN1 TRANS2
+$PK
+CL = THETA(1)*EXP(ETA(1))
+V = THETA(2)
+S1 = V
+$ERROR
+Y = F + F*EPS(1) + EPS(2)
+$THETA (0,5) (0,40)
+$OMEGA 0.09
+$SIGMA 0.02 0.01
+""",
+    _HEAD
+    + """$SUBROUTINES ADVAN4 TRANS4
+$PK
+TVCL = THETA(1)*(WT/70)**0.75
+IF (SEX.EQ.2) THEN
+  TVCL = TVCL*THETA(6)
+ENDIF
+CL = TVCL*EXP(ETA(1))
+V2 = THETA(2)*(WT/70)*EXP(ETA(2))
+Q = THETA(3)
+V3 = THETA(4)
+KA = THETA(5)*EXP(ETA(3))
+ALAG1 = THETA(7)
+S2 = V2
+$ERROR
+IPRED = F
+W = SQRT(THETA(8)**2 + (THETA(9)*IPRED)**2)
+Y = IPRED + W*EPS(1)
+$THETA (0,5) (0,30) (0,8) (0,50) (0,1.2) (0,0.8) (0,0.3) (0,0.2) (0,0.1)
+$OMEGA BLOCK(2)
+0.09
+0.03 0.16
+$OMEGA 0.25
+$SIGMA 1 FIX
+""",
+    _HEAD
+    + """$SUBROUTINES ADVAN6 TOL=9
+$MODEL COMP=(CENTRAL,DEFDOSE)
+$PK
+VM = THETA(1)*EXP(ETA(1))
+KM = THETA(2)
+V = THETA(3)*EXP(ETA(2))
+S1 = V
+$DES
+CONC = A(1)/V
+DADT(1) = -VM*CONC/(KM + CONC)
+$ERROR
+IPRED = -5
+IF (F.GT.0) IPRED = LOG(F)
+Y = IPRED + EPS(1)
+$THETA (0,17) (0,4) (0,45)
+$OMEGA 0.09 0.04
+$SIGMA 0.04
+""",
+)
+"""Control streams of NONMEM."""
+
+_TIMES = (
+    '<math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><ci>{}</ci><ci>{}</ci></apply></math>'
+)
+PETAB = {
+    "problem.yaml": "format_version: 1\nparameter_file: parameters.tsv\nproblems:\n- condition_files: [conditions.tsv]\n"
+    "  measurement_files: [measurements.tsv]\n  observable_files: [observables.tsv]\n  sbml_files: [model.xml]\n",
+    "parameters.tsv": "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\n"
+    "k\tlog10\t0.001\t10\t0.3\t1\nstart\tlin\t0\t20\t8\t1\nsigma\tlog10\t0.001\t10\t0.1\t1\nshift\tlin\t0\t1\t0.5\t0\n",
+    "conditions.tsv": "conditionId\tconditionName\tA\nfirst\t\tstart\nsecond\t\t3\n",
+    "observables.tsv": "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\n"
+    "made\tobservableParameter1_made + 0.5*B\tnoiseParameter1_made\tlin\nleft\tA\tsigma\tlin\n",
+    "measurements.tsv": "observableId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\tnoiseParameters\n"
+    "made\tfirst\t1.0\t0\tshift\tsigma\nmade\tfirst\t5.1\t1\tshift\tsigma\nmade\tsecond\t3.2\t2.5\tshift\tsigma\n"
+    "left\tsecond\t2.2\t1.0\t\t\n",
+    "model.xml": """<?xml version="1.0" encoding="UTF-8"?>
+<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model id="decay">
+<listOfCompartments><compartment id="box" size="2" constant="true" spatialDimensions="3"/></listOfCompartments>
+<listOfSpecies>
+<species id="A" compartment="box" initialConcentration="5" hasOnlySubstanceUnits="false" boundaryCondition="false" constant="false"/>
+<species id="B" compartment="box" initialAmount="1" hasOnlySubstanceUnits="true" boundaryCondition="false" constant="false"/>
+</listOfSpecies>
+<listOfParameters><parameter id="k" value="1" constant="true"/>
+<parameter id="speed" constant="false"/></listOfParameters>
+<listOfRules><assignmentRule variable="speed">"""
+    + _TIMES.format("k", "A")
+    + """</assignmentRule></listOfRules>
+<listOfReactions><reaction id="r" reversible="false" fast="false">
+<listOfReactants><speciesReference species="A" stoichiometry="1" constant="true"/></listOfReactants>
+<listOfProducts><speciesReference species="B" stoichiometry="2" constant="true"/></listOfProducts>
+<kineticLaw>"""
+    + _TIMES.format("box", "speed")
+    + """</kineticLaw></reaction></listOfReactions></model></sbml>
+""",
+}
+"""A PEtab problem of A → 2 B, file by file."""
+
+
 SMILES = (
     "CCO",
     "c1ccccc1",
@@ -178,36 +278,126 @@ Cl1 Cl- 0.5 0.5 0.5 1
 """
 
 
+_SHIPPED = {
+    "steel_tempering": STEEL,
+    "theophylline": THEOPHYLLINE,
+    "alloy_fatigue": FATIGUE,
+    "quinidine": QUINIDINE,
+    "vancomycin_goti_2018": EVENTS["vancomycin_goti_2018"],
+    "steel_tempering_discrepancy": "",
+    "bacteria": "",
+    "epilepsy": "",
+    "kidney": "",
+    "wine": "",
+}
+"""Priors that ship, each of another kind, with a table; without one it is of their own data."""
+
+
 @functools.cache
-def priors() -> dict[str, dict[str, bytes]]:
-    """Both files of a small prior of each kind that a table of fatigue or of members can be calibrated with."""
-    import metasci as ms
+def priors() -> dict[str, tuple[dict[str, bytes], str]]:
+    """Both files of a small prior of each kind, and a table that it can be calibrated with."""
     from metasci import catalogue
     from metasci.methods import METHODS
 
     kept = {}
-    for name in ("steel_tempering", "theophylline", "alloy_fatigue", "quinidine", "vancomycin_goti_2018"):
+    for name, table in _SHIPPED.items():
         folder = catalogue.shipped("models") / name
-        kept[name] = {file: (folder / file).read_bytes() for file in ("prior.json", "prior.safetensors")}
-    tasks = ms.dataset("alloy_fatigue").select(slice(0, 4))
+        files = {file: (folder / file).read_bytes() for file in ("prior.json", "prior.safetensors")}
+        kept[name] = (files, table or _own_table(name))
     for listed in METHODS:
-        if not listed.command or listed.name == "GaussianPrior":
-            continue
-        method = getattr(ms, listed.name)
-        few = {"iterations": 1} if "iterations" in method.__dataclass_fields__ else {}
-        learned = ms.meta_calibrate(ms.library.find("kinetics.crack_growth"), tasks, method(**few), seed=0)
-        kept[listed.command] = _saved(learned)
-    families = ms.dataset("boiling_points").select([0, 1])
-    kept["families"] = _saved(ms.load("boiling_point").retrain(families, seed=0))
-    return kept
+        if listed.name != "GaussianPrior" and (listed.command or listed.name == "ANIL"):
+            name = listed.command or listed.name
+            kept[name] = (learned_by(name), FATIGUE)
+    return kept | _of_structures() | _imported()
+
+
+def learned_by(name: str) -> dict[str, bytes]:
+    """Both files of a prior of crack growth that a method learned from four alloys, in a single iteration."""
+    import metasci as ms
+    from metasci.library import find
+    from metasci.methods import METHODS
+
+    tasks, model = ms.dataset("alloy_fatigue").select(slice(0, 4)), find("kinetics.crack_growth")
+    listed = next(each for each in METHODS if name in (each.command, each.name))
+    method = getattr(ms, listed.name)
+    few: dict[str, Any] = {"iterations": 1} if "iterations" in method.__dataclass_fields__ else {}
+    if listed.name == "ANIL":
+        few["frozen"] = (model.parameters.names[0],)
+    return _saved(ms.meta_calibrate(model, tasks, method(**few), seed=0))
+
+
+def _of_structures() -> dict[str, tuple[dict[str, bytes], str]]:
+    """A process over families, networks of graphs, and the mean of both."""
+    import metasci as ms
+    from metasci.learned.networks import NetworkMethod
+    from metasci.learned.ways import WAYS
+    from metasci.materials.architectures import Architecture
+    from metasci.priors.blend import BlendPrior
+    from metasci.priors.networks import NetworkPrior
+
+    shipped = ms.load("boiling_point")
+    tasks = ms.dataset("boiling_points").select([0, 1, 2])
+    ways = {name: dataclasses.replace(WAYS[name], iterations=1) for name in ("Gaussian-process head",)}
+    method = NetworkMethod(Architecture("smiles", width=4, layers=1), ways=ways, networks=1, parts=3, first=1)
+    networks = NetworkPrior("mine", shipped.model, method, shipped.card).retrain(tasks, seed=0)
+    process = dataclasses.replace(shipped.retrain(tasks.select([0, 1]), seed=0), name="mine")
+    blend = BlendPrior("mine", shipped.model, shipped.card, process, networks)
+    whole = {"families": process, "network": networks, "blend": blend}
+    return {kind: (_saved(prior), MOLECULES) for kind, prior in whole.items()}
+
+
+def _imported() -> dict[str, tuple[dict[str, bytes], str]]:
+    """Priors whose equation is described as data: of a control stream, and of a PEtab problem."""
+    import metasci as ms
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "run1.mod").write_text(STREAMS[0])
+        for file, text in PETAB.items():
+            (folder / file).write_text(text)
+        stream, problem = (
+            ms.Prior.from_nonmem(folder / "run1.mod"),
+            ms.Prior.from_petab(folder / "problem.yaml"),
+        )
+    doses = "ID,TIME [h],AMT [mg],RATE [mg/h],EVID,DV [mg/L]\n1,0,100,0,1,.\n1,2,.,.,0,3.1\n1,9,.,.,0,1.9\n"
+    outputs = "task,time,condition,output,measurement\na,0,1,1,1.2\na,1,1,1,4.5\na,2.5,2,1,5\n"
+    return {"nonmem": (_saved(stream), doses), "petab": (_saved(problem), outputs)}
+
+
+def _own_table(name: str) -> str:
+    """Three tasks of the data that a shipped prior was learned from."""
+    import metasci as ms
+
+    data = {"steel_tempering_discrepancy": "steel_tempering"}.get(name, name)
+    prior = ms.load(name)
+    tasks = ms.dataset(data, card=prior.card, model=prior.model).select(slice(0, 3))
+    frame = tasks.to_frame(units=True)
+    return str(frame.dropna(axis=1, how="all").to_csv(index=False))
+
+
+@functools.cache
+def own_line() -> dict[str, bytes]:
+    """A prior of an equation of one's own, ``mine.line``, that was learned of alloys."""
+    import metasci as ms
+
+    @ms.equation(
+        inputs={"cycles": "Mcycle"}, output=("relative_length", "1"), parameters=[ms.Parameter("a"), ms.Parameter("b")],
+        name="mine.line",
+    )  # fmt: skip
+    def mine(cycles, *, a, b):  # type: ignore[no-untyped-def]
+        return b + a * cycles
+
+    tasks = ms.dataset("alloy_fatigue").select(slice(0, 5))
+    return _saved(ms.meta_calibrate(mine, tasks, covariates=()))
 
 
 @functools.cache
 def declared() -> dict[str, bytes]:
     """A prior of the model that the card names, of which nothing was learned."""
     import metasci as ms
+    from metasci.library import find
 
-    return _saved(ms.Prior.declared(ms.library.find("kinetics.avrami")))
+    return _saved(ms.Prior.declared(find("kinetics.avrami")))
 
 
 def _saved(learned: object) -> dict[str, bytes]:
