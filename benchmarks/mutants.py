@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import importlib
 import io
 import json
 import os
@@ -215,10 +217,8 @@ def outcome_of(root: Path, what: Sequence[str], limit: float, options: Sequence[
         fixed = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(root)]
         os._exit(int(pytest.main([*fixed, *options, *what], plugins=[FirstFailure(note)])))
     _, status = os.waitpid(child, 0)
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what it started and left
-    except ProcessLookupError:
-        pass
     code = os.waitstatus_to_exitcode(status)
     failed = note.read_text(encoding="utf-8") if note.exists() else ""
     if code in (0, 5):
@@ -298,6 +298,32 @@ def copy_of_head(folder: Path) -> None:
     sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != ROOT]
 
 
+def load_libraries(root: Path) -> None:
+    """Load the libraries of others that the tests load, once for all forks; metasci itself is loaded by each."""
+    names = root / ".libraries"
+    child = os.fork()
+    if child == 0:
+        os.chdir(root)
+        sys.path.insert(0, str(root))
+        silent = os.open(os.devnull, os.O_RDWR)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        import pytest
+
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests"])
+        places = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
+        names.write_text("\n".join(name for name, place in places.items() if "site-packages" in place))
+        os._exit(0)
+    os.waitpid(child, 0)
+    before = dict(os.environ)
+    for name in names.read_text().splitlines():
+        if name.split(".")[0] not in ("metasci", "tests", "conftest"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    os.environ.clear()
+    os.environ.update(before)
+
+
 def asked_for() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -319,11 +345,10 @@ def main() -> None:
     kept = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else []
     done = {each.key: each for each in (Mutant(**row) for row in kept)}
     if not asked.table:
-        for heavy in ("torch", "pandas", "xarray", "pint", "scipy.optimize", "scipy.stats", "pytest"):
-            __import__(heavy)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder).resolve()
             copy_of_head(copy)
+            load_libraries(copy)
             judge = Judge(copy, asked.limit)
             for mutant, source in drawn(copy, asked.count, asked.seed, tuple(asked.rooms)):
                 if time.monotonic() - begun > 60.0 * asked.minutes:
