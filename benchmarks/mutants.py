@@ -5,8 +5,8 @@
     python benchmarks/mutants.py --table --out mutants.json
 
 A mutant is one change of one expression: a comparison, a sign, an operator, a number, a condition. The tests run in a
-copy of what git holds, so nothing here is touched. For each mutant the test files that name the most of its module's
-public names run, with the module's own doctests. A test kills a mutant if it fails with it and passes without it. What
+copy of what git holds, so nothing here is touched. For each mutant the test files run that name the most of what its
+module offers, or of what the modules that use it offer, with the module's own doctests. A test kills a mutant if it fails with it and passes without it. What
 is in the file of `--out` is not judged a second time, so a run that was ended goes on; `--again` takes those that live
 or ran out of time, against more test files. What survives is listed with its line, to be explained or killed.
 POSIX only: each mutant runs in a fork of one process that has loaded the heavy libraries.
@@ -30,6 +30,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,24 +161,54 @@ def drawn(root: Path, count: int, seed: int, rooms: tuple[str, ...]) -> list[tup
     return made
 
 
-def likely_tests(root: Path, file: str, most: int) -> tuple[str, ...]:
-    """Test files that import the module or name most of what it offers."""
-    source = (root / file).read_text(encoding="utf-8")
-    names = [
+def public_names(source: str) -> set[str]:
+    """What a module offers."""
+    kinds = ast.FunctionDef | ast.ClassDef
+    return {
         node.name
         for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    ]
-    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    scores = {}
-    for path in sorted((root / "tests").glob("test_*.py")):
-        if path.name in NOT_LIKELY:
-            continue
-        text = path.read_text(encoding="utf-8")
-        found = sum(min(3, len(re.findall(rf"\b{name}\b", text))) for name in names)
-        scores[path.name] = found + 10 * (f"{module} import" in text)
-    best = sorted((name for name, score in scores.items() if score), key=lambda name: -scores[name])
-    return tuple(f"tests/{name}" for name in best[:most])
+        if isinstance(node, kinds) and not node.name.startswith("_")
+    }
+
+
+class LikelyTests:
+    """Which test files speak of a module: by what it offers, and, less, by what the modules that use it offer."""
+
+    def __init__(self, root: Path) -> None:
+        sources = {
+            ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
+            for path in (root / "metasci").rglob("*.py")
+        }
+        self.names = {module: public_names(source) for module, source in sources.items()}
+        self.users: dict[str, set[str]] = {module: set() for module in sources}
+        for module, source in sources.items():
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                        if name in self.users and not module.endswith("__init__"):
+                            self.users[name].add(module)
+        files = (path for path in sorted((root / "tests").glob("test_*.py")) if path.name not in NOT_LIKELY)
+        self.texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+        self.words = {name: Counter(re.findall(r"\w+", text)) for name, text in self.texts.items()}
+
+    def of(self, file: str, most: int) -> tuple[str, ...]:
+        """So many test files, the likeliest first."""
+        start = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        distance = {start: 0}
+        queue = [start]
+        for module in queue:
+            for user in self.users.get(module, ()) if distance[module] < 3 else ():
+                if user not in distance:
+                    distance[user] = distance[module] + 1
+                    queue.append(user)
+        scores: Counter[str] = Counter()
+        for module, steps in distance.items():
+            # a module three uses away counts as much as a mention of one's own: a quarter each time
+            weight = 0.25**steps
+            for test, text in self.texts.items():
+                mentions = sum(min(3, self.words[test][name]) for name in self.names[module])
+                scores[test] += weight * (mentions + 10.0 * (f"{module} import" in text))
+        return tuple(f"tests/{name}" for name, score in scores.most_common(most) if score > 0.0)
 
 
 class FirstFailure:
@@ -349,14 +380,15 @@ def main() -> None:
             copy = Path(folder).resolve()
             copy_of_head(copy)
             load_libraries(copy)
-            judge = Judge(copy, asked.limit)
+            judge, likely = Judge(copy, asked.limit), LikelyTests(copy)
             for mutant, source in drawn(copy, asked.count, asked.seed, tuple(asked.rooms)):
                 if time.monotonic() - begun > 60.0 * asked.minutes:
                     break
                 before = done.get(mutant.key)
                 if before and not (asked.again and before.outcome in ("survived", "out of time")):
                     continue
-                mutant.tests = likely_tests(copy, mutant.file, asked.files)
+                mutant.tests = likely.of(mutant.file, asked.files)
+                mutant.why = before.why if before else ""
                 judge.judge(mutant, source)
                 done[mutant.key] = mutant
                 print(
