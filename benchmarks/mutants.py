@@ -6,7 +6,8 @@
 
 A mutant is one change of one expression: a comparison, a sign, an operator, a number, a condition. The tests run in a
 copy of what git holds, so nothing here is touched. For each mutant the test files run that name the most of what its
-module offers, or of what the modules that use it offer, with the module's own doctests. A test kills a mutant if it fails with it and passes without it. What
+module offers, or of what the modules that use it offer, with the module's own doctests. A test kills a mutant if it
+fails with it and passes without it. What
 is in the file of `--out` is not judged a second time, so a run that was ended goes on; `--again` takes those that live
 or ran out of time, against more test files. What survives is listed with its line, to be explained or killed.
 POSIX only: each mutant runs in a fork of one process that has loaded the heavy libraries.

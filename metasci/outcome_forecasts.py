@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from torch import Tensor
 
 from metasci.errors import InputError, check_level
@@ -145,7 +145,7 @@ class OutcomeForecast:
             + self.outcome.log_density(value, self._at(node), self._scales, self._inputs, below, upper)
             for node, weight in zip(nodes, weights, strict=True)
         ]
-        return torch.as_tensor(logsumexp(np.stack(each), axis=0))
+        return torch.as_tensor(scipy.special.logsumexp(np.stack(each), axis=0))
 
     def sample(self, draws: int, seed: int = 0) -> Tensor:
         """Outcomes drawn at random, (draw, task, observation)."""
