@@ -167,8 +167,8 @@ def equation_contestants(steps: int, compiled: bool) -> dict[str, Step]:
     design = Covariates.learn((), (), batch.covariates).design(batch.covariates)
     method = ms.MAML(steps=steps, step_size=1e-4)
     state = method.initial(problem, design)
-    learned, episode = method.learned(state), method.episode(problem, design, support)
-    composition = method.composition(1e-4)
+    learned, episode = state.learned, method.episode(problem, design, support)
+    composition = method.training(1e-4)
     alone = [episode.select(torch.tensor([task])) for task in range(tasks)]
 
     def loop() -> list[Tensor]:

@@ -1,10 +1,15 @@
 """How many small mistakes the tests would notice: mutants of the sources, drawn at random, against the likely tests.
 
-    python benchmarks/mutants.py --count 60 --seed 1 --out mutants.json
+    python benchmarks/mutants.py --count 200 --seed 1 --out mutants.json
+    python benchmarks/mutants.py --again --files 8 --limit 240 --out mutants.json
+    python benchmarks/mutants.py --table --out mutants.json
 
 A mutant is one change of one expression: a comparison, a sign, an operator, a number, a condition. The tests run in a
-copy of what git holds, so nothing here is touched. For each mutant the test files that name the most of its module's
-public names run, with the module's own doctests; what survives them is listed with its line, to be explained or killed.
+copy of what git holds, so nothing here is touched. For each mutant the test files run that name the most of what its
+module offers, or of what the modules that use it offer, with the module's own doctests. A test kills a mutant if it
+fails with it and passes without it. What
+is in the file of `--out` is not judged a second time, so a run that was ended goes on; `--again` takes those that live
+or ran out of time, against more test files. What survives is listed with its line, to be explained or killed.
 POSIX only: each mutant runs in a fork of one process that has loaded the heavy libraries.
 """
 
@@ -12,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import importlib
 import io
 import json
 import os
@@ -24,12 +31,15 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("meta", "bayes", "patients", "data")
+# They run the whole package in other processes: a mutant is seen there late or never.
+NOT_LIKELY = {"test_docs.py", "test_notebooks.py", "test_demo.py", "test_packaging.py", "test_app_browser.py"}
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -51,7 +61,14 @@ class Mutant:
     after: str
     tests: tuple[str, ...] = ()
     outcome: str = ""
+    killer: str = ""
     seconds: float = 0.0
+    why: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, str, str, str]:
+        """What tells it from others."""
+        return self.file, self.line, self.kind, self.before, self.after
 
 
 def places(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -145,51 +162,202 @@ def drawn(root: Path, count: int, seed: int, rooms: tuple[str, ...]) -> list[tup
     return made
 
 
-def likely_tests(root: Path, file: str, most: int) -> tuple[str, ...]:
-    """Test files that import the module or name most of what it offers."""
-    source = (root / file).read_text(encoding="utf-8")
-    names = [
+def public_names(source: str) -> set[str]:
+    """What a module offers."""
+    kinds = ast.FunctionDef | ast.ClassDef
+    return {
         node.name
         for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-    ]
-    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    scores = {}
-    for path in sorted((root / "tests").glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        found = sum(min(3, len(re.findall(rf"\b{name}\b", text))) for name in names)
-        scores[path.name] = found + 10 * (f"{module} import" in text)
-    best = sorted((name for name, score in scores.items() if score), key=lambda name: -scores[name])
-    return tuple(f"tests/{name}" for name in best[:most])
+        if isinstance(node, kinds) and not node.name.startswith("_")
+    }
 
 
-def judge(root: Path, mutant: Mutant, source: str, limit: float) -> None:
-    """Run the tests on the mutant, in a fork; a failure kills it, and one that takes too long counts for nothing."""
-    path = root / mutant.file
-    whole = path.read_text(encoding="utf-8")
-    path.write_text(source, encoding="utf-8")
-    begun = time.monotonic()
+class LikelyTests:
+    """Which test files speak of a module: by what it offers, and, less, by what the modules that use it offer."""
+
+    def __init__(self, root: Path) -> None:
+        sources = {
+            ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
+            for path in (root / "metasci").rglob("*.py")
+        }
+        self.names = {module: public_names(source) for module, source in sources.items()}
+        self.users: dict[str, set[str]] = {module: set() for module in sources}
+        for module, source in sources.items():
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                        if name in self.users and not module.endswith("__init__"):
+                            self.users[name].add(module)
+        files = (path for path in sorted((root / "tests").glob("test_*.py")) if path.name not in NOT_LIKELY)
+        self.texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+        self.words = {name: Counter(re.findall(r"\w+", text)) for name, text in self.texts.items()}
+
+    def of(self, file: str, most: int) -> tuple[str, ...]:
+        """So many test files, the likeliest first."""
+        start = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        distance = {start: 0}
+        queue = [start]
+        for module in queue:
+            for user in self.users.get(module, ()) if distance[module] < 3 else ():
+                if user not in distance:
+                    distance[user] = distance[module] + 1
+                    queue.append(user)
+        scores: Counter[str] = Counter()
+        for module, steps in distance.items():
+            # a module three uses away counts as much as a mention of one's own: a quarter each time
+            weight = 0.25**steps
+            for test, text in self.texts.items():
+                mentions = sum(min(3, self.words[test][name]) for name in self.names[module])
+                scores[test] += weight * (mentions + 10.0 * (f"{module} import" in text))
+        return tuple(f"tests/{name}" for name, score in scores.most_common(most) if score > 0.0)
+
+
+class FirstFailure:
+    """A plugin of pytest that writes down where the first failure was."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def pytest_runtest_logreport(self, report: object) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: object) -> None:
+        self._note(report)
+
+    def _note(self, report: object) -> None:
+        if getattr(report, "failed", False) and not self.path.exists():
+            self.path.write_text(str(getattr(report, "nodeid", "")), encoding="utf-8")
+
+
+def outcome_of(root: Path, what: Sequence[str], limit: float, options: Sequence[str] = ()) -> tuple[str, str]:
+    """Run pytest in a fork: how it ended, and the first test that failed."""
+    note = root / ".first_failure"
+    note.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
+        os.setsid()
         resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
+        signal.alarm(int(8 * limit))  # one that waits for ever uses no processor
+        os.chdir(root)
+        os.environ["PYTHONPATH"] = str(root)
+        sys.path.insert(0, str(root))
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(silent, stream)
+        import pytest
+
+        fixed = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(root)]
+        os._exit(int(pytest.main([*fixed, *options, *what], plugins=[FirstFailure(note)])))
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it started and left
+    code = os.waitstatus_to_exitcode(status)
+    failed = note.read_text(encoding="utf-8") if note.exists() else ""
+    if code in (0, 5):
+        return "passed", ""
+    if code in (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGALRM):
+        return "out of time", failed
+    return "failed", failed
+
+
+class Judge:
+    """Runs the tests on mutants; knows which tests fail without any."""
+
+    def __init__(self, root: Path, limit: float) -> None:
+        self.root, self.limit = root, limit
+        self.sound: dict[str, bool] = {}
+
+    def passes_without(self, test: str) -> bool:
+        """Whether a test, or a file that could not be collected, is fine where nothing was changed."""
+        if test not in self.sound:
+            collected = () if "::" in test else ("--collect-only",)
+            self.sound[test] = outcome_of(self.root, [test], self.limit, collected)[0] == "passed"
+        return self.sound[test]
+
+    def judge(self, mutant: Mutant, source: str) -> None:
+        """A test that fails with the mutant and passes without it kills it."""
+        path = self.root / mutant.file
+        whole = path.read_text(encoding="utf-8")
+        begun = time.monotonic()
+        while True:
+            path.write_text(source, encoding="utf-8")
+            unsound = [f"--deselect={test}" for test, fine in self.sound.items() if not fine]
+            outcome, failed = outcome_of(self.root, [mutant.file, *mutant.tests], self.limit, unsound)
+            path.write_text(whole, encoding="utf-8")
+            if outcome != "failed" or not failed or self.passes_without(failed):
+                break
+        mutant.outcome = {"passed": "survived", "failed": "killed"}.get(outcome, outcome)
+        mutant.killer = failed if outcome == "failed" else ""
+        mutant.seconds = round(time.monotonic() - begun, 1)
+
+
+def table(mutants: Sequence[Mutant]) -> str:
+    """Markdown: how many were killed, by room, and each that lives with the reason why it may."""
+    lines = ["| room | mutants | killed | alike | live | out of time |", "|---" * 6 + "|"]
+    rooms = sorted({each.file.split("/")[1] for each in mutants})
+    for room in [*rooms, "all"]:
+        own = [each for each in mutants if room in (each.file.split("/")[1], "all")]
+        count = {
+            name: sum(each.outcome == name for each in own)
+            for name in ("killed", "alike", "survived", "out of time")
+        }
+        lines.append(f"| {room} | {len(own)} | {' | '.join(str(number) for number in count.values())} |")
+    lines += ["", "| where | change | outcome | why |", "|---|---|---|---|"]
+    for each in sorted(mutants, key=lambda mutant: (mutant.outcome, mutant.file, mutant.line)):
+        if each.outcome != "killed":
+            changed = f"`{each.before[:60]}` to `{each.after[:60]}`".replace("|", "\\|")
+            lines.append(f"| {each.file}:{each.line} | {changed} | {each.outcome} | {each.why} |")
+    return "\n".join(lines)
+
+
+def score(mutants: Sequence[Mutant]) -> str:
+    """The share that was killed, in a sentence; a mutant that does the same as the original is none."""
+    counted = [each for each in mutants if each.outcome in ("killed", "survived")]
+    killed = sum(each.outcome == "killed" for each in counted)
+    alike = sum(each.outcome == "alike" for each in mutants)
+    late = sum(each.outcome == "out of time" for each in mutants)
+    return (
+        f"{killed} of {len(counted)} mutants killed, {killed / max(len(counted), 1):.1%}; "
+        f"{alike} do the same as the original, {late} ran out of time"
+    )
+
+
+def copy_of_head(folder: Path) -> None:
+    """What git holds, in a folder that comes before this one among the places of imports."""
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(folder, filter="data")
+    sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != ROOT]
+
+
+def load_libraries(root: Path) -> None:
+    """Load the libraries of others that the tests load, once for all forks; metasci itself is loaded by each."""
+    names = root / ".libraries"
+    child = os.fork()
+    if child == 0:
         os.chdir(root)
         sys.path.insert(0, str(root))
-        silent = os.open(os.devnull, os.O_WRONLY)
+        silent = os.open(os.devnull, os.O_RDWR)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
         import pytest
 
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(root)]
-        os._exit(int(pytest.main([*options, mutant.file, *mutant.tests])))
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    outcomes = {0: "survived", 5: "survived", -signal.SIGXCPU: "out of time", -signal.SIGKILL: "out of time"}
-    mutant.outcome = outcomes.get(code, "killed")
-    mutant.seconds = round(time.monotonic() - begun, 1)
-    path.write_text(whole, encoding="utf-8")
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests"])
+        places = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
+        names.write_text("\n".join(name for name, place in places.items() if "site-packages" in place))
+        os._exit(0)
+    os.waitpid(child, 0)
+    before = dict(os.environ)
+    for name in names.read_text().splitlines():
+        if name.split(".")[0] not in ("metasci", "tests", "conftest"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    os.environ.clear()
+    os.environ.update(before)
 
 
-def main() -> None:
+def asked_for() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
@@ -197,38 +365,43 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=3, help="most test files for a mutant")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds of the processor for a mutant")
     parser.add_argument("--minutes", type=float, default=120.0, help="no new mutant after so many")
-    parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    parser.add_argument("--again", action="store_true", help="judge those that live or ran out of time again")
+    parser.add_argument("--table", action="store_true", help="print what the file holds, and end")
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = asked_for()
     begun = time.monotonic()
-    for heavy in ("torch", "pandas", "xarray", "pint", "scipy.optimize", "scipy.stats", "pytest"):
-        __import__(heavy)
-    done: list[Mutant] = []
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(copy, filter="data")
-        sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != ROOT]
-        for mutant, source in drawn(copy, asked.count, asked.seed, tuple(asked.rooms)):
-            if time.monotonic() - begun > 60.0 * asked.minutes:
-                break
-            mutant.tests = likely_tests(copy, mutant.file, asked.files)
-            judge(copy, mutant, source, asked.limit)
-            done.append(mutant)
-            print(
-                f"{mutant.outcome:15} {mutant.file}:{mutant.line} {mutant.before} -> {mutant.after}",
-                flush=True,
-            )
-            if asked.out:
-                asked.out.write_text(
-                    json.dumps([asdict(each) for each in done], indent=1) + "\n", encoding="utf-8"
+    kept = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else []
+    done = {each.key: each for each in (Mutant(**row) for row in kept)}
+    if not asked.table:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder).resolve()
+            copy_of_head(copy)
+            load_libraries(copy)
+            judge, likely = Judge(copy, asked.limit), LikelyTests(copy)
+            for mutant, source in drawn(copy, asked.count, asked.seed, tuple(asked.rooms)):
+                if time.monotonic() - begun > 60.0 * asked.minutes:
+                    break
+                before = done.get(mutant.key)
+                if before and not (asked.again and before.outcome in ("survived", "out of time")):
+                    continue
+                mutant.tests = likely.of(mutant.file, asked.files)
+                mutant.why = before.why if before else ""
+                judge.judge(mutant, source)
+                done[mutant.key] = mutant
+                print(
+                    f"{mutant.outcome:12} {mutant.seconds:5.0f} s {mutant.file}:{mutant.line} "
+                    f"{mutant.before} -> {mutant.after} {mutant.killer}",
+                    flush=True,
                 )
-    judged = [each for each in done if each.outcome != "out of time"]
-    killed = sum(each.outcome == "killed" for each in judged)
-    print(
-        f"{killed} of {len(judged)} mutants killed, {killed / max(len(judged), 1):.0%}; "
-        f"{len(done) - len(judged)} ran out of time"
-    )
+                rows = json.dumps([asdict(each) for each in done.values()], indent=1)
+                asked.out.write_text(rows + "\n", encoding="utf-8")
+    else:
+        print(table(list(done.values())))
+    print(score(list(done.values())))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,16 @@ _FACTORS = {
     ("mg/L", "ug/mL"): 1.0,
     ("mg/L", "ng/mL"): 999.9999999999999,
     ("ug/L", "ng/mL"): 0.9999999999999999,
+    # a concentration by mass is held against the density of matter
+    ("ng/mL", "kg/L"): 1.0000000000000003e-09,
+    ("ng/L", "kg/L"): 1.0000000000000002e-12,
+    ("ug/mL", "kg/L"): 1e-06,
+    ("ug/L", "kg/L"): 1e-09,
+    ("mg/mL", "kg/L"): 0.001,
+    ("mg/L", "kg/L"): 1e-06,
+    ("g/mL", "kg/L"): 1.0,
+    ("g/L", "kg/L"): 0.001,
+    ("kg/mL", "kg/L"): 1000.0,
 }
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from torch import Tensor
 
 from metasci.errors import InputError, check_level
@@ -160,7 +160,7 @@ class OutcomeForecast:
             + self.outcome.log_density(value, predictor, self._scales, self._inputs, below, upper)
             for predictor, weight in self._places
         ]
-        return torch.as_tensor(logsumexp(np.stack(each), axis=0))
+        return torch.as_tensor(scipy.special.logsumexp(np.stack(each), axis=0))
 
     def sample(self, draws: int, seed: int = 0) -> Tensor:
         """Outcomes drawn at random, (draw, task, observation)."""

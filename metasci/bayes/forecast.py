@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr
+import scipy
 
 from metasci.bayes.hierarchical import Rows, flatten
 from metasci.errors import InputError
@@ -102,8 +102,10 @@ def predictive(
     )
     off = (np.asarray(noise.link(rows.output)) - centre) / sd
     density = _log_mean(-0.5 * off**2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi))
-    density = np.where(rows.censored, _log_mean(log_ndtr(off)), density + _log_stretch(model, rows.output))
-    return DrawsForecast(values, measurement, density, ndtr(off).mean(0), limits)
+    density = np.where(
+        rows.censored, _log_mean(scipy.special.log_ndtr(off)), density + _log_stretch(model, rows.output)
+    )
+    return DrawsForecast(values, measurement, density, scipy.special.ndtr(off).mean(0), limits)
 
 
 def _of_outcomes(

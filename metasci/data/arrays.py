@@ -70,7 +70,7 @@ def content_sum(dataset: xr.Dataset) -> str:
     """
     summed = hashlib.sha256()
     for name in sorted(map(str, dataset.variables)):
-        variable = dataset[name].variable
+        variable = dataset.variables[name]
         values = np.asarray(variable.values)
         described = [
             name,

@@ -93,7 +93,7 @@ def _check_variable(
     """Refuse a variable of another form, with infinite values, or in a unit that does not fit or is not said."""
     if name not in dataset:
         raise InputError(f"{where} has no variable '{name}'.")
-    variable = dataset[name]
+    variable = dataset.variables[name]  # a DataArray would be made of coordinates that nobody asks for here
     if variable.dims != expected or variable.dtype.kind not in "fiu":
         raise InputError(f"{where}: '{name}' must hold numbers with the dimensions {', '.join(expected)}.")
     if np.isinf(variable.values).any():
@@ -148,10 +148,10 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
     wanted |= {upper_name(card): wanted[card.output.name]}
     units = {name: unit for name, unit in wanted.items() if name in dataset}
     changed: dict[str, Any] = {}
-    rows = pd.Index(np.repeat(dataset["task"].values, dataset.sizes["observation"]))
+    rows_of = _Rows(dataset["task"].values)
     for name, unit in units.items():
-        variable = dataset[name]
-        fault = Faults(where, {name: name}, {}, _rows_of(variable, dataset), kind="task")
+        variable = dataset.variables[name]
+        fault = Faults(where, {name: name}, {}, rows_of(variable.size), kind="task")
         flat = Readings.exact(variable.values.ravel())
         if scale_of(own[name]) != scale_of(unit) and set(limit_names(card)) & set(dataset.variables):
             raise InputError(
@@ -159,19 +159,28 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
             )
         read, _ = converted(flat, own[name], unit, f"{where}, '{name}'", partial(fault, name), False)
         changed[name] = (variable.dims, read.low.reshape(variable.shape), {**variable.attrs, "units": unit})
-    longest = dataset.sizes["observation"]
+    longest, tasks = dataset.sizes["observation"], dataset.sizes["task"]
     flat_values = {
         name: values.ravel() if values.ndim == 2 else np.repeat(values, longest)
         for name, (dims, values, _) in changed.items()
         if "event" not in dims
     }
     cells = {name: pd.Series(values) for name, values in flat_values.items()}
+    rows = rows_of(tasks * longest)
     faults = Faults(where, {name: name for name in flat_values}, cells, rows, kind="task")
     check_limits(card, model, flat_values, units, faults)
     check_contents(card, flat_values, units, faults)
     return dataset.assign(changed)
 
 
-def _rows_of(variable: xr.DataArray, dataset: xr.Dataset) -> pd.Index[Any]:
-    """The task of each value, in the order of the flattened values."""
-    return pd.Index(np.repeat(dataset["task"].values, variable.size // max(1, dataset.sizes["task"])))
+class _Rows:
+    """The task of each value of a variable, in the order of the flattened values; made once for each size."""
+
+    def __init__(self, tasks: NDArray[Any]) -> None:
+        self._tasks = tasks
+        self._of_size: dict[int, pd.Index[Any]] = {}
+
+    def __call__(self, size: int) -> pd.Index[Any]:
+        if size not in self._of_size:
+            self._of_size[size] = pd.Index(np.repeat(self._tasks, size // max(1, len(self._tasks))))
+        return self._of_size[size]

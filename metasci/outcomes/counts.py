@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import betainc, expit, pdtr
+import scipy
 
 from metasci import math
 from metasci.outcomes.outcome import Floats, Inputs, LogLinked, first_that
@@ -59,7 +59,9 @@ class Poisson(LogLinked):
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
     ) -> Floats:
-        return np.where(value < 0.0, 0.0, pdtr(np.floor(np.maximum(value, 0.0)), np.exp(predictor)))
+        return np.where(
+            value < 0.0, 0.0, scipy.special.pdtr(np.floor(np.maximum(value, 0.0)), np.exp(predictor))
+        )
 
     def sample(
         self,
@@ -119,8 +121,8 @@ class NegativeBinomial(Poisson):
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
     ) -> Floats:
         size, inside = np.exp(-log_scales[0]), np.floor(np.maximum(value, 0.0))
-        zero = expit(-(predictor + log_scales[0]))
-        return np.where(value < 0.0, 0.0, betainc(size, inside + 1.0, zero))
+        zero = scipy.special.expit(-(predictor + log_scales[0]))
+        return np.where(value < 0.0, 0.0, scipy.special.betainc(size, inside + 1.0, zero))
 
     def sample(
         self,
@@ -185,12 +187,12 @@ class ZeroInflatedPoisson(Poisson):
 
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
         """(1 − π) f."""
-        return np.asarray(expit(-log_scales[0]) * np.exp(predictor))
+        return np.asarray(scipy.special.expit(-log_scales[0]) * np.exp(predictor))
 
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
     ) -> Floats:
-        zero = expit(log_scales[0])
+        zero = scipy.special.expit(log_scales[0])
         chance = super().cumulative(value, predictor, ())
         return np.where(np.asarray(value) < 0.0, 0.0, zero + (1.0 - zero) * chance)
 
@@ -202,5 +204,5 @@ class ZeroInflatedPoisson(Poisson):
         random: np.random.Generator | None = None,
     ) -> Floats:
         generator = random or np.random.default_rng()
-        can = generator.random(np.shape(predictor)) >= expit(log_scales[0])
+        can = generator.random(np.shape(predictor)) >= scipy.special.expit(log_scales[0])
         return can * super().sample(predictor, (), random=generator)

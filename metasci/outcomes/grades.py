@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import bdtr, expit, ndtr
+import scipy
 
 from metasci import math
 from metasci.errors import InputError
@@ -75,7 +75,9 @@ class Bernoulli(Outcome):
 
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
         """The probability of yes."""
-        return np.asarray(expit(predictor) if self.of == "logit" else ndtr(predictor))
+        return np.asarray(
+            scipy.special.expit(predictor) if self.of == "logit" else scipy.special.ndtr(predictor)
+        )
 
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
@@ -162,7 +164,9 @@ class Binomial(Bernoulli):
     ) -> Floats:
         n, p = np.asarray(self._number(inputs)), Bernoulli.expected(self, predictor, log_scales)
         inside = np.clip(np.floor(value), 0.0, n)
-        return np.where(value < 0.0, 0.0, np.where(value >= n, 1.0, bdtr(inside, n.astype(int), p)))
+        return np.where(
+            value < 0.0, 0.0, np.where(value >= n, 1.0, scipy.special.bdtr(inside, n.astype(int), p))
+        )
 
     def sample(
         self,

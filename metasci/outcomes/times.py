@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from metasci import math
 from metasci.outcomes.outcome import Floats, Inputs, LogLinked, first_that
@@ -167,7 +167,7 @@ class LogNormalTime(TimeToEvent):
         return math.log_ndtr(-self._standard(time, predictor, log_scales))
 
     def quantile(self, survival: Floats | float, predictor: Floats, log_scales: Any) -> Floats:
-        return np.asarray(np.exp(predictor - np.exp(log_scales[0]) * ndtri(survival)))
+        return np.asarray(np.exp(predictor - np.exp(log_scales[0]) * scipy.special.ndtri(survival)))
 
 
 @dataclass(frozen=True)
