@@ -51,9 +51,15 @@ class Visit:
         self.page.wait_for_selector("#well", timeout=WAIT)
 
     def choose(self, prior: str, wait: str = "#fit svg") -> None:
-        self.page.select_option("#prior", prior)
+        """Another prior, and wait until nothing of the old one's charts stands and the new ones do."""
+        if self.page.input_value("#prior") != prior:
+            self.page.evaluate(
+                "document.querySelectorAll('#fit svg, #face svg').forEach(each => each.dataset.old = 'yes')"
+            )
+            self.page.select_option("#prior", prior)
         self.page.wait_for_function(
-            "() => !document.querySelector('.recalculating') && document.querySelector('#well')", timeout=WAIT
+            "() => !document.querySelector('svg[data-old], .recalculating') && document.querySelector('#well')",
+            timeout=WAIT,
         )
         self.page.wait_for_selector(wait, timeout=WAIT)
 
@@ -166,6 +172,7 @@ def test_the_patient_has_a_time_line_and_gets_answers(visit: Visit) -> None:
 
 
 def test_the_alloy_has_maps_and_downloads(visit: Visit) -> None:
+    visit.page.wait_for_selector("#face rect", timeout=WAIT)  # maps follow on the heels of the fit
     assert visit.page.locator("#face rect").count() > 500
     visit.page.click("#diagram-box summary")
     visit.page.wait_for_selector("#diagram polygon.band", timeout=WAIT)
