@@ -11,7 +11,7 @@ _COLUMNS = 80  # of the stored text, which a narrower terminal would break in th
 
 
 def main() -> None:
-    """Run the command line; its overview is at hand as text, since to build all commands takes longer than to read it."""
+    """Run the command line; its overview is at hand as text: to build all commands takes longer."""
     if sys.argv[1:] in (["-h"], ["--help"]) and shutil.get_terminal_size().columns >= _COLUMNS:
         print(_HELP.read_text(encoding="utf-8"), end="")
         return

@@ -80,7 +80,9 @@ def test_the_stored_help_is_what_the_parser_would_say(
     built = capfd.readouterr().out
     stored = (root / "metasci" / "cli" / "help.txt").read_text(encoding="utf-8")
     assert stored.startswith("Usage: metasci [OPTIONS]")
-    assert built.partition("[OPTIONS]")[2] == stored.partition("[OPTIONS]")[2]  # before it: how it was started
+    assert (
+        built.partition("[OPTIONS]")[2] == stored.partition("[OPTIONS]")[2]
+    )  # before it: how it was started
     for columns, loaded in (("80", False), ("60", True)):
         monkeypatch.setenv("COLUMNS", columns)
         done = subprocess.run(

@@ -1,8 +1,7 @@
-"""What is wrong with an option or argument, in words of our own: the parser's are those of the library it checks with."""
+"""What is wrong with an option or argument, in our own words and not in those of the library that checks it."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from metasci.words import suggestion
