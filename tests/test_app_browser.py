@@ -172,7 +172,9 @@ def test_the_patient_has_a_time_line_and_gets_answers(visit: Visit) -> None:
 
 
 def test_the_alloy_has_maps_and_downloads(visit: Visit) -> None:
-    visit.page.wait_for_selector("#face rect", timeout=WAIT)  # maps follow on the heels of the fit
+    visit.page.wait_for_selector(
+        "#face rect", state="attached", timeout=WAIT
+    )  # maps follow on the heels of the fit
     assert visit.page.locator("#face rect").count() > 500
     visit.page.click("#diagram-box summary")
     visit.page.wait_for_selector("#diagram polygon.band", timeout=WAIT)
