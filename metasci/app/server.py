@@ -32,7 +32,7 @@ __all__ = ["app", "serve"]
 _STATIC = Path(__file__).parent / "static"
 _REPORT = Path(__file__).parent.parent / "report"
 _RUNNING: set[asyncio.Task[None]] = set()
-_WIDTH = 720.0  # until the browser has said its own
+_WIDTH = 720.0  # where a browser says no number
 
 
 def app() -> App:
@@ -74,7 +74,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @reactive.calc
     def width() -> float:
-        pixels = input.width() if "width" in input else None
+        pixels = input.width()  # until the browser has said it nothing is drawn, so that it is drawn once
         return float(pixels) if isinstance(pixels, int | float) else _WIDTH
 
     @reactive.calc
