@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `make docs`. Nothing is fetched from a network, neither here nor by a reader."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -24,6 +25,9 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
 nb_merge_streams = True
+logging.getLogger("arviz.preview").setLevel(
+    logging.WARNING
+)  # tells what is not installed whenever it is imported
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

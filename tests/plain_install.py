@@ -8,6 +8,7 @@ A program may end with status 0 only, and say nothing on standard error: no trac
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -130,7 +131,7 @@ WITHOUT: dict[str, list[Program]] = {
 }
 """What is asked for in one sentence, and before any work is done, where its extra is missing."""
 SOON = 30.0
-"""Seconds: a refusal that takes longer came after work (learning a prior takes minutes)."""
+"""Seconds of the processor: a refusal that takes more came after work (learning a prior takes minutes)."""
 
 
 def main(extras: list[str]) -> None:
@@ -192,14 +193,14 @@ def run(program: Program, folder: Path) -> None:
 
 def refuse(program: Program, folder: Path, extra: str) -> None:
     """Of a command, status 2 and one sentence; of Python, an error that is one. It says how to get the extra."""
-    began = time.perf_counter()
+    began = os.times().children_user
     done = ended(program, folder)
     lines = done.stderr.splitlines()
     is_one = len(lines) == 1 and done.returncode == 2 if isinstance(program, list) else done.returncode == 1
     if not is_one or f"pip install 'metasci-calibration[{extra}]'" not in lines[-1]:
         sys.exit(f"{shown(program)}: status {done.returncode}\n{done.stderr}")
-    if time.perf_counter() - began > SOON:
-        sys.exit(f"{shown(program)}: asked for '{extra}' after {time.perf_counter() - began:.0f} s only")
+    if (took := os.times().children_user - began) > SOON:
+        sys.exit(f"{shown(program)}: asked for '{extra}' after {took:.0f} s only")
 
 
 def run_page(page: Program) -> None:

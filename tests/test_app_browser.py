@@ -53,7 +53,9 @@ class Visit:
     def choose(self, prior: str, wait: str = "#fit svg") -> None:
         """Another prior, and wait until nothing of the old one's charts stands and the new ones do."""
         if self.page.input_value("#prior") != prior:
-            self.page.evaluate("document.querySelectorAll('#fit svg').forEach(each => each.dataset.old = 'yes')")
+            self.page.evaluate(
+                "document.querySelectorAll('#fit svg').forEach(each => each.dataset.old = 'yes')"
+            )
             self.page.select_option("#prior", prior)
         # an output in a box that is hidden stays 'recalculating' for good, so that this cannot be waited for
         self.page.wait_for_function(
