@@ -172,6 +172,7 @@ class Prior(Verbs, LearnedEquation):
         out: str | Path | None = None,
         client: Client | str | None = None,
         progress: bool = False,
+        device: str = "cpu",
     ) -> xr.Dataset:
         """Calibrate any number of tasks, more than memory holds, each with the results of `calibrate` for it alone.
 
@@ -192,6 +193,8 @@ class Prior(Verbs, LearnedEquation):
         client : dask.distributed.Client or str, optional
             A cluster, or its scheduler's address, that calibrates the pieces; reading and writing stay here.
         progress : bool
+        device : str
+            Where to adapt: ``"cpu"``, ``"cuda"``; on a graphics card tens of thousands in a piece pay (`chunk`).
 
         Returns
         -------
@@ -215,7 +218,9 @@ class Prior(Verbs, LearnedEquation):
         >>> result["task"].values[~result["converged"].values].tolist()
         []
         """
-        return calibrate_many(self.for_data(data), data, Piecewise(level, chunk, out, client, progress))
+        return calibrate_many(
+            self.for_data(data), data, Piecewise(level, chunk, out, client, progress, device)
+        )
 
     def export(
         self,

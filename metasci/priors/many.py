@@ -62,6 +62,8 @@ class Piecewise:
     client : dask.distributed.Client or str, optional
         A cluster, or its scheduler's address, that calibrates the pieces.
     progress : bool
+    device : str
+        Where to adapt: ``"cpu"``, ``"cuda"``.
     """
 
     level: float = 0.9
@@ -69,6 +71,7 @@ class Piecewise:
     out: str | Path | None = None
     client: Client | str | None = None
     progress: bool = False
+    device: str = "cpu"
 
 
 def calibrate_many(
@@ -95,7 +98,9 @@ def calibrate_many(
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
     tasks = (_narrow(read(_loaded(dataset, piece)).counted_once()) for piece in pieces)
-    calibrate: Callable[[TaskSet], xr.Dataset] = partial(_calibrate, prior, level=how.level)
+    calibrate: Callable[[TaskSet], xr.Dataset] = partial(
+        _calibrate, prior, level=how.level, device=how.device
+    )
     if target is None:
         results = shown(_mapped(calibrate, tasks, how.client), len(pieces), how.progress)
         return xr.concat(
@@ -186,8 +191,8 @@ def _narrow(tasks: TaskSet) -> TaskSet:
     return TaskSet(tasks.dataset.isel(observation=slice(longest)), tasks.card)
 
 
-def _calibrate(prior: LearnedEquation, tasks: TaskSet, level: float) -> xr.Dataset:
-    result = EquationFit.of(prior, tasks).to_xarray(level, predictions=False)
+def _calibrate(prior: LearnedEquation, tasks: TaskSet, level: float, device: str) -> xr.Dataset:
+    result = EquationFit.of(prior, tasks, device).to_xarray(level, predictions=False)
     simulated = tasks.dataset.attrs.get("simulated", tasks.card.simulated)
     return result.assign_attrs(simulated=str(simulated).lower())
 
