@@ -35,10 +35,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new test-slow app-test page-test import-test federated-test check wheel format docs models clean
+.PHONY: help setup demo test test-new test-slow test-install app-test page-test import-test federated-test check wheel format docs models clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.installed  ## the environment in .venv
 
@@ -95,17 +95,14 @@ check: setup  ## style, types, and imports that run one way
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# As a user has it: the wheel in an environment of its own, no extras and no constraints (but for torch, of which pip
-# would else fetch a build with gigabytes of CUDA libraries).
-PLAIN := $(VENV)-plain
-wheel: setup  ## build wheel and sdist, install the wheel alone, and run the README's commands with it
-	rm -rf dist $(PLAIN)
+wheel: setup  ## build wheel and sdist, in dist/
+	rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
-	$(PYTHON) -m venv $(PLAIN)
-	$(PLAIN)/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH_ARGS) torch
-	$(PLAIN)/bin/python -m pip install --quiet dist/*.whl
-	$(PLAIN)/bin/python -I tests/plain_install.py
-	rm -rf $(PLAIN)
+
+# By hand: it installs from the network, and takes some minutes for each Python. PYTHONS="python3.11" tries one.
+PYTHONS ?=
+test-install: wheel  ## the wheel as users have it, on Python 3.11 to 3.13, without and with extras
+	$(BIN)/python tests/installs.py dist/*.whl $(PYTHONS) --torch "$(TORCH_ARGS)"
 
 format: setup  ## put the style right where a tool can
 	$(BIN)/ruff check --fix .
@@ -119,5 +116,5 @@ models: setup  ## learn all shipped priors anew, into models/
 	$(BIN)/python -m metasci.studies.ship
 
 clean:  ## remove the environment, caches and built files
-	rm -rf $(VENV) .venv-new $(PLAIN) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-new build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find metasci tests -name __pycache__ -type d -prune -exec rm -rf {} +

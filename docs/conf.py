@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `make docs`. Nothing is fetched from a network, neither here nor by a reader."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ copyright = "metasci developers"
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design"]
-exclude_patterns = ["_build", "examples", "jupyter_execute"]
+exclude_patterns = ["_build", "_templates", "examples", "jupyter_execute"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
@@ -24,6 +25,9 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
 nb_merge_streams = True
+logging.getLogger("arviz.preview").setLevel(
+    logging.WARNING
+)  # tells what is not installed whenever it is imported
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -32,6 +36,18 @@ html_title = f"metasci {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_js_files = ["versions.js"]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "versions.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_math_renderer = "mathml"
 
 # a prompt is shown and not copied, nor is what was printed

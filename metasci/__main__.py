@@ -1,5 +1,24 @@
-"""``python -m metasci``."""
+"""``metasci``, the program, and ``python -m metasci``."""
 
-from metasci.cli import main
+import shutil
+import sys
+from pathlib import Path
 
-main()
+__all__ = ["main"]
+
+_HELP = Path(__file__).parent / "cli" / "help.txt"
+_COLUMNS = 80  # of the stored text, which a narrower terminal would break in the middle of words
+
+
+def main() -> None:
+    """Run the command line; its overview is at hand as text: to build all commands takes longer."""
+    if sys.argv[1:] in (["-h"], ["--help"]) and shutil.get_terminal_size().columns >= _COLUMNS:
+        print(_HELP.read_text(encoding="utf-8"), end="")
+        return
+    from metasci.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -38,6 +38,7 @@ def missing(library: str, extra: str, purpose: str) -> MissingExtra:
 
 _LIBRARIES = {
     "bayes": ("arviz", "numba", "nutpie", "pymc"),
+    "export": ("onnx",),
     "materials": ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric"),
     "studies": ("sklearn",),
 }

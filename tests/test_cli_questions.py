@@ -299,3 +299,36 @@ def test_errors_of_a_second_process_are_said_with_its_number(
     assert run("calibrate", "magic", "ann.csv")[2].startswith(
         "metasci, process 1 of 2: there is no learned prior"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["study", "hospitls"], "warfarin (did you mean 'hospitals'?)."),
+        (["evaluate", "theophylline", "theophylline", "--seeds", "0"], "0 is too small; the least is 1."),
+        (["evaluate", "theophylline", "theophylline", "--seeds", "x"], "'x' is not a whole number."),
+        (["evaluate", "theophylline", "theophylline", "--support", "frist"],
+         "'frist' is not one of 'first', 'random' (did you mean 'first'?)."),
+        (["train", "x", "y", "--out", "z", "--penalty", "much"], "'much' is not a number."),
+        (["train", "x", "y", "--out", "z", "--method", "gausian"], "(did you mean 'gaussian'?)."),
+        (["calibrate", "theophylline", "ann.csv", "--level", "2"], "2 is too large; the most is 1."),
+    ],
+    ids=lambda each: each[-1] if isinstance(each, list) else "",
+)  # fmt: skip
+def test_a_wrong_option_is_told_in_our_own_words(run: Run, arguments: list[str], sentence: str) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].endswith(sentence)
+    assert "Value error" not in err
+    assert "Input should" not in err
+
+
+def test_both_spellings_of_a_study_and_a_method_work(run: Run) -> None:
+    Path("taken").touch()
+    for command in (
+        ("study", "high_entropy_alloys"),
+        ("study", "high-entropy-alloys"),
+        ("train", "kinetics.tempering", "steel_tempering", "--method", "Meta_SGD"),
+    ):
+        status, _, err = run(*command, "--out", "taken")
+        assert (status, err) == (2, "metasci: taken: 'taken' is a file, not a folder to write into.\n")

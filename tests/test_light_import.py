@@ -68,6 +68,31 @@ def test_help_is_light(root: Path, arguments: list[str]) -> None:
     assert not loaded & HEAVY
 
 
+def test_the_stored_help_is_what_the_parser_would_say(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], root: Path
+) -> None:
+    """When a command changes: `python -c "from metasci.cli import main; main()" --help > metasci/cli/help.txt`."""
+    from metasci.cli.main import run
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["metasci", "--help"])
+    assert run() == 0
+    built = capfd.readouterr().out
+    stored = (root / "metasci" / "cli" / "help.txt").read_text(encoding="utf-8")
+    assert stored.startswith("Usage: metasci [OPTIONS]")
+    assert (
+        built.partition("[OPTIONS]")[2] == stored.partition("[OPTIONS]")[2]
+    )  # before it: how it was started
+    for columns, loaded in (("80", False), ("60", True)):
+        monkeypatch.setenv("COLUMNS", columns)
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "metasci", "--help"],
+            cwd=root, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert ("typer" in done.stderr) is loaded
+        assert max(len(line) for line in done.stdout.splitlines()) <= int(columns)
+
+
 def test_every_public_name_is_there() -> None:
     metasci = importlib.import_module("metasci")
     assert metasci.__all__

@@ -23,7 +23,7 @@ __all__ = ["Axes", "Chart", "Mark", "figure_of", "path_of", "ticks_of"]
 Array = NDArray[np.float64]
 
 # pixels about a panel: its left side holds numbers, its top the title, its bottom numbers and the axis's name
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 24.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 15.0, 24.0, 40.0
 _GAP = 14.0  # pixels between two panels that stand beside each other
 _TWO_COLUMNS = 620.0  # pixels from which on two panels stand beside each other
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0, 3.6e6)

@@ -80,7 +80,7 @@ def timeline(fit: Any, width: float) -> str:
     chart = Chart(
         "", axis.label, "", Axes((low, high), (0.0, 1.15)), (), under=under, height=138.0, panel=panel
     )
-    sentences = "Doses: " + ("; ".join(what) if what else "none at times of their own") + ". "
+    sentences = "Doses: " + ("; ".join(what) if what else "as the table's columns say, at time 0") + ". "
     sentences += "Samples: " + ("; ".join(levels) if levels else "none") + "."
     return figure_of([chart], width, "Time line of doses (bars) and samples (dots).").replace(
         'class="chart"', 'class="chart bare"'

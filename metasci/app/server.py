@@ -33,7 +33,7 @@ __all__ = ["app", "page_width", "serve"]
 _STATIC = Path(__file__).parent / "static"
 _REPORT = Path(__file__).parent.parent / "report"
 _RUNNING: set[asyncio.Task[None]] = set()
-_WIDTH = 720.0  # until the browser has said its own
+_WIDTH = 720.0  # where a browser says no number
 _NARROWEST, _WIDEST = 240.0, 8000.0  # pixels: less than any telephone's, more than any wall's
 
 
@@ -76,7 +76,7 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @reactive.calc
     def width() -> float:
-        return page_width(input.width() if "width" in input else None)
+        return page_width(input.width())  # until the browser has said it nothing is drawn, so that it is drawn once
 
     @reactive.calc
     def outcome() -> Fitted | Refused:

@@ -115,7 +115,11 @@ def predictions(fit: Any) -> str:
 
 def warned(messages: Sequence[str]) -> str:
     """Warnings as a list; what is well is said, too."""
-    return bullets(messages) if messages else paragraph("No warnings.", "note")
+    # a table without names of tasks is one task, and the page shows no other
+    own = [message.removeprefix("task task: ") for message in messages]
+    return (
+        bullets([each[:1].upper() + each[1:] for each in own]) if own else paragraph("No warnings.", "note")
+    )
 
 
 def _estimate(row: dict[Any, Any], name: str, prefix: str) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from metasci.cli.arguments import PriorArgument, check_folder, learned_prior
 from metasci.errors import InputError
+from metasci.extras import require
 
 __all__ = ["export", "import_model"]
 
@@ -63,6 +64,7 @@ def export(
     precision: Annotated[str, typer.Option(help="double, single or half.")] = "double",
 ) -> None:
     """Write a prior's calibrator as an ONNX program."""
+    require("export", "an exported calibrator")
     learned = learned_prior(prior)
     if not hasattr(learned, "export"):
         raise InputError(f"'{prior}' is no prior of an equation, and only those are exported as programs.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,11 +40,20 @@ __all__ = ["compare", "evaluate", "study", "train"]
 _METHODS = f"[{'|'.join(command_names())}]"
 
 
+def _choice(written: str, known: Sequence[str]) -> str:
+    """One of the names, `-` and `_` alike."""
+    chosen = written.lower().replace("_", "-")
+    if chosen not in known:
+        raise typer.BadParameter(f"'{written}' is not one of {', '.join(known)}.")
+    return chosen
+
+
 def _known_method(command: str) -> str:
-    """A method that the command line offers, as it was written."""
-    if command not in command_names():
-        raise typer.BadParameter(f"'{command}' is not one of {', '.join(command_names())}.")
-    return command
+    return _choice(command, command_names())
+
+
+def _known_study(name: str) -> str:
+    return _choice(name, tuple(StudyName))
 
 
 class Scatter(StrEnum):
@@ -377,16 +387,22 @@ def compare(
 
 
 def study(
-    name: Annotated[StudyName, typer.Argument(help="Which case to run.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            parser=_known_study, metavar="NAME", help=f"Which case to run: {', '.join(StudyName)}."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for figures and tables.")] = Path("study"),
 ) -> None:
     """Run a documented case and print its tables."""
     import importlib
 
     check_folder(out)
-    for extra in _EXTRAS_OF.get(name, ()):
-        require(extra, f"the study {name.value}")
-    importlib.import_module(f"metasci.studies.{name.name}").main(out)
+    case = StudyName(name)
+    for extra in _EXTRAS_OF.get(case, ()):
+        require(extra, f"the study {case.value}")
+    importlib.import_module(f"metasci.studies.{case.name}").main(out)
     typer.echo(f"figures are in {out}")
 
 

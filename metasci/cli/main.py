@@ -14,6 +14,7 @@ import typer
 
 from metasci import __version__
 from metasci.cli import calibrations, imports, learning, look
+from metasci.cli.usage import reworded
 from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError, as_sentence
 
@@ -111,6 +112,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: Any) -> int:
+    error = reworded(error)
     if hasattr(error, "message"):
         error.message = as_sentence(str(error.message))  # it repeats what was typed
     error.show()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metasci import __version__
+from metasci.extras import require
 from metasci.files import write_atomically
 from metasci.programs.calibrator import Sizes, calibrator
 from metasci.programs.onnx_file import onnx_bytes
@@ -41,6 +42,7 @@ def export(
     MissingExtra
         If the library onnx is not installed.
     """
+    require("export", "an exported calibrator")
     target = Path(path)
     program = calibrator(prior, sizes)
     notes = {
