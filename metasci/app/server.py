@@ -76,7 +76,8 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @reactive.calc
     def width() -> float:
-        return page_width(input.width())  # until the browser has said it nothing is drawn, so that it is drawn once
+        # until the browser has said it nothing is drawn, so that it is drawn once
+        return page_width(input.width())
 
     @reactive.calc
     def outcome() -> Fitted | Refused:
