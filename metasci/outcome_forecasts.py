@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import scipy
@@ -199,8 +199,7 @@ class OutcomeForecast:
         return torch.as_tensor(self.outcome.expected(predictor.detach().numpy(), self._scales, self._inputs))
 
     def _averaged(self, of: Callable[[Floats], Floats]) -> Floats:
-        total: Floats = sum(weight * of(predictor) for predictor, weight in self._places)
-        return total
+        return reduce(np.add, (weight * of(predictor) for predictor, weight in self._places))
 
 
 def _rule(sd: float) -> tuple[Floats, Floats]:
