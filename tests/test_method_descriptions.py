@@ -127,7 +127,7 @@ def test_a_rule_of_ones_own_is_used_but_not_saved() -> None:
         ({"kind": "GradientMethod", "magic": 1}, "has no 'magic'"),
         ({"kind": "GradientMethod", "gradient": "evolution"}, "'evolution' is not known"),
         ({"kind": "GradientMethod", "rule": "newton"}, "'newton' is not known"),
-        ({"kind": "MAML", "steps": "many"}, "not the description of a MAML"),
+        ({"kind": "MAML", "steps": "many"}, "steps: 'many' is no whole number"),
         ({"kind": "MAML", "step_size": -1.0}, "step_size"),
         (
             {"kind": "Composed", "parts": {"kind": "Popen", "args": ["rm"]}},

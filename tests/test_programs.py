@@ -143,7 +143,7 @@ def test_too_many_measurements_and_limits_are_refused():
     program = calibrator(prior, Sizes(3, 3))
     with pytest.raises(InputError, match="11 measurements, and the program takes 3"):
         given_of(prior, program, batch)
-    with pytest.raises(InputError, match="whole number above zero"):
+    with pytest.raises(InputError, match="whole number from 1 to 10000, not 0"):
         Sizes(readings=0)
     with pytest.raises(InputError, match="the program needs 'output'"):
         program.run({})

@@ -127,6 +127,8 @@ def _made(kind: Any, values: dict[str, Any]) -> Any:
 
 def _check_number(kind: Any, key: str, value: Any) -> None:
     """Refuse what a file says where a whole number is declared: another kind of value, or one without bounds."""
+    if not dataclasses.is_dataclass(kind):  # an enumeration
+        return
     declared = {item.name: item.type for item in dataclasses.fields(kind)}.get(key)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if declared in ("int", int) and not (is_whole and abs(value) <= _MOST):
