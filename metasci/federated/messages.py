@@ -26,8 +26,8 @@ def packed(tensors: State) -> bytes:
     Examples
     --------
     >>> import torch
-    >>> unpacked(packed({"mean": torch.ones(2)}), {"mean": (2,)})
-    {'mean': tensor([1., 1.])}
+    >>> unpacked(packed({"mean": torch.ones(2, dtype=torch.float64)}), {"mean": (2,)})
+    {'mean': tensor([1., 1.], dtype=torch.float64)}
     """
     return save({name: value.detach().cpu().contiguous() for name, value in sorted(tensors.items())})
 
