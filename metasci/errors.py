@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,7 +64,7 @@ class MissingExtra(InputError, ImportError):
     """A library that comes with one of the package's extras is not installed; the sentence says which to install."""
 
 
-def check_level(level: float) -> None:
+def check_level(level: object) -> None:
     """Refuse what is no probability of an interval.
 
     Examples
@@ -71,7 +72,15 @@ def check_level(level: float) -> None:
     >>> check_level(90)
     Traceback (most recent call last):
     metasci.errors.InputError: level: 90 is not between 0 and 1; 0.9 stands for intervals of 90 %.
+    >>> check_level({"time": 2.0})
+    Traceback (most recent call last):
+    metasci.errors.InputError: level: a dict is no probability; conditions go by name, as in predict(time="2 h").
     """
+    if isinstance(level, bool) or not isinstance(level, Real):
+        kind = type(level).__name__
+        raise InputError(
+            f'level: a {kind} is no probability; conditions go by name, as in predict(time="2 h").'
+        )
     if not 0.0 <= level < 1.0:
         raise InputError(f"level: {level:g} is not between 0 and 1; 0.9 stands for intervals of 90 %.")
 

@@ -137,6 +137,7 @@ class EquationFit(AdaptedTasks):
             what the equation leaves out also ``equation``: what that says alone. A covariate that was carried forward
             is a coordinate.
         """
+        check_level(level)
         model = self.prior.model
         points = asked_for(model, self.batch, conditions)
         batch, shape = batch_at(model, self.batch, points)
