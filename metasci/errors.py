@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,7 +75,7 @@ def check_level(level: object) -> None:
     Traceback (most recent call last):
     metasci.errors.InputError: level: a dict is no probability; conditions go by name, as in predict(time="2 h").
     """
-    if isinstance(level, bool) or not isinstance(level, Real):
+    if isinstance(level, bool) or not isinstance(level, int | float):
         kind = type(level).__name__
         raise InputError(
             f'level: a {kind} is no probability; conditions go by name, as in predict(time="2 h").'
