@@ -144,12 +144,17 @@ def _rows_of(text: str, separator: str, where: str) -> Rows:
         raise InputError(f"{where}, row {start}: {called}.") from None
     whole = len(next((cells for _, cells in rows if not _is_comment(cells[0])), []))
     width = max((_filled(cells) for _, cells in rows if len(cells) == whole), default=whole)
-    return [(line, cells[: max(width, _filled(cells))]) for line, cells in rows]
+    return [
+        (line, cells if len(cells) <= width else cells[: max(width, _filled(cells))]) for line, cells in rows
+    ]
 
 
 def _filled(cells: Sequence[str]) -> int:
     """How many cells a row has up to the last that holds anything."""
-    return max((place + 1 for place, cell in enumerate(cells) if cell), default=0)
+    count = len(cells)
+    while count and not cells[count - 1]:
+        count -= 1
+    return count
 
 
 def _is_comment(line: str) -> bool:
