@@ -114,7 +114,7 @@ def sinusoids(device: torch.device, tasks: int, width: int) -> tuple[NetworkEpis
 def equation_step(prior: Prior, batch: Batch, device: torch.device) -> tuple[EquationEpisode, Parameters]:
     """An episode of an equation's tasks, and what is learned of them."""
     here = batch.to(device=device)
-    design = prior.covariates.design(here.covariates)
+    design = prior.design(batch).to(device)  # made on the processor, where what is known of covariates lies
     problem = prior.problem(here)
     support = sample_support(here.mask, (1, 1), "first", 0)
     size = len(prior.model.parameters)

@@ -114,8 +114,7 @@ class Covariates:
 
     def design(self, values: Tensor) -> Design:
         """Standardise the covariates of a batch, (task, covariate) with NaN where unknown."""
-        moved = _transform(self.names, self.transforms, values)
-        standard = (moved - self.centre.to(moved.device)) / self.scale.to(moved.device)
+        standard = (_transform(self.names, self.transforms, values) - self.centre) / self.scale
         known = torch.isfinite(standard)
         filled = torch.where(known, standard, torch.zeros_like(standard))
         uncertainty = torch.zeros(
