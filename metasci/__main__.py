@@ -15,6 +15,9 @@ def main() -> None:
     if sys.argv[1:] in (["-h"], ["--help"]) and shutil.get_terminal_size().columns >= _COLUMNS:
         print(_HELP.read_text(encoding="utf-8"), end="")
         return
+    from metasci.process import rarely_collected
+
+    rarely_collected()
     from metasci.cli import main as command_line
 
     command_line()

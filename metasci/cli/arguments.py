@@ -103,7 +103,9 @@ def learned_prior(name: str, own_model: str | None = None) -> Any:
     """
     import metasci as ms
     from metasci import catalogue
+    from metasci.process import without_guests
 
+    without_guests()
     if (alone := _model_alone(name)) is not None and own_model is None:
         return ms.Prior.declared(alone)
     model = own_equation(own_model) if own_model else None
