@@ -1,4 +1,4 @@
-"""The units that most tables are written in, known without a registry: their kinds, and factors between some of them.
+"""The units that most tables are written in, known without a registry: their kinds, and how some become others.
 
 Reading pint's definitions takes as long as the rest of a small calibration, and most files are in the units that they
 are wanted in. What is not known here is left to the registry; the factors are the registry's own, to the last bit, and
@@ -14,7 +14,7 @@ from typing import Any
 from metasci.errors import InputError
 from metasci.unit_grammar import factors_of
 
-__all__ = ["alike", "factor", "same_kind"]
+__all__ = ["alike", "factor", "same_kind", "shift"]
 
 _TIME, _MASS, _LENGTH, _AMOUNT, _TEMPERATURE = "time", "mass", "length", "amount", "temperature"
 _ENERGY = {_MASS: 1, _LENGTH: 2, _TIME: -2}
@@ -25,20 +25,28 @@ def _all(names: tuple[str, ...], kind: dict[str, int]) -> dict[str, dict[str, in
 
 
 _KINDS: dict[str, dict[str, int]] = {
-    **_all(("s", "min", "h", "day"), {_TIME: 1}),
+    **_all(("s", "min", "h", "day", "year"), {_TIME: 1}),
     **_all(("ng", "ug", "mg", "g", "kg"), {_MASS: 1}),
     **_all(("um", "mm", "cm", "m"), {_LENGTH: 1}),
-    **_all(("mL", "L"), {_LENGTH: 3}),
-    **_all(("mmol", "mol"), {_AMOUNT: 1}),
+    **_all(("mL", "dL", "L"), {_LENGTH: 3}),
+    **_all(("umol", "mmol", "mol"), {_AMOUNT: 1}),
     **_all(("J", "kJ"), _ENERGY),
     **_all(("Pa", "kPa", "MPa"), {_MASS: 1, _LENGTH: -1, _TIME: -2}),
-    "K": {_TEMPERATURE: 1},
+    **_all(("K", "degC"), {_TEMPERATURE: 1}),
+    "percent": {},
     **{scale: {scale: 1} for scale in ("HRC", "HRB", "HV", "HB", "HK")},
 }
 _FACTORS = {
     ("s", "h"): 1 / 3600,
     ("min", "h"): 1 / 60,
     ("day", "h"): 24.0,
+    ("h", "s"): 3600.0,
+    ("min", "s"): 60.0,
+    ("day", "s"): 86400.0,
+    ("h", "min"): 60.0,
+    ("g", "mg"): 1000.0,
+    ("ug", "mg"): 0.001,
+    ("percent", "1"): 0.01,
     # as pint's factors multiply: not always a round number to the last bit
     ("mg/L", "ug/L"): 1000.0,
     ("mg/L", "ug/mL"): 1.0,
@@ -55,6 +63,7 @@ _FACTORS = {
     ("g/L", "kg/L"): 0.001,
     ("kg/mL", "kg/L"): 1000.0,
 }
+_SHIFTS = {("degC", "K"): 273.15, ("K", "degC"): -273.15}
 
 
 @lru_cache(maxsize=1024)
@@ -69,6 +78,8 @@ def _parsed(text: str) -> tuple[tuple[str, float], ...] | None:
         if name not in _KINDS:
             return None
         powers[name] += power  # type: ignore[assignment]
+    if "degC" in powers and powers != {"degC": 1}:
+        return None  # a difference of temperatures
     return tuple(sorted((name, power) for name, power in powers.items() if power))
 
 
@@ -126,3 +137,22 @@ def factor(first: str, second: str) -> float | None:
 @cache
 def _factors() -> dict[tuple[Any, Any], float]:
     return {(_parsed(source), _parsed(target)): value for (source, target), value in _FACTORS.items()}
+
+
+def shift(first: str, second: str) -> float | None:
+    """What is added to values in the first to be in the second; nothing where that is not known here.
+
+    Examples
+    --------
+    >>> shift("degC", "K"), shift("K", "degC"), shift("degF", "K")
+    (273.15, -273.15, None)
+    """
+    first_units, second_units = _parsed(first), _parsed(second)
+    if first_units is None or second_units is None:
+        return None
+    return _shifts().get((first_units, second_units))
+
+
+@cache
+def _shifts() -> dict[tuple[Any, Any], float]:
+    return {(_parsed(source), _parsed(target)): value for (source, target), value in _SHIFTS.items()}

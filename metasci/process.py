@@ -39,16 +39,22 @@ def without_guests() -> None:
     >>> isinstance(pint.Quantity([1.0], "m"), pycompat.array_type("pint"))
     True
     """
-    from xarray.namedarray import pycompat
+    from xarray.namedarray import pycompat, utils
 
-    imported: Callable[[Any], Any] | None = getattr(pycompat, "_get_cached_duck_array_module", None)
-    if imported is None:
+    library_of: Callable[[Any], Any] | None = getattr(pycompat, "_get_cached_duck_array_module", None)
+    is_collection: Callable[[Any], Any] | None = getattr(utils, "is_dask_collection", None)
+    if library_of is None or is_collection is None:
         return
 
     def loaded(library: Any) -> Any:
-        return _NotLoaded(library, imported) if _GUESTS.get(library, "sys") not in sys.modules else imported(library)
+        is_absent = _GUESTS.get(library, "sys") not in sys.modules
+        return _NotLoaded(library, library_of) if is_absent else library_of(library)
 
-    pycompat._get_cached_duck_array_module = loaded
+    def is_loaded_collection(value: object) -> Any:
+        return "dask.base" in sys.modules and is_collection(value)
+
+    pycompat._get_cached_duck_array_module = loaded  # type: ignore[assignment]
+    utils.is_dask_collection = is_loaded_collection  # type: ignore[assignment]
 
 
 class _NotLoaded:

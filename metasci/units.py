@@ -228,6 +228,8 @@ def convert(values: ArrayLike, from_unit: str, to_unit: str, where: str = "") ->
     opening = f"{where}: " if where else ""
     if (factor := common_units.factor(from_unit, to_unit)) is not None:
         return numbers if factor == 1.0 else numbers * factor
+    if (shift := common_units.shift(from_unit, to_unit)) is not None:
+        return np.asarray(numbers + shift)
     units = registry()
     try:
         source, target = unit(from_unit), unit(to_unit)

@@ -69,7 +69,13 @@ clone(Calibrator("kinetics.crack_growth"))
 ZARR = "import metasci as ms\nms.load('theophylline').calibrate_many(ms.dataset('theophylline'), out='many.zarr')"
 CLUSTER = "import metasci as ms\nms.load('theophylline').calibrate_many(ms.dataset('theophylline'), client='tcp://127.0.0.1:9')"
 FEDERATED = "import metasci.federated.flower as flower\nflower.client({}, None)"
-POTENTIAL = "import metasci.materials.potentials as potentials\npotentials.potential()"
+POTENTIAL = """
+import json
+from metasci.materials.potentials import computed_frequency
+sites = [{"species": [{"element": name, "occu": 1}], "abc": [at] * 3} for name, at in (("Cs", 0), ("Cl", 0.5))]
+lattice = {"matrix": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]}
+assert 50 < computed_frequency(json.dumps({"lattice": lattice, "sites": sites})) < 500
+"""
 
 Program = list[str] | str  # arguments of the command line, or Python
 WITH: dict[str, list[Program]] = {
@@ -84,11 +90,22 @@ WITH: dict[str, list[Program]] = {
         ["calibrate", "alloy_strength", "alloys.csv"],
     ],
     "nonmem": [["import", "oral_drug.mod", "--unit", "WT=kg", "--out", "imported"]],
-    "petab": [],
+    "petab": [["import", "decay/decay.yaml", "--out", "decay-imported"]],
+    "potential": [POTENTIAL],
     "scale": [ZARR],
     "studies": [
         SCIKIT,
-        ["evaluate", "theophylline", "theophylline", "--shots", "1", "--baselines", "forest"],
+        [
+            "evaluate",
+            "theophylline",
+            "theophylline",
+            "--shots",
+            "1",
+            "--baselines",
+            "forest",
+            "--leave-out",
+            "subject",
+        ],
     ],
     "tables": [WORKBOOK, ["calibrate", "theophylline", "patient.xlsx"]],
 }
@@ -102,6 +119,7 @@ WITHOUT: dict[str, list[Program]] = {
         "import metasci as ms\nms.bayes.quick",
     ],
     "export": [["export", "theophylline", "calibrator.onnx"], EXPORT],
+    "federated": [FEDERATED],
     "materials": [
         ["calibrate", "boiling_point", "members.csv"],
         ["calibrate", "phonon_peak", "crystals.csv"],
@@ -141,9 +159,10 @@ def main(extras: list[str]) -> None:
         for file in EXAMPLES.iterdir():
             if file.is_file():
                 shutil.copy(file, folder)
+        shutil.copytree(EXAMPLES / "decay", folder / "decay")
         (folder / "members.csv").write_text(MEMBERS)
         (folder / "alloys.csv").write_text(
-            "composition,yield_strength [MPa],temperature [degC]\nNbTaTiW,1054,25\n"
+            "formula,temperature [degC],yield_strength [MPa]\nNbTaTiW,25,1054\n"
         )
         (folder / "crystals.csv").write_text("structure,phonon_peak [1/cm]\nNaCl.cif,200\n")
         (folder / "problem.yaml").write_text("format_version: 1\nparameter_file: parameters.tsv\nproblems:\n")

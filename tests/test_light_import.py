@@ -40,6 +40,8 @@ except SystemExit as stop:
 assert not status, status
 """
 
+PROGRAM = COMMAND_LINE.replace("metasci.cli import", "metasci.__main__ import")
+
 
 def loaded_after(code: str, directory: Path) -> set[str]:
     """Names of the top-level modules that a new interpreter has loaded after `code`."""
@@ -103,3 +105,14 @@ def test_every_public_name_is_there() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     metasci = importlib.import_module("metasci")
     assert not hasattr(metasci, "no_such_name")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["calibrate", "theophylline", "my_patient.csv"], ["calibrate", "steel_tempering", "my_steel.csv"]],
+    ids=lambda arguments: arguments[1],
+)
+def test_a_calibration_loads_no_library_that_it_does_not_use(root: Path, arguments: list[str]) -> None:
+    loaded = loaded_after(PROGRAM.format(arguments=arguments), root / "docs" / "examples")
+    assert "torch" in loaded
+    assert not loaded & {"arviz", "dask", "h5netcdf", "matplotlib", "numba", "pint", "pymc", "sparse"}

@@ -176,8 +176,13 @@ def _known(header: str, card: Card) -> str:
     spellings = [spelling(column) for column in card.columns]
     bare = {_key(re.split(r"[\[(/,]", text)[0]): text for text in spellings}
     near = difflib.get_close_matches(_key(re.split(r"[\[(/,]", header)[0]), bare, n=1)
-    # a compilation's columns of notes are many and long
-    named = [text for text in spellings if len(text) <= _LONGEST_NAMED][:_MOST_NAMED]
+    # a compilation's columns of notes are many and long, and nobody has to give them: they come last
+    by_need = sorted(card.columns, key=lambda column: column.role == "note")
+    short = [
+        min(spelling(column), column.name, key=len) if column.unit in ("", "1") else spelling(column)
+        for column in by_need
+    ]
+    named = [text for text in short if len(text) <= _LONGEST_NAMED][:_MOST_NAMED]
     more = len(spellings) - len(named)
     listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
     return f"did you mean '{bare[near[0]]}'? Known are {listed}" if near else f"known are {listed}"
