@@ -35,38 +35,81 @@ TIMED = """async ([row, column, value]) => {
 }"""
 
 
+CHANGES = (
+    ("steel_tempering", 2, ("54", "53.5", "53", "56", "55.5", "54.5")),
+    ("theophylline", 2, ("6.1", "6.2", "6.3", "6.4", "6.5", "6.6")),
+    ("phenobarbital", 3, ("17", "18", "19", "20", "21", "22")),
+    ("boiling_point", 1, ("376", "377", "375", "374", "378", "379")),
+)
+
+
 def main() -> None:
     """Print one line a number."""
-    began = time.perf_counter()
     command = [sys.executable, "-m", "metasci", "app", "--port", "0", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program, sync_playwright() as entry:
-        assert program.stdout is not None
-        address = program.stdout.readline().split()[3]
-        print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-        print(f"program's start to ready: {time.perf_counter() - began:.2f} s")
+    with sync_playwright() as entry:
         browser = entry.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for visit in ("first", "second"):
-            page = browser.new_page()
-            opened = time.perf_counter()
-            page.goto(address)
-            page.wait_for_selector("#fit svg", timeout=WAIT)
-            print(f"{visit} page's opening to its first answer: {time.perf_counter() - opened:.2f} s")
-            page.wait_for_selector("#warnings *", timeout=WAIT)
-        for prior, column, values in (
-            ("steel_tempering", 2, ("54", "53.5", "53", "56", "55.5", "54.5")),
-            ("theophylline", 2, ("6.1", "6.2", "6.3", "6.4", "6.5", "6.6")),
-            ("phenobarbital", 3, ("17", "18", "19", "20", "21", "22")),
-            ("boiling_point", 1, ("376", "377", "375", "374", "378", "379")),
-        ):
-            page.select_option("#prior", prior)
-            page.wait_for_timeout(3000)
-            row = 1 if prior == "phenobarbital" else 0
-            seconds = [change(page, row, column, value) for value in values]
+        page = browser.new_page()
+        print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        started = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdout is not None
+            address = program.stdout.readline().split()[3]
+            print(f"program's start to its address: {time.perf_counter() - started:.2f} s")
+            seen, answered = visit(page, address)
             print(
-                f"{prior}: a change, median {statistics.median(seconds):.0f} ms, worst {max(seconds):.0f} ms"
+                f"program's start to the page in the browser: {seen - started:.2f} s, to its first answer: "
+                f"{answered - started:.2f} s"
             )
+            page.close()
+            opened, page = time.perf_counter(), browser.new_page()
+            print(f"a second page's opening to its first answer: {visit(page, address)[1] - opened:.2f} s")
+            changes(page)
+            program.terminate()
         browser.close()
-        program.terminate()
+    on_the_server()
+
+
+def visit(page: Any, address: str) -> tuple[float, float]:
+    """When the page was seen, and when its first answer."""
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector("#prior", timeout=WAIT)
+    seen = time.perf_counter()
+    page.wait_for_selector("#fit svg", timeout=WAIT)
+    answered = time.perf_counter()
+    page.wait_for_selector("#warnings *", timeout=WAIT)
+    return seen, answered
+
+
+def on_the_server() -> None:
+    """What a change costs without a browser and a socket: the fit, the chart and the table of parameters."""
+    from metasci.app import tables
+    from metasci.app.choices import example_of
+    from metasci.app.fitting import Fitted, try_to_fit
+    from metasci.app.parts import fit_part
+
+    for prior, *_ in CHANGES:
+        seconds = []
+        for _ in range(12):
+            began = time.perf_counter()
+            fitted = try_to_fit(prior, example_of(prior))
+            assert isinstance(fitted, Fitted)
+            fit_part(fitted.fit, 700.0)
+            tables.parameters(fitted.fit)
+            seconds.append(1000.0 * (time.perf_counter() - began))
+        print(
+            f"{prior}, on the server alone: median {statistics.median(seconds[2:]):.0f} ms, worst "
+            f"{max(seconds[2:]):.0f} ms"
+        )
+
+
+def changes(page: Any) -> None:
+    """Time what is typed into the first rows of some priors' tables."""
+    for prior, column, values in CHANGES:
+        page.select_option("#prior", prior)
+        page.wait_for_timeout(3000)
+        row = 1 if prior == "phenobarbital" else 0
+        seconds = [change(page, row, column, value) for value in values]
+        print(f"{prior}: a change, median {statistics.median(seconds):.0f} ms, worst {max(seconds):.0f} ms")
 
 
 def change(page: Any, row: int, column: int, value: str) -> float:

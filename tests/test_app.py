@@ -18,13 +18,15 @@ import pytest
 
 import metasci as ms
 from metasci.app import faces, parts, tables
-from metasci.app.choices import blank_sheet, choices, columns_needed, example_of
+from metasci.app.choices import blank_sheet, columns_needed, example_of
 from metasci.app.comparing import compared
 from metasci.app.curves import curves_of
 from metasci.app.drawing import ticks_of
 from metasci.app.fitting import Fitted, Refused, try_to_fit
-from metasci.app.grammar import EXAMPLES, question_of
+from metasci.app.grammar import question_of
 from metasci.app.guard import Guard
+from metasci.app.listing import choices
+from metasci.app.page import EXAMPLES
 from metasci.app.questions import QUESTIONS, answer, questions_for
 from metasci.app.sheets import MOST_ROWS, Sheet, sheet_of_cells, sheet_of_file, sheet_of_text
 from metasci.errors import InputError

@@ -17,8 +17,9 @@ import metasci as ms
 from metasci.report import tempering_map
 from metasci.report.html import Section, figure, page, table
 from metasci.report.marks import draw_band, draw_points, legend_below
+from metasci.report.panels import described
 from metasci.report.style import BLUE, styled
-from metasci.report.values import described, frames_of, panels_of
+from metasci.report.values import frames_of, panels_of
 from metasci.report.vector import drawn
 
 HOSTILE = "--!><script>alert(1)</script>\"' onload=alert(2) <b>&amp; $x_1$ ]]>"

@@ -1,70 +1,16 @@
-"""The priors to choose from: for whom, with which columns, and an example to begin with."""
+"""Of a prior that is chosen: the columns that it needs, and an example to begin with."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from metasci.app.listing import choice_of
 from metasci.app.sheets import Sheet
-from metasci.catalogue import names, published_source, shipped
 from metasci.learned.columns import columns_of
 from metasci.priors.load import load
 
-__all__ = [
-    "FACES",
-    "Choice",
-    "blank_sheet",
-    "choice_of",
-    "choices",
-    "columns_needed",
-    "example_of",
-    "prior_named",
-]
-
-FACES = {"alloy": "Alloys", "patient": "Patients (research only)", "family": "Families of materials"}
-"""The three ways in which a fit is shown, and what the list of priors calls them."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A prior in the list."""
-
-    name: str
-    title: str
-    face: str
-
-
-@lru_cache(maxsize=1)
-def choices() -> tuple[Choice, ...]:
-    """All priors that ship, those that were learned first; their tensors are not read.
-
-    Not those of crystals, which are files: a table that is typed or pasted holds none.
-
-    Examples
-    --------
-    >>> {each.face for each in choices()} == set(FACES)
-    True
-    """
-    priors = []
-    for name in names("models"):
-        description = json.loads((shipped("models") / name / "prior.json").read_text(encoding="utf-8"))
-        if any(column.get("kind") == "crystal" for column in description["data"].get("columns", [])):
-            continue
-        title = published_source(name) or str(description["data"].get("title", ""))
-        priors.append(Choice(name, title, _face(description)))
-    return tuple(
-        sorted(
-            priors,
-            key=lambda each: (list(FACES).index(each.face), bool(published_source(each.name)), each.name),
-        )
-    )
-
-
-def choice_of(name: str) -> Choice:
-    """The choice of a name; the first one for a name that is none."""
-    return next((each for each in choices() if each.name == name), choices()[0])
+__all__ = ["blank_sheet", "columns_needed", "example_of", "prior_named"]
 
 
 @lru_cache(maxsize=32)
@@ -94,13 +40,6 @@ def example_of(name: str) -> Sheet:
         header, *rows = (line.split(",") for line in _EXAMPLES[name].strip().splitlines())
         return Sheet(tuple(header), tuple(tuple(row) for row in rows))
     return _course_of(name)
-
-
-def _face(description: dict[str, Any]) -> str:
-    model = str(
-        description["model"]["name"] if isinstance(description["model"], dict) else description["model"]
-    )
-    return {"patients": "patient", "kinetics": "alloy"}.get(model.partition(".")[0], "family")
 
 
 def _course_of(name: str) -> Sheet:

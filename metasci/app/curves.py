@@ -22,7 +22,7 @@ from metasci.report.curves import (
     only,
     values_of,
 )
-from metasci.report.values import Series
+from metasci.report.panels import Series
 from metasci.words import label, words
 
 __all__ = ["curves_figure", "curves_of", "overlaid"]

@@ -15,7 +15,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from metasci.report.values import Panel, Series, described, plain
+from metasci.report.panels import Panel, Series, described, plain
 from metasci.words import duration, number
 
 __all__ = ["Axes", "Chart", "Mark", "figure_of", "path_of", "ticks_of"]

@@ -15,11 +15,10 @@ from metasci.extras import needed
 from metasci.fits.equation import EquationFit
 from metasci.heat_treatment.diagrams import transformation_diagram
 from metasci.priors.calibrated import Calibration
-from metasci.report.curves import axis_of, given_along, measurements, span, values_of
+from metasci.report.curves import axis_of, given_along, has_map, measurements, span, values_of
 from metasci.report.html import paragraph
-from metasci.report.maps import has_map
-from metasci.report.values import Field, Panel, Series
-from metasci.units import unit
+from metasci.report.panels import Field, Panel, Series
+from metasci.units import convert
 from metasci.words import duration, label, number, pretty_unit, words
 
 __all__ = ["members", "structures", "tempering", "timeline", "transformation"]
@@ -29,7 +28,14 @@ Array = NDArray[np.float64]
 _ACROSS, _DOWN = 36, 26  # cells of the map
 _SHORTEST, _LONGEST = 60.0, 86400.0  # seconds: a minute to a day, the times that a furnace is set to
 _MOST_MEMBERS = 60  # each has a row of its own, and the chart grows with every one
+_MARGIN = 12.0  # pixels that half a number takes
 _LEVELS = 8  # lines of equal value at most: more would run into each other's numbers
+_STOPS = (
+    *(0x2F6C8E, 0x2A788E, 0x25848E, 0x21918C, 0x1E9C89, 0x22A884, 0x2FB47C),
+    *(0x44BF70, 0x5EC962, 0x7AD151, 0x9BD93C, 0xBDDF26, 0xDFE318, 0xFDE725),
+)
+"""Viridis (Smith and van der Walt, 2015) without its dark third, on which the contours' numbers are not legible."""
+_COLOURS = np.array(_STOPS)
 _TEMPERATURES, _DRAWS = 19, 200  # of the transformation diagram: enough for its bands, and quick
 
 
@@ -92,15 +98,13 @@ def tempering(fit: Any, width: float) -> str:
     if not isinstance(fit, EquationFit) or len(fit.batch) != 1 or not has_map(fit):
         return ""
     import contourpy
-    import matplotlib
 
     output, axis = fit.prior.model.output, axis_of(fit, "temperature")
     time, kelvin = np.geomspace(_SHORTEST, _LONGEST, _ACROSS), np.linspace(*span(fit, "temperature"), _DOWN)
-    predicted = fit.predict(time=time[None, :] * unit("s"), temperature=kelvin[:, None]).isel(task=0)
+    predicted = fit.predict(time=_in_model(fit, time)[None, :], temperature=kelvin[:, None]).isel(task=0)
     values = predicted["median"].to_numpy()
     shown = axis.show(kelvin)
     low, high = float(values.min()), float(values.max())
-    colours = matplotlib.colormaps["viridis"]
     step = shown[1] - shown[0]
     edges = np.sqrt(time[1:] * time[:-1])
     ends = np.concatenate([[time[0]], edges, [time[-1]]])
@@ -116,8 +120,7 @@ def tempering(fit: Any, width: float) -> str:
         for row, degree in enumerate(shown.tolist()):
             top, bottom = down(degree + 0.5 * step), down(degree - 0.5 * step)
             for column in range(_ACROSS):
-                share = (values[row, column] - low) / ((high - low) or 1.0)
-                colour = matplotlib.colors.to_hex(colours(0.35 + 0.65 * share))
+                colour = _colour((values[row, column] - low) / ((high - low) or 1.0))
                 left, right = across(ends[column]), across(ends[column + 1])
                 parts.append(
                     f'<rect fill="{colour}" x="{left:.1f}" y="{top:.1f}" width="{right - left + 0.6:.1f}" '
@@ -129,10 +132,13 @@ def tempering(fit: Any, width: float) -> str:
                 x = [across(float(np.exp(each))) for each in corners[:, 0]]
                 y = [down(float(each)) for each in corners[:, 1]]
                 parts.append(f'<path class="contour" d="{path_of(x, y)}"/>')
-                middle = len(x) // 2
-                parts.append(
-                    f'<text class="contour" x="{x[middle]:.1f}" y="{y[middle] + 4:.1f}">{number(level)}</text>'
-                )
+                # a number at the edge would be cut in two
+                inside = [each for each in range(len(x)) if _is_inside(x[each], y[each], across, down, shown)]
+                if inside:
+                    middle = inside[len(inside) // 2]
+                    parts.append(
+                        f'<text class="contour" x="{x[middle]:.1f}" y="{y[middle] + 4:.1f}">{number(level)}</text>'
+                    )
         parts += [
             f'<circle class="test" cx="{across(float(second)):.1f}" cy="{down(float(degree)):.1f}" r="5"/>'
             for second, degree in zip(at, degrees, strict=True)
@@ -168,7 +174,7 @@ def transformation(fit: Any, width: float) -> str:
         reaches = [0.01, 0.5, 0.99]
     else:
         corners = fit.predict(
-            time=np.array([_SHORTEST, _LONGEST])[None, :] * unit("s"),
+            time=_in_model(fit, np.array([_SHORTEST, _LONGEST]))[None, :],
             temperature=np.quantile(kelvin, (0.1, 0.9))[:, None],
         )["median"]
         reaches = _round_levels(float(corners.min()), float(corners.max()), 4)
@@ -357,3 +363,25 @@ def _round_levels(low: float, high: float, most: int = _LEVELS) -> list[float]:
     from metasci.app.drawing import ticks_of
 
     return [level for level in ticks_of(low, high, most) if low < level < high]
+
+
+def _is_inside(x: float, y: float, across: Any, down: Any, shown: Array) -> bool:
+    """Whether the number of a contour has its place there."""
+    left, right = across(_SHORTEST) + _MARGIN, across(_LONGEST) - _MARGIN
+    top, bottom = down(float(shown[-1])) + _MARGIN, down(float(shown[0])) - _MARGIN
+    return bool(left <= x <= right and top <= y <= bottom)
+
+
+def _in_model(fit: Any, seconds: Array) -> Array:
+    """Times in the unit of the model."""
+    return convert(seconds, "s", fit.prior.model.inputs["time"].unit)
+
+
+def _colour(share: float) -> str:
+    """The colour of a value by its share of the range, between two stops."""
+    place = share * (len(_COLOURS) - 1)
+    red, green, blue = (
+        round(float(np.interp(place, np.arange(len(_COLOURS)), _COLOURS >> bits & 255)))
+        for bits in (16, 8, 0)
+    )
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -18,22 +18,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from metasci.app.page import EXAMPLES
 from metasci.app.questions import questions_for
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.report.curves import coordinates
 from metasci.units import same_dimension, stated
 
-__all__ = ["EXAMPLES", "question_of"]
-
-EXAMPLES = {
-    "predict": "hardness after 2 h at 500 °C",
-    "before_next": "level before the next dose",
-    "dose": "dose for a trough of 10 to 15 mg/L",
-    "next": "what to measure next",
-    "furnace": "furnace time to 40 HRC at 600 °C",
-}
-"""A line for each question that the app can be asked."""
+__all__ = ["question_of"]
 
 _AMOUNT = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?"
 _DOSE = re.compile(

@@ -9,7 +9,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Guard"]
+__all__ = ["MOST_BYTES", "MOST_ROWS", "Guard"]
+
+MOST_BYTES = 2 * 2**20  # of a table that is sent; an ordinary one within the limit below has far less
+MOST_ROWS = 300  # what a browser edits without delay; the command line reads more
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -5,14 +5,22 @@ from __future__ import annotations
 from html import escape
 
 from metasci import __version__
-from metasci.app.choices import FACES, choices
-from metasci.app.grammar import EXAMPLES
-from metasci.app.sheets import MOST_BYTES, MOST_ROWS
+from metasci.app.guard import MOST_BYTES, MOST_ROWS
+from metasci.app.listing import FACES, choices
 
-__all__ = ["FIRST", "page"]
+__all__ = ["EXAMPLES", "FIRST", "page"]
 
 FIRST = "steel_tempering"
 """The prior that is chosen at first."""
+
+EXAMPLES = {
+    "predict": "hardness after 2 h at 500 °C",
+    "before_next": "level before the next dose",
+    "dose": "dose for a trough of 10 to 15 mg/L",
+    "next": "what to measure next",
+    "furnace": "furnace time to 40 HRC at 600 °C",
+}
+"""A line for each question that the app can be asked."""
 
 _PLACEHOLDER = '<meta name="shiny-dependency-placeholder" content="">'
 
@@ -38,6 +46,7 @@ def page() -> str:
 <strong>For research use only.</strong> Everything stays on this machine.</p>
 </header>
 <main id="main">
+<input id="width" type="text" hidden>
 <section aria-labelledby="h-prior">
 <h2 id="h-prior">1. What do you have?</h2>
 <label for="prior">Prior</label>

@@ -8,7 +8,7 @@ from typing import Any
 from metasci.app import faces
 from metasci.app.curves import curves_figure
 from metasci.app.fitting import Fitted, Refused
-from metasci.app.grammar import EXAMPLES
+from metasci.app.page import EXAMPLES
 from metasci.app.questions import Answer, questions_for
 from metasci.app.sheets import Sheet
 from metasci.fits.equation import EquationFit
@@ -26,7 +26,7 @@ _LEGEND = (
 def sheet_part(sheet: Sheet) -> str:
     """The table as fields to type in, each with a label of its row and column."""
     head = "".join(
-        f'<th scope="col"><input class="header" value="{escape(name)}" style="width: {max(len(name), 9) + 2.5}ch" '
+        f'<th scope="col"><input class="header" value="{escape(name)}" style="min-width: {max(len(name), 9) + 2.5}ch" '
         f'aria-label="Header of column {place}"></th>'
         for place, name in enumerate(sheet.header, 1)
     )

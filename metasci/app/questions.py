@@ -17,8 +17,7 @@ from metasci.fits.equation import EquationFit
 from metasci.heat_treatment.furnace import furnace_time
 from metasci.heat_treatment.planning import next_test
 from metasci.priors.calibrated import Calibration
-from metasci.report.curves import axis_of, coordinates, span
-from metasci.report.maps import has_map
+from metasci.report.curves import axis_of, coordinates, has_map, span
 from metasci.units import stated
 from metasci.words import number, pretty_unit, words
 

@@ -12,40 +12,29 @@ import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from shiny import App, Inputs, Outputs, Session, reactive, render, ui
+from shiny import Inputs, Outputs, Session, reactive, render, ui
 
 from metasci.app import parts, tables
-from metasci.app.choices import blank_sheet, choice_of, example_of
+from metasci.app.choices import blank_sheet, example_of
 from metasci.app.comparing import compared
 from metasci.app.fitting import Fitted, Refused, try_to_fit
 from metasci.app.grammar import question_of
-from metasci.app.page import FIRST, page
+from metasci.app.guard import MOST_BYTES
+from metasci.app.listing import choice_of
+from metasci.app.page import FIRST
 from metasci.app.questions import Answer, answer
-from metasci.app.sheets import MOST_BYTES, Sheet, sheet_of_cells, sheet_of_file, sheet_of_text
+from metasci.app.sheets import Sheet, sheet_of_cells, sheet_of_file, sheet_of_text
 from metasci.errors import InputError
 from metasci.report.html import notice, paragraph
 
-__all__ = ["app", "page_width", "serve"]
+__all__ = ["page_width", "serve"]
 
-_STATIC = Path(__file__).parent / "static"
-_REPORT = Path(__file__).parent.parent / "report"
 _RUNNING: set[asyncio.Task[None]] = set()
 _WIDTH = 720.0  # where a browser says no number
+_LONGEST_NUMBER = 10  # letters
 _NARROWEST, _WIDEST = 240.0, 8000.0  # pixels: less than any telephone's, more than any wall's
-
-
-def app() -> App:
-    """The Shiny application."""
-    assets: Mapping[str, str | Path] = {
-        "/static/app.css": _STATIC / "app.css",
-        "/static/app.js": _STATIC / "app.js",
-        "/static/page.css": _REPORT / "page.css",
-        "/static/values.js": _REPORT / "values.js",
-    }
-    return App(ui.page_html(page()), serve, static_assets=assets)
 
 
 def serve(input: Inputs, output: Outputs, session: Session) -> None:
@@ -76,7 +65,6 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @reactive.calc
     def width() -> float:
-        # until the browser has said it nothing is drawn, so that it is drawn once
         return page_width(input.width())
 
     @reactive.calc
@@ -251,9 +239,14 @@ def page_width(sent: Any) -> float:
 
     Examples
     --------
-    >>> page_width(500), page_width("x"), page_width(float("nan")), page_width(-1)
-    (500.0, 720.0, 720.0, 240.0)
+    >>> page_width(500), page_width("500"), page_width("x"), page_width(float("nan")), page_width(-1)
+    (500.0, 500.0, 720.0, 720.0, 240.0)
     """
+    if isinstance(sent, str) and len(sent) < _LONGEST_NUMBER:
+        try:
+            sent = float(sent)
+        except ValueError:
+            return _WIDTH
     if isinstance(sent, bool) or not isinstance(sent, int | float) or not math.isfinite(sent):
         return _WIDTH
     return float(min(max(sent, _NARROWEST), _WIDEST))

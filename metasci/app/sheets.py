@@ -11,13 +11,12 @@ from typing import Any
 
 import pandas as pd
 
+from metasci.app.guard import MOST_BYTES, MOST_ROWS
 from metasci.data.cells import table_of
 from metasci.data.decimals import with_points
 from metasci.errors import InputError
 
 __all__ = [
-    "MOST_BYTES",
-    "MOST_ROWS",
     "Sheet",
     "sheet_from",
     "sheet_of_cells",
@@ -25,8 +24,6 @@ __all__ = [
     "sheet_of_text",
 ]
 
-MOST_BYTES = 2 * 2**20  # an ordinary table within the limits below has far less
-MOST_ROWS = 300  # what a browser edits without delay; the command line reads more
 MOST_COLUMNS = 40  # each cell is a field of the page, as for rows
 MOST_LETTERS = 200  # a number, a unit, a name or a formula is shorter; a longer text is no such cell
 _MOST_UNPACKED = 20 * 2**20  # a small workbook may unpack to anything; one with a single table stays below

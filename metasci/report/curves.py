@@ -11,7 +11,7 @@ import torch
 
 from metasci.data.conditions import followed
 from metasci.noise import LogNormal, Several
-from metasci.units import convert
+from metasci.units import convert, same_dimension
 from metasci.words import duration, label, number, pretty_unit, words
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "coordinates",
     "curve",
     "given_along",
+    "has_map",
     "is_logarithmic",
     "is_of_patients",
     "is_simulated",
@@ -83,6 +84,12 @@ class Curve:
 def is_simulated(calibration: EquationFit) -> bool:
     """Whether the measurements are simulated and not real."""
     return str(calibration.tasks.dataset.attrs.get("simulated", "false")).lower() == "true"
+
+
+def has_map(calibration: EquationFit) -> bool:
+    """Whether the model is one of time and temperature."""
+    inputs = calibration.prior.model.inputs
+    return set(inputs) == {"time", "temperature"} and same_dimension(inputs["time"].unit, "s")
 
 
 def is_of_patients(calibration: EquationFit) -> bool:

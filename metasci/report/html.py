@@ -11,8 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metasci.report.values import described, panels_of, plain
-from metasci.report.vector import WIDE_ENOUGH, drawn, stack_panels
+from metasci.report.panels import described, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,6 +152,10 @@ def figure(drawing: Figure, caption: str, description: str = "") -> str:
     description : str
         What it is, plain text, for those who do not see it; what is seen is added, in numbers.
     """
+    # a page without figures of matplotlib, such as the app's, does not wait for it
+    from metasci.report.values import panels_of
+    from metasci.report.vector import WIDE_ENOUGH, drawn, stack_panels
+
     panels = panels_of(drawing)
     seen = " ".join(filter(None, (f"{(description or caption).rstrip('.')}.", described(panels))))
     if drawing.get_figwidth() <= WIDE_ENOUGH:

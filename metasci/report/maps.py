@@ -14,25 +14,19 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from metasci.errors import InputError
-from metasci.report.curves import axis_of, is_simulated, measurements, name_of, only, span, values_of
+from metasci.report.curves import axis_of, has_map, is_simulated, measurements, name_of, only, span, values_of
 from metasci.report.marks import headline, titled
 from metasci.report.style import INK, styled
 from metasci.report.values import remember_field
-from metasci.units import convert, same_dimension, unit
+from metasci.units import convert, unit
 from metasci.words import duration, label, number, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
 
-__all__ = ["has_map", "tempering_map"]
+__all__ = ["tempering_map"]
 
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0)
-
-
-def has_map(calibration: EquationFit) -> bool:
-    """Whether the model is one of time and temperature."""
-    inputs = calibration.prior.model.inputs
-    return set(inputs) == {"time", "temperature"} and same_dimension(inputs["time"].unit, "s")
 
 
 @styled

@@ -16,6 +16,7 @@ from metasci.report.curves import (
     axis_of,
     below_limit,
     coordinates,
+    has_map,
     is_of_patients,
     is_simulated,
     measurements,
@@ -27,7 +28,7 @@ from metasci.report.figures import calibration_figure, parameters_figure
 from metasci.report.html import Section, bullets, definitions, figure, notice, page, paragraph, table
 from metasci.report.individual_fits import can_draw_individual_fits, individual_fits_figure
 from metasci.report.inputs import calibrated_with, what_was_given
-from metasci.report.maps import has_map, tempering_map
+from metasci.report.maps import tempering_map
 from metasci.report.patient_summary import exposure_rows, own_parameters, published_provenance
 from metasci.report.pharmacometric import goodness_of_fit_figure
 from metasci.report.reading import what_was_read

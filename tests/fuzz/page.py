@@ -73,9 +73,9 @@ def app(rng: Random) -> Case:
 def shown(path: str) -> list[float]:
     """All that the page would show of it; a refusal is an answer of the page."""
     from metasci.app import parts, tables
-    from metasci.app.choices import choice_of
     from metasci.app.fitting import Fitted, try_to_fit
     from metasci.app.grammar import question_of
+    from metasci.app.listing import choice_of
     from metasci.app.questions import answer
     from metasci.app.server import _sheet_sent, page_width
     from metasci.app.sheets import sheet_of_cells, sheet_of_text

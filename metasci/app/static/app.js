@@ -162,9 +162,10 @@
   // what lies in a closed box is computed when it is opened
   document.addEventListener("toggle", () => window.jQuery(document.body).trigger("shown"), true);
 
-  const tellWidth = () => send("width", document.getElementById("main").clientWidth);
-  window.addEventListener("resize", later(200, tellWidth));
-  window.jQuery(document).on("shiny:connected", tellWidth);
+  // Shiny sends it with its first word: told only afterwards, the first chart would wait for a second round
+  const width = () => document.getElementById("main").clientWidth;
+  document.getElementById("width").value = width();
+  window.addEventListener("resize", later(200, () => send("width", width())));
   window.jQuery(document).on("shiny:disconnected", () => {
     const message = document.getElementById("message");
     message.innerHTML = '<p class="notice" id="gone">The app has ended; start it again and load this page anew.</p>';
