@@ -98,7 +98,8 @@ def main(out: Path) -> None:
     for name, shots in (("phenobarbital", 1), ("steel_tempering", 3)):
         table = forgotten(name, shots)
         print(
-            f"\n{name}: root mean square error on the first quarter of the tasks, {shots} measurements known of each"
+            f"\n{name}: root mean square error on the first quarter of the tasks, {shots} "
+            f"measurement{'s' * (shots != 1)} known of each"
         )
         print(table[["seen", "updated", "joint"]].to_dataframe().round(4).to_string())
         print(table.attrs["verdict"])
