@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import metasci as ms
 from metasci.data.cards import Card, Column
 from metasci.data.door import read
 from metasci.data.tasks import TaskSet
+from metasci.data.text_tables import cells_of
 from metasci.errors import InputError
 
 STEEL = Card(
@@ -284,3 +286,35 @@ def test_a_file_whose_name_is_no_utf8_names_its_task_all_the_same(tmp_path: Path
     path = tmp_path / os.fsdecode(b"Probe \xfc 3.csv")
     path.write_bytes(READ["tabs"])
     assert TaskSet.from_csv(path, STEEL).names == ("Probe \N{REPLACEMENT CHARACTER} 3",)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_lines_that_an_instrument_writes_above_the_table_are_told(separator: str) -> None:
+    rows = [
+        ["task", "time [h]", "temperature [degC]", "HRC"],
+        ["a", "1", "200", "55.5"],
+        ["a", "1", "400", "46.5"],
+    ]
+    table = "\n".join(separator.join(row) for row in rows)
+    content = f"Hardness tester 20\nOperator: A. Smith\n\n{table}\n".encode()
+    with pytest.raises(
+        InputError, match=r"begin in line 4, 'task.*delete the lines above it, or begin them with '#'"
+    ):
+        cells_of(content, "export.csv")
+    commented = content.replace(b"Hardness", b"# Hardness").replace(b"Operator", b"# Operator")
+    assert cells_of(commented, "export.csv").shape == (2, 4)
+
+
+@pytest.mark.parametrize("written", ["30.1 ± 0.4", "30.1 +/- 0.4", "30.1±0.4"])
+def test_a_number_with_its_error_is_asked_for_alone(written: str) -> None:
+    frame = pd.DataFrame({"task": "a", "time [h]": [1], "temperature [degC]": [200], "HRC": [written]})
+    with pytest.raises(InputError, match=r"is not a number \(write the number alone, without its error\)"):
+        read(frame, STEEL)
+
+
+def test_a_column_of_a_patient_is_asked_for_with_its_unit(tmp_path: Path) -> None:
+    """As a control stream's table has it: WT and CRCL say neither what they are nor their units."""
+    table = tmp_path / "levels.csv"
+    table.write_text("ID,TIME,AMT,DV,WT,CRCL\n1,0,1000,,70,90\n1,23.5,,12.5,70,90\n")
+    with pytest.raises(InputError, match=r"name it 'creatinine_clearance \[mL/min\]'.*not in use: WT, CRCL"):
+        ms.load("vancomycin_goti_2018").calibrate(table)

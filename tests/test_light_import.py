@@ -116,3 +116,32 @@ def test_a_calibration_loads_no_library_that_it_does_not_use(root: Path, argumen
     loaded = loaded_after(PROGRAM.format(arguments=arguments), root / "docs" / "examples")
     assert "torch" in loaded
     assert not loaded & {"arviz", "dask", "h5netcdf", "matplotlib", "numba", "pint", "pymc", "sparse"}
+
+
+def test_the_page_of_the_app_is_there_before_what_calibrates(root: Path) -> None:
+    assert (
+        not loaded_after("from metasci.app.page import page; assert 'theophylline' in page()", root) & HEAVY
+    )
+
+
+def test_arrays_of_other_libraries_are_known_once_they_are_loaded(root: Path) -> None:
+    """What keeps xarray from importing dask and pint keeps nobody from using them."""
+    pytest.importorskip("dask", reason="dask is not installed")
+    loaded_after(
+        """
+import sys
+import xarray as xr
+from metasci.process import without_guests
+without_guests()
+plain = xr.Dataset({"y": ("x", [1.0, 2.0])}, {"x": [0, 1]})
+assert float(plain.isel(x=0)["y"].mean()) == 1.0
+assert not {"dask", "pint"} & set(sys.modules)
+chunked = plain.chunk({"x": 1})
+assert chunked["y"].chunks == ((1, 1),)
+assert chunked["y"].mean().compute().item() == 1.5
+import pint
+length = xr.DataArray(pint.Quantity([1.0, 2.0], "m"), dims="x")
+assert length.mean().data.units == pint.Unit("m")
+""",
+        root,
+    )

@@ -46,7 +46,7 @@ def page() -> str:
 <strong>For research use only.</strong> Everything stays on this machine.</p>
 </header>
 <main id="main">
-<input id="width" type="text" hidden>
+<input id="width" type="text" hidden aria-label="Width of the page in pixels">
 <section aria-labelledby="h-prior">
 <h2 id="h-prior">1. What do you have?</h2>
 <label for="prior">Prior</label>

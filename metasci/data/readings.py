@@ -148,6 +148,9 @@ def _number(cell: Any, at: int, fault: Fault) -> float:
         if _THOUSANDS.fullmatch(text):
             raise fault(at, two_readings(text)) from None
         hint = " (write a point for the decimals)" if re.fullmatch(r"[-+]?\d+,\d+", text) else ""
+        hint = hint or (
+            " (write the number alone, without its error)" if "±" in text or "+/-" in text else ""
+        )
         limit = " (only what is measured may be a limit or an interval)" if _LIMIT.fullmatch(text) else ""
         raise fault(at, f"'{shown(text)}' is not a number{hint or limit}") from None
 

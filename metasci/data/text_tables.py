@@ -16,6 +16,7 @@ import pandas as pd
 
 from metasci.data.decimals import with_points
 from metasci.errors import InputError
+from metasci.unit_grammar import shown
 
 __all__ = ["MOST_COLUMNS", "cells_of", "check_header"]
 
@@ -56,11 +57,16 @@ def cells_of(content: bytes, where: str) -> pd.DataFrame:
         raise InputError(f"{where} is empty.")
     header = rows[0][1]
     check_header(header, where)
-    for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(
-                f"{where}, row {line}: the row has {len(row)} cells where the header has {len(header)}."
-            )
+    odd = next(((line, row) for line, row in rows if len(row) != len(header)), None)
+    if (odd or len(header) == 1) and (begins := _begins_later(text)):
+        raise InputError(
+            f"{where}: the table seems to begin in line {begins[0]}, '{shown(begins[1])}'; delete the lines above it, "
+            "or begin them with '#'."
+        )
+    if odd:
+        raise InputError(
+            f"{where}, row {odd[0]}: the row has {len(odd[1])} cells where the header has {len(header)}."
+        )
     frame = pd.DataFrame(
         [row for _, row in rows[1:]], columns=header, index=[line for line, _ in rows[1:]], dtype=object
     )
@@ -147,6 +153,24 @@ def _rows_of(text: str, separator: str, where: str) -> Rows:
     return [
         (line, cells if len(cells) <= width else cells[: max(width, _filled(cells))]) for line, cells in rows
     ]
+
+
+def _begins_later(text: str) -> tuple[int, str] | None:
+    """The line from which on all lines have as many separators, where an instrument wrote lines of its own above it."""
+    lines = [
+        (place, line)
+        for place, line in enumerate(text.splitlines(), 1)
+        if line.strip(" ,;\t") and not _is_comment(line)
+    ]
+    for separator in (";", "\t", ","):
+        counts = [line.count(separator) for _, line in lines]
+        if not counts or not counts[-1]:
+            continue
+        above = max((place for place, count in enumerate(counts) if count != counts[-1]), default=-1) + 1
+        # fewer cells above it: a table whose rows lack one is no heading
+        if 0 < above <= len(lines) - 2 and not any(counts[:above]):
+            return lines[above]
+    return None
 
 
 def _filled(cells: Sequence[str]) -> int:

@@ -244,9 +244,11 @@ class EventReader:
         for name in dict.fromkeys((*needed, *wanted.carried)):
             if name not in located.found:
                 others = ", ".join(item.header for item in located.unused)
+                unit = wanted.quantities.get(name, "")
+                header = name if unit in ("", "1") else f"{name} [{unit}]"
                 raise InputError(
-                    f"{where} has no column '{name}', which is needed; if it is called otherwise, say "
-                    f"columns={{'{name}': '...'}}, or in the [events] of a card"
+                    f"{where} has no column '{name}', which is needed; name it '{header}', or say which it is, columns="
+                    "{...} in Python, [events] in a card"
                     + (f" (columns not in use: {others})." if others else ".")
                 )
         return located
