@@ -105,6 +105,7 @@ WITH: dict[str, list[Program]] = {
             "forest",
             "--leave-out",
             "subject",
+            "--quiet",  # it says a line a minute where it takes that long
         ],
     ],
     "tables": [WORKBOOK, ["calibrate", "theophylline", "patient.xlsx"]],

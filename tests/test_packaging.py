@@ -20,6 +20,7 @@ import pytest
 import safetensors
 from hatchling.builders.wheel import WheelBuilder
 
+import metasci
 from metasci.extras import DISTRIBUTION
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -214,10 +215,20 @@ def test_no_path_of_a_machine_is_in_the_project() -> None:
     assert found == []
 
 
+def read_text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 def test_version_is_the_same_everywhere() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert metasci.__version__ == version
+    released = re.search(
+        rf"^## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)$", read_text("CHANGELOG.md"), re.MULTILINE
+    )
+    assert released, "the changelog has no section of this version with its date"
+    assert f"\nversion: {version}\ndate-released: {released[1]}\n" in read_text("CITATION.cff")
+    assert f'  version: "{version}"\n' in read_text("docs/conda-recipe.yaml")
+    assert f"  version = {{{version}}},\n  year    = {{{released[1][:4]}}},\n" in read_text("docs/cite.md")
 
 
 def test_the_wheel_carries_code_data_and_models_and_nothing_else() -> None:
