@@ -34,6 +34,7 @@ CANDIDATES = {
 def learned(recipe: ms.Prior, tasks: TaskSet, candidate: str) -> ms.Prior:
     """The prior of some tasks."""
     with_covariates, correlated = CANDIDATES[candidate]
+    assert isinstance(recipe.method, ms.GaussianPrior)
     covariates = recipe.covariates.names if with_covariates else ()
     return ms.meta_calibrate(
         recipe.model, tasks, replace(recipe.method, correlated=correlated), covariates=covariates

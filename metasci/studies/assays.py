@@ -86,7 +86,7 @@ def read_assays(path: str | Path | None = None) -> tuple[tuple[str, ...], Floats
             "the assays' data do not ship: set METASCI_DATA_DIR to the folder that holds few_shot_molecules/."
         )
     table = pd.read_csv(file)
-    names = [name for name in table if name not in ("mol_id", "smiles")]
+    names = [str(name) for name in table if name not in ("mol_id", "smiles")]
     return tuple(names), table[names].to_numpy(float), table["smiles"].tolist()
 
 
@@ -158,7 +158,7 @@ def learned(model: Model, told: Floats, labels: Floats, old: list[int], seen: Fl
         for kind in (0.0, 1.0):
             rows.append(draw.permutation(np.flatnonzero(seen & (labels[:, at] == kind)))[:_MOST])
         chosen = np.concatenate(rows)
-        features_of = told[np.ix_(chosen, old)]
+        features_of = told[chosen][:, old]
         features_of[:, place] = 0.0
         table = pd.DataFrame(features_of, columns=list(model.inputs))
         parts.append(table.assign(task=f"assay {at}", outcome=labels[chosen, at]))

@@ -54,7 +54,7 @@ def pools(
     for at in which:
         kinds = []
         for kind in (0.0, 1.0):
-            chosen = torch.as_tensor(told[np.ix_(among & (labels[:, at] == kind), list(old))])
+            chosen = torch.as_tensor(told[among & (labels[:, at] == kind)][:, list(old)])
             if at in old:
                 chosen[:, list(old).index(at)] = 0.0
             kinds.append(chosen)
