@@ -42,7 +42,7 @@ _SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 # a solver's steps may err by so much: to simulate, and on the way to an optimum
 _FINE, _ROUGH = 1e-8, 1e-5
 # differences are wide beside what the solver errs, and narrow beside a decade
-_FAR = Pace(step=1e-4, enough=1e-2, most=200)
+_FAR = Pace(step=1e-4, enough=1e-3, most=200)
 _NEAR = Pace(step=1e-5, enough=1e-6, most=200)
 _LED_ON = 3  # ends that are led on with the finer solver
 
@@ -147,7 +147,7 @@ class Problem:
         )
         leading = found.best(_LED_ON)
         ends = search(
-            lambda sets: self._standardised(sets, _FINE),
+            lambda sets: rough._standardised(sets, _FINE),
             leading.places,
             lower,
             upper,

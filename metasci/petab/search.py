@@ -25,7 +25,7 @@ Likelihood = Callable[[Floats], tuple[Floats, Floats]]
 
 _LONGEST = 0.1  # of the way between the bounds: a decade, as bounds usually are
 _WORST = 1e12  # damping from which on a search has ended: its steps have no length
-_LASTING = 5  # rounds over which a search must gain something
+_LASTING = 10  # rounds over which a search must gain something
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Pace:
     step : float
         Of the differences that derivatives are made of, as a share of the way between the bounds.
     enough : float
-        A search ends where the objective has fallen by no more than this in five rounds.
+        A search ends where the objective has fallen by no more than this in ten rounds.
     most : int
         Rounds.
     """
