@@ -40,11 +40,11 @@ _SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log10": (lambda x: 10.0**x, np.log10),
 }
 # a solver's steps may err by so much: to simulate, and on the way to an optimum
-_FINE, _ROUGH = 1e-8, 1e-5
+_FINE, _ROUGH = 1e-8, 1e-6
 # differences are wide beside what the solver errs, and narrow beside a decade
 _FAR = Pace(step=1e-4, enough=1e-3, most=200)
-_NEAR = Pace(step=1e-5, enough=1e-6, most=200)
-_LED_ON = 3  # ends that are led on with the finer solver
+_NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
+_LED_ON = 2  # ends that are led on with the finer solver
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,10 @@ class Problem:
             lambda sets: rough._standardised(sets, _ROUGH), draws, lower, upper, replace(_FAR, most=most)
         )
         leading = found.best(_LED_ON)
+        plain = np.isfinite(self._standardised(leading.places, _FINE)[0]).all()
+        fine = self if plain else rough
         ends = search(
-            lambda sets: rough._standardised(sets, _FINE),
+            lambda sets: fine._standardised(sets, _FINE),
             leading.places,
             lower,
             upper,

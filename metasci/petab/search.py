@@ -2,7 +2,7 @@
 
 A system is solved for a hundred sets of parameters in little more time than for one. So the searches do not follow each
 other: each round tries a step of every start at once, and takes the derivatives of all at once. A step is one of
-Fisher's scoring, damped as Levenberg and Marquardt do it (Nielsen, IMM-REP-1999-05) and cut at the bounds.
+Fisher's scoring, damped as Levenberg and Marquardt do it and cut at the bounds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ Likelihood = Callable[[Floats], tuple[Floats, Floats]]
 """Of coordinates (set, parameter) the standardised residuals and the logarithms of their deviations, (set, row)."""
 
 _LONGEST = 0.1  # of the way between the bounds: a decade, as bounds usually are
-_WORST = 1e12  # damping from which on a search has ended: its steps have no length
+_FIRST, _WORST = (
+    1e-3,
+    1e9,
+)  # damping, of the greatest curvature; at the second a search's steps have no length
+_LEAST = 1e-12  # so that what no measurement tells of is no division by zero
+_GOOD, _POOR = 0.75, 0.25  # share of what a step promised: beyond them the damping falls fast, and at all
+_NOTHING = 1e-2  # of what is enough: a step that promises less is the last
 _LASTING = 10  # rounds over which a search must gain something
 
 
@@ -40,11 +46,14 @@ class Pace:
         A search ends where the objective has fallen by no more than this in ten rounds.
     most : int
         Rounds.
+    central : bool
+        Whether the differences are taken to both sides, which is twice the work and exact to the second order.
     """
 
     step: float
     enough: float
     most: int
+    central: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,11 +105,12 @@ def search(likelihood: Likelihood, starts: Floats, lower: Floats, upper: Floats,
         if not active.size:
             break
         stale = active[~state.sloped[active]]
-        state = state.with_slopes(stale, values, pace.step)
+        state = state.with_slopes(stale, values, pace)
         state = _stepped(state, active, values)
         history = state.history
         gained = history[_LASTING, active] - history[0, active]
         over = (gained <= pace.enough) | (state.damping[active] > _WORST)
+        over |= state.promised[active] < _NOTHING * pace.enough
         active = active[~over]
     return Ends(lower + way * state.unit, state.objective)
 
@@ -118,6 +128,7 @@ class _State:
     curvature: Floats
     damping: Floats
     growth: Floats
+    promised: Floats
     history: Floats
 
     @classmethod
@@ -133,27 +144,40 @@ class _State:
             sloped=np.zeros(count, bool),
             slope=np.zeros((count, width)),
             curvature=np.zeros((count, width, width)),
-            damping=np.full(count, np.nan),
+            damping=np.full(count, _FIRST),
             growth=np.full(count, 2.0),
+            promised=np.full(count, np.inf),
             history=np.concatenate([objective[None], np.full((_LASTING, count), np.inf)]),
         )
 
-    def with_slopes(self, which: NDArray[np.intp], values: Likelihood, step: float) -> _State:
+    def _beside(self, which: NDArray[np.intp], at: Floats, values: Likelihood) -> tuple[Floats, Floats]:
+        """Residuals and deviations (search, parameter, row) with each parameter alone moved to where `at` says."""
+        width = at.shape[1]
+        moved = self.unit[which][:, None].repeat(width, 1)
+        moved[:, np.arange(width), np.arange(width)] = at
+        known = [each[which][:, None].repeat(width, 1) for each in (self.residual, self.deviation)]
+        away = at != self.unit[which]
+        if away.any():
+            for mine, new in zip(known, values(moved[away]), strict=True):
+                mine[away] = new
+        return known[0], known[1]
+
+    def with_slopes(self, which: NDArray[np.intp], values: Likelihood, pace: Pace) -> _State:
         """The same with slope and expected curvature of some of the searches, from differences all solved at once."""
         if not which.size:
             return self
         here = self.unit[which]
-        width = here.shape[1]
-        change = np.where(here + step > 1.0, -step, step)
-        moved = here[:, None] + change[..., None] * np.eye(width)
-        residual, deviation = values(moved.reshape(-1, width))
-        shape = (len(which), width, -1)
-        per = change[..., None]
-        of_deviation = np.nan_to_num(
-            (deviation.reshape(shape) - self.deviation[which, None]) / per, posinf=0.0, neginf=0.0
-        )
-        of_residual = np.nan_to_num(
-            (residual.reshape(shape) - self.residual[which, None]) / per, posinf=0.0, neginf=0.0
+        up, down = np.minimum(here + pace.step, 1.0), np.maximum(here - pace.step, 0.0)
+        if not pace.central:
+            up, down = (
+                np.where(here + pace.step > 1.0, here, up),
+                np.where(here + pace.step > 1.0, down, here),
+            )
+        per = (up - down)[..., None]
+        above, below = self._beside(which, up, values), self._beside(which, down, values)
+        of_residual, of_deviation = (
+            np.nan_to_num((high - low) / per, posinf=0.0, neginf=0.0)
+            for high, low in zip(above, below, strict=True)
         )
         slope = (of_residual * self.residual[which, None] + of_deviation).sum(2)
         # of a normal distribution, information is that of the mean and twice that of ln σ
@@ -161,14 +185,11 @@ class _State:
         curvature = of_mean @ of_mean.transpose(0, 2, 1) + 2.0 * of_deviation @ of_deviation.transpose(
             0, 2, 1
         )
-        largest = np.maximum(np.diagonal(curvature, axis1=1, axis2=2).max(1), 1e-12)
-        damping = np.where(np.isnan(self.damping[which]), 1e-3 * largest, self.damping[which])
         return replace(
             self,
             sloped=_put(self.sloped, which, np.ones(len(which), bool)),
             slope=_put(self.slope, which, slope),
             curvature=_put(self.curvature, which, curvature),
-            damping=_put(self.damping, which, damping),
         )
 
 
@@ -179,7 +200,8 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
     free = ~stuck
     inside = curvature * (free[:, :, None] & free[:, None, :])
     unit = np.eye(here.shape[1])
-    damped = inside + unit * np.where(free, state.damping[which, None], 1.0)[..., None]
+    largest = np.maximum(np.diagonal(inside, axis1=1, axis2=2).max(1), 1e-12)
+    damped = inside + unit * np.where(free, (state.damping[which] * largest)[:, None], 1.0)[..., None]
     move = np.linalg.solve(damped, np.where(free, -slope, 0.0)[..., None])[..., 0]
     move *= np.minimum(1.0, _LONGEST / np.maximum(np.abs(move).max(1, keepdims=True), 1e-300))
     trial = np.clip(here + move, 0.0, 1.0)
@@ -191,8 +213,8 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
     with np.errstate(invalid="ignore"):
         ratio = (before - objective) / np.maximum(expected, 1e-300)
     taken = objective < before
-    calmer = np.maximum(1.0 / 3.0, 1.0 - np.clip(2.0 * ratio - 1.0, -1.0, 1.0) ** 3)
-    damping = state.damping[which] * np.where(taken, calmer, state.growth[which])
+    calmer = np.where(ratio > _GOOD, 0.1, np.where(ratio > _POOR, 0.3, 1.0))
+    damping = np.maximum(state.damping[which] * np.where(taken, calmer, state.growth[which]), _LEAST)
     reached = np.where(taken, objective, before)
     history = state.history.copy()
     history[1:, which] = history[:-1, which]
@@ -206,6 +228,7 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
         sloped=_put(state.sloped, which, ~taken),
         damping=_put(state.damping, which, damping),
         growth=_put(state.growth, which, np.where(taken, 2.0, 2.0 * state.growth[which])),
+        promised=_put(state.promised, which, expected),
         history=history,
     )
 
