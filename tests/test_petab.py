@@ -136,6 +136,22 @@ def test_a_column_of_tasks_makes_tasks_of_a_problem(tmp_path: Path) -> None:
         read_problem(tmp_path / "problem.yaml", task="clinic")
 
 
+@pytest.mark.slow
+def test_a_problem_of_tasks_is_learned_as_a_population(tmp_path: Path) -> None:
+    """Twelve patients whose k varies by exp(0.3 z) about 0.3, and whose start is 8 in everybody."""
+    problem = read_problem(only_constant_noise(tmp_path, task=True), task="patient")
+    prior = ms.meta_calibrate(problem.model, problem.tasks)
+    fit = prior.calibrate(problem.tasks)
+    random = np.random.default_rng(1)
+    drawn = []
+    for _ in range(12):  # as `written` draws them
+        drawn.append(0.3 * math.exp(0.3 * random.standard_normal()))
+        random.standard_normal(8)
+    found = fit.to_xarray()["estimate"]
+    np.testing.assert_allclose(found.sel(parameter="k"), drawn, rtol=0.05)
+    np.testing.assert_allclose(found.sel(parameter="start"), 8.0, rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
