@@ -5,6 +5,7 @@
     python benchmarks/validation.py wide 300 2.0 # patients, ω², and a seed if another than 5
     python benchmarks/validation.py petab NAME   # a public problem under METASCI_DATA_DIR/petab
     python benchmarks/validation.py optimum NAME 20
+    python benchmarks/validation.py vancomycin   # posologyr's case study
     python benchmarks/validation.py cptpsp FOLDER 003 101 901   # mapbayr's simulated patients, where you have the files
 
 The last ones take minutes. The files that pharmpy carries are read where it is installed.
@@ -170,6 +171,60 @@ def wide(count: int, variance: float, seed: int = 5) -> None:
     print(f"{drawn_from}: {worse} of {count} worse by more than 1e-3 (worst {most:.1e}); {flagged} flagged")
 
 
+def vancomycin() -> None:
+    """The patient of posologyr's case study, whose estimates that vignette prints where it is built."""
+    from scipy.integrate import solve_ivp
+
+    typical = {"clearance": "4.5 L/h", "central_volume": "58.4 L", "peripheral_volume": "38.4 L"}
+    spread = np.array([0.147, 0.510, 0.282])
+    prior = ms.Prior.published(
+        Structure(2), name="goti", source="posologyr", typical={**typical, "exchange_clearance": "6.5 L/h"},
+        variability=dict(zip(typical, spread, strict=True)), noise=ms.CombinedDeviations((3.4, 0.227)),
+        covariates={"clearance": ms.patients.Power("creatinine_clearance", "mL/min", 120, 0.8)},
+    )  # fmt: skip
+    data = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 13.0, 24.2, 48.0], "DV": [".", 12, ".", 10.5], "AMT": [2000, 0, 1400, 0]}
+    ).assign(DUR=[2, 0, 2, 0], EVID=[1, 0, 1, 0], **{"creatinine_clearance [mL/min]": 65.0})
+    here = etas(prior.calibrate(data))[0][[0, 1, 2]]
+
+    def solved(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        clearance, central, far = np.array([4.5 * (65 / 120) ** 0.8, 58.4, 38.4]) * np.exp(eta)
+        state, found = np.zeros(3), {}
+        for begin, end, rate in (
+            (0, 2, 1000),
+            (2, 13, 0),
+            (13, 24, 0),
+            (24, 24.2, 0),
+            (24.2, 26.2, 700),
+            (26.2, 48, 0),
+        ):
+
+            def slope(t: float, x: np.ndarray, rate: float = rate) -> list[float]:
+                flow = 6.5 * (x[0] / central - x[1] / far)
+                return [rate - clearance / central * x[0] - flow, flow, x[0] / central]
+
+            state = solve_ivp(slope, (begin, end), state, "LSODA", rtol=1e-10, atol=1e-10).y[:, -1]
+            found[end] = state
+        return np.array([found[13][0], found[48][0]]) / central, np.array(
+            [found[24][2], found[48][2] - found[24][2]]
+        )
+
+    def cost(eta: np.ndarray) -> float:
+        f = solved(eta)[0]
+        sd = 3.4 + 0.227 * f
+        return float(
+            (eta**2 / spread).sum() + (((np.array([12, 10.5]) - f) / sd) ** 2 + 2 * np.log(sd)).sum()
+        )
+
+    best = minimize(cost, np.zeros(3), method="BFGS", options={"gtol": 1e-7})
+    first, second = solved(here)[1]
+    print(f"posologyr's case study of vancomycin: etas {', '.join(f'{eta:.5f}' for eta in here)}")
+    print(
+        f"  apart from SciPy's minimum {np.abs(here - best.x).max():.1e}; AUC of 0 to 24 h {first:.1f}, of 24 to 48 h "
+        f"{second:.1f} mg/L*h"
+    )
+
+
 def cptpsp(folder: str, *numbers: str) -> None:
     """mapbayr's simulated patients (github.com/FelicienLL/mapbayr-CPTPSP-2021): control streams, data, NONMEM's η."""
     import io
@@ -233,7 +288,7 @@ def optimum(name: str, starts: int) -> None:
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
     {
-        "programs": programs, "events": events, "petab": petab, "cptpsp": cptpsp,
+        "programs": programs, "events": events, "petab": petab, "cptpsp": cptpsp, "vancomycin": vancomycin,
         "wide": lambda count, variance, *seed: wide(int(count), float(variance), *map(int, seed)),
         "optimum": lambda name, starts: optimum(name, int(starts)),
     }[command](*rest)  # fmt: skip
