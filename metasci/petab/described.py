@@ -204,7 +204,7 @@ def predictions(
         columns |= {name: formula(computed) + like[:, None] for name, formula in still}
         columns[_LIKE] = like[:, None].expand(-1, many, -1)
         place, width = _places(time, which)
-        place = place + which * width
+        place = torch.add(place, which, alpha=width)
         times = torch.zeros(shape[0], many * width, dtype=time.dtype).scatter(1, place, time)
         states = dynamics.states({"time": times.reshape(-1, many, width)}, columns)
 
@@ -221,9 +221,9 @@ def predictions(
         }
         known = run(rules, {**known, "t": time})
         total = torch.full(shape, torch.nan, dtype=torch.float64)
-        for place, formula in enumerate(chosen, 1):
-            if bool((output == place).any()):
-                total = torch.where(output == place, formula(known) + like, total)
+        for number, formula in enumerate(chosen, 1):
+            if bool((output == number).any()):
+                total = torch.where(output == number, formula(known) + like, total)
         return total
 
     return evaluate

@@ -94,7 +94,9 @@ def _product(factors: Sequence[Expression], moving: frozenset[str]) -> Expressio
     flat: list[Expression] = []
     for factor in factors:
         flat += factor[1:] if isinstance(factor, tuple) and factor[0] == "mul" else [factor]
-    number, still, changing = 1.0, [], []
+    number = 1.0
+    still: list[Expression] = []
+    changing: list[Expression] = []
     for factor in flat:
         if isinstance(factor, float):
             number *= factor
