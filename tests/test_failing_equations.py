@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math as of_python
 from collections.abc import Callable
@@ -149,3 +150,20 @@ def test_a_rate_that_mixes_tasks_or_fails_is_refused() -> None:
         solve(lambda t, x, p: -p["k"] * x, one, one, {})
     with pytest.raises(InputError, match=r"shared: 'k' is not a parameter"):
         solve(lambda t, x, p: -x, one, one, {}, shared=("k",))
+
+
+def test_a_function_of_no_module_or_no_name_is_taken_or_refused_in_a_sentence() -> None:
+    def law(x: Any, *, a: Any) -> Any:
+        return a * x
+
+    law.__module__ = None  # type: ignore[assignment]  # as a function that `exec` made has it
+    declared: dict[str, Any] = {
+        "inputs": {"x": "1"},
+        "output": ("y", "1"),
+        "parameters": [ms.Parameter("a", "1", 1.0)],
+    }
+    assert ms.equation(**declared)(law).name == "mine.law"
+    partly = functools.partial(law)
+    with pytest.raises(InputError, match=r'say `equation\(\.\.\., name="mine\.law"\)`'):
+        ms.equation(**declared)(partly)
+    assert ms.equation(**declared, name="mine.partly")(partly).name == "mine.partly"

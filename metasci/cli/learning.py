@@ -79,8 +79,10 @@ class StudyName(StrEnum):
     """Documented cases that `study` runs."""
 
     alloy_fatigue = "alloy-fatigue"
+    assays = "assays"
     avrami = "avrami"
     crystal_potential = "crystal-potential"
+    biased_supports = "biased-supports"
     broken_sensors = "broken-sensors"
     continual = "continual"
     fairness = "fairness"
@@ -102,6 +104,8 @@ class StudyName(StrEnum):
 
 
 _EXTRAS_OF = {
+    StudyName.assays: ("materials",),
+    StudyName.biased_supports: ("materials",),
     StudyName.crystal_potential: ("materials",),
     StudyName.fairness: ("studies",),
     StudyName.families: ("materials",),

@@ -52,9 +52,7 @@ def equation(
     space = ParameterSpace(tuple(parameters))
 
     def make(function: Callable[..., Any]) -> Model:
-        title = (
-            name or f"{function.__module__.removeprefix('metasci.').partition('.')[0]}.{function.__name__}"
-        )
+        title = name or _title_of(function)
         model = Model(
             name=title,
             function=function,
@@ -82,6 +80,14 @@ def equation(
         return register(model)
 
     return make
+
+
+def _title_of(function: Callable[..., Any]) -> str:
+    """Where a function stands and what it is called; what has no name, such as a partial function, is refused."""
+    own, module = getattr(function, "__name__", ""), getattr(function, "__module__", None) or "mine"
+    if not own:
+        raise InputError("this equation has no name of its own: say `equation(..., name=\"mine.law\")`.")
+    return f"{module.removeprefix('metasci.').partition('.')[0]}.{own}"
 
 
 def register(model: Model) -> Model:

@@ -2,6 +2,7 @@
 
 from metasci.responses.dose import dose_toxicity, exposure_response
 from metasci.responses.lifetimes import stress_life
+from metasci.responses.linear import linear_predictor
 from metasci.responses.trials import (
     bacteria_present,
     bitterness,
@@ -16,6 +17,7 @@ __all__ = [
     "catheter_infection",
     "dose_toxicity",
     "exposure_response",
+    "linear_predictor",
     "seizures",
     "stress_life",
     "survival_with_lung_cancer",
