@@ -5,6 +5,8 @@
     python benchmarks/validation.py wide 300 2.0 # patients, ω², and a seed if another than 5
     python benchmarks/validation.py petab NAME   # a public problem under METASCI_DATA_DIR/petab
     python benchmarks/validation.py optimum NAME 20
+    python benchmarks/validation.py vancomycin   # posologyr's case study
+    python benchmarks/validation.py cptpsp FOLDER 003 101 901   # mapbayr's simulated patients, where you have the files
 
 The last ones take minutes. The files that pharmpy carries are read where it is installed.
 """
@@ -29,6 +31,17 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 ORAL = {"clearance": "4 L/h", "volume": "70 L", "absorption_rate": "1 1/h"}
 
 
+# mapbayr's first validation model as NONMEM 7.4 has it (run001.phi of that package): doses, levels; η and objective
+NONMEM_001 = {
+    "1": (1e4, [1.5, 4.4, 7.1, 24.6], [91.2904, 110.826, 79.384, 20.6671],
+          [4.05058386e-1, 7.28505976e-2, -7.49540941e-2], 27.967767051231519),
+    "2": (1e4, [25.9], [45.1629], [-1.45364976e-1, 2.40587840e-2, -6.18814556e-3], 6.7164157151717241),
+    "3": (1e4, [215, 216, 221, 222.6], [7.79911, 6.7926, 96.7771, 72.8342],
+          [7.67680982e-1, -1.39206821e-1, 8.21537434e-2], 23.269101579198335),
+    "8": (3e4, [232.4], [239.501], [2.66508767e-2, -7.04240138e-3, 1.23001684e-3], 10.191383106145331),
+}  # fmt: skip
+
+
 def table(times: list[float], values: list[float], dose: float, **columns: object) -> pd.DataFrame:
     rows = [{"ID": "a", "TIME": 0.0, "AMT": dose, "EVID": 1, "DV": "."}]
     rows += [
@@ -50,6 +63,17 @@ def programs() -> None:
     data = table([1.5, 4.4, 7.1, 24.6], [91.2904, 110.826, 79.384, 20.6671], 10000.0)
     told = [0.405058, 0.0728506, -0.0749541]
     print(f"ex001 of mapbayr, NONMEM's etas: {np.abs(etas(first.calibrate(data))[0] - told).max():.1e}")
+    frames = []
+    for name, (dose, times, levels, *_) in NONMEM_001.items():
+        frame = table(times, levels, dose, ADDL=0, II=0.0).assign(ID=name)
+        later = frame.iloc[:1].assign(TIME=72.0, ADDL=6, II=24.0)
+        frames.append(pd.concat([frame, later]).sort_values("TIME", kind="stable"))
+    fit = first.calibrate(pd.concat(frames, ignore_index=True))
+    told = np.array([each[3] for each in NONMEM_001.values()])
+    objective = np.array([each[4] for each in NONMEM_001.values()])
+    print(f"mapbayr's model 001, NONMEM's 12 etas of four patients: {np.abs(etas(fit) - told).max():.1e}")
+    off = np.abs(objective_function(fit).to_numpy() - objective).max()
+    print(f"mapbayr's model 001, NONMEM's objective of four patients: {off:.1e}")
     lag = ms.Prior.published(
         Structure(1, "first-order", lag=True), typical={**ORAL, "lag": "60 min"}, variability={**fifth, "lag": 0.2},
         noise=noise, source="posologyr",
@@ -147,6 +171,86 @@ def wide(count: int, variance: float, seed: int = 5) -> None:
     print(f"{drawn_from}: {worse} of {count} worse by more than 1e-3 (worst {most:.1e}); {flagged} flagged")
 
 
+def vancomycin() -> None:
+    """The patient of posologyr's case study, whose estimates that vignette prints where it is built."""
+    from scipy.integrate import solve_ivp
+
+    typical = {"clearance": "4.5 L/h", "central_volume": "58.4 L", "peripheral_volume": "38.4 L"}
+    spread = np.array([0.147, 0.510, 0.282])
+    prior = ms.Prior.published(
+        Structure(2), name="goti", source="posologyr", typical={**typical, "exchange_clearance": "6.5 L/h"},
+        variability=dict(zip(typical, spread, strict=True)), noise=ms.CombinedDeviations((3.4, 0.227)),
+        covariates={"clearance": ms.patients.Power("creatinine_clearance", "mL/min", 120, 0.8)},
+    )  # fmt: skip
+    data = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 13.0, 24.2, 48.0], "DV": [".", 12, ".", 10.5], "AMT": [2000, 0, 1400, 0]}
+    ).assign(DUR=[2, 0, 2, 0], EVID=[1, 0, 1, 0], **{"creatinine_clearance [mL/min]": 65.0})
+    here = etas(prior.calibrate(data))[0][[0, 1, 2]]
+
+    def solved(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        clearance, central, far = np.array([4.5 * (65 / 120) ** 0.8, 58.4, 38.4]) * np.exp(eta)
+        state, found = np.zeros(3), {}
+        for begin, end, rate in (
+            (0, 2, 1000),
+            (2, 13, 0),
+            (13, 24, 0),
+            (24, 24.2, 0),
+            (24.2, 26.2, 700),
+            (26.2, 48, 0),
+        ):
+
+            def slope(t: float, x: np.ndarray, rate: float = rate) -> list[float]:
+                flow = 6.5 * (x[0] / central - x[1] / far)
+                return [rate - clearance / central * x[0] - flow, flow, x[0] / central]
+
+            state = solve_ivp(slope, (begin, end), state, "LSODA", rtol=1e-10, atol=1e-10).y[:, -1]
+            found[end] = state
+        return np.array([found[13][0], found[48][0]]) / central, np.array(
+            [found[24][2], found[48][2] - found[24][2]]
+        )
+
+    def cost(eta: np.ndarray) -> float:
+        f = solved(eta)[0]
+        sd = 3.4 + 0.227 * f
+        return float(
+            (eta**2 / spread).sum() + (((np.array([12, 10.5]) - f) / sd) ** 2 + 2 * np.log(sd)).sum()
+        )
+
+    best = minimize(cost, np.zeros(3), method="BFGS", options={"gtol": 1e-7})
+    first, second = solved(here)[1]
+    print(f"posologyr's case study of vancomycin: etas {', '.join(f'{eta:.5f}' for eta in here)}")
+    print(
+        f"  apart from SciPy's minimum {np.abs(here - best.x).max():.1e}; AUC of 0 to 24 h {first:.1f}, of 24 to 48 h "
+        f"{second:.1f} mg/L*h"
+    )
+
+
+def cptpsp(folder: str, *numbers: str) -> None:
+    """mapbayr's simulated patients (github.com/FelicienLL/mapbayr-CPTPSP-2021): control streams, data, NONMEM's η."""
+    import io
+    import zipfile
+
+    units = {"BW": "kg", "WT": "kg", "AGE": "year"}
+    for number in numbers:
+        data = pd.read_csv(Path(folder) / "data" / f"data_to_fit{number}.csv", dtype=str)
+        data.columns = [{"time": "TIME"}.get(name, name.upper()) for name in data]
+        data = data.drop(columns=[name for name in ("S2_SAMPLING", "NDV") if name in data])
+        taken = {name: unit for name, unit in units.items() if name in data}
+        prior = ms.Prior.from_nonmem(Path(folder) / "nonmem code" / f"run{number}.mod", units=taken)
+        data.attrs["units"] = taken
+        found = etas(prior.calibrate(data))
+        archive = zipfile.ZipFile(Path(folder) / "nonmem output" / f"run{number}.zip")
+        name = next(each for each in archive.namelist() if each.endswith(f"run{number}.phi"))
+        phi = pd.read_csv(io.StringIO(archive.read(name).decode()), sep=r"\s+", skiprows=1)
+        told = phi[[each for each in phi if each.startswith(("ETA(", "PHI("))]].to_numpy()
+        off = np.abs(found - told)
+        print(
+            f"{number}: {len(off)} patients, etas apart {np.median(off.max(1)):.1e} in the median, {off.max():.1e} "
+            f"at most, {100 * (off.max(1) < 1e-3).mean():.1f} % of patients within 1e-3",
+            flush=True,
+        )
+
+
 def problem_of(name: str):
     from metasci.petab import read_problem
 
@@ -184,7 +288,7 @@ def optimum(name: str, starts: int) -> None:
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
     {
-        "programs": programs, "events": events, "petab": petab,
+        "programs": programs, "events": events, "petab": petab, "cptpsp": cptpsp, "vancomycin": vancomycin,
         "wide": lambda count, variance, *seed: wide(int(count), float(variance), *map(int, seed)),
         "optimum": lambda name, starts: optimum(name, int(starts)),
     }[command](*rest)  # fmt: skip

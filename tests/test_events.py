@@ -537,6 +537,11 @@ def test_rxode2_writes_the_compartment_into_evid() -> None:
     ):
         with pytest.raises(InputError, match=sentence):
             read_events(table(changed(DOSE, EVID=evid), SAMPLE), iv)
+    for evid, model in ((201, iv), (301, oral)):  # a compartment that nothing enters, in a table without CMT
+        with pytest.raises(InputError, match=f"column 'EVID', row 0: EVID {evid} names no"):
+            read_events(table(changed(DOSE, EVID=evid), SAMPLE), model)
+    with pytest.raises(InputError, match="CMT liver is no compartment that doses"):
+        read_events(table(DOSE, SAMPLE).assign(CMT=["liver", ""]), iv)
     with pytest.raises(InputError, match="CMT 2 is not the compartment that EVID names"):
         read_events(table(changed(DOSE, EVID=101), SAMPLE).assign(CMT=2), oral)
 

@@ -219,6 +219,8 @@ def test_a_differential_equation_and_the_logarithm_of_a_level(tmp_path: Path) ->
         ("Y = F + F**0.7*EPS(2)", PowerNoise((0.1, 0.7))),
         ("IPRED = A(1)/V\nIF (IPRED.EQ.0) THEN\nP = 1E-9\nELSE\nP = IPRED\nENDIF\nY = IPRED + P*EPS(1)",
          Proportional((0.02**0.5,))),
+        # what is said of the rows of doses, on which nothing is measured
+        ("FLAG = 0\nIF (AMT.NE.0) FLAG = 1\nIPRED = LOG(F + FLAG)\nY = IPRED + EPS(1)", Additive((0.02**0.5,))),
     ],
 )  # fmt: skip
 def test_the_usual_forms_of_residual_error(error: str, noise: ms.Noise, tmp_path: Path) -> None:

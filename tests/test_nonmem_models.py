@@ -126,6 +126,8 @@ BY_CMT = (
     "IPRED = A(1)/V\nIF (CMT.EQ.3) IPRED = A(3)\nY = IPRED + EPS(1)\nIF (CMT.EQ.3) Y = IPRED*(1 + EPS(2))"
 )
 
+BY_EITHER = "Y = F\nIF (CMT.EQ.1) Y = A(1)/V + EPS(1)\nIF (CMT.EQ.3) Y = A(3) + A(3)*EPS(2)"
+
 
 def both_by_scipy(doses: list[tuple[float, int, float, float]], eta: float, weight) -> np.ndarray:
     """Levels of parent and metabolite at `TIMES`; doses are (time, state, amount, duration), durations above zero."""
@@ -154,7 +156,8 @@ def both_by_scipy(doses: list[tuple[float, int, float, float]], eta: float, weig
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "first", "second"), [(BY_DVID, "DVID", 1, 2), (BY_CMT, "CMT", 1, 3)]
+    ("error", "code", "first", "second"),
+    [(BY_DVID, "DVID", 1, 2), (BY_CMT, "CMT", 1, 3), (BY_EITHER, "CMT", 1, 3)],
 )
 def test_equations_with_two_outputs_lag_rates_and_a_weight_that_changes(
     error: str, code: str, first: int, second: int, tmp_path: Path

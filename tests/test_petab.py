@@ -136,6 +136,34 @@ def test_a_column_of_tasks_makes_tasks_of_a_problem(tmp_path: Path) -> None:
         read_problem(tmp_path / "problem.yaml", task="clinic")
 
 
+def test_tasks_that_are_observed_at_other_times_have_their_own_predictions(tmp_path: Path) -> None:
+    """Twice the same rows, in another order for the second task, with one of them twice."""
+    problem = read_problem(only_constant_noise(tmp_path))
+    model, batch = problem.model, problem.tasks.batch(problem.model)
+    order = torch.tensor([3, 1, 1, 0, 2, *range(5, batch.inputs["time"].shape[1])])
+    inputs = {name: torch.cat([value, value[:, order]]) for name, value in batch.inputs.items()}
+    values = {name: torch.full((2, 1), problem.nominal[name], dtype=torch.float64) for name in ("k", "start")}
+    found = model(inputs, values).numpy()
+    assert found[1] == pytest.approx(found[0][order], rel=1e-7)
+    assert found[0] == pytest.approx(problem.simulate(problem.nominal)[0], rel=1e-7)
+
+
+@pytest.mark.slow
+def test_a_problem_of_tasks_is_learned_as_a_population(tmp_path: Path) -> None:
+    """Twelve patients whose k varies by exp(0.3 z) about 0.3, and whose start is 8 in everybody."""
+    problem = read_problem(only_constant_noise(tmp_path, task=True), task="patient")
+    prior = ms.meta_calibrate(problem.model, problem.tasks)
+    fit = prior.calibrate(problem.tasks)
+    random = np.random.default_rng(1)
+    drawn = []
+    for _ in range(12):  # as `written` draws them
+        drawn.append(0.3 * math.exp(0.3 * random.standard_normal()))
+        random.standard_normal(8)
+    found = fit.to_xarray()["estimate"]
+    np.testing.assert_allclose(found.sel(parameter="k"), drawn, rtol=0.05)
+    np.testing.assert_allclose(found.sel(parameter="start"), 8.0, rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

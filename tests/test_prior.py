@@ -453,6 +453,7 @@ def test_predictions_are_asked_for_in_any_unit(prior: Prior) -> None:
     for asked in ([2.0, 8.0] * ms.unit("h"), [120.0, 480.0] * ms.unit("min")):
         np.testing.assert_allclose(fit.predict(time=asked)["median"], hours["median"], rtol=1e-12)
     np.testing.assert_allclose(fit.predict(time="2 h")["median"], hours["median"][:, :1], rtol=1e-12)
+    np.testing.assert_array_equal(fit.predict(time=["2 h", "120 min"])["time"], hours["time"][[0, 0]])
     assert hours["median"].attrs["units"] == "mg/L"
     grid = fit.predict(time=[[1.0], [2.0]], dose=[1.0, 2.0, 4.0])
     assert grid["median"].shape == (1, 2, 3)

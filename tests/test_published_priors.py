@@ -47,6 +47,29 @@ def test_mapbayr_example_has_its_etas() -> None:
     assert _etas(prior.calibrate(data)) == pytest.approx([0.405058, 0.0728506, -0.0749541], abs=2e-6)
 
 
+def test_patients_of_mapbayr_have_nonmems_etas_and_objectives() -> None:
+    """NONMEM 7.4 on mapbayr's model 001, patients 2 and 3: doses to come, and levels late in a course."""
+    prior = ms.Prior.published(
+        Structure(1, "first-order"), typical=ORAL, variability=FIFTH, noise=ms.Proportional((0.05**0.5,)), source="001"
+    )  # fmt: skip
+    frames = []
+    for name, times, levels in (
+        ("2", [25.9], [45.1629]),
+        ("3", [215.0, 216.0, 221.0, 222.6], [7.79911, 6.7926, 96.7771, 72.8342]),
+    ):
+        first = _table(times, levels, 10000.0, ADDL=0, II=0.0).assign(ID=name)
+        later = first.iloc[:1].assign(TIME=72.0, ADDL=6, II=24.0)
+        frames.append(pd.concat([first, later]).sort_values("TIME", kind="stable"))
+    fit = prior.calibrate(pd.concat(frames, ignore_index=True))
+    etas = fit.adapted.coordinates.numpy() * [each.spread for each in fit.prior.model.parameters]
+    told = [
+        [-0.145364976, 0.0240587840, -0.00618814556],
+        [0.767680982, -0.139206821, 0.0821537434],
+    ]
+    np.testing.assert_allclose(etas, told, atol=2e-7)
+    np.testing.assert_allclose(objective_function(fit), [6.7164157151717241, 23.269101579198335], atol=1e-6)
+
+
 def test_posologyr_example_with_a_lag_has_its_etas() -> None:
     prior = ms.Prior.published(
         Structure(1, "first-order", lag=True), typical={**ORAL, "lag": "60 min"}, source="posologyr",

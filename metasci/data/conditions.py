@@ -77,7 +77,12 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
 
 
 def _numbers(name: str, value: Any, declared: Input) -> NDArray[np.float64]:
-    """Numbers, a text such as ``"2 h"`` or a quantity, in the input's unit."""
+    """Numbers, texts such as ``"2 h"`` or a quantity, in the input's unit."""
+    if isinstance(value, list | tuple) and any(isinstance(each, str) for each in value):
+        try:
+            return np.array([_numbers(name, each, declared) for each in value])
+        except InputError as error:
+            raise InputError(f"{name}: {value!r} are not numbers in {declared.unit}: {error}") from None
     if isinstance(value, str):
         number, symbol = stated(value, name, "2 h")
         value = number * unit(symbol)

@@ -21,7 +21,7 @@ from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.entries import Entry, numbered
 from metasci.patients.individual import reference_of
-from metasci.patients.integration import Equations
+from metasci.patients.integration import OF_DOSES, Equations
 from metasci.patients.named import Named
 from metasci.patients.regimen import doses
 from metasci.units import stated
@@ -255,7 +255,8 @@ def _check_names(
             )
         if twice := sorted({name for name in declared if list(declared).count(name) > 1}):
             raise InputError(f"there are two {what}s '{twice[0]}'; give each a name of its own.")
-    taken = {"time", "output", *(name for name in names if name.startswith("dose"))} | (
+    # a covariate may be called dose_mg, say; what tells of doses are these
+    taken = {"time", "output", *OF_DOSES, *(name for name in names if name.startswith("dose"))} | (
         {*names} & {*covariates}
     )
     if odd := sorted(taken & {*names, *covariates}):

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from metasci import ode
 
-__all__ = ["Equations"]
+__all__ = ["OF_DOSES", "Equations"]
 
 _DOSE = ("dose", "dose_time", "dose_duration", "dose_interval", "dose_until", "dose_compartment")
 _MODELLED = "dose_modelled"
+OF_DOSES = (*_DOSE, _MODELLED)
+"""What a model's history tells of doses."""
 # an amount below this share of the greatest dose is no longer followed to many digits
 _TRACE = 1e-10
 
@@ -130,7 +132,7 @@ class Equations:
         )
         dtype, device = (torch.float64, None) if like is None else (like.dtype, like.device)
         arrays = {key: torch.as_tensor(v, dtype=dtype, device=device) for key, v in values.items()}
-        of_events = {key for key in arrays if key.startswith("dose")}
+        of_events = {*OF_DOSES, *(f"dose_{key}" for key in self.changing)} & arrays.keys()
         arrays = {
             key: torch.atleast_2d(v) if key in of_events else torch.atleast_1d(v) for key, v in arrays.items()
         }

@@ -133,7 +133,7 @@ def from_nonmem(
     reader = StreamReader(path, stream, stated)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
     after = (*along, *reader.statements(stream.statements.after_odes))
-    outputs = outputs_of(f"{path}, $ERROR", stream, after, reader.numbers)
+    outputs = outputs_of(f"{path}, $ERROR", stream, after, reader.numbers, epsilons)
     outputs = tuple(
         replace(each, statements=needed_for(each.statements, [each.measured])) for each in outputs
     )

@@ -14,6 +14,8 @@ __all__ = ["StreamOutput", "outputs_of"]
 
 _CODES = ("DVID", "CMT", "YTYPE", "FLAG", "TYPE", "DVTYPE")
 """Columns that say which output a measurement is of."""
+_OF_DOSES = ("AMT", "RATE", "EVID", "MDV")
+"""Columns that are zero on the row of a sample, which is where $ERROR says what is measured."""
 _NONE = -999.0  # no number of an output: what a statement gives where none of the conditions holds
 _COMPARED = {
     "eq": operator.eq,
@@ -45,7 +47,7 @@ class StreamOutput:
 
 
 def outputs_of(
-    where: str, stream: Any, after: Sequence[Statement], numbers: Mapping[str, int]
+    where: str, stream: Any, after: Sequence[Statement], numbers: Mapping[str, int], epsilons: Sequence[str]
 ) -> tuple[StreamOutput, ...]:
     """The outputs of a control stream, in the order of their numbers.
 
@@ -58,12 +60,16 @@ def outputs_of(
         Those of $ERROR.
     numbers : mapping of str to int
         Compartments.
+    epsilons : sequence of str
+        Residual errors: what has none where no condition holds (Y = F before IF (CMT.EQ.2) Y = …) is no measurement.
 
     Raises
     ------
     InputError
         If it cannot be told which measurements are of which output.
     """
+    for column in _OF_DOSES:
+        after = _given(after, column, 0.0)
     by_number = {int(number): str(name) for name, number in stream.dependent_variables.items()}
     if len(by_number) > 1:
         _check_counted(where, "DVID", list(by_number))
@@ -76,7 +82,7 @@ def outputs_of(
     told = sorted(_asked(after, code))
     cases = {number: _given(after, code, number) for number in told}
     rest = StreamOutput("", _given(after, code, _NONE), measured)
-    if not isinstance(rest.value, float):  # what is measured where no condition holds
+    if names_in(rest.value) & {*epsilons}:  # what is measured where no condition holds
         cases[_rest(where, code, told, rest.value, numbers)] = rest.statements
     if code != "CMT":
         _check_counted(where, code, list(cases))

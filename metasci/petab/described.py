@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, Statement, compiled, expression_of, names_in, run
+from metasci.expressions import Expression, Statement, compiled, expression_of, names_in, needed_for, run
 from metasci.model import Input, Model, Output
 from metasci.noise import Noise
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.dynamics import Dynamics, stacked
+from metasci.petab.streamlined import Streamlined, streamlined
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["KIND", "System", "predictions", "system_model", "system_of"]
 
@@ -121,21 +125,27 @@ def system_model(system: System, parameters: Sequence[Parameter], noise: Noise) 
 
 
 def predictions(
-    system: System, formulas: Sequence[Expression]
+    system: System, formulas: Sequence[Expression], relative: float = 1e-8
 ) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:
     """A function of inputs (task, observation) and parameters (task, 1): the formula that each row's output chooses.
 
-    Every condition is solved beside the others, and each observation takes its own.
+    Every condition is solved beside the others, and each observation takes its own. `relative` is what a step of the
+    solver may err of a state.
     """
     names = [name for name, _, _ in system.states]
     _check(system, formulas)
     before = _program(system.statements)
     rules = _program(system.rules)
+    overridden = sorted(set().union(*(each.keys() for each in system.conditions)))
     early = _program(_before(system))
-    slopes = [compiled(slope) for _, slope, _ in system.states]
+    slopes = _slopes(system, overridden)
+    taken = set().union(*(names_in(each) for _, each in slopes.shared), *map(names_in, slopes.formulas))
+    ruling = _program(needed_for(system.rules, taken))
+    still = _program(slopes.still)
+    moving = _program(slopes.shared)
+    slope_of = [compiled(slope) for slope in slopes.formulas]
     starts = [compiled(initial) for _, _, initial in system.states]
     chosen = [compiled(formula) for formula in formulas]
-    overridden = sorted(set().union(*(each.keys() for each in system.conditions)))
     values_of = {
         name: [compiled(each[name]) if name in each else None for each in system.conditions]
         for name in overridden
@@ -144,9 +154,9 @@ def predictions(
 
     def rate(time: Any, state: Any, values: Mapping[str, Any]) -> Any:
         known = {**values, "t": time, **dict(zip(names, state.unbind(-1), strict=True))}
-        known = run(rules, known)
+        known = run(moving, run(ruling, known))
         blank = 0.0 * state[:, 0]
-        return stacked(*(slope(known) + blank for slope in slopes))
+        return stacked(*(slope(known) + blank for slope in slope_of))
 
     def initial(values: Mapping[str, Any]) -> tuple[Any, ...]:
         like = 0.0 * values[_LIKE]
@@ -156,7 +166,9 @@ def predictions(
         )
 
     method = "stiff" if system.stiff else "explicit"
-    dynamics = Dynamics(rate=rate, initial=initial, method=method, relative=1e-8, absolute=1e-10)
+    dynamics = Dynamics(
+        rate=rate, initial=initial, method=method, relative=relative, absolute=1e-2 * relative
+    )
 
     def evaluate(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         import torch
@@ -189,27 +201,60 @@ def predictions(
         wide |= {name: of_conditions(name) for name in overridden}
         computed = run(before, {**system.constants, **wide})
         columns = {name: computed[name] + like[:, None] for name in {*plain, *overridden} if name in computed}
+        columns |= {name: formula(computed) + like[:, None] for name, formula in still}
         columns[_LIKE] = like[:, None].expand(-1, many, -1)
-        here = which[:, None] == torch.arange(many)[:, None]
-        times = torch.where(here, time[:, None], 0.0)
-        states = dynamics.states({"time": times}, columns)
+        place, width = _places(time, which)
+        place = torch.add(place, which, alpha=width)
+        times = torch.zeros(shape[0], many * width, dtype=time.dtype).scatter(1, place, time)
+        states = dynamics.states({"time": times.reshape(-1, many, width)}, columns)
 
         def own(value: Any) -> Any:
-            """Of what is (task, condition, observation or 1), what belongs to each observation."""
+            """Of what is (task, condition, 1), what belongs to each observation."""
             if not isinstance(value, torch.Tensor):
                 return value
-            return value.expand(shape[0], many, shape[1]).gather(1, which[:, None])[:, 0]
+            return value.expand(shape[0], many, 1)[..., 0].gather(1, which)
 
         known = {name: own(value) for name, value in computed.items()}
-        known |= {name: own(value) for name, value in zip(names, states, strict=True)}
+        known |= {
+            name: value.reshape(shape[0], -1).gather(1, place)
+            for name, value in zip(names, states, strict=True)
+        }
         known = run(rules, {**known, "t": time})
         total = torch.full(shape, torch.nan, dtype=torch.float64)
-        for place, formula in enumerate(chosen, 1):
-            if bool((output == place).any()):
-                total = torch.where(output == place, formula(known) + like, total)
+        for number, formula in enumerate(chosen, 1):
+            if bool((output == number).any()):
+                total = torch.where(output == number, formula(known) + like, total)
         return total
 
     return evaluate
+
+
+def _slopes(system: System, overridden: Sequence[str]) -> Streamlined:
+    """The states' slopes, as they are computed fastest."""
+    later = {name for name, *_ in (*system.statements, *system.rules)} | {*overridden, *system.parameters}
+    constants = {name: value for name, value in system.constants.items() if name not in later}
+    moving = {"t", *(name for name, *_ in system.states), *(name for name, _ in system.rules)}
+    return streamlined([slope for _, slope, _ in system.states], constants, moving)
+
+
+def _places(time: Tensor, which: Tensor) -> tuple[Tensor, int]:
+    """Of each observation (task, observation) its place among those of its condition, and how many there are at most.
+
+    Observations of one time share a place, if all tasks are observed at the same times.
+    """
+    import torch
+
+    alike = bool((time == time[:1]).all()) and bool((which == which[:1]).all())
+    if alike and not time.requires_grad:
+        both = torch.stack([which[0].to(time.dtype), time[0].detach()])
+        pairs, place = torch.unique(both, dim=1, return_inverse=True)  # sorted by condition, then by time
+        first = torch.searchsorted(pairs[0].contiguous(), both[0].contiguous())
+        place = (place - first).expand(which.shape)
+    else:
+        ordered, order = torch.sort(which, dim=1, stable=True)
+        first = torch.searchsorted(ordered, ordered)
+        place = torch.empty_like(which).scatter(1, order, torch.arange(which.shape[1]) - first)
+    return place, int(place.max()) + 1 if place.numel() else 1
 
 
 def _program(statements: Sequence[Statement]) -> list[tuple[str, Callable[[Mapping[str, Any]], Any]]]:

@@ -27,6 +27,7 @@ from metasci.parameters import Parameter
 from metasci.petab.described import System, predictions, system_model
 from metasci.petab.formulas import parsed
 from metasci.petab.sbml import read_network
+from metasci.petab.search import Pace, search
 from metasci.petab.tables import Tables, read_tables
 
 __all__ = ["Optimum", "Problem", "read_problem"]
@@ -38,8 +39,12 @@ _SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log": (np.exp, np.log),
     "log10": (lambda x: 10.0**x, np.log10),
 }
-_FLOOR = 50.0  # added to 2 ln σ so that it has a root, as a residual; the optimum does not depend on it
-_STEP = 1e-4  # of a difference on the parameters' scales: the solver's errors are some 1e-7
+# a solver's steps may err by so much: to simulate, and on the way to an optimum
+_FINE, _ROUGH = 1e-8, 1e-6
+# differences are wide beside what the solver errs, and narrow beside a decade
+_FAR = Pace(step=1e-4, enough=1e-3, most=200)
+_NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
+_LED_ON = 2  # ends that are led on with the finer solver
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Problem:
     rows: pd.DataFrame
     deviations: tuple[Expression, ...]
     scales: tuple[str, ...]
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[float, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def nominal(self) -> dict[str, float]:
@@ -91,10 +96,13 @@ class Problem:
         parameters : mapping of str to number or array
             By name, (parameter set,).
         """
-        if "solve" not in self._cache:
+        return self._simulated(parameters, _FINE)
+
+    def _simulated(self, parameters: Mapping[str, Any], relative: float) -> tuple[Floats, Floats]:
+        if relative not in self._cache:
             whole = replace(self.system, parameters=tuple(self.parameters.index))
             pairs = tuple(self.system.outputs)
-            self._cache["solve"] = predictions(whole, (*pairs, *self.deviations))
+            self._cache[relative] = predictions(whole, (*pairs, *self.deviations), relative)
         values = {
             name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in self.parameters.index
         }
@@ -110,15 +118,14 @@ class Problem:
             "output": torch.cat([output, output + count]),
         }
         with torch.no_grad():
-            both = self._cache["solve"](inputs, tensors).numpy()
+            both = self._cache[relative](inputs, tensors).numpy()
         predicted, deviation = both[:, : len(self.rows)], both[:, len(self.rows) :]
         return (predicted[0], deviation[0]) if alone else (predicted, deviation)
 
     def objective(self, parameters: Mapping[str, Any]) -> Any:
         """The negative logarithm of the likelihood, a number or (parameter set,)."""
-        residual, deviation = self._residuals(parameters)
-        constant = self._jacobian() + 0.5 * math.log(2.0 * math.pi) * len(self.rows)
-        return (0.5 * residual**2 + np.log(deviation)).sum(-1) + constant
+        residual, deviation = self._residuals(parameters, _FINE)
+        return (0.5 * residual**2 + np.log(deviation)).sum(-1) + self._constant()
 
     def optimum(self, starts: int = 20, seed: int = 0, most: int = 200) -> Optimum:
         """The best of several searches from random starts within the bounds.
@@ -131,52 +138,32 @@ class Problem:
         most : int
             Steps of one search.
         """
-        from scipy.optimize import Bounds, least_squares, minimize
-
         lower, upper = self._bounds()
         draws = np.random.default_rng(seed).uniform(lower, upper, (starts, len(lower)))
-        ends = []
-        for draw in draws:
-            if not np.isfinite(self._stacked(draw)).all():
-                ends.append((math.inf, draw))
-                continue
-            end = least_squares(
-                self._stacked,
-                draw,
-                jac=self._slopes,
-                bounds=(lower, upper),
-                max_nfev=most,
-                x_scale=1.0,
-                ftol=1e-10,
-                xtol=1e-10,
-                gtol=1e-10,
-            )
-            ends.append((float(self.objective(self._physical(end.x))), end.x))
-        ends.sort(key=lambda end: end[0])
-        # Gauss and Newton's steps come near deviations slowly; the best end is led to where nothing is left to gain
-
-        def objective(x: Floats) -> float:
-            return 0.5 * float((self._stacked(x) ** 2).sum())
-
-        def slope(x: Floats) -> Floats:
-            sloped: Floats = self._stacked(x) @ self._slopes(x)
-            return sloped
-
-        last = minimize(
-            objective,
-            list(ends[0][1]),
-            jac=slope,
-            method="L-BFGS-B",
-            bounds=Bounds(lower, upper),
-            options={"maxiter": 50, "ftol": 1e-15, "gtol": 1e-7},
+        # far from the optimum rates differ by orders of magnitude, whatever they do at it, and need few digits
+        rough = replace(self, system=replace(self.system, stiff=True), _cache={})
+        found = search(
+            lambda sets: rough._standardised(sets, _ROUGH), draws, lower, upper, replace(_FAR, most=most)
         )
-        best = self._physical(last.x)
-        every = (float(self.objective(best)), *(end[0] for end in ends[1:]))
-        return Optimum({name: float(v) for name, v in best.items()}, every[0], every)
+        leading = found.best(_LED_ON)
+        plain = np.isfinite(self._standardised(leading.places, _FINE)[0]).all()
+        fine = self if plain else rough
+        ends = search(
+            lambda sets: fine._standardised(sets, _FINE),
+            leading.places,
+            lower,
+            upper,
+            replace(_NEAR, most=most),
+        ).best(_LED_ON)
+        constant = self._constant()
+        rest = np.sort(found.objective)[len(ends.objective) :]
+        every = tuple(float(each) + constant for each in (*ends.objective, *rest))
+        best = self._physical(ends.places[0])
+        return Optimum({name: float(value) for name, value in best.items()}, every[0], tuple(sorted(every)))
 
-    def _residuals(self, parameters: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    def _residuals(self, parameters: Mapping[str, Any], relative: float) -> tuple[Floats, Floats]:
         """Standardised residuals on the scale on which the noise is normal, and its deviations."""
-        predicted, deviation = self.simulate(parameters)
+        predicted, deviation = self._simulated(parameters, relative)
         measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -186,12 +173,13 @@ class Problem:
                 predicted = np.where(here, change(np.where(here, predicted, 1.0)), predicted)
         return (measured - predicted) / deviation, deviation
 
-    def _jacobian(self) -> float:
-        """What densities of logarithms owe to those of the measurements."""
+    def _constant(self) -> float:
+        """What the objective has whatever the parameters are; densities of logarithms owe some to the measurements."""
         measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
         logs, tens = scale != "lin", scale == "log10"
-        return float(np.log(measured[logs]).sum() + tens.sum() * math.log(math.log(10.0)))
+        owed = float(np.log(measured[logs]).sum() + tens.sum() * math.log(math.log(10.0)))
+        return owed + 0.5 * math.log(2.0 * math.pi) * len(self.rows)
 
     def _bounds(self) -> tuple[Floats, Floats]:
         both = [
@@ -207,20 +195,11 @@ class Problem:
             for place, (name, scale) in enumerate(self.parameters["scale"].items())
         }
 
-    def _stacked(self, scaled: Floats) -> Floats:
-        """Residuals whose squares sum up to twice the objective, but for a constant."""
-        residual, deviation = self._residuals(self._physical(scaled))
-        return np.concatenate([residual, np.sqrt(np.maximum(2.0 * np.log(deviation) + _FLOOR, 1e-12))], -1)
-
-    def _slopes(self, scaled: Floats) -> Floats:
-        """Their derivatives by central differences, all solved at once."""
-        step = _STEP * np.eye(len(scaled))
-        lower, upper = self._bounds()
-        up, down = np.minimum(scaled + step, upper), np.maximum(scaled - step, lower)
-        both = self._stacked(np.concatenate([up, down]))
-        width = (up - down).sum(1)[:, None]
-        derivatives = ((both[: len(scaled)] - both[len(scaled) :]) / width).T
-        return np.nan_to_num(derivatives, nan=0.0, posinf=0.0, neginf=0.0)
+    def _standardised(self, scaled: Floats, relative: float) -> tuple[Floats, Floats]:
+        """Residuals and the logarithms of their deviations, of coordinates (set, parameter) on the scales."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            residual, deviation = self._residuals(self._physical(scaled), relative)
+            return residual, np.log(deviation)
 
     @property
     def model(self) -> Model:

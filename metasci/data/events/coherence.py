@@ -36,7 +36,7 @@ def compartments_by_name(model: Model) -> dict[str, float]:
         return {**dict.fromkeys(_ABSORBED, 1.0), **dict.fromkeys(_CENTRAL, 2.0), "?": _NOWHERE}
     absorbs = any(name.startswith("absorption") for name in model.parameters.names)
     here, elsewhere = (_ABSORBED, _CENTRAL) if absorbs else (_CENTRAL, _ABSORBED)
-    return {**dict.fromkeys(here, 1.0), **dict.fromkeys(elsewhere, 2.0), "?": 1.0}
+    return {**dict.fromkeys(here, 1.0), **dict.fromkeys(elsewhere, 2.0), "?": _NOWHERE}
 
 
 def check_order(table: Table, records: Records, *, allow_before_dose: bool, takes_doses: bool) -> None:
@@ -131,10 +131,11 @@ def check_representable(table: Table, records: Records, model: Model) -> None:
             ("DVID", "measurements are of output"): records.measures & (not outputs),
         },
     )
+    told = ("CMT", "is") if "CMT" in fault.headers else ("EVID", "names")  # in its hundreds
     ways = (
-        _ways_of_own(records, history.ways, model.name)
+        _ways_of_own(records, history.ways, model.name, told)
         if history.ways
-        else _ways_in(records, routes, model.name)
+        else _ways_in(records, routes, model.name, told)
     )
     refuse([*ways, _sample_before_endless(table, records)], fault)
     if outputs and "DVID" in table and np.isnan(table["DVID"]).all():
@@ -174,25 +175,31 @@ def _sample_before_endless(table: Table, records: Records) -> Rule:
     )
 
 
-def _ways_of_own(records: Records, ways: Mapping[str, int], model: str) -> list[Rule]:
+def _ways_of_own(records: Records, ways: Mapping[str, int], model: str, told: tuple[str, str]) -> list[Rule]:
     """Compartments that no dose goes into, of a model that names its own."""
+    column, verb = told
     known = ", ".join(f"{number} ({name})" for name, number in ways.items())
     unknown = records.gives & (records.compartment > 0) & ~np.isin(records.compartment, list(ways.values()))
-    return [Rule("CMT", unknown, f"CMT {{}} is no way in of '{model}'; doses go into {known}")]
+    return [Rule(column, unknown, f"{column} {{}} {verb} no way in of '{model}'; doses go into {known}")]
 
 
-def _ways_in(records: Records, routes: bool, model: str) -> list[Rule]:
+def _ways_in(records: Records, routes: bool, model: str, told: tuple[str, str]) -> list[Rule]:
     """Compartments that no dose goes into, and infusions that are to be absorbed."""
+    column, verb = told
     way, gives = records.compartment, records.gives
     if not routes:
-        sentence = f"CMT {{}} is no compartment that doses of '{model}' go into; they go into 1"
-        return [Rule("CMT", gives & (way > 1), f"{sentence} (2 is central where a drug is absorbed)")]
+        sentence = f"{column} {{}} {verb} no compartment that doses of '{model}' go into; they go into 1"
+        return [Rule(column, gives & (way > 1), f"{sentence} (2 is central where a drug is absorbed)")]
     infused = gives & ((records.duration > 0) | records.endless)
     absorbed = (
         "an infusion that is to be absorbed is not modelled; for one into a vein write CMT 2, for a dose by mouth "
         "RATE 0"
     )
     return [
-        Rule("CMT", gives & (way > 2), "CMT {} is no way in; it is 1 to be absorbed, 2 into the centre"),
+        Rule(
+            column,
+            gives & (way > 2),
+            f"{column} {{}} {verb} no way in; it is 1 to be absorbed, 2 into the centre",
+        ),
         *(Rule(name, infused & (way != 2), absorbed) for name in ("RATE", "DUR")),
     ]

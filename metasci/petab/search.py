@@ -1,0 +1,246 @@
+"""The search for the optimum of a likelihood from many starts, all of them moved side by side.
+
+A system is solved for a hundred sets of parameters in little more time than for one. So the searches do not follow each
+other: each round tries a step of every start at once, and takes the derivatives of all at once. A step is one of
+Fisher's scoring, damped as Levenberg and Marquardt do it and cut at the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ends", "Pace", "search"]
+
+Floats = NDArray[np.float64]
+
+_Kind = TypeVar("_Kind", bound=np.generic)
+
+Likelihood = Callable[[Floats], tuple[Floats, Floats]]
+"""Of coordinates (set, parameter) the standardised residuals and the logarithms of their deviations, (set, row)."""
+
+_LONGEST = 0.1  # of the way between the bounds: a decade, as bounds usually are
+_FIRST, _WORST = (
+    1e-3,
+    1e9,
+)  # damping, of the greatest curvature; at the second a search's steps have no length
+_LEAST = 1e-12  # so that what no measurement tells of is no division by zero
+_GOOD, _POOR = 0.75, 0.25  # share of what a step promised: beyond them the damping falls fast, and at all
+_NOTHING = 1e-2  # of what is enough: a step that promises less is the last
+_LASTING = 10  # rounds over which a search must gain something
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far a search goes.
+
+    Attributes
+    ----------
+    step : float
+        Of the differences that derivatives are made of, as a share of the way between the bounds.
+    enough : float
+        A search ends where the objective has fallen by no more than this in ten rounds.
+    most : int
+        Rounds.
+    central : bool
+        Whether the differences are taken to both sides, which is twice the work and exact to the second order.
+    """
+
+    step: float
+    enough: float
+    most: int
+    central: bool = False
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where the searches ended, (start, parameter), and what the objective is there, infinite where it is none."""
+
+    places: Floats
+    objective: Floats
+
+    def best(self, count: int) -> Ends:
+        """The best of them, in order."""
+        order = np.argsort(self.objective)[:count]
+        return Ends(self.places[order], self.objective[order])
+
+
+def search(likelihood: Likelihood, starts: Floats, lower: Floats, upper: Floats, pace: Pace) -> Ends:
+    """Where Σ ½r² + ln σ is least near each start.
+
+    Parameters
+    ----------
+    likelihood : callable
+        Of residuals r and logarithms of deviations.
+    starts : array (start, parameter)
+    lower, upper : array (parameter,)
+    pace : Pace
+
+    Examples
+    --------
+    A straight line whose noise is estimated with it:
+
+    >>> x, y = np.arange(4.0), np.array([1.0, 3.1, 4.9, 7.0])
+    >>> def line(sets):
+    ...     deviation = np.exp(sets[:, 2:])
+    ...     residual = (y - sets[:, :1] - sets[:, 1:2] * x) / deviation
+    ...     return residual, np.repeat(sets[:, 2:], 4, 1)
+    >>> low, high = np.full(3, -10.0), np.full(3, 10.0)
+    >>> ends = search(line, np.zeros((1, 3)), low, high, Pace(1e-6, 1e-10, 200))
+    >>> (ends.places[0] * [1, 1, 0] + [0, 0, np.exp(ends.places[0, 2])]).round(3).tolist()
+    [1.03, 1.98, 0.067]
+    """
+    way = upper - lower
+
+    def values(unit: Floats) -> tuple[Floats, Floats]:
+        return likelihood(lower + way * unit)
+
+    state = _State.at((starts - lower) / way, values)
+    active = np.flatnonzero(np.isfinite(state.objective))
+    for _ in range(pace.most):
+        if not active.size:
+            break
+        stale = active[~state.sloped[active]]
+        state = state.with_slopes(stale, values, pace)
+        state = _stepped(state, active, values)
+        history = state.history
+        gained = history[_LASTING, active] - history[0, active]
+        over = (gained <= pace.enough) | (state.damping[active] > _WORST)
+        over |= state.promised[active] < _NOTHING * pace.enough
+        active = active[~over]
+    return Ends(lower + way * state.unit, state.objective)
+
+
+@dataclass(frozen=True)
+class _State:
+    """All searches, in coordinates between 0 and 1."""
+
+    unit: Floats
+    residual: Floats
+    deviation: Floats
+    objective: Floats
+    sloped: NDArray[np.bool_]
+    slope: Floats
+    curvature: Floats
+    damping: Floats
+    growth: Floats
+    promised: Floats
+    history: Floats
+
+    @classmethod
+    def at(cls, unit: Floats, values: Likelihood) -> _State:
+        count, width = unit.shape
+        residual, deviation = values(unit)
+        objective = _objective(residual, deviation)
+        return cls(
+            unit=unit,
+            residual=residual,
+            deviation=deviation,
+            objective=objective,
+            sloped=np.zeros(count, bool),
+            slope=np.zeros((count, width)),
+            curvature=np.zeros((count, width, width)),
+            damping=np.full(count, _FIRST),
+            growth=np.full(count, 2.0),
+            promised=np.full(count, np.inf),
+            history=np.concatenate([objective[None], np.full((_LASTING, count), np.inf)]),
+        )
+
+    def _beside(self, which: NDArray[np.intp], at: Floats, values: Likelihood) -> tuple[Floats, Floats]:
+        """Residuals and deviations (search, parameter, row) with each parameter alone moved to where `at` says."""
+        width = at.shape[1]
+        moved = self.unit[which][:, None].repeat(width, 1)
+        moved[:, np.arange(width), np.arange(width)] = at
+        known = [each[which][:, None].repeat(width, 1) for each in (self.residual, self.deviation)]
+        away = at != self.unit[which]
+        if away.any():
+            for mine, new in zip(known, values(moved[away]), strict=True):
+                mine[away] = new
+        return known[0], known[1]
+
+    def with_slopes(self, which: NDArray[np.intp], values: Likelihood, pace: Pace) -> _State:
+        """The same with slope and expected curvature of some of the searches, from differences all solved at once."""
+        if not which.size:
+            return self
+        here = self.unit[which]
+        up, down = np.minimum(here + pace.step, 1.0), np.maximum(here - pace.step, 0.0)
+        if not pace.central:
+            up, down = (
+                np.where(here + pace.step > 1.0, here, up),
+                np.where(here + pace.step > 1.0, down, here),
+            )
+        per = (up - down)[..., None]
+        above, below = self._beside(which, up, values), self._beside(which, down, values)
+        of_residual, of_deviation = (
+            np.nan_to_num((high - low) / per, posinf=0.0, neginf=0.0)
+            for high, low in zip(above, below, strict=True)
+        )
+        slope = (of_residual * self.residual[which, None] + of_deviation).sum(2)
+        # of a normal distribution, information is that of the mean and twice that of ln σ
+        of_mean = of_residual + self.residual[which, None] * of_deviation
+        curvature = of_mean @ of_mean.transpose(0, 2, 1) + 2.0 * of_deviation @ of_deviation.transpose(
+            0, 2, 1
+        )
+        return replace(
+            self,
+            sloped=_put(self.sloped, which, np.ones(len(which), bool)),
+            slope=_put(self.slope, which, slope),
+            curvature=_put(self.curvature, which, curvature),
+        )
+
+
+def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _State:
+    """After one step of each of some searches that is taken where the objective falls."""
+    here, slope, curvature = state.unit[which], state.slope[which], state.curvature[which]
+    stuck = ((here <= 0.0) & (slope > 0.0)) | ((here >= 1.0) & (slope < 0.0))
+    free = ~stuck
+    inside = curvature * (free[:, :, None] & free[:, None, :])
+    unit = np.eye(here.shape[1])
+    largest = np.maximum(np.diagonal(inside, axis1=1, axis2=2).max(1), 1e-12)
+    damped = inside + unit * np.where(free, (state.damping[which] * largest)[:, None], 1.0)[..., None]
+    move = np.linalg.solve(damped, np.where(free, -slope, 0.0)[..., None])[..., 0]
+    move *= np.minimum(1.0, _LONGEST / np.maximum(np.abs(move).max(1, keepdims=True), 1e-300))
+    trial = np.clip(here + move, 0.0, 1.0)
+    move = trial - here
+    residual, deviation = values(trial)
+    objective = _objective(residual, deviation)
+    before = state.objective[which]
+    expected = -(slope * move).sum(1) - 0.5 * np.einsum("ni,nij,nj->n", move, curvature, move)
+    with np.errstate(invalid="ignore"):
+        ratio = (before - objective) / np.maximum(expected, 1e-300)
+    taken = objective < before
+    calmer = np.where(ratio > _GOOD, 0.1, np.where(ratio > _POOR, 0.3, 1.0))
+    damping = np.maximum(state.damping[which] * np.where(taken, calmer, state.growth[which]), _LEAST)
+    reached = np.where(taken, objective, before)
+    history = state.history.copy()
+    history[1:, which] = history[:-1, which]
+    history[0, which] = reached
+    return replace(
+        state,
+        unit=_put(state.unit, which, np.where(taken[:, None], trial, here)),
+        residual=_put(state.residual, which, np.where(taken[:, None], residual, state.residual[which])),
+        deviation=_put(state.deviation, which, np.where(taken[:, None], deviation, state.deviation[which])),
+        objective=_put(state.objective, which, reached),
+        sloped=_put(state.sloped, which, ~taken),
+        damping=_put(state.damping, which, damping),
+        growth=_put(state.growth, which, np.where(taken, 2.0, 2.0 * state.growth[which])),
+        promised=_put(state.promised, which, expected),
+        history=history,
+    )
+
+
+def _objective(residual: Floats, deviation: Floats) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = (0.5 * residual**2 + deviation).sum(1)
+    return np.where(np.isfinite(total), total, np.inf)
+
+
+def _put(values: NDArray[_Kind], which: NDArray[np.intp], new: NDArray[_Kind]) -> NDArray[_Kind]:
+    """A copy with other values in some places."""
+    copied = values.copy()
+    copied[which] = new
+    return copied
