@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from metasci.heat_treatment import FurnaceTime
     from metasci.priors.calibrated import Calibration
 
-__all__ = ["furnace_figure", "transformation_figure"]
+__all__ = ["furnace_figure", "logarithmic_time", "transformation_figure"]
 
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0, 3.6e6)
 
@@ -65,7 +65,7 @@ def transformation_figure(diagram: xr.Dataset) -> Figure:
         axes.plot(median[drawable], celsius[drawable], color=colour, label=_reached(diagram, float(value)))
     finite = diagram["median"].values[np.isfinite(diagram["median"].values)]
     earliest = diagram["lower"].values[diagram["lower"].values > 0.0].min()
-    _log_time(axes, 0.5 * float(earliest), 1.5 * float(finite.max()), diagram["median"].attrs["units"])
+    logarithmic_time(axes, 0.5 * float(earliest), 1.5 * float(finite.max()), diagram["median"].attrs["units"])
     axes.set_ylabel("temperature (°C)")
     axes.set_ylim(celsius.min(), celsius.max())
     axes.legend(loc="best")
@@ -114,7 +114,7 @@ def furnace_figure(
     lower.axhline(found.probability, color=GREY, lw=0.8)
     lower.set_ylim(0.0, 1.02)
     lower.set_ylabel("probability")
-    _log_time(lower, float(time[0]), float(time[-1]), model.inputs["time"].unit)
+    logarithmic_time(lower, float(time[0]), float(time[-1]), model.inputs["time"].unit)
     simulated = calibration.tasks.card.simulated
     headline(figure, titled(f"{calibration.batch.names[0]}, {found.temperature - 273.15:.0f} °C", simulated))
     return figure
@@ -125,7 +125,8 @@ def _reached(diagram: xr.Dataset, value: float) -> str:
     return f"{100 * value:g} %" if unit == "1" else f"{number(value)} {unit}"
 
 
-def _log_time(axes: Axes, shortest: float, longest: float, unit: str) -> None:
+def logarithmic_time(axes: Axes, shortest: float, longest: float, unit: str) -> None:
+    """A logarithmic axis of time, in words where it is in seconds."""
     axes.set_xscale("log")
     axes.set_xlim(shortest, longest)
     if unit == "s":

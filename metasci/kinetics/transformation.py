@@ -104,7 +104,7 @@ def undercooled_transformation(equivalent_time: Any, *, rate: Any, exponent: Any
 def undercooling(limit: Any, temperature: Any) -> Any:
     """How far a temperature lies below a limit, K; above it next to nothing, but not zero.
 
-    The corner at the limit is rounded over a kelvin, by a hyperbola: a measurement far on its wrong side still moves it.
+    The corner at the limit is rounded over a kelvin, by a hyperbola: a measurement on its wrong side still moves it.
 
     Examples
     --------
