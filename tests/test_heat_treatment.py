@@ -314,5 +314,19 @@ def test_next_test_is_the_best_of_the_grid(steel: Calibration) -> None:
 
 def test_furnace_picture_shows_what_is_required(steel: Calibration) -> None:
     found = furnace_time(steel, "450 degC", at_most=44.0, draws=300)
-    figure = furnace_figure(steel, found, at_most=44.0)
+    figure = furnace_figure(steel, found)
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"90 % interval", "required"}
+    upper = figure.axes[0]
+    bottom, top = upper.get_ylim()
+    shaded = upper.patches[0].get_extents().transformed(upper.transData.inverted())
+    assert (shaded.y0, shaded.y1) == pytest.approx((bottom, 44.0))
+    assert top > 44.0
+
+
+def test_furnace_picture_shades_neither_all_nor_nothing(steel: Calibration) -> None:
+    """A requirement that holds everywhere, or nowhere, lies beside the curve, and the picture reaches as far."""
+    for asked in ({"at_most": 70.0}, {"at_least": 70.0}):
+        upper = furnace_figure(steel, furnace_time(steel, "450 degC", draws=300, **asked)).axes[0]
+        shaded = upper.patches[0].get_extents().transformed(upper.transData.inverted())
+        bottom, top = upper.get_ylim()
+        assert 0.01 < (shaded.y1 - shaded.y0) / (top - bottom) < 0.99
