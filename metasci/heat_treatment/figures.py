@@ -108,7 +108,10 @@ def furnace_figure(
     # where what is required lies beyond the curve, the picture reaches as far, or nothing or all of it would be shaded
     limits = [limit for limit in (at_least, at_most) if np.isfinite(limit)]
     margin = 0.05 * (top - bottom)
-    bottom, top = min([bottom, *(each - margin for each in limits)]), max([top, *(each + margin for each in limits)])
+    bottom, top = (
+        min([bottom, *(each - margin for each in limits)]),
+        max([top, *(each + margin for each in limits)]),
+    )
     if limits:
         required = (max(at_least, bottom), min(at_most, top))
         upper.axhspan(*required, color=PALETTE[2], alpha=0.14, lw=0, label="required")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from metasci.data.hardness import range_of, scale_of
 from metasci.errors import InputError
@@ -155,10 +155,10 @@ def _explain_hatch(
 def _hollomon_jaffe_axis(axes: Axes, shown: Axis) -> None:
     """Hollomon and Jaffe's parameter after an hour, on the right."""
 
-    def to_parameter(value: Array) -> Array:
+    def to_parameter(value: ArrayLike) -> ArrayLike:
         return hollomon_jaffe_after_an_hour(convert(np.asarray(value, float), shown.shown, "K"))
 
-    def back(parameter: Array) -> Array:
+    def back(parameter: ArrayLike) -> ArrayLike:
         return convert(kelvin_of(np.asarray(parameter, float)), "K", shown.shown)
 
     beside = axes.secondary_yaxis("right", functions=(to_parameter, back))

@@ -50,8 +50,8 @@ _FIRST_SHAPE = 2.0
 _ONLY_A_START = 20
 # posterior standard deviations: rough while the noise's level is still to be found, fine where the estimate is reported
 _ROUGH, _FINE = 1e-2, 1e-6
-# on the noise's variance, beyond which no task is so noisy: of Gamma(2, 2) on the precision, one task in five hundred
-_NOISIEST = 30.0
+# on the noise's variance, beyond which few tasks are so noisy: of Gamma(2, 2) on the precision, one in fifty
+_NOISIEST = 10.0
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def _misfit(problem: Problem, estimate: Estimate, log_noise: Tensor, explained: 
     seen = seen & problem.batch.numbers
     squared = problem.residual(estimate.line, log_noise).square() / estimate.line.variance
     count = seen.sum(1)
-    return torch.where(seen, squared, 0.0).sum(1) > explained * (count + _POOR * (2.0 * count).sqrt())
+    ordinary = torch.maximum(count + _POOR * (2.0 * count).sqrt(), explained * count)
+    return torch.where(seen, squared, 0.0).sum(1) > ordinary
 
 
 def posterior_cost(
