@@ -21,7 +21,12 @@ from metasci.kinetics.parametric import (
     larson_miller_time,
 )
 from metasci.kinetics.strength import yield_strength
-from metasci.kinetics.tempering import tempering, tempering_rockwell, tempering_to_limit
+from metasci.kinetics.tempering import (
+    secondary_hardening,
+    tempering,
+    tempering_rockwell,
+    tempering_to_limit,
+)
 from metasci.kinetics.transformation import (
     avrami,
     avrami_incubation,
@@ -56,6 +61,7 @@ __all__ = [
     "paris_crack_length",
     "paris_growth_rate",
     "recrystallisation",
+    "secondary_hardening",
     "tempering",
     "tempering_rockwell",
     "tempering_to_limit",
