@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from metasci.errors import InputError
+from metasci.quantities import in_unit
 
 __all__ = ["MAYNIER", "hardness_by_composition"]
 
@@ -90,10 +91,11 @@ def hardness_by_composition(composition: Mapping[str, float]) -> Callable[[float
     --------
     >>> steel = {"carbon": 0.40, "manganese": 0.85, "silicon": 0.25, "chromium": 0.95, "molybdenum": 0.20}
     >>> {name: round(value) for name, value in hardness_by_composition(steel)(30.0).items()}
-    {'martensite': 640, 'bainite': 345, 'ferrite': 235, 'pearlite': 235}
+    {'martensite': 644, 'bainite': 401, 'ferrite': 245, 'pearlite': 245}
     """
+    contents = {element: float(in_unit(value, "percent", element)) for element, value in composition.items()}
     for element, (low, high) in _LIMITS.items():
-        content = float(composition.get(element, 0.0))
+        content = contents.get(element, 0.0)
         if not low <= content <= high:
             raise InputError(
                 f"{element} {content:g} %: the hardness of constituents is known from {low:g} to {high:g} %; give "
@@ -105,6 +107,6 @@ def hardness_by_composition(composition: Mapping[str, float]) -> Callable[[float
             raise InputError(
                 "the hardness of constituents follows from a cooling rate at 700 °C, which the curve lacks."
             )
-        return {name: regression(composition, 3600.0 * rate) for name, regression in MAYNIER.items()}
+        return {name: regression(contents, 3600.0 * rate) for name, regression in MAYNIER.items()}
 
     return at

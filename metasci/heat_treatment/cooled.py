@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from metasci.data.hardness import between_scales
 from metasci.errors import InputError, check_level
+from metasci.quantities import in_unit
 
 if TYPE_CHECKING:
     from metasci.heat_treatment.cooling import CoolingCurve
@@ -121,7 +122,7 @@ class Cooled:
         check_level(level)
         rows = []
         for curve, course in zip(self.curves, self.courses, strict=True):
-            told = of(curve.rate) if callable(of) else of
+            told = of(curve.rate) if callable(of) else {name: in_unit(of[name], "HV", name) for name in of}
             mixture = np.zeros(len(course.share))
             for at, name in enumerate(self.constituents):
                 if name not in told:

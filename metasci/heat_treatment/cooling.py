@@ -52,7 +52,8 @@ class CoolingCurve:
     temperature: Array
 
     def __post_init__(self) -> None:
-        time, kelvin = np.asarray(self.time, float), np.asarray(self.temperature, float)
+        time = magnitude_of(self.time, "s", "time")
+        kelvin = magnitude_of(self.temperature, "K", "temperature")
         if time.ndim != 1 or time.shape != kelvin.shape or len(time) < 2:
             raise InputError(f"cooling curve '{self.name}': give two points or more of time and temperature.")
         if not (np.isfinite(time).all() and np.isfinite(kelvin).all() and (kelvin > 0.0).all()):

@@ -28,7 +28,8 @@ from metasci.kinetics.arrhenius import arrhenius_factor
 from metasci.kinetics.clocks import Undercooled
 from metasci.kinetics.critical_temperatures import critical_temperature
 from metasci.kinetics.transformation import time_to_fraction
-from metasci.units import magnitude
+from metasci.quantities import in_unit
+from metasci.units import convert, magnitude, stated
 
 if TYPE_CHECKING:
     from metasci.heat_treatment.cooling import CoolingCurve
@@ -69,6 +70,9 @@ class Martensite:
     source: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "start", in_unit(self.start, "K", "start"))
+        object.__setattr__(self, "sd", _difference(self.sd))
+        object.__setattr__(self, "rate", in_unit(self.rate, "1/K", "rate"))
         if not (self.start > 0.0 and self.sd >= 0.0 and self.rate > 0.0):
             raise InputError(
                 "martensite needs a start and a rate above zero, and a standard deviation not below."
@@ -77,7 +81,7 @@ class Martensite:
     @classmethod
     def at(cls, start: Any, sd: Any = 0.0) -> Martensite:
         """With a start that is known: ``Martensite.at("230 degC", "10 K")``."""
-        return cls(magnitude(start, "K", "martensite start"), magnitude(sd, "K", "its standard deviation"))
+        return cls(magnitude(start, "K", "martensite start"), _difference(sd))
 
     @classmethod
     def of_composition(cls, composition: Mapping[str, float]) -> Martensite:
@@ -290,7 +294,7 @@ def transformations(
             "or kinetics.undercooled_transformation with fractions."
         )
     products = tuple(str(name) for name in calibration.batch.names)
-    said = dict(largest or {})
+    said = {name: float(in_unit(share, "1", name)) for name, share in (largest or {}).items()}
     if odd := sorted(set(said) - set(products)):
         raise InputError(f"there is no product '{odd[0]}'; they are {', '.join(products)}.")
     if any(not 0.0 < share <= 1.0 for share in said.values()):
@@ -313,6 +317,15 @@ def transformations(
     shares = np.array([said.get(name, 1.0) for name in products])
     simulated = bool(calibration.tasks.card.simulated)
     return Transformations(products, parameters, shares, martensite, start, simulated)
+
+
+def _difference(value: Any) -> float:
+    """A difference of temperatures in kelvin, of a number, a text or a quantity: 10 K, 10 °C and 18 °F are one."""
+    number, symbol = stated(value, "standard deviation of the martensite start")
+    if not symbol:
+        return float(number)
+    zero, shifted = (float(convert(each, symbol, "K", "standard deviation")) for each in (0.0, number))
+    return shifted - zero
 
 
 def _grown(martensite: Martensite, start: Array, kelvin: float) -> Array:

@@ -12,6 +12,7 @@ from metasci.math import expm1, where
 from metasci.model import Output
 from metasci.noise import Additive
 from metasci.parameters import Parameter
+from metasci.quantities import takes_quantities
 
 __all__ = ["age_hardening", "precipitation_hardening"]
 
@@ -26,6 +27,7 @@ def _shape(progress: Any) -> Any:
     return formed * power(progress, 1.0 / 6.0) / (1.0 + power(progress, 0.5))
 
 
+@takes_quantities(relative_time="1")
 def precipitation_hardening(relative_time: Any) -> Any:
     """Strength from precipitates, relative to its peak, after a time relative to that of the peak.
 
