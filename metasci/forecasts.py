@@ -95,8 +95,8 @@ class MixtureForecast:
         In the output's unit; one where nothing was.
     known : Limits, optional
         Of measurements that are no numbers: which only lie below, above or between.
-    limits : tuple of pairs
-        Of the model's laws, inside of which intervals and draws are kept.
+    limits, reading_limits : tuple of pairs
+        Of the model's laws, inside of which intervals of the curve are kept, and those of readings with their draws.
     """
 
     noise: Noise
@@ -108,6 +108,7 @@ class MixtureForecast:
     measured: Tensor
     known: Limits | None = None
     limits: tuple[tuple[float, float], ...] = ()
+    reading_limits: tuple[tuple[float, float], ...] = ()
 
     @property
     def median(self) -> Tensor:
@@ -122,10 +123,10 @@ class MixtureForecast:
     def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
         """Central interval of a measurement (or, without noise, of the curve), kept inside the model's limits."""
         check_level(level)
-        sd = self.total_sd if noise else self.curve_sd
+        sd, limits = (self.total_sd, self.reading_limits) if noise else (self.curve_sd, self.limits)
         tail = 0.5 * (1.0 - level)
         lower, upper = (
-            self._inside(self.noise.unlink(self.centre + mixture_quantile(self.shift, sd, self.weight, p)))
+            _inside(self.noise.unlink(self.centre + mixture_quantile(self.shift, sd, self.weight, p)), limits)
             for p in (tail, 1.0 - tail)
         )
         return lower, upper
@@ -137,7 +138,7 @@ class MixtureForecast:
         task = torch.arange(self.centre.shape[0]).expand(draws, -1)
         normal = torch.randn(draws, *self.centre.shape, generator=generator, dtype=self.centre.dtype)
         off = self.shift[level, task] + self.total_sd[level, task] * normal
-        return self._inside(self.noise.unlink(self.centre + off))
+        return _inside(self.noise.unlink(self.centre + off), self.reading_limits)
 
     def cumulative(self) -> Tensor:
         """Probability of a value below each measurement, (task, observation)."""
@@ -168,10 +169,11 @@ class MixtureForecast:
         """How far each measurement lies from each level's centre, in standard deviations."""
         return (self.noise.link(self.measured) - self.centre - self.shift) / self.total_sd
 
-    def _inside(self, values: Tensor) -> Tensor:
-        for low, high in self.limits:
-            values = values.clamp(low, high)
-        return values
+
+def _inside(values: Tensor, limits: tuple[tuple[float, float], ...]) -> Tensor:
+    for low, high in limits:
+        values = values.clamp(low, high)
+    return values
 
 
 @dataclass(frozen=True)
@@ -231,8 +233,8 @@ class DrawsForecast:
         The equation's values, without noise and with it.
     log_densities, below : array, (row,)
         What `log_density` and `cumulative` give; they need the noise of every draw, which is not kept.
-    limits : tuple of float
-        Of the model's laws, inside of which medians and intervals are kept.
+    limits, reading_limits : tuple of float
+        Of the model's laws, inside of which medians are kept, and intervals of readings.
     """
 
     curve: np.ndarray
@@ -240,6 +242,7 @@ class DrawsForecast:
     log_densities: np.ndarray
     below: np.ndarray
     limits: tuple[float, float] = (-math.inf, math.inf)
+    reading_limits: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def median(self) -> np.ndarray:
@@ -252,14 +255,14 @@ class DrawsForecast:
         Examples
         --------
         >>> draws = np.linspace(0.0, 1.0, 101)[:, None]
-        >>> forecast = DrawsForecast(draws, draws, np.zeros(1), np.zeros(1), limits=(0.0, 0.9))
+        >>> forecast = DrawsForecast(draws, draws, np.zeros(1), np.zeros(1), reading_limits=(0.0, 0.9))
         >>> [float(bound[0]) for bound in forecast.interval(0.9)]
         [0.05, 0.9]
         """
         check_level(level)
         tail = 0.5 * (1.0 - level)
         lower, upper = np.quantile(self.measurement, (tail, 1.0 - tail), axis=0)
-        return np.clip(lower, *self.limits), np.clip(upper, *self.limits)
+        return np.clip(lower, *self.reading_limits), np.clip(upper, *self.reading_limits)
 
     def log_density(self) -> np.ndarray:
         """Log density of what was measured, (row,), in the output's unit: the logarithm of its mean over the draws.

@@ -17,6 +17,7 @@ _SPELLINGS = (
     (re.compile(r"\b(wt|weight|mass)[ _.]*(%|percent\b)"), "percent"),
     (re.compile(r"\b(at|atomic|mol|mole)[ _.]*(%|percent\b)"), "atomic_percent"),
     (re.compile(r"^deg(?:rees?)?\.? ?([CF])$"), r"deg\1"),
+    (re.compile("√ ?m\\b"), "*m^0.5"),  # fracture toughness, MPa√m
     (re.compile("℃"), "degC"),
     (re.compile("℉"), "degF"),
     # the load and the ball do not change the scale: HV10, HV 0.5, HBW 10/3000, HRBW

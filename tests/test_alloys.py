@@ -341,6 +341,9 @@ def test_per_cent_by_weight_is_read_where_it_is_said() -> None:
     for element, weight in weights.items():
         assert found[element] == pytest.approx(weight / sum(weights.values()), abs=1e-5)
     assert fractions("Ti-6Al-4V at%") == pytest.approx({"Ti": 0.9, "Al": 0.06, "V": 0.04})
+    assert fractions("Ti-6Al-4V (at.%)") == pytest.approx({"Ti": 0.9, "Al": 0.06, "V": 0.04})
+    assert fractions("Fe74Cr18Ni8 wt%") == pytest.approx(found)
+    assert fractions("Fe74Cr18Ni8 at%") == pytest.approx({"Fe": 0.74, "Cr": 0.18, "Ni": 0.08})
     with pytest.raises(InputError, match="by weight or of atoms"):
         fractions("Ti-6Al-4V")
     with pytest.warns(UserWarning, match="write 'Ti-6Al-4V wt%'"):

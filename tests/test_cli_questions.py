@@ -256,6 +256,26 @@ def test_an_own_equation_is_trained_used_and_judged(run: Run, tmp_path: Path) ->
     assert json.loads(out)["tasks"] == 6
 
 
+def test_a_table_without_a_card_trains_by_the_columns_of_the_model(run: Run, tmp_path: Path) -> None:
+    """The same coupons, their heats in a column `task`: the same prior as with a card."""
+    (tmp_path / "coupons").mkdir()
+    coupons(tmp_path / "coupons")
+    table = pd.read_csv(tmp_path / "coupons" / "data.csv").rename(
+        columns={"heat": "task", "amplitude": "amplitude [MPa]"}
+    )
+    table.to_csv(tmp_path / "sn.csv", index=False)
+    for data, out in (("coupons", "first"), ("sn.csv", "second")):
+        assert run("train", "laws.py:basquin", data, "-o", out)[0] == 0
+    model = cli.arguments.own_equation(str(tmp_path / "laws.py") + ":basquin")
+    first, second = (
+        ms.load(tmp_path / name, model=model).typical().parameters for name in ("first", "second")
+    )
+    assert second["estimate"].tolist() == first["estimate"].tolist()
+    assert (
+        run("evaluate", "laws.py:basquin", "sn.csv", "--shots", "1", "--leave-out", "task", "--json")[0] == 0
+    )
+
+
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [

@@ -314,5 +314,59 @@ def test_next_test_is_the_best_of_the_grid(steel: Calibration) -> None:
 
 def test_furnace_picture_shows_what_is_required(steel: Calibration) -> None:
     found = furnace_time(steel, "450 degC", at_most=44.0, draws=300)
-    figure = furnace_figure(steel, found, at_most=44.0)
+    figure = furnace_figure(steel, found)
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"90 % interval", "required"}
+    upper = figure.axes[0]
+    bottom, top = upper.get_ylim()
+    shaded = upper.patches[0].get_extents().transformed(upper.transData.inverted())
+    assert (shaded.y0, shaded.y1) == pytest.approx((bottom, 44.0))
+    assert top > 44.0
+
+
+def test_furnace_picture_shades_neither_all_nor_nothing(steel: Calibration) -> None:
+    """A requirement that holds everywhere, or nowhere, lies beside the curve, and the picture reaches as far."""
+    for asked in ({"at_most": 70.0}, {"at_least": 70.0}):
+        upper = furnace_figure(steel, furnace_time(steel, "450 degC", draws=300, **asked)).axes[0]
+        shaded = upper.patches[0].get_extents().transformed(upper.transData.inverted())
+        bottom, top = upper.get_ylim()
+        assert 0.01 < (shaded.y1 - shaded.y0) / (top - bottom) < 0.99
+
+
+# another law ------------------------------------------------------------------------------------
+
+
+def test_a_steel_that_hardens_again_is_told_with_the_law_that_follows(prior: ms.Prior) -> None:
+    """A hot-work steel, 53 → 55 → 46 → 33 HRC: no law of softening alone rises."""
+    rows = {
+        "time [h]": [1.0, 2.0, 2.0, 2.0, 2.0],
+        "temperature [degC]": [20, 425, 510, 600, 650],
+        "hardness [HRC]": [54.0, 53.0, 55.0, 46.0, 33.0],
+    }
+    told = [
+        line
+        for line in prior.calibrate(pd.DataFrame({**rows, "task": "H13"})).warnings
+        if "cannot bend" in line
+    ]
+    assert len(told) == 1
+    assert "such as kinetics.secondary_hardening, which follows them" in told[0]
+    fit = ms.Prior.declared(ms.kinetics.secondary_hardening).calibrate(pd.DataFrame(rows))
+    assert not any("cannot bend" in line for line in fit.warnings)
+    forecast = fit.predict(time="2 h", temperature=[425, 510, 600] * ms.unit("degC"))["median"].values[0]
+    assert forecast[1] > forecast[0] > forecast[2]
+
+
+def test_a_steel_that_softens_is_told_of_no_other_law(steel: Calibration) -> None:
+    assert not any("another law" in line for line in steel.warnings)
+
+
+def test_where_no_law_follows_none_is_named(prior: ms.Prior) -> None:
+    """Up and down by 20 HRC within a minute: nothing here does so."""
+    rows = {
+        "time [h]": [1.0, 1.02, 1.04, 1.06, 1.08],
+        "temperature [degC]": 400.0,
+        "hardness [HRC]": [50.0, 30.0, 50.0, 30.0, 50.0],
+        "task": "odd",
+    }
+    told = [line for line in prior.calibrate(pd.DataFrame(rows)).warnings if "cannot bend" in line]
+    assert told
+    assert told[0].endswith("and take another law.")

@@ -31,7 +31,7 @@ every_model = pytest.mark.parametrize("model", ALL, ids=lambda model: model.name
 RANGES = {
     "time": (0.0, 1e5), "temperature": (250.0, 1600.0), "cycle": (1.0, 1.0), "strain": (0.0, 1.0),
     "stress": (0.0, 400.0), "cycles": (0.0, 3.0), "stress_range": (0.0, 300.0), "initial_length": (0.1, 20.0),
-    "stress_intensity_range": (0.0, 80.0), "heating_rate": (1e-3, 2.0),
+    "stress_intensity_range": (0.0, 80.0), "heating_rate": (1e-3, 2.0), "fraction": (0.01, 0.99),
 }  # fmt: skip
 
 

@@ -262,6 +262,36 @@ def test_map_of_an_alloy_that_is_timed_in_hours_is_drawn_at_these_hours() -> Non
         tempering_map(fit, shortest=100.0, longest=10.0)
 
 
+def test_map_is_hatched_where_scale_and_law_end(steel: ms.Prior) -> None:
+    """By hand: Ac1 of this steel is 723 − 10.7 · 0.9 °C, and the scale begins at 20 HRC; HRC · T of an hour is 20 T."""
+    frame = pd.DataFrame(
+        {
+            "task": "S",
+            "time [h]": [1.0, 1.0],
+            "temperature [degC]": [300.0, 600.0],
+            "manganese [percent]": 0.9,
+            "hardness [HRC]": [48.0, 25.0],
+        }
+    )
+    fit = steel.calibrate(frame)
+    figure = tempering_map(fit, temperatures=(573.15, 1073.15), points=60)
+    said = figure._supxlabel.get_text()
+    assert "outside of 20 to 68 HRC" in said
+    assert "above Ac1" in said
+    left, right = figure.axes[:2]
+    hatched = [each for each in left.collections if getattr(each, "hatches", None) and each.hatches[0]]
+    corners = np.concatenate([path.vertices for path in hatched[0].get_paths()])
+    at_once = corners[corners[:, 0] == corners[:, 0].min()]
+    assert at_once[:, 1].min() == pytest.approx(723.0 - 10.7 * 0.9, abs=9.0)  # the grid's step
+    beside = right.child_axes[0]
+    assert beside.get_ylabel().startswith("T (20 + lg t/h)")
+    figure.draw_without_rendering()
+    low, high = right.get_ylim()
+    assert beside.get_ylim() == pytest.approx((0.02 * (low + 273.15), 0.02 * (high + 273.15)))
+    plain = tempering_map(fit, temperatures=(573.15, 673.15), points=12)
+    assert plain._supxlabel is None  # nothing ends there
+
+
 def test_many_tempering_times_and_several_steels_share_a_panel(steel: ms.Prior) -> None:
     rows = [(name, 60.0 * 2**k, 600.0, 0.4, 50.0 - k) for name in "AB" for k in range(9)]
     frame = pd.DataFrame(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,16 +96,20 @@ def predictive(
         sd = sd / np.sqrt(posterior.draws["noise_precision"][:, index, None])
     random = np.random.default_rng(seed)
     measurement = np.asarray(noise.unlink(centre + sd * random.standard_normal(centre.shape)))
-    limits = (
-        max([-math.inf, *(law.limits[0] for law in model.constraints)]),
-        min([math.inf, *(law.limits[1] for law in model.constraints)]),
-    )
+    limits = _narrowest([law.limits for law in model.constraints])
+    reading_limits = _narrowest([law.reading_limits for law in model.constraints])
     off = (np.asarray(noise.link(rows.output)) - centre) / sd
     density = _log_mean(-0.5 * off**2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi))
     density = np.where(
         rows.censored, _log_mean(scipy.special.log_ndtr(off)), density + _log_stretch(model, rows.output)
     )
-    return DrawsForecast(values, measurement, density, scipy.special.ndtr(off).mean(0), limits)
+    return DrawsForecast(
+        values, measurement, density, scipy.special.ndtr(off).mean(0), limits, reading_limits
+    )
+
+
+def _narrowest(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return max([-math.inf, *(low for low, _ in limits)]), min([math.inf, *(high for _, high in limits)])
 
 
 def _of_outcomes(

@@ -215,8 +215,7 @@ def train(
             f"--noise, --members and --network belong to properties of structures, which '{model}' is not."
         )
     equation = _equation(model)
-    # what is no outcome of the model's kind is then told with its row
-    tasks = ms.dataset(_data(data), model=None if equation.noise.gaussian else equation)
+    tasks = _of_model(data, equation)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     named_ones = tuple(part.strip() for part in covariates.split(","))
     chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
@@ -477,6 +476,18 @@ def _tasks(data: str, prior: Any) -> TaskSet:
     return ms.dataset(_data(data), card=prior.card, model=prior.model)
 
 
+def _of_model(data: str, equation: Model) -> TaskSet:
+    """Tasks of a data set with a card; of a file that has none, by the columns that the model names."""
+    import metasci as ms
+    from metasci.data.cards import Card
+
+    place = _data(data)
+    bare = Path(place).is_file() and Path(place).suffix != ".nc"
+    card = Card.from_model(equation) if bare else None
+    # what is no outcome of the model's kind is then told with its row
+    return ms.dataset(place, card=card, model=equation if bare or not equation.noise.gaussian else None)
+
+
 def _data(name: str) -> str:
     from metasci import catalogue
 
@@ -500,7 +511,7 @@ def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> t
         recipe, tasks = _structures(name, data)
         return recipe, tasks, False
     if ".py:" in name or name in registered():
-        tasks = ms.dataset(_data(data))
+        tasks = _of_model(data, _equation(name))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         equation = _equation(name)
         learned = ms.meta_calibrate(equation, enough, _method(method, 0.0, False, equation), covariates="all")

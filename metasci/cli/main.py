@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, imports, learning, look
+from metasci.cli import calibrations, diagrams, imports, learning, look
 from metasci.cli.usage import reworded
 from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError, as_sentence
@@ -41,6 +41,7 @@ for command in (
     calibrations.average,
     calibrations.recommend,
     calibrations.furnace,
+    diagrams.diagram,
     calibrations.app,
     imports.import_model,
     imports.export,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ __all__ = ["Bounded", "NonNegative"]
 @dataclass(frozen=True)
 class Bounded(Constraint):
     """The output lies between two values.
+
+    Readings of what has both ends, such as a share, are ratios of signals: by their noise they lie beyond either
+    end, and intervals of readings reach as far. What has one end, such as an amount, is not read beyond it.
 
     Examples
     --------
@@ -47,6 +51,11 @@ class Bounded(Constraint):
     @property
     def limits(self) -> tuple[float, float]:
         return self.lower, self.upper
+
+    @property
+    def reading_limits(self) -> tuple[float, float]:
+        both = math.isfinite(self.lower) and math.isfinite(self.upper)
+        return (-math.inf, math.inf) if both else self.limits
 
     def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
         prediction = predict(inputs)

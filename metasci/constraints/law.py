@@ -57,6 +57,11 @@ class Constraint(ABC):
         """Range in which a lawful prediction lies."""
         return -float("inf"), float("inf")
 
+    @property
+    def reading_limits(self) -> tuple[float, float]:
+        """Range beyond which nobody reads a value, whatever the noise."""
+        return self.limits
+
 
 @dataclass(frozen=True)
 class Within(Constraint):
@@ -87,6 +92,11 @@ class Within(Constraint):
     @property
     def limits(self) -> tuple[float, float]:
         lower, upper = self.of.limits
+        return lower - self.margin, upper + self.margin
+
+    @property
+    def reading_limits(self) -> tuple[float, float]:
+        lower, upper = self.of.reading_limits
         return lower - self.margin, upper + self.margin
 
     def violation(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:

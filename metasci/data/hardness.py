@@ -122,5 +122,6 @@ def _rows(source: str, target: str) -> list[tuple[NDArray[np.float64], NDArray[n
     """The columns of both scales, from each table that holds both."""
     both = [(table[source], table[target]) for table in _TABLES if source in table and target in table]
     if not both:
-        raise InputError(f"no table leads from {source} to {target}.")
+        over = " or ".join(scale for scale in ("HV", "HB", "HK") if scale not in (source, target))
+        raise InputError(f"no table leads from {source} to {target}; give the values in {over}.")
     return [tuple(column[~np.isnan(known + wanted)] for column in (known, wanted)) for known, wanted in both]  # type: ignore[misc]

@@ -114,7 +114,8 @@ def clipped(calibration: AdaptedTasks) -> Iterator[Finding]:
     forecast = calibration.forecast()
     lower, upper = forecast.interval(0.9)
     for law in calibration.prior.model.constraints:
-        for limit, end, side in ((law.limits[0], lower, "below"), (law.limits[1], upper, "above")):
+        lowest, highest = law.reading_limits
+        for limit, end, side in ((lowest, lower, "below"), (highest, upper, "above")):
             if not np.isfinite(limit):
                 continue
             near = _TOLERANCE * max(1.0, abs(limit))

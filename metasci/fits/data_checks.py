@@ -18,6 +18,7 @@ from metasci.fits.findings import (
     without_likelihood,
 )
 from metasci.fits.misfit import misfits
+from metasci.fits.other_laws import that_follow
 from metasci.fits.predictive import predictive
 from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
@@ -92,10 +93,14 @@ def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:
         how = f"residuals keep their sign for long along {words(misfit.along)}"
         if not misfit.along:
             how = f"residuals are {number(math.sqrt(misfit.times), 2)} times what the noise leaves"
+        others = that_follow(calibration, misfit.task)
+        take = "take another law"
+        if others:
+            take += f", such as {others[0]}, which follows them"
         yield Finding(
             batch.names[misfit.task],
-            f"{lack} ({how}): do not trust its estimates and intervals, and take another law",
-            f"{lack}: do not trust its estimates and intervals, and take another law",
+            f"{lack} ({how}): do not trust its estimates and intervals, and {take}",
+            f"{lack}: do not trust its estimates and intervals, and {take}",
         )
 
 

@@ -56,6 +56,7 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
         measured_or_one(batch.output, batch.mask),
         problem.limits,
         tuple(law.limits for law in model.constraints),
+        tuple(law.reading_limits for law in model.constraints),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from metasci.heat_treatment import FurnaceTime
     from metasci.priors.calibrated import Calibration
 
-__all__ = ["furnace_figure", "transformation_figure"]
+__all__ = ["furnace_figure", "logarithmic_time", "transformation_figure"]
 
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0, 3.6e6)
 
@@ -65,7 +65,7 @@ def transformation_figure(diagram: xr.Dataset) -> Figure:
         axes.plot(median[drawable], celsius[drawable], color=colour, label=_reached(diagram, float(value)))
     finite = diagram["median"].values[np.isfinite(diagram["median"].values)]
     earliest = diagram["lower"].values[diagram["lower"].values > 0.0].min()
-    _log_time(axes, 0.5 * float(earliest), 1.5 * float(finite.max()), diagram["median"].attrs["units"])
+    logarithmic_time(axes, 0.5 * float(earliest), 1.5 * float(finite.max()), diagram["median"].attrs["units"])
     axes.set_ylabel("temperature (°C)")
     axes.set_ylim(celsius.min(), celsius.max())
     axes.legend(loc="best")
@@ -76,7 +76,7 @@ def transformation_figure(diagram: xr.Dataset) -> Figure:
 
 @styled
 def furnace_figure(
-    calibration: Calibration, found: FurnaceTime, at_least: float = -np.inf, at_most: float = np.inf
+    calibration: Calibration, found: FurnaceTime, at_least: float | None = None, at_most: float | None = None
 ) -> Figure:
     """The output over time at the furnace's temperature with what is required of it, and the probability below.
 
@@ -85,10 +85,13 @@ def furnace_figure(
     calibration : Calibration
     found : FurnaceTime
         From `metasci.heat_treatment.furnace_time`.
-    at_least, at_most : float
-        What was required, in the output's unit.
+    at_least, at_most : float, optional
+        What to shade as required, in the output's unit; by default what `found` was asked for. A side without a
+        requirement ends with the picture.
     """
     model, table = calibration.prior.model, found.table
+    at_least = found.at_least if at_least is None else at_least
+    at_most = found.at_most if at_most is None else at_most
     time = table["time"].to_numpy()
     figure = Figure(figsize=(5.6, 5.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.0, 1.0))
@@ -102,9 +105,16 @@ def furnace_figure(
         "90 % interval",
     )
     bottom, top = upper.get_ylim()
-    upper.axhspan(
-        max(at_least, bottom), min(at_most, top), color=PALETTE[2], alpha=0.14, lw=0, label="required"
+    # where what is required lies beyond the curve, the picture reaches as far, or nothing or all of it would be shaded
+    limits = [limit for limit in (at_least, at_most) if np.isfinite(limit)]
+    margin = 0.05 * (top - bottom)
+    bottom, top = (
+        min([bottom, *(each - margin for each in limits)]),
+        max([top, *(each + margin for each in limits)]),
     )
+    if limits:
+        required = (max(at_least, bottom), min(at_most, top))
+        upper.axhspan(*required, color=PALETTE[2], alpha=0.14, lw=0, label="required")
     upper.set_ylim(bottom, top)
     upper.axvline(found.time, color=INK, lw=0.9, ls=(0, (4, 2.5)))
     upper.set_ylabel(label(model.output.label or words(model.output.name), model.output.unit))
@@ -114,7 +124,7 @@ def furnace_figure(
     lower.axhline(found.probability, color=GREY, lw=0.8)
     lower.set_ylim(0.0, 1.02)
     lower.set_ylabel("probability")
-    _log_time(lower, float(time[0]), float(time[-1]), model.inputs["time"].unit)
+    logarithmic_time(lower, float(time[0]), float(time[-1]), model.inputs["time"].unit)
     simulated = calibration.tasks.card.simulated
     headline(figure, titled(f"{calibration.batch.names[0]}, {found.temperature - 273.15:.0f} °C", simulated))
     return figure
@@ -125,7 +135,8 @@ def _reached(diagram: xr.Dataset, value: float) -> str:
     return f"{100 * value:g} %" if unit == "1" else f"{number(value)} {unit}"
 
 
-def _log_time(axes: Axes, shortest: float, longest: float, unit: str) -> None:
+def logarithmic_time(axes: Axes, shortest: float, longest: float, unit: str) -> None:
+    """A logarithmic axis of time, in words where it is in seconds."""
     axes.set_xscale("log")
     axes.set_xlim(shortest, longest)
     if unit == "s":

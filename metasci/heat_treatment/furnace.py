@@ -58,6 +58,8 @@ class FurnaceTime:
         For every time of the grid: time, probability, median, lower, upper.
     warnings : tuple of str
     words : str
+    at_least, at_most : float
+        What was required of the output, in its unit; infinite where nothing was.
     """
 
     time: float
@@ -72,6 +74,8 @@ class FurnaceTime:
     table: pd.DataFrame
     warnings: tuple[str, ...]
     words: str
+    at_least: float = -np.inf
+    at_most: float = np.inf
 
     def __repr__(self) -> str:
         return f"FurnaceTime({self.words})"
@@ -181,6 +185,8 @@ def furnace_time(
         table=table,
         warnings=warnings,
         words=_words(model, table.iloc[best].to_dict(), float(kelvin[0]), low, high),
+        at_least=low,
+        at_most=high,
     )
 
 

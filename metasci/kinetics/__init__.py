@@ -9,6 +9,7 @@ from metasci.kinetics.calorimetry import heat_flow
 from metasci.kinetics.clocks import Arrhenius, Undercooled
 from metasci.kinetics.crack_growth import crack_growth, paris_crack_length, paris_growth_rate
 from metasci.kinetics.creep import creep_strain, larson_miller_rupture, minimum_creep_rate
+from metasci.kinetics.critical_temperatures import critical_temperature
 from metasci.kinetics.grains import grain_growth, recrystallisation
 from metasci.kinetics.laws import along, kinetic_law
 from metasci.kinetics.oxidation import parabolic_oxidation
@@ -20,11 +21,18 @@ from metasci.kinetics.parametric import (
     larson_miller_time,
 )
 from metasci.kinetics.strength import yield_strength
-from metasci.kinetics.tempering import tempering, tempering_rockwell, tempering_to_limit
+from metasci.kinetics.tempering import (
+    secondary_hardening,
+    tempering,
+    tempering_rockwell,
+    tempering_to_limit,
+)
 from metasci.kinetics.transformation import (
     avrami,
     avrami_incubation,
+    koistinen_marburger,
     time_to_fraction,
+    transformation_time,
     undercooled_transformation,
 )
 
@@ -37,12 +45,14 @@ __all__ = [
     "avrami_incubation",
     "crack_growth",
     "creep_strain",
+    "critical_temperature",
     "grain_growth",
     "heat_flow",
     "hollomon_jaffe",
     "hollomon_jaffe_time",
     "kinetic_law",
     "kissinger",
+    "koistinen_marburger",
     "larson_miller",
     "larson_miller_rupture",
     "larson_miller_time",
@@ -51,10 +61,12 @@ __all__ = [
     "paris_crack_length",
     "paris_growth_rate",
     "recrystallisation",
+    "secondary_hardening",
     "tempering",
     "tempering_rockwell",
     "tempering_to_limit",
     "time_to_fraction",
+    "transformation_time",
     "undercooled_transformation",
     "yield_strength",
 ]

@@ -12,8 +12,9 @@ from metasci.math import expm1, where
 from metasci.model import Output
 from metasci.noise import Additive
 from metasci.parameters import Parameter
+from metasci.quantities import takes_quantities
 
-__all__ = ["age_hardening"]
+__all__ = ["age_hardening", "precipitation_hardening"]
 
 _REFERENCE = 448.15  # K
 # where the shape below has its greatest value, and that value
@@ -24,6 +25,22 @@ def _shape(progress: Any) -> Any:
     """Strength from precipitates that are cut (∝ P^(1/6)) or passed (∝ P^(−1/3)), times √ of the fraction formed."""
     formed = power(-expm1(-2.0 * progress), 0.5)
     return formed * power(progress, 1.0 / 6.0) / (1.0 + power(progress, 0.5))
+
+
+@takes_quantities(relative_time="1")
+def precipitation_hardening(relative_time: Any) -> Any:
+    """Strength from precipitates, relative to its peak, after a time relative to that of the peak.
+
+    Precipitates are cut while small (∝ P^(1/6)) and passed when coarse (∝ P^(−1/3)), the weaker of the two by the
+    harmonic mean, times the root of the fraction formed. Source: Shercliff and Ashby, Acta Metall Mater 38 (1990) 1789.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> precipitation_hardening(np.array([0.0, 0.1, 1.0, 100.0])).round(3).tolist()
+    [0.0, 0.537, 1.0, 0.383]
+    """
+    return _shape(_PEAK_AT * relative_time) / _PEAK
 
 
 @kinetic_law(
@@ -73,4 +90,4 @@ def age_hardening(
     """
     begun = equivalent_time > 0.0
     stable = power(stable_time / where(begun, equivalent_time, 1.0 + 0.0 * equivalent_time), 0.5)
-    return base_strength + hardening / _PEAK * stable * _shape(_PEAK_AT * equivalent_time / peak_time)
+    return base_strength + hardening * stable * precipitation_hardening(equivalent_time / peak_time)

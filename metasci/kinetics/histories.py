@@ -16,6 +16,7 @@ import numpy as np
 from metasci.kinetics.clocks import Clock
 from metasci.math import absolute, constant, maximum, minimum, sum, where
 from metasci.model import EventColumn, History
+from metasci.quantities import takes_quantities
 
 __all__ = ["TEMPERATURE_HISTORY", "equivalent_time", "equivalent_time_of_ramp"]
 
@@ -27,6 +28,7 @@ _LEVEL = 1e-30  # kelvin a unit of time, below which a line is level
 _NODES, _WEIGHTS = 0.5 * (1.0 + _GAUSS[0]), 0.5 * _GAUSS[1]  # on a line from 0 to 1
 
 
+@takes_quantities(temperature="K")
 def equivalent_time_of_ramp(
     clock: Clock, duration: Any, temperature: Any, slope: Any, **parameters: Any
 ) -> Any:
@@ -74,6 +76,7 @@ def _with_axis(value: Any) -> Any:
     return value[..., None] if hasattr(value, "ndim") and value.ndim else value
 
 
+@takes_quantities(temperature="K")
 def equivalent_time(
     clock: Clock,
     time: Any,

@@ -5,19 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.constraints import Monotone, NonNegative
+from metasci.kinetics.ageing import precipitation_hardening
 from metasci.kinetics.arrhenius import power
 from metasci.kinetics.clocks import Arrhenius
 from metasci.kinetics.laws import kinetic_law
-from metasci.math import exp, minimum, softplus
+from metasci.math import exp, minimum, softplus, sqrt
 from metasci.model import Output
 from metasci.noise import Additive, Proportional
 from metasci.parameters import Parameter
 
-__all__ = ["REFERENCE_TEMPERATURE", "tempering", "tempering_rockwell", "tempering_to_limit"]
+__all__ = [
+    "REFERENCE_TEMPERATURE",
+    "secondary_hardening",
+    "tempering",
+    "tempering_rockwell",
+    "tempering_to_limit",
+]
 
 REFERENCE_TEMPERATURE = 973.15
 """Temperature (K) at which the rate is stated: there an hour's tempering and the rate are of one order,
 so that the rate and the exponent can be told apart."""
+
+_SOFTEST = 1.0  # HV, below any metal, so that a root of nothing is not asked for
+_SECONDARY = 823.15  # kelvin, near which alloy carbides harden most after an hour or two
 
 _COMPOSITION = (
     "carbon",
@@ -112,3 +122,49 @@ def tempering_to_limit(
     """
     left = exp(-power(rate * equivalent_time, exponent))
     return initial_hardness * (final_share + (1.0 - final_share) * left)
+
+
+@kinetic_law(
+    Arrhenius(_SECONDARY),
+    output=Output("hardness", "HRC", "hardness"),
+    parameters=(
+        Parameter(
+            "initial_hardness", "HRC", 55.0, bounds=(20.0, 75.0), spread=0.4, description="as quenched"
+        ),
+        Parameter("rate", "1/s", 2e-6, positive=True, spread=1.5, description="of softening at 823 K"),
+        Parameter("activation_energy", "kJ/mol", 250.0, positive=True, spread=0.2, description="of both"),
+        Parameter("exponent", "1", 0.15, positive=True, spread=0.3, description="of time"),
+        Parameter(
+            "secondary_hardness",
+            "HV",
+            200.0,
+            positive=True,
+            spread=0.4,
+            description="by carbides at the peak",
+        ),
+        Parameter("peak_time", "s", 7200.0, positive=True, spread=1.0, description="at 823 K"),
+    ),
+    noise=Additive((1.5,)),
+    **{**_SHARED, "constraints": (NonNegative(),)},
+)
+def secondary_hardening(
+    equivalent_time: Any,
+    *,
+    initial_hardness: Any,
+    rate: Any,
+    exponent: Any,
+    secondary_hardness: Any,
+    peak_time: Any,
+) -> Any:
+    """Hardness of a tool steel that hardens again while it is tempered: the law of `tempering_rockwell` and carbides.
+
+    HV = HV₀·exp(−(k t)ⁿ) + ΔHV·g(t/t_peak), read on the Rockwell C scale by HRC = 116 − 1500/√HV; g is the strength of
+    precipitates that form and coarsen (`metasci.kinetics.ageing.precipitation_hardening`), one at its peak. One
+    activation energy carries both, that of diffusion in ferrite. Sources: as of `tempering_rockwell`; Shercliff and
+    Ashby, Acta Metall Mater 38 (1990) 1789, for the precipitates.
+    """
+    softened = (1500.0 / (116.0 - initial_hardness)) ** 2 * exp(
+        -minimum(power(rate * equivalent_time, exponent), 100.0)
+    )
+    hardness = softened + secondary_hardness * precipitation_hardening(equivalent_time / peak_time)
+    return 2.0 * softplus(0.5 * (116.0 - 1500.0 / sqrt(hardness + _SOFTEST)))

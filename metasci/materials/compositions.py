@@ -27,11 +27,12 @@ PROPERTIES = (
 """Of an element; where the library knows none, the median over elements stands in."""
 
 _ELEMENTS = 103  # to lawrencium: properties of those beyond are not tabulated
-_ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)(?:(wt|at)\.?%)?")
+_ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)")
 _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
 # an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two
 _LIKE_AN_ALLOY = re.compile(r"[A-Z][a-z]?(?:\d+\.?\d*[A-Z][a-z]?){2,}")
 _LEAST_ADDED, _MOST_ADDED = 5.0, 50.0  # per cent, in alloys that are named so
+_PER = re.compile(r"[\s,(\[]*(wt|at)\.?\s*%[)\]]?$")  # at the end: wt%, (at.%)
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 
 
@@ -39,7 +40,7 @@ def fractions(text: str) -> dict[str, float]:
     """Atomic fractions by element.
 
     Amounts are of atoms. The notation of alloys, a base and what is added to it in per cent by weight, is read where
-    the text says so: ``"Ti-6Al-4V wt%"``.
+    the text says so: ``"Ti-6Al-4V wt%"``, ``"Fe70Cr18Ni12 (wt%)"``.
 
     Raises
     ------
@@ -143,13 +144,28 @@ def _numbers() -> dict[str, int]:
     return {entry.symbol: int(entry.number) for entry in entries}
 
 
+def _by_atoms(shares: dict[str, float], per: str) -> dict[str, float]:
+    """Amounts of atoms, of shares by weight or of atoms already."""
+    if per != "wt":
+        return shares
+    masses = element_table()[:, 0]
+    return {element: share / float(masses[_numbers()[element] - 1]) for element, share in shares.items()}
+
+
+def _said_per(text: str) -> tuple[str, str]:
+    """The text without what it says of its per cent, and that: ``wt``, ``at`` or nothing."""
+    match = _PER.search(text)
+    return (text, "") if match is None else (text[: match.start()], match[1])
+
+
 def _of_alloy(text: str) -> dict[str, float] | None:
     """Amounts of atoms of ``Ti-6Al-4V wt%``; None of any other text."""
-    match = _ALLOY.fullmatch("".join(text.split()))
+    bare, per = _said_per(text)
+    match = _ALLOY.fullmatch("".join(bare.split()))
     if match is None:
         return None
-    base, added, per = match.groups()
-    if per is None:
+    base, added = match.groups()
+    if not per:
         raise InputError(
             f"'{text}' does not say whether its per cent are by weight or of atoms; write '{text} wt%' or '{text} at%'."
         )
@@ -160,16 +176,14 @@ def _of_alloy(text: str) -> dict[str, float] | None:
     shares = {base: rest, **shares}
     if odd := [element for element in shares if element not in _numbers()]:
         raise InputError(f"'{text}': there is no element '{odd[0]}'.")
-    if per == "at":
-        return shares
-    masses = element_table()[:, 0]
-    return {element: share / float(masses[_numbers()[element] - 1]) for element, share in shares.items()}
+    return _by_atoms(shares, per)
 
 
 def _amounts(text: str) -> dict[str, float]:
     if (alloy := _of_alloy(text)) is not None:
         return alloy
-    bare = "".join(text.split())
+    plain, per = _said_per(text)
+    bare = "".join(plain.split())
     wrong = f"'{text}' is not a formula such as 'Al0.25 Co Ni'"
     if set(bare) & set("()[]{}"):
         raise InputError(
@@ -185,4 +199,4 @@ def _amounts(text: str) -> dict[str, float]:
     amounts = {element: amount for element, amount in amounts.items() if amount > 0.0}
     if not amounts:
         raise InputError(f"{wrong}: no element has an amount above zero.")
-    return amounts
+    return _by_atoms(amounts, per)

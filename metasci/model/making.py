@@ -86,7 +86,7 @@ def _title_of(function: Callable[..., Any]) -> str:
     """Where a function stands and what it is called; what has no name, such as a partial function, is refused."""
     own, module = getattr(function, "__name__", ""), getattr(function, "__module__", None) or "mine"
     if not own:
-        raise InputError("this equation has no name of its own: say `equation(..., name=\"mine.law\")`.")
+        raise InputError('this equation has no name of its own: say `equation(..., name="mine.law")`.')
     return f"{module.removeprefix('metasci.').partition('.')[0]}.{own}"
 
 

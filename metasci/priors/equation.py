@@ -96,9 +96,9 @@ class Prior(Verbs, LearnedEquation):
     def declared(cls, model: Model) -> Prior:
         """A weakly informative prior of a model's declared typical values and spreads, for one task that stands alone.
 
-        See `metasci.priors.declared.declared`.
+        See `metasci.learned.declared.declared`.
         """
-        from metasci.priors.declared import declared
+        from metasci.learned.declared import declared
 
         return declared(cls, model)
 

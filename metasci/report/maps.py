@@ -12,11 +12,30 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
+from metasci.data.hardness import range_of, scale_of
 from metasci.errors import InputError
-from metasci.report.curves import axis_of, has_map, is_simulated, measurements, name_of, only, span, values_of
+from metasci.report.curves import (
+    Axis,
+    axis_of,
+    has_map,
+    is_simulated,
+    measurements,
+    name_of,
+    only,
+    span,
+    values_of,
+)
+from metasci.report.map_ends import (
+    beyond_law,
+    beyond_scale,
+    hollomon_jaffe_after_an_hour,
+    is_tempering,
+    kelvin_of,
+)
 from metasci.report.marks import headline, titled
-from metasci.report.style import INK, styled
+from metasci.report.style import GREY, INK, styled
 from metasci.report.values import remember_field
 from metasci.units import convert, unit
 from metasci.words import duration, label, number, words
@@ -24,6 +43,7 @@ from metasci.words import duration, label, number, words
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
 
+Array = NDArray[np.float64]
 __all__ = ["tempering_map"]
 
 _TICKS = (1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 360000.0)
@@ -57,6 +77,12 @@ def tempering_map(
     Returns
     -------
     matplotlib.figure.Figure
+
+    Notes
+    -----
+    Hatched is what lies off the scale of hardness, such as below 20 HRC, and, of a law of tempering, what lies above
+    Ac1, where austenite forms (see `metasci.kinetics.critical_temperature`). Of a law of tempering the right edge is
+    Hollomon and Jaffe's parameter after an hour, T·(20 + lg t): other times move it by T for every factor of ten.
     """
     if not has_map(calibration):
         raise InputError(
@@ -74,6 +100,9 @@ def tempering_map(
     temperature = np.linspace(*(temperatures or span(single, "temperature")), points)
     forecast = single.predict(time=time[None, :] * unit("s"), temperature=temperature[:, None]).isel(task=0)
     median, width = forecast["median"].to_numpy(), (forecast["upper"] - forecast["lower"]).to_numpy()
+    off_scale = beyond_scale(output.unit, median)
+    off_law = np.broadcast_to((temperature > beyond_law(single))[:, None], median.shape)
+    off = off_scale | off_law
     figure = Figure(figsize=(8.2, 3.9), layout=ConstrainedLayoutEngine(wspace=0.05))
     left, right = figure.subplots(1, 2, sharey=True)
     inside = (seconds >= shortest) & (seconds <= longest)
@@ -99,9 +128,45 @@ def tempering_map(
             place.scatter(x, y, s=30, c="white", zorder=6, linewidths=0)
         place.set_title(title, fontweight="normal")
         place.set_xlabel("time")
+        _hatch(place, time, axis.show(temperature), off)
+    if off.any():
+        _explain_hatch(figure, off_scale, off_law, output.unit)
+    if is_tempering(calibration):
+        _hollomon_jaffe_axis(right, axis)
     left.set_ylabel(axis.label)
     headline(figure, titled(name_of(single), is_simulated(calibration)))
     return figure
+
+
+def _hatch(axes: Axes, time: Array, temperature: Array, off: NDArray[np.bool_]) -> None:
+    """Mark where nothing is to be read off."""
+    if off.any():
+        axes.contourf(time, temperature, off.astype(float), [0.5, 1.5], colors="none", hatches=["////"])
+
+
+def _explain_hatch(
+    figure: Figure, off_scale: NDArray[np.bool_], off_law: NDArray[np.bool_], unit: str
+) -> None:
+    why = []
+    if off_scale.any():
+        low, high = range_of(scale_of(unit), "HV")
+        why.append(f"outside of {number(low)} to {number(high)} {unit}")
+    if off_law.any():
+        why.append("above Ac1")
+    figure.supxlabel(f"hatched: {' or '.join(why)}", fontsize=7.5, color=GREY)
+
+
+def _hollomon_jaffe_axis(axes: Axes, shown: Axis) -> None:
+    """Hollomon and Jaffe's parameter after an hour, on the right."""
+
+    def to_parameter(value: ArrayLike) -> ArrayLike:
+        return hollomon_jaffe_after_an_hour(convert(np.asarray(value, float), shown.shown, "K"))
+
+    def back(parameter: ArrayLike) -> ArrayLike:
+        return convert(kelvin_of(np.asarray(parameter, float)), "K", shown.shown)
+
+    beside = axes.secondary_yaxis("right", functions=(to_parameter, back))
+    beside.set_ylabel("T (20 + lg t/h) after 1 h, 10³ K")
 
 
 def _part(name: str, low: float, high: float) -> ListedColormap:

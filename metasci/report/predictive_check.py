@@ -111,7 +111,7 @@ def visual_predictive_check(
     at = everywhere[inside]
     place = np.searchsorted(edges, at, side="right") - 1
     lowest = lower_limit(prior)
-    highest = min((float(law.limits[1]) for law in prior.model.constraints), default=np.inf)
+    highest = min((float(law.reading_limits[1]) for law in prior.model.constraints), default=np.inf)
     correct = Correction.none(len(at))
     if prediction_corrected:
         correct = Correction.of(simulator.population()[inside], place, lowest)

@@ -162,7 +162,7 @@ def lower_limit(prior: LearnedEquation) -> float:
     model = prior.model
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = [0.0] if not np.isfinite(model.noise.link(np.float64(0.0))) else []
-    return max([*ends, *(float(law.limits[0]) for law in model.constraints)], default=-np.inf)
+    return max([*ends, *(float(law.reading_limits[0]) for law in model.constraints)], default=-np.inf)
 
 
 def simulated_like(prior: LearnedEquation, tasks: TaskSet, seed: int = 0) -> TaskSet:

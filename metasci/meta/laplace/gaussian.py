@@ -50,6 +50,8 @@ _FIRST_SHAPE = 2.0
 _ONLY_A_START = 20
 # posterior standard deviations: rough while the noise's level is still to be found, fine where the estimate is reported
 _ROUGH, _FINE = 1e-2, 1e-6
+# on the noise's variance, beyond which few tasks are so noisy: of Gamma(2, 2) on the precision, one in fifty
+_NOISIEST = 10.0
 
 
 @dataclass(frozen=True)
@@ -343,8 +345,10 @@ class GaussianPrior:
         levels = levels_of(state, self.task_noise)
         tolerance = _ROUGH if self.task_noise else _FINE
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
-        if not self.task_noise:  # a noisy task is another explanation of a misfit
-            estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance)
+        # a noisy task is another explanation of a misfit, but not of any
+        explained = _NOISIEST if self.task_noise else 1.0
+        estimate = look_again(problem, mean, covariance, log_noise, estimate, tolerance, explained)
+        if not self.task_noise:
             estimate = settle(problem, mean, covariance, log_noise, estimate, tolerance)
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = levels.before(covariance)

@@ -20,7 +20,13 @@ _FAR = 2.5  # of the prior
 
 
 def look_again(
-    problem: Problem, mean: Tensor, covariance: Tensor, log_noise: Tensor, found: Estimate, tolerance: float
+    problem: Problem,
+    mean: Tensor,
+    covariance: Tensor,
+    log_noise: Tensor,
+    found: Estimate,
+    tolerance: float,
+    explained: float = 1.0,
 ) -> Estimate:
     """The estimates, those of tasks that fit badly replaced where another search ends lower.
 
@@ -34,8 +40,10 @@ def look_again(
         From the prior's mean.
     tolerance : float
         Of `map_estimate`.
+    explained : float
+        By what factor on the noise's variance a task may scatter without being looked at again.
     """
-    poor = _misfit(problem, found, log_noise).nonzero()[:, 0]
+    poor = _misfit(problem, found, log_noise, explained).nonzero()[:, 0]
     if not len(poor):
         return found
     part, centre = problem.select(poor), mean[poor]
@@ -53,13 +61,14 @@ def look_again(
     return found
 
 
-def _misfit(problem: Problem, estimate: Estimate, log_noise: Tensor) -> Tensor:
+def _misfit(problem: Problem, estimate: Estimate, log_noise: Tensor, explained: float) -> Tensor:
     """Whether the squared residuals of a task are far more than its noise explains, (task,)."""
     seen = problem.batch.mask
     seen = seen & problem.batch.numbers
     squared = problem.residual(estimate.line, log_noise).square() / estimate.line.variance
     count = seen.sum(1)
-    return torch.where(seen, squared, 0.0).sum(1) > count + _POOR * (2.0 * count).sqrt()
+    ordinary = torch.maximum(count + _POOR * (2.0 * count).sqrt(), explained * count)
+    return torch.where(seen, squared, 0.0).sum(1) > ordinary
 
 
 def posterior_cost(

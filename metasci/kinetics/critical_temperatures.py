@@ -1,0 +1,159 @@
+"""Critical temperatures of steels from their composition, by published regressions: one table, one function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from metasci.errors import InputError
+from metasci.quantities import in_unit
+
+__all__ = ["FORMULAS", "CriticalTemperature", "critical_temperature"]
+
+_ICE = 273.15  # kelvin; the formulas are in degrees Celsius
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A regression on weight per cent: a constant in °C, a coefficient for each element, and its scatter.
+
+    Attributes
+    ----------
+    meaning : str
+    constant : float
+        °C.
+    coefficients : mapping of str to float
+        K per weight per cent.
+    sd : float
+        Standard deviation of steels about it, K.
+    ranges : mapping of str to tuple of float
+        Contents for which it was made, where its source says so.
+    source : str
+    root : mapping of str to float
+        K per square root of weight per cent.
+    """
+
+    meaning: str
+    constant: float
+    coefficients: Mapping[str, float]
+    sd: float
+    ranges: Mapping[str, tuple[float, float]]
+    source: str
+    root: Mapping[str, float]
+
+
+_STEVEN_HAYNES = {
+    "carbon": (0.1, 0.55),
+    "manganese": (0.2, 1.7),
+    "silicon": (0.1, 0.35),
+    "nickel": (0.0, 5.0),
+    "chromium": (0.0, 3.5),
+    "molybdenum": (0.0, 1.0),
+}
+_NINE_IN_TEN = 25.0 / 1.645  # nine steels in ten within 25 °C
+FORMULAS: Mapping[str, Formula] = {
+    "Ac1": Formula(
+        "where austenite begins to form on heating",
+        723.0,
+        {"manganese": -10.7, "nickel": -16.9, "silicon": 29.1, "chromium": 16.9, "tungsten": 6.38},
+        11.5,
+        {"carbon": (0.0, 0.6)},
+        "Andrews, J Iron Steel Inst 203 (1965) 721",
+        {},
+    ),
+    "Ac3": Formula(
+        "where ferrite is gone on heating",
+        910.0,
+        {"nickel": -15.2, "silicon": 44.7, "vanadium": 104.0, "molybdenum": 31.5, "tungsten": 13.1},
+        16.7,
+        {"carbon": (0.0, 0.6)},
+        "Andrews, J Iron Steel Inst 203 (1965) 721",
+        {"carbon": -203.0},
+    ),
+    "Bs": Formula(
+        "where bainite begins to form on cooling",
+        830.0,
+        {"carbon": -270.0, "manganese": -90.0, "nickel": -37.0, "chromium": -70.0, "molybdenum": -83.0},
+        _NINE_IN_TEN,
+        _STEVEN_HAYNES,
+        "Steven and Haynes, J Iron Steel Inst 183 (1956) 349",
+        {},
+    ),
+    "Ms": Formula(
+        "where martensite begins to form on cooling",
+        561.0,
+        {"carbon": -474.0, "manganese": -33.0, "nickel": -17.0, "chromium": -17.0, "molybdenum": -21.0},
+        _NINE_IN_TEN,
+        _STEVEN_HAYNES,
+        "Steven and Haynes, J Iron Steel Inst 183 (1956) 349",
+        {},
+    ),
+}
+"""Of Ac1, Ac3, Bs and Ms, each a regression on low-alloy steels."""
+
+
+@dataclass(frozen=True)
+class CriticalTemperature:
+    """A temperature and how far steels of that composition lie from it.
+
+    Attributes
+    ----------
+    value, sd : float
+        K.
+    source : str
+    outside : tuple of str
+        Elements whose content the regression has not seen, each with its range.
+    """
+
+    value: float
+    sd: float
+    source: str
+    outside: tuple[str, ...] = ()
+
+
+def critical_temperature(which: str, composition: Mapping[str, float]) -> CriticalTemperature:
+    """A critical temperature of a low-alloy steel.
+
+    Parameters
+    ----------
+    which : str
+        ``"Ac1"``, ``"Ac3"``, ``"Bs"`` or ``"Ms"``.
+    composition : mapping of str to float
+        Elements, by their English names, to weight per cent; those not given count as none.
+
+    Raises
+    ------
+    InputError
+        If there is no such temperature, or a content is no number from 0 to 100.
+
+    Notes
+    -----
+    Regressions on low-alloy steels (see `FORMULAS` for each one's source and range). An element of which the
+    regression has no coefficient does not act.
+
+    Examples
+    --------
+    >>> steel = {"carbon": 0.40, "manganese": 0.85, "silicon": 0.25, "chromium": 0.95, "molybdenum": 0.20}
+    >>> found = critical_temperature("Ms", steel)
+    >>> round(found.value - 273.15, 1), round(found.sd, 1)
+    (323.0, 15.2)
+    """
+    if which not in FORMULAS:
+        raise InputError(f"there is no critical temperature '{which}'; known are {', '.join(FORMULAS)}.")
+    formula, contents = FORMULAS[which], {}
+    for element, content in composition.items():
+        contents[element] = number = float(in_unit(content, "percent", element))
+        if not (math.isfinite(number) and 0.0 <= number <= 100.0):
+            raise InputError(
+                f"{element}: a content is given in weight per cent, from 0 to 100, not {number:g}."
+            )
+    value = formula.constant + _ICE
+    value += sum(slope * contents.get(element, 0.0) for element, slope in formula.coefficients.items())
+    value += sum(slope * math.sqrt(contents.get(element, 0.0)) for element, slope in formula.root.items())
+    outside = tuple(
+        f"{element} {contents.get(element, 0.0):g} % ({low:g} to {high:g} %)"
+        for element, (low, high) in formula.ranges.items()
+        if not low <= contents.get(element, 0.0) <= high
+    )
+    return CriticalTemperature(value, formula.sd, formula.source, outside)
