@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from metasci.data.regular import MOST_BYTES, bytes_of
 from metasci.data.text_tables import MOST_COLUMNS, cells_of
 from metasci.errors import InputError
+from metasci.regular_files import MOST_BYTES, bytes_of
 
 __all__ = ["bytes_of", "cells_of", "table_of", "unpacked"]
 

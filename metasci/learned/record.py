@@ -19,10 +19,12 @@ from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, tensors_as_bytes, tensors_checksum, write_folder
 from metasci.learned.checked import Table, dataclass_of
+from metasci.regular_files import bytes_of
 
 __all__ = ["Record", "read_record", "write_record"]
 
 _CHECKSUM = "tensors_sha256"
+_MOST_DESCRIBED = 16 * 2**20  # bytes; those that ship have some thousand
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,12 @@ def read_record(folder: str | Path) -> Record:
         If there is none, a file cannot be read, or the tensors are not those that ``prior.json`` was written with.
     """
     path = Path(folder) / "prior.json"
+    if not path.exists():
+        raise InputError(f"{folder}: there is no learned prior in this folder (prior.json is missing).")
+    content = bytes_of(path, _MOST_DESCRIBED)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{folder}: there is no learned prior in this folder (prior.json is missing)."
-        ) from None
-    except (OSError, ValueError, RecursionError):
+        values = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: this is not the description of a learned prior.") from None
     if not isinstance(values, dict) or not isinstance(values.get("format"), str):
         raise InputError(f"{path}: this is not the description of a learned prior: it names no format.")

@@ -68,7 +68,9 @@ def table(doors: list[str], everything: list[Tried]) -> str:
         wrong = sum(bool(each.fault) for each in own)
         read = sum(each.answered and not each.fault for each in own)
         longest = max((each.seconds for each in own), default=0.0)
-        lines.append(f"| {door} | {len(own)} | {len(own) - read - wrong} | {read} | {wrong} | {longest:.1f} |")
+        lines.append(
+            f"| {door} | {len(own)} | {len(own) - read - wrong} | {read} | {wrong} | {longest:.1f} |"
+        )
     again, wrong = sum(each.as_process for each in everything), sum(bool(each.fault) for each in everything)
     return "\n".join(
         [*lines, "", f"{len(everything)} inputs, {again} of them as processes too; {wrong} wrong"]
