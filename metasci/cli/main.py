@@ -21,6 +21,7 @@ from metasci.errors import InputError, as_sentence
 __all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130  # 128 and SIGINT, as shells have it
+_NO_MATRIX = ("LinAlgError", "_LinAlgError")  # of NumPy and of torch, which need not be loaded to tell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -106,6 +107,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return _said_interrupted()
     except Exception as error:
+        if type(error).__name__ in _NO_MATRIX:
+            typer.echo(
+                f"{_speaker()}: the numbers lead to a matrix that is not positive definite: look at the measurements' "
+                "units, and at where the prior comes from (--verbose says where it happens).",
+                err=True,
+            )
+            return 2
         if not hasattr(error, "show") or not hasattr(error, "exit_code"):
             raise
         return _usage(error)

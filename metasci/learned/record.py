@@ -7,7 +7,8 @@ What each kind holds beyond that is checked where the kind is put together.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,14 @@ class Record:
             if not bool(torch.isfinite(value).all()):
                 raise InputError(f"{self.tensors_path}: '{name}' is not finite.")
         return {name: self.tensors[name] for name in shapes}
+
+    @contextmanager
+    def naming_tensors(self) -> Iterator[None]:
+        """Name the file in what is said of its tensors."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{self.tensors_path}: {error}") from None
 
     def check_covariance(self, name: str, value: Tensor, strictly: bool = True) -> None:
         """Refuse what is no covariance: symmetric, and positive definite, or semi-definite."""

@@ -26,6 +26,7 @@ from metasci.data.events.columns import looks_like_events
 __all__ = ["Cells", "first", "headers_of", "numbers", "read_cells", "texts"]
 
 _MISSING = {"", ".", "na", "n/a", "nan", "<na>", "nat", "none", "null"}
+_LONGEST_HEADER = 2**20  # letters; a packed file without a line's end may be hundreds of megabytes long
 _DECIMAL_COMMA = re.compile(r"[<\s]*[-+]?\d+,\d+\s*")
 
 
@@ -50,7 +51,7 @@ def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
     opened = gzip.open if Path(source).suffix == ".gz" else open
     try:
         with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
-            line = file.readline()
+            line = file.readline(_LONGEST_HEADER)
     except (OSError, EOFError):
         return []
     return [header.strip().strip('"') for header in line.split(_separator(line))]
