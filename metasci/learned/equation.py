@@ -37,6 +37,7 @@ __all__ = ["LearnedEquation", "with_covariates"]
 _OF_COVARIATES = ("centre", "scale", "correlation")
 _TRANSFORMS = ("identity", "log", "sqrt")
 _SEEN = "seen/"
+_GREATEST = 1e9  # in scaled coordinates, of which most are logarithms
 _MOST_WIDENING = 1e4  # of variances: intervals a hundred times as wide
 
 
@@ -306,6 +307,9 @@ def _check_laws(record: Record, model: Model) -> None:
 def _state_of(record: Record, method: Method[Any], sizes: tuple[int, int, int, int]) -> State:
     """What the method learned: the tensors that it owes, checked, and those that it wrote beside."""
     owed = record.take(dict(method.shapes(*sizes)), torch.float64)
+    for name, value in owed.items():
+        if value.numel() and float(value.abs().max()) > _GREATEST:
+            raise InputError(f"{record.tensors_path}: '{name}' holds numbers beyond {_GREATEST:g}.")
     for name in ("covariance", "design_covariance"):
         if name in owed:
             record.check_covariance(name, owed[name], strictly=name == "covariance")
