@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import tempfile
@@ -432,3 +433,59 @@ def zarr() -> dict[str, bytes]:
             for path in sorted(store.rglob("*"))
             if path.is_file()
         }
+
+
+@functools.cache
+def checkpoint() -> bytes:
+    """The file of a run of learning that was ended half-way."""
+    import metasci as ms
+    from metasci.library import find
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "half.safetensors"
+        ms.meta_calibrate(find("kinetics.crack_growth"), ms.dataset("alloy_fatigue"), checkpoint=path)
+        return path.read_bytes()
+
+
+def run_of(content: bytes) -> dict[str, str]:
+    """What a file of tensors says beside them."""
+    import json
+
+    size = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + size])["__metadata__"])
+
+
+@functools.cache
+def pieces() -> dict[str, bytes]:
+    """Finished pieces of many calibrations, of which the last is missing."""
+    import metasci as ms
+    from metasci.priors import many
+
+    tasks, kept = ms.dataset("theophylline").select(slice(0, 3)), {}
+    with tempfile.TemporaryDirectory() as folder:
+        assemble = many.assemble
+
+        def ended(*_: object) -> None:
+            kept.update(
+                {f".many.nc.parts/{p.name}": p.read_bytes() for p in Path(folder).glob(".many.nc.parts/*.nc")}
+            )
+            raise KeyboardInterrupt
+
+        many.assemble = ended
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                ms.load("theophylline").calibrate_many(tasks, chunk=1, out=Path(folder) / "many.nc")
+        finally:
+            many.assemble = assemble
+    return dict(sorted(kept.items())[:2])
+
+
+@functools.cache
+def message() -> bytes:
+    """Tensors as a site sends them."""
+    import torch
+
+    from metasci.federated.messages import packed
+
+    plain = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
+    return packed({"tasks": plain[5], "sum": plain[:4], "products": plain[:4].reshape(2, 2)})
