@@ -79,7 +79,14 @@ def of_frame(path: str) -> Any:
         }[what["index"]]()
     if what["units"] is not None:
         table.attrs["units"] = what["units"]
-    return ms.load("theophylline").calibrate(table).to_json()
+    return _shown(ms.load("theophylline").calibrate(table).to_json())
+
+
+def _shown(told: Any) -> Any:
+    """As the command line prints it: what is not finite is null, and a warning says why."""
+    from metasci.cli.arguments import _plain
+
+    return _plain(told)
 
 
 def _odd(column: Any, kind: str) -> Any:
@@ -157,7 +164,7 @@ def of_dataset(path: str) -> Any:
             data = data.isel({data[name].dims[0]: [0, 0]})
         elif way == "attribute":
             data[name].attrs["units"] = [1, 2]
-    return ms.load("theophylline").calibrate(data).to_json()
+    return _shown(ms.load("theophylline").calibrate(data).to_json())
 
 
 def checkpoint(rng: Random) -> Case:

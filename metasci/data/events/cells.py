@@ -48,6 +48,8 @@ def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
     """The headers of a table; none where a file cannot be read, which whoever reads it will say."""
     if isinstance(source, pd.DataFrame):
         return [str(column) for column in source.columns]
+    if not Path(source).is_file():  # a pipe might never end
+        return []
     opened = gzip.open if Path(source).suffix == ".gz" else open
     try:
         with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
