@@ -78,7 +78,8 @@ def main() -> None:
     try:
         with hushed():
             status = run()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is none where the shell closed it
+            sys.stdout.flush()
     except BrokenPipeError:
         # who reads has read enough, which is no failure; it is chance whether all was written before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
     try:
         with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
             line = file.readline(_LONGEST_HEADER)
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return []
     return [header.strip().strip('"') for header in line.split(_separator(line))]
 
