@@ -76,7 +76,7 @@ def prior_named(name: str) -> Any:
 def columns_needed(name: str) -> list[dict[str, Any]]:
     """The columns of a table for a prior; see `metasci.learned.columns.columns_of`."""
     prior = prior_named(name)
-    return columns_of(prior.model, prior.card, prior.training, getattr(prior, "levels", {}))
+    return columns_of(prior.model, prior.card, prior.training, prior.known_groups)
 
 
 def blank_sheet(name: str, rows: int = 3) -> Sheet:

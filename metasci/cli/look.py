@@ -82,7 +82,7 @@ def template(
     recipe = learned_prior(prior, model)
     header = ",".join(
         column["column"]
-        for column in columns_of(recipe.model, recipe.card, recipe.training, getattr(recipe, "levels", {}))
+        for column in columns_of(recipe.model, recipe.card, recipe.training, recipe.known_groups)
     )
     if out is None:
         typer.echo(header)
@@ -153,7 +153,7 @@ def _of_prior(name: str) -> dict[str, Any]:
         "beware": list(recipe.card.traps),
         "how good": _how_good(name),
         "card": _card_of(name),
-        "columns": columns_of(recipe.model, recipe.card, training, getattr(recipe, "levels", {})),
+        "columns": columns_of(recipe.model, recipe.card, training, recipe.known_groups),
     }
 
 

@@ -81,15 +81,16 @@ class Learned(ABC):
 
     def batch(self, tasks: TaskSet) -> Batch:
         """The tasks as padded tensors, refused where the model's noise cannot have produced a measurement."""
-        batch = tasks.batch(self.model, covariates=self._covariate_names(), levels=self._known_groups())
+        batch = tasks.batch(self.model, covariates=self._covariate_names(), levels=self.known_groups)
         check_measurable(batch, self.model)
         return batch
 
     def _covariate_names(self) -> tuple[str, ...]:
         return ()
 
-    def _known_groups(self) -> Mapping[str, Sequence[str]]:
-        """Of each level that the prior knows, by its column."""
+    @property
+    def known_groups(self) -> Mapping[str, Sequence[str]]:
+        """The groups of each level that the prior knows, by its column."""
         return {}
 
     def save(self, folder: str | Path) -> Path:

@@ -91,7 +91,9 @@ class LearnedEquation(Learned):
     def _covariate_names(self) -> tuple[str, ...]:
         return self.covariates.names
 
-    def _known_groups(self) -> Mapping[str, tuple[str, ...]]:
+    @property
+    def known_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The groups of each level that the prior knows, by its column."""
         return self.levels
 
     def design(self, batch: Batch) -> Design:
