@@ -117,16 +117,21 @@ def _method_from(fields: dict[str, Any]) -> Any:
 
 def _made(kind: Any, values: dict[str, Any]) -> Any:
     """An object of its fields; what its class refuses as a type is an error of the file."""
-    hints = get_type_hints(kind) if not issubclass(kind, Enum) else {}
-    for key, value in values.items():
-        if key in hints and not _is_of(value, hints[key]):
-            raise InputError(f"{key}: {str(value)[:40]!r} is no {_called(hints[key])}.")
+    _check_types(kind, values)
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"this is not the description of a {kind.__name__}: {error}.") from error
+
+
+def _check_types(kind: Any, values: Mapping[str, Any]) -> None:
+    """Refuse what a file says of a field that is not of the type that the field declares."""
+    hints = {} if issubclass(kind, Enum) else get_type_hints(kind)
+    for key, value in values.items():
+        if key in hints and not _is_of(value, hints[key]):
+            raise InputError(f"{key}: {str(value)[:40]!r} is no {_called(hints[key])}.")
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -146,6 +151,8 @@ def _is_of(value: Any, hint: Any) -> bool:
     if hint in (int, float):
         is_number = isinstance(value, int | hint) and not isinstance(value, bool)
         return is_number and math.isfinite(value) and (hint is float or abs(value) <= _MOST)
+    if getattr(hint, "_is_protocol", False):  # one of the parts, which are made here
+        return type(value) in _PARTS.values()
     return isinstance(value, origin or hint)
 
 
@@ -188,7 +195,7 @@ def _value(plain: Any) -> Any:
         return _made(Learning, fields)
     values = {key: _value(each) for key, each in fields.items()}
     if kind in _RULES:
-        _made(_RULES[kind], {"step_size": 1.0, **values})  # checks the rest
+        _check_types(_RULES[kind], {key: each for key, each in values.items() if key != "step_size"})
         return partial(_RULES[kind], **values) if values else _RULES[kind]
     if kind not in _PARTS:
         raise InputError(f"the part '{kind}' of a method is not known to this version of metasci.")

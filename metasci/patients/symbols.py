@@ -50,7 +50,7 @@ def expression_from(symbolic: Any, where: str) -> Expression:
     import sympy
 
     try:
-        return bounded(_walked(sympy.sympify(symbolic), where), where)  # type: ignore[no-any-return]
+        return bounded(_walked(sympy.sympify(symbolic), where), where)
     except RecursionError:
         raise InputError(f"{where}: a formula is nested too deep.") from None
 

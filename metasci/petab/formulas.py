@@ -48,7 +48,7 @@ def formula_of(node: Any, functions: Functions, where: str) -> Expression:
         If it holds what has no counterpart, such as a delay.
     """
     try:
-        return bounded(_walked(node, functions, where), where)  # type: ignore[no-any-return]
+        return bounded(_walked(node, functions, where), where)
     except RecursionError:
         raise InputError(f"{where}: a formula is nested too deep.") from None
 
@@ -69,7 +69,7 @@ def _walked(node: Any, functions: Functions, where: str) -> Expression:
         arguments, body = functions[name]
         if len(arguments) != len(parts):
             raise InputError(f"{where}: {name} takes {len(arguments)} arguments, not {len(parts)}.")
-        return bounded(replaced(body, dict(zip(arguments, parts, strict=True))), where)  # type: ignore[no-any-return]
+        return bounded(replaced(body, dict(zip(arguments, parts, strict=True))), where)
     constants = {
         library.AST_CONSTANT_E: 2.718281828459045,
         library.AST_CONSTANT_PI: 3.141592653589793,

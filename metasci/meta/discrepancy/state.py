@@ -115,7 +115,7 @@ class DiscrepancyState(NamedTensors):
             raise InputError("'precision' is no precision: it must be positive semi-definite.")
         try:
             _ = self.whitening
-        except torch.linalg.LinAlgError:
+        except RuntimeError:  # torch's own error of matrices is one
             raise InputError("the rows that stand for all others have no covariance.") from None
 
     def of_tasks(self, index: Tensor) -> DiscrepancyState:
