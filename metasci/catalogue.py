@@ -225,7 +225,7 @@ def _folder(name_or_folder: str | Path) -> Path:
 def _data_file(folder: Path, card: Card) -> Path:
     """The file with the data of a card, its checksum compared."""
     from metasci.data.card_checks import file_inside
-    from metasci.data.regular import bytes_of
+    from metasci.regular_files import bytes_of
 
     if card.file:
         path = file_inside(folder, card.file, f"the card of '{card.name}'")

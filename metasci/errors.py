@@ -13,6 +13,7 @@ __all__ = ["FAILURES", "InputError", "MissingExtra", "as_sentence", "check_level
 FAILURES = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError,
     NameError, NotImplementedError, OSError, RuntimeError, StopIteration, TypeError, ValueError,
+    GeneratorExit, SystemExit,
 )  # fmt: skip
 """What a function that a user wrote may raise where it is given arrays that it does not expect."""
 

@@ -12,12 +12,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from metasci import math
 from metasci.errors import InputError
 
 __all__ = [
     "Expression",
     "Statement",
+    "bounded",
     "compiled",
     "expression_of",
     "names_in",
@@ -33,17 +36,40 @@ Statement = tuple[str, Expression]
 """A name and what it is from there on, as in a program: a later statement may give the same name another value."""
 
 _MOST_NESTED = 200  # a file that nests deeper would exhaust Python's own stack, and no model does
+_MOST_PARTS = 20_000  # of a formula: what takes itself forty times over would fill all memory
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, float | int)
+
+
+def _of_numbers(function: Callable[..., Any], *numbers: Any) -> float:
+    """What arrays would hold: infinity beyond the greatest number, NaN where there is none, and no exception."""
+    with np.errstate(all="ignore"):
+        return float(function(*(np.float64(number) for number in numbers)))
+
+
+def _truth(x: Any) -> Any:
+    """A condition; of numbers, whether they are other than zero."""
+    if isinstance(x, bool) or str(getattr(x, "dtype", "")).endswith("bool"):
+        return x
+    return x != 0.0
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
+    condition = _truth(condition)
     if isinstance(condition, bool):
         return x if condition else y
     return math.where(condition, x, y)
 
 
+def _divided(x: Any, y: Any) -> Any:
+    return _of_numbers(np.divide, x, y) if _is_number(x) and _is_number(y) else x / y
+
+
 def _log(x: Any) -> Any:
     """Natural logarithm, −∞ at zero and below, without a slope that is no number there."""
-    if isinstance(x, float | int):
+    if _is_number(x):
         return plain.log(x) if x > 0 else -plain.inf
     above = x > 0.0
     return math.where(above, math.log(math.where(above, x, 1.0 + 0.0 * x)), -plain.inf + 0.0 * x)
@@ -51,35 +77,35 @@ def _log(x: Any) -> Any:
 
 def _sqrt(x: Any) -> Any:
     """Square root, zero below zero, without a slope that is no number at zero."""
-    if isinstance(x, float | int):
+    if _is_number(x):
         return plain.sqrt(max(x, 0.0))
     above = x > 0.0
     return math.where(above, math.sqrt(math.where(above, x, 1.0 + 0.0 * x)), 0.0 * x)
 
 
 def _power(x: Any, y: Any) -> Any:
-    if isinstance(y, float | int):
+    if _is_number(y):
         if float(y).is_integer():
-            return x ** int(y)
+            return (
+                _of_numbers(np.float_power, x, y) if _is_number(x) else x ** (int(y) if abs(y) < 2**31 else y)
+            )
         if y == 0.5:
             return _sqrt(x)
-    if isinstance(x, float | int):
+    if _is_number(x):
+        if _is_number(y):
+            return _of_numbers(np.float_power, x, y) if x > 0 else 0.0 * y
         return math.exp(y * plain.log(x)) if x > 0 else 0.0 * y
     # a concentration that a solver's rounding takes below zero has no fractional power
     return math.maximum(x, 0.0) ** y
 
 
-def _exp(x: Any) -> Any:
-    return plain.exp(x) if isinstance(x, float | int) else math.exp(x)
-
-
 def _elementwise(of_arrays: Callable[[Any], Any], of_numbers: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda x: of_numbers(x) if isinstance(x, float | int) else of_arrays(x)
+    return lambda x: _of_numbers(of_numbers, x) if _is_number(x) else of_arrays(x)
 
 
 def _extreme(of_arrays: Callable[[Any, Any], Any], of_numbers: Callable[..., Any]) -> Callable[..., Any]:
     def choose(*values: Any) -> Any:
-        if all(isinstance(value, float | int) for value in values):
+        if all(_is_number(value) for value in values):
             return of_numbers(values)
         return reduce(of_arrays, values)
 
@@ -87,29 +113,29 @@ def _extreme(of_arrays: Callable[[Any, Any], Any], of_numbers: Callable[..., Any
 
 
 def _not(condition: Any) -> Any:
-    return operator.xor(condition, True)
+    return operator.xor(_truth(condition), True)
 
 
 def _truncated(x: Any) -> Any:
     """Without what stands after the decimal point, as Fortran's INT."""
-    if isinstance(x, float | int):
-        return float(int(x))
+    if _is_number(x):
+        return _of_numbers(np.trunc, x)
     return _where(x >= 0.0, math.floor(x), -math.floor(-x))
 
 
 _OPERATIONS: dict[str, tuple[int | None, Callable[..., Any]]] = {
     "add": (None, lambda *terms: reduce(operator.add, terms)),
     "mul": (None, lambda *factors: reduce(operator.mul, factors)),
-    "div": (2, operator.truediv),
+    "div": (2, _divided),
     "pow": (2, _power),
-    "exp": (1, _exp),
+    "exp": (1, _elementwise(math.exp, np.exp)),
     "log": (1, _log),
     "sqrt": (1, _sqrt),
-    "abs": (1, _elementwise(math.absolute, abs)),
-    "tanh": (1, _elementwise(math.tanh, plain.tanh)),
-    "cos": (1, _elementwise(math.cos, plain.cos)),
-    "sin": (1, _elementwise(lambda x: math.cos(x - 0.5 * plain.pi), plain.sin)),
-    "floor": (1, _elementwise(math.floor, plain.floor)),
+    "abs": (1, _elementwise(math.absolute, np.abs)),
+    "tanh": (1, _elementwise(math.tanh, np.tanh)),
+    "cos": (1, _elementwise(math.cos, np.cos)),
+    "sin": (1, _elementwise(lambda x: math.cos(x - 0.5 * plain.pi), np.sin)),
+    "floor": (1, _elementwise(math.floor, np.floor)),
     "trunc": (1, _truncated),
     "max": (None, _extreme(math.maximum, max)),
     "min": (None, _extreme(math.minimum, min)),
@@ -120,8 +146,8 @@ _OPERATIONS: dict[str, tuple[int | None, Callable[..., Any]]] = {
     "ge": (2, operator.ge),
     "eq": (2, operator.eq),
     "ne": (2, operator.ne),
-    "and": (None, lambda *terms: reduce(operator.and_, terms)),
-    "or": (None, lambda *terms: reduce(operator.or_, terms)),
+    "and": (None, lambda *terms: reduce(operator.and_, map(_truth, terms))),
+    "or": (None, lambda *terms: reduce(operator.or_, map(_truth, terms))),
     "not": (1, _not),
 }
 
@@ -139,23 +165,56 @@ def expression_of(raw: Any, where: str = "formula") -> Expression:
     >>> expression_of(["add", 1, ["mul", "k", "x"]])
     ('add', 1.0, ('mul', 'k', 'x'))
     """
-    return _checked(raw, where, 0)
+    return _checked(bounded(raw, where), where)
 
 
-def _checked(raw: Any, where: str, depth: int) -> Expression:
+def bounded(expression: Any, where: str) -> Any:
+    """The same, if it is no larger and no deeper nested than a formula.
+
+    Raises
+    ------
+    InputError
+        If it is: names that stand for formulas of names that stand for formulas can make it so with few lines.
+
+    Examples
+    --------
+    >>> twice = ("add", "x", "x")
+    >>> for _ in range(20):
+    ...     twice = ("mul", twice, twice)
+    >>> bounded(twice, "$DES")
+    Traceback (most recent call last):
+    metasci.errors.InputError: $DES: a formula grows to more than 20000 parts.
+    """
+    waiting, parts = [(expression, 0)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        parts += 1
+        if parts > _MOST_PARTS:
+            raise InputError(f"{where}: a formula grows to more than {_MOST_PARTS} parts.")
+        if depth > _MOST_NESTED:
+            raise InputError(f"{where}: a formula is nested more than {_MOST_NESTED} deep.")
+        if isinstance(part, list | tuple):
+            waiting += [(each, depth + 1) for each in part[1:]]
+    return expression
+
+
+def _checked(raw: Any, where: str) -> Expression:
     if isinstance(raw, str):
         return raw
     if isinstance(raw, int | float) and not isinstance(raw, bool):
-        return float(raw)
-    if not isinstance(raw, Sequence) or not raw or depth > _MOST_NESTED:
+        try:
+            return float(raw)
+        except OverflowError:
+            raise InputError(f"{where}: a number is too great.") from None
+    if not isinstance(raw, Sequence) or not raw:
         raise InputError(f"{where}: {raw!r:.60} is no formula.")
     kind, *parts = raw
-    if kind not in _OPERATIONS:
+    if not isinstance(kind, str) or kind not in _OPERATIONS:
         raise InputError(f"{where}: the operation {kind!r:.40} is not known to this version of metasci.")
     count = _OPERATIONS[kind][0]
     if (count is not None and len(parts) != count) or not parts:
         raise InputError(f"{where}: '{kind}' of {len(parts)} things.")
-    return (kind, *(_checked(part, where, depth + 1) for part in parts))
+    return (kind, *(_checked(part, where) for part in parts))
 
 
 def names_in(expression: Expression) -> set[str]:

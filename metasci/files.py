@@ -252,6 +252,8 @@ def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
     """
     from safetensors import safe_open
 
+    if path.exists() and not path.is_file():  # a pipe might never end
+        raise InputError(f"{path}: this is no regular file.")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118

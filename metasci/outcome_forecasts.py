@@ -204,6 +204,11 @@ class OutcomeForecast:
 
 def _rule(sd: float) -> tuple[Floats, Floats]:
     """Nodes of a standard normal number and their weights, for a predictor with this standard deviation at most."""
+    if not np.isfinite(sd):
+        raise InputError(
+            "the spread of what is expected is not finite: look at the measurements' units, and at where the prior "
+            "comes from."
+        )
     if sd <= _WIDE:
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         return nodes, weights / weights.sum()

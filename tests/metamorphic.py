@@ -1,6 +1,7 @@
-"""What must change nothing: the order of rows and tasks, units, pieces, threads, copies of rows.
+"""What must change nothing: the order of rows and tasks, units, pieces, threads, a cluster of threads, copies of rows.
 
 `python tests/metamorphic.py` holds every prior that ships to it, and a prior of every method; the suite a few of them.
+`benchmarks/metamorphic.md` is what it printed.
 """
 
 from __future__ import annotations
@@ -150,6 +151,12 @@ def deviations(prior: Any, frame: pd.DataFrame, times: int = 12, seconds: float 
     return found
 
 
+def on_a_cluster(prior: Any, frame: pd.DataFrame, client: Any) -> float:
+    """1 if tasks that a cluster's threads calibrate, each a piece, are others than without it, else 0."""
+    alone, together = (prior.calibrate_many(frame, chunk=1, client=given).load() for given in (None, client))
+    return 0.0 if alone.drop_attrs().identical(together.drop_attrs()) else 1.0
+
+
 def from_threads(
     work: Callable[[], dict[str, Numbers]], times: int, seconds: float
 ) -> list[dict[str, Numbers]]:
@@ -205,20 +212,33 @@ def main() -> int:
     asked.add_argument("--seconds", type=float, default=60.0, help="for the threads of one prior")
     options, bad = asked.parse_args(), 0
     shipped = catalogue.names("models")
-    print(
-        "| prior | rows | tasks | units | copies | pieces | identical from threads |\n|---|---|---|---|---|---|---|"
+    from dask.distributed import Client
+
+    heads = (
+        "prior",
+        "rows",
+        "tasks",
+        "units",
+        "copies",
+        "pieces",
+        "identical from threads",
+        "on Dask's threads",
     )
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|", flush=True)
+    client = Client(processes=False, n_workers=1, threads_per_worker=THREADS, dashboard_address=None)
     for name in options.names or (*shipped, *METHODS):
         prior, frame = prior_of_method(name) if name in METHODS else (ms.load(name), None)
-        found = deviations(
-            prior, table(prior, name) if frame is None else frame, options.times, options.seconds
-        )
+        frame = table(prior, name) if frame is None else frame
+        found = deviations(prior, frame, options.times, options.seconds)
         times, off = int(found.pop("times")), found.pop("threads")
-        good = not off and all(value <= TOLERANCE for value in found.values())
+        apart = on_a_cluster(prior, frame, client)
+        good = not off and not apart and all(value <= TOLERANCE for value in found.values())
         bad += not good
         cells = " | ".join(f"{value:.0e}" for value in found.values())
         same = round(times * (1.0 - off))
-        print(f"| {name} | {cells} | {same} of {times}{'' if good else ', WRONG'} |", flush=True)
+        cluster = "differ" if apart else "identical"
+        print(f"| {name} | {cells} | {same} of {times} | {cluster}{'' if good else ', WRONG'} |", flush=True)
+    client.close()
     return 1 if bad else 0
 
 

@@ -347,6 +347,8 @@ def test_the_guard_lets_only_its_own_page_in() -> None:
     assert policy.startswith(b"default-src 'self'")
     assert answered_by_guard({"host": "evil.example"})["status"] == 403
     assert answered_by_guard({})["status"] == 403
+    for no_host in ("[bad", "127.0.0.1.evil.example", "localhost:80@evil.example", "127.0.0.1\0.example"):
+        assert answered_by_guard({"host": no_host})["status"] == 403
     assert (
         answered_by_guard(ours | {"origin": "http://127.0.0.1:8000"}, "websocket")["type"]
         == "http.response.start"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fuzz.control_streams import HEAD, INTRAVENOUS, ORAL, SATURABLE
 from typer.testing import CliRunner
 
 import metasci as ms
@@ -21,67 +22,6 @@ from metasci.patients import Structure, compartment_model, from_nonmem, michaeli
 from metasci.patients.residual import form_of
 
 pytest.importorskip("pharmpy", reason="the extra `nonmem` (pharmpy) is not installed")
-
-HEAD = "$PROBLEM a drug\n$INPUT ID TIME AMT RATE EVID DV {columns}\n$DATA none.csv IGNORE=@\n"
-ORAL = """$SUBROUTINES ADVAN4 TRANS4
-$PK
-IOV = 0
-IF (OCC.EQ.1) IOV = ETA(4)
-IF (OCC.EQ.2) IOV = ETA(5)
-TVCL = THETA(1)*(WT/70)**0.75
-IF (SEX.EQ.2) THEN
-  TVCL = TVCL*THETA(6)
-ENDIF
-CL = TVCL*EXP(ETA(1)+IOV)
-V2 = THETA(2)*(WT/70)*EXP(ETA(2))
-Q = THETA(3)
-V3 = THETA(4)
-KA = THETA(5)*EXP(ETA(3))
-ALAG1 = THETA(7)
-S2 = V2
-$ERROR
-IPRED = F
-W = SQRT(THETA(8)**2 + (THETA(9)*IPRED)**2)
-Y = IPRED + W*EPS(1)
-IRES = DV - IPRED
-$THETA (0,5) (0,30) (0,8) (0,50) (0,1.2) (0,0.8) (0,0.3) (0,0.2) (0,0.1)
-$OMEGA BLOCK(2)
-0.09
-0.03 0.16
-$OMEGA 0.25
-$OMEGA BLOCK(1) 0.02
-$OMEGA BLOCK(1) SAME
-$SIGMA 1 FIX
-"""
-SATURABLE = """$SUBROUTINES ADVAN6 TOL=9
-$MODEL COMP=(CENTRAL,DEFDOSE)
-$PK
-VM = THETA(1)*EXP(ETA(1))
-KM = THETA(2)
-V = THETA(3)*EXP(ETA(2))
-S1 = V
-$DES
-CONC = A(1)/V
-DADT(1) = -VM*CONC/(KM + CONC)
-$ERROR
-IPRED = -5
-IF (F.GT.0) IPRED = LOG(F)
-Y = IPRED + EPS(1)
-$THETA (0,17) (0,4) (0,45)
-$OMEGA 0.09 0.04
-$SIGMA 0.04
-"""
-INTRAVENOUS = """$SUBROUTINES ADVAN1 TRANS2
-$PK
-CL = THETA(1)*EXP(ETA(1))
-V = THETA(2)
-{pk}
-$ERROR
-{error}
-$THETA (0,5) (0,40) (0,0.3)
-$OMEGA 0.09
-$SIGMA 0.02 0.01
-"""
 
 
 def stream(folder: Path, body: str, columns: str = "", name: str = "run1.mod") -> Path:

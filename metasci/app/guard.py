@@ -63,11 +63,13 @@ class Guard:
 
 def _is_ours(headers: dict[bytes, str]) -> bool:
     """Whether host and, where there is one, origin are this machine's, and one and the same."""
-    host = headers.get(b"host", "")
-    if urlsplit(f"//{host}").hostname not in _HOSTS:
+    host, origin = headers.get(b"host", ""), headers.get(b"origin")
+    try:
+        if urlsplit(f"//{host}").hostname not in _HOSTS:
+            return False
+        return origin is None or urlsplit(origin).netloc == host
+    except ValueError:  # no address at all, such as '[x'
         return False
-    origin = headers.get(b"origin")
-    return origin is None or urlsplit(origin).netloc == host
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import io
 import math
 import zipfile
@@ -288,7 +287,7 @@ def _sheet_sent(sent: Any) -> Sheet:
         raise InputError(f"the file is larger than the {MOST_BYTES >> 20} MB that the app reads.")
     try:
         content = base64.b64decode(sent["content"], validate=True)
-    except binascii.Error:
+    except ValueError:  # also of letters that base64 does not have
         raise InputError("the file did not arrive whole; choose it again.") from None
     return sheet_of_file(str(sent.get("name", ""))[:200], content)
 

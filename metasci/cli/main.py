@@ -21,6 +21,7 @@ from metasci.errors import InputError, as_sentence
 __all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130  # 128 and SIGINT, as shells have it
+_NO_MATRIX = ("LinAlgError", "_LinAlgError")  # of NumPy and of torch, which need not be loaded to tell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,7 +79,8 @@ def main() -> None:
     try:
         with hushed():
             status = run()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is none where the shell closed it
+            sys.stdout.flush()
     except BrokenPipeError:
         # who reads has read enough, which is no failure; it is chance whether all was written before that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,6 +109,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return _said_interrupted()
     except Exception as error:
+        if type(error).__name__ in _NO_MATRIX:
+            typer.echo(
+                f"{_speaker()}: the numbers lead to a matrix that is not positive definite: look at the measurements' "
+                "units, and at where the prior comes from (--verbose says where it happens).",
+                err=True,
+            )
+            return 2
         if not hasattr(error, "show") or not hasattr(error, "exit_code"):
             raise
         return _usage(error)

@@ -62,7 +62,7 @@ def with_voice(command: Callable[..., None]) -> Callable[..., None]:
         _voice = Voice.QUIET if quiet else Voice.ALL if verbose else Voice.OWN
         try:
             command(**given)
-        except InputError:
+        except (InputError, ArithmeticError, RuntimeError):
             if verbose:
                 traceback.print_exc()
             raise
@@ -85,7 +85,10 @@ def hushed() -> Iterator[None]:
     _voice = Voice.OWN
     with warnings.catch_warnings():
         warnings.showwarning = _show  # type: ignore[assignment]
-        last, logging.lastResort = logging.lastResort, None  # what libraries log without being asked
+        last, logging.lastResort = (
+            logging.lastResort,
+            logging.NullHandler(),
+        )  # what libraries log without being asked
         # and what they fail at while they put things away, such as a broken file that is closed
         unraisable, sys.unraisablehook = sys.unraisablehook, _show_unraisable
         try:

@@ -12,9 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from metasci.data.regular import bytes_of
 from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
+from metasci.regular_files import bytes_of
 from metasci.unit_grammar import factors_of, shown
 
 __all__ = ["ROLES", "card_of_toml", "check_card", "check_fields", "file_inside"]
@@ -38,7 +38,7 @@ def card_of_toml(path: str | Path) -> dict[str, Any]:
             raise InputError(f"there is no card '{path}'.") from None
         raise InputError(f"the card cannot be read: {error}") from None
     try:
-        raw = tomllib.loads(content.decode("utf-8"))
+        raw = tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
         raise InputError(f"the card '{path}' cannot be read: it is nested too deep.") from None
     except (UnicodeDecodeError, ValueError) as error:  # of TOML, too

@@ -9,16 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from metasci.data.regular import MOST_BYTES, bytes_of
-from metasci.data.text_tables import MOST_COLUMNS, cells_of
+from metasci.data.text_tables import MOST_COLUMNS, cells_of, head_of
 from metasci.errors import InputError
+from metasci.regular_files import MOST_BYTES, bytes_of
 
-__all__ = ["bytes_of", "cells_of", "table_of", "unpacked"]
+__all__ = ["bytes_of", "cells_of", "head_of", "is_text", "table_of", "unpacked"]
 
 
 _MOST_TIMES = (
     100  # tables of numbers shrink to a tenth, constant columns to a fiftieth; more is made to fill memory
 )
+_OTHER_WORKBOOKS = (".xls", ".ods", ".numbers", ".xlsb")
 _SMALL = 16 * 2**20  # bytes that may unpack from however little
 
 
@@ -51,6 +52,17 @@ def unpacked(content: bytes, path: str | Path) -> bytes:
     return b"".join(parts)
 
 
+def is_text(path: str | Path) -> bool:
+    """Whether a table of that name is text between separators, packed or not.
+
+    Examples
+    --------
+    >>> is_text("mine.csv.gz"), is_text("mine.xlsx")
+    (True, False)
+    """
+    return not str(path).lower().removesuffix(".gz").endswith((".json", ".xlsx", ".xlsm", *_OTHER_WORKBOOKS))
+
+
 def table_of(content: bytes, path: str | Path) -> pd.DataFrame:
     """The cells of a table: text (see `metasci.data.text_tables`), ``.xlsx``, or ``.json`` as pandas splits it.
 
@@ -63,7 +75,7 @@ def table_of(content: bytes, path: str | Path) -> pd.DataFrame:
         If the content is no such table.
     """
     name = str(path).lower()
-    if name.endswith((".xls", ".ods", ".numbers", ".xlsb")):
+    if name.endswith(_OTHER_WORKBOOKS):
         raise InputError(f"'{path}' is a kind of workbook that is not read; save it as .xlsx or as CSV.")
     if name.endswith((".xlsx", ".xlsm")):
         from metasci.data.workbooks import cells_of_workbook

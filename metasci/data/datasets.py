@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_dataset"]
 
+_LAST_LETTER = 0x10FFFF
+
 
 def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | None = None) -> xr.Dataset:
     """The Dataset with texts and floats as `TaskSet.dataset` has them, in the model's units or, without one, its own.
@@ -134,8 +136,18 @@ def _check_places(dataset: xr.Dataset, card: Card, labels: pd.Index[Any], where:
 
 
 def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
-    """Texts of fixed width, also from those of any width, which NumPy converts by way of objects."""
-    return (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
+    """Texts of fixed width, also from those of any width, which NumPy converts by way of objects.
+
+    Raises
+    ------
+    InputError
+        If a text holds what is no letter, as broken bytes of a store do.
+    """
+    texts = (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
+    codes = np.ascontiguousarray(texts).view(np.uint32)
+    if bool((codes > _LAST_LETTER).any()):
+        raise InputError("a text of the data is broken: it holds what is no letter; copy the file anew.")
+    return texts
 
 
 def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | None) -> xr.Dataset:

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
-from metasci.data.cells import bytes_of, table_of
+from metasci.data.cells import bytes_of, head_of, is_text, table_of, unpacked
 from metasci.data.checks import (
     Faults,
     check_amounts,
@@ -32,7 +32,7 @@ from metasci.data.checks import (
     first_of_copies,
 )
 from metasci.data.frames import written
-from metasci.data.headers import QUANTITIES, resolve, spelling
+from metasci.data.headers import QUANTITIES, Given, resolve, spelling
 from metasci.data.labels import families_of, labels_of
 from metasci.data.quantities import quantities_of, target_units
 from metasci.data.readings import Readings, text_of
@@ -79,6 +79,9 @@ def read_table(
         At the first thing that does not fit.
     """
     content = bytes_of(path)
+    head = head_of(unpacked(content, path), str(path)) if is_text(path) else None
+    if head is not None:
+        _columns_of(head, card, model, str(path), require_output)
     cells = _with_files_beside(table_of(content, path), card, Path(path).parent)
     table = tidy(
         cells, card, model, where=str(path), require_output=require_output, task=_printable(Path(path).stem)
@@ -122,23 +125,8 @@ def tidy(
     Units may also stand in ``frame.attrs["units"]``, by header. `task` names the one task of a table that
     names none.
     """
-    if not len(frame.columns):
-        raise InputError(f"{where} is empty.")
-    check_header(list(frame.columns), where)
-    if not len(frame):
-        raise InputError(f"{where} has a header but no rows.")
-    frame = _with_limits_in_cells(frame, card.output.name)
-    stated = frame.attrs.get("units", {})
-    columns = resolve(
-        [str(header).strip() for header in frame.columns],
-        card,
-        where,
-        stated if isinstance(stated, Mapping) else {},
-    )
+    frame, columns = _columns_of(frame, card, model, where, require_output)
     units = target_units(card, model)
-    for name in _required(card, model, require_output, where):
-        if name not in columns:
-            raise InputError(f"{where} has no column '{name}'; write it as '{spelling(card.column(name))}'.")
     cells = {name: frame.iloc[:, column.position] for name, column in columns.items()}
     fault = Faults(where, {name: column.header for name, column in columns.items()}, cells, frame.index)
     quantities = quantities_of(card, columns, cells, units, fault)
@@ -175,6 +163,29 @@ def tidy(
     }
     table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes]
     return table
+
+
+def _columns_of(
+    frame: pd.DataFrame, card: Card, model: Model | None, where: str, require_output: bool
+) -> tuple[pd.DataFrame, dict[str, Given]]:
+    """The frame with limits in its cells, and what its headers mean; refused where a column is missing."""
+    if not len(frame.columns):
+        raise InputError(f"{where} is empty.")
+    check_header(list(frame.columns), where)
+    if not len(frame):
+        raise InputError(f"{where} has a header but no rows.")
+    frame = _with_limits_in_cells(frame, card.output.name)
+    stated = frame.attrs.get("units", {})
+    columns = resolve(
+        [str(header).strip() for header in frame.columns],
+        card,
+        where,
+        stated if isinstance(stated, Mapping) else {},
+    )
+    for name in _required(card, model, require_output, where):
+        if name not in columns:
+            raise InputError(f"{where} has no column '{name}'; write it as '{spelling(card.column(name))}'.")
+    return frame, columns
 
 
 def _with_limits_in_cells(frame: pd.DataFrame, output: str) -> pd.DataFrame:

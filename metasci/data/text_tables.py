@@ -18,9 +18,10 @@ from metasci.data.decimals import with_points
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
 
-__all__ = ["MOST_COLUMNS", "cells_of", "check_header"]
+__all__ = ["MOST_COLUMNS", "cells_of", "check_header", "head_of"]
 
 MOST_COLUMNS = 1000  # a table with more is mostly one that was split at the wrong sign
+_LONG, _HEAD = 2**20, 2**16  # bytes
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _STATED = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first line
 _NUMBER = re.compile(r"[<>≤≥]?\s*[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?")
@@ -75,6 +76,30 @@ def cells_of(content: bytes, where: str) -> pd.DataFrame:
         notes += [f"decimal commas of {where} were read as points"] * converted
     frame.attrs["reading"] = notes
     return frame
+
+
+def head_of(content: bytes, where: str) -> pd.DataFrame | None:
+    r"""The first rows of a table that takes long to read, where they can be told without the rest.
+
+    A header that lacks a column is then refused at once. None of a short table, and where the first rows are no table
+    by themselves or its separator is not sure: what reads the whole says what is wrong.
+
+    Examples
+    --------
+    >>> rows = b"time [h],hardness [HRC]\n" + 200_000 * b"1,55.0\n"
+    >>> head_of(rows, "long.csv").columns.to_list(), head_of(rows[:1000], "short.csv")
+    (['time [h]', 'hardness [HRC]'], None)
+    """
+    if len(content) < _LONG:
+        return None
+    head, _, _ = content[:_HEAD].rpartition(b"\n")
+    try:
+        text, _ = _decoded(head, where)
+        if len({separator for separator in _SEPARATORS if separator in text}) > 1:
+            return None
+        return cells_of(head, where)
+    except InputError:
+        return None
 
 
 def check_header(header: Sequence[object], where: str) -> None:

@@ -16,6 +16,7 @@ from metasci.extras import needed
 __all__ = ["cells_of_workbook"]
 
 _MOST_UNPACKED = 64 * 2**20  # bytes: a workbook of kilobytes may unpack to all of memory
+_MOST_CELLS = 300_000  # openpyxl reads some hundred thousand a second
 _MOST_EMPTY = 10_000  # rows without a cell, as below a table that was emptied: a sheet may declare a million
 
 
@@ -64,9 +65,13 @@ def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
 def _rows(sheet: Any, where: str) -> list[tuple[int, list[Any]]]:
     """The rows of a sheet that hold anything, without comments."""
     rows: list[tuple[int, list[Any]]] = []
+    count = 0
     sheet.reset_dimensions()  # what a sheet says of its own size is believed else, up to 17 billion cells
     idle = 0
     for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        count += len(row)
+        if count > _MOST_CELLS:
+            raise InputError(f"'{where}' has more than {_MOST_CELLS} cells; save the sheet as CSV.")
         cells = [None if isinstance(cell, str) and not cell.strip() else cell for cell in row]
         while cells and cells[-1] is None:
             cells.pop()

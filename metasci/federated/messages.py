@@ -29,7 +29,7 @@ def packed(tensors: State) -> bytes:
     >>> unpacked(packed({"mean": torch.ones(2, dtype=torch.float64)}), {"mean": (2,)})
     {'mean': tensor([1., 1.], dtype=torch.float64)}
     """
-    return save({name: value.detach().cpu().contiguous() for name, value in sorted(tensors.items())})
+    return save({name: value.detach().cpu().contiguous().clone() for name, value in sorted(tensors.items())})
 
 
 def unpacked(message: bytes, shapes: Mapping[str, tuple[int, ...]] | None = None) -> State:

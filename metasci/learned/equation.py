@@ -25,6 +25,7 @@ from metasci.meta.adapted import Adapted
 from metasci.meta.covariates import Covariates, Design
 from metasci.meta.descriptions import describe, method_from
 from metasci.meta.discrepancy.method import DiscrepancyPrior
+from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.laplace.statistics import TaskStatistics
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
@@ -36,6 +37,8 @@ __all__ = ["LearnedEquation", "with_covariates"]
 _OF_COVARIATES = ("centre", "scale", "correlation")
 _TRANSFORMS = ("identity", "log", "sqrt")
 _SEEN = "seen/"
+_GREATEST = 1e9  # in scaled coordinates, of which most are logarithms
+_MOST_WIDENING = 1e4  # of variances: intervals a hundred times as wide
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,7 +190,7 @@ class LearnedEquation(Learned):
         )
         record.check_positive("covariates/scale")
         record.check_covariance("covariates/correlation", scaled["covariates/correlation"])
-        return cls(
+        made = cls(
             name=description.get("name", str),
             model=model,
             method=method,
@@ -198,6 +201,10 @@ class LearnedEquation(Learned):
             seen=_seen_of(record, sizes[0], wide),
             levels=_levels_of(record, method),
         )
+        if isinstance(made.state, DiscrepancyState):
+            with record.naming_tensors():
+                made.state.check()
+        return made
 
 
 def with_covariates(model: Model, units: Mapping[str, str]) -> Model:
@@ -302,6 +309,9 @@ def _check_laws(record: Record, model: Model) -> None:
 def _state_of(record: Record, method: Method[Any], sizes: tuple[int, int, int, int]) -> State:
     """What the method learned: the tensors that it owes, checked, and those that it wrote beside."""
     owed = record.take(dict(method.shapes(*sizes)), torch.float64)
+    for name, value in owed.items():
+        if value.numel() and float(value.abs().max()) > _GREATEST:
+            raise InputError(f"{record.tensors_path}: '{name}' holds numbers beyond {_GREATEST:g}.")
     for name in ("covariance", "design_covariance"):
         if name in owed:
             record.check_covariance(name, owed[name], strictly=name == "covariance")
@@ -314,10 +324,15 @@ def _state_of(record: Record, method: Method[Any], sizes: tuple[int, int, int, i
     for name in (*scalars, "relevance", "iteration", "refined"):
         if name in beside:
             record.take({name: tuple(beside[name].shape)}, torch.float64)
+    for name, value in beside.items():
+        if value.dtype != torch.float64:
+            record.take({name: tuple(value.shape)}, torch.float64)  # says so
     for name in scalars:
         if name in beside:
             record.take({name: ()})
     record.check_positive("noise_shape", *scalars)
+    if "widening" in beside and not 1.0 / _MOST_WIDENING <= float(beside["widening"]) <= _MOST_WIDENING:
+        raise InputError(f"{record.tensors_path}: 'widening' is no factor that widens intervals.")
     return {**owed, **beside}
 
 

@@ -7,7 +7,8 @@ What each kind holds beyond that is checked where the kind is put together.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.files import State, read_tensors, tensors_as_bytes, tensors_checksum, write_folder
 from metasci.learned.checked import Table, dataclass_of
+from metasci.regular_files import bytes_of
 
 __all__ = ["Record", "read_record", "write_record"]
 
 _CHECKSUM = "tensors_sha256"
+_MOST_DESCRIBED = 16 * 2**20  # bytes; those that ship have some thousand
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,14 @@ class Record:
             if not bool(torch.isfinite(value).all()):
                 raise InputError(f"{self.tensors_path}: '{name}' is not finite.")
         return {name: self.tensors[name] for name in shapes}
+
+    @contextmanager
+    def naming_tensors(self) -> Iterator[None]:
+        """Name the file in what is said of its tensors."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{self.tensors_path}: {error}") from None
 
     def check_covariance(self, name: str, value: Tensor, strictly: bool = True) -> None:
         """Refuse what is no covariance: symmetric, and positive definite, or semi-definite."""
@@ -144,13 +155,12 @@ def read_record(folder: str | Path) -> Record:
         If there is none, a file cannot be read, or the tensors are not those that ``prior.json`` was written with.
     """
     path = Path(folder) / "prior.json"
+    if not path.exists():
+        raise InputError(f"{folder}: there is no learned prior in this folder (prior.json is missing).")
+    content = bytes_of(path, _MOST_DESCRIBED)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{folder}: there is no learned prior in this folder (prior.json is missing)."
-        ) from None
-    except (OSError, ValueError, RecursionError):
+        values = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: this is not the description of a learned prior.") from None
     if not isinstance(values, dict) or not isinstance(values.get("format"), str):
         raise InputError(f"{path}: this is not the description of a learned prior: it names no format.")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from metasci.data.regular import bytes_of
 from metasci.errors import InputError
 from metasci.materials import compositions
 from metasci.materials.structures import Features, needs
+from metasci.regular_files import bytes_of
 
 __all__ = ["ANIONS", "atoms_of", "canonical", "family", "features", "makeup"]
 

@@ -7,10 +7,12 @@ themselves. Nothing but the classes listed here is ever made of a file.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from enum import Enum
 from functools import partial
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.learnable_rules import Curvature, Descent
@@ -115,8 +117,7 @@ def _method_from(fields: dict[str, Any]) -> Any:
 
 def _made(kind: Any, values: dict[str, Any]) -> Any:
     """An object of its fields; what its class refuses as a type is an error of the file."""
-    for key, value in values.items():
-        _check_number(kind, key, value)
+    _check_types(kind, values)
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
@@ -125,14 +126,41 @@ def _made(kind: Any, values: dict[str, Any]) -> Any:
         raise InputError(f"this is not the description of a {kind.__name__}: {error}.") from error
 
 
-def _check_number(kind: Any, key: str, value: Any) -> None:
-    """Refuse what a file says where a whole number is declared: another kind of value, or one without bounds."""
-    if not dataclasses.is_dataclass(kind):  # an enumeration
-        return
-    declared = {item.name: item.type for item in dataclasses.fields(kind)}.get(key)
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if declared in ("int", int) and not (is_whole and abs(value) <= _MOST):
-        raise InputError(f"{key}: {str(value)[:40]!r} is no whole number up to {_MOST:,}.")
+def _check_types(kind: Any, values: Mapping[str, Any]) -> None:
+    """Refuse what a file says of a field that is not of the type that the field declares."""
+    hints = {} if issubclass(kind, Enum) else get_type_hints(kind)
+    for key, value in values.items():
+        if key in hints and not _is_of(value, hints[key]):
+            raise InputError(f"{key}: {str(value)[:40]!r} is no {_called(hints[key])}.")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value that a file says is of the type that a field declares; numbers are finite, and bounded if whole.
+
+    Examples
+    --------
+    >>> _is_of(0.5, float | str), _is_of((0.5,), float | str), _is_of(float("nan"), float)
+    (True, False, False)
+    """
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is_of(value, part) for part in parts)
+    if origin is tuple and isinstance(value, tuple):
+        each = parts[:1] * len(value) if Ellipsis in parts else parts
+        return len(each) == len(value) and all(map(_is_of, value, each))
+    if hint in (int, float):
+        is_number = isinstance(value, int | hint) and not isinstance(value, bool)
+        return is_number and math.isfinite(value) and (hint is float or abs(value) <= _MOST)
+    if getattr(hint, "_is_protocol", False):  # one of the parts, which are made here
+        return type(value) in _PARTS.values()
+    return isinstance(value, origin or hint)
+
+
+def _called(hint: Any) -> str:
+    """A type in words."""
+    return {int: f"whole number up to {_MOST:,}", float: "number", str: "text", bool: "true or false"}.get(
+        hint, str(getattr(hint, "__name__", hint)).replace("tuple[", "list of [")
+    )
 
 
 def _plain(value: Any, of: str) -> Any:
@@ -167,6 +195,7 @@ def _value(plain: Any) -> Any:
         return _made(Learning, fields)
     values = {key: _value(each) for key, each in fields.items()}
     if kind in _RULES:
+        _check_types(_RULES[kind], {key: each for key, each in values.items() if key != "step_size"})
         return partial(_RULES[kind], **values) if values else _RULES[kind]
     if kind not in _PARTS:
         raise InputError(f"the part '{kind}' of a method is not known to this version of metasci.")

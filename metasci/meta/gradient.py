@@ -298,8 +298,20 @@ class GradientMethod(ABC):
         )
 
     def state_of(self, tensors: State) -> GradientState:
-        """The state of its tensors by name, as files keep them."""
-        return GradientState.of(tensors)
+        """The state of its tensors by name, as files keep them.
+
+        Raises
+        ------
+        InputError
+            If the implied precision is not that of the parameters that are adapted.
+        """
+        state = GradientState.of(tensors)
+        implied, wide = state.implied_precision, len(state.mean) - len(self.frozen)
+        if implied is not None and tuple(implied.shape) != (wide, wide):
+            raise InputError(
+                f"'implied_precision' is of shape {tuple(implied.shape)} where {(wide, wide)} is needed."
+            )
+        return state
 
     def shapes(self, size: int, covariates: int, scales: int, laws: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the tensors that every saved state has."""

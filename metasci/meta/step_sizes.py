@@ -119,6 +119,10 @@ def stable_step(
     measured = problem.batch.mask.sum(1).clamp(min=1)
     share = shots / measured.clamp(min=shots)
     sound = torch.isfinite(curvature).all(-1).all(-1)
+    if not bool(sound.any()):
+        raise InputError(
+            f"'{problem.model.name}': at the parameters' typical values its slopes are finite in no task; give others."
+        )
     steepest = (torch.linalg.eigvalsh(curvature[sound])[:, -1] * share[sound]).max()
     return 0.5 * _share_of_memory(composition) / (steepest + composition.proximal)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, Statement, names_in, replaced
+from metasci.expressions import Expression, Statement, bounded, names_in, replaced
 from metasci.extras import needed
 from metasci.patients.description import CENTRAL, Way
 from metasci.patients.structure import Structure
@@ -184,12 +184,13 @@ class StreamReader:
         starts = self._initial_amounts()
         within: dict[str, Expression] = {}
         for name, formula in along:
-            within[name] = replaced(formula, within)
+            within[name] = bounded(replaced(formula, within), f"{self.path}, $DES, {name}")
         slopes = {}
         for equation in ode.eqs:
             left, right = equation.lhs, equation.rhs
             state = str(left.args[0]).removesuffix("(t)")
-            slopes[state] = replaced(self.formula(right, f"$DES of {state}"), within)
+            where = f"$DES of {state}"
+            slopes[state] = bounded(replaced(self.formula(right, where), within), f"{self.path}, {where}")
         text = self.path.read_text(errors="replace")
         return {
             "states": tuple(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metasci.errors import InputError
+from metasci.regular_files import bytes_of
 
 __all__ = ["Estimates", "final_estimates"]
 
@@ -47,7 +48,7 @@ def final_estimates(path: Path, fixed: int, between: int, within: int) -> Estima
         return None
     names: list[str] = []
     values: dict[str, float] = {}
-    for line in beside.read_text(errors="replace").splitlines():
+    for line in bytes_of(beside).decode("utf-8", "replace").splitlines():
         cells = line.split()
         if cells[:1] == ["ITERATION"]:
             names = cells

@@ -29,18 +29,12 @@ from metasci.patients.described import described_model
 from metasci.patients.description import Described, Measured
 from metasci.patients.estimates import Estimates, final_estimates
 from metasci.patients.residual import residual_error
+from metasci.patients.stream_checks import check_stream
 from metasci.patients.stream_outputs import StreamOutput, outputs_of
 
 __all__ = ["ImportedModel", "from_nonmem"]
 
 _UNITS = {"TIME": "h", "AMT": "mg", "DV": "mg/L"}
-_REFUSED = {
-    "PRED": "a model without compartments; write it as an equation of your own",
-    "MIX": "a mixture of populations",
-    "LEVEL": "random effects above the patient",
-    "SUPER": "a problem within problems",
-    "CONTR": "a likelihood of its own",
-}
 # what a clinician looks for among all that a control stream computes
 _PARAMETERS = re.compile(
     r"^(CL[A-Z0-9]{0,2}|V[CPM0-9]?[0-9]?|VSS|VMAX|Q[0-9]?|KA|KM|KEO|KE0|MTT|KIN|KOUT|[EI]C50|[EI]MAX|F[0-9]|ALAG[0-9]|D[0-9])$"
@@ -119,8 +113,7 @@ def from_nonmem(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no control stream '{path}'.")
-    text = path.read_text(errors="replace")
-    _refuse_records(path, text)
+    check_stream(path)
     stream = _parsed(path)
     places, etas, epsilons = _effects(stream)
     final = final_estimates(path, len(places), len(etas), len(epsilons))
@@ -212,16 +205,6 @@ def from_nonmem(
         kind,
         float("nan") if final is None else final.objective,
     )
-
-
-def _refuse_records(path: Path, text: str) -> None:
-    for line in text.splitlines():
-        record = re.match(r"\s*\$(\w+)", line)
-        for key, what in _REFUSED.items():
-            if record and record[1].upper() == key:
-                raise InputError(f"{path}: ${key} is not taken ({what}).")
-        if line.lstrip().startswith('"'):
-            raise InputError(f"{path}: verbatim code is not taken: {line.strip():.60}")
 
 
 def _parsed(path: Path) -> Any:

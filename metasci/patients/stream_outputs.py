@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, Statement, names_in, replaced
+from metasci.expressions import Expression, Statement, bounded, names_in, replaced
 
 __all__ = ["StreamOutput", "outputs_of"]
 
@@ -42,7 +42,7 @@ class StreamOutput:
         """All of it in one formula."""
         values: dict[str, Expression] = {}
         for name, formula in self.statements:
-            values[name] = replaced(formula, values)
+            values[name] = bounded(replaced(formula, values), f"$ERROR, {name}")
         return values[self.measured]
 
 
@@ -71,6 +71,9 @@ def outputs_of(
     for column in _OF_DOSES:
         after = _given(after, column, 0.0)
     by_number = {int(number): str(name) for name, number in stream.dependent_variables.items()}
+    given = {name for name, _ in after}
+    if missing := [name for name in by_number.values() if name not in given]:
+        raise InputError(f"{where}: there is no statement that gives {missing[0]} a value.")
     if len(by_number) > 1:
         _check_counted(where, "DVID", list(by_number))
         return tuple(StreamOutput(name, tuple(after), name) for _, name in sorted(by_number.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.expressions import Expression
+from metasci.expressions import Expression, bounded
 
 __all__ = ["expression_from"]
 
@@ -49,7 +49,10 @@ def expression_from(symbolic: Any, where: str) -> Expression:
     """
     import sympy
 
-    return _walked(sympy.sympify(symbolic), where)
+    try:
+        return bounded(_walked(sympy.sympify(symbolic), where), where)
+    except RecursionError:
+        raise InputError(f"{where}: a formula is nested too deep.") from None
 
 
 def _walked(node: Any, where: str) -> Expression:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, replaced
+from metasci.expressions import Expression, bounded, replaced
 from metasci.extras import needed
 
 __all__ = ["Functions", "formula_of", "libsbml", "parsed"]
@@ -47,8 +47,15 @@ def formula_of(node: Any, functions: Functions, where: str) -> Expression:
     InputError
         If it holds what has no counterpart, such as a delay.
     """
+    try:
+        return bounded(_walked(node, functions, where), where)
+    except RecursionError:
+        raise InputError(f"{where}: a formula is nested too deep.") from None
+
+
+def _walked(node: Any, functions: Functions, where: str) -> Expression:
     library = libsbml()
-    parts = [formula_of(node.getChild(i), functions, where) for i in range(node.getNumChildren())]
+    parts = [_walked(node.getChild(i), functions, where) for i in range(node.getNumChildren())]
     kind, name = node.getType(), node.getName()
     if node.isNumber():
         return float(node.getValue())
@@ -60,7 +67,9 @@ def formula_of(node: Any, functions: Functions, where: str) -> Expression:
         if name not in functions:
             raise InputError(f"{where}: the function {name} is not taken.")
         arguments, body = functions[name]
-        return replaced(body, dict(zip(arguments, parts, strict=True)))
+        if len(arguments) != len(parts):
+            raise InputError(f"{where}: {name} takes {len(arguments)} arguments, not {len(parts)}.")
+        return bounded(replaced(body, dict(zip(arguments, parts, strict=True))), where)
     constants = {
         library.AST_CONSTANT_E: 2.718281828459045,
         library.AST_CONSTANT_PI: 3.141592653589793,

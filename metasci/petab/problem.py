@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.expressions import Expression, compiled, names_in, replaced
+from metasci.expressions import Expression, bounded, compiled, names_in, replaced
 from metasci.model import Model
 from metasci.noise import Additive, LogNormal, Noise, Several
 from metasci.parameters import Parameter
@@ -439,7 +439,7 @@ def _measurements(
         ]:
             raise InputError(f"{where}: the measurements do not say {left[0]}.")
         outputs.append(formula)
-        deviations.append(replaced(deviation, {name: formula}))
+        deviations.append(bounded(replaced(deviation, {name: formula}), where))
         scales.append(scale)
     frame = pd.DataFrame(rows, columns=["task", "time", "condition", "output", "measurement"])
     return frame, tuple(outputs), tuple(deviations), tuple(scales), [name for name, *_ in kinds]

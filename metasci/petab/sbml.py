@@ -8,12 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 from metasci.errors import InputError
 from metasci.expressions import Expression, Statement, names_in, replaced
 from metasci.petab.formulas import Functions, formula_of, libsbml
+from metasci.regular_files import bytes_of
 
 __all__ = ["Network", "read_network"]
+
+_MOST_BYTES = 16 * 2**20  # the greatest of the public benchmarks' models have some two
+_MOST_NESTED = 300  # elements within elements: libsbml calls itself for each, until its stack is full
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ def read_network(path: Path) -> Network:
     InputError
         If it is none, or holds what is not taken: events, delays, algebraic rules, conversion factors.
     """
-    document = libsbml().readSBMLFromFile(str(path))
+    content = bytes_of(path, _MOST_BYTES)
+    _check_nesting(path, content)
+    document = libsbml().readSBMLFromString(content.decode("utf-8", "replace"))
     model = document.getModel()
     if model is None or document.getNumErrors(libsbml().LIBSBML_SEV_ERROR):
         message = document.getError(0).getMessage().strip() if document.getNumErrors() else "no model"
@@ -54,6 +61,32 @@ def read_network(path: Path) -> Network:
     if model.getNumEvents():
         raise InputError(f"{path}: events are not taken; the first is '{model.getEvent(0).getId()}'.")
     return _Reader(path, model).network()
+
+
+def _check_nesting(path: Path, content: bytes) -> None:
+    """Refuse what is nested deeper than any model, and what defines its own abbreviations."""
+    depth = 0
+
+    def opened(*_: Any) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MOST_NESTED:
+            raise InputError(f"{path}: elements are nested more than {_MOST_NESTED} deep.")
+
+    def closed(*_: Any) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def typed(*_: Any) -> None:
+        raise InputError(f"{path}: a document type is not taken.")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = opened, closed
+    parser.StartDoctypeDeclHandler = typed
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise InputError(f"{path}: this is no XML that can be read: {error}.") from None
 
 
 class _Reader:

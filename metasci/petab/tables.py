@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from metasci.data.regular import bytes_of
 from metasci.data.text_tables import check_header
 from metasci.errors import InputError
 from metasci.extras import needed
+from metasci.regular_files import bytes_of
 
 __all__ = ["Tables", "read_tables"]
 

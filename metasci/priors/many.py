@@ -29,6 +29,7 @@ from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
 from metasci.priors.stores import STORES, assemble, check_complete, checked_target, open_store, reading
 from metasci.progress import shown
+from metasci.regular_files import bytes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,29 +235,45 @@ def _kept(
     digest: str,
     client: Client | str | None,
 ) -> Iterator[Path]:
-    """Files with the results in order; a piece whose file is there is not calibrated again.
+    """Files with the results in order; a piece whose file is there, and sound, is not calibrated again.
 
-    A file's name holds a digest of the prior and of the measurements, so that it stands for nothing else.
+    A file's name holds a digest of the prior and of the measurements, so that it stands for nothing else, and one of
+    its own content.
     """
-    waiting: deque[tuple[Path, bool]] = deque()
+    waiting: deque[tuple[str, Path | None]] = deque()
 
     def missing() -> Iterator[TaskSet]:
         for number, tasks in enumerate(pieces):
-            path = folder / f"{number:06d}-{_digest_of_tasks(tasks, digest)}.nc"
-            done = path.exists()
-            waiting.append((path, done))
-            if not done:
+            name = f"{number:06d}-{_digest_of_tasks(tasks, digest)}"
+            done = _sound(folder, name)
+            waiting.append((name, done))
+            if done is None:
                 yield tasks
 
     for result in _mapped(calibrate, missing(), client):
-        while waiting[0][1]:
-            yield waiting.popleft()[0]
-        path, _ = waiting.popleft()
-        encoding = {name: {"_FillValue": None} for name in result.data_vars}
-        write_atomically(path, bytes(result.to_netcdf(engine="h5netcdf", encoding=encoding)))
+        while (done := waiting[0][1]) is not None:
+            waiting.popleft()
+            yield done
+        name, _ = waiting.popleft()
+        encoding = {variable: {"_FillValue": None} for variable in result.data_vars}
+        content = bytes(result.to_netcdf(engine="h5netcdf", encoding=encoding))
+        path = folder / f"{name}-{_digest_of_content(content)}.nc"
+        write_atomically(path, content)
         yield path
-    for path, _ in waiting:
-        yield path
+    yield from (done for _, done in waiting if done is not None)
+
+
+def _sound(folder: Path, name: str) -> Path | None:
+    """The finished piece of that name, if its content is what was written."""
+    for path in folder.glob(f"{name}-*.nc"):
+        if path.stem == f"{name}-{_digest_of_content(bytes_of(path))}":
+            return path
+        path.unlink()
+    return None
+
+
+def _digest_of_content(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _remove_unfinished(folder: Path) -> None:

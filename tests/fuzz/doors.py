@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import mutations, seeds
+from . import mutations, objects, seeds
 from .case import Case
 from .equations import own_equation
 from .imports import nonmem, petab
@@ -295,6 +295,23 @@ def _export(rng: Random) -> Case:
     return Case("export", tuple(word.replace("\x00", "?") for word in words), {})
 
 
+def _average(rng: Random) -> Case:
+    """Several models of one drug, of which one may be none, weighed by a table that was changed."""
+    known = ("vancomycin_goti_2018", "vancomycin_buelga_2005", "vancomycin_thomson_2009")
+    priors = [rng.choice(known) for _ in range(rng.choice((1, 2, 2, 2, 3)))]
+    if rng.random() < 0.2:
+        priors[0] = rng.choice(
+            ("theophylline", "boiling_point", "wine", mutations.cell(rng).replace("\x00", "?") or "x")
+        )
+    words = ["average", "data.csv", *priors, "--json"]
+    if rng.random() < 0.4:
+        words += ["--at", mutations.text(rng, "time=40,48 h", "0123456789.,=- hmin").replace("\x00", "?")]
+    if rng.random() < 0.2:
+        words += ["--by", rng.choice(("prediction", "x", ""))]
+    table = mutations.table(rng, seeds.EVENTS["vancomycin_goti_2018"])
+    return Case("average", tuple(words), {"data.csv": table})
+
+
 def _arguments(rng: Random) -> Case:
     words = list(rng.choice(_COMMANDS))
     for _ in range(rng.randint(1, 2)):
@@ -375,6 +392,12 @@ DOORS: dict[str, Callable[[Random], Case]] = {
     "equation": own_equation,
     "app": app,
     "export": _export,
+    "average": _average,
+    "frame": objects.frame,
+    "dataset": objects.dataset,
+    "checkpoint": objects.checkpoint,
+    "pieces": objects.pieces,
+    "message": objects.message,
 }
 """How a case is made, by the name of the door."""
 
@@ -438,6 +461,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "structure": _structure,
     "zarr": _zarr_store,
     "app": shown,
+    "frame": objects.of_frame,
+    "dataset": objects.of_dataset,
+    "pieces": objects.of_pieces,
+    "message": objects.of_message,
 }
 
 assert tomllib.loads(seeds.CARD)["name"] == "cold"

@@ -17,7 +17,7 @@ _RETURNS = (
     "torch.linalg.inv(a * 0)", "-(a * x)", "torch.sign(a) * x", "torch.round(a) * x",
 )  # fmt: skip
 _BODIES = (
-    "raise ValueError('mine ' * 99)", "raise SystemExit(3)", "raise KeyboardInterrupt", "raise MemoryError", "assert a is None",
+    "raise ValueError('mine ' * 99)", "raise SystemExit(3)", "raise GeneratorExit", "raise MemoryError", "assert a is None",
     "x += 1", "a *= 2", "del a", "print('hello')", "import warnings; warnings.warn('mine')", "return mine(x, a=a, b=b)",
     "raise StopIteration", "raise RuntimeError('\\x1b[31m\\n\\n')", "torch.manual_seed(0)", "b = a.mean()", "pass",
 )  # fmt: skip

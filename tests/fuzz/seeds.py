@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from .control_streams import HEAD, INTRAVENOUS, ORAL, SATURABLE
 
 STEEL = """time [h],temperature [degC],hardness [HRC],carbon [wt%],manganese [wt%]
 1,200,55.0,0.40,0.85
@@ -132,64 +135,11 @@ c,90,610,0.5
 c,400,600,0.9
 """
 
-_HEAD = "$PROBLEM a drug\n$INPUT ID TIME AMT RATE EVID DV WT SEX OCC\n$DATA none.csv IGNORE=@\n"
+_COLUMNS = HEAD.format(columns="WT SEX OCC")
 STREAMS = (
-    _HEAD
-    + """$SUBROUTINES ADVAN1 TRANS2
-$PK
-CL = THETA(1)*EXP(ETA(1))
-V = THETA(2)
-S1 = V
-$ERROR
-Y = F + F*EPS(1) + EPS(2)
-$THETA (0,5) (0,40)
-$OMEGA 0.09
-$SIGMA 0.02 0.01
-""",
-    _HEAD
-    + """$SUBROUTINES ADVAN4 TRANS4
-$PK
-TVCL = THETA(1)*(WT/70)**0.75
-IF (SEX.EQ.2) THEN
-  TVCL = TVCL*THETA(6)
-ENDIF
-CL = TVCL*EXP(ETA(1))
-V2 = THETA(2)*(WT/70)*EXP(ETA(2))
-Q = THETA(3)
-V3 = THETA(4)
-KA = THETA(5)*EXP(ETA(3))
-ALAG1 = THETA(7)
-S2 = V2
-$ERROR
-IPRED = F
-W = SQRT(THETA(8)**2 + (THETA(9)*IPRED)**2)
-Y = IPRED + W*EPS(1)
-$THETA (0,5) (0,30) (0,8) (0,50) (0,1.2) (0,0.8) (0,0.3) (0,0.2) (0,0.1)
-$OMEGA BLOCK(2)
-0.09
-0.03 0.16
-$OMEGA 0.25
-$SIGMA 1 FIX
-""",
-    _HEAD
-    + """$SUBROUTINES ADVAN6 TOL=9
-$MODEL COMP=(CENTRAL,DEFDOSE)
-$PK
-VM = THETA(1)*EXP(ETA(1))
-KM = THETA(2)
-V = THETA(3)*EXP(ETA(2))
-S1 = V
-$DES
-CONC = A(1)/V
-DADT(1) = -VM*CONC/(KM + CONC)
-$ERROR
-IPRED = -5
-IF (F.GT.0) IPRED = LOG(F)
-Y = IPRED + EPS(1)
-$THETA (0,17) (0,4) (0,45)
-$OMEGA 0.09 0.04
-$SIGMA 0.04
-""",
+    _COLUMNS + INTRAVENOUS.format(pk="S1 = V", error="Y = F + F*EPS(1) + EPS(2)"),
+    _COLUMNS + ORAL,
+    _COLUMNS + SATURABLE,
 )
 """Control streams of NONMEM."""
 
@@ -432,3 +382,59 @@ def zarr() -> dict[str, bytes]:
             for path in sorted(store.rglob("*"))
             if path.is_file()
         }
+
+
+@functools.cache
+def checkpoint() -> bytes:
+    """The file of a run of learning that was ended half-way."""
+    import metasci as ms
+    from metasci.library import find
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "half.safetensors"
+        ms.meta_calibrate(find("kinetics.crack_growth"), ms.dataset("alloy_fatigue"), checkpoint=path)
+        return path.read_bytes()
+
+
+def run_of(content: bytes) -> dict[str, str]:
+    """What a file of tensors says beside them."""
+    import json
+
+    size = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + size])["__metadata__"])
+
+
+@functools.cache
+def pieces() -> dict[str, bytes]:
+    """Finished pieces of many calibrations, of which the last is missing."""
+    import metasci as ms
+    from metasci.priors import many
+
+    tasks, kept = ms.dataset("theophylline").select(slice(0, 3)), {}
+    with tempfile.TemporaryDirectory() as folder:
+        assemble = many.assemble
+
+        def ended(*_: object) -> None:
+            kept.update(
+                {f".many.nc.parts/{p.name}": p.read_bytes() for p in Path(folder).glob(".many.nc.parts/*.nc")}
+            )
+            raise KeyboardInterrupt
+
+        many.assemble = ended
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                ms.load("theophylline").calibrate_many(tasks, chunk=1, out=Path(folder) / "many.nc")
+        finally:
+            many.assemble = assemble
+    return dict(sorted(kept.items())[:2])
+
+
+@functools.cache
+def message() -> bytes:
+    """Tensors as a site sends them."""
+    import torch
+
+    from metasci.federated.messages import packed
+
+    plain = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
+    return packed({"tasks": plain[5], "sum": plain[:4], "products": plain[:4].reshape(2, 2)})

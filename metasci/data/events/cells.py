@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from metasci.data.events.columns import looks_like_events
 __all__ = ["Cells", "first", "headers_of", "numbers", "read_cells", "texts"]
 
 _MISSING = {"", ".", "na", "n/a", "nan", "<na>", "nat", "none", "null"}
+_LONGEST_HEADER = 2**20  # letters; a packed file without a line's end may be hundreds of megabytes long
 _DECIMAL_COMMA = re.compile(r"[<\s]*[-+]?\d+,\d+\s*")
 
 
@@ -47,11 +49,13 @@ def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
     """The headers of a table; none where a file cannot be read, which whoever reads it will say."""
     if isinstance(source, pd.DataFrame):
         return [str(column) for column in source.columns]
+    if not Path(source).is_file():  # a pipe might never end
+        return []
     opened = gzip.open if Path(source).suffix == ".gz" else open
     try:
         with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
-            line = file.readline()
-    except (OSError, EOFError):
+            line = file.readline(_LONGEST_HEADER)
+    except (OSError, EOFError, zlib.error):
         return []
     return [header.strip().strip('"') for header in line.split(_separator(line))]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.files import State, read_tensors, write_tensors
+from metasci.files import State, read_tensors, tensors_checksum, write_tensors
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import agreed, is_writer
 from metasci.meta.covariates import Design
@@ -149,7 +149,8 @@ def iterate(
     def keep() -> None:
         nonlocal kept, saved
         if checkpoint is not None and writes and kept is not state:
-            write_tensors(checkpoint, state.tensors(), {"run": run})
+            tensors = state.tensors()
+            write_tensors(checkpoint, tensors, {"run": run, "sum": tensors_checksum(tensors)})
         kept, saved = state, time.monotonic()
 
     try:
@@ -170,6 +171,10 @@ def _resume(path: Path, run: str) -> State:
         raise InputError(
             f"{path}: this checkpoint is of another run (other data, model, method or seed); "
             "delete it or name another file."
+        )
+    if metadata.get("sum", "") not in ("", tensors_checksum(state)):
+        raise InputError(
+            f"{path}: this checkpoint is broken: it holds other numbers than were written; delete it."
         )
     return state
 

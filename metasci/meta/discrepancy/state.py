@@ -21,6 +21,7 @@ __all__ = ["DiscrepancyState"]
 _SCALES, _ROWS, _MEMORY = "scales/", "rows/", "outer/"
 # of the mean variance, on the diagonal: pivots are far greater, but rounding is not
 _JITTER = 1e-12
+_GREATEST_LOGARITHM = 15.0  # of scales in units of the parameters' spread and of places' width: three million
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,41 @@ class DiscrepancyState(NamedTensors):
     def levels(self) -> int:
         """How many levels there are above the task."""
         return len(self.scales["group"]) if "group" in self.scales else 0
+
+    def check(self) -> None:
+        """Refuse numbers that no learning leads to, and with which nothing can be computed.
+
+        Raises
+        ------
+        InputError
+            If a scale, a precision or the inducing rows are none; the sentence names it.
+        """
+        logarithms = {_SCALES + name: value for name, value in self.scales.items()} | {
+            "log_noise": self.log_noise
+        }
+        for name, value in logarithms.items():
+            if bool((value.abs() > _GREATEST_LOGARITHM).any()):
+                raise InputError(
+                    f"'{name}' holds the logarithm of no scale: it is beyond {_GREATEST_LOGARITHM:g}."
+                )
+        plain = {"centre": self.centre, "width": self.width, "pull": self.pull, "precision": self.precision}
+        plain |= {
+            _ROWS + name: getattr(self.rows, name)
+            for name in ("place", "slope", "covariates", "unknown", "seen")
+        }
+        for name, value in plain.items():
+            if not bool(torch.isfinite(value).all()):
+                raise InputError(f"'{name}' is not finite.")
+        for name in ("width", "unit", "level", "freedom", "stretch"):
+            if not bool((getattr(self, name) > 0).all()):
+                raise InputError(f"'{name}' must be above zero.")
+        eigenvalues = torch.linalg.eigvalsh(self.precision)
+        if len(eigenvalues) and float(eigenvalues[0]) < -1e-9 * max(float(eigenvalues[-1]), 1.0):
+            raise InputError("'precision' is no precision: it must be positive semi-definite.")
+        try:
+            _ = self.whitening
+        except RuntimeError:  # torch's own error of matrices is one
+            raise InputError("the rows that stand for all others have no covariance.") from None
 
     def of_tasks(self, index: Tensor) -> DiscrepancyState:
         """The same for some of a batch of tasks."""
