@@ -96,7 +96,7 @@ def test_every_law_with_a_clock_says_the_same_at_another_reference() -> None:
     )  # fmt: skip
     assert {f"kinetics.{name}" for name in expected} <= set(movable)
     powers = {  # how each parameter that is stated at the reference goes with the clock's speed
-        "rate": 1.0, "incubation": -1.0, "half_time": -1.0, "parabolic_constant": 1.0,
+        "rate": 1.0, "incubation": -1.0, "half_time": -1.0, "parabolic_constant": 1.0, "peak_time": -1.0,
     }  # fmt: skip
     for name, model in movable.items():
         if name == "kinetics.age_hardening" or model.reference is None:

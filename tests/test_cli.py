@@ -322,7 +322,10 @@ BAD_CALLS: dict[str, tuple[Sequence[str], str]] = {
     ),
     "unknown data": (("train", "kinetics.avrami", "magic", "--out", "result"), "no data set or file 'magic'"),
     "another's data": (("train", "kinetics.avrami", "theophylline", "--out", "result"), "no 'temperature'"),
-    "data without a card": (("train", "kinetics.avrami", "ann.csv", "--out", "result"), "needs a card"),
+    "another's data without a card": (
+        ("train", "kinetics.avrami", "ann.csv", "--out", "result"),
+        "there is no such column; known are",
+    ),
     "unknown covariate": ((*TRAIN, "--covariates", "weigth"), "no 'weigth'"),
     "no checkpoint": ((*TRAIN, "--checkpoint", "ann.csv"), "not a readable safetensors file"),
     "noise of an equation": ((*TRAIN, "--noise", "additive"), "belong to properties of structures"),

@@ -38,7 +38,7 @@ def precipitation_hardening(relative_time: Any) -> Any:
     --------
     >>> import numpy as np
     >>> precipitation_hardening(np.array([0.0, 0.1, 1.0, 100.0])).round(3).tolist()
-    [0.0, 0.537, 1.0, 0.383]
+    [0.0, 0.538, 1.0, 0.384]
     """
     return _shape(_PEAK_AT * relative_time) / _PEAK
 
