@@ -74,7 +74,11 @@ def _call(name: str, *values: Any) -> Any:
             else torch.as_tensor(value, dtype=reference.dtype if isinstance(value, float) else None)
             for value in values
         )
-    return getattr(module, _NAMES[library].get(name, name))(*values)
+    operation = getattr(module, _NAMES[library].get(name, name))
+    if library != "numpy":
+        return operation(*values)
+    with np.errstate(over="ignore"):  # infinity is an answer, which whoever asked looks at
+        return operation(*values)
 
 
 def exp(x: Any) -> Any:

@@ -148,7 +148,7 @@ class Problem:
                 "computed from its parameters; compute with `metasci.math` and operators."
             )
         sizes = zip(prediction.shape[::-1], shape[::-1], strict=False)
-        if prediction.dim() > len(shape) or not all(size in (1, whole) for size, whole in sizes):
+        if prediction.dim() != len(shape) or not all(size in (1, whole) for size, whole in sizes):
             raise InputError(
                 f"equation '{self.model.name}': it returns an array of shape {tuple(prediction.shape)} for "
                 f"measurements (task, measurement) of shape {tuple(shape)}; return one number a measurement."

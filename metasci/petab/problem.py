@@ -243,6 +243,12 @@ class Problem:
             row = self.parameters.loc[name]
             positive = bool(row["scale"] != "lin")
             ends = float(row["lower"]), float(row["upper"])  # type: ignore[arg-type]
+            if not (ends[0] < ends[1] and math.isfinite(ends[1] - ends[0])) or (positive and ends[0] <= 0.0):
+                raise InputError(
+                    f"PEtab problem '{self.name}', parameter '{name}': bounds from {ends[0]:g} to {ends[1]:g} on the "
+                    f"scale '{row['scale']}' hold nothing that can be searched; give a lower and a greater upper one"
+                    f"{', both above zero' if positive else ''}."
+                )
             lower, upper = (math.log(end) if positive else end for end in ends)
             middle = math.exp(0.5 * (lower + upper)) if positive else 0.5 * (lower + upper)
             nominal = float(row["nominal"])  # type: ignore[arg-type]

@@ -24,6 +24,8 @@ from metasci.progress import bar
 
 __all__ = ["Carried", "iterate", "learn"]
 
+_HOPELESS = 10  # iterations without a finite task: nothing has moved meanwhile, so later ones are no better
+
 
 class Carried(Protocol):
     """What an iteration hands on to the next."""
@@ -75,14 +77,22 @@ def learn(
     Raises
     ------
     InputError
-        If the checkpoint belongs to another run.
+        If the checkpoint belongs to another run, or no task gives finite numbers in ten iterations one after another.
     """
     path = None if checkpoint is None else Path(checkpoint)
     left_out: Counter[str] = Counter()
+    lost_in_a_row = 0
 
     def improve(state: S) -> S:
+        nonlocal lost_in_a_row
         state, lost = method.improve(problem, design, state, seed)
         left_out.update(problem.batch.names[i] for i in lost.nonzero()[:, 0].tolist())
+        lost_in_a_row = lost_in_a_row + 1 if bool(lost.all()) else 0
+        if lost_in_a_row >= _HOPELESS:
+            raise InputError(
+                f"nothing can be learned: '{problem.model.name}' gave no finite numbers for any task in {_HOPELESS} "
+                "iterations one after another; check units and typical values, or take smaller steps."
+            )
         return state
 
     state = iterate(
