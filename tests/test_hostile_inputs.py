@@ -289,3 +289,12 @@ def test_a_checkpoint_that_was_changed_is_refused(tmp_path: Path) -> None:
 def test_work_that_is_killed_at_random_ends_as_if_it_was_not(name: str) -> None:
     kills.often_kept()
     assert not kills.killed(name, 3).faults
+
+
+def test_rows_of_no_task_are_refused(tmp_path: Path) -> None:
+    prior = ms.load("steel_tempering_discrepancy")
+    tensors = prior.state.tensors()
+    spoiled = {**tensors, "rows/task": torch.full_like(tensors["rows/task"], torch.inf)}
+    dataclasses.replace(prior, state=prior.method.state_of(spoiled)).save(tmp_path / "spoiled")
+    with pytest.raises(InputError, match="'rows/task' holds what is no number of a task"):
+        ms.load(str(tmp_path / "spoiled"))

@@ -37,6 +37,7 @@ __all__ = ["LearnedEquation", "with_covariates"]
 _OF_COVARIATES = ("centre", "scale", "correlation")
 _TRANSFORMS = ("identity", "log", "sqrt")
 _SEEN = "seen/"
+_MOST_TASKS = 1e9
 _GREATEST = 1e9  # in scaled coordinates, of which most are logarithms
 _MOST_WIDENING = 1e4  # of variances: intervals a hundred times as wide
 
@@ -178,6 +179,7 @@ class LearnedEquation(Learned):
         model = with_covariates(model, _further_covariates(description, record.card()))
         names, transforms = _covariates_of(description, model)
         _check_laws(record, model)
+        _check_numbered(record)
         sizes = (len(model.parameters), len(names), len(model.noise.scales), len(model.constraints))
         wide = len(names)
         scaled = record.take(
@@ -274,6 +276,16 @@ def _levels_of(record: Record, method: Method[Any]) -> dict[str, tuple[str, ...]
         ):
             raise InputError(f"{record.tensors_path}: 'rows/group' has a number that is none of the groups.")
     return levels
+
+
+def _check_numbered(record: Record) -> None:
+    """Rows that are kept name the task that each is of by a number, which later ones go on from."""
+    numbers = record.tensors.get("rows/task")
+    if numbers is None:
+        return
+    whole = torch.isfinite(numbers) & (numbers == numbers.floor()) & (numbers >= 0) & (numbers < _MOST_TASKS)
+    if not bool(whole.all()):
+        raise InputError(f"{record.tensors_path}: 'rows/task' holds what is no number of a task.")
 
 
 def _covariates_of(description: Table, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
