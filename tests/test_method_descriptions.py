@@ -258,3 +258,10 @@ def test_a_momentum_that_adds_up_gets_a_smaller_stable_step() -> None:
         for rule in ("descent", "momentum", "nesterov")
     ]
     assert steps[1:] == pytest.approx([0.1 * steps[0]] * 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("number", [10**19, 10**400])
+def test_a_whole_number_that_no_tensor_holds_is_refused(number: int) -> None:
+    told = {**describe(ms.GaussianPrior()), "penalty": number}
+    with pytest.raises(InputError, match="penalty"):
+        method_from(told)

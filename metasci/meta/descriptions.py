@@ -30,6 +30,7 @@ from metasci.methods import METHODS, method_class
 
 __all__ = ["describe", "method_from"]
 
+_EXACT = 2**53  # whole numbers beyond it are none in double precision, nor in a tensor soon after
 _MOST = 10**7  # of steps, iterations, members, ways to start: numbers that people choose
 _RULES = {kind.__name__: kind for kind in (Adam, GradientDescent, Momentum, RMSProp)}
 _PARTS = {
@@ -149,8 +150,11 @@ def _is_of(value: Any, hint: Any) -> bool:
         each = parts[:1] * len(value) if Ellipsis in parts else parts
         return len(each) == len(value) and all(map(_is_of, value, each))
     if hint in (int, float):
-        is_number = isinstance(value, int | hint) and not isinstance(value, bool)
-        return is_number and math.isfinite(value) and (hint is float or abs(value) <= _MOST)
+        if not isinstance(value, int | hint) or isinstance(value, bool):
+            return False
+        if isinstance(value, int):
+            return abs(value) <= (_MOST if hint is int else _EXACT)
+        return math.isfinite(value)
     if getattr(hint, "_is_protocol", False):  # one of the parts, which are made here
         return type(value) in _PARTS.values()
     return isinstance(value, origin or hint)

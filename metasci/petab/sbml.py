@@ -85,7 +85,7 @@ def _check_nesting(path: Path, content: bytes) -> None:
     parser.StartDoctypeDeclHandler = typed
     try:
         parser.Parse(content, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # the second of an encoding that nobody knows
         raise InputError(f"{path}: this is no XML that can be read: {error}.") from None
 
 
@@ -181,7 +181,11 @@ class _Reader:
         return ("div", total, species.getCompartment())
 
     def _at_start(self, species: Any, constants: dict[str, float]) -> float:
-        size = constants[species.getCompartment()]
+        size = constants.get(species.getCompartment())
+        if not size:  # unknown, or zero; one that is not said is NaN, and shows where it is used
+            raise InputError(
+                f"{self.path}: the compartment '{species.getCompartment()}' of '{species.getId()}' has no size."
+            )
         if species.isSetInitialConcentration():
             value = species.getInitialConcentration()
             return float(value * size if species.getHasOnlySubstanceUnits() else value)
