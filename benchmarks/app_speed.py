@@ -107,7 +107,9 @@ def changes(page: Any) -> None:
     for prior, column, values in CHANGES:
         page.select_option("#prior", prior)
         page.wait_for_timeout(1000)
-        page.click("#example")  # what was typed for the prior before is a user's, and stays until it is taken away
+        page.click(
+            "#example"
+        )  # what was typed for the prior before is a user's, and stays until it is taken away
         page.wait_for_timeout(3000)
         row = 1 if prior == "phenobarbital" else 0
         seconds = [change(page, row, column, value) for value in values]
