@@ -37,7 +37,18 @@ from metasci.studies.baselines import sklearn_part
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Assays", "assays", "balanced_supports", "figure", "learned", "log_odds", "read_assays", "scores"]
+__all__ = [
+    "Assays",
+    "assays",
+    "balanced_supports",
+    "figure",
+    "held_out_molecules",
+    "learned",
+    "log_odds",
+    "parts_of",
+    "read_assays",
+    "scores",
+]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -137,6 +148,17 @@ def _standard_odds(probability: Floats, seen: Flags) -> Floats:
     return np.asarray((odds - odds[seen].mean(0)) / odds[seen].std(0))
 
 
+def held_out_molecules(count: int) -> Flags:
+    """Three molecules in ten, by which a study judges."""
+    return np.asarray(np.random.default_rng(0).permutation(count) < int(_HELD_OUT * count))
+
+
+def parts_of(data: Assays) -> list[list[int]]:
+    """Assays that are left out together, by their places."""
+    places = np.random.default_rng(0).permutation(len(data.names))
+    return [part.tolist() for part in np.array_split(places, PARTS)]
+
+
 def balanced_supports(labels: Floats, shots: int, seeds: int) -> Flags:
     """So many molecules of each class, drawn anew for every seed, (seed, molecule)."""
     drawn = np.zeros((seeds, len(labels)), bool)
@@ -212,13 +234,12 @@ def scores(
         Draws of these.
     """
     count = len(data.labels)
-    held_out = np.random.default_rng(0).permutation(count) < int(_HELD_OUT * count)
+    held_out = held_out_molecules(count)
     seen = ~held_out if molecules_too else np.ones(count, bool)
     judged = held_out if molecules_too else np.ones(count, bool)
     honest, repeated = log_odds(data, seen)
     rows: list[dict[str, Any]] = []
-    places = np.random.default_rng(0).permutation(len(data.names))
-    for part in np.array_split(places, PARTS):
+    for part in parts_of(data):
         old = [at for at in range(len(data.names)) if at not in part]
         model = linear_predictor([f"assay_{at}" for at in old], name="studies.assays")
         prior = learned(model, honest, data.labels, old, seen)

@@ -27,7 +27,7 @@ from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_tr
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.networks.episode import cross_entropy
 from metasci.report.style import save_figure
-from metasci.studies.assays import PARTS, assays, log_odds
+from metasci.studies.assays import assays, held_out_molecules, log_odds, parts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -192,14 +192,13 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     data = assays()
-    count = len(data.labels)
-    held_out = np.random.default_rng(0).permutation(count) < int(0.3 * count)
+    held_out = held_out_molecules(len(data.labels))
     told, _ = log_odds(data, ~held_out)
     tables = []
-    for part in np.array_split(np.random.default_rng(0).permutation(len(data.names)), PARTS):
+    for part in parts_of(data):
         old = [at for at in range(len(data.names)) if at not in part]
         train = pools(told, data.labels, old, old, ~held_out)
-        test = pools(told, data.labels, part.tolist(), old, held_out)
+        test = pools(told, data.labels, part, old, held_out)
         tables += [scores(train, test, seed).assign(seed=seed) for seed in range(_SEEDS)]
     table = pd.concat(tables)
     write_atomically(out / "biased_supports.csv", csv_bytes(table))
