@@ -15,11 +15,14 @@ def main() -> None:
     if sys.argv[1:] in (["-h"], ["--help"]) and shutil.get_terminal_size().columns >= _COLUMNS:
         print(_HELP.read_text(encoding="utf-8"), end="")
         return
-    from metasci.process import rarely_collected
+    try:
+        from metasci.process import rarely_collected
 
-    rarely_collected()
-    from metasci.cli import main as command_line
-
+        rarely_collected()
+        from metasci.cli import main as command_line
+    except KeyboardInterrupt:  # before there are commands that could say so
+        print("metasci: interrupted.", file=sys.stderr)
+        raise SystemExit(130) from None
     command_line()
 
 

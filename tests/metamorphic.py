@@ -38,8 +38,6 @@ _DATA = {
     "alloy_strength": "alloy_systems",
     "boiling_point": "boiling_points",
 }
-# what the data tell beside, which the prior does not take
-_NO_COLUMNS = ("processing", "test", "ID", "STUDY", "BMI")
 _OTHER = {
     "h": "min", "min": "s", "s": "h", "mg/L": "ug/mL", "ng/mL": "ug/L", "mg": "ug", "ug": "mg", "K": "degC",
     "degC": "K", "kg": "g", "Mcycle": "cycle", "MPa": "GPa", "percent": "1", "mg/kg": "ug/g", "year": "day",
@@ -47,7 +45,7 @@ _OTHER = {
 }  # fmt: skip
 
 
-def _cases(name: str) -> Any:
+def cases(name: str) -> Any:
     """The data that a prior was learned from; of crystals those whose frequency needs no potential."""
     if name != "phonon_peak":
         return ms.dataset(_DATA.get(name, name))
@@ -59,9 +57,8 @@ def _cases(name: str) -> Any:
 def table(prior: Any, name: str) -> pd.DataFrame:
     """Three tasks of a prior, with units in headers; doses of a published model at times of a simple course."""
     if not catalogue.published_source(name):
-        tasks = _cases(name) if isinstance(name, str) else name
-        frame = tasks.select(slice(0, 3)).to_frame(units=True)
-        return frame.drop(columns=[c for c in frame if c in _NO_COLUMNS]).dropna(axis=1, how="all")
+        tasks = cases(name) if isinstance(name, str) else name
+        return tasks.select(slice(0, 3)).to_frame(units=True).dropna(axis=1, how="all")
     from test_published_library import CASES
 
     own, output = CASES[name][0], prior.model.output
@@ -144,9 +141,9 @@ def deviations(prior: Any, frame: pd.DataFrame, times: int = 12, seconds: float 
         "copies": lambda: answers(prior, _copied(prior, frame)),
         "pieces": lambda: _alone(prior, frame),
     }
-    found = {name: _deviation(whole, change()) for name, change in changes.items()}
+    found = {name: deviation(whole, change()) for name, change in changes.items()}
     several = from_threads(partial(answers, prior, frame), times, seconds)
-    found["threads"] = float(np.mean([_deviation(whole, each, exactly=True) for each in several]))
+    found["threads"] = float(np.mean([deviation(whole, each, exactly=True) for each in several]))
     found["times"] = len(several)
     return found
 
@@ -161,7 +158,7 @@ def on_a_cluster(prior: Any, frame: pd.DataFrame, client: Any) -> float:
         }
         for given in (None, client)
     )
-    return _deviation(alone, together)
+    return deviation(alone, together)
 
 
 def from_threads(
@@ -187,7 +184,7 @@ def _alone(prior: Any, frame: pd.DataFrame) -> dict[str, Numbers]:
     return alone
 
 
-def _deviation(first: dict[str, Numbers], second: dict[str, Numbers], exactly: bool = False) -> float:
+def deviation(first: dict[str, Numbers], second: dict[str, Numbers], exactly: bool = False) -> float:
     if first.keys() != second.keys():
         return float("inf")
     worst = 0.0

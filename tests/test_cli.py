@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 
 from metasci import cli
+from metasci.__main__ import main
 
 PATIENT = "time [h],dose [mg/kg],weight [kg],concentration [mg/L]\n1,4.02,79.6,6.6\n5,4.02,79.6,8.4\n9,4.02,79.6,6.9\n"
 WRITTEN = ["calibration.nc", "parameters.csv", "predictions.csv", "report.html"]
@@ -404,6 +405,19 @@ def test_interrupted(run: Run, patient: str, monkeypatch: pytest.MonkeyPatch) ->
     told = run("calibrate", "theophylline", patient)
     assert told.status == 130
     assert "Traceback" not in told.err
+
+
+def test_interrupted_before_there_are_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["metasci", "list"])
+    monkeypatch.setattr("metasci.process.rarely_collected", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capsys.readouterr().err == "metasci: interrupted.\n"
 
 
 def test_it_runs_as_a_program_too(tmp_path: Path) -> None:

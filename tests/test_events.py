@@ -524,6 +524,19 @@ def test_limits_as_monolix_writes_them() -> None:
     assert own["concentration"].values.tolist() == [[5.0, 0.2]]
 
 
+@pytest.mark.parametrize(
+    ("level", "sentence"),
+    [
+        ("3e20", "3e20 mg/L is more than any substance weighs; check"),
+        ("-3e20", "weighs, and below zero; check"),
+    ],
+)
+def test_no_level_is_heavier_than_a_substance_above_or_below_zero(level: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read_events(table(DOSE, changed(SAMPLE, DV=level)).rename(columns={"DV": "DV [mg/L]"}), iv)
+    read_events(table(DOSE, changed(SAMPLE, DV=-0.03)), iv)  # what an assay near its limit says
+
+
 def test_rxode2_writes_the_compartment_into_evid() -> None:
     oral = ms.patients.one_compartment_first_order
     for evid, ways in ((101, [[1.0]]), (201, [[2.0]])):

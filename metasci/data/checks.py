@@ -166,10 +166,18 @@ def check_limits(
 
 
 def check_density(name: str, values: NDArray[np.float64], unit: str, fault: Faults) -> None:
-    """Refuse a concentration by mass above the density of any substance."""
-    if same_dimension(unit, "kg/L") and (at := _first(convert(values, unit, "kg/L") > _DENSEST)) is not None:
+    """Refuse a concentration by mass above the density of any substance, or as far below zero.
+
+    A little below zero is what an assay near its limit may say.
+    """
+    if not same_dimension(unit, "kg/L"):
+        return
+    if (at := _first(np.abs(convert(values, unit, "kg/L")) > _DENSEST)) is not None:
+        below = ", and below zero" if values[at] < 0 else ""
         raise fault(
-            name, at, f"{fault.shown(name, at)} {unit} is more than any substance weighs; check the unit"
+            name,
+            at,
+            f"{fault.shown(name, at)} {unit} is more than any substance weighs{below}; check the unit",
         )
 
 

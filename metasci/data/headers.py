@@ -108,6 +108,8 @@ def _meaning(header: str, card: Card, units: Mapping[str, str], place: str) -> t
         column = by_header[header]
         return column, _text(units.get(header, column.unit), place)
     names = _Names(card)
+    if header == card.events.get("ID"):  # beside the tasks, in a table that was made of events
+        return Column(header, header, "note"), ""
     if column_named := names.find(header):
         is_quantity = column_named.role in QUANTITIES
         stated = _text(units.get(header, "" if is_quantity else column_named.unit), place)

@@ -149,9 +149,10 @@ def tells_events(headers: Sequence[str], card: Card | None = None) -> bool:
 
 
 def has_headers_of(card: Card, headers: Sequence[str]) -> bool:
-    """Whether a table is of the form that a card of events describes."""
+    """Whether a table is of the form that a card of events describes; one with tasks has metasci's own columns."""
     named = {bare_header(str(card.events[name]))[0] for name in ("ID", "TIME", "AMT") if name in card.events}
-    return bool(named) and named <= {bare_header(header)[0] for header in headers}
+    there = {bare_header(header)[0] for header in headers}
+    return bool(named) and named <= there and ("task" in named or "task" not in there)
 
 
 def bare_header(header: str) -> tuple[str, str]:
