@@ -30,6 +30,7 @@ __all__ = [
     "PriorArgument",
     "Seed",
     "check_folder",
+    "choice",
     "given_file",
     "learned_prior",
     "named",
@@ -246,3 +247,11 @@ def _plain(item: Any) -> Any:
     if hasattr(item, "tolist"):
         return _plain(item.tolist())
     return None if isinstance(item, float) and not math.isfinite(item) else item
+
+
+def choice(written: str, known: Sequence[str]) -> str:
+    """One of the names, `-` and `_` alike."""
+    chosen = written.lower().replace("_", "-")
+    if chosen not in known:
+        raise typer.BadParameter(f"'{written}' is not one of {', '.join(known)}.")
+    return chosen

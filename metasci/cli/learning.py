@@ -1,8 +1,7 @@
-"""Commands about many tasks: train, evaluate, compare; and studies, the documented cases."""
+"""Commands about many tasks: train, evaluate, compare."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,109 +15,38 @@ from metasci.cli.arguments import (
     PriorArgument,
     Seed,
     check_folder,
+    choice,
     learned_prior,
-    named,
-    own_equation,
     print_json,
+)
+from metasci.cli.recipes import (
+    Networks,
+    Scatter,
+    equation_named,
+    method_of,
+    recipe_and_tasks,
+    structures_and_tasks,
+    tasks_for,
+    tasks_of_model,
+    with_networks,
 )
 from metasci.cli.voice import remark, says_progress
 from metasci.errors import InputError
-from metasci.extras import require
-from metasci.methods import command_names, method_of_command
+from metasci.methods import command_names
 
 if TYPE_CHECKING:
-    from metasci.data.tasks import TaskSet
-    from metasci.meta.method import Method
-    from metasci.model import Model
     from metasci.priors.blend import BlendPrior
     from metasci.priors.families import StructurePrior
     from metasci.priors.networks import NetworkPrior
 
-__all__ = ["compare", "evaluate", "study", "train"]
+__all__ = ["compare", "evaluate", "train"]
 
 
 _METHODS = f"[{'|'.join(command_names())}]"
 
 
-def _choice(written: str, known: Sequence[str]) -> str:
-    """One of the names, `-` and `_` alike."""
-    chosen = written.lower().replace("_", "-")
-    if chosen not in known:
-        raise typer.BadParameter(f"'{written}' is not one of {', '.join(known)}.")
-    return chosen
-
-
 def _known_method(command: str) -> str:
-    return _choice(command, command_names())
-
-
-def _known_study(name: str) -> str:
-    return _choice(name, tuple(StudyName))
-
-
-class Scatter(StrEnum):
-    """How `train` lets measurements of a property of structures scatter."""
-
-    additive = "additive"
-    log_normal = "log-normal"
-
-
-class Networks(StrEnum):
-    """What of a network of graphs `train` lets adapt to a family, and the mean of such a head and the process."""
-
-    averaged = "averaged"
-    process_head = "process-head"
-    linear_head = "linear-head"
-    code = "code"
-    head = "head"
-    everything = "everything"
-    nothing = "nothing"
-
-
-class StudyName(StrEnum):
-    """Documented cases that `study` runs."""
-
-    alloy_fatigue = "alloy-fatigue"
-    assays = "assays"
-    avrami = "avrami"
-    crystal_potential = "crystal-potential"
-    biased_supports = "biased-supports"
-    broken_sensors = "broken-sensors"
-    continual = "continual"
-    fairness = "fairness"
-    families = "families"
-    federated = "federated"
-    few_bits = "few-bits"
-    graph_networks = "graph-networks"
-    high_entropy_alloys = "high-entropy-alloys"
-    hiv = "hiv"
-    hypergradients = "hypergradients"
-    hospitals = "hospitals"
-    learned_prior_against_posterior = "learned-prior-against-posterior"
-    phenobarbital = "phenobarbital"
-    physics_instinct = "physics-instinct"
-    propofol = "propofol"
-    steel_tempering = "steel-tempering"
-    unlike_sites = "unlike-sites"
-    warfarin = "warfarin"
-
-
-_EXTRAS_OF = {
-    StudyName.assays: ("materials",),
-    StudyName.biased_supports: ("materials",),
-    StudyName.crystal_potential: ("materials",),
-    StudyName.fairness: ("studies",),
-    StudyName.families: ("materials",),
-    StudyName.federated: ("studies",),
-    StudyName.graph_networks: ("materials",),
-    StudyName.high_entropy_alloys: ("materials",),
-    StudyName.hypergradients: ("studies",),
-    StudyName.hospitals: ("studies",),
-    StudyName.learned_prior_against_posterior: ("bayes",),
-    StudyName.steel_tempering: ("studies",),
-    StudyName.unlike_sites: ("studies",),
-    StudyName.warfarin: ("studies",),
-}
+    return choice(command, command_names())
 
 
 class Support(StrEnum):
@@ -199,9 +127,9 @@ def train(
             raise InputError(
                 f"'{model}' is learned in one way: it takes --noise, --members, --network and --seed only."
             )
-        process, tasks = _structures(model, data, noise, members)
+        process, tasks = structures_and_tasks(model, data, noise, members)
         recipe: StructurePrior | NetworkPrior | BlendPrior = (
-            _with_networks(process, network) if network else process
+            with_networks(process, network) if network else process
         )
         tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
         _say_left_out(few)
@@ -214,8 +142,8 @@ def train(
         raise InputError(
             f"--noise, --members and --network belong to properties of structures, which '{model}' is not."
         )
-    equation = _equation(model)
-    tasks = _of_model(data, equation)
+    equation = equation_named(model)
+    tasks = tasks_of_model(data, equation)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     named_ones = tuple(part.strip() for part in covariates.split(","))
     chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
@@ -225,7 +153,7 @@ def train(
         prior = ms.meta_calibrate(
             equation,
             tasks,
-            _method(method, penalty, task_noise, equation),
+            method_of(method, penalty, task_noise, equation),
             covariates=chosen,
             seed=seed,
             checkpoint=checkpoint,
@@ -289,7 +217,7 @@ def evaluate(
     from metasci.evaluation.protocol import Protocol
 
     counts = _shots(shots)
-    recipe, tasks, trained = _recipe_and_tasks(prior, data, method, model)
+    recipe, tasks, trained = recipe_and_tasks(prior, data, method, model)
     protocol = Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
     protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:
@@ -362,7 +290,7 @@ def compare(
         raise InputError(f"'{prior}' has no equation that PyMC could sample; `metasci evaluate` judges it.")
     dataset = run(
         recipe,
-        _tasks(data, recipe),
+        tasks_for(data, recipe),
         shots=shots,
         folds=folds,
         draws=draws,
@@ -387,137 +315,6 @@ def compare(
             else value
         )
         typer.echo(f"{key:18} {shown:.4g}" if isinstance(shown, float) else f"{key:18} {shown}")
-
-
-def study(
-    name: Annotated[
-        str,
-        typer.Argument(
-            parser=_known_study, metavar="NAME", help=f"Which case to run: {', '.join(StudyName)}."
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for figures and tables.")] = Path("study"),
-) -> None:
-    """Run a documented case and print its tables."""
-    import importlib
-
-    check_folder(out)
-    case = StudyName(name)
-    for extra in _EXTRAS_OF.get(case, ()):
-        require(extra, f"the study {case.value}")
-    importlib.import_module(f"metasci.studies.{case.name}").main(out)
-    typer.echo(f"figures are in {out}")
-
-
-def _method(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
-    options: dict[str, Any] = {"task_noise": True} if task_noise else {}
-    if command == "gaussian" and not penalty and not task_noise:
-        from metasci.priors.from_tasks import default_method
-
-        return default_method(model)
-    method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
-    return method
-
-
-def _structures(
-    name: str, data: str, noise: Scatter | None = None, members: int | None = None
-) -> tuple[StructurePrior, TaskSet]:
-    """How a property of structures is learned, the package's own or that of the data's card, and its data."""
-    from metasci import catalogue
-    from metasci.materials.properties import PROPERTIES, property_of_card
-    from metasci.meta.group_process import GroupProcess
-    from metasci.noise import Additive, LogNormal
-    from metasci.priors.families import StructurePrior
-
-    scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
-    model = PROPERTIES.get(name)
-    if model is None:
-        card = catalogue.dataset(data).card
-        if name != (measured := f"materials.{card.output.name}"):
-            raise InputError(
-                f"'{name}' is not one of the package's properties ({', '.join(PROPERTIES)}), and the data "
-                f"'{card.name}' measure {measured}."
-            )
-        model = property_of_card(name, card, scatter)
-    elif noise is not None:
-        model = model.with_noise(scatter)
-    tasks = catalogue.dataset(data, model=model)
-    method = GroupProcess() if members is None else GroupProcess(members=members)
-    return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks
-
-
-def _with_networks(process: StructurePrior, network: Networks) -> NetworkPrior | BlendPrior:
-    """How networks of graphs are learned of the property that a process would be learned of."""
-    from metasci.learned.networks import NetworkMethod
-    from metasci.learned.ways import WAYS
-    from metasci.materials.architectures import usual_architecture
-    from metasci.priors.blend import BlendPrior
-    from metasci.priors.networks import NetworkPrior
-
-    names = {
-        Networks.averaged: "Gaussian-process head",
-        Networks.process_head: "Gaussian-process head",
-        Networks.linear_head: "Bayesian linear head",
-        Networks.code: "CAVIA, code of 8",
-        Networks.head: "ANIL, head only",
-        Networks.everything: "MAML, everything",
-        Networks.nothing: "network, not adapted",
-    }
-    name, model, card = process.name, process.model, process.card
-    kind = next(column.kind for column in card.columns if column.structural)
-    ways = {names[network]: WAYS[names[network]]}
-    networks = NetworkPrior(name, model, NetworkMethod(usual_architecture(kind), ways=ways), card)
-    return BlendPrior(name, model, card, process, networks) if network is Networks.averaged else networks
-
-
-def _tasks(data: str, prior: Any) -> TaskSet:
-    import metasci as ms
-
-    return ms.dataset(_data(data), card=prior.card, model=prior.model)
-
-
-def _of_model(data: str, equation: Model) -> TaskSet:
-    """Tasks of a data set with a card; of a file that has none, by the columns that the model names."""
-    import metasci as ms
-    from metasci.data.cards import Card
-
-    place = _data(data)
-    bare = Path(place).is_file() and Path(place).suffix != ".nc"
-    card = Card.from_model(equation) if bare else None
-    # what is no outcome of the model's kind is then told with its row
-    return ms.dataset(place, card=card, model=equation if bare or not equation.noise.gaussian else None)
-
-
-def _data(name: str) -> str:
-    from metasci import catalogue
-
-    return named(name, catalogue.names("datasets"), "data set or file")
-
-
-def _equation(name: str) -> Model:
-    """A model by its name, or one's own, ``FILE.py:NAME``."""
-    from metasci.library import find, registered
-
-    return own_equation(name) if ".py:" in name else find(named(name, registered(), "model"))
-
-
-def _recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> tuple[Any, TaskSet, bool]:
-    """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
-    import metasci as ms
-    from metasci.evaluation.protocol import Protocol, with_enough_rows
-    from metasci.library import registered
-
-    if name.startswith("materials."):
-        recipe, tasks = _structures(name, data)
-        return recipe, tasks, False
-    if ".py:" in name or name in registered():
-        tasks = _of_model(data, _equation(name))
-        enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        equation = _equation(name)
-        learned = ms.meta_calibrate(equation, enough, _method(method, 0.0, False, equation), covariates="all")
-        return learned, tasks, False
-    prior = learned_prior(name, model)
-    return prior, _tasks(data, prior), True
 
 
 def _shots(text: str | None) -> tuple[int, ...] | None:

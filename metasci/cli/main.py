@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, diagrams, imports, learning, look
+from metasci.cli import calibrations, diagrams, imports, learning, look, studies
 from metasci.cli.usage import reworded
 from metasci.cli.voice import hushed, with_voice
 from metasci.errors import InputError, as_sentence
@@ -49,7 +49,7 @@ for command in (
     learning.train,
     learning.evaluate,
     learning.compare,
-    learning.study,
+    studies.study,
 ):
     app.command(command.__name__.partition("_")[0])(with_voice(command))
 

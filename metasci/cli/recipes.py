@@ -1,0 +1,165 @@
+"""What the commands about many tasks learn from: how a prior is learned, and which tasks, as their words say it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metasci.cli.arguments import learned_prior, named, own_equation
+from metasci.errors import InputError
+from metasci.methods import method_of_command
+
+if TYPE_CHECKING:
+    from metasci.data.tasks import TaskSet
+    from metasci.meta.method import Method
+    from metasci.model import Model
+    from metasci.priors.blend import BlendPrior
+    from metasci.priors.families import StructurePrior
+    from metasci.priors.networks import NetworkPrior
+
+__all__ = [
+    "Networks",
+    "Scatter",
+    "equation_named",
+    "method_of",
+    "recipe_and_tasks",
+    "structures_and_tasks",
+    "tasks_for",
+    "tasks_of_model",
+    "with_networks",
+]
+
+
+class Scatter(StrEnum):
+    """How `train` lets measurements of a property of structures scatter."""
+
+    additive = "additive"
+    log_normal = "log-normal"
+
+
+class Networks(StrEnum):
+    """What of a network of graphs `train` lets adapt to a family, and the mean of such a head and the process."""
+
+    averaged = "averaged"
+    process_head = "process-head"
+    linear_head = "linear-head"
+    code = "code"
+    head = "head"
+    everything = "everything"
+    nothing = "nothing"
+
+
+def method_of(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
+    """The method that a command names; of a Gaussian prior as it is, what suits the model's noise."""
+    options: dict[str, Any] = {"task_noise": True} if task_noise else {}
+    if command == "gaussian" and not penalty and not task_noise:
+        from metasci.priors.from_tasks import default_method
+
+        return default_method(model)
+    method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
+    return method
+
+
+def structures_and_tasks(
+    name: str, data: str, noise: Scatter | None = None, members: int | None = None
+) -> tuple[StructurePrior, TaskSet]:
+    """How a property of structures is learned, the package's own or that of the data's card, and its data."""
+    from metasci import catalogue
+    from metasci.materials.properties import PROPERTIES, property_of_card
+    from metasci.meta.group_process import GroupProcess
+    from metasci.noise import Additive, LogNormal
+    from metasci.priors.families import StructurePrior
+
+    scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
+    model = PROPERTIES.get(name)
+    if model is None:
+        card = catalogue.dataset(data).card
+        if name != (measured := f"materials.{card.output.name}"):
+            raise InputError(
+                f"'{name}' is not one of the package's properties ({', '.join(PROPERTIES)}), and the data "
+                f"'{card.name}' measure {measured}."
+            )
+        model = property_of_card(name, card, scatter)
+    elif noise is not None:
+        model = model.with_noise(scatter)
+    tasks = catalogue.dataset(data, model=model)
+    method = GroupProcess() if members is None else GroupProcess(members=members)
+    return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks
+
+
+def with_networks(process: StructurePrior, network: Networks) -> NetworkPrior | BlendPrior:
+    """How networks of graphs are learned of the property that a process would be learned of."""
+    from metasci.learned.networks import NetworkMethod
+    from metasci.learned.ways import WAYS
+    from metasci.materials.architectures import usual_architecture
+    from metasci.priors.blend import BlendPrior
+    from metasci.priors.networks import NetworkPrior
+
+    names = {
+        Networks.averaged: "Gaussian-process head",
+        Networks.process_head: "Gaussian-process head",
+        Networks.linear_head: "Bayesian linear head",
+        Networks.code: "CAVIA, code of 8",
+        Networks.head: "ANIL, head only",
+        Networks.everything: "MAML, everything",
+        Networks.nothing: "network, not adapted",
+    }
+    name, model, card = process.name, process.model, process.card
+    kind = next(column.kind for column in card.columns if column.structural)
+    ways = {names[network]: WAYS[names[network]]}
+    networks = NetworkPrior(name, model, NetworkMethod(usual_architecture(kind), ways=ways), card)
+    return BlendPrior(name, model, card, process, networks) if network is Networks.averaged else networks
+
+
+def tasks_for(data: str, prior: Any) -> TaskSet:
+    """Tasks of a data set or a file, as a prior reads them."""
+    import metasci as ms
+
+    return ms.dataset(_data(data), card=prior.card, model=prior.model)
+
+
+def tasks_of_model(data: str, equation: Model) -> TaskSet:
+    """Tasks of a data set with a card; of a file that has none, by the columns that the model names."""
+    import metasci as ms
+    from metasci.data.cards import Card
+
+    place = _data(data)
+    bare = Path(place).is_file() and Path(place).suffix != ".nc"
+    card = Card.from_model(equation) if bare else None
+    # what is no outcome of the model's kind is then told with its row
+    return ms.dataset(place, card=card, model=equation if bare or not equation.noise.gaussian else None)
+
+
+def _data(name: str) -> str:
+    from metasci import catalogue
+
+    return named(name, catalogue.names("datasets"), "data set or file")
+
+
+def equation_named(name: str) -> Model:
+    """A model by its name, or one's own, ``FILE.py:NAME``."""
+    from metasci.library import find, registered
+
+    return own_equation(name) if ".py:" in name else find(named(name, registered(), "model"))
+
+
+def recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> tuple[Any, TaskSet, bool]:
+    """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
+    import metasci as ms
+    from metasci.evaluation.protocol import Protocol, with_enough_rows
+    from metasci.library import registered
+
+    if name.startswith("materials."):
+        recipe, tasks = structures_and_tasks(name, data)
+        return recipe, tasks, False
+    if ".py:" in name or name in registered():
+        tasks = tasks_of_model(data, equation_named(name))
+        enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
+        equation = equation_named(name)
+        learned = ms.meta_calibrate(
+            equation, enough, method_of(method, 0.0, False, equation), covariates="all"
+        )
+        return learned, tasks, False
+    prior = learned_prior(name, model)
+    return prior, tasks_for(data, prior), True
