@@ -62,10 +62,13 @@ test-new:  ## the tests on Python 3.13 with the newest of everything, in .venv-n
 	$(MAKE) test VENV=.venv-new CONSTRAINTS=/dev/null \
 		PYTHON="$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || ls -d $(PYENV_313) | tail -n 1)"
 
+CHROMIUM := command -v chromium >/dev/null || (export DEBIAN_FRONTEND=noninteractive; timeout 120 apt-get update -qq \
+	&& timeout 300 apt-get install -y -qq chromium) >/dev/null 2>&1 || true
+
 # Playwright drives Debian's own Chromium. Where it cannot be installed, the tests that look are skipped by name.
 app-test: setup  ## the app and the reports in a browser: installs Chromium where it can
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[app]" playwright
-	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true
+	$(CHROMIUM)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_app.py tests/test_app_browser.py tests/test_report_browser.py
 
 # onnxruntime-web is no part of the package: npm fetches it beside the environment, and git knows nothing of it.
@@ -73,7 +76,7 @@ ORT_WEB := $(VENV)/onnxruntime-web
 page-test: setup  ## the calibrator's page in a browser: needs npm, installs Chromium where it can
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[export]" playwright
 	npm install --silent --no-audit --no-fund --prefix $(ORT_WEB) onnxruntime-web@1.30.0
-	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium) >/dev/null 2>&1 || true
+	$(CHROMIUM)
 	METASCI_ORT_WEB=$(ORT_WEB)/node_modules/onnxruntime-web/dist \
 		$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_calibrator_page.py
 

@@ -301,14 +301,17 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Any, addres
 
 
 def test_a_change_is_answered_soon(visit: Visit) -> None:
-    """Bound loosely here, for busy machines; `benchmarks/app_speed.py` measures."""
+    """In seconds of the app's own processor, which a busy machine does not lengthen much; on the clock
+    `benchmarks/app_speed.py` measures.
+    """
+    processes = pytest.importorskip("psutil").Process().children()
+    program = next(each for each in processes if "app" in each.cmdline())
     seconds = []
     for value in ("54", "53", "56"):
-        before = visit.page.inner_html("#parameters")
-        began = time.monotonic()
+        before, began = visit.page.inner_html("#parameters"), sum(program.cpu_times()[:2])
         visit.cell(1, 3).fill(value)
         visit.page.wait_for_function(
             "old => document.querySelector('#parameters').innerHTML !== old", arg=before, timeout=WAIT
         )
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) < 5.0
+        seconds.append(sum(program.cpu_times()[:2]) - began)
+    assert 0.0 < min(seconds) < 1.5
