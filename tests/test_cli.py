@@ -16,6 +16,10 @@ import xarray as xr
 
 from metasci import cli
 from metasci.__main__ import main
+from metasci.cli.recipes import method_of
+from metasci.errors import InputError
+from metasci.library import find
+from metasci.methods import command_names
 
 PATIENT = "time [h],dose [mg/kg],weight [kg],concentration [mg/L]\n1,4.02,79.6,6.6\n5,4.02,79.6,8.4\n9,4.02,79.6,6.9\n"
 WRITTEN = ["calibration.nc", "parameters.csv", "predictions.csv", "report.html"]
@@ -395,6 +399,17 @@ def test_a_wrong_use_has_status_two_and_no_traceback(
     assert "Usage" in told.err
     assert "Traceback" not in told.err
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_every_method_that_the_command_line_names_can_be_had(command: str) -> None:
+    model = find("patients.one_compartment_oral")
+    assert method_of(command, 0.0, False, model).name
+    if command == "discrepancy":
+        with pytest.raises(InputError, match="--penalty: the method discrepancy has no such choice"):
+            method_of(command, 1.0, False, model)
+    else:
+        assert method_of(command, 1.0, False, model).penalty == 1.0
 
 
 def test_interrupted(run: Run, patient: str, monkeypatch: pytest.MonkeyPatch) -> None:

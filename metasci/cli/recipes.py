@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,17 @@ class Networks(StrEnum):
 
 def method_of(command: str, penalty: float, task_noise: bool, model: Model) -> Method[Any]:
     """The method that a command names; of a Gaussian prior as it is, what suits the model's noise."""
-    options: dict[str, Any] = {"task_noise": True} if task_noise else {}
     if command == "gaussian" and not penalty and not task_noise:
         from metasci.priors.from_tasks import default_method
 
         return default_method(model)
-    method: Method[Any] = method_of_command(command)(penalty=penalty, **options)
-    return method
+    method = method_of_command(command)
+    options: dict[str, Any] = {"penalty": penalty} if penalty else {}
+    options |= {"task_noise": True} if task_noise else {}
+    for option in options.keys() - {field.name for field in fields(method)}:
+        raise InputError(f"--{option.replace('_', '-')}: the method {command} has no such choice.")
+    chosen: Method[Any] = method(**options)
+    return chosen
 
 
 def structures_and_tasks(
