@@ -65,9 +65,10 @@ def test_a_formula_may_be_a_grade_and_says_so() -> None:
     by_weight = {"Al": 6.125 / 26.982, "V": 4.0 / 50.942, "Ti": 89.875 / 47.867}
     total = sum(by_weight.values())
     assert atoms == pytest.approx({element: share / total for element, share in by_weight.items()}, rel=1e-4)
-    with pytest.warns(UserWarning, match="316L' is taken as the middle of ASTM A240"):
+    with pytest.warns(UserWarning, match="'316 l' is taken as the middle of ASTM A240"):
         assert canonical("316 l") == "316L"
     assert family("316L") == "Cr-Fe-Mo-Ni"
+    assert grade_named("Ti6Al4V") is None  # a formula of atoms, as it was
 
 
 def test_unknown_grades_are_refused_with_those_that_are_near() -> None:
@@ -98,3 +99,28 @@ def test_a_column_of_grades_tells_the_contents() -> None:
 def test_steels_are_named_where_their_composition_is_asked_for() -> None:
     assert Martensite.of_composition("AISI 4140") == Martensite.of_composition(STEEL)
     assert hardness_by_composition("AISI 4140")(30.0) == pytest.approx(hardness_by_composition(STEEL)(30.0))
+
+
+def test_what_is_asked_for_may_stand_in_the_table_already() -> None:
+    rows = pd.DataFrame(
+        {"formula": "CoCrFeNi", "temperature [degC]": [25, 300], "yield_strength [MPa]": [250.0, None]}
+    )
+    fit = ms.load("alloy_strength").calibrate(rows)
+    asked = fit.predict(["CoCrFeNi", "CoCrFeNi"], temperature="300 degC")
+    assert asked["predicted"].to_numpy() == pytest.approx(np.full(2, fit.predictions["predicted"].iloc[1]))
+
+
+def test_readings_of_ones_own_alloy_are_listened_to() -> None:
+    """Five readings that fall smoothly, in one laboratory: the next is told as such a laboratory scatters."""
+    measured = {25: 250.0, 200: 205.0, 400: 180.0, 600: 160.0, 800: 120.0, 300: None}
+    rows = pd.DataFrame(
+        {
+            "formula": "CoCrFeNi",
+            "temperature [degC]": list(measured),
+            "yield_strength [MPa]": list(measured.values()),
+        }
+    )
+    told = ms.load("alloy_strength").calibrate(rows).predictions.iloc[5]
+    assert told["predicted"] == pytest.approx(190.0, rel=0.05)
+    assert told["upper"] / told["lower"] < 1.8  # of a literature it is 6
+    assert told["lower"] < 190.0 < told["upper"]

@@ -22,6 +22,7 @@ __all__ = ["Grade", "contents_of_grade", "grade_named", "grades", "is_numbered",
 _TABLE = Path(__file__).with_name("grades.csv")
 _SAID_BEFORE = re.compile(r"^(AISI|SAE|ASTM|UNS|DIN|EN|AA|TYPE|STEEL|ALLOY)+(?=[A-Z0-9])")
 _NUMBERED = re.compile(r"\s*(AISI|SAE|ASTM|UNS|DIN|EN|AA)[\s\-]*[A-Z]?\d")
+_FORMULA = re.compile(r"(?:[A-Z][a-z]?\d*\.?\d*){3,}")
 _PART = re.compile(r"([A-Z][a-z]?) ([\d.]+)(?:-([\d.]+))?")
 _CLOSE = 0.6  # of letters in common, from which a name may have been meant
 
@@ -75,7 +76,9 @@ def grade_named(text: str) -> Grade | None:
     >>> grade_named("AISI 4340").weight_percent["Ni"], grade_named("316 l").standard, grade_named("CoCrFeNi")
     (1.825, 'ASTM A240', None)
     """
-    return grades().get(_key(text))
+    grade = grades().get(_key(text))
+    # without its hyphens Ti-6Al-4V is a formula of atoms
+    return None if grade is not None and "-" in grade.name and _FORMULA.fullmatch(text.strip()) else grade
 
 
 def near_grades(text: str) -> list[str]:

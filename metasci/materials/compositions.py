@@ -40,9 +40,9 @@ _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 def fractions(text: str) -> dict[str, float]:
     """Atomic fractions by element.
 
-    Amounts are of atoms. A grade, such as ``"316L"`` or ``"Ti-6Al-4V"``, is read as the middle of its standard, by weight
-    (`metasci.data.grades`). The notation of alloys, a base and what is added to it in per cent by weight, is read where
-    the text says so: ``"Ti-6Al-7Nb wt%"``, ``"Fe70Cr18Ni12 (wt%)"``.
+    Amounts are of atoms. A grade, such as ``"316L"`` or ``"Ti-6Al-4V"``, is read as the middle of its standard, by
+    weight (`metasci.data.grades`). The notation of alloys, a base and what is added to it in per cent by weight, is
+    read where the text says so: ``"Ti-6Al-7Nb wt%"``, ``"Fe70Cr18Ni12 (wt%)"``.
 
     Raises
     ------
