@@ -175,9 +175,7 @@ class GroupProcess:
         size = state.standard.target_scale
         mean = state.standard.target_centre + size * (basis @ state.weights)
         noise = size**2 * noise_variance(points, free)
-        levels = (
-            tuple(each.detach() for each in noise_levels(free)) if free.noise_between is not None else None
-        )
+        levels = None if free.noise_between is None else noise_levels(free)
         return Outlook(mean, size**2 * covariance, noise, float(free.degrees_of_freedom()), levels)
 
 

@@ -42,7 +42,8 @@ def label_places(axes: Axes, lines: ContourSet, taken: Array, barred: Array) -> 
     shut = to_axes.transform(barred) if len(barred) else np.zeros((0, 2))
     places = []
     for path in lines.get_paths():
-        spots = path.vertices[np.isfinite(path.vertices).all(1)]
+        corners = np.asarray(path.vertices, float)
+        spots = corners[np.isfinite(corners).all(1)]
         within = to_axes.transform(spots) if len(spots) else np.zeros((0, 2))
         free = ((within > _EDGE) & (within < 1.0 - _EDGE)).all(1) & (_nearest(within, shut) > 0.5)
         room = np.where(free, _nearest(within, kept), 0.0)
