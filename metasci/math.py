@@ -38,6 +38,7 @@ __all__ = [
     "where",
 ]
 
+_NARROWEST = -1e-15  # logarithm of a ratio of probabilities, below which their difference is lost in rounding
 _NAMES = {
     "numpy": {"absolute": "abs"},
     "torch": {"absolute": "abs"},
@@ -169,6 +170,21 @@ def log_ndtr(x: Any) -> Any:
     from scipy.special import log_ndtr as of_numbers
 
     return of_numbers(x)
+
+
+def log_between(low: Any, high: Any) -> Any:
+    """ln(Φ(high) − Φ(low)) of finite ends, with its digits also far out in either tail.
+
+    Examples
+    --------
+    >>> [round(float(log_between(low, low + 1.0)), 4) for low in (-1.0, 30.0)]
+    [-1.0748, -454.3212]
+    """
+    flipped = low > 0.0  # the lower tail keeps the digits
+    lower, upper = where(flipped, -high, low), where(flipped, -low, high)
+    log_upper = log_ndtr(upper)
+    # a difference smaller than rounding stays one
+    return log_upper + log(-expm1(minimum(log_ndtr(lower) - log_upper, _NARROWEST)))
 
 
 def sqrt(x: Any) -> Any:

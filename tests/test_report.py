@@ -290,6 +290,12 @@ def test_map_is_hatched_where_scale_and_law_end(steel: ms.Prior) -> None:
     assert beside.get_ylim() == pytest.approx((0.02 * (low + 273.15), 0.02 * (high + 273.15)))
     plain = tempering_map(fit, temperatures=(573.15, 673.15), points=12)
     assert plain._supxlabel is None  # nothing ends there
+    for axes in (left, right):  # numbers lie inside, and apart
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) >= 2
+        assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+        assert all(axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1 for box in boxes)
+        assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
 
 
 def test_many_tempering_times_and_several_steels_share_a_panel(steel: ms.Prior) -> None:

@@ -13,7 +13,7 @@ from metasci.data.cards import SOURCE, UNKNOWN, Card, Column
 from metasci.data.tasks import TaskSet
 from metasci.learned.places import points_of
 from metasci.materials.properties import property_of_card
-from metasci.meta.group_covariance import GroupCovariance, Points, covariances, overlap
+from metasci.meta.group_covariance import GroupCovariance, Points, covariances, noise_variance, overlap
 from metasci.meta.group_process import GroupProcess
 from metasci.meta.group_state import ProcessState
 from metasci.noise import LogNormal
@@ -73,11 +73,11 @@ def test_a_copy_is_one_whoever_names_it() -> None:
 
 def test_members_of_one_source_have_its_levels_in_common() -> None:
     counts = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5], [1.0, 0.0]], dtype=FLOAT)
-    points = Points(counts, torch.zeros(4, 1, dtype=FLOAT), source=torch.tensor([0, 0, 0, 1]))
+    warm = torch.tensor([[0.0], [2.0], [0.0], [0.0]], dtype=FLOAT)
+    points = Points(counts, warm, source=torch.tensor([0, 0, 0, 1]))
     free = GroupCovariance.start(points)
-    free = replace(
-        free, source=torch.tensor(0.3, dtype=FLOAT).log(), source_alike=torch.tensor(0.4, dtype=FLOAT).log()
-    )
+    own = {"source": 0.3, "source_alike": 0.4, "source_course": 0.5, "own_length": 1.0}
+    free = replace(free, **{name: torch.tensor(value, dtype=FLOAT).log() for name, value in own.items()})
     plain = replace(points, source=None)
     added = [
         with_source - without
@@ -88,13 +88,24 @@ def test_members_of_one_source_have_its_levels_in_common() -> None:
         )
     ]
     assert added[0].abs().max() == 0.0  # what all groups share is the same
-    expected = [
-        [0.25, 0.25, 0.09, 0.0],
-        [0.25, 0.25, 0.09, 0.0],
-        [0.09, 0.09, 0.25, 0.0],
-        [0.0, 0.0, 0.0, 0.25],
-    ]
-    assert added[1].numpy() == pytest.approx(np.array(expected))
+    along = 0.25 + 0.25 / (1.0 + 0.5 * 2.0**2)  # levels, and a course over the one descriptor
+    expected = np.array(
+        [
+            [0.50, along, 0.09, 0.0],
+            [along, 0.50, 0.09, 0.0],
+            [0.09, 0.09, 0.50, 0.0],
+            [0.0, 0.0, 0.0, 0.50],
+        ]
+    )
+    assert added[1].numpy() == pytest.approx(expected)
+    louder = replace(
+        free, noise_slopes=torch.tensor([0.25], dtype=FLOAT)
+    )  # at 2: noise, and source, by e^0.5
+    more = covariances(points, points, louder, overlap(points, points))[1]
+    plainly = covariances(plain, plain, louder, overlap(plain, plain))[1]
+    by = np.exp([0.0, 0.5, 0.0, 0.0])
+    assert (more - plainly).numpy() == pytest.approx(expected * np.outer(by, by))
+    assert noise_variance(points, louder).numpy() == pytest.approx(0.01 * by**2, rel=1e-3)
 
 
 def simulated(

@@ -136,3 +136,21 @@ def test_an_unstable_crystal_is_negative_and_an_atom_alone_still() -> None:
     assert inside < 0.0
     assert frequency == pytest.approx(-np.sqrt(-inside) * PER_CM, rel=1e-6)
     assert highest_frequency(harmonic(np.eye(3), rest[:1]), rest[:1], masses[:1]) == 0.0
+
+
+def test_modes_in_which_all_cells_move_alike_are_the_same_in_any_cell() -> None:
+    """Twice the cell holds those of the boundary, too: among its modes the primitive cell's are found by projection."""
+    cell = 5.3 * np.diag([1.0, 1.05, 0.97])
+    places = np.array([[0.02, 0.0, 0.0], [0.0, 0.5, 0.52], [0.5, 0.01, 0.5], [0.5, 0.49, 0.0]]) @ cell
+    masses = np.array([39.9, 20.2, 83.8, 39.9])
+    corners = np.array([[0, 0, 0], [1, 0, 0]]) @ cell
+    twice, many = (places[None] + corners[:, None]).reshape(-1, 3), np.tile(masses, 2)
+    longer = np.diag([2.0, 1.0, 1.0]) @ cell
+    alike = np.kron(np.ones((2, 1)), np.eye(12)) / np.sqrt(2.0)
+    folded = alike.T @ LennardJones(longer).hessian(twice) @ alike
+    primitive = highest_frequency(
+        LennardJones(cell).forces, places, masses, steps=9, tolerance=0.0, displacement=1e-4
+    )
+    assert primitive == pytest.approx(whole(folded, masses), rel=1e-4)
+    of_all = whole(LennardJones(longer).hessian(twice), many)
+    assert of_all >= primitive * (1.0 - 1e-6)

@@ -137,9 +137,15 @@ def tasks_of(prior: LearnedEquation, chosen: Batch, support: Tensor, joint: Join
 def measurements_of(prior: LearnedEquation, chosen: Batch, query: Tensor) -> xr.Dataset:
     """What was held out: of which task, under which conditions, and its value."""
     task, place = (values.numpy() for values in query.nonzero(as_tuple=True))
+    limits = (
+        np.zeros(query.shape, bool) if chosen.censored is None else chosen.censored.numpy(),
+        np.full(query.shape, np.nan) if chosen.upper is None else chosen.upper.numpy(),
+    )
     data: dict[str, Any] = {
         "measured": ("measurement", chosen.output.numpy()[task, place]),
         "measured_task": ("measurement", np.array(chosen.names)[task]),
+        "below_limit": ("measurement", limits[0][task, place]),
+        "up_to": ("measurement", limits[1][task, place]),
     }
     for name in prior.model.inputs:
         values = chosen.inputs[name].expand(query.shape).numpy()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy
 
-from metasci.bayes.hierarchical import Rows, flatten
+from metasci.bayes.hierarchical import Rows, flatten, log_probabilities
 from metasci.errors import InputError
 from metasci.forecasts import DrawsForecast, stretch
 from metasci.outcomes.outcome import Outcome
@@ -100,9 +100,9 @@ def predictive(
     reading_limits = _narrowest([law.reading_limits for law in model.constraints])
     off = (np.asarray(noise.link(rows.output)) - centre) / sd
     density = _log_mean(-0.5 * off**2 - np.log(sd) - 0.5 * math.log(2.0 * math.pi))
-    density = np.where(
-        rows.censored, _log_mean(scipy.special.log_ndtr(off)), density + _log_stretch(model, rows.output)
-    )
+    density = density + _log_stretch(model, rows.output)
+    for places, each in log_probabilities(rows, noise, centre, sd):
+        density[places] = _log_mean(each)
     return DrawsForecast(
         values, measurement, density, scipy.special.ndtr(off).mean(0), limits, reading_limits
     )

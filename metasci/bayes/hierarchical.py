@@ -15,14 +15,16 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from metasci.errors import InputError
+from metasci.math import log_between, log_ndtr
 from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
     from metasci.data.tasks import Batch
     from metasci.meta.covariates import Design
     from metasci.model import Model
+    from metasci.noise import Noise
 
-__all__ = ["Rows", "flatten", "hierarchical", "initial_point"]
+__all__ = ["Rows", "flatten", "hierarchical", "initial_point", "log_probabilities"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Rows:
     censored: np.ndarray
     upper: np.ndarray
 
+    @property
+    def limited(self) -> np.ndarray:
+        """Which rows are no numbers: limits and intervals, (row,)."""
+        return np.asarray(self.censored | ~np.isnan(self.upper))
+
 
 def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     """Lay out the measurements of a batch as rows.
@@ -63,12 +70,6 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     if support is not None:
         mask &= np.asarray(support, bool)
     task, observation = np.nonzero(mask)
-    if model.noise.gaussian and batch.upper is not None and not np.isnan(np.asarray(batch.upper))[mask].all():
-        at = int(task[~np.isnan(np.asarray(batch.upper))[mask]][0])
-        raise InputError(
-            f"task '{batch.names[at]}' has a measurement above a limit or between two numbers, which is not compared; "
-            "leave it out."
-        )
     events = set(model.event_names)
     inputs = {}
     for name in model.input_names:
@@ -83,6 +84,38 @@ def flatten(model: Model, batch: Batch, support: Any = None) -> Rows:
     return Rows(
         task, inputs, output[task, observation], censored[task, observation], upper[task, observation]
     )
+
+
+def log_probabilities(rows: Rows, noise: Noise, centre: Any, sd: Any) -> list[tuple[np.ndarray, Any]]:
+    """Of measurements that are no numbers, how probable it is that a value lies where they say.
+
+    Parameters
+    ----------
+    rows : Rows
+    noise : Noise
+    centre, sd : array or symbol, (…, row)
+        Prediction and standard deviation on the noise's linked scale.
+
+    Returns
+    -------
+    list of (array of int, array)
+        Rows, and log probabilities (…, row) of these: ln Φ(u) below a limit, ln Φ(−u) above one, ln(Φ(b) − Φ(a))
+        between two numbers (Tobin, Econometrica 26 (1958) 24).
+    """
+
+    def ends(places: np.ndarray, values: np.ndarray) -> Any:
+        return (np.asarray(noise.link(values[places])) - centre[..., places]) / sd[..., places]
+
+    below, above, between = (
+        np.flatnonzero(which)
+        for which in (rows.censored, np.isposinf(rows.upper), np.isfinite(rows.upper) & ~rows.censored)
+    )
+    parts = [
+        (below, lambda: log_ndtr(ends(below, rows.output))),
+        (above, lambda: log_ndtr(-ends(above, rows.output))),
+        (between, lambda: log_between(ends(between, rows.output), ends(between, rows.upper))),
+    ]
+    return [(places, of_these()) for places, of_these in parts if len(places)]
 
 
 def hierarchical(
@@ -177,12 +210,10 @@ def hierarchical(
             shape = pm.Deterministic("noise_shape", pt.exp(log_shape))
             variance = variance / pm.Gamma("noise_precision", shape, shape, dims="task")[row_task]
         centre, sd, observed = noise.link(prediction), pt.sqrt(variance), np.asarray(noise.link(rows.output))
-        if rows.censored.any():  # what lies below a limit counts by the probability of lying there
-            below = pm.logcdf(
-                pm.Normal.dist(centre[rows.censored], sd[rows.censored]), observed[rows.censored]
-            )
-            pm.Potential("below_limit", below.sum())
-            seen = ~rows.censored
+        if rows.limited.any():  # what is no number counts by the probability of lying where it says
+            parts = log_probabilities(rows, noise, centre, sd)
+            pm.Potential("limits", sum(each.sum() for _, each in parts))
+            seen = ~rows.limited
             pm.Normal("measurement", centre[seen], sd[seen], observed=observed[seen])
         else:
             pm.Normal("measurement", centre, sd, observed=observed, dims="row")

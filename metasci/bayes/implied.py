@@ -171,8 +171,9 @@ def simulated_like(prior: LearnedEquation, batch: Batch, truth: Tensor, noise: T
         sd = problem.variance(curve, prior.state.log_noise).sqrt()
         value = prior.model.noise.unlink(prior.model.noise.link(curve) + sd * noise.reshape(sd.shape))
     return replace(
-        many, output=torch.where(many.mask, value, 0.0), names=_drawn_names(batch, draws), censored=None
-    )
+        many, output=torch.where(many.mask, value, 0.0), censored=None, upper=None,
+        names=_drawn_names(batch, draws),
+    )  # fmt: skip
 
 
 def _drawn_names(batch: Batch, draws: int) -> tuple[str, ...]:

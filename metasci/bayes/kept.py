@@ -43,8 +43,8 @@ def key_of(prior: LearnedEquation, batch: Batch, **settings: Any) -> str:
     for name, value in sorted(prior.state.lasting().tensors().items()):
         digest.update(name.encode() + value.detach().numpy().tobytes())
     digest.update("\0".join(batch.names).encode())
-    censored = () if batch.censored is None else (batch.censored,)
-    for tensor in (batch.output, batch.mask, batch.covariates, *batch.inputs.values(), *censored):
+    limits = [each for each in (batch.censored, batch.upper) if each is not None]
+    for tensor in (batch.output, batch.mask, batch.covariates, *batch.inputs.values(), *limits):
         digest.update(str(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()[:20]
 

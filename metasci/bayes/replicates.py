@@ -34,7 +34,7 @@ def prior_predictive(built: pm.Model, draws: int = 500, seed: int = 0) -> xr.Dat
     -------
     xarray.Dataset
         The model's variables and ``measurement`` on the noise's linked scale, (chain, draw, row), with the names of
-        tasks and parameters as coordinates. Measurements below a limit are not among them.
+        tasks and parameters as coordinates. Measurements that are limits or intervals are not among them.
 
     Examples
     --------
@@ -69,7 +69,8 @@ def posterior_predictive(posterior: Posterior, model: Model, batch: Batch, seed:
     -------
     xarray.Dataset
         ``measurement`` (chain, draw, row) in the output's unit, beside ``measured`` (row), ``below_limit`` (row), where
-        what was measured is a limit, and each row's ``task``.
+        it is a limit that the value lies below, ``up_to`` (row), up to which number above it the value lies (NaN of a
+        number), and each row's ``task``.
     """
     import xarray as xr
 
@@ -85,6 +86,7 @@ def posterior_predictive(posterior: Posterior, model: Model, batch: Batch, seed:
             ),
             "measured": ("row", rows.output, {"units": model.output.unit}),
             "below_limit": ("row", rows.censored),
+            "up_to": ("row", rows.upper, {"units": model.output.unit}),
         },
         {
             "chain": np.arange(chains),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metasci.evaluation.scores import holds, off_by
+
 __all__ = ["LEVELS", "HeldOut", "ensemble_crps"]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -64,25 +66,22 @@ class HeldOut:
         log_density: Array,
         pit: Array,
         censored: NDArray[np.bool_] | None = None,
+        up_to: Array | None = None,
     ) -> None:
         """Record one task's forecasts, (measurement,) each.
 
-        `interval` gives the bounds of a central interval; of a measurement below a limit an interval that reaches
-        below it covers.
+        `interval` gives the bounds of a central interval. Of a measurement below a limit, above one or between two
+        numbers (`up_to` is the upper, NaN of a number) a forecast there is no error, and an interval that reaches
+        there covers.
         """
         lower, upper = interval(0.9)
-        covered = []
-        for level in LEVELS:
-            low, high = interval(level)
-            if censored is not None:
-                high = np.where(censored, np.inf, high)
-            covered.append((measured >= low) & (measured <= high))
+        covered = [holds(measured, *interval(level), censored, up_to) for level in LEVELS]
         row = {
             "median": median,
             "lower": lower,
             "upper": upper,
             "log_density": log_density,
-            "crps": ensemble_crps(draws, measured),
+            "crps": ensemble_crps(-off_by(measured, draws, censored, up_to), 0.0),
             "pit": pit,
             "covered": np.stack(covered, -1).astype(float),
         }

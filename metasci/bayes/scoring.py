@@ -18,6 +18,7 @@ from metasci.bayes.forecast import predictive as forecast_of
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.scores import LEVELS, HeldOut
 from metasci.data.batch import Batch
+from metasci.evaluation.scores import off_by
 from metasci.fits.predictive import predictive as learned_predictive
 from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
@@ -40,7 +41,7 @@ def score_learned(
         forecast.interval(0.9)
         score.seconds.append(time.perf_counter() - began)
         asked = query[row]
-        limits = None if task.censored is None else task.censored[0, asked].numpy()
+        limits = _limits(task, asked)
 
         def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
             return tuple(values[0, asked].numpy() for values in forecast.interval(level))
@@ -52,8 +53,14 @@ def score_learned(
             forecast.sample(1000, seed=row)[:, 0, asked].numpy(),
             forecast.log_density()[0, asked].numpy(),
             forecast.cumulative()[0, asked].numpy(),
-            limits,
+            *limits,
         )
+
+
+def _limits(task: Batch, asked: Tensor) -> tuple[NDArray[np.bool_] | None, NDArray[np.float64] | None]:
+    """Of one task, which of the measurements asked for lie below a limit, and up to where others lie above one."""
+    censored = None if task.censored is None else task.censored[0, asked].numpy()
+    return censored, None if task.upper is None else task.upper[0, asked].numpy()
 
 
 def score_pymc(
@@ -84,7 +91,7 @@ def score_pymc(
             POPULATION: from_population,
         }
         asked = query[row]
-        limits = None if task.censored is None else task.censored[0, asked].numpy()
+        limits = _limits(task, asked)
         for name, forecast in forecasts.items():
             scores[name].add(
                 task.output[0, asked].numpy(),
@@ -93,7 +100,7 @@ def score_pymc(
                 forecast.measurement,
                 forecast.log_density(),
                 forecast.cumulative(),
-                limits,
+                *limits,
             )
         for number, run in enumerate(runs):
             alone = replace(joint, posterior=joint.posterior.chain(number))
@@ -115,7 +122,6 @@ def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.
     """Every method's forecasts, and their figures over all of them."""
     names = list(scores)
     columns = {name: score.stacked() for name, score in scores.items()}
-    measured = np.concatenate([part["measured"].values for part in parts])
     counts = np.concatenate([_counts(part) for part in parts])
     labels = np.repeat(np.arange(len(counts)), counts)
     data: dict[str, Any] = {}
@@ -125,7 +131,8 @@ def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.
             np.stack([columns[method][name] for method in names]),
         )
     covered = np.stack([columns[method]["covered"] for method in names])
-    squares = (data["median"][1] - measured) ** 2
+    measured = xr.concat([part[["measured", "below_limit", "up_to"]] for part in parts], "measurement")
+    squares = _errors(measured, data["median"][1]) ** 2
     each = np.stack([[row[labels == at].mean() for at in range(len(counts))] for row in squares])
     rmse = {
         "mean": np.sqrt(each).mean(1),
@@ -141,6 +148,12 @@ def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.
         "seconds": ("forecaster", [float(np.median(scores[name].seconds)) for name in names]),
     }
     return xr.Dataset(data, {"forecaster": names, "level": list(LEVELS)})
+
+
+def _errors(compared: xr.Dataset, median: np.ndarray) -> np.ndarray:
+    """Of medians (…, measurement); nothing where one lies where a limit or an interval says that the value does."""
+    below, up_to = (compared[name].values for name in ("below_limit", "up_to"))
+    return off_by(compared["measured"].values, median, below, up_to)
 
 
 def _counts(part: xr.Dataset) -> np.ndarray:
@@ -169,8 +182,7 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
         Of the mean negative log densities, in nats a measurement.
     """
     labels = comparison["measured_task"].values
-    measured, aggregate = comparison["measured"].values, str(comparison.attrs["aggregate"])
-    off = comparison["median"].values - measured
+    aggregate, off = str(comparison.attrs["aggregate"]), _errors(comparison, comparison["median"].values)
     log_density = comparison["log_density"].values
 
     def error_against(theirs: np.ndarray, kept: NDArray[np.bool_]) -> float:
@@ -182,7 +194,7 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
 
     every = np.ones(len(labels), bool)
     runs = comparison.isel(run=slice(None if against == 1 else 0))
-    run_off, run_density = runs["run_median"].values - measured, runs["run_log_density"].values
+    run_off, run_density = _errors(comparison, runs["run_median"].values), runs["run_log_density"].values
     error = difference(
         lambda kept: error_against(off[against], kept),
         labels,

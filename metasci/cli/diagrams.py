@@ -41,8 +41,8 @@ def diagram(
     composition: Annotated[
         str | None,
         typer.Option(
-            help="Weight per cent, 'carbon=0.4,manganese=0.85': for Ms and the hardness of what forms, where they are "
-            "not given."
+            help="Weight per cent, 'carbon=0.4,manganese=0.85', or a grade, 'AISI 4140': for Ms and the hardness of "
+            "what forms, where they are not given."
         ),
     ] = None,
     largest: Annotated[
@@ -66,7 +66,7 @@ def diagram(
     from metasci.heat_treatment import by_product, constant_rate, transformations
 
     check_folder(out)
-    contents = _numbers(composition, "--composition")
+    contents = _contents(composition)
     martensite = _martensite(martensite_start, martensite_start_sd, contents)
     shares = _numbers(largest, "--largest")
     told = _hardness(_numbers(hardness, "--hardness"), contents)
@@ -185,6 +185,15 @@ def _said_of(martensite: Martensite) -> str:
     scatter = f", give or take {1.645 * martensite.sd:.0f} K (90 %)" if martensite.sd else ""
     source = f"; {martensite.source}" if martensite.source else ""
     return f"Ms {martensite.start - 273.15:.0f} °C{scatter}{source}"
+
+
+def _contents(composition: str | None) -> dict[str, float]:
+    """Contents by the elements' names, also of a grade."""
+    if composition is None or "=" in composition:
+        return _numbers(composition, "--composition")
+    from metasci.data.grades import contents_of_grade
+
+    return contents_of_grade(composition, "--composition")
 
 
 def _numbers(text: str | None, option: str) -> dict[str, float]:

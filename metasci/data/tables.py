@@ -32,6 +32,7 @@ from metasci.data.checks import (
     first_of_copies,
 )
 from metasci.data.frames import written
+from metasci.data.grade_columns import with_contents_of_grades
 from metasci.data.headers import QUANTITIES, Given, resolve, spelling
 from metasci.data.labels import families_of, labels_of
 from metasci.data.quantities import quantities_of, target_units
@@ -174,7 +175,7 @@ def _columns_of(
     check_header(list(frame.columns), where)
     if not len(frame):
         raise InputError(f"{where} has a header but no rows.")
-    frame = _with_limits_in_cells(frame, card.output.name)
+    frame = with_contents_of_grades(_with_limits_in_cells(frame, card.output.name), card, where)
     stated = frame.attrs.get("units", {})
     columns = resolve(
         [str(header).strip() for header in frame.columns],

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Score"]
+__all__ = ["Score", "holds", "off_by"]
+
+Array = NDArray[np.float64]
 
 _FIGURES = (
     "rmse",
@@ -24,6 +26,45 @@ _FIGURES = (
     "nlpd",
     "seconds_per_task",
 )
+
+
+def off_by(
+    measured: Array, value: Array, below: NDArray[np.bool_] | None = None, up_to: Array | None = None
+) -> Array:
+    """What was measured less a value, (…, measurement); nothing where it lies where the measurement says.
+
+    Parameters
+    ----------
+    measured, value : array
+    below : array of bool, optional
+        Which measurements are limits that values lie below.
+    up_to : array, optional
+        Up to which number above what was measured the value may lie, infinite or not; NaN of a number.
+
+    Examples
+    --------
+    >>> up_to = np.array([np.nan, 20.0, 20.0, np.inf])
+    >>> off_by(np.full(4, 10.0), np.array([12.0, 12.0, 23.0, 8.0]), None, up_to).tolist()
+    [-2.0, 0.0, -3.0, 2.0]
+    """
+    off = measured - value
+    if up_to is not None:
+        beyond = np.where(value > up_to, up_to - value, np.maximum(off, 0.0))
+        off = np.where(np.isnan(up_to), off, beyond)
+    return off if below is None else np.where(below & (value <= measured), 0.0, off)
+
+
+def holds(
+    measured: Array,
+    lower: Array,
+    upper: Array,
+    below: NDArray[np.bool_] | None = None,
+    up_to: Array | None = None,
+) -> NDArray[np.bool_]:
+    """Whether an interval holds what was measured, or reaches to where it says that the value lies."""
+    top = measured if up_to is None else np.where(np.isnan(up_to), measured, up_to)
+    above = measured <= upper
+    return np.asarray((lower <= top) & (above if below is None else above | below))
 
 
 @dataclass(frozen=True)
@@ -55,20 +96,12 @@ class Score:
         below it covers. So it is above a limit and between two numbers, of which `up_to` is the upper, infinite or
         not, and NaN of a number.
         """
-        off = measured - median
-        if up_to is not None:
-            known = ~torch.isnan(up_to)
-            beyond = torch.where(median > up_to, up_to - median, off.clamp(min=0.0))
-            off = torch.where(known, beyond, off)
-            # an interval that reaches into that of the measurement covers
-            lower = torch.where(known & (lower <= up_to), torch.minimum(lower, measured), lower)
-        if censored is not None:
-            off = torch.where(censored & (median <= measured), torch.zeros_like(off), off)
-            upper = torch.where(censored, torch.full_like(upper, torch.inf), upper)
-        self.errors.append(off.detach().numpy())
-        self.measured.append(measured.detach().numpy())
-        self.covered.append(((measured >= lower) & (measured <= upper)).double().numpy())
-        self.density.append(log_density.detach().numpy())
+        of_query = [each.detach().numpy() for each in (measured, median, lower, upper, log_density)]
+        limits = [None if each is None else each.numpy() for each in (censored, up_to)]
+        self.errors.append(off_by(of_query[0], of_query[1], *limits))
+        self.measured.append(of_query[0])
+        self.covered.append(holds(of_query[0], of_query[2], of_query[3], *limits).astype(float))
+        self.density.append(of_query[4])
 
     def figures(self, aggregate: str) -> dict[str, float]:
         """RMSE, MAE, percentage errors, coverage, negative log density, seconds a task.

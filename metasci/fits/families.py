@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -161,7 +161,9 @@ class MembersFit(Fit):
             output.name: output.unit
         }
         both.attrs["units"] |= dict(old.attrs["units"])
-        again = MembersFit.of(self.prior, self.prior.read(both)).table(level)
+        # what is asked for may stand in the table already, or be asked for twice: it is no copy
+        reader = replace(self.prior, card=replace(self.prior.card, without_copies=False))  # type: ignore[type-var]
+        again = MembersFit.of(self.prior, reader.read(both)).table(level)
         return again.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
 
     @property

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from metasci.data.grades import contents_of_grade
 from metasci.errors import InputError
 from metasci.quantities import in_unit
 
@@ -64,13 +65,13 @@ MAYNIER: Mapping[str, Regression] = {
 """Regressions by constituent; one for ferrite and pearlite together."""
 
 
-def hardness_by_composition(composition: Mapping[str, float]) -> Callable[[float], dict[str, float]]:
+def hardness_by_composition(composition: Mapping[str, float] | str) -> Callable[[float], dict[str, float]]:
     """Hardness of the constituents of a low-alloy steel, as a function of the cooling rate at 700 °C.
 
     Parameters
     ----------
-    composition : mapping of str to float
-        Elements, by their English names, to weight per cent.
+    composition : mapping of str to float, or str
+        Elements, by their English names, to weight per cent; or a grade, such as ``"AISI 4140"``.
 
     Returns
     -------
@@ -93,6 +94,8 @@ def hardness_by_composition(composition: Mapping[str, float]) -> Callable[[float
     >>> {name: round(value) for name, value in hardness_by_composition(steel)(30.0).items()}
     {'martensite': 644, 'bainite': 401, 'ferrite': 245, 'pearlite': 245}
     """
+    if isinstance(composition, str):
+        composition = contents_of_grade(composition)
     contents = {element: float(in_unit(value, "percent", element)) for element, value in composition.items()}
     for element, (low, high) in _LIMITS.items():
         content = contents.get(element, 0.0)

@@ -20,6 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.data.cards import Column
+from metasci.data.grades import contents_of_grade
 from metasci.errors import InputError, check_level
 from metasci.fits.posterior import posterior_draws
 from metasci.heat_treatment.cooled import Cooled, Course
@@ -84,8 +85,10 @@ class Martensite:
         return cls(magnitude(start, "K", "martensite start"), _difference(sd))
 
     @classmethod
-    def of_composition(cls, composition: Mapping[str, float]) -> Martensite:
-        """With the start of a low-alloy steel of this composition, weight per cent by the elements' names."""
+    def of_composition(cls, composition: Mapping[str, float] | str) -> Martensite:
+        """With the start of a low-alloy steel: weight per cent by the elements' names, or a grade, ``"AISI 4140"``."""
+        if isinstance(composition, str):
+            composition = contents_of_grade(composition)
         found = critical_temperature("Ms", composition)
         return cls(found.value, found.sd, source=found.source)
 

@@ -56,7 +56,14 @@ FORMULAS: Mapping[str, Formula] = {
     "Ac1": Formula(
         "where austenite begins to form on heating",
         723.0,
-        {"manganese": -10.7, "nickel": -16.9, "silicon": 29.1, "chromium": 16.9, "tungsten": 6.38},
+        {
+            "manganese": -10.7,
+            "nickel": -16.9,
+            "silicon": 29.1,
+            "chromium": 16.9,
+            "arsenic": 290.0,
+            "tungsten": 6.38,
+        },
         11.5,
         {"carbon": (0.0, 0.6)},
         "Andrews, J Iron Steel Inst 203 (1965) 721",
@@ -129,8 +136,18 @@ def critical_temperature(which: str, composition: Mapping[str, float]) -> Critic
 
     Notes
     -----
-    Regressions on low-alloy steels (see `FORMULAS` for each one's source and range). An element of which the
-    regression has no coefficient does not act.
+    Regressions on low-alloy steels, in °C and weight per cent (see `FORMULAS` for ranges and scatter):
+
+    - Ac1 = 723 − 10.7 Mn − 16.9 Ni + 29.1 Si + 16.9 Cr + 290 As + 6.38 W;
+    - Ac3 = 910 − 203 √C − 15.2 Ni + 44.7 Si + 104 V + 31.5 Mo + 13.1 W;
+    - Bs = 830 − 270 C − 90 Mn − 37 Ni − 70 Cr − 83 Mo;
+    - Ms = 561 − 474 C − 33 Mn − 17 Ni − 17 Cr − 21 Mo.
+
+    Sources: Andrews, J Iron Steel Inst 203 (1965) 721, for Ac1 and Ac3; Steven and Haynes, J Iron Steel Inst 183 (1956)
+    349, for Bs and Ms. Ac3 is Andrews's formula as Krauss (Steels, ASM 2005) has it. His further terms, − 30 Mn − 11 Cr
+    − 20 Cu + 700 P + 400 Al + 120 As + 400 Ti, balance one another in ordinary steels and are left out with one
+    another: phosphorus and aluminium are seldom given, and manganese alone would lower Ac3 by what they raise it. An
+    element of which the regression has no coefficient does not act.
 
     Examples
     --------

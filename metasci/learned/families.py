@@ -127,7 +127,7 @@ class LearnedFamilies(LearnedMembers):
         places = places_of(tasks)
         variance = np.full(places.shape, np.nan)
         for task, outlook in enumerate(self.outlooks(tasks)):
-            variance[task, np.asarray(places[task])] = np.asarray(outlook.noise)
+            variance[task, np.asarray(places[task])] = np.asarray(outlook.expected_noise)
         return variance
 
     def strange(self, tasks: TaskSet) -> Strange | None:

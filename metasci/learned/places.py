@@ -58,15 +58,21 @@ def points_of(tasks: TaskSet, model: Model) -> Points:
         counts,
         torch.cat([whole, *conditions], 1),
         torch.stack(simulated, 1) if simulated else None,
-        _sources(tasks),
+        _sources(tasks, model),
     )
 
 
-def _sources(tasks: TaskSet) -> Tensor | None:
-    """A number for each combination of sources, (point,), if the card knows of any; no property depends on them."""
-    named = [column.name for column in tasks.card.with_role("input") if column.kind == SOURCE]
+def _sources(tasks: TaskSet, model: Model) -> Tensor | None:
+    """A number for each combination of sources, (point,), if the card knows of any; no property depends on them.
+
+    What else is told of a specimen by a category that is no input of the property, such as how it was processed, tells
+    specimens of one source apart.
+    """
+    columns = tasks.card.with_role("input")
+    named = [column.name for column in columns if column.kind == SOURCE]
     if not named:
         return None
+    named += [column.name for column in columns if column.codes and column.name not in model.inputs]
     numbers = torch.stack([torch.as_tensor(tasks.dataset[name].values).ravel() for name in named], 1)
     return torch.unique(numbers.nan_to_num(nan=-1.0), dim=0, return_inverse=True)[1]
 

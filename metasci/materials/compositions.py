@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from metasci.data.grades import grade_named, is_numbered, near_grades, unknown
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
@@ -39,8 +40,9 @@ _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 def fractions(text: str) -> dict[str, float]:
     """Atomic fractions by element.
 
-    Amounts are of atoms. The notation of alloys, a base and what is added to it in per cent by weight, is read where
-    the text says so: ``"Ti-6Al-4V wt%"``, ``"Fe70Cr18Ni12 (wt%)"``.
+    Amounts are of atoms. A grade, such as ``"316L"`` or ``"Ti-6Al-4V"``, is read as the middle of its standard, by
+    weight (`metasci.data.grades`). The notation of alloys, a base and what is added to it in per cent by weight, is
+    read where the text says so: ``"Ti-6Al-7Nb wt%"``, ``"Fe70Cr18Ni12 (wt%)"``.
 
     Raises
     ------
@@ -51,6 +53,8 @@ def fractions(text: str) -> dict[str, float]:
     --------
     >>> fractions("Al0.5 Co1 Ni0.5")
     {'Al': 0.25, 'Co': 0.5, 'Ni': 0.25}
+    >>> {element: round(share, 3) for element, share in fractions("Inconel 600").items()}
+    {'Ni': 0.741, 'Cr': 0.171, 'Fe': 0.082}
     >>> {element: round(share, 3) for element, share in fractions("Ti-6Al-4V wt%").items()}
     {'Ti': 0.862, 'Al': 0.102, 'V': 0.036}
     """
@@ -70,6 +74,9 @@ def canonical(text: str) -> str:
     Traceback (most recent call last):
     metasci.errors.InputError: 'Ti1 Xx2' is not a formula such as 'Al0.25 Co Ni': there is no element 'Xx'.
     """
+    if (grade := grade_named(text)) is not None:
+        warnings.warn(f"'{text}' is taken as the middle of {grade.standard}.", stacklevel=2)
+        return grade.name
     amounts = sorted(_amounts(text).items())
     bare = "".join(text.split())
     added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
@@ -180,6 +187,10 @@ def _of_alloy(text: str) -> dict[str, float] | None:
 
 
 def _amounts(text: str) -> dict[str, float]:
+    if (grade := grade_named(text)) is not None:
+        return _by_atoms(grade.weight_percent, "wt")
+    if is_numbered(text):
+        raise InputError(unknown(text))
     if (alloy := _of_alloy(text)) is not None:
         return alloy
     plain, per = _said_per(text)
@@ -190,7 +201,9 @@ def _amounts(text: str) -> dict[str, float]:
             f"{wrong}: give each element its own amount; what a number after a bracket means differs."
         )
     if not bare or _AMOUNT.sub("", bare):
-        raise InputError(f"{wrong}.")
+        near = near_grades(text) if any(letter.isdigit() for letter in bare) else []
+        more = f", and no grade that is known here; near are {', '.join(near)}" if near else ""
+        raise InputError(f"{wrong}{more}.")
     amounts: dict[str, float] = {}
     for element, amount in _AMOUNT.findall(bare):
         if element not in _numbers():

@@ -25,7 +25,7 @@ from metasci.extras import needed
 from metasci.materials.crystals import atoms_of
 from metasci.materials.vibrations import Forces, highest_frequency
 
-__all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "fingerprint", "known_frequencies"]
+__all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "fingerprint", "forces_of", "known_frequencies"]
 
 KNOWN = Path(__file__).with_name("chgnet_frequencies.csv")
 """Frequencies of crystals of the data set `phonons`, computed once (`benchmarks/chgnet_frequencies.py`)."""
@@ -84,7 +84,7 @@ def computed_frequency(text: str) -> float:
     # alone an atom has no vibration at the zone's centre, and where all there are unstable the boundary's are not
     for cell in [atoms] * (len(atoms) > 1) + [atoms.repeat((2, 2, 2))]:
         try:
-            frequency = highest_frequency(_forces(cell), cell.positions, cell.get_masses())
+            frequency = highest_frequency(forces_of(cell), cell.positions, cell.get_masses())
         except (ValueError, IndexError) as error:
             raise InputError(f"CHGNet cannot take {atoms.get_chemical_formula()}: {error}.") from None
         if frequency > 0.0:
@@ -92,7 +92,7 @@ def computed_frequency(text: str) -> float:
     raise InputError(f"CHGNet has {atoms.get_chemical_formula()} unstable, and says no frequency of it.")
 
 
-def _forces(atoms: Any) -> Forces:
+def forces_of(atoms: Any) -> Forces:
     """CHGNet's forces on a cell's atoms, wherever they are."""
     structures = needed("pymatgen.core", _EXTRA, _PURPOSE)
     potential = _potential()

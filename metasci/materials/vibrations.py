@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
-__all__ = ["Forces", "highest_frequency"]
+__all__ = ["WAVENUMBER", "Forces", "highest_frequency"]
 
 Forces = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From positions (ångström), (cell, atom, 3), to forces (eV/ångström) of the same shape."""
 
-_WAVENUMBER = (
+WAVENUMBER = (
     math.sqrt(constants.eV / constants.atomic_mass) / constants.angstrom / (200.0 * math.pi * constants.c)
 )
 """1/cm of a vibration whose eigenvalue is 1 eV/(ångström² u)."""
@@ -102,4 +102,4 @@ def highest_frequency(
             break
         known.append(image / left)
         beside.append(left)
-    return math.copysign(math.sqrt(abs(highest)), highest) * _WAVENUMBER
+    return math.copysign(math.sqrt(abs(highest)), highest) * WAVENUMBER

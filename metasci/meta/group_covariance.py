@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ __all__ = [
     "Points",
     "basis_of",
     "covariances",
+    "noise_levels",
     "noise_variance",
     "overlap",
 ]
@@ -34,8 +36,12 @@ START = {
 """Standard deviations and a length, in units of the targets' spread, where learning starts."""
 TREND = {"shared_trend": 1.0, "own_trend": 0.2}
 """Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's."""
-SOURCE = {"source": 0.2, "source_alike": 0.2}
-"""Standard deviations of levels of a source within a group, where sources are told: its own, and of alike members."""
+SOURCE = {"source": 0.2, "source_alike": 0.2, "source_course": 0.1}
+"""Standard deviations of what a source has of its own within a group, where sources are told: a level, a level of alike
+members, and a course of these over the conditions."""
+_BETWEEN = 0.5
+"""Standard deviation of the logarithm of the noise between groups, where they may differ in it."""
+_LEVELS = 5  # Gauss and Hermite's places: enough for a spread by a factor of three
 _SAME = 1.0 - 1e-9  # of parts in common: all but rounding
 _FREEDOM = 8.0
 """Degrees of freedom where learning starts: tails that outliers need, and a variance that exists."""
@@ -92,9 +98,12 @@ class GroupCovariance:
         Over which a descriptor makes a difference, and by how much it raises the noise (a slope, no logarithm).
     shared_trend, own_trend : Tensor, (), optional
         Standard deviations of the slopes on what simulators say, where there are any: of all groups, each group's.
-    source, source_alike : Tensor, (), optional
-        Standard deviations of what a source has of its own in a group, where sources are told: a level, and a level of
-        members whose parts are the same, such as an alloy at several temperatures.
+    source, source_alike, source_course : Tensor, (), optional
+        Standard deviations of what a source has of its own in a group, where sources are told: a level; a level of
+        members whose parts are the same, such as an alloy at several temperatures; and a course of these over the
+        descriptors. As the noise they are larger where descriptors raise it.
+    noise_between : Tensor, (), optional
+        Standard deviation of the logarithm of the noise between groups, where they may differ in it.
     """
 
     shared_parts: Tensor
@@ -111,14 +120,17 @@ class GroupCovariance:
     own_trend: Tensor | None = None
     source: Tensor | None = None
     source_alike: Tensor | None = None
+    source_course: Tensor | None = None
+    noise_between: Tensor | None = None
 
     @classmethod
-    def start(cls, points: Points) -> GroupCovariance:
+    def start(cls, points: Points, noise_levels: bool = False) -> GroupCovariance:
         """Where learning starts, for points whose descriptors are of unit variance."""
         descriptors = points.descriptors
         alike = descriptors.new_zeros(descriptors.shape[1])
         start = START | (TREND if points.simulated is not None else {})
         start |= SOURCE if points.source is not None else {}
+        start |= {"noise_between": _BETWEEN} if noise_levels else {}
         amplitudes = {name: descriptors.new_tensor(math.log(value)) for name, value in start.items()}
         freedom = descriptors.new_tensor(math.log(_FREEDOM - 1.0))
         return cls(**amplitudes, freedom=freedom, lengths=alike, noise_slopes=torch.zeros_like(alike))
@@ -158,16 +170,38 @@ def covariances(first: Points, second: Points, free: GroupCovariance, alike: Ten
         trend = first.simulated @ second.simulated.T
         shared, own = shared + _slope(free.shared_trend) * trend, own + _slope(free.own_trend) * trend
     if first.source is not None and second.source is not None and free.source is not None:
-        together = first.source[:, None] == second.source[None]
-        same = together & (alike > _SAME)
+        # a source scatters where its measurements do: where they are uncertain, so is its level
+        louder = _loudness(first, free)[:, None] * _loudness(second, free)[None]
+        together = (first.source[:, None] == second.source[None]) * louder
+        same = (alike > _SAME) * together
         own = own + _slope(free.source) * together + _slope(free.source_alike) * same
+        if free.source_course is not None:
+            own = own + _slope(free.source_course) * same / (1.0 + 0.5 * closer)
     return shared, own
 
 
 def noise_variance(points: Points, free: GroupCovariance) -> Tensor:
     """Squared scale of a measurement of each point."""
-    slope = (points.descriptors @ free.noise_slopes).clamp(-_FARTHEST, _FARTHEST)
-    return _variance(free.noise + slope) + _JITTER
+    return _variance(free.noise) * _loudness(points, free) ** 2 + _JITTER
+
+
+def _loudness(points: Points, free: GroupCovariance) -> Tensor:
+    """By which each point's noise is more than the common one."""
+    return (points.descriptors @ free.noise_slopes).clamp(-_FARTHEST, _FARTHEST).exp()
+
+
+def noise_levels(free: GroupCovariance) -> tuple[Tensor, Tensor]:
+    """By which a group's noise variance may be more than the common one, (level,), and the levels' log probabilities.
+
+    A log-normal law by Gauss and Hermite's places; one level where groups do not differ.
+    """
+    if free.noise_between is None:
+        return free.noise.new_ones(1), free.noise.new_zeros(1)
+    places, weights = np.polynomial.hermite_e.hermegauss(_LEVELS)
+    spread = free.noise_between.exp()
+    return (2.0 * spread * spread.new_tensor(places)).exp(), spread.new_tensor(
+        np.log(weights / weights.sum())
+    )
 
 
 def _slope(log_sd: Tensor | None) -> Tensor:

@@ -37,6 +37,7 @@ from metasci.meta.group_covariance import (
     Points,
     basis_of,
     covariances,
+    noise_levels,
     noise_variance,
     overlap,
 )
@@ -61,6 +62,9 @@ class GroupProcess:
         Standard deviation of the belief that descriptors matter alike, on the logarithm of their lengths.
     noise_spread : float
         Standard deviation of the belief that descriptors say nothing of the noise, on the slopes of its logarithm.
+    noise_levels : bool
+        Whether groups differ in their noise beyond what descriptors say: readings that agree then say that the next
+        one will, too.
 
     Examples
     --------
@@ -81,6 +85,7 @@ class GroupProcess:
     learning_rate: float = 0.08
     length_spread: float = 1.0
     noise_spread: float = 0.3
+    noise_levels: bool = False
 
     name = "Gaussian process over families"
 
@@ -137,7 +142,7 @@ class GroupProcess:
         self, points: Points, target: Tensor, group: Tensor, advance: Callable[[int], None]
     ) -> GroupCovariance:
         """Amplitudes and lengths under which each group is most probable given the others."""
-        start = GroupCovariance.start(points)
+        start = GroupCovariance.start(points, self.noise_levels)
         free = GroupCovariance(**{name: value.requires_grad_() for name, value in start.tensors().items()})
         search = torch.optim.Adam(list(free.tensors().values()), lr=self.learning_rate)
         slower = torch.optim.lr_scheduler.CosineAnnealingLR(search, self.iterations)
@@ -148,8 +153,10 @@ class GroupProcess:
             for iteration in range(self.iterations):
                 search.zero_grad()
                 shared, own = covariances(points, points, free, alike)
-                whole = shared + torch.where(together, own, 0.0) + noise_variance(points, free).diag()
-                cost = left_out_cost(whole, target, parts, free.degrees_of_freedom())
+                noise = noise_variance(points, free)
+                whole = shared + torch.where(together, own, 0.0) + noise.diag()
+                levels = (noise, *noise_levels(free)) if self.noise_levels else None
+                cost = left_out_cost(whole, target, parts, free.degrees_of_freedom(), levels)
                 belief = (free.lengths / self.length_spread).square().sum()
                 belief = belief + (free.noise_slopes / self.noise_spread).square().sum()
                 (cost + 0.5 * belief / len(target)).backward()
@@ -168,11 +175,16 @@ class GroupProcess:
         size = state.standard.target_scale
         mean = state.standard.target_centre + size * (basis @ state.weights)
         noise = size**2 * noise_variance(points, free)
-        return Outlook(mean, size**2 * covariance, noise, float(free.degrees_of_freedom()))
+        levels = None if free.noise_between is None else noise_levels(free)
+        return Outlook(mean, size**2 * covariance, noise, float(free.degrees_of_freedom()), levels)
 
 
 def left_out_cost(
-    covariance: Tensor, target: Tensor, groups: Sequence[Tensor], freedom: Tensor | None = None
+    covariance: Tensor,
+    target: Tensor,
+    groups: Sequence[Tensor],
+    freedom: Tensor | None = None,
+    noise_levels: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Sum over groups of −ln p(y_f | y_others), for each member.
 
@@ -190,6 +202,9 @@ def left_out_cost(
         The points of each group.
     freedom : Tensor, optional
         Degrees of freedom of a group; a Gaussian without.
+    noise_levels : tuple of Tensor, optional
+        Of each point the noise variance that stands in the covariance; by which that of a whole group may be more,
+        (level,), and the levels' log probabilities. The group's density is the mixture's.
 
     Examples
     --------
@@ -204,16 +219,29 @@ def left_out_cost(
     cost = covariance.new_zeros(())
     for index in groups:
         factor = torch.linalg.cholesky(precision[index][:, index])
-        off = torch.linalg.solve_triangular(factor, pulled[index][:, None], upper=False)
-        far, count = off.square().sum(), len(index)
-        if freedom is None:
-            whole = 0.5 * (far + count * math.log(2.0 * math.pi))
-        else:
-            more = 0.5 * (freedom + count)
-            whole = torch.lgamma(0.5 * freedom) - torch.lgamma(more) + more * torch.log1p(far / freedom)
-            whole = whole + 0.5 * count * (freedom * math.pi).log()
-        cost = cost + whole - factor.diagonal().log().sum()
+        if noise_levels is None:
+            off = torch.linalg.solve_triangular(factor, pulled[index][:, None], upper=False)
+            far, log_size = off.square().sum(), -factor.diagonal().log().sum()
+            cost = cost + _improbability(far, log_size, len(index), freedom)
+            continue
+        noise, by, log_weight = noise_levels
+        scatter = torch.cholesky_inverse(factor)
+        away = scatter @ pulled[index]
+        of_level = torch.linalg.cholesky(scatter + (by - 1.0)[:, None, None] * noise[index].diag())
+        off = torch.linalg.solve_triangular(of_level, away.expand(len(by), -1)[..., None], upper=False)
+        log_sizes = of_level.diagonal(dim1=1, dim2=2).log().sum(1)
+        each = _improbability(off.square().sum((1, 2)), log_sizes, len(index), freedom)
+        cost = cost - torch.logsumexp(log_weight - each, 0)
     return cost / len(target)
+
+
+def _improbability(far: Tensor, log_size: Tensor, count: int, freedom: Tensor | None) -> Tensor:
+    """Minus the log density so far away, under a scale whose root has that log determinant."""
+    if freedom is None:
+        return 0.5 * (far + count * math.log(2.0 * math.pi)) + log_size
+    more = 0.5 * (freedom + count)
+    whole = torch.lgamma(0.5 * freedom) - torch.lgamma(more) + more * torch.log1p(far / freedom)
+    return whole + 0.5 * count * (freedom * math.pi).log() + log_size
 
 
 def condensed(

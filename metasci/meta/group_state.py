@@ -131,7 +131,7 @@ class ProcessState(NamedTensors):
             "simulated_scale": (simulators,),
         }
         without = set() if "simulated" in tensors else {*TREND}
-        without |= set() if _LOGARITHM + "source" in tensors else {*SOURCE}
+        without |= {name for name in (*SOURCE, "noise_between") if _LOGARITHM + name not in tensors}
         return {
             **(simulated if "simulated" in tensors else {}),
             "counts": (members, parts),

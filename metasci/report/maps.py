@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metasci.data.hardness import range_of, scale_of
 from metasci.errors import InputError
+from metasci.report.contour_labels import label_places
 from metasci.report.curves import (
     Axis,
     axis_of,
@@ -106,6 +107,7 @@ def tempering_map(
     figure = Figure(figsize=(8.2, 3.9), layout=ConstrainedLayoutEngine(wspace=0.05))
     left, right = figure.subplots(1, 2, sharey=True)
     inside = (seconds >= shortest) & (seconds <= longest)
+    barred = np.stack(np.meshgrid(time, axis.show(temperature)), -1)[off]
     x, y = seconds[inside], axis.show(values_of(single, "temperature"))[inside]
     for place, values, colours, title in (
         (left, median, _part("viridis", 0.3, 1.0), label(quantity, output.unit)),
@@ -118,7 +120,8 @@ def tempering_map(
         filled.set_rasterized(True)
         lines = place.contour(*mesh, levels, colors=INK, linewidths=0.5, alpha=0.7)
         remember_field(place, title, time, axis.show(temperature), values)
-        for text in place.clabel(lines, fmt=number, fontsize=8):
+        spots = label_places(place, lines, np.column_stack([x, y]), barred)
+        for text in place.clabel(lines, fmt=number, fontsize=8, manual=spots):
             text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])  # legible on every colour
         place.scatter(x, y, s=52, c=INK, zorder=5, linewidths=0)
         if place is left:  # where the model is right, a point has the colour of what lies around it

@@ -46,7 +46,7 @@ __all__ = [
     "scores",
 ]
 
-ALLOYS = GroupProcess(members=8, iterations=40)  # 150 systems, most of them small
+ALLOYS = GroupProcess(members=8, iterations=40, noise_levels=True)  # 150 systems, most of them small
 CRYSTALS = GroupProcess(members=40, iterations=40)  # 16 anions, all of them large
 
 
