@@ -207,7 +207,12 @@ def test_a_mixture_is_refused_before_anything_is_read(tmp_path: Path) -> None:
 
 
 def test_final_estimates_are_those_of_their_row_and_no_other(tmp_path: Path) -> None:
-    rows = ["0 4.0 0.3 20.0", "-1000000000 5.0 0.2 12.5", "-1000000001 0.5 0.02 0.0", "1000000000 9.0 0.9 90.0"]
+    rows = [
+        "0 4.0 0.3 20.0",
+        "-1000000000 5.0 0.2 12.5",
+        "-1000000001 0.5 0.02 0.0",
+        "1000000000 9.0 0.9 90.0",
+    ]
     table = " ITERATION THETA1 OMEGA(1,1) OBJ\n" + "".join(f" {row}\n" for row in rows)
     (tmp_path / "run.ext").write_text(f"TABLE NO. 1\n{table}")
     found = final_estimates(tmp_path / "run.mod", 1, 1, 0)

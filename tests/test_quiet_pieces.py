@@ -186,7 +186,7 @@ def test_least_squares_of_a_task_alone_has_a_prior_of_ten_spreads() -> None:
 
 
 def test_what_is_explained_of_a_line_is_its_share_of_the_squares() -> None:
-    """Of 1, 2 and 6 at times 1, 2 and 4 the line −2 t leaves squares of 9, 36 and 196; about their mean they have 14."""
+    """Of 1, 2, 6 at times 1, 2, 4 the line −2 t leaves squares of 9, 36 and 196; about their mean they have 14."""
     model = line()
     problem = Problem(model, tasks_of(model, {"a": (1.0, 2.0, 6.0)}).batch(model))
     at, log_noise = torch.tensor([[0.0, -2.0]], dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE)
