@@ -1,15 +1,16 @@
-"""How many small mistakes the tests would notice: mutants of the sources, drawn at random, against the likely tests.
+"""How many small mistakes the tests would notice: mutants of the sources, drawn at random, against what reaches them.
 
-    python benchmarks/mutants.py --count 200 --seed 1 --out mutants.json
-    python benchmarks/mutants.py --again --files 8 --limit 240 --out mutants.json
+    python benchmarks/mutants.py --count 200 --seed 1 --calls calls.jsonl --out mutants.json
+    python benchmarks/mutants.py --again --seconds 120 --calls calls.jsonl --out mutants.json
     python benchmarks/mutants.py --table --out mutants.json
 
 A mutant is one change of one expression: a comparison, a sign, an operator, a number, a condition. The tests run in a
-copy of what git holds, so nothing here is touched. For each mutant the test files run that name the most of what its
-module offers, or of what the modules that use it offer, with the module's own doctests. A test kills a mutant if it
-fails with it and passes without it. What
-is in the file of `--out` is not judged a second time, so a run that was ended goes on; `--again` takes those that live
-or ran out of time, against more test files. What survives is listed with its line, to be explained or killed.
+copy of what git holds, so nothing here is touched. First each file of tests runs once, for some seconds, and it is
+noted in the file of `--calls` which test calls which functions. For each mutant those tests run that call the function
+that was changed, the most special ones first, as many as `--seconds` allow. A test kills a mutant if it fails with it
+and passes without it; one with which they do not end in five times their time has run out of time. What is in the file
+of `--out` is not judged a second time, so a run that was ended goes on; `--again` takes those that live or ran out of
+time. What survives is listed with its line, to be explained or killed.
 POSIX only: each mutant runs in a fork of one process that has loaded the heavy libraries.
 """
 
@@ -23,7 +24,6 @@ import io
 import json
 import os
 import random
-import re
 import resource
 import signal
 import subprocess
@@ -31,10 +31,12 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import CodeType, FrameType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("meta", "bayes", "patients", "data")
@@ -59,7 +61,7 @@ class Mutant:
     kind: str
     before: str
     after: str
-    tests: tuple[str, ...] = ()
+    tests: int = 0
     outcome: str = ""
     killer: str = ""
     seconds: float = 0.0
@@ -162,54 +164,101 @@ def drawn(root: Path, count: int, seed: int, rooms: tuple[str, ...]) -> list[tup
     return made
 
 
-def public_names(source: str) -> set[str]:
-    """What a module offers."""
-    kinds = ast.FunctionDef | ast.ClassDef
-    return {
-        node.name
-        for node in ast.parse(source).body
-        if isinstance(node, kinds) and not node.name.startswith("_")
+class Reached:
+    """Which tests call which functions, as one run of them told; see `Calls`."""
+
+    def __init__(self, root: Path, notes: Path) -> None:
+        self.root = root
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, frozenset[str]] = {}
+        for line in notes.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            self.seconds[row["test"]], self.calls[row["test"]] = row["seconds"], frozenset(row["functions"])
+
+    def of(self, file: str, line: int, most: float) -> tuple[str, ...]:
+        """The tests that reach a line, those first that call the fewest functions, of so many seconds together.
+
+        What stands outside of functions is reached by what calls any function that names it, or any of the module.
+        """
+        tree = ast.parse((self.root / file).read_text(encoding="utf-8"))
+        wanted = {f"{file}:{first}" for first in _functions_of(tree, line)}
+        tests = [test for test, functions in self.calls.items() if functions & wanted]
+        chosen, spent = [], 0.0
+        for test in sorted(tests, key=lambda name: (len(self.calls[name]), self.seconds[name])):
+            spent += self.seconds[test]
+            if chosen and spent > most:
+                break
+            chosen.append(test)
+        return tuple(chosen)
+
+
+def _first_line(function: ast.FunctionDef) -> int:
+    """Where its code begins, as Python counts: at its first decorator."""
+    return min([function.lineno, *(each.lineno for each in function.decorator_list)])
+
+
+def _functions_of(tree: ast.Module, line: int) -> set[int]:
+    """First lines of the functions that are changed with a line."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    around = [each for each in functions if each.lineno <= line <= (each.end_lineno or 0)]
+    if around and any(line >= each.body[0].lineno for each in around):
+        return {_first_line(max(around, key=lambda each: each.lineno))}
+    statement = next(each for each in tree.body if each.lineno <= line <= (each.end_lineno or 0))
+    own = {_first_line(each) for each in ast.walk(statement) if isinstance(each, ast.FunctionDef)}
+    names = {
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
+    for each in functions:
+        if names & {node.id for node in ast.walk(each) if isinstance(node, ast.Name)}:
+            own.add(_first_line(each))
+    return own or {_first_line(each) for each in functions}
 
 
-class LikelyTests:
-    """Which test files speak of a module: by what it offers, and, less, by what the modules that use it offer."""
+class Calls:
+    """A plugin of pytest that notes for each test which functions of some folders it calls, a line of JSON each."""
 
-    def __init__(self, root: Path) -> None:
-        sources = {
-            ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
-            for path in (root / "metasci").rglob("*.py")
-        }
-        self.names = {module: public_names(source) for module, source in sources.items()}
-        self.users: dict[str, set[str]] = {module: set() for module in sources}
-        for module, source in sources.items():
-            for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
-                        if name in self.users and not module.endswith("__init__"):
-                            self.users[name].add(module)
-        files = (path for path in sorted((root / "tests").glob("test_*.py")) if path.name not in NOT_LIKELY)
-        self.texts = {path.name: path.read_text(encoding="utf-8") for path in files}
-        self.words = {name: Counter(re.findall(r"\w+", text)) for name, text in self.texts.items()}
+    def __init__(self, root: Path, rooms: Sequence[str], notes: Path) -> None:
+        self.root, self.notes = f"{root}/", notes
+        self.within = tuple(f"{root}/metasci/{room}/" for room in rooms)
+        self.here: set[CodeType] = set()
 
-    def of(self, file: str, most: int) -> tuple[str, ...]:
-        """So many test files, the likeliest first."""
-        start = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-        distance = {start: 0}
-        queue = [start]
-        for module in queue:
-            for user in self.users.get(module, ()) if distance[module] < 3 else ():
-                if user not in distance:
-                    distance[user] = distance[module] + 1
-                    queue.append(user)
-        scores: Counter[str] = Counter()
-        for module, steps in distance.items():
-            # a module three uses away counts as much as a mention of one's own: a quarter each time
-            weight = 0.25**steps
-            for test, text in self.texts.items():
-                mentions = sum(min(3, self.words[test][name]) for name in self.names[module])
-                scores[test] += weight * (mentions + 10.0 * (f"{module} import" in text))
-        return tuple(f"tests/{name}" for name, score in scores.most_common(most) if score > 0.0)
+    def _called(self, frame: FrameType, event: str, argument: object) -> None:
+        self.here.add(frame.f_code)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.here, begun = set(), time.process_time()
+        sys.settrace(self._called)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            functions = sorted(
+                f"{code.co_filename.removeprefix(self.root)}:{code.co_firstlineno}"
+                for code in self.here
+                if code.co_filename.startswith(self.within)
+            )
+            if functions:
+                seconds = round(time.process_time() - begun, 3)
+                row = {"test": item.nodeid, "seconds": seconds, "functions": functions}
+                with self.notes.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+
+
+def note_calls(root: Path, rooms: Sequence[str], notes: Path, limit: float) -> None:
+    """Run each file of tests once, for so many seconds at most, and all doctests of the folders."""
+    begun = notes.with_suffix(".begun")
+    done = set(begun.read_text(encoding="utf-8").splitlines()) if begun.exists() else set()
+    files = [f"tests/{path.name}" for path in sorted((root / "tests").glob("test_*.py"))]
+    for name in [*(f"metasci/{room}" for room in rooms), *files]:
+        if name in done or Path(name).name in NOT_LIKELY:
+            continue
+        outcome, _ = outcome_of(root, [name], limit, ("--maxfail=1000",), Calls(root, rooms, notes))
+        print(f"{name}: {outcome}", flush=True)
+        with begun.open("a", encoding="utf-8") as file:
+            file.write(f"{name}\n")
 
 
 class FirstFailure:
@@ -229,7 +278,9 @@ class FirstFailure:
             self.path.write_text(str(getattr(report, "nodeid", "")), encoding="utf-8")
 
 
-def outcome_of(root: Path, what: Sequence[str], limit: float, options: Sequence[str] = ()) -> tuple[str, str]:
+def outcome_of(
+    root: Path, what: Sequence[str], limit: float, options: Sequence[str] = (), *plugins: object
+) -> tuple[str, str]:
     """Run pytest in a fork: how it ended, and the first test that failed."""
     note = root / ".first_failure"
     note.unlink(missing_ok=True)
@@ -244,10 +295,8 @@ def outcome_of(root: Path, what: Sequence[str], limit: float, options: Sequence[
         silent = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silent, stream)
-        import pytest
-
         fixed = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(root)]
-        os._exit(int(pytest.main([*fixed, *options, *what], plugins=[FirstFailure(note)])))
+        os._exit(int(pytest.main([*fixed, *options, *what], plugins=[FirstFailure(note), *plugins])))
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what it started and left
@@ -263,26 +312,30 @@ def outcome_of(root: Path, what: Sequence[str], limit: float, options: Sequence[
 class Judge:
     """Runs the tests on mutants; knows which tests fail without any."""
 
-    def __init__(self, root: Path, limit: float) -> None:
-        self.root, self.limit = root, limit
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self.sound: dict[str, bool] = {}
 
     def passes_without(self, test: str) -> bool:
         """Whether a test, or a file that could not be collected, is fine where nothing was changed."""
         if test not in self.sound:
             collected = () if "::" in test else ("--collect-only",)
-            self.sound[test] = outcome_of(self.root, [test], self.limit, collected)[0] == "passed"
+            self.sound[test] = outcome_of(self.root, [test], 120.0, collected)[0] == "passed"
         return self.sound[test]
 
-    def judge(self, mutant: Mutant, source: str) -> None:
+    def judge(self, mutant: Mutant, source: str, tests: Sequence[str], limit: float) -> None:
         """A test that fails with the mutant and passes without it kills it."""
+        mutant.tests = len(tests)
+        if not tests:
+            mutant.outcome = "survived"
+            return
         path = self.root / mutant.file
         whole = path.read_text(encoding="utf-8")
         begun = time.monotonic()
         while True:
             path.write_text(source, encoding="utf-8")
             unsound = [f"--deselect={test}" for test, fine in self.sound.items() if not fine]
-            outcome, failed = outcome_of(self.root, [mutant.file, *mutant.tests], self.limit, unsound)
+            outcome, failed = outcome_of(self.root, tests, limit, unsound)
             path.write_text(whole, encoding="utf-8")
             if outcome != "failed" or not failed or self.passes_without(failed):
                 break
@@ -340,8 +393,6 @@ def load_libraries(root: Path) -> None:
         silent = os.open(os.devnull, os.O_RDWR)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        import pytest
-
         pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests"])
         places = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
         names.write_text("\n".join(name for name, place in places.items() if "site-packages" in place))
@@ -362,8 +413,9 @@ def asked_for() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rooms", nargs="+", default=ROOMS)
-    parser.add_argument("--files", type=int, default=3, help="most test files for a mutant")
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds of the processor for a mutant")
+    parser.add_argument("--calls", type=Path, default=Path("calls.jsonl"), help="which tests call what; kept")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of tests for a mutant, at most")
+    parser.add_argument("--limit", type=float, default=30.0, help="of a file of tests whose calls are noted")
     parser.add_argument("--minutes", type=float, default=120.0, help="no new mutant after so many")
     parser.add_argument("--again", action="store_true", help="judge those that live or ran out of time again")
     parser.add_argument("--table", action="store_true", help="print what the file holds, and end")
@@ -381,16 +433,18 @@ def main() -> None:
             copy = Path(folder).resolve()
             copy_of_head(copy)
             load_libraries(copy)
-            judge, likely = Judge(copy, asked.limit), LikelyTests(copy)
+            note_calls(copy, asked.rooms, asked.calls.resolve(), asked.limit)
+            judge, reached = Judge(copy), Reached(copy, asked.calls)
             for mutant, source in drawn(copy, asked.count, asked.seed, tuple(asked.rooms)):
                 if time.monotonic() - begun > 60.0 * asked.minutes:
                     break
                 before = done.get(mutant.key)
                 if before and not (asked.again and before.outcome in ("survived", "out of time")):
                     continue
-                mutant.tests = likely.of(mutant.file, asked.files)
+                tests = reached.of(mutant.file, mutant.line, asked.seconds)
                 mutant.why = before.why if before else ""
-                judge.judge(mutant, source)
+                # what takes five times as long as all of them, with time to load, does not end
+                judge.judge(mutant, source, tests, 60.0 + 5.0 * sum(reached.seconds[name] for name in tests))
                 done[mutant.key] = mutant
                 print(
                     f"{mutant.outcome:12} {mutant.seconds:5.0f} s {mutant.file}:{mutant.line} "

@@ -1,12 +1,14 @@
 """How long propofol takes: one patient, and 100,000 with two samples each. ``python benchmarks/propofol_speed.py``.
 
-The hundred thousand are the patients of the data, with their doses up to the second sample, repeated. Beside the time
-that passed stands that of the processor, which is what counts where the machine is shared.
+A number behind it is that of patients, instead of 100,000. They are the patients of the data, with their doses up to
+the second sample, repeated. Beside the time that passed stands that of the processor, which is what counts where the
+machine is shared.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -47,7 +49,7 @@ def timed(calls: Iterable[Callable[[], object]]) -> str:
     )
 
 
-def main() -> None:
+def main(count: int = 100_000) -> None:
     """Print seconds."""
     torch.set_num_threads(1)
     prior, tasks = ms.load("propofol"), ms.dataset("propofol")
@@ -57,8 +59,8 @@ def main() -> None:
     prior.calibrate(patients[0])
     print(f"one patient with all samples: {timed(partial(prior.calibrate, one) for one in patients)}")
     print(f"one patient with two samples: {timed(partial(prior.calibrate, one) for one in ones)}", flush=True)
-    many = two_samples(tasks, 100_000)
-    print(f"100,000 patients, {many.dataset.sizes['event']} doses at most")
+    many = two_samples(tasks, count)
+    print(f"{count:,} patients, {many.dataset.sizes['event']} doses at most")
     begin, busy = time.perf_counter(), time.process_time()
     result = prior.calibrate_many(many)
     passed, used = time.perf_counter() - begin, time.process_time() - busy
@@ -69,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:2]))

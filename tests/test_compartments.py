@@ -320,10 +320,10 @@ def test_tasks_in_groups_are_predicted_as_in_one_padded_batch() -> None:
     whole = model.at(z[:, None, :], inputs)
     torch.testing.assert_close(problem.predict(z)[mask], whole[mask], rtol=1e-12, atol=1e-14)
     jacobian = problem.linearise(z, torch.zeros(1, dtype=FLOAT)).jacobian
-    few_tasks = problem.select(torch.arange(7))
+    few_tasks = problem.select(torch.arange(3))
     assert few_tasks.ragged is None
-    alone = few_tasks.linearise(z[:7], torch.zeros(1, dtype=FLOAT)).jacobian
-    torch.testing.assert_close(jacobian[:7][mask[:7]], alone[mask[:7]], rtol=1e-10, atol=1e-13)
+    alone = few_tasks.linearise(z[:3], torch.zeros(1, dtype=FLOAT)).jacobian
+    torch.testing.assert_close(jacobian[:3][mask[:3]], alone[mask[:3]], rtol=1e-10, atol=1e-13)
 
 
 def test_effects_are_what_their_formulas_say() -> None:

@@ -19,6 +19,7 @@ from metasci.expressions import compiled, expression_of
 from metasci.fits.objective import objective_function
 from metasci.noise import Additive, Combined, CombinedDeviations, PowerNoise, Proportional
 from metasci.patients import Structure, compartment_model, from_nonmem, michaelis_menten
+from metasci.patients.estimates import final_estimates
 from metasci.patients.residual import form_of
 
 pytest.importorskip("pharmpy", reason="the extra `nonmem` (pharmpy) is not installed")
@@ -203,6 +204,20 @@ def test_a_mixture_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     path = stream(tmp_path, "$MIX\nNSPOP = 2\n")
     with pytest.raises(InputError, match=r"\$MIX is not taken \(a mixture of populations\)"):
         from_nonmem(path)
+
+
+def test_final_estimates_are_those_of_their_row_and_no_other(tmp_path: Path) -> None:
+    rows = [
+        "0 4.0 0.3 20.0",
+        "-1000000000 5.0 0.2 12.5",
+        "-1000000001 0.5 0.02 0.0",
+        "1000000000 9.0 0.9 90.0",
+    ]
+    table = " ITERATION THETA1 OMEGA(1,1) OBJ\n" + "".join(f" {row}\n" for row in rows)
+    (tmp_path / "run.ext").write_text(f"TABLE NO. 1\n{table}")
+    found = final_estimates(tmp_path / "run.mod", 1, 1, 0)
+    assert found is not None
+    assert (found.fixed, found.between.tolist(), found.objective) == ([5.0], [[0.2]], 12.5)
 
 
 def test_final_estimates_of_another_run_are_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from metasci.fits.posterior import Draws
 from metasci.heat_treatment import furnace
 from metasci.meta import FOMAML
 from metasci.meta.covariates import Covariates, Design
+from metasci.meta.explained import explained_share, moved_by
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.laplace.ties import tied_covariance
 from metasci.meta.likelihood import pull_and_curvature
@@ -182,3 +183,15 @@ def test_least_squares_of_a_task_alone_has_a_prior_of_ten_spreads() -> None:
     torch.testing.assert_close(found.covariance[0], covariance, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close(found.coordinates[0], covariance @ row[0] * 7.0, rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(found.start_covariance[0], 100.0 * torch.eye(2, dtype=DOUBLE))
+
+
+def test_what_is_explained_of_a_line_is_its_share_of_the_squares() -> None:
+    """Of 1, 2, 6 at times 1, 2, 4 the line −2 t leaves squares of 9, 36 and 196; about their mean they have 14."""
+    model = line()
+    problem = Problem(model, tasks_of(model, {"a": (1.0, 2.0, 6.0)}).batch(model))
+    at, log_noise = torch.tensor([[0.0, -2.0]], dtype=DOUBLE), torch.tensor([0.5], dtype=DOUBLE)
+    assert explained_share(problem, at, log_noise) == pytest.approx(1.0 - 241.0 / 14.0)
+    assert moved_by(problem, at, log_noise) == pytest.approx(4.0 / math.exp(0.5))
+    nothing = problem.with_mask(torch.zeros(1, 3, dtype=torch.bool))
+    assert explained_share(nothing, at, log_noise) == 1.0
+    assert moved_by(nothing, at, log_noise) == 0.0

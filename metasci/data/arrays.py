@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from metasci.errors import InputError
 
 __all__ = [
     "above_name",
+    "any_alike",
     "assemble",
     "below_name",
     "content_sum",
@@ -89,6 +91,24 @@ def content_sum(dataset: xr.Dataset) -> str:
         else:
             summed.update("\x1f".join(map(str, values.ravel())).encode("utf-8", "replace"))
     return summed.hexdigest()
+
+
+def any_alike(columns: Sequence[NDArray[Any]]) -> bool:
+    """Whether any two rows are the same in all columns; what is missing is like what is missing.
+
+    Examples
+    --------
+    >>> any_alike([np.array([0, 0, 1]), np.array([2.0, np.nan, np.nan])])
+    False
+    >>> any_alike([np.array([0, 1, 0]), np.array([np.nan, 2.0, np.nan])])
+    True
+    """
+    order = np.lexsort(columns)
+    same = np.ones(max(0, len(order) - 1), dtype=bool)
+    for values in columns:
+        before, after = values[order[:-1]], values[order[1:]]
+        same &= (before == after) | ((before != before) & (after != after))
+    return bool(same.any())
 
 
 def width(measured: NDArray[np.bool_]) -> int:

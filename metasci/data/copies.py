@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.arrays import limit_names, present, width
+from metasci.data.arrays import any_alike, limit_names, present, width
 from metasci.data.cards import Card
 
 __all__ = ["copies", "counted_once", "which_tasks", "without"]
@@ -26,9 +26,10 @@ def copies(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     measured = present(dataset, card) & ~np.isnan(output)
     task, place = np.nonzero(measured)
     names = (*card.inputs, card.output.name, *(name for name in limit_names(card) if name in dataset))
-    rows = pd.DataFrame({"task": task} | {name: dataset[name].values[task, place] for name in names})
+    rows = {"task": task} | {name: dataset[name].values[task, place] for name in names}
     repeated = np.zeros(measured.shape, dtype=bool)
-    repeated[task, place] = rows.duplicated().to_numpy()
+    if any_alike(list(rows.values())):
+        repeated[task, place] = pd.DataFrame(rows).duplicated().to_numpy()
     return repeated
 
 

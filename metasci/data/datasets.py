@@ -60,7 +60,9 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
     other = {
         name: dataset[name].astype(np.float64) for name in variables if dataset[name].dtype != np.float64
     }
-    dataset = (dataset.assign(other) if other else dataset).assign_coords(named)
+    dataset = dataset.assign(other) if other else dataset
+    if any(values is not dataset[name].values for name, (_, values, _) in named.items()):
+        dataset = dataset.assign_coords(named)
     return _in_units_of(dataset, card, where, model)
 
 
@@ -143,7 +145,7 @@ def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
     InputError
         If a text holds what is no letter, as broken bytes of a store do.
     """
-    texts = (values.astype(object) if values.dtype.kind == "T" else values).astype(str)
+    texts = (values.astype(object) if values.dtype.kind == "T" else values).astype(str, copy=False)
     codes = np.ascontiguousarray(texts).view(np.uint32)
     if bool((codes > _LAST_LETTER).any()):
         raise InputError("a text of the data is broken: it holds what is no letter; copy the file anew.")
@@ -159,7 +161,8 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
     wanted |= {f"{name}_time": wanted[card.column(name).at] for name in card.histories}
     wanted |= {upper_name(card): wanted[card.output.name]}
     units = {name: unit for name, unit in wanted.items() if name in dataset}
-    changed: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
+    changed: dict[str, Any] = {}  # no copy is made of what is as it should be
     rows_of = _Rows(dataset["task"].values)
     for name, unit in units.items():
         variable = dataset.variables[name]
@@ -170,11 +173,14 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
                 f"{where}: '{name}' holds limits, which are not converted from {own[name]} to {unit}; give a table."
             )
         read, _ = converted(flat, own[name], unit, f"{where}, '{name}'", partial(fault, name), False)
-        changed[name] = (variable.dims, read.low.reshape(variable.shape), {**variable.attrs, "units": unit})
+        units_said = {**variable.attrs, "units": unit}
+        checked[name] = (variable.dims, read.low.reshape(variable.shape), units_said)
+        if read.low is not flat.low or variable.attrs.get("units") != unit:
+            changed[name] = checked[name]
     longest, tasks = dataset.sizes["observation"], dataset.sizes["task"]
     flat_values = {
         name: values.ravel() if values.ndim == 2 else np.repeat(values, longest)
-        for name, (dims, values, _) in changed.items()
+        for name, (dims, values, _) in checked.items()
         if "event" not in dims
     }
     cells = {name: pd.Series(values) for name, values in flat_values.items()}
@@ -182,7 +188,7 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
     faults = Faults(where, {name: name for name in flat_values}, cells, rows, kind="task")
     check_limits(card, model, flat_values, units, faults)
     check_contents(card, flat_values, units, faults)
-    return dataset.assign(changed)
+    return dataset.assign(changed) if changed else dataset
 
 
 class _Rows:

@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.arrays import limit_names, present
+from metasci.data.arrays import any_alike, limit_names, present
 from metasci.data.cards import Card
 from metasci.data.copies import which_tasks, without
 from metasci.noise import Noise
@@ -51,10 +51,10 @@ def repeats(dataset: xr.Dataset, card: Card) -> pd.DataFrame:
         if name in dataset:
             measured &= ~(np.nan_to_num(dataset[name].values) > 0.0)
     task, place = np.nonzero(measured)
-    rows = pd.DataFrame({"task": task, "place": place})
-    conditions = pd.DataFrame(
-        {"task": task} | {name: dataset[name].values[task, place] for name in card.inputs}
-    )
+    told = {"task": task} | {name: dataset[name].values[task, place] for name in card.inputs}
+    if not any_alike(list(told.values())):
+        return pd.DataFrame(dict.fromkeys(("task", "place", "group"), task[:0]))
+    rows, conditions = pd.DataFrame({"task": task, "place": place}), pd.DataFrame(told)
     rows["group"] = conditions.groupby(list(conditions), dropna=False, sort=False).ngroup()
     return rows[rows["group"].duplicated(keep=False)]
 

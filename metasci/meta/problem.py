@@ -198,6 +198,8 @@ class Problem:
         """Prediction on the linked scale, its Jacobian, and the noise variance."""
         if self.model.joint:
             return self._linearise_jointly(coordinates, log_noise, create_graph)
+        if self.ragged is not None and not create_graph:
+            return self._linearise_by_groups(self.ragged, coordinates, log_noise)
         with torch.enable_grad():
             spread = coordinates[:, None, :].expand(-1, self.batch.mask.shape[1], -1)
             if not create_graph:
@@ -209,6 +211,19 @@ class Problem:
             jacobian = self._slope(linked, spread, create_graph)
         if not create_graph:
             raw, linked = raw.detach(), linked.detach()
+        return Linearisation(linked, jacobian, self.variance(raw, log_noise))
+
+    def _linearise_by_groups(self, ragged: Ragged, coordinates: Tensor, log_noise: Tensor) -> Linearisation:
+        """The same, of one group after the other: no more is kept for the way back than one of them needs."""
+        parts = []
+        for group in ragged.groups:
+            with torch.enable_grad():
+                own = coordinates[group.index].detach()[:, None, :].expand(-1, group.width, -1)
+                own = own.clone().requires_grad_()
+                raw = self.model.at(own, group.inputs)
+                linked = self.model.noise.link(raw)
+                parts.append((raw.detach(), linked.detach(), self._slope(linked, own, create_graph=False)))
+        raw, linked, jacobian = (ragged.together(part) for part in zip(*parts, strict=True))
         return Linearisation(linked, jacobian, self.variance(raw, log_noise))
 
     def _slope(self, linked: Tensor, spread: Tensor, create_graph: bool) -> Tensor:

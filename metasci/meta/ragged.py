@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,10 @@ from metasci.model import Model
 
 __all__ = ["Ragged"]
 
-_WORTH_IT = 200_000  # places of the padded array, below which one pass costs less than several
+_PASS = 3_000  # places that are computed in the time that a further pass takes by itself
+_WORTH_IT = (
+    200_000  # places of the padded array, below which one pass along all records costs less than several
+)
 _PLACES = 60_000  # of a group at most: what stays in a processor's cache is several times faster
 _ALIKE = 0.35  # difference of logarithms within which sizes are alike
 _ALIKE_JOINTLY = 1.0  # where each group costs one pass along all of its records, fewer groups are better
@@ -58,9 +62,12 @@ class Ragged:
             events = torch.maximum(events, _last((values[:, 0] != 0.0) & torch.isfinite(values[:, 0])))
         longest = max((values.shape[2] for values in histories), default=1)
         padded = batch.mask.numel() * longest
-        if padded < _WORTH_IT or padded < 2 * int((observations * events).sum()):
+        least = _WORTH_IT if joint else 2 * _PASS
+        if padded < least or padded < 2 * int((observations * events).sum()):
             return None
         order, cuts = _sorted(observations, events, _ALIKE_JOINTLY if joint else _ALIKE)
+        if not joint:
+            cuts = _joined(observations[order], events[order], cuts)
         groups = []
         for index in torch.tensor_split(order, cuts):
             wide, long = int(observations[index].max()), int(events[index].max())
@@ -72,18 +79,23 @@ class Ragged:
         return cls(tuple(groups), torch.argsort(order), batch.mask.shape[1])
 
     def evaluate(self, model: Model, spread: Tensor) -> Tensor:
-        """Predictions (task, observation) from coordinates (task, 1 or observation, parameter).
-
-        Beyond a group's width the last prediction stands, as a constant.
-        """
+        """Predictions (task, observation) from coordinates (task, 1 or observation, parameter)."""
         parts = []
         for group in self.groups:
             own = spread[group.index]
-            value = model.at(own if own.shape[1] == 1 else own[:, : group.width], group.inputs)
-            parts.append(
-                torch.cat([value, value[:, -1:].detach().expand(-1, self.width - value.shape[1])], 1)
-            )
-        return torch.cat(parts)[self.place]
+            parts.append(model.at(own if own.shape[1] == 1 else own[:, : group.width], group.inputs))
+        return self.together(parts)
+
+    def together(self, parts: Sequence[Tensor]) -> Tensor:
+        """What was computed of each group, (member, observation, …), in the order of the tasks.
+
+        Beyond a group's width its last value stands, as a constant.
+        """
+        padded = []
+        for part in parts:
+            last = part[:, -1:].detach()
+            padded.append(torch.cat([part, last.expand(-1, self.width - part.shape[1], *part.shape[2:])], 1))
+        return torch.cat(padded)[self.place]
 
 
 def _last(present: Tensor) -> Tensor:
@@ -107,3 +119,25 @@ def _sorted(observations: Tensor, events: Tensor, alike: float) -> tuple[Tensor,
             cuts.append(place)
             start, most = place, [wide[place], long[place]]
     return order, cuts
+
+
+def _joined(observations: Tensor, events: Tensor, cuts: list[int]) -> list[int]:
+    """The cuts, without those that save less than a pass costs."""
+    kept: list[int] = []
+    start, ends = 0, [*cuts, len(events)]
+    for cut, end in zip(cuts, ends[1:], strict=True):
+        before, after = slice(start, cut), slice(cut, end)
+        apart, together = (
+            _places(observations, events, before),
+            _places(observations, events, slice(start, end)),
+        )
+        whole = apart + _places(observations, events, after)
+        if together - whole > _PASS or together > _PLACES:
+            kept.append(cut)
+            start = cut
+    return kept
+
+
+def _places(observations: Tensor, events: Tensor, of: slice) -> int:
+    """How many places a group of tasks takes."""
+    return len(events[of]) * int(observations[of].max()) * int(events[of].max())

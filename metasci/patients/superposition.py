@@ -19,6 +19,7 @@ __all__ = ["absorbed", "any_of", "exponential_difference", "given", "mean_surviv
 
 # of the rates' difference times time: below it five terms of the series are exact to rounding, the quotient is not
 _COINCIDENT = 1e-3
+_STILL = 1e-30  # a rate that vanishes: what came in is all there
 _SMALL = 1e-5  # below it the series is exact to rounding, and nothing is divided by zero
 
 
@@ -70,20 +71,18 @@ def given(time: Any, doses: DoseArrays, responses: Modes, lag: Any = 0.0) -> Any
     """
     elapsed, counts, steady = _elapsed(time, doses, lag)
     amount = where(counts, doses.amount + 0.0 * elapsed, 0.0 * elapsed)
+    rate = maximum(_spread(responses.rate, time), _STILL)
     # what does not depend on the rates comes first: it is the same for every exponential
     if any_of(doses.duration > 0.0):
-        during = minimum(elapsed, doses.duration)
         is_bolus = doses.duration <= 0.0
-        part = where(
-            is_bolus, 1.0 + 0.0 * during, during / where(is_bolus, 1.0 + 0.0 * during, doses.duration)
-        )
-        coming, rest = amount * part, elapsed - during
+        lasting = where(is_bolus, 1.0 + 0.0 * elapsed, doses.duration + 0.0 * elapsed)
+        flow = where(is_bolus, 0.0 * elapsed, amount / lasting)[..., None]
+        during = minimum(elapsed, doses.duration)[..., None]
+        # what came in evenly, and what came at once
+        left = flow * (-expm1(-rate * during) / rate) + where(is_bolus, amount, 0.0 * amount)[..., None]
+        left = left * exp(-rate * (elapsed[..., None] - during))
     else:
-        during, coming, rest = None, amount, elapsed
-    rate = _spread(responses.rate, time)
-    left = coming[..., None] * exp(-rate * rest[..., None])
-    if during is not None:
-        left = left * mean_survival(rate * during[..., None])
+        left = amount[..., None] * exp(-rate * elapsed[..., None])
     if steady is not None:
         overlap = steady & (doses.duration > doses.interval)
         apart = steady & (doses.duration <= doses.interval)

@@ -43,7 +43,7 @@ __all__ = ["Piecewise", "calibrate_many", "calibrate_members", "piece_size"]
 
 Result = TypeVar("Result")
 
-_MEMORY = 256 * 2**20  # bytes that a piece may take
+_MEMORY = 512 * 2**20  # bytes that a piece may take
 _MOST = 50_000  # tasks of a piece, however small: what is done is kept piece by piece
 _FAMILIES = 100  # at a time: a family's process takes far more memory than its rows
 
@@ -154,7 +154,7 @@ def _members_table(prior: LearnedMembers, tasks: TaskSet, level: float) -> pd.Da
 
 
 def piece_size(prior: LearnedEquation, dataset: xr.Dataset) -> int:
-    """How many tasks to calibrate at a time, so that a piece takes some tens of megabytes."""
+    """How many tasks to calibrate at a time, so that a piece takes some hundreds of megabytes at most."""
     model, sizes = prior.model, dataset.sizes
     parameters = len(model.parameters)
     further = 0 if model.collocation is None else len(next(iter(model.collocation.points.values())))

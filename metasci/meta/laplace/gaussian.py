@@ -24,7 +24,7 @@ from metasci.meta.covariates import Design
 from metasci.meta.episodes import sample_support
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.laplace.gaussian_state import KNOWN, GaussianState
-from metasci.meta.laplace.levels import level_posteriors, levels_of
+from metasci.meta.laplace.levels import level_posteriors, level_weights, levels_of
 from metasci.meta.laplace.maximisation import (
     BELIEVED_VARIANCE,
     most_likely_noise,
@@ -354,14 +354,14 @@ class GaussianPrior:
         start_mixture = levels.before(covariance)
         if len(levels) > 1:
             for tolerance in (_ROUGH, _FINE):
-                mixture = level_posteriors(problem, estimate, mean, precision, log_noise, levels)
-                narrow = (mixture.weight / levels.spread[:, None]).sum(0)
+                weight = level_weights(problem, estimate, mean, precision, log_noise, levels)
+                narrow = (weight / levels.spread[:, None]).sum(0)
                 estimate = map_estimate(
                     problem,
                     mean,
                     narrow[:, None, None] * precision,
                     log_noise,
-                    (mixture.weight * levels.noise_precision[:, None]).sum(0),
+                    (weight * levels.noise_precision[:, None]).sum(0),
                     estimate.coordinates,
                     tolerance=tolerance,
                     line=estimate.line,

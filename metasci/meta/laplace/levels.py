@@ -20,7 +20,7 @@ from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.task_noise import noise_levels
 from metasci.meta.problem import Problem
 
-__all__ = ["Levels", "level_posteriors", "levels_of"]
+__all__ = ["Levels", "level_posteriors", "level_weights", "levels_of"]
 
 # beyond so many degrees of freedom Student's t is a Gaussian to two thousandths of an interval's width
 _AS_GOOD_AS_KNOWN = 300.0
@@ -53,11 +53,14 @@ class Levels:
     def before(self, covariance: Tensor) -> NoiseMixture:
         """The prior's mixture, of its covariance (task, parameter, parameter): the same mean at every level."""
         tasks, size = covariance.shape[:2]
+        wider = covariance.expand(len(self), -1, -1, -1)  # the same numbers at every level take no memory
+        if bool((self.spread != 1.0).any()):
+            wider = self.spread[:, None, None, None] * wider
         return NoiseMixture(
             (1.0 / self.noise_precision)[:, None].expand(-1, tasks),
             self.probability[:, None].expand(-1, tasks),
             covariance.new_zeros(len(self), tasks, size),
-            self.spread[:, None, None, None] * covariance,
+            wider,
         )
 
 
@@ -103,31 +106,111 @@ def level_posteriors(
     log_noise : Tensor
     levels : Levels
     """
-    at, factor, spread = estimate.coordinates, levels.noise_precision, levels.spread
-    nothing, certain = torch.zeros_like(precision), torch.ones_like(at[:, 0])
-    slope, curvature, squared, _ = normal_equations(
-        problem, at, at, nothing, log_noise, certain, estimate.line
-    )
-    pull = torch.einsum("tij,tj->ti", precision, at - mean)
-    w, tight = factor[:, None, None], (1.0 / spread)[:, None, None]
-    hessian = tight[..., None] * precision + w[..., None] * curvature
-    gradient = tight * pull + w * slope
-    root = torch.linalg.cholesky_ex(hessian).L
-    step = torch.cholesky_solve(gradient[..., None], root)[..., 0]
-    misfit = squared.sum(1) + 2.0 * problem.penalty_cost(at).detach()
-    off = at - mean
-    prior = torch.einsum("ti,tij,tj->t", off, precision, off) / spread[:, None]
-    count = (problem.batch.mask & problem.batch.numbers).sum(
-        1
-    )  # a limit has no density that scales with the noise
-    log_evidence = (
-        -0.5 * (factor[:, None] * misfit + prior)
-        + 0.5 * (gradient * step).sum(-1)
-        + 0.5 * count * factor[:, None].log()
-        - 0.5 * at.shape[1] * spread[:, None].log()
-        - root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    )
-    weight = torch.softmax(log_evidence + levels.probability[:, None].log(), 0)
+    apart = _Apart.of(problem, estimate, mean, precision, log_noise)
+    size = mean.shape[1]
+    products = (apart.axes.mT[..., :, None] * apart.axes.mT[..., None, :]).flatten(2)  # (task, axis, pair)
+    covariance = apart.variance(levels).transpose(0, 1) @ products  # (task, level, pair)
+    step = apart.step(levels).transpose(0, 1) @ apart.axes.mT
+    weight = apart.weight(levels)
     return NoiseMixture(
-        (1.0 / factor)[:, None].expand_as(weight), weight, -step, torch.cholesky_inverse(root)
+        (1.0 / levels.noise_precision)[:, None].expand_as(weight),
+        weight,
+        -step.transpose(0, 1),
+        covariance.unflatten(2, (size, size)).transpose(0, 1),
     )
+
+
+def level_weights(
+    problem: Problem,
+    estimate: Estimate,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    levels: Levels,
+) -> Tensor:
+    """How probable each level is, (level, task): the weights of `level_posteriors`, which takes the same."""
+    return _Apart.of(problem, estimate, mean, precision, log_noise).weight(levels)
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """A task's prior and its linearised measurements, seen along axes on which neither ties one to another.
+
+    One decomposition of a task serves all of its levels: P = L Lᵀ, L⁻¹ C L⁻ᵀ = U κ Uᵀ and V = L⁻ᵀ U give
+    (P/s + w C)⁻¹ = V (1/s + w κ)⁻¹ Vᵀ, of the prior's precision P and the measurements' curvature C.
+
+    Attributes
+    ----------
+    axes : Tensor, (task, parameter, axis)
+        V.
+    curvature : Tensor, (task, axis)
+        κ; the prior's precision is one.
+    pull, slope : Tensor, (task, axis)
+        Of the prior and of the measurements at the estimate.
+    misfit, distance : Tensor, (task,)
+        Squared residuals, and the squared distance from the prior's mean.
+    count : Tensor, (task,)
+        How many measurements' densities scale with the noise.
+    """
+
+    axes: Tensor
+    curvature: Tensor
+    pull: Tensor
+    slope: Tensor
+    misfit: Tensor
+    distance: Tensor
+    count: Tensor
+
+    @classmethod
+    def of(
+        cls, problem: Problem, estimate: Estimate, mean: Tensor, precision: Tensor, log_noise: Tensor
+    ) -> _Apart:
+        at = estimate.coordinates
+        nothing, certain = torch.zeros_like(precision), torch.ones_like(at[:, 0])
+        slope, curvature, squared, _ = normal_equations(
+            problem, at, at, nothing, log_noise, certain, estimate.line
+        )
+        root = torch.linalg.cholesky_ex(precision).L
+        white = torch.linalg.solve_triangular(root, curvature, upper=False)
+        white = torch.linalg.solve_triangular(root, white.mT, upper=False)
+        sound = torch.isfinite(white).all(-1).all(-1)  # a task that was lost is decomposed as nothing
+        kappa, turned = torch.linalg.eigh(torch.where(sound[:, None, None], white, 0.0))
+        axes = torch.linalg.solve_triangular(root.mT, turned, upper=True)
+        off = at - mean
+        pull = torch.einsum("tij,tj->ti", precision, off)
+        along = axes.mT @ torch.stack([pull, slope], -1)
+        return cls(
+            axes,
+            kappa.clamp(min=0.0),
+            along[..., 0],
+            along[..., 1],
+            squared.sum(1) + 2.0 * problem.penalty_cost(at).detach(),
+            (off * pull).sum(1),
+            (problem.batch.mask & problem.batch.numbers).sum(1),  # a limit's density does not scale
+        )
+
+    def variance(self, levels: Levels) -> Tensor:
+        """Of the posterior along each axis, (level, task, axis)."""
+        w, tight = levels.noise_precision[:, None, None], (1.0 / levels.spread)[:, None, None]
+        return 1.0 / (tight + w * self.curvature)
+
+    def gradient(self, levels: Levels) -> Tensor:
+        """Of the negative log posterior along each axis, (level, task, axis)."""
+        w, tight = levels.noise_precision[:, None, None], (1.0 / levels.spread)[:, None, None]
+        return tight * self.pull + w * self.slope
+
+    def step(self, levels: Levels) -> Tensor:
+        """Back to each level's estimate, along each axis, (level, task, axis)."""
+        return self.gradient(levels) * self.variance(levels)
+
+    def weight(self, levels: Levels) -> Tensor:
+        """Posterior probability of each level, (level, task)."""
+        factor, spread = levels.noise_precision[:, None], levels.spread[:, None]
+        variance, gradient = self.variance(levels), self.gradient(levels)
+        log_evidence = (
+            -0.5 * (factor * self.misfit + self.distance / spread)
+            + 0.5 * (gradient.square() * variance + variance.log()).sum(-1)
+            + 0.5 * self.count * factor.log()
+            - 0.5 * self.axes.shape[1] * spread.log()
+        )
+        return torch.softmax(log_evidence + levels.probability[:, None].log(), 0)

@@ -17,6 +17,7 @@ __all__ = ["look_again", "posterior_cost", "with_rows"]
 
 _POOR = 6.0  # standard deviations of χ² above its mean
 _FAR = 2.5  # of the prior
+_ROWS = 4000  # of tasks times starts at once, so that memory stays small
 
 
 def look_again(
@@ -44,21 +45,38 @@ def look_again(
         By what factor on the noise's variance a task may scatter without being looked at again.
     """
     poor = _misfit(problem, found, log_noise, explained).nonzero()[:, 0]
-    if not len(poor):
-        return found
-    part, centre = problem.select(poor), mean[poor]
-    precision = torch.linalg.inv(covariance[poor])
-    variance, axes = torch.linalg.eigh(covariance[poor])
-    best = posterior_cost(part, centre, precision, log_noise, found.coordinates[poor])
-    for axis in range(centre.shape[1]):
-        for side in (_FAR, -_FAR):
-            start = centre + side * variance[:, axis, None].clamp(min=0.0).sqrt() * axes[:, :, axis]
-            other = map_estimate(part, centre, precision, log_noise, start=start, tolerance=tolerance)
-            value = posterior_cost(part, centre, precision, log_noise, other.coordinates)
-            lower = (other.finite & ~(value >= best)).nonzero()[:, 0]
-            best = best.index_copy(0, lower, value[lower])
-            found = with_rows(found, poor[lower], other, lower)
+    for chosen in torch.split(poor, max(1, _ROWS // (2 * mean.shape[1]))):
+        if len(chosen):
+            found = _sought(problem, mean, covariance, log_noise, found, tolerance, chosen)
     return found
+
+
+def _sought(
+    problem: Problem,
+    mean: Tensor,
+    covariance: Tensor,
+    log_noise: Tensor,
+    found: Estimate,
+    tolerance: float,
+    chosen: Tensor,
+) -> Estimate:
+    """Some tasks, all from either side of every axis at once."""
+    variance, axes = torch.linalg.eigh(covariance[chosen])
+    far = _FAR * variance.clamp(min=0.0).sqrt()[:, None, :] * axes  # (task, parameter, axis)
+    away = torch.stack([far, -far]).movedim(3, 0).flatten(0, 1)  # (start, task, parameter)
+    rows = chosen.repeat(len(away))
+    precision = torch.linalg.inv(covariance[chosen])
+    part, centre, known = problem.select(rows), mean[rows], precision.repeat(len(away), 1, 1)
+    start = centre + away.flatten(0, 1)
+    other = map_estimate(part, centre, known, log_noise, start=start, tolerance=tolerance)
+    value = posterior_cost(part, centre, known, log_noise, other.coordinates)
+    value = torch.where(other.finite, value, torch.inf).view(len(away), -1)
+    least, best = value.min(0)
+    before = posterior_cost(
+        problem.select(chosen), mean[chosen], precision, log_noise, found.coordinates[chosen]
+    )
+    lower = (least < before).nonzero()[:, 0]
+    return with_rows(found, chosen[lower], other, best[lower] * len(chosen) + lower)
 
 
 def _misfit(problem: Problem, estimate: Estimate, log_noise: Tensor, explained: float) -> Tensor:
