@@ -216,7 +216,9 @@ def recommend(
     if sizes:
         best = regimen_for(fit, goal, doses=sizes, intervals=gaps, probability=probability, **shared)
     if out is not None:
-        drawn = {"dose": best.dose, "interval": best.interval} if best is not None else {}
+        drawn: dict[str, Any] = {}
+        if best is not None:
+            drawn = {"dose": best.dose, "interval": best.interval}
         if solved:
             place = max(range(len(gaps)), key=lambda at: solved[at][-1].probability)
             first = solved[place][0].rounded if loading else None
