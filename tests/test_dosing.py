@@ -210,6 +210,22 @@ def test_a_dose_that_is_solved_for_is_rounded_to_sizes_that_exist() -> None:
         solve_dose(fit, goal, sizes=["1 g"], multiple="250 mg", **asked)
 
 
+def test_no_loading_dose_is_needed_where_enough_was_given_before() -> None:
+    prior = one_compartment(4.0, 40.0).prior
+    fit = prior.calibrate(ms.Regimen().bolus("4 g").table(times=["1 h"], values=[100.0 * np.exp(-0.1)]))
+    loading, keeping = loading_and_maintenance(
+        fit, Target("trough", 10.0, 20.0), interval=12.0, number=6, start=2.0, multiple="50 mg", draws=20
+    )
+    left = 100.0 * np.exp(-1.4)  # 24.7 mg/L at 14 h without any dose
+    assert loading.rounded == 0.0
+    assert loading.median == pytest.approx(left, rel=1e-3)
+    assert "no loading dose at 2 h: what was given before suffices" in loading.words
+    each = sum(np.exp(-1.2 * k) for k in range(1, 7)) / 40.0
+    assert keeping.exact == pytest.approx((np.sqrt(200.0) - 100.0 * np.exp(-7.4)) / each, rel=1e-3)
+    with pytest.raises(InputError, match="too much for it"):
+        solve_dose(fit, Target("trough", 1e-9, 2e-9), interval=12.0, number=2, start=2.0, draws=20)
+
+
 def test_sizes_by_weight_and_what_they_come_to() -> None:
     prior = ms.Prior.published(
         ms.patients.Structure(1), name="weighed", source="an example", noise=ms.Proportional((0.1,)),

@@ -221,7 +221,7 @@ def recommend(
             drawn = {"dose": best.dose, "interval": best.interval}
         if solved:
             place = max(range(len(gaps)), key=lambda at: solved[at][-1].probability)
-            first = solved[place][0].rounded if loading else None
+            first = (solved[place][0].rounded or None) if loading else None
             drawn = {"dose": solved[place][-1].rounded, "interval": gaps[place], "first": first}
         _draw_regimen(fit, goal, {**drawn, **shared}, out)
     if as_json:

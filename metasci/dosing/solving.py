@@ -35,7 +35,7 @@ class SolvedDose:
     Attributes
     ----------
     exact, rounded : float
-        In the model's unit; the same where no sizes were given.
+        In the model's unit; the same where no sizes were given, and zero where no dose is needed.
     probability : float
         With which the rounded dose reaches the target.
     median, lower, upper : float
@@ -126,8 +126,9 @@ def solve_dose(
     def median_at(size: float) -> float:
         return float(np.median(target.of(times, curve(size))))
 
-    exact = _where(median_at, middle, usual)
-    rounded = _real(calibration, exact, multiple, sizes)
+    needless = number == 1 and median_at(0.0) >= middle
+    exact = 0.0 if needless else _where(median_at, middle, usual)
+    rounded = 0.0 if needless else _real(calibration, exact, multiple, sizes)
     reached = target.of(times, curve(rounded))
     low, median, high = (float(value) for value in np.quantile(reached, (0.05, 0.5, 0.95)))
     chance = float(target.holds(reached).mean())
@@ -136,10 +137,14 @@ def solve_dose(
     if loading is not None:
         what = f"{loading:g} {unit} first, then {int(number) - 1} doses, one every {gap:g} {time}"
     near = f", rounded to {rounded:g} {unit}" if multiple is not None or len(sizes) else ""
+    given, until = f"{what}: {size_words(calibration, exact)}{near}", f"after {doses_words(course, time)}"
+    if needless:
+        given = f"no loading dose at {begins:g} {time}: what was given before suffices"
+        until = f"until {begins + gap:g} {time}"
     words = (
-        f"{what}: {size_words(calibration, exact)}{near}: {target.words(output, time)} with a probability of "
+        f"{given}: {target.words(output, time)} with a probability of "
         f"{100 * chance:.0f} % (median {median:.3g}, 90 % interval {low:.3g} to "
-        f"{f'{high:.3g} {target.measure(output, time)}'.strip()}; after {doses_words(course, time)})"
+        f"{f'{high:.3g} {target.measure(output, time)}'.strip()}; {until})"
     )
     return SolvedDose(exact, rounded, chance, median, low, high, words)
 
@@ -159,7 +164,8 @@ def loading_and_maintenance(
 ) -> tuple[SolvedDose, SolvedDose]:
     """Solve for a loading dose, which meets the target in its own interval, and for the doses that then keep it there.
 
-    Parameters are those of `solve_dose`; `number` counts the loading dose.
+    Parameters are those of `solve_dose`; `number` counts the loading dose. Where what was given before suffices in
+    that interval, the loading dose is zero, and the others are all of one size.
 
     Examples
     --------
@@ -180,7 +186,7 @@ def loading_and_maintenance(
         "seed": seed,
     }
     loading = solve_dose(calibration, target, number=1, **shared)
-    return loading, solve_dose(calibration, target, number=number, first=loading.rounded, **shared)
+    return loading, solve_dose(calibration, target, number=number, first=loading.rounded or None, **shared)
 
 
 def _real(

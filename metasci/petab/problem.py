@@ -50,6 +50,7 @@ _DRAWN_ANEW = 10
 # measurements of an output that reach over so many times the least of them are first fitted on the logarithm, where
 # what lies decades below is still told which way to go; predictions are held above so small a share of each
 _DECADES, _FLOOR = 30.0, 1e-9
+_SHARES = (0.1, 1.0)  # deviations of those logarithms are the measurement's own, within these
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class Problem:
         return np.asarray(plain & (least > 0.0) & (most > _DECADES * least))
 
     def _on_logarithms(self, scaled: Floats, wide: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """As `_standardised`, but logarithms of some rows, of deviation one."""
+        """As `_standardised`, but with logarithms of some rows."""
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             predicted, deviation = self._simulated(self._physical(scaled), _ROUGH)
             residual = self._off(predicted) / deviation
@@ -200,7 +201,8 @@ class Problem:
                 measured
             )
             off = np.log(np.where(wide, measured, 1.0)) - np.log(np.where(wide, held, 1.0))
-            return np.where(wide, off, residual), np.where(wide, 0.0, np.log(deviation))
+            share = np.clip(deviation / np.abs(np.where(wide, measured, 1.0)), *_SHARES)
+            return np.where(wide, off / share, residual), np.where(wide, 0.0, np.log(deviation))
 
     def _residuals(self, parameters: Mapping[str, Any], relative: float) -> tuple[Floats, Floats]:
         """Standardised residuals on the scale on which the noise is normal, and its deviations."""
