@@ -231,7 +231,7 @@ def test_nothing_that_a_user_wrote_becomes_part_of_the_page() -> None:
 
 
 def test_answers_are_those_of_the_library(steel: Fitted, infant: Fitted) -> None:
-    from metasci.dosing import Target, recommend
+    from metasci.dosing import Target, recommend, solve_dose
     from metasci.heat_treatment import furnace_time
 
     said = steel.fit.predict(time="2 h", temperature="500 degC")
@@ -248,9 +248,23 @@ def test_answers_are_those_of_the_library(steel: Fitted, infant: Fitted) -> None
         Target("trough", 15.0, 25.0),
         doses=["2 mg", "3 mg", "4 mg"],
         intervals=["12 h"],
-        draws=300,
+        draws=600,
     )
-    assert dose.words == f"{best.words}."
+    solved = solve_dose(
+        infant.fit, Target("trough", 15.0, 25.0), interval=12.0, sizes=["2 mg", "3 mg", "4 mg"], draws=600
+    )
+    assert dose.words == f"{best.words}; solved for, {solved.words}."
+    asked = {
+        "target": "concentration",
+        "low": "20",
+        "high": "30",
+        "at": "90 min",
+        "loading": "yes",
+        "number": "3",
+    }
+    both = answer(infant.fit, "dose", {**asked, "doses": "2, 3, 4, 20 mg", "intervals": "24 h"}).words
+    assert "concentration 1.5 h after the dose between 20 and 30 mg/L" in both
+    assert "mg first, then 2 doses, one every 24 h" in both
     assert "a clinician decides the dose" in " ".join(dose.warnings)
     assert "at 49.5 h" in answer(infant.fit, "before_next", {}).words
 

@@ -16,6 +16,7 @@ import pytest
 
 import metasci as ms
 from metasci import cli
+from metasci.dosing import loading_and_maintenance
 
 PATIENT = "time [h],dose [mg/kg],weight [kg],concentration [mg/L]\n1,4.02,79.6,6.6\n5,4.02,79.6,8.4\n9,4.02,79.6,6.9\n"
 STEEL = "time [h],temperature [degC],hardness [HRC]\n1,200,55.5\n1,400,46.5\n1,600,33.0\n"
@@ -209,6 +210,29 @@ def test_the_next_dose_is_that_of_python(run: Run, tmp_path: Path) -> None:
     )
     assert said["words"] == best.words
     assert len(said["table"]) == 6
+
+
+def test_a_dose_is_solved_for_beside_the_sizes_that_can_be_given(run: Run, tmp_path: Path) -> None:
+    asked = ["recommend", "phenobarbital", "infant.csv", "--target", "auc", "--low", "400", "--high", "600"]
+    asked += ["--per", "24", "--intervals", "12,24 h", "--number", "4", "--start", "60 h"]
+    _, out, _ = run(*asked, "--solve", "--loading", "--doses", "3,5,7 mg")
+    fit = ms.load("phenobarbital").calibrate(tmp_path / "infant.csv")
+    told = {"number": 4, "start": "60 h"}
+    goal = ms.Target("auc", 400.0, 600.0, per=24.0)
+    for gap in ("12 h", "24 h"):
+        for each in loading_and_maintenance(fit, goal, interval=gap, sizes=["3 mg", "5 mg", "7 mg"], **told):
+            assert each.words in out
+    best = ms.recommend(fit, goal, doses=["3 mg", "5 mg", "7 mg"], intervals=["12 h", "24 h"], **told)
+    assert f"of the sizes that can be given: {best.words}" in out
+    assert "median [mg/L*h per 24 h]" in out
+    assert all("per 24 h" in line for line in out.splitlines() if "area under the curve" in line)
+    for more, sentence in (
+        ([], "--solve"), (["--doses", "3 mg", "--loading"], "--loading goes with --solve"),
+        (["--solve", "--doses", "3 mg", "--multiple", "1 mg"], "not by both"),
+    ):  # fmt: skip
+        status, _, error = run(*asked, *more)
+        assert status == 2
+        assert sentence in error
 
 
 def test_a_furnace_time_is_that_of_python(run: Run, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_a_concentration_after_an_infusion_and_a_trough_before_the_third_dose_ha
     common = {"doses": ["500 mg"], "intervals": [12.0], "start": 1000.0, "draws": 20}
     after = recommend(fit, Target("concentration", 5.0, 20.0, at=1.5), number=1, duration=1.0, **common)
     peak = 500.0 / (rate * volume) * (1.0 - np.exp(-rate))
-    assert after.median == pytest.approx(peak * np.exp(-rate * 0.5), rel=2e-4)
+    assert after.median == pytest.approx(peak * np.exp(-rate * 0.5), rel=3e-5)
     third = recommend(fit, Target("trough", 5.0, 20.0), number=2, **common)
     assert third.median == pytest.approx(500.0 / volume * (np.exp(-1.2) + np.exp(-2.4)), rel=2e-4)
     per_day = recommend(fit, Target("auc", 400.0, 600.0, per=24.0), number=2, **common)
@@ -196,6 +196,50 @@ def test_a_dose_that_is_solved_for_says_per_what_an_area_is() -> None:
     assert dose.words.count("per 24 h") == 2
     with pytest.raises(InputError, match="two doses or more"):
         solve_dose(fit, Target("trough", 1.0, 2.0), interval=12.0, number=1, first=100.0)
+
+
+def test_a_dose_that_is_solved_for_is_rounded_to_sizes_that_exist() -> None:
+    fit = one_compartment(4.0, 40.0)
+    goal, asked = Target("trough", 10.0, 20.0), {"interval": 12.0, "number": 1, "start": 1000.0, "draws": 20}
+    exact = np.sqrt(200.0) * 40.0 * np.exp(1.2)  # 1878 mg
+    dose = solve_dose(fit, goal, sizes=["1 g", "1.5 g", "2000 mg"], **asked)
+    assert dose.exact == pytest.approx(exact, rel=1e-4)
+    assert dose.rounded == 2000.0
+    assert dose.median == pytest.approx(2000.0 / 40.0 * np.exp(-1.2), rel=1e-4)
+    with pytest.raises(InputError, match="not by both"):
+        solve_dose(fit, goal, sizes=["1 g"], multiple="250 mg", **asked)
+
+
+def test_no_loading_dose_is_needed_where_enough_was_given_before() -> None:
+    prior = one_compartment(4.0, 40.0).prior
+    fit = prior.calibrate(ms.Regimen().bolus("4 g").table(times=["1 h"], values=[100.0 * np.exp(-0.1)]))
+    loading, keeping = loading_and_maintenance(
+        fit, Target("trough", 10.0, 20.0), interval=12.0, number=6, start=2.0, multiple="50 mg", draws=20
+    )
+    left = 100.0 * np.exp(-1.4)  # 24.7 mg/L at 14 h without any dose
+    assert loading.rounded == 0.0
+    assert loading.median == pytest.approx(left, rel=1e-3)
+    assert "no loading dose at 2 h: what was given before suffices" in loading.words
+    each = sum(np.exp(-1.2 * k) for k in range(1, 7)) / 40.0
+    assert keeping.exact == pytest.approx((np.sqrt(200.0) - 100.0 * np.exp(-7.4)) / each, rel=1e-3)
+    with pytest.raises(InputError, match="too much for it"):
+        solve_dose(fit, Target("trough", 1e-9, 2e-9), interval=12.0, number=2, start=2.0, draws=20)
+
+
+def test_sizes_by_weight_and_what_they_come_to() -> None:
+    prior = ms.Prior.published(
+        ms.patients.Structure(1), name="weighed", source="an example", noise=ms.Proportional((0.1,)),
+        typical={"clearance": 4.0, "volume": 40.0}, variability={"clearance": 1e-8, "volume": 1e-8},
+        covariates={"volume": ms.patients.Power("weight", "kg", 70, 1)},
+    )  # fmt: skip
+    fit = prior.calibrate(ms.Regimen().bolus("1 mg").table(times=["1 h"], values=[0.05], weight="35 kg"))
+    goal, asked = Target("peak", 20.0, 30.0), {"number": 1, "start": 1000.0, "draws": 20}
+    best = recommend(fit, goal, doses=["10 mg/kg", "15 mg/kg"], intervals=[12.0], **asked)
+    assert best.words.startswith("525 mg (15 mg/kg) every 12 h: peak between 20 and 30 mg/L")
+    assert best.words.endswith("after 1 dose from 1000 h on)")
+    dose = solve_dose(fit, goal, interval=12.0, multiple="2 mg/kg", **asked)
+    assert dose.exact == pytest.approx(np.sqrt(600.0) * 20.0, rel=1e-3)  # 14 mg/kg
+    assert dose.rounded == pytest.approx(490.0)
 
 
 def test_draws_of_two_levels_have_the_median_of_the_posterior_and_not_of_its_approximation() -> None:

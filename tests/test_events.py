@@ -482,6 +482,9 @@ def test_a_header_that_is_a_slip_is_refused_and_one_that_nobody_knows_is_named()
     ):
         with pytest.raises(InputError, match=f"'{slip}' is not known; did you mean {meant}"):
             read_events(frame.rename(columns={meant: slip}), iv)
+    for slip, meant in (("DURATON", "DURATION"), ("INTERVALL", "INTERVAL"), ("LIMT", "LIMIT")):
+        with pytest.raises(InputError, match=f"'{slip}' is not known; did you mean {meant}"):
+            read_events(frame.drop(columns=["II", "ADDL"]).assign(**{slip: 1.0}), iv)
     with pytest.raises(InputError, match="'wieght' is not known; did you mean weight"):
         read_events(frame.assign(wieght=70.0), one_compartment_bolus)
     data, _ = read_events(frame.drop(columns="RATE").assign(RACE=1, hospital="A", TAD=[0, 2]), iv)

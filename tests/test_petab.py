@@ -108,6 +108,37 @@ def test_the_optimum_is_found_from_a_random_start(tmp_path: Path) -> None:
             assert problem.objective(moved) >= best.objective - 1e-6
 
 
+def test_measurements_over_decades_are_fitted_on_the_logarithm_first(tmp_path: Path) -> None:
+    problem = read_problem(written(tmp_path))
+    assert not problem._reaching_over_decades().any()
+    path = written(tmp_path)
+    table = pd.read_csv(tmp_path / "measurements.tsv", sep="\t")
+    table.loc[table["observableId"] == "made", "measurement"] *= np.geomspace(1.0, 1e4, 8)
+    table.to_csv(tmp_path / "measurements.tsv", sep="\t", index=False)
+    problem = read_problem(path)
+    wide = problem._reaching_over_decades()
+    assert wide.tolist() == (problem.rows["observable"] == "made").tolist()
+    place = np.array([[math.log10(0.3), 8.0, -1.0]])
+    off, log_deviation = problem._on_logarithms(place, wide)
+    predicted, deviation = problem.simulate(problem.nominal)
+    told = problem.rows["measurement"].to_numpy()
+    share = np.clip(deviation / told, 0.1, 1.0)  # 0.1 of what lies between 1 and 10⁵
+    assert off[0, wide] == pytest.approx((np.log(told / predicted) / share)[wide], abs=1e-3)
+    assert off[0, ~wide] == pytest.approx(((told - predicted) / deviation)[~wide], abs=1e-5)
+    assert log_deviation[0, wide].tolist() == [0.0] * 8
+
+
+def test_starts_that_cannot_be_followed_are_drawn_anew(tmp_path: Path) -> None:
+    growing = TABLES["parameters.tsv"].replace("k\tlog10\t0.001\t10", "k\tlin\t-400\t10")
+    problem = read_problem(written(tmp_path, **{"parameters.tsv": growing}))  # e^(400·6) is no number
+    lower, upper = problem._bounds()
+    first = np.random.default_rng(0).uniform(lower, upper, (6, 3))
+    assert not np.isfinite(problem._standardised(first, 1e-6)[0]).all()
+    starts = problem._starts(lower, upper, 6, 0)
+    assert np.isfinite(problem._standardised(starts, 1e-6)[0]).all()
+    assert ((lower <= starts) & (starts <= upper)).all()
+
+
 def only_constant_noise(folder: Path, task: bool = False) -> Path:
     plain = TABLES["observables.tsv"].replace("0.2*left", "sigma")
     return written(folder, task=task, **{"observables.tsv": plain})

@@ -11,6 +11,7 @@ import numpy as np
 from metasci.diagnostics.next_point import next_measurement
 from metasci.dosing.exposure import exposure
 from metasci.dosing.recommendation import recommend
+from metasci.dosing.solving import SolvedDose, loading_and_maintenance, solve_dose
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
@@ -18,14 +19,14 @@ from metasci.heat_treatment.furnace import furnace_time
 from metasci.heat_treatment.planning import next_test
 from metasci.priors.calibrated import Calibration
 from metasci.report.curves import axis_of, coordinates, has_map, span
-from metasci.units import stated
+from metasci.units import magnitude, stated
 from metasci.words import number, pretty_unit, words
 
 __all__ = ["QUESTIONS", "Answer", "Field", "Question", "answer", "questions_for"]
 
 _SHARES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # of the last dose, where none are named
 _GAPS = "8, 12, 24 h"
-_DRAWS = 300  # quick, and a probability is known to within three percent
+_DRAWS = 600  # quick, and a probability is known to within two percent
 _CANDIDATES = 25  # times that the next measurement is looked for at
 
 
@@ -210,35 +211,54 @@ def _dose_fields(fit: Any) -> tuple[Field, ...]:
     time, output = fit.prior.model.inputs["time"].unit, pretty_unit(fit.prior.model.output.unit)
     sizes = ", ".join(f"{share * size:.3g}" for share in _SHARES)
     return (
-        Field("target", "what is to be reached", "trough", ("trough", "peak", "auc", "time_above")),
+        Field(
+            "target",
+            "what is to be reached",
+            "trough",
+            ("trough", "peak", "auc", "time_above", "concentration"),
+        ),
         Field("low", f"from, in {output}", "10"),
         Field("high", f"to, in {output}", "15"),
         Field("doses", "doses that can be given", f"{sizes} {symbol}"),
         Field("intervals", "times between doses", _GAPS if time == "h" else f"6, 12, 24 {time}"),
         Field("duration", "length of each infusion", f"0 {time}"),
+        Field("number", "doses before what is judged", "10"),
+        Field("loading", "a loading dose first", "no", ("no", "yes")),
         Field("threshold", "time_above: above which level"),
+        Field("at", f"concentration: how long after the dose begins, such as 1.5 {time}"),
         Field("probability", "with which probability, in %", "80"),
     )
 
 
 def _dose(fit: Any, fields: Mapping[str, str]) -> Answer:
-    kind = fields["target"]
+    kind, time = fields["target"], fit.prior.model.inputs["time"].unit
     target = Target(
         kind,
         low=_plain_number(fields["low"], "from") if fields["low"] else 0.0,
         high=_plain_number(fields["high"], "to") if fields["high"] else float("inf"),
         threshold=_plain_number(fields["threshold"], "threshold") if fields["threshold"] else None,
-        per=24.0 if kind == "auc" and fit.prior.model.inputs["time"].unit == "h" else None,
+        per=24.0 if kind == "auc" and time == "h" else None,
+        at=magnitude(_number_of(fields["at"], "at"), time, "at") if fields["at"] else None,
     )
+    sizes = _several(fields["doses"], "doses")
+    shared: dict[str, Any] = {
+        "number": int(_plain_number(fields["number"], "doses before what is judged")),
+        "duration": fields["duration"] or 0.0,
+        "draws": _DRAWS,
+    }
     best = recommend(
         fit,
         target,
-        doses=_several(fields["doses"], "doses"),
+        doses=sizes,
         intervals=_several(fields["intervals"], "times between doses"),
-        duration=fields["duration"] or 0.0,
         probability=_plain_number(fields["probability"], "probability") / 100.0,
-        draws=_DRAWS,
+        **shared,
     )
+    sentences = [best.words]
+    if np.isfinite(target.high) and target.low > 0.0:
+        solve = loading_and_maintenance if fields["loading"] == "yes" else _alone
+        solved = solve(fit, target, interval=best.interval, sizes=sizes, **shared)
+        sentences += [f"solved for, {each.words}" for each in solved]
     ordered = best.table.sort_values("probability", ascending=False).head(8)
     rows = tuple(
         (
@@ -249,9 +269,14 @@ def _dose(fit: Any, fields: Mapping[str, str]) -> Answer:
         )
         for row in ordered.to_dict("records")
     )
-    symbol, time = _last_dose(fit)[1], fit.prior.model.inputs["time"].unit
+    symbol = _last_dose(fit)[1]
     header = (f"dose ({symbol})", f"every ({time})", "probability", f"{kind} (90 % interval)")
-    return Answer(f"{best.words}.", header, rows, best.warnings)
+    return Answer(f"{'; '.join(sentences)}.", header, rows, best.warnings)
+
+
+def _alone(fit: Any, target: Target, **asked: Any) -> tuple[SolvedDose, ...]:
+    """The dose of a regimen without a loading dose."""
+    return (solve_dose(fit, target, **asked),)
 
 
 # --------------------------------------------------------------------------------------- next test
@@ -339,10 +364,7 @@ def _furnace(fit: Any, fields: Mapping[str, str]) -> Answer:
 
 
 def _of_output(fit: Any, text: str) -> str | float | None:
-    if not text:
-        return None
-    value, symbol = stated(text, "the requirement")
-    return text if symbol else value
+    return _number_of(text, "the requirement") if text else None
 
 
 def _several(text: str, what: str) -> list[str]:
@@ -352,6 +374,12 @@ def _several(text: str, what: str) -> list[str]:
         raise InputError(f"{what}: give one or more, such as 250, 500 mg.")
     _, symbol = stated(last, what)
     return [part if stated(part, what)[1] else f"{part} {symbol}".strip() for part in (*front, last)]
+
+
+def _number_of(text: str, what: str) -> str | float:
+    """A quantity, or a bare number in the model's unit."""
+    value, symbol = stated(text, what)
+    return text if symbol else value
 
 
 def _plain_number(text: str, what: str) -> float:

@@ -141,7 +141,7 @@ def recommend(
     doses: Annotated[
         str | None,
         typer.Option(
-            help="Sizes that can be given, such as '250,500,750 mg' or '10,15 mg/kg'; not with --solve."
+            help="Sizes that can be given, such as '250,500,750 mg' or '10,15 mg/kg'; with --solve, those to round to."
         ),
     ] = None,
     *,
@@ -177,6 +177,10 @@ def recommend(
             help="Doses to be given, after the last of which is judged: a trough with 2 is before the third.",
         ),
     ] = 10,
+    start: Annotated[
+        str | None,
+        typer.Option(help="When the first is given, such as '36 h'; by default when it is due."),
+    ] = None,
     duration: Annotated[str, typer.Option(help="Of each infusion, such as '1 h'.")] = "0 h",
     probability: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="With which to reach the target.")
@@ -190,40 +194,55 @@ def recommend(
     From a patient's levels so far; a recommendation is no prescription.
     """
     from metasci.dosing import Target, recommend as regimen_for
+    from metasci.dosing.recommendation import NO_DEVICE
 
-    if (doses is None) != solve:
+    if doses is None and not solve:
         raise InputError(
             "recommend: give sizes to try, --doses '250,500 mg', or let the dose be solved for, --solve."
         )
+    if not solve and (loading or multiple is not None):
+        raise InputError(f"recommend: {'--loading' if loading else '--multiple'} goes with --solve.")
+    if doses is not None and multiple is not None:
+        raise InputError("recommend: real sizes are told by --doses or by --multiple, not by both.")
     if out is not None and out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: a picture ends in .png, .svg or .pdf, not '{out.name}'.")
     fit = _fit(prior, file, model)
     later = _later(fit, at, after_infusion, duration)
     goal = Target(target, low, high, threshold, per, later)
-    if solve:
-        _solved(fit, goal, _several(intervals), number, duration, multiple, loading, seed, out, as_json)
-        return
-    best = regimen_for(
-        fit,
-        goal,
-        doses=_several(doses or ""),
-        intervals=_several(intervals),
-        number=number,
-        duration=duration,
-        probability=probability,
-        seed=seed,
-    )
+    gaps, sizes = _several(intervals), [] if doses is None else _several(doses)
+    shared: dict[str, Any] = {"number": number, "start": start, "duration": duration, "seed": seed}
+    solved = [_solved(fit, goal, gap, sizes, multiple, loading, shared) for gap in gaps] if solve else []
+    best = None
+    if sizes:
+        best = regimen_for(fit, goal, doses=sizes, intervals=gaps, probability=probability, **shared)
     if out is not None:
-        _draw_regimen(fit, goal, best.dose, best.interval, number, duration, None, seed, out)
+        drawn: dict[str, Any] = {}
+        if best is not None:
+            drawn = {"dose": best.dose, "interval": best.interval}
+        if solved:
+            place = max(range(len(gaps)), key=lambda at: solved[at][-1].probability)
+            first = (solved[place][0].rounded or None) if loading else None
+            drawn = {"dose": solved[place][-1].rounded, "interval": gaps[place], "first": first}
+        _draw_regimen(fit, goal, {**drawn, **shared}, out)
     if as_json:
-        print_json({"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings})
+        said: dict[str, Any] = {}
+        if solved:
+            said["doses"] = [vars(each) for several in solved for each in several]
+        if best is not None:
+            said |= {"words": best.words, "table": best.table.to_dict("records"), "warnings": best.warnings}
+        print_json(said)
         return
-    typer.echo(str(best))
+    for each in (each for several in solved for each in several):
+        typer.echo(each.words)
+    if best is None:
+        typer.echo(f"  warning: {NO_DEVICE}")
+        return
+    typer.echo(f"of the sizes that can be given: {best}" if solved else str(best))
     dosed = fit.prior.model
     history = next(iter(dosed.histories.values()))
     units = {"dose": history.unit, "interval": dosed.inputs[history.at].unit}
-    if target in ("trough", "peak"):
-        units |= dict.fromkeys(("median", "lower", "upper"), dosed.output.unit)
+    measure = goal.measure(dosed.first_output.unit, units["interval"])
+    units |= dict.fromkeys(("median", "lower", "upper"), measure)
     headers = {name: f"{name} [{symbol}]" for name, symbol in units.items() if symbol}
     shown = best.table.rename(columns=headers)
     typer.echo(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
@@ -244,59 +263,24 @@ def _later(fit: Any, at: str | None, after_infusion: str | None, duration: str) 
 def _solved(
     fit: Any,
     goal: Any,
-    intervals: list[str],
-    number: int,
-    duration: str,
+    interval: str,
+    sizes: list[str],
     multiple: str | None,
     loading: bool,
-    seed: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """Say the dose that was solved for, and draw it."""
+    shared: dict[str, Any],
+) -> tuple[Any, ...]:
+    """The dose that is solved for, after the loading dose if there is to be one."""
     from metasci.dosing import loading_and_maintenance, solve_dose
 
-    if len(intervals) != 1:
-        raise InputError("--solve takes one interval.")
-    shared: dict[str, Any] = {
-        "interval": intervals[0],
-        "number": number,
-        "duration": duration,
-        "multiple": multiple,
-        "seed": seed,
-    }
-    solutions = (
-        loading_and_maintenance(fit, goal, **shared) if loading else (solve_dose(fit, goal, **shared),)
-    )
-    if out is not None:
-        first = solutions[0].rounded if loading else None
-        _draw_regimen(fit, goal, solutions[-1].rounded, intervals[0], number, duration, first, seed, out)
-    if as_json:
-        print_json({"doses": [vars(each) for each in solutions]})
-        return
-    for each in solutions[:-1]:
-        typer.echo(each.words)
-    typer.echo(str(solutions[-1]))
+    asked = {"interval": interval, "multiple": multiple, "sizes": sizes, **shared}
+    return loading_and_maintenance(fit, goal, **asked) if loading else (solve_dose(fit, goal, **asked),)
 
 
-def _draw_regimen(
-    fit: Any,
-    goal: Any,
-    dose: float,
-    interval: float | str,
-    number: int,
-    duration: str,
-    first: float | None,
-    seed: int,
-    out: Path,
-) -> None:
+def _draw_regimen(fit: Any, goal: Any, regimen: dict[str, Any], out: Path) -> None:
     from metasci.report.regimens import regimen_figure
 
     check_folder(out.parent)
-    figure = regimen_figure(
-        fit, goal, dose=dose, interval=interval, number=number, duration=duration, first=first, seed=seed
-    )
-    figure.savefig(out, dpi=200)
+    regimen_figure(fit, goal, **regimen).savefig(out, dpi=200)
     typer.echo(f"written to {out}", err=True)
 
 

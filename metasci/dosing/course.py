@@ -16,6 +16,8 @@ from metasci.fits.equation import EquationFit
 __all__ = ["Course", "concentrations", "curves_by_size", "doses_left_out", "next_due", "usual_interval"]
 
 _POINTS, _EARLY = 97, 128  # evenly, a quarter of an hour of a day; and closer after a dose, where peaks are
+# numbers of draws, times and doses that are computed at once, so that memory stays small; draws that tell linearity
+_AT_ONCE, _TELLING = 500_000, 20
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,19 @@ def curves_by_size(
     model = calibration.prior.model
     judged = course.judged if times is None else times
 
-    def at(size: float) -> NDArray[np.float64]:
+    def of(several: Tensor, inputs: dict[str, Tensor]) -> NDArray[np.float64]:
+        wide = {name: values.expand(len(several), *values.shape[1:]) for name, values in inputs.items()}
+        return np.asarray(model.at(several[:, None, :], wide).numpy())
+
+    def at(size: float, draws: Tensor = drawn) -> NDArray[np.float64]:
         inputs = _inputs(calibration, history, course, size, judged)
         with torch.no_grad():
-            wide = {name: values.expand(len(drawn), *values.shape[1:]) for name, values in inputs.items()}
-            return np.asarray(model.at(drawn[:, None, :], wide).numpy())
+            together = max(1, _AT_ONCE // (len(judged) * (inputs[history].shape[-1] + 1)))
+            return np.concatenate([of(several, inputs) for several in torch.split(draws, together)])
 
-    low, middle, high = at(0.0), at(0.5 * most), at(most)
-    if np.allclose(middle, 0.5 * (low + high), rtol=1e-9, atol=1e-12 * np.abs(high).max()):
+    low, middle, high = at(0.0), at(0.5 * most, drawn[:_TELLING]), at(most)
+    between = 0.5 * (low + high)[:_TELLING]
+    if np.allclose(middle, between, rtol=1e-9, atol=1e-12 * np.abs(high).max()):
         return lambda size: low + size / most * (high - low)
     return at
 

@@ -24,7 +24,7 @@ from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws, prior_draws
 from metasci.units import convert, magnitude, stated
 
-__all__ = ["Recommendation", "dosed", "recommend"]
+__all__ = ["Recommendation", "dosed", "doses_words", "recommend", "size_words", "sizes_given"]
 
 # of a probability: doses that reach the target within one in a hundred as often are equally good
 _ALIKE = 0.01
@@ -80,7 +80,7 @@ def recommend(
     start: float | str | None = None,
     duration: float | str = 0.0,
     probability: float = 0.8,
-    draws: int = 1000,
+    draws: int = 2000,
     seed: int = 0,
 ) -> Recommendation:
     """Find the dose and interval that reach a target with a given probability.
@@ -130,7 +130,7 @@ def recommend(
     """
     model, history = dosed(calibration)
     time_unit = model.inputs["time"].unit
-    sizes = _positive(_by_weight(calibration, doses), model.histories[history].unit, "doses")
+    sizes = sizes_given(calibration, doses)
     gaps = _positive(intervals, time_unit, "intervals")
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
@@ -145,9 +145,10 @@ def recommend(
     rows, quantities = [], {}
     for gap in gaps:
         course = course_of(gap)
-        curves = concentrations(calibration, history, course, sizes, after)
+        times = target.places(course.judged)
+        curves = concentrations(calibration, history, course, sizes, after, times)
         for size, curve in zip(sizes, curves, strict=True):
-            quantity = target.of(course.judged, curve)
+            quantity = target.of(times, curve)
             quantities[size, gap] = quantity
             low, middle, high = np.quantile(quantity, (0.05, 0.5, 0.95))
             rows.append((size, gap, float(target.holds(quantity).mean()), middle, low, high))
@@ -155,17 +156,16 @@ def recommend(
     best = _best(table, target)
     size, gap = float(best["dose"]), float(best["interval"])
     course = course_of(gap)
-    unlearned = target.of(course.judged, concentrations(calibration, history, course, [size], before)[0])
+    times = target.places(course.judged)
+    unlearned = target.of(times, concentrations(calibration, history, course, [size], before, times)[0])
     left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.first_output.unit
-    of_what = " in an interval" if target.per is None else f" per {target.per:g} {units[1]}"
-    scaled = of_what if target.kind == "auc" else ""
     words = (
-        f"{size:g} {units[0]} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a probability of "
-        f"{100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
-        f"{f'{high:.3g} {target.unit(units[2], units[1])}{scaled}'.strip()})"
+        f"{size_words(calibration, size)} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a "
+        f"probability of {100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
+        f"{f'{high:.3g} {target.measure(units[2], units[1])}'.strip()}; after {doses_words(course, units[1])})"
     )
     warnings = _warnings(calibration, size, sizes, reached, probability, left)
     if late := doses_left_out(calibration, history, course):
@@ -223,24 +223,42 @@ def dosed(calibration: EquationFit) -> tuple[Any, str]:
     return model, next(iter(model.histories))
 
 
-def _by_weight(calibration: EquationFit, doses: Sequence[float | str]) -> list[float | str]:
-    """Doses, those per kilogram times the patient's weight."""
+def sizes_given(calibration: EquationFit, sizes: Sequence[float | str], what: str = "doses") -> list[float]:
+    """Sizes of doses in the model's unit, in order; those per kilogram are times the patient's weight."""
+    model, history = dosed(calibration)
     of_weight: list[float | str] = []
-    for dose in doses:
-        text = str(dose).replace(" ", "")
-        if not text.endswith("/kg"):
-            of_weight.append(dose)
+    for size in sizes:
+        if not str(size).replace(" ", "").endswith("/kg"):
+            of_weight.append(size)
             continue
-        inputs = calibration.batch.inputs
-        if "weight" not in inputs:
-            raise InputError(
-                f"doses: '{dose}' is by weight, which '{calibration.prior.model.name}' does not take."
-            )
-        unit = calibration.prior.model.inputs["weight"].unit
-        weight = float(convert(float(inputs["weight"].ravel()[-1]), unit, "kg", "weight"))
-        size, symbol = stated(str(dose).strip().removesuffix("/kg"), "doses")
-        of_weight.append(f"{size * weight!r} {symbol}")
-    return of_weight
+        weight = _weight(calibration)
+        if weight is None:
+            raise InputError(f"{what}: '{size}' is by weight, which '{model.name}' does not take.")
+        per_kilogram, symbol = stated(str(size).strip().removesuffix("/kg"), what)
+        of_weight.append(f"{per_kilogram * weight!r} {symbol}")
+    return _positive(of_weight, model.histories[history].unit, what)
+
+
+def size_words(calibration: EquationFit, size: float) -> str:
+    """A size with its unit, and per kilogram where the patient's weight is known."""
+    model, history = dosed(calibration)
+    unit, weight = model.histories[history].unit, _weight(calibration)
+    by_weight = "" if not weight or "/" in unit else f" ({size / weight:.3g} {unit}/kg)"
+    return f"{size:.4g} {unit}{by_weight}"
+
+
+def doses_words(course: Course, time: str) -> str:
+    """How many doses are given before what is judged, and from when."""
+    return f"{course.number} dose{'s' if course.number > 1 else ''} from {course.begins:g} {time} on"
+
+
+def _weight(calibration: EquationFit) -> float | None:
+    """The patient's last weight in kilograms, where the model takes it."""
+    weight = calibration.batch.inputs.get("weight")
+    if weight is None or not weight.numel():
+        return None
+    unit = calibration.prior.model.inputs["weight"].unit
+    return float(convert(float(weight.ravel()[-1]), unit, "kg", "weight"))
 
 
 def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:

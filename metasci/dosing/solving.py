@@ -6,14 +6,14 @@ closed in on by bracketing. A loading dose is solved for in the first interval, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from metasci.dosing.course import Course, curves_by_size, next_due
-from metasci.dosing.recommendation import NO_DEVICE, dosed
+from metasci.dosing.recommendation import NO_DEVICE, dosed, doses_words, size_words, sizes_given
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
@@ -35,7 +35,7 @@ class SolvedDose:
     Attributes
     ----------
     exact, rounded : float
-        In the model's unit; the same where no sizes were given.
+        In the model's unit; the same where no sizes were given, and zero where no dose is needed.
     probability : float
         With which the rounded dose reaches the target.
     median, lower, upper : float
@@ -64,8 +64,9 @@ def solve_dose(
     start: float | str | None = None,
     duration: float | str = 0.0,
     multiple: float | str | None = None,
+    sizes: Sequence[float | str] = (),
     first: float | str | None = None,
-    draws: int = 1000,
+    draws: int = 2000,
     seed: int = 0,
 ) -> SolvedDose:
     """Solve for the dose whose median meets the middle of a target; the middle is geometric, as exposures are.
@@ -84,7 +85,9 @@ def solve_dose(
     duration : float or str
         Of each infusion.
     multiple : float or str, optional
-        Real sizes are multiples of this, such as ``"250 mg"``.
+        Real sizes are multiples of this, such as ``"250 mg"`` or ``"0.5 mg/kg"``.
+    sizes : sequence of float or str
+        Or the real sizes themselves, of which the nearest is taken.
     first : float or str, optional
         Size of the first of the doses, where that is given already (a loading dose); the others are solved for.
     draws, seed : int
@@ -106,8 +109,10 @@ def solve_dose(
         raise InputError(
             "a dose is solved for towards the middle of a target: give it a low above zero and a high."
         )
+    if multiple is not None and len(sizes):
+        raise InputError("real sizes are told by `multiple` or by `sizes`, not by both.")
     begins = next_due(calibration, history, gap) if start is None else magnitude(start, time, "start")
-    loading = None if first is None else magnitude(first, unit, "first")
+    (loading,) = (None,) if first is None else sizes_given(calibration, [first], "first")
     if loading is not None and number < 2:
         raise InputError("first: with a first dose that is known, solve for two doses or more.")
     course = Course(begins, gap, int(number), lasting, loading)
@@ -115,30 +120,31 @@ def solve_dose(
     middle = float(np.sqrt(target.low * target.high))
 
     usual = _usual(calibration, history)
-    curve = curves_by_size(calibration, history, course, usual, drawn)
+    times = target.places(course.judged)
+    curve = curves_by_size(calibration, history, course, usual, drawn, times)
 
     def median_at(size: float) -> float:
-        return float(np.median(target.of(course.judged, curve(size))))
+        return float(np.median(target.of(times, curve(size))))
 
-    exact = _where(median_at, middle, usual)
-    step = 0.0 if multiple is None else magnitude(multiple, unit, "multiple")
-    rounded = exact if not step else max(step, step * round(exact / step))
-    reached = target.of(course.judged, curve(rounded))
+    needless = number == 1 and median_at(0.0) >= middle
+    exact = 0.0 if needless else _where(median_at, middle, usual)
+    rounded = 0.0 if needless else _real(calibration, exact, multiple, sizes)
+    reached = target.of(times, curve(rounded))
     low, median, high = (float(value) for value in np.quantile(reached, (0.05, 0.5, 0.95)))
     chance = float(target.holds(reached).mean())
+    output = model.first_output.unit
     what = "one dose" if number == 1 else f"{int(number)} doses, one every {gap:g} {time}"
     if loading is not None:
         what = f"{loading:g} {unit} first, then {int(number) - 1} doses, one every {gap:g} {time}"
-    per = (
-        ""
-        if target.kind != "auc"
-        else f" {'in an interval' if target.per is None else f'per {target.per:g} {time}'}"
-    )
-    near = f", rounded to {rounded:g} {unit}" if step else ""
+    near = f", rounded to {rounded:g} {unit}" if multiple is not None or len(sizes) else ""
+    given, until = f"{what}: {size_words(calibration, exact)}{near}", f"after {doses_words(course, time)}"
+    if needless:
+        given = f"no loading dose at {begins:g} {time}: what was given before suffices"
+        until = f"until {begins + gap:g} {time}"
     words = (
-        f"{what}: {exact:.4g} {unit}{near}: {target.words(model.first_output.unit, time)} with a probability of "
-        f"{100 * chance:.0f} % (median {median:.3g}, 90 % interval {low:.3g} to {high:.3g} "
-        f"{target.unit(model.first_output.unit, time)}{per})"
+        f"{given}: {target.words(output, time)} with a probability of "
+        f"{100 * chance:.0f} % (median {median:.3g}, 90 % interval {low:.3g} to "
+        f"{f'{high:.3g} {target.measure(output, time)}'.strip()}; {until})"
     )
     return SolvedDose(exact, rounded, chance, median, low, high, words)
 
@@ -152,12 +158,14 @@ def loading_and_maintenance(
     start: float | str | None = None,
     duration: float | str = 0.0,
     multiple: float | str | None = None,
-    draws: int = 1000,
+    sizes: Sequence[float | str] = (),
+    draws: int = 2000,
     seed: int = 0,
 ) -> tuple[SolvedDose, SolvedDose]:
     """Solve for a loading dose, which meets the target in its own interval, and for the doses that then keep it there.
 
-    Parameters are those of `solve_dose`; `number` counts the loading dose.
+    Parameters are those of `solve_dose`; `number` counts the loading dose. Where what was given before suffices in
+    that interval, the loading dose is zero, and the others are all of one size.
 
     Examples
     --------
@@ -173,11 +181,22 @@ def loading_and_maintenance(
         "start": start,
         "duration": duration,
         "multiple": multiple,
+        "sizes": sizes,
         "draws": draws,
         "seed": seed,
     }
     loading = solve_dose(calibration, target, number=1, **shared)
-    return loading, solve_dose(calibration, target, number=number, first=loading.rounded, **shared)
+    return loading, solve_dose(calibration, target, number=number, first=loading.rounded or None, **shared)
+
+
+def _real(
+    calibration: EquationFit, exact: float, multiple: float | str | None, sizes: Sequence[float | str]
+) -> float:
+    """The real size nearest to the one that was solved for, which is itself where none are given."""
+    if multiple is not None:
+        (step,) = sizes_given(calibration, [multiple], "multiple")
+        return max(step, step * round(exact / step))
+    return min(sizes_given(calibration, sizes), key=lambda size: abs(size - exact)) if len(sizes) else exact
 
 
 def _usual(calibration: EquationFit, history: str) -> float:

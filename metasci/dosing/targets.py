@@ -73,6 +73,21 @@ class Target:
         if self.kind == "time_above" and not 0.0 <= self.low <= 1.0:
             raise InputError(f"time_above is a share of the interval, from 0 to 1, and not {self.low:g}.")
 
+    def places(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """When concentrations must be known for the quantity, of an interval that is told by its times.
+
+        Examples
+        --------
+        >>> Target("concentration", 1.0, 2.0, at=1.5).places(np.linspace(24.0, 36.0, 5)).tolist()
+        [24.0, 25.5, 36.0]
+        """
+        if self.kind == "trough":
+            return times[-1:]
+        if self.kind == "concentration":
+            ends = times[[0, -1]]
+            return np.unique([*ends, np.clip(times[0] + float(self.at or 0.0), *ends)])
+        return times
+
     def of(self, times: NDArray[np.float64], concentration: NDArray[np.float64]) -> NDArray[np.float64]:
         """The quantity of each curve, (curve,).
 
@@ -106,6 +121,11 @@ class Target:
     def unit(self, output: str, time: str) -> str:
         """The quantity's unit; empty for a share."""
         return {"auc": f"{output}*{time}", "time_above": ""}.get(self.kind, output)
+
+    def measure(self, output: str, time: str) -> str:
+        """The quantity's unit, and of an area over what time it is."""
+        scaled = "in an interval" if self.per is None else f"per {self.per:g} {time}"
+        return f"{self.unit(output, time)} {scaled}" if self.kind == "auc" else self.unit(output, time)
 
     def words(self, output: str, time: str) -> str:
         """The target in words."""

@@ -45,6 +45,12 @@ _FINE, _ROUGH = 1e-8, 1e-6
 _FAR = Pace(step=1e-4, enough=1e-3, most=200)
 _NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
 _LED_ON = 2  # ends that are led on with the finer solver
+# a start where the system cannot be followed is drawn anew, so many times
+_DRAWN_ANEW = 10
+# measurements of an output that reach over so many times the least of them are first fitted on the logarithm, where
+# what lies decades below is still told which way to go; predictions are held above so small a share of each
+_DECADES, _FLOOR = 30.0, 1e-9
+_SHARES = (0.1, 1.0)  # deviations of those logarithms are the measurement's own, within these
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Problem:
     parameters : DataFrame
         Those to be estimated: scale, lower, upper, nominal (NaN where the file says none), by name.
     rows : DataFrame
-        Measurements: task, time, condition and output (numbers from 1), measurement.
+        Measurements: task, time, condition and output (numbers from 1), measurement, and the observable's name.
     deviations : tuple of Expression
         σ of each output.
     scales : tuple of str
@@ -133,18 +139,24 @@ class Problem:
         Parameters
         ----------
         starts : int
-            Uniform between the bounds on the parameters' scales.
+            Uniform between the bounds on the parameters' scales, where the system can be followed.
         seed : int
         most : int
             Steps of one search.
+
+        Notes
+        -----
+        Outputs whose measurements reach over decades are fitted on the logarithm first: on their own scale a
+        population that dies at once and one that never grows are equally far off, and no slope leads away from either.
         """
         lower, upper = self._bounds()
-        draws = np.random.default_rng(seed).uniform(lower, upper, (starts, len(lower)))
         # far from the optimum rates differ by orders of magnitude, whatever they do at it, and need few digits
         rough = replace(self, system=replace(self.system, stiff=True), _cache={})
-        found = search(
-            lambda sets: rough._standardised(sets, _ROUGH), draws, lower, upper, replace(_FAR, most=most)
-        )
+        places = rough._starts(lower, upper, starts, seed)
+        pace, wide = replace(_FAR, most=most), self._reaching_over_decades()
+        if wide.any():
+            places = search(lambda sets: rough._on_logarithms(sets, wide), places, lower, upper, pace).places
+        found = search(lambda sets: rough._standardised(sets, _ROUGH), places, lower, upper, pace)
         leading = found.best(_LED_ON)
         plain = np.isfinite(self._standardised(leading.places, _FINE)[0]).all()
         fine = self if plain else rough
@@ -161,9 +173,44 @@ class Problem:
         best = self._physical(ends.places[0])
         return Optimum({name: float(value) for name, value in best.items()}, every[0], tuple(sorted(every)))
 
+    def _starts(self, lower: Floats, upper: Floats, count: int, seed: int) -> Floats:
+        """Coordinates (start, parameter) between the bounds, those that cannot be followed drawn anew."""
+        random = np.random.default_rng(seed)
+        places = random.uniform(lower, upper, (count, len(lower)))
+        for _ in range(_DRAWN_ANEW):
+            failed = ~np.isfinite(self._standardised(places, _ROUGH)[0]).all(1)
+            if not failed.any():
+                break
+            places[failed] = random.uniform(lower, upper, (int(failed.sum()), len(lower)))
+        return places
+
+    def _reaching_over_decades(self) -> NDArray[np.bool_]:
+        """Whether a row is of an output with noise on its own scale, measured above zero over decades, (row,)."""
+        measured, kind = self.rows["measurement"], self.rows["observable"]
+        least, most = (measured.groupby(kind).transform(end).to_numpy(float) for end in ("min", "max"))
+        plain = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1] == "lin"
+        return np.asarray(plain & (least > 0.0) & (most > _DECADES * least))
+
+    def _on_logarithms(self, scaled: Floats, wide: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """As `_standardised`, but with logarithms of some rows."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            predicted, deviation = self._simulated(self._physical(scaled), _ROUGH)
+            residual = self._off(predicted) / deviation
+            measured = self.rows["measurement"].to_numpy(float)
+            held = np.where(np.isnan(predicted), np.nan, np.maximum(predicted, 0.0)) + _FLOOR * np.abs(
+                measured
+            )
+            off = np.log(np.where(wide, measured, 1.0)) - np.log(np.where(wide, held, 1.0))
+            share = np.clip(deviation / np.abs(np.where(wide, measured, 1.0)), *_SHARES)
+            return np.where(wide, off / share, residual), np.where(wide, 0.0, np.log(deviation))
+
     def _residuals(self, parameters: Mapping[str, Any], relative: float) -> tuple[Floats, Floats]:
         """Standardised residuals on the scale on which the noise is normal, and its deviations."""
         predicted, deviation = self._simulated(parameters, relative)
+        return self._off(predicted) / deviation, deviation
+
+    def _off(self, predicted: Floats) -> Floats:
+        """Measurements less predictions on the scale on which the noise is normal."""
         measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -171,7 +218,7 @@ class Problem:
                 here = scale == name
                 measured = np.where(here, change(np.where(here, measured, 1.0)), measured)
                 predicted = np.where(here, change(np.where(here, predicted, 1.0)), predicted)
-        return (measured - predicted) / deviation, deviation
+        return measured - predicted
 
     def _constant(self) -> float:
         """What the objective has whatever the parameters are; densities of logarithms owe some to the measurements."""
@@ -232,7 +279,7 @@ class Problem:
     @property
     def tasks(self) -> TaskSet:
         """The measurements, as tasks of `model`."""
-        frame = self.rows.rename(columns={"task": "task"})
+        frame = self.rows.drop(columns="observable")
         return TaskSet.from_frame(
             frame, Card.from_model(self.model), f"measurements of {self.name}", self.model
         )
@@ -425,6 +472,7 @@ def _measurements(
                 order[row["simulationConditionId"]],
                 kinds[key],
                 _number(row["measurement"], where),
+                row["observableId"],
             )
         )
     outputs, deviations, scales = [], [], []
@@ -447,7 +495,7 @@ def _measurements(
         outputs.append(formula)
         deviations.append(bounded(replaced(deviation, {name: formula}), where))
         scales.append(scale)
-    frame = pd.DataFrame(rows, columns=["task", "time", "condition", "output", "measurement"])
+    frame = pd.DataFrame(rows, columns=["task", "time", "condition", "output", "measurement", "observable"])
     return frame, tuple(outputs), tuple(deviations), tuple(scales), [name for name, *_ in kinds]
 
 

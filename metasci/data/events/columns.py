@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "LONG_ALIASES",
     "Column",
     "Wanted",
     "bare_header",
@@ -83,6 +84,8 @@ _DECLARED = (
 )
 COLUMNS = {column.name: column for column in _DECLARED}
 _BY_ALIAS = {alias: column.name for column in _DECLARED for alias in column.aliases}
+LONG_ALIASES = {alias: name for alias, name in _BY_ALIAS.items() if len(alias) > 4}
+"""Those that are long enough for a slip in them to be told from another word."""
 
 
 @dataclass(frozen=True)

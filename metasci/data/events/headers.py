@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metasci.data.events.columns import COLUMNS, Wanted, bare_header
+from metasci.data.events.columns import COLUMNS, LONG_ALIASES, Wanted, bare_header
 from metasci.errors import InputError
 from metasci.molar import molar_way
 from metasci.units import same_dimension, unfit, unit
@@ -240,8 +240,9 @@ class _Headers:
     def refuse_slips(self, unused: Sequence[Found], located: Mapping[str, Found]) -> None:
         """Refuse a header that is nearly one that is known and absent: what it says would be lost."""
         for item in unused:
-            for name in (*COLUMNS, *self.wanted.quantities):
-                if name not in located and item.bare.upper() not in COLUMNS and _is_slip(item.bare, name):
+            for name in (*COLUMNS, *LONG_ALIASES, *self.wanted.quantities):
+                absent = LONG_ALIASES.get(name, name) not in located
+                if absent and item.bare.upper() not in COLUMNS and _is_slip(item.bare, name):
                     raise InputError(
                         f"{self.where}, column '{item.header}': '{item.bare}' is not known; did you mean {name}? "
                         "Call it otherwise if it is something else."
@@ -253,7 +254,8 @@ def _is_slip(written: str, meant: str) -> bool:
 
     Short names have many neighbours (RACE is no slip of RATE): of reserved ones no strange letter may be in it.
     """
-    written, meant, reserved = written.upper(), meant.upper(), meant in COLUMNS
+    reserved = meant in COLUMNS or meant in LONG_ALIASES
+    written, meant = written.upper(), meant.upper()
     if len(meant) < 3 or (reserved and not set(written) <= set(meant)):
         return False
     swapped = {meant[:at] + meant[at + 1] + meant[at] + meant[at + 2 :] for at in range(len(meant) - 1)}

@@ -84,20 +84,30 @@ def _sought(
     """Some tasks, all from several starts at once."""
     centre, root = mean[chosen], torch.linalg.cholesky(covariance[chosen])
     here = estimate.coordinates[chosen]
-    starts = _starts(centre, root, here, lambda at: _costs(problem, chosen, centre, root, log_noise, at))
-    count = len(starts)
-    rows = chosen.repeat(count)
-    part = problem.select(rows)
-    ends, value = _descend(part, starts.flatten(0, 1), mean[rows], root.repeat(count, 1, 1), log_noise)
-    best = value.view(count, -1).argmin(0)
-    places = best * len(chosen) + torch.arange(len(chosen), device=best.device)
+
+    def cost(at: Tensor) -> Tensor:
+        return _costs(problem, chosen, centre, root, log_noise, at)
+
+    def lowest(starts: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest of the ends of searches from (start, task, parameter), and the objective there."""
+        count = len(starts)
+        rows = chosen.repeat(count)
+        part = problem.select(rows)
+        ends, value = _descend(part, starts.flatten(0, 1), mean[rows], root.repeat(count, 1, 1), log_noise)
+        best = value.view(count, -1).min(0)
+        places = best.indices * len(chosen) + torch.arange(len(chosen), device=value.device)
+        return ends[places], best.values
+
+    end, value = lowest(_starts(centre, root, here, cost))
+    further, below = lowest(_along_one_axis(root, end, cost))
+    end = torch.where((below < value)[:, None], further, end)
     precision = torch.linalg.inv(covariance[chosen])
     other = map_estimate(
         problem.select(chosen),
         centre,
         precision,
         log_noise,
-        start=ends[places],
+        start=end,
         steps=_ARRIVING,
         tolerance=tolerance,
     )
@@ -134,6 +144,20 @@ def _starts(centre: Tensor, root: Tensor, here: Tensor, cost: Callable[[Tensor],
         best = cost(beside).argsort(0)[: 2 * count]
         several.append(beside.gather(0, best[..., None].expand(-1, -1, count)))
     return torch.cat(several)
+
+
+def _along_one_axis(root: Tensor, end: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor:
+    """The best places to either side of the lowest end along one axis, one for each axis, (start, task, parameter).
+
+    Where absorption is much slower than elimination, measurements tell little of the volume alone, and two valleys of
+    nearly the same depth lie along it.
+    """
+    axes = root.movedim(2, 0)
+    beside = torch.stack(
+        [end + far * side * axis for axis in axes for far in _BESIDE for side in (1.0, -1.0)]
+    )
+    best = cost(beside).argsort(0)[: len(axes)]
+    return beside.gather(0, best[..., None].expand(-1, -1, end.shape[1]))
 
 
 def _costs(
