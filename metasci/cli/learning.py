@@ -94,6 +94,7 @@ class StudyName(StrEnum):
     hiv = "hiv"
     hypergradients = "hypergradients"
     hospitals = "hospitals"
+    markets = "markets"
     learned_prior_against_posterior = "learned-prior-against-posterior"
     phenobarbital = "phenobarbital"
     physics_instinct = "physics-instinct"
@@ -115,6 +116,7 @@ _EXTRAS_OF = {
     StudyName.hypergradients: ("studies",),
     StudyName.hospitals: ("studies",),
     StudyName.learned_prior_against_posterior: ("bayes",),
+    StudyName.markets: ("markets",),
     StudyName.steel_tempering: ("studies",),
     StudyName.unlike_sites: ("studies",),
     StudyName.warfarin: ("studies",),
