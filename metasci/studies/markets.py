@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,17 @@ from metasci.responses.volatility import past_volatility, volatility
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["DAYS", "forecasts", "garch", "learned", "percentages", "portfolio", "prices", "qlike"]
+__all__ = [
+    "DAYS",
+    "forecasts",
+    "garch",
+    "learned",
+    "percentages",
+    "portfolio",
+    "prices",
+    "qlike",
+    "stretches",
+]
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +61,7 @@ LEARNED, START = "learned prior", "learned prior, not adapted"
 _PARTS = 4  # assets are left out five at a time
 _YEARS = "2010"  # those before are learned from, those after judged
 _WINDOW = 1250  # days of a task: over five years what an asset is like hardly changes
+_STALE = 0.1  # share of returns that are zero to the digit
 _DECAY = 0.94  # RiskMetrics', J.P. Morgan 1996
 _EVERY, _COST = 20, 0.001  # days between trades, and what one costs: 10 basis points
 _DRAWS = 2000
@@ -75,9 +87,16 @@ def qlike(variance: Floats, returns: Floats) -> Floats:
     return np.asarray(np.log(variance) + returns**2 / variance)
 
 
+def stretches(returns: Floats) -> Floats:
+    """Five years of an asset each, (stretch, day), but for those whose prices are too coarse or stale to learn from."""
+    first = range(0, returns.shape[1] - _WINDOW + 1, _WINDOW)
+    segments = np.concatenate([returns[:, at : at + _WINDOW] for at in first])
+    return np.asarray(segments[(segments == 0.0).mean(1) <= _STALE])
+
+
 def _ordinary(returns: Floats) -> float:
     """Volatility of an ordinary asset in an ordinary year, a geometric mean."""
-    years = returns[:, : returns.shape[1] // 250 * 250].reshape(len(returns), -1, 250)
+    years = stretches(returns).reshape(-1, 250)
     return float(np.exp(0.5 * np.log((years**2).mean(-1)).mean()))
 
 
@@ -93,8 +112,7 @@ def _tasks(segments: Floats, start: float) -> TaskSet:
 def learned(returns: Floats, start: float, outcome: Outcome | None = None) -> Prior:
     """The prior of assets, (asset, day): each of their stretches is a task."""
     model = volatility if outcome is None else volatility.with_noise(outcome)
-    first = range(0, returns.shape[1] - _WINDOW + 1, _WINDOW)
-    segments = np.concatenate([returns[:, at : at + _WINDOW] for at in first])
+    segments = stretches(returns)
     # a task of 1250 days says enough of itself for expectation–maximisation, which is the quicker objective
     return meta_calibrate(model, _tasks(segments, start), GaussianPrior(iterations=12))
 
@@ -117,8 +135,7 @@ def garch(returns: Floats, level: Floats | float, reaction: float, memory: float
 
 def _pooled(returns: Floats, start: float) -> dict[str, Any]:
     """Two GARCH(1,1) for all assets: with one level, and with each asset's own mean square as its level."""
-    first = range(0, returns.shape[1] - _WINDOW + 1, _WINDOW)
-    segments = np.concatenate([returns[:, at : at + _WINDOW] for at in first])
+    segments = stretches(returns)
     own = (segments**2).mean(1)
 
     def shares(z: Floats) -> tuple[float, float]:
@@ -152,43 +169,57 @@ def _alone(segments: Floats, days: int) -> Floats:
     return np.stack(rows)
 
 
-def _compared(returns: pd.DataFrame) -> tuple[dict[tuple[str, int], Floats], Floats]:
-    """Variances by way and days, (asset, origin, day), and the returns that came."""
-    values = returns.to_numpy().T
-    known = int((returns.index < _YEARS).sum())
-    origins = np.arange(known, values.shape[1] - AHEAD + 1, AHEAD)
-    shape = (len(values), len(origins), AHEAD)
-    came = np.stack([values[:, at : at + AHEAD] for at in origins], 1)
+def part_forecasts(values: Floats, known: int, part: int) -> dict[tuple[str, int], Floats]:
+    """Variances by way and days of the assets of a part, (asset, origin, day), learned from the others' first days.
+
+    Parameters
+    ----------
+    values : array, (asset, day)
+        Returns in percent.
+    known : int
+        Days to learn from.
+    part : int
+        Every fourth asset from this one on is new.
+    """
+    new = np.arange(part, len(values), _PARTS)
+    old = np.delete(values, new, 0)[:, :known]
+    start = _ordinary(old)
+    priors = {"": learned(old, start), ", normal": learned(old, start, Deviation())}
+    pooled = _pooled(old, start)
+    origins = _origins(values, known)
     found: dict[tuple[str, int], Floats] = {}
+    for days in DAYS:
+        cut = np.concatenate([values[new, at - days : at + AHEAD] for at in origins])
+        ways: dict[str, Floats] = {}
+        for kind, prior in priors.items():
+            ways[LEARNED + kind] = forecasts(prior, cut, days, start)
+            ways[START + kind] = forecasts(prior, cut, days, start, adapted=False)
+        after, own = slice(days, -1), (cut[:, :days] ** 2).mean(1)
+        reaction, memory, level = pooled["one level"]
+        ways["GARCH of all, one level"] = garch(cut, level, reaction, memory, start**2)[:, after]
+        reaction, memory = pooled["own level"]
+        level = (1.0 - reaction - memory) * own
+        ways["GARCH of all, own level"] = garch(cut, level, reaction, memory, own)[:, after]
+        ways["average, decay 0.94"] = garch(cut, 0.0, 1.0 - _DECAY, _DECAY, start**2)[:, after]
+        ways["GARCH alone"] = _alone(cut, days)
+        shape = (len(origins), len(new), AHEAD)
+        found |= {(way, days): variance.reshape(shape).swapaxes(0, 1) for way, variance in ways.items()}
+    return found
 
-    def put(way: str, days: int, assets: NDArray[np.int_], variance: Floats) -> None:
-        found.setdefault((way, days), np.full(shape, np.nan))[assets] = variance.reshape(
-            len(assets), *shape[1:]
-        )
 
-    for part in range(_PARTS):
-        new = np.arange(part, len(values), _PARTS)
-        old = np.delete(values, new, 0)[:, :known]
-        start = _ordinary(old)
-        priors = {"": learned(old, start), ", normal": learned(old, start, Deviation())}
-        pooled = _pooled(old, start)
-        for days in DAYS:
-            cut = np.stack([values[new, at - days : at + AHEAD] for at in origins], 1).reshape(
-                -1, days + AHEAD
-            )
-            for kind, prior in priors.items():
-                for way, adapted in ((LEARNED, True), (START, False)):
-                    put(way + kind, days, new, forecasts(prior, cut, days, start, adapted))
-            reaction, memory, level = pooled["one level"]
-            after = slice(days, -1)
-            put("GARCH of all, one level", days, new, garch(cut, level, reaction, memory, start**2)[:, after])
-            reaction, memory = pooled["own level"]
-            own = (cut[:, :days] ** 2).mean(1)
-            level = (1.0 - reaction - memory) * own
-            put("GARCH of all, own level", days, new, garch(cut, level, reaction, memory, own)[:, after])
-            put("average, decay 0.94", days, new, garch(cut, 0.0, 1.0 - _DECAY, _DECAY, start**2)[:, after])
-            put("GARCH alone", days, new, _alone(cut, days))
-    return found, came
+def _origins(values: Floats, known: int) -> NDArray[np.int_]:
+    """First days that are forecast."""
+    return np.arange(known, values.shape[1] - AHEAD + 1, AHEAD)
+
+
+def together(parts: Sequence[dict[tuple[str, int], Floats]]) -> dict[tuple[str, int], Floats]:
+    """The parts' forecasts in the order of the assets."""
+    assets = _PARTS * len(next(iter(parts[0].values())))
+    found = {key: np.empty((assets, *each.shape[1:])) for key, each in parts[0].items()}
+    for at, part in enumerate(parts):
+        for key, each in part.items():
+            found[key][at::_PARTS] = each
+    return found
 
 
 def _interval(difference: Floats, seed: int = 0) -> tuple[float, float]:
@@ -319,10 +350,17 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     needed("arch", "markets", "this study")
     returns = percentages(prices())
-    found, came = _compared(returns)
+    values, known = returns.to_numpy().T, int((returns.index < _YEARS).sum())
+    found = together([part_forecasts(values, known, part) for part in range(_PARTS)])
+    written(returns, found, out)
+
+
+def written(returns: pd.DataFrame, found: dict[tuple[str, int], Floats], out: Path) -> None:
+    """Tables and picture of forecasts."""
+    values, known = returns.to_numpy().T, int((returns.index < _YEARS).sum())
+    came = np.stack([values[:, at : at + AHEAD] for at in _origins(values, known)], 1)
     table = _table(found, came)
     money, paths = _allocated(found, came)
-    known = int((returns.index < _YEARS).sum())
     dates = returns.index[known : known + came[0].size]
     write_atomically(out / "markets.csv", csv_bytes(table))
     write_atomically(out / "portfolios.csv", csv_bytes(money.reset_index()))
