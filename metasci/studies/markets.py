@@ -32,7 +32,6 @@ from metasci.files import write_atomically
 from metasci.fits.predictive import predictive
 from metasci.meta import GaussianPrior
 from metasci.meta.problem import Problem
-from metasci.outcomes import Deviation, Outcome
 from metasci.priors.equation import Prior, meta_calibrate
 from metasci.report.style import save_figure
 from metasci.responses.volatility import past_volatility, volatility
@@ -109,12 +108,11 @@ def _tasks(segments: Floats, start: float) -> TaskSet:
     return TaskSet.from_frame(frame, Card.from_model(volatility), model=volatility)
 
 
-def learned(returns: Floats, start: float, outcome: Outcome | None = None) -> Prior:
+def learned(returns: Floats, start: float) -> Prior:
     """The prior of assets, (asset, day): each of their stretches is a task."""
-    model = volatility if outcome is None else volatility.with_noise(outcome)
     segments = stretches(returns)
     # a task of 1250 days says enough of itself for expectation–maximisation, which is the quicker objective
-    return meta_calibrate(model, _tasks(segments, start), GaussianPrior(iterations=12))
+    return meta_calibrate(volatility, _tasks(segments, start), GaussianPrior(iterations=12))
 
 
 def forecasts(prior: Prior, segments: Floats, days: int, start: float, adapted: bool = True) -> Floats:
@@ -184,16 +182,15 @@ def part_forecasts(values: Floats, known: int, part: int) -> dict[tuple[str, int
     new = np.arange(part, len(values), _PARTS)
     old = np.delete(values, new, 0)[:, :known]
     start = _ordinary(old)
-    priors = {"": learned(old, start), ", normal": learned(old, start, Deviation())}
-    pooled = _pooled(old, start)
+    prior, pooled = learned(old, start), _pooled(old, start)
     origins = _origins(values, known)
     found: dict[tuple[str, int], Floats] = {}
     for days in DAYS:
         cut = np.concatenate([values[new, at - days : at + AHEAD] for at in origins])
-        ways: dict[str, Floats] = {}
-        for kind, prior in priors.items():
-            ways[LEARNED + kind] = forecasts(prior, cut, days, start)
-            ways[START + kind] = forecasts(prior, cut, days, start, adapted=False)
+        ways = {
+            LEARNED: forecasts(prior, cut, days, start),
+            START: forecasts(prior, cut, days, start, adapted=False),
+        }
         after, own = slice(days, -1), (cut[:, :days] ** 2).mean(1)
         reaction, memory, level = pooled["one level"]
         ways["GARCH of all, one level"] = garch(cut, level, reaction, memory, start**2)[:, after]
@@ -282,7 +279,7 @@ def portfolio(
 def _allocated(found: dict[tuple[str, int], Floats], came: Floats) -> tuple[pd.DataFrame, dict[str, Floats]]:
     """Wealth by inverse volatility of each way, and by equal shares, with 250 days of each asset."""
     flat = came.reshape(len(came), -1) / 100.0
-    ways = [way for way, days in found if days == DAYS[-1] and not way.endswith("normal")]
+    ways = [way for way, days in found if days == DAYS[-1]]
     volatilities = {way: np.sqrt(found[way, DAYS[-1]].reshape(flat.shape)) for way in ways}
     wanted = {"equal shares": np.ones_like(flat)} | {way: 1.0 / each for way, each in volatilities.items()}
     paths, rows = {}, []
@@ -306,7 +303,8 @@ def _allocated(found: dict[tuple[str, int], Floats], came: Floats) -> tuple[pd.D
 
 
 def figure(table: pd.DataFrame, paths: dict[str, Floats], dates: pd.DatetimeIndex) -> Figure:
-    """What rivals lose beside the learned prior, by days known; and wealth."""
+    """What rivals lose beside the learned prior, by days known, but for GARCH alone, which lies far out; and wealth."""
+    from matplotlib.dates import DateFormatter, YearLocator
     from matplotlib.figure import Figure
 
     from metasci.report.style import GREY, PALETTE, styled
@@ -315,7 +313,7 @@ def figure(table: pd.DataFrame, paths: dict[str, Floats], dates: pd.DatetimeInde
     def draw() -> Figure:
         drawing = Figure(figsize=(8.6, 3.2), layout="constrained")
         left, right = drawing.subplots(1, 2, width_ratios=(1.3, 1.0))
-        ways = ["GARCH alone", "average, decay 0.94", "GARCH of all, own level", "GARCH of all, one level"]
+        ways = ["average, decay 0.94", "GARCH of all, own level", "GARCH of all, one level"]
         for at, days in enumerate(DAYS):
             of = table[table["days"] == days].set_index("way").loc[ways]
             places = np.arange(len(ways)) + 0.22 * (at - 1)
@@ -331,13 +329,14 @@ def figure(table: pd.DataFrame, paths: dict[str, Floats], dates: pd.DatetimeInde
                 label=f"{days} days",
             )
         left.axvline(0.0, color=GREY, lw=0.8)
-        left.set_xscale("symlog", linthresh=0.02)
         left.set(yticks=np.arange(len(ways)), yticklabels=ways, xlabel="QLIKE more than the learned prior's")
         left.invert_yaxis()
         left.legend(loc="lower right")
         for at, way in enumerate(("equal shares", LEARNED, "average, decay 0.94")):
             right.plot(dates, np.exp(np.cumsum(paths[way])), color=PALETTE[at], lw=1.1, label=way)
-        right.set(yscale="log", title="wealth after costs")
+        right.set(title="wealth after costs", ylim=(0.0, None))
+        right.xaxis.set_major_locator(YearLocator(4))
+        right.xaxis.set_major_formatter(DateFormatter("%Y"))
         right.legend(loc="upper left")
         return drawing
 
@@ -369,6 +368,12 @@ def written(returns: pd.DataFrame, found: dict[tuple[str, int], Floats], out: Pa
         f"{came.shape[0]} assets left out {came.shape[0] // _PARTS} at a time; learned from years before {_YEARS}, "
         f"judged on {dates[0].date()} to {dates[-1].date()}, {came.shape[1]} starts of {AHEAD} days; 90 % intervals "
         "over assets and starts"
+    )
+    kept, whole = len(stretches(values[:, :known])), len(values) * (known // _WINDOW)
+    worst = max(float((row[:_WINDOW] == 0.0).mean()) for row in values)
+    print(
+        f"{whole - kept} of {whole} stretches of {_WINDOW} days are not learned from: more than {_STALE:.0%} of their "
+        f"returns are zero, {worst:.0%} in the worst one"
     )
     for days, of in table.groupby("days"):
         print(f"\n{days} days known\n{of.drop(columns='days').set_index('way').round(4).to_string()}")
