@@ -85,6 +85,7 @@ class StudyName(StrEnum):
     biased_supports = "biased-supports"
     broken_sensors = "broken-sensors"
     continual = "continual"
+    delayed_reward = "delayed-reward"
     fairness = "fairness"
     families = "families"
     federated = "federated"

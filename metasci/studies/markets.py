@@ -78,7 +78,7 @@ def prices() -> pd.DataFrame:
 
 def percentages(table: pd.DataFrame) -> pd.DataFrame:
     """Logarithmic returns of each day, in percent."""
-    return 100.0 * np.log(table).diff().dropna()
+    return (100.0 * table.map(np.log)).diff().dropna()
 
 
 def qlike(variance: Floats, returns: Floats) -> Floats:
@@ -302,7 +302,7 @@ def _allocated(found: dict[tuple[str, int], Floats], came: Floats) -> tuple[pd.D
     return pd.DataFrame(rows).set_index("shares"), paths
 
 
-def figure(table: pd.DataFrame, paths: dict[str, Floats], dates: pd.DatetimeIndex) -> Figure:
+def figure(table: pd.DataFrame, paths: dict[str, Floats], dates: pd.Index[Any]) -> Figure:
     """What rivals lose beside the learned prior, by days known, but for GARCH alone, which lies far out; and wealth."""
     from matplotlib.dates import DateFormatter, YearLocator
     from matplotlib.figure import Figure
