@@ -101,13 +101,13 @@ def patients(count: int, seed: int) -> Patients:
         "venous": 0.0 * sex,
         "opioids": 0.0 * sex,
     }
-    method, state = prior.method, prior.state  # type: ignore[union-attr]
+    method, state = prior.method, prior.state
     assert isinstance(method, GaussianPrior)
-    names = prior.covariates.names  # type: ignore[union-attr]
-    mean, covariance = method.start(state, prior.covariates.design(torch.stack([known[n] for n in names], 1)))  # type: ignore[union-attr]
+    names = prior.covariates.names
+    mean, covariance = method.start(state, prior.covariates.design(torch.stack([known[n] for n in names], 1)))
     normal = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
     z = mean + torch.einsum("tpq,tq->tp", torch.linalg.cholesky(covariance), normal)
-    model = prior.model  # type: ignore[union-attr]
+    model = prior.model
     typical = {p.name: p.to_physical(z[:, at]) for at, p in enumerate(model.parameters)}
     assert model.individual is not None
     own = model.individual.values(typical, {"weight": weight, "postmenstrual_age": age + 0.77})
@@ -180,7 +180,7 @@ class Anaesthesias:
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         return {"policy": learned["policy"].expand(len(self), 6)}, {}
 
-    def support(self, parameters: Parameters, step: int) -> Tensor:
+    def support(self, parameters: Parameters, step: int = 0) -> Tensor:
         """Whose gradient is the likelihood ratio's: (cost − what others have) ∇ ln p; its value means nothing."""
         course = run(parameters["policy"], self.who, 1000 * self.seed + step)
         others = (course.cost.sum() - course.cost) / (len(self) - 1)
@@ -301,7 +301,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     means = table.groupby(["way", "anaesthesias"], sort=False)[figures].mean()
     before = table[table["anaesthesias"] == 0].set_index(["way", "patient"])["in range (%)"]
     for (way, count), of in table.groupby(["way", "anaesthesias"], sort=False):
-        gained = of["in range (%)"].to_numpy() - before.loc[way].to_numpy()
+        gained = of["in range (%)"].to_numpy() - before.loc[str(way)].to_numpy()
         means.loc[(way, count), "gained in range"] = gained.mean()
         means.loc[(way, count), ["from", "to"]] = _interval(gained)
     return means
