@@ -39,6 +39,7 @@ def missing(library: str, extra: str, purpose: str) -> MissingExtra:
 _LIBRARIES = {
     "bayes": ("arviz", "numba", "nutpie", "pymc"),
     "export": ("onnx",),
+    "markets": ("arch", "skfolio"),
     "materials": ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric"),
     "studies": ("sklearn",),
 }

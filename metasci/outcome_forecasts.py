@@ -72,7 +72,9 @@ class OutcomeForecast:
 
     @property
     def median(self) -> Tensor:
-        """Median of the curve: of the probability of yes, the mean grade, the mean count, the median time."""
+        """Median of the curve: of the probability of yes, the mean grade, the mean count, the median time, the
+        standard deviation of a deviation.
+        """
         return self._curve(self.centre + mixture_quantile(self.shift, self.curve_sd, self.weight, 0.5))
 
     @property
@@ -112,9 +114,9 @@ class OutcomeForecast:
     def quantile(self, probability: float) -> Tensor:
         """The smallest outcome that is not exceeded with this probability."""
         outcome = self.outcome
-        low = np.full(self.centre.shape, outcome.least if outcome.whole else 0.0)
         far = outcome.expected(self._far, self._scales, self._inputs)
         high = np.minimum(np.ceil(4.0 * far) + 20.0 if outcome.whole else 100.0 * far, outcome.most)
+        low = np.full(self.centre.shape, outcome.least) if np.isfinite(outcome.least) else -high
         for _ in range(_HALVINGS):
             short = (self.probability_of_at_most(high) < probability) & (
                 high < min(outcome.most, _MOST_COUNT)

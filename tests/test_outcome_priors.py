@@ -31,6 +31,7 @@ from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import (
     Bernoulli,
     Binomial,
+    Deviation,
     Exponential,
     Gompertz,
     LogLogistic,
@@ -39,6 +40,7 @@ from metasci.outcomes import (
     Ordinal,
     Outcome,
     Poisson,
+    StudentDeviation,
     Weibull,
     ZeroInflatedPoisson,
 )
@@ -71,6 +73,7 @@ KINDS: tuple[tuple[Model, Outcome], ...] = (
     (line, Bernoulli()), (line, Bernoulli(of="probit")), (line, Binomial()), (line, Ordinal(grades=4)),
     (growth, Poisson()), (growth, NegativeBinomial()), (growth, ZeroInflatedPoisson()), (growth, Exponential()),
     (growth, Weibull()), (growth, LogLogistic()), (growth, LogNormalTime()), (growth, Gompertz()),
+    (growth, Deviation()), (growth, StudentDeviation()),
 )  # fmt: skip
 
 

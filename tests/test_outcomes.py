@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats as st
 import torch
 
@@ -13,6 +14,7 @@ from metasci.errors import InputError
 from metasci.outcomes import (
     Bernoulli,
     Binomial,
+    Deviation,
     Exponential,
     Gompertz,
     LogLogistic,
@@ -21,6 +23,7 @@ from metasci.outcomes import (
     Ordinal,
     Outcome,
     Poisson,
+    StudentDeviation,
     TimeToEvent,
     Weibull,
     ZeroInflatedPoisson,
@@ -54,6 +57,8 @@ ALL: dict[str, tuple[Outcome, tuple[float, ...]]] = {
     **{name: case[:2] for name, case in TIMES.items()},
     "zero-inflated": (ZeroInflatedPoisson(), (0.4,)),
     "ordinal": (Ordinal(grades=4), (0.7, 1.9)),
+    "deviation": (Deviation(), ()),
+    "Student's deviation": (StudentDeviation(), (4.0,)),
 }
 
 
@@ -121,7 +126,50 @@ def test_grades_have_the_probabilities_of_a_cumulative_logit_also_far_out() -> N
     assert far[0] == pytest.approx(-60.0 + np.log(np.expm1(0.7)), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ALL)
+def test_a_deviation_has_the_density_of_scipy_and_tells_a_half_of_its_log_variance() -> None:
+    deviation, values = Deviation(), np.array([-3.0, -0.2, 0.0, 1.5])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(
+        21
+    )  # exact for the fourth power that the slope's square is
+    for eta in ETA:
+        law, here = st.norm(scale=np.exp(0.5 * eta)), np.full(4, eta)
+        np.testing.assert_allclose(deviation.log_density(values, here, ()), law.logpdf(values), rtol=1e-12)
+        np.testing.assert_allclose(deviation.cumulative(values, here, ()), law.cdf(values), rtol=1e-12)
+        assert deviation.expected(np.array(eta), ()) == pytest.approx(law.std())
+        at = torch.full((21,), float(eta), dtype=torch.float64, requires_grad=True)
+        density = deviation.log_density(torch.as_tensor(nodes * law.std()), at, ())
+        (slope,) = torch.autograd.grad(density.sum(), at)
+        squared = weights @ slope.numpy() ** 2 / weights.sum()
+        assert float(deviation.information(None, at.detach(), ())[0]) == pytest.approx(squared, rel=1e-10)
+
+
+def test_students_deviation_has_the_density_of_scipy_the_variance_that_is_said_and_fishers_information() -> (
+    None
+):
+    deviation, values = StudentDeviation(), np.array([-3.0, -0.2, 0.0, 1.5])
+    for eta in ETA:
+        law = st.t(6.0, scale=np.exp(0.5 * eta) * np.sqrt(4.0 / 6.0))
+        here = np.full(4, eta)
+        np.testing.assert_allclose(
+            deviation.log_density(values, here, logs((4.0,))), law.logpdf(values), rtol=1e-12
+        )
+        np.testing.assert_allclose(
+            deviation.cumulative(values, here, logs((4.0,))), law.cdf(values), rtol=1e-12
+        )
+        assert deviation.expected(np.array(eta), logs((4.0,))) == pytest.approx(law.std())
+
+        def squared_slope(y: float, eta: float = eta, law: Any = law) -> float:
+            ends = [
+                deviation.log_density(np.array(y), np.array(eta + s), logs((4.0,))) for s in (-1e-5, 1e-5)
+            ]
+            return float(((ends[1] - ends[0]) / 2e-5) ** 2 * law.pdf(y))
+
+        expected = scipy.integrate.quad(squared_slope, -np.inf, np.inf)[0]
+        told = deviation.information(None, torch.tensor([float(eta)]).double(), torch.as_tensor(logs((4.0,))))
+        assert float(told[0]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "deviation" not in name])
 def test_information_is_what_the_density_bends_by(name: str) -> None:
     """Expected over all outcomes of an outcome; of times that of the very one."""
     outcome, scales = ALL[name]
@@ -182,6 +230,7 @@ def test_pytensor_says_the_same(name: str) -> None:
         (Poisson(), [3.0, 1.5], 1, "whole number"),
         (Ordinal(grades=3), [0.0, 1.0, 3.0], 2, "grades 0 to 2"),
         (Weibull(), [0.0, 3.0], 0, "above zero"),
+        (Deviation(), [-1.0, np.inf], 1, "finite number"),
         (Binomial(), [3.0, 9.0], 1, "more than the 7 trials"),
     ],
 )

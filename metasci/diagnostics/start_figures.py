@@ -45,7 +45,7 @@ def initialisation_figure(results: Mapping[str, xr.Dataset]) -> Figure:
     for axis, title in zip(axes, ("signal (SD)", "gradient (RMS)", "saturated units (%)"), strict=True):
         axis.set(xlabel="layer", title=title)
     for axis in axes[:2]:
-        axis.set_yscale("log")
+        plain_log_axis(axis, "y")
     axes[2].set_ylim(-3, 103)
     legend_below(figure, axes[0])
     return figure

@@ -32,6 +32,7 @@ _FIGURES: dict[str, tuple[str, ...]] = {
     "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
     "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
     "time": ("log_score", "concordance", "coverage90"),
+    "deviation": ("log_score", "coverage90"),
 }
 _BINS = 10  # of probability, a tenth each, as is usual for the expected calibration error
 

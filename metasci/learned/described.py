@@ -26,6 +26,7 @@ from metasci.noise import (
 from metasci.outcomes import (
     Bernoulli,
     Binomial,
+    Deviation,
     Exponential,
     Gompertz,
     LogLogistic,
@@ -34,6 +35,7 @@ from metasci.outcomes import (
     Ordinal,
     Outcome,
     Poisson,
+    StudentDeviation,
     Weibull,
     ZeroInflatedPoisson,
 )
@@ -51,6 +53,7 @@ _OUTCOMES: dict[str, type[Outcome]] = {
     for kind in (
         Bernoulli,
         Binomial,
+        Deviation,
         Exponential,
         Gompertz,
         LogLogistic,
@@ -58,6 +61,7 @@ _OUTCOMES: dict[str, type[Outcome]] = {
         NegativeBinomial,
         Ordinal,
         Poisson,
+        StudentDeviation,
         Weibull,
         ZeroInflatedPoisson,
     )

@@ -1,6 +1,7 @@
-"""Outcomes that are no Gaussian measurements: yes or no, grades, counts, and times to an event."""
+"""Outcomes that are no measurements about a curve: yes or no, grades, counts, times, deviations about zero."""
 
 from metasci.outcomes.counts import NegativeBinomial, Poisson, ZeroInflatedPoisson
+from metasci.outcomes.deviations import Deviation, StudentDeviation
 from metasci.outcomes.grades import Bernoulli, Binomial, Ordinal
 from metasci.outcomes.outcome import Outcome
 from metasci.outcomes.times import (
@@ -15,6 +16,7 @@ from metasci.outcomes.times import (
 __all__ = [
     "Bernoulli",
     "Binomial",
+    "Deviation",
     "Exponential",
     "Gompertz",
     "LogLogistic",
@@ -23,6 +25,7 @@ __all__ = [
     "Ordinal",
     "Outcome",
     "Poisson",
+    "StudentDeviation",
     "TimeToEvent",
     "Weibull",
     "ZeroInflatedPoisson",

@@ -2,8 +2,9 @@
 
 An equation returns a *prediction*; the outcome's `link` takes it to the *predictor* η, a real number without bounds,
 and the outcome has a density p(y | η). Of yes or no, and of grades, the equation returns η itself, the log-odds; of
-counts the expected count, of times a typical time, each with η its logarithm. What else a density needs, such as how
-much counts scatter beyond Poisson's, are `scales`: learned with everything else, as logarithms.
+counts the expected count, of times a typical time, of deviations their variance, each with η its logarithm. What else
+a density needs, such as how much counts scatter beyond Poisson's, are `scales`: learned with everything else, as
+logarithms.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Outcome(Noise):
     gaussian: ClassVar[bool] = False
     follows_prediction: ClassVar[bool] = False
     kind: ClassVar[str] = ""
-    """``"yes or no"``, ``"grade"``, ``"count"`` or ``"time"``."""
+    """``"yes or no"``, ``"grade"``, ``"count"``, ``"time"`` or ``"deviation"``."""
     concave: ClassVar[bool] = True
     """Whether the log density is concave in the predictor, so that a linear model has one best fit."""
     whole: ClassVar[bool] = True
@@ -103,7 +104,9 @@ class Outcome(Noise):
 
     @abstractmethod
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
-        """The curve that is shown: the mean of outcomes with this predictor, of times the median; it rises with η."""
+        """The curve that is shown: the mean of outcomes with this predictor, of times the median,
+        of deviations the standard deviation; it rises with η.
+        """
 
     @abstractmethod
     def cumulative(
@@ -132,7 +135,7 @@ class Outcome(Noise):
 
     @property
     def least(self) -> float:
-        """The smallest outcome there is."""
+        """The smallest outcome there is; of deviations minus infinity."""
         return 0.0
 
 

@@ -37,7 +37,7 @@ def outcome_figure(calibration: EquationFit) -> Figure:
     kind = getattr(calibration.prior.model.noise, "kind", "")
     if kind == "time":
         return survival_figure(calibration)
-    return _counts(calibration) if kind == "count" else _probabilities(calibration)
+    return _scattered(calibration) if kind in ("count", "deviation") else _probabilities(calibration)
 
 
 def outcome_caption(calibration: EquationFit) -> str:
@@ -49,6 +49,8 @@ def outcome_caption(calibration: EquationFit) -> str:
         "Numbers: the grade that came.",
         "count": "Points: counts. Bars: calibrated 90 % interval of a count, dashes its median. Dotted: what the prior "
         "alone expects.",
+        "deviation": "Points: deviations. Bars: calibrated 90 % interval of a deviation, dashes its median. Dotted: "
+        "the standard deviation that the prior alone expects.",
         "time": "Steps: share without the event, by Kaplan and Meier, with ticks for times that are only known to lie "
         "above. Line and band: what is predicted for the same tasks and conditions, with the 90 % interval of such a "
         "share. Dashed: the prior alone.",
@@ -201,8 +203,8 @@ def _probabilities(calibration: EquationFit) -> Figure:
 
 
 @styled
-def _counts(calibration: EquationFit) -> Figure:
-    """Counts with the intervals of counts."""
+def _scattered(calibration: EquationFit) -> Figure:
+    """Counts or deviations with the intervals of such."""
     figure, panels = _panels(calibration)
     forecast, before = _forecasts(calibration)
     low, high = (each.numpy() for each in forecast.interval(0.9))
@@ -215,7 +217,8 @@ def _counts(calibration: EquationFit) -> Figure:
         axes.plot(places, calibration.batch.output[task].numpy()[rows], "o", color=INK, markersize=4)
         axes.set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
         axes.set_xlabel(axis)
-    panels[0].set_ylim(bottom=-0.5)  # all panels have one axis, whose top follows from what is drawn
+    if calibration.prior.model.noise.kind == "count":  # type: ignore[attr-defined]
+        panels[0].set_ylim(bottom=-0.5)  # all panels have one axis, whose top follows from what is drawn
     output = calibration.prior.model.output
     panels[0].set_ylabel(label(output.label or words(output.name), output.unit))
     return figure

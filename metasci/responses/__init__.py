@@ -1,4 +1,4 @@
-"""Equations of outcomes: yes or no, counts, grades and times to an event, of anything that has them."""
+"""Equations of outcomes: yes or no, counts, grades, times to an event, volatilities, of anything that has them."""
 
 from metasci.responses.dose import dose_toxicity, exposure_response
 from metasci.responses.lifetimes import stress_life
@@ -10,6 +10,7 @@ from metasci.responses.trials import (
     seizures,
     survival_with_lung_cancer,
 )
+from metasci.responses.volatility import past_volatility, volatility
 
 __all__ = [
     "bacteria_present",
@@ -18,7 +19,9 @@ __all__ = [
     "dose_toxicity",
     "exposure_response",
     "linear_predictor",
+    "past_volatility",
     "seizures",
     "stress_life",
     "survival_with_lung_cancer",
+    "volatility",
 ]
