@@ -189,10 +189,14 @@ def _said_of(martensite: Martensite) -> str:
 
 def _contents(composition: str | None) -> dict[str, float]:
     """Contents by the elements' names, also of a grade."""
+    from metasci.data.grades import contents_of_grade, grade_named, near_grades
+
     if composition is None or "=" in composition:
         return _numbers(composition, "--composition")
-    from metasci.data.grades import contents_of_grade
-
+    if grade_named(composition) is None and not near_grades(
+        composition
+    ):  # meant as an element's, with no number
+        return _numbers(composition, "--composition")
     return contents_of_grade(composition, "--composition")
 
 

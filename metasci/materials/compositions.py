@@ -54,7 +54,7 @@ def fractions(text: str) -> dict[str, float]:
     >>> fractions("Al0.5 Co1 Ni0.5")
     {'Al': 0.25, 'Co': 0.5, 'Ni': 0.25}
     >>> {element: round(share, 3) for element, share in fractions("Inconel 600").items()}
-    {'Ni': 0.741, 'Cr': 0.171, 'Fe': 0.082}
+    {'Ni': 0.747, 'Cr': 0.171, 'Fe': 0.082}
     >>> {element: round(share, 3) for element, share in fractions("Ti-6Al-4V wt%").items()}
     {'Ti': 0.862, 'Al': 0.102, 'V': 0.036}
     """
