@@ -361,3 +361,12 @@ def test_a_mistyped_duplicate_is_named() -> None:
     )
     sentences = ms.load("boiling_point").calibrate(rows).warnings
     assert any("are at odds" in sentence and "CCCCC=O" in sentence for sentence in sentences)
+
+
+def test_a_report_says_the_unit_of_its_conditions() -> None:
+    rows = pd.DataFrame(
+        {"formula": ["CoCrNi"], "temperature [degC]": [25.0], "yield_strength [MPa]": [380.0]}
+    )
+    page = ms.load("alloy_strength").calibrate(rows).contents()["report.html"].decode()
+    assert "<th>temperature (K)</th>" in page
+    assert "<th>formula</th>" in page

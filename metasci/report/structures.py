@@ -74,7 +74,11 @@ def structure_report(calibration: MembersFit) -> str:
     measured = int(rows[model.output.name].notna().sum())
     what = model.output.label or words(model.output.name)
     who = calibration.batch.names[0] if len(calibration.batch) == 1 else f"{len(calibration.batch)} families"
-    header = [*model.inputs, f"measured ({model.output.unit})", "predicted", "90 % interval", "prior alone"]
+    conditions = [
+        name if declared.unit in ("", "1") else f"{name} ({declared.unit})"
+        for name, declared in model.inputs.items()
+    ]
+    header = [*conditions, f"measured ({model.output.unit})", "predicted", "90 % interval", "prior alone"]
     cells = [
         [
             *(value if isinstance(value := row[name], str) else number(value) for name in model.inputs),
