@@ -20,6 +20,7 @@ __all__ = [
     "noise_levels",
     "noise_variance",
     "overlap",
+    "root_among",
 ]
 
 # of unit variances: below what any measurement resolves, above what rounding takes from a Cholesky factor
@@ -220,9 +221,22 @@ def _apart(first: Tensor, second: Tensor) -> Tensor:
     return squares.clamp(min=0.0) / max(first.shape[1], 1)
 
 
-def basis_of(points: Points, few: Points, free: GroupCovariance) -> Tensor:
-    """The shared function's features: uncorrelated, of unit variance, spanned by the few."""
-    among = covariances(few, few, free, overlap(few, few))[0]
-    factor = torch.linalg.cholesky(among + _JITTER * torch.eye(len(few), dtype=among.dtype))
+def basis_of(points: Points, few: Points, free: GroupCovariance, root: Tensor | None = None) -> Tensor:
+    """The shared function's features: uncorrelated, of unit variance, spanned by the few.
+
+    Parameters
+    ----------
+    points, few : Points
+    free : GroupCovariance
+    root : Tensor, optional
+        `root_among` the few, where it is known.
+    """
+    root = root_among(few, free) if root is None else root
     across = covariances(few, points, free, overlap(few, points))[0]
-    return torch.linalg.solve_triangular(factor, across, upper=False).T
+    return torch.linalg.solve_triangular(root, across, upper=False).T
+
+
+def root_among(few: Points, free: GroupCovariance) -> Tensor:
+    """Cholesky factor of the shared function's covariance at a few points."""
+    among = covariances(few, few, free, overlap(few, few))[0]
+    return torch.linalg.cholesky(among + _JITTER * torch.eye(len(few), dtype=among.dtype))

@@ -169,7 +169,7 @@ class GroupProcess:
         """What is known of the members of a new group beforehand, in the units of the values."""
         free, points = state.covariance, state.standard.points(points)
         shared, own = covariances(points, points, free, overlap(points, points))
-        basis = basis_of(points, state.members, free)
+        basis = basis_of(points, state.members, free, state.root)
         spread = basis @ state.factor
         covariance = shared - basis @ basis.T + spread @ spread.T + own
         size = state.standard.target_scale

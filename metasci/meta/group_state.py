@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from metasci.files import State
-from metasci.meta.group_covariance import SOURCE, TREND, GroupCovariance, Points
+from metasci.meta.group_covariance import SOURCE, TREND, GroupCovariance, Points, root_among
 from metasci.meta.named_tensors import NamedTensors
 
 __all__ = ["ProcessState", "Standardisation"]
@@ -82,6 +83,11 @@ class ProcessState(NamedTensors):
     members: Points
     weights: Tensor
     factor: Tensor
+
+    @cached_property
+    def root(self) -> Tensor:
+        """Cholesky factor of the shared function's covariance at the members, which every new group needs."""
+        return root_among(self.members, self.covariance)
 
     @property
     def deviation(self) -> float:
