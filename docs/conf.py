@@ -2,10 +2,12 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from nbclient import NotebookClient
 
 from metasci import Model, __version__
 
@@ -25,9 +27,11 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
 nb_merge_streams = True
-logging.getLogger("arviz.preview").setLevel(
-    logging.WARNING
-)  # tells what is not installed whenever it is imported
+logging.getLogger("traitlets").setLevel(logging.WARNING)  # names every notebook that it runs
+NotebookClient.extra_arguments.default_args = (["--IPKernelApp.log_level=ERROR"],)  # it warns of TCP, on loopback
+# ArviZ tells whenever it is imported what is not installed, and that it will change
+logging.getLogger("arviz.preview").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing", category=FutureWarning)
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
