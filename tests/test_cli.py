@@ -333,7 +333,14 @@ BAD_CALLS: dict[str, tuple[Sequence[str], str]] = {
     ),
     "unknown covariate": ((*TRAIN, "--covariates", "weigth"), "no 'weigth'"),
     "no checkpoint": ((*TRAIN, "--checkpoint", "ann.csv"), "not a readable safetensors file"),
-    "noise of an equation": ((*TRAIN, "--noise", "additive"), "belong to properties of structures"),
+    "noise of a property of structures": (
+        ("train", "materials.boiling_point", "boiling_points", "--out", "result", "--noise", "power"),
+        "takes additive or log-normal",
+    ),
+    "noise of a prior": (
+        ("evaluate", "theophylline", "theophylline", "--noise", "additive"),
+        "a noise of its own",
+    ),
     "no such noise": (
         (*TRAIN, "--method", "maml", "--task-noise"),
         "--task-noise belongs to the method gaussian",

@@ -29,6 +29,7 @@ from metasci.cli.recipes import (
     tasks_for,
     tasks_of_model,
     with_networks,
+    with_scatter,
 )
 from metasci.cli.voice import remark, says_progress
 from metasci.errors import InputError
@@ -86,7 +87,11 @@ def train(
         bool, typer.Option(help="Give each task a noise level of its own (gaussian).")
     ] = False,
     noise: Annotated[
-        Scatter | None, typer.Option(help="How measurements of a property of structures scatter.")
+        Scatter | None,
+        typer.Option(
+            help="How measurements scatter about the curve; as the model says by default. A property of structures "
+            "takes additive or log-normal."
+        ),
     ] = None,
     members: Annotated[
         int | None,
@@ -138,13 +143,14 @@ def train(
         learned.save(out)
         typer.echo(f"learned from {len(tasks)} families; written to {out}")
         return
-    if noise is not None or members is not None or network is not None:
+    if members is not None or network is not None:
         raise InputError(
-            f"--noise, --members and --network belong to properties of structures, which '{model}' is not."
+            f"--members and --network belong to properties of structures, which '{model}' is not."
         )
     equation = equation_named(model)
     tasks = tasks_of_model(data, equation)
     tasks, few = with_enough_rows(tasks, Protocol.from_card(tasks.card))
+    equation = with_scatter(equation, tasks, noise)
     named_ones = tuple(part.strip() for part in covariates.split(","))
     chosen: Any = {"all": "all", "none": ()}.get(covariates, named_ones)
     with joined() as rank:
@@ -208,6 +214,10 @@ def evaluate(
         str,
         typer.Option(parser=_known_method, metavar=_METHODS, help="How to learn, where a model is given."),
     ] = "gaussian",
+    noise: Annotated[
+        Scatter | None,
+        typer.Option(help="How measurements scatter, where a model is given; as it says by default."),
+    ] = None,
     model: OwnModel = None,
     as_json: Json = False,
 ) -> None:
@@ -217,7 +227,7 @@ def evaluate(
     from metasci.evaluation.protocol import Protocol
 
     counts = _shots(shots)
-    recipe, tasks, trained = recipe_and_tasks(prior, data, method, model)
+    recipe, tasks, trained = recipe_and_tasks(prior, data, method, model, noise)
     protocol = Protocol.from_card(tasks.card if tasks.card.protocol else recipe.card)
     protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:

@@ -29,13 +29,19 @@ __all__ = [
     "tasks_for",
     "tasks_of_model",
     "with_networks",
+    "with_scatter",
 ]
 
 
 class Scatter(StrEnum):
-    """How `train` lets measurements of a property of structures scatter."""
+    """How `train` and `evaluate` let measurements scatter, as `metasci.noise.NOISES` names it."""
 
     additive = "additive"
+    early_additive = "early-additive"
+    proportional = "proportional"
+    combined = "combined"
+    combined_deviations = "combined-deviations"
+    power = "power"
     log_normal = "log-normal"
 
 
@@ -76,6 +82,8 @@ def structures_and_tasks(
     from metasci.noise import Additive, LogNormal
     from metasci.priors.families import StructurePrior
 
+    if noise not in (None, Scatter.additive, Scatter.log_normal):
+        raise InputError(f"--noise: a property of structures takes additive or log-normal, not {noise}.")
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
     model = PROPERTIES.get(name)
     if model is None:
@@ -136,6 +144,15 @@ def tasks_of_model(data: str, equation: Model) -> TaskSet:
     return ms.dataset(place, card=card, model=equation if bare or not equation.noise.gaussian else None)
 
 
+def with_scatter(equation: Model, tasks: TaskSet, noise: Scatter | None) -> Model:
+    """The equation under the noise that was asked for, whose scales begin at about what the data have."""
+    if noise is None:
+        return equation
+    from metasci.priors.starting_noise import starting_noise
+
+    return equation.with_noise(starting_noise(noise, tasks.batch(equation), equation))
+
+
 def _data(name: str) -> str:
     from metasci import catalogue
 
@@ -149,22 +166,28 @@ def equation_named(name: str) -> Model:
     return own_equation(name) if ".py:" in name else find(named(name, registered(), "model"))
 
 
-def recipe_and_tasks(name: str, data: str, method: str, model: str | None) -> tuple[Any, TaskSet, bool]:
+def recipe_and_tasks(
+    name: str, data: str, method: str, model: str | None, noise: Scatter | None = None
+) -> tuple[Any, TaskSet, bool]:
     """A prior and the tasks to judge it on; for a model, a prior learned here as the recipe to leave out with."""
     import metasci as ms
     from metasci.evaluation.protocol import Protocol, with_enough_rows
     from metasci.library import registered
 
     if name.startswith("materials."):
-        recipe, tasks = structures_and_tasks(name, data)
+        recipe, tasks = structures_and_tasks(name, data, noise)
         return recipe, tasks, False
     if ".py:" in name or name in registered():
         tasks = tasks_of_model(data, equation_named(name))
         enough, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
-        equation = equation_named(name)
+        equation = with_scatter(equation_named(name), enough, noise)
         learned = ms.meta_calibrate(
             equation, enough, method_of(method, 0.0, False, equation), covariates="all"
         )
         return learned, tasks, False
+    if noise is not None:
+        raise InputError(
+            f"--noise belongs to a model; the prior '{name}' was learned with a noise of its own."
+        )
     prior = learned_prior(name, model)
     return prior, tasks_for(data, prior), True

@@ -16,6 +16,7 @@ from metasci.noise import (
     Additive,
     Combined,
     CombinedDeviations,
+    EarlyAdditive,
     EarlyLogNormal,
     LogNormal,
     Noise,
@@ -104,6 +105,8 @@ def described_noise(noise: Noise) -> dict[str, Any]:
     }
     if isinstance(noise, Several):
         return {**described, "by": noise.by, "noises": [described_noise(each) for each in noise.noises]}
+    if isinstance(noise, EarlyAdditive):
+        return {**described, "by": noise.by}
     if isinstance(noise, EarlyLogNormal):
         return {**described, "by": noise.by, "over": noise.over}
     if not noise.gaussian:
@@ -126,6 +129,8 @@ def noise_described(table: Table) -> Noise:
         return outcome
     if kind == EarlyLogNormal.__name__ and "over" in table.values:
         noise: Noise = EarlyLogNormal(typical, table.get("by", str), table.get("over", float))
+    elif kind == EarlyAdditive.__name__ and "by" in table.values:
+        noise = EarlyAdditive(typical, table.get("by", str))
     elif kind in _NOISES:
         noise = _NOISES[kind](typical) if typical else _NOISES[kind]()
     else:

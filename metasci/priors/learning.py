@@ -1,4 +1,6 @@
-"""Whether anything was learned: what does not move, or explains no more than a constant, has learned nothing."""
+"""Whether anything was learned: what does not move, or explains no more than a constant, has learned nothing; and
+whether the noise holds what it was learned from.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from torch import Tensor
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.learned.equation import LearnedEquation
+from metasci.meta import DiscrepancyPrior
 from metasci.meta.explained import explained_share, moved_by
+from metasci.priors.uneven_scatter import described_scatter, uneven_scatter
 from metasci.words import words
 
 __all__ = ["check_learned"]
@@ -45,6 +49,10 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
             f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): little was learned; {_way_out(prior)}.",
             stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
         )
+    elif not isinstance(prior.method, DiscrepancyPrior):  # of which residuals of the law are a part
+        part = uneven_scatter(problem, estimates, log_noise)
+        if part is not None:
+            warnings.warn(described_scatter(part, problem), stacklevel=4)
 
 
 def _estimates(prior: LearnedEquation, batch: Batch, state: Any) -> tuple[Tensor, Tensor]:
