@@ -35,6 +35,7 @@ METHODS = tuple(
 """All but the Gaussian prior, of which most priors that ship are."""
 _DATA = {
     "steel_tempering_discrepancy": "steel_tempering",
+    "theophylline_early_noise": "theophylline",
     "alloy_strength": "alloy_systems",
     "boiling_point": "boiling_points",
 }

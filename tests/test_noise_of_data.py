@@ -86,7 +86,7 @@ def test_theophylline_is_absorbed_unevenly():
     _, told = learned(ms.dataset("theophylline"))
     assert len(told) == 1
     assert "early-additive" in told[0]
-    assert not learned(ms.dataset("theophylline"), ms.load("theophylline").model)[1]
+    assert not learned(ms.dataset("theophylline"), ms.load("theophylline_early_noise").model)[1]
 
 
 @pytest.mark.parametrize("kind", NOISES)
@@ -119,3 +119,13 @@ def test_a_noise_without_its_input_is_refused():
 def test_other_noises_are_as_they_were():
     assert isinstance(starting_noise("log-normal", patients(early).batch(ORAL), ORAL), LogNormal)
     assert Additive().variance(np.ones(1), np.zeros(1)).tolist() == [1.0]
+
+
+def test_tasks_are_simulated_with_noise_that_is_greater_at_first():
+    model = ORAL.with_noise(EarlyAdditive((0.05, 20.0, 0.5)))
+    inputs = {"time": np.array([0.25, 24.0]), "dose": np.array([5.0, 5.0])}
+    parameters = {"absorption_rate": np.full(400, 1.5), "clearance": 0.04, "volume": 0.5}
+    values = ms.diagnostics.simulated_tasks(model, parameters, inputs).batch(model).output
+    at_first, late = values.std(0).tolist()
+    assert at_first == pytest.approx(0.05 * math.sqrt(1.0 + 400.0 * math.exp(-1.0)), rel=0.15)
+    assert late == pytest.approx(0.05, rel=0.15)

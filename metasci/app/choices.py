@@ -156,3 +156,4 @@ NbMoTaWV,1000,
 """,
 }
 _EXAMPLES["steel_tempering_discrepancy"] = _EXAMPLES["steel_tempering"]
+_EXAMPLES["theophylline_early_noise"] = _EXAMPLES["theophylline"]

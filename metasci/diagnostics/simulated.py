@@ -68,7 +68,7 @@ def simulated_tasks(
     }
     curve = model(conditions, {name: value[:, None] for name, value in values.items()})
     noise = np.random.default_rng(seed).standard_normal((tasks, width))
-    sd = np.sqrt(model.noise.variance(curve, np.log(model.noise.typical)))
+    sd = np.sqrt(model.noise.variance(curve, np.log(model.noise.typical), conditions))
     measured = model.noise.unlink(model.noise.link(curve) + sd * noise)
     card = replace(Card.from_model(replace(model, covariates={})), name="simulated", simulated=True)
     frame = pd.DataFrame({"task": np.repeat([f"simulated {at + 1}" for at in range(tasks)], width)})

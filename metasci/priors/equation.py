@@ -22,6 +22,7 @@ from metasci.priors.base import Verbs
 from metasci.priors.calibrated import Calibration
 from metasci.priors.forecasters import equation_forecasters
 from metasci.priors.from_tasks import default_method, learned_from_tasks
+from metasci.priors.learning import tell_uneven
 from metasci.priors.many import Piecewise, calibrate_many
 from metasci.priors.on_top import learned_on_top
 from metasci.priors.typical import typical_task
@@ -269,14 +270,18 @@ class Prior(Verbs, LearnedEquation):
 
     def retrain(self, tasks: TaskSet, *, seed: int | None = None, progress: bool = False) -> Prior:
         """The same model and method learned anew from other tasks."""
-        return meta_calibrate(
+        return learned_from_tasks(
+            Prior,
             self.model,
             tasks,
             self.method,
             covariates=self.covariates.names,
             name=self.name,
             seed=int(self.training.get("seed", 0)) if seed is None else seed,
+            checkpoint=None,
             progress=progress,
+            device="cpu",
+            reference=None,
         )
 
     def update(self, tasks: TaskSet) -> Prior:
@@ -324,6 +329,7 @@ def meta_calibrate(
 ) -> Prior:
     """Learn a prior from many tasks.
 
+    A warning tells where measurements scatter more in one place than in another, so that one noise does not hold all.
     Thermally activated rates are stated at a reference temperature. Where data lie far from that of the model, a
     temperature in their middle takes its place, and is saved with the prior.
 
@@ -357,7 +363,7 @@ def meta_calibrate(
     InputError
         If tasks are fewer than two, data do not fit the model, or its predictions do not move with its parameters.
     """
-    return learned_from_tasks(
+    prior = learned_from_tasks(
         Prior,
         model,
         tasks,
@@ -370,3 +376,5 @@ def meta_calibrate(
         device=device,
         reference=reference,
     )
+    tell_uneven(prior, tasks)
+    return prior

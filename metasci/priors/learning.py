@@ -1,5 +1,5 @@
 """Whether anything was learned: what does not move, or explains no more than a constant, has learned nothing; and
-whether the noise holds what it was learned from.
+whether one noise holds all that it was learned from.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metasci.data.tasks import Batch
+from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.learned.equation import LearnedEquation
 from metasci.meta import DiscrepancyPrior
@@ -17,7 +17,7 @@ from metasci.meta.explained import explained_share, moved_by
 from metasci.priors.uneven_scatter import described_scatter, uneven_scatter
 from metasci.words import words
 
-__all__ = ["check_learned"]
+__all__ = ["check_learned", "tell_uneven"]
 
 # standard deviations of the noise for a unit of a coordinate: less is nothing that measurements could show
 _STILL = 1e-6
@@ -49,10 +49,20 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
             f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): little was learned; {_way_out(prior)}.",
             stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
         )
-    elif not isinstance(prior.method, DiscrepancyPrior):  # of which residuals of the law are a part
-        part = uneven_scatter(problem, estimates, log_noise)
-        if part is not None:
-            warnings.warn(described_scatter(part, problem), stacklevel=4)
+
+
+def tell_uneven(prior: LearnedEquation, tasks: TaskSet) -> None:
+    """Warn where the noise does not hold all measurements that a prior was learned from.
+
+    Where what the law leaves out is learned beside it, residuals about the law alone are no noise, and nothing is said.
+    """
+    if isinstance(prior.method, DiscrepancyPrior):
+        return
+    batch = prior.batch(tasks)
+    problem = prior.problem(batch)
+    part = uneven_scatter(problem, *_estimates(prior, batch, prior.state))
+    if part is not None:
+        warnings.warn(described_scatter(part, problem), stacklevel=3)  # as above
 
 
 def _estimates(prior: LearnedEquation, batch: Batch, state: Any) -> tuple[Tensor, Tensor]:

@@ -76,7 +76,8 @@ def uneven_scatter(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> 
         seen = problem.batch.mask & problem.batch.numbers & torch.isfinite(sizes)
         seen &= (steep.abs().amax(-1) > _STILL) & (rests < _ALONE)
         prediction = problem.predict(coordinates).expand(shape)[seen].numpy()
-    places = {name: problem.batch.inputs[name].expand(shape)[seen].numpy() for name in problem.model.inputs}
+    inputs = {name: problem.batch.inputs[name].expand(shape) for name in problem.model.inputs}
+    places = {name: values[seen].numpy() for name, values in inputs.items() if _varies(values, seen)}
     places[problem.model.output.name] = prediction
     found = [
         part
@@ -85,6 +86,12 @@ def uneven_scatter(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> 
         if part.times >= _TIMES
     ]
     return max(found, key=lambda part: part.times, default=None)
+
+
+def _varies(values: Tensor, seen: Tensor) -> bool:
+    """Whether an input differs within tasks: one that is the same in a task cannot be told from the task."""
+    highest = torch.where(seen, values, -math.inf).amax(1)
+    return bool((highest > torch.where(seen, values, math.inf).amin(1)).any())
 
 
 def _leverage(steep: Tensor) -> Tensor:

@@ -235,6 +235,7 @@ _SHIPPED = {
     "quinidine": QUINIDINE,
     "vancomycin_goti_2018": EVENTS["vancomycin_goti_2018"],
     "steel_tempering_discrepancy": "",
+    "theophylline_early_noise": THEOPHYLLINE,
     "bacteria": "",
     "epilepsy": "",
     "kidney": "",
