@@ -5,6 +5,9 @@ and without correlations between parameters; which of the four to take is also c
 probable measurements of each remaining patient are under a prior of the other remaining ones (supports of one to three,
 drawn at random): nothing of the patient left out has a part in that. The last column is the difference in RMSE from a
 fit alone, with its 90 % interval over patients (paired bootstrap).
+
+``python benchmarks/one_measurement.py regression`` prints what the patients, sampled at nearly the same times, tell of
+each other without an equation: each time's concentration regressed on the sixth, and their mean curve scaled to it.
 """
 
 from __future__ import annotations
@@ -72,6 +75,23 @@ def difference(errors: np.ndarray, alone: np.ndarray) -> str:
     return f"{np.sqrt(errors.mean()) - np.sqrt(alone.mean()):+.2f} ({low:+.2f} to {high:+.2f})"
 
 
+def regression(sixth: int = 5) -> None:
+    """Print the errors of what needs no equation, each patient left out."""
+    tasks = ms.dataset("theophylline")
+    values = tasks.dataset["concentration"].values
+    judged = [at for at in range(1, values.shape[1]) if at != sixth]
+    squares: dict[str, list[float]] = {"regressed on it": [], "scaled to it": []}
+    for left_out, own in enumerate(values):
+        others = np.delete(values, left_out, 0)
+        mean, covariance = others.mean(0), np.cov(others.T)
+        slope = covariance[:, sixth] / covariance[sixth, sixth]
+        curves = (mean + slope * (own[sixth] - mean[sixth]), mean * own[sixth] / mean[sixth])
+        for name, curve in zip(squares, curves, strict=True):
+            squares[name].append(float(np.mean((own - curve)[judged] ** 2)))
+    for name, errors in squares.items():
+        print(f"other concentrations, {name}: RMSE {np.sqrt(np.mean(errors)):.3f}")
+
+
 def main(data: str) -> None:
     """Print what was chosen in each fold, and the errors."""
     torch.set_num_threads(1)
@@ -101,4 +121,7 @@ def main(data: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "theophylline")
+    if sys.argv[1:] == ["regression"]:
+        regression()
+    else:
+        main(sys.argv[1] if len(sys.argv) > 1 else "theophylline")
