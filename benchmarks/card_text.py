@@ -21,9 +21,10 @@ _DISCREPANCY_CHOSEN = (
     "groups of a level are believed to differ was said beforehand."
 )
 _NOISE_CHOSEN = (
-    "That noise is greater at first was seen in the residuals of all tasks, and of the forms tried (constant; combined; "
-    "falling over one hour, over two, and over a time that is learned) the last was taken, which says least beforehand. "
-    "All that fall had about the same figures on tasks left out; all its scales are learned anew without each task."
+    "That noise is greater at first was seen in the residuals of all tasks, and of the forms tried (constant; "
+    "combined; falling over one hour, over two, and over a time that is learned) the last was taken, which says least "
+    "beforehand. All that fall had about the same figures on tasks left out; all its scales are learned anew without "
+    "each task."
 )
 
 
