@@ -28,7 +28,9 @@ nb_execution_raise_on_error = True
 nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
 nb_merge_streams = True
 logging.getLogger("traitlets").setLevel(logging.WARNING)  # names every notebook that it runs
-NotebookClient.extra_arguments.default_args = (["--IPKernelApp.log_level=ERROR"],)  # it warns of TCP, on loopback
+NotebookClient.extra_arguments.default_args = (
+    ["--IPKernelApp.log_level=ERROR"],
+)  # it warns of TCP, on loopback
 # ArviZ tells whenever it is imported what is not installed, and that it will change
 logging.getLogger("arviz.preview").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing", category=FutureWarning)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["FAILURES", "InputError", "MissingExtra", "as_sentence", "check_level", "failure"]
+__all__ = ["FAILURES", "LONGEST", "InputError", "MissingExtra", "as_sentence", "check_level", "failure"]
 
 FAILURES = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError,
@@ -18,7 +18,7 @@ FAILURES = (
 """What a function that a user wrote may raise where it is given arrays that it does not expect."""
 
 
-_LONGEST = 290
+LONGEST = 290
 _SHORT = 60
 _QUOTED = re.compile(r"(?<!\w)'([^']*)'(?!\w)")  # all of them, so that ends and beginnings are not mixed up
 
@@ -39,7 +39,7 @@ class InputError(ValueError):
         super().__init__(as_sentence(str(message)))
 
 
-def as_sentence(text: str) -> str:
+def as_sentence(text: str, most: int = LONGEST) -> str:
     """A text on one line, of printable letters, shortened in its middle: what to do stands at the end.
 
     Examples
@@ -48,10 +48,10 @@ def as_sentence(text: str) -> str:
     'no such option: --se?'
     """
     line = "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
-    if len(line) > _LONGEST:
+    if len(line) > most:
         line = _QUOTED.sub(_shortened, line)
-    if len(line) > _LONGEST:
-        line = f"{line[: _LONGEST - 102].rstrip()} … {line[-99:].lstrip()}"
+    if len(line) > most:
+        line = f"{line[: most - 102].rstrip()} … {line[-99:].lstrip()}"
     return line
 
 
