@@ -80,11 +80,12 @@ def check_complete(path: Path) -> None:
             "error", UserWarning
         )  # of parts that are no arrays, since their description is lost
         arrays = list(zarr.open_group(path, mode="r").arrays())
+        pieces = {name: (array.nchunks, array.nchunks_initialized) for name, array in arrays}
     for name, array in arrays:
-        lacking = array.nchunks - array.nchunks_initialized
-        if lacking and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
+        count, there = pieces[name]
+        if there < count and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
             raise InputError(
-                f"'{path}': of '{name}' {lacking} of {array.nchunks} pieces are missing; copy it anew, or write it "
+                f"'{path}': of '{name}' {count - there} of {count} pieces are missing; copy it anew, or write it "
                 "with its empty pieces (write_empty_chunks)."
             )
 
