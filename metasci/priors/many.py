@@ -174,8 +174,8 @@ def _source(
 ) -> tuple[xr.Dataset, Callable[[xr.Dataset], TaskSet]]:
     """The data as a Dataset, opened and not read where it can be, and what makes tasks of a piece of it."""
     if isinstance(data, str | Path) and Path(data).suffix in STORES:
-        path, data = Path(data), open_store(data)
-        check_complete(path)
+        check_complete(Path(data))
+        data = open_store(data)
     if not isinstance(data, xr.Dataset | TaskSet):
         data = prior.read(data)
     if isinstance(data, TaskSet):

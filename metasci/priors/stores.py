@@ -75,6 +75,7 @@ def check_complete(path: Path) -> None:
         return
     import zarr
 
+    check_zarr(path)
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter(
             "error", UserWarning
