@@ -1,8 +1,9 @@
 """Work that is killed at random moments, again and again: nothing of it is half written, and it ends as if it was not.
 
-`python tests/kills.py --kills 20` prints a table; `benchmarks/kills.md` is what it printed. The suite kills each a few
-times (`-m slow`). Work runs in forked processes, which is quick; a killed one is begun anew with the same words, and
-what promises to go on from where it was (`calibrate_many` with a file, learning with a checkpoint) does.
+`python tests/kills.py --kills 20` prints a table; `benchmarks/kills.md` is what it printed. With `--interrupt` every
+other one is interrupted, as from the keyboard, and must tidy up. The suite kills each a few times (`-m slow`). It runs
+in forked processes, which is quick; a killed one is begun anew with the same words, and what promises to go on from
+where it was (`calibrate_many` with a file, learning with a checkpoint) does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from typing import Any
 import metasci as ms
 
 _NO_CONTENT = {"seconds", "versions"}  # of a prior's description: how long it took
-_MOST_SECONDS = 300.0
+_MOST_SECONDS = 600.0
+_TO_TIDY_UP = 60.0
+_INTERRUPTED = 130
 
 
 def _command(*words: str) -> Callable[[], None]:
@@ -33,7 +36,8 @@ def _command(*words: str) -> Callable[[], None]:
         from metasci.cli.voice import hushed
 
         with hushed():
-            assert run(list(words)) == 0
+            if status := run(list(words)):
+                raise SystemExit(status)
 
     return work
 
@@ -58,7 +62,7 @@ def _learned() -> None:
 
 WORK: dict[str, Callable[[], None]] = {
     "evaluate": _command("evaluate", "alloy_fatigue", "alloy_fatigue", "--shots", "0,1", "--seeds", "1"),
-    "study": _command("study", "continual", "--out", "study"),
+    "study": _command("study", "alloy-fatigue", "--out", "study"),
     "calibrate --out": _command("calibrate", "theophylline", "data.csv", "--out", "out"),
     "calibrate_many, .nc": _many(".nc"),
     "calibrate_many, .zarr": _many(".zarr"),
@@ -85,8 +89,13 @@ class Outcome:
     faults: tuple[str, ...]
 
 
-def killed(name: str, kills: int, seed: int = 0) -> Outcome:
-    """Do the work undisturbed, then in another folder with kills until it ends; compare."""
+def killed(
+    name: str, kills: int, seed: int = 0, by: tuple[signal.Signals, ...] = (signal.SIGKILL,)
+) -> Outcome:
+    """Do the work undisturbed, then in another folder with kills until it ends; compare.
+
+    The signals take turns.
+    """
     moments = random.Random(f"{seed} {name}")
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         alone, disturbed = Path(first), Path(second)
@@ -95,9 +104,12 @@ def killed(name: str, kills: int, seed: int = 0) -> Outcome:
         takes, expected, faults = time.monotonic() - began, _contents(alone), []
         done = within = 0
         while done < kills:
-            status = _run(WORK[name], disturbed, moments.uniform(0.0, takes))
-            within += status == -signal.SIGKILL
+            which = by[done % len(by)]
+            status = _run(WORK[name], disturbed, moments.uniform(0.0, takes), which)
+            within += status != 0
             done += 1
+            if which is signal.SIGINT:
+                faults += _left_by_interruption(status, disturbed)
             faults += _half_written(_contents(disturbed), expected)
             if status == 0:  # it was quicker: begin anew
                 faults += _differing(_contents(disturbed), expected)
@@ -107,8 +119,10 @@ def killed(name: str, kills: int, seed: int = 0) -> Outcome:
         return Outcome(kills, within, tuple(faults + _differing(_contents(disturbed), expected)))
 
 
-def _run(work: Callable[[], None], folder: Path, after: float | None = None) -> int:
-    """How a forked process ends that works in a folder, and is killed after some seconds unless it has ended."""
+def _run(
+    work: Callable[[], None], folder: Path, after: float | None = None, by: signal.Signals = signal.SIGKILL
+) -> int:
+    """How a forked process ends that works in a folder, and gets a signal after some seconds unless it has ended."""
     (folder / "data.csv").write_text(_ROWS)
     sys.stdout.flush()
     child = os.fork()
@@ -119,17 +133,30 @@ def _run(work: Callable[[], None], folder: Path, after: float | None = None) -> 
         try:
             work()
             os._exit(0)
+        except KeyboardInterrupt:
+            os._exit(_INTERRUPTED)
+        except SystemExit as error:  # as the command line ended
+            os._exit(error.code if isinstance(error.code, int) else 1)
         except BaseException as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             os._exit(1)
-    ends = time.monotonic() + (_MOST_SECONDS if after is None else after)
-    while time.monotonic() < ends:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
+    for sent, seconds in ((by, _MOST_SECONDS if after is None else after), (signal.SIGKILL, _TO_TIDY_UP)):
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.002)
+        os.kill(child, sent)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _left_by_interruption(status: int, folder: Path) -> list[str]:
+    """It ends as interrupted work does, and leaves nothing hidden but finished pieces."""
+    hidden = sorted(path.name for path in folder.rglob(".*") if not path.name.endswith(".parts"))
+    return [f"{name} is left by an interruption" for name in hidden] + (
+        [f"interrupted work ends with {status}"] if status not in (0, _INTERRUPTED) else []
+    )
 
 
 def _contents(folder: Path) -> dict[str, Any]:
@@ -197,13 +224,15 @@ def main() -> int:
     asked.add_argument("names", nargs="*", help=f"of {', '.join(WORK)}; all by default")
     asked.add_argument("--kills", type=int, default=20, help="of each")
     asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--interrupt", action="store_true", help="every other one with SIGINT")
     options, bad = asked.parse_args(), 0
+    by = (signal.SIGKILL, signal.SIGINT) if options.interrupt else (signal.SIGKILL,)
     often_kept()
     print(
         "| work | killed | of these before it ended | half written or other than undisturbed |\n|---|---|---|---|"
     )
     for name in options.names or WORK:
-        outcome = killed(name, options.kills, options.seed)
+        outcome = killed(name, options.kills, options.seed, by)
         bad += bool(outcome.faults)
         said = "; ".join(dict.fromkeys(outcome.faults)) or "nothing"
         print(f"| {name} | {outcome.kills} | {outcome.within} | {said} |", flush=True)

@@ -376,3 +376,17 @@ def test_both_spellings_of_a_study_and_a_method_work(run: Run) -> None:
     ):
         status, _, err = run(*command, "--out", "taken")
         assert (status, err) == (2, "metasci: taken: 'taken' is a file, not a folder to write into.\n")
+
+
+def test_a_wrong_name_of_a_case_is_told_in_a_sentence_that_names_the_one_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from metasci.cli.main import run
+
+    assert run(["study", "alloy-fatige"]) == 2
+    sentence = capsys.readouterr().err.strip().splitlines()[-1]
+    assert len(sentence) <= 300
+    assert sentence.endswith("(did you mean 'alloy-fatigue'?).")
+    for bad in (str(2**64), "-1"):
+        assert run(["furnace", "steel_tempering", "x.csv", "--temperature", "600 degC", "--seed", bad]) == 2
+        assert "--seed" in capsys.readouterr().err

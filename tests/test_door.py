@@ -336,3 +336,11 @@ def test_names_that_cannot_be_printed_are_refused(name: str):
     data = TaskSet.from_frame(FRAME, CARD).dataset
     with pytest.raises(InputError, match="holds a control character; remove it"):
         read(data.assign_coords(task=[name, "b"]), CARD)
+
+
+@pytest.mark.parametrize("header", ["carbon []", "carbon [ ]", "Carbon ()", "carbon"])
+def test_empty_brackets_state_no_unit(header: str, tmp_path: Path) -> None:
+    table = tmp_path / "steel.csv"
+    table.write_text(f"time [h],temperature [degC],hardness [HRC],{header}\n1,500,40,0.25\n")
+    with pytest.raises(InputError, match="the header does not say the unit; write it as 'carbon"):
+        ms.load("steel_tempering").calibrate(table)

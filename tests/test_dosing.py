@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -298,3 +301,37 @@ def test_the_peak_of_a_short_infusion_and_a_range_are_inside_of_the_axes() -> No
     assert axes.get_ylim()[1] > peak
     assert axes.get_xlim()[1] == pytest.approx(36.0)
     assert fit.plot(logarithmic=True).axes[0].get_yscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"doses": ["1e308 mg"]}, "more than anything is given"),
+        ({"number": 2_000_000_000}, "more than are computed"),
+        ({"doses": list(range(1, 5000)), "intervals": [8.0, 12.0, 24.0]}, "more than are compared"),
+        ({"intervals": list(range(1, 3000))}, "more than are compared"),
+        ({"intervals": ["0 h"]}, "above zero"),
+        ({"start": "-5 h"}, "before time zero"),
+    ],
+)
+def test_what_no_patient_is_given_is_refused(changed: dict[str, Any], sentence: str) -> None:
+    infant = ms.load("phenobarbital").calibrate(ms.dataset("phenobarbital").select(["1"]))
+    asked = {"doses": [3.0], "intervals": [12.0], "number": 3, "draws": 50, **changed}
+    with pytest.raises(InputError, match=sentence):
+        recommend(infant, Target("trough", low=15.0, high=25.0), **asked)
+
+
+@pytest.mark.parametrize("changed", [{"interval": "0 h"}, {"interval": "-2 h"}, {"number": 100_000}])
+def test_what_no_patient_is_given_is_not_solved_for(changed: dict[str, Any]) -> None:
+    infant = ms.load("phenobarbital").calibrate(ms.dataset("phenobarbital").select(["1"]))
+    with pytest.raises(InputError, match=r"above zero|lasts from 0 to the interval|more than are computed"):
+        solve_dose(
+            infant, Target("trough", low=15.0, high=25.0), **{"interval": 12.0, "draws": 50, **changed}
+        )
+
+
+def test_a_target_that_is_no_number_is_refused() -> None:
+    with pytest.raises(InputError, match="not nan"):
+        Target("auc", low=10.0, high=20.0, per=math.nan)
+    with pytest.raises(InputError, match="not nan"):
+        Target("time_above", low=0.4, high=1.0, threshold=math.nan)

@@ -57,6 +57,23 @@ def in_place(x: Any, *, a: Any) -> Any:
     return grown2 * grown.exp()
 
 
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def own_exception(x: Any, *, a: Any) -> Any:
+    raise Wordless
+
+
+def truth(x: Any, *, a: Any) -> Any:
+    return a * x > 0.0
+
+
+def sparse(x: Any, *, a: Any) -> Any:
+    return (a * x).to_sparse()
+
+
 def misspelt(x: Any, *, a: Any) -> Any:
     return a * xx  # type: ignore[name-defined]  # noqa: F821
 
@@ -72,6 +89,9 @@ def misspelt(x: Any, *, a: Any) -> Any:
         (too_many, r"shape \(2, 3, 2\)|shape \(1, 1, 3, 2\)|returns an array of shape", False),
         (torn_off, "depends on none of its parameters", False),
         (in_place, "in place", False),
+        (own_exception, "Wordless, without a word", True),
+        (truth, "truth values", False),
+        (sparse, "sparse or nested", False),
         (misspelt, "xx", True),
     ],
 )

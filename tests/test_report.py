@@ -454,3 +454,9 @@ def test_many_tasks_share_a_sentence(theophylline: ms.Prior) -> None:
     frame = pd.DataFrame(rows, columns=["task", "time [h]", "dose [mg/kg]", "concentration [mg/L]"])
     found = [line for line in warnings_of(theophylline.calibrate(frame)) if "weight" in line]
     assert found == ["25 of 25 tasks (P0, P1, P2 and 22 others): weight not given: the prior is wider."]
+
+
+def test_a_curve_that_ends_before_it_begins_is_refused() -> None:
+    fit = ms.load("theophylline").calibrate(ms.dataset("theophylline").select(slice(0, 1)))
+    with pytest.raises(InputError, match="does not lie below -72"):
+        fit.plot(until="-72 h")

@@ -298,6 +298,7 @@ def _with(dataset: xr.Dataset, name: str, value: float) -> xr.Dataset:
         (lambda ds: ds.assign(dose=ds["dose"].drop_attrs()), "'dose' does not say its unit"),
         (lambda ds: ds.assign(dose_time=ds["dose_time"].drop_attrs()), "'dose_time' does not say its unit"),
         (lambda ds: ds.assign(weight=ds["weight"].drop_attrs()), "'weight' does not say its unit"),
+        (lambda ds: ds.assign(weight=ds["weight"].assign_attrs(units=" ")), "'weight' does not say its unit"),
         (lambda ds: ds.assign(heat=ds["heat"].assign_attrs(units=5)), "'heat' does not say its unit"),
         (
             lambda ds: ds.assign(heat=ds["heat"].assign_attrs(units="delta_degC")),

@@ -63,7 +63,7 @@ OutFolder = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Level = Annotated[float, typer.Option(min=0.0, max=1.0, help="Probability of the intervals.")]
-Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same numbers.")]
 OwnModel = Annotated[
     str | None,
     typer.Option(

@@ -16,7 +16,7 @@ from metasci import __version__
 from metasci.cli import calibrations, diagrams, imports, learning, look, studies
 from metasci.cli.usage import reworded
 from metasci.cli.voice import hushed, with_voice
-from metasci.errors import InputError, as_sentence
+from metasci.errors import LONGEST, InputError, as_sentence
 
 __all__ = ["app", "main", "run"]
 
@@ -124,7 +124,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _usage(error: Any) -> int:
     error = reworded(error)
     if hasattr(error, "message"):
-        error.message = as_sentence(str(error.message))  # it repeats what was typed
+        around = len(f"Error: {error.format_message()}") - len(str(error.message))
+        error.message = as_sentence(str(error.message), LONGEST - around)  # it repeats what was typed
     error.show()
     return int(error.exit_code)
 

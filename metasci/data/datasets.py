@@ -104,7 +104,9 @@ def _check_variable(
         task = labels[int(np.argwhere(np.isinf(variable.values))[0][0])]
         raise InputError(f"{where}: '{name}' of task '{task}' has an infinite value.")
     stated = variable.attrs.get("units", "1" if column.unit == "1" else None)
-    if not isinstance(stated, str):
+    if not isinstance(stated, str) or not (
+        stated.strip() or column.unit == "1"
+    ):  # an empty text says none, too
         raise InputError(
             f"{where}: '{name}' does not say its unit; set its .attrs['units'], to '{column.unit}' or alike."
         )

@@ -113,20 +113,23 @@ def _meaning(header: str, card: Card, units: Mapping[str, str], place: str) -> t
     if column_named := names.find(header):
         is_quantity = column_named.role in QUANTITIES
         stated = _text(units.get(header, "" if is_quantity else column_named.unit), place)
-        if not stated and is_quantity and column_named.unit != "1":
-            raise InputError(
-                f"{place}: the header does not say the unit; write it as '{spelling(column_named)}'."
-            )
-        return column_named, stated
+        return column_named, _said(stated, column_named, place)
     for name, stated, certain in _readings(header):
         column_named = names.find(name)
         if column_named and (certain or _is_unit_of(stated, column_named)):
-            return column_named, stated.strip()
+            return column_named, _said(stated.strip(), column_named, place)
     if scale := scale_of(header):
         hard = [column for column in card.columns if column.role in QUANTITIES and scale_of(column.unit)]
         if len(hard) == 1:
             return hard[0], scale
     raise InputError(f"{place}: there is no such column; {_known(header, card)}.")
+
+
+def _said(stated: str, column: Column, place: str) -> str:
+    """The unit that a header states; empty brackets state none."""
+    if not stated and column.role in QUANTITIES and column.unit != "1":
+        raise InputError(f"{place}: the header does not say the unit; write it as '{spelling(column)}'.")
+    return stated
 
 
 def _readings(header: str) -> Iterator[tuple[str, str, bool]]:

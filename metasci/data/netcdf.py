@@ -11,6 +11,7 @@ import xarray as xr
 from metasci.data.arrays import content_sum
 from metasci.data.cards import Card
 from metasci.data.cells import bytes_of
+from metasci.data.inside import check_hdf5
 from metasci.errors import InputError
 from metasci.files import write_atomically
 
@@ -28,23 +29,22 @@ def read_netcdf(path: str | Path) -> xr.Dataset:
         If there is none, it is broken, or holds other numbers than `write_netcdf` wrote.
     """
     bytes_of(path)
-    import h5py
-
     hook, sys.unraisablehook = (
         sys.unraisablehook,
         _silent,
     )  # h5netcdf complains of what it half opened as it goes
     try:
-        with h5py.File(
-            path
-        ):  # what is no HDF5 at all is found here; h5netcdf would complain once more on leaving
-            pass
+        check_hdf5(
+            path, whole=True
+        )  # what is no HDF5 is found here, too; h5netcdf would complain once more on leaving
         # values are not decoded: units such as 'h' are ours and no time codes
         dataset = xr.load_dataset(
             path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
         )
         stored = dataset.attrs.pop(_SUM, None)
         sound = stored is None or stored == content_sum(dataset)
+    except InputError:
+        raise
     except Exception as error:  # HDF5 and its readers raise many kinds on a broken file
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"'{path}' is not a NetCDF file that can be read: {reason}.") from None

@@ -28,6 +28,8 @@ __all__ = ["Recommendation", "dosed", "doses_words", "recommend", "size_words", 
 
 # of a probability: doses that reach the target within one in a hundred as often are equally good
 _ALIKE = 0.01
+_GAPS = 500  # intervals that are compared: one takes some milliseconds
+_LARGEST, _MOST = 1e15, 10_000  # of a dose, in the unit of the model; of doses and draws, sizes by intervals
 _UNINFORMED = 0.8  # of the prior's spread: where so much is left, the levels have said little of this patient
 NO_DEVICE = "This is research software and no medical device: a clinician decides the dose."
 
@@ -134,7 +136,11 @@ def recommend(
     gaps = _positive(intervals, time_unit, "intervals")
     lasting = magnitude(duration, time_unit, "duration")
     begins = None if start is None else magnitude(start, time_unit, "start")
-    _check(number, begins, lasting, min(gaps), probability, draws)
+    check_numbers(number, begins, lasting, min(gaps), probability, draws)
+    if len(gaps) > _GAPS or len(gaps) * number > _MOST or len(sizes) * len(gaps) > _MOST:
+        raise InputError(
+            f"{len(sizes):,} sizes, {len(gaps):,} intervals and {number:,} doses are more than are compared."
+        )
     after = posterior_draws(calibration, 0, int(draws), seed).coordinates
     before = prior_draws(calibration.adapted, 0, int(draws), seed).coordinates
 
@@ -189,7 +195,7 @@ def _best(table: pd.DataFrame, target: Target) -> pd.Series:
     return table.loc[np.maximum(below, above).idxmin()]
 
 
-def _check(
+def check_numbers(
     number: int, start: float | None, duration: float, gap: float, probability: float, draws: int
 ) -> None:
     """Refuse numbers that make no sense."""
@@ -198,6 +204,10 @@ def _check(
     for what, count in (("number", number), ("draws", draws)):
         if count != int(count) or count < 1:
             raise InputError(f"{what}: {count:g} is not a whole number above zero.")
+        if count > _MOST:
+            raise InputError(f"{what}: {count:,} are more than are computed, {_MOST:,}.")
+    if gap <= 0.0:
+        raise InputError(f"interval: {gap:g} is not above zero.")
     if start is not None and start < 0.0:
         raise InputError(f"start: {start:g} lies before time zero.")
     if not 0.0 <= duration <= gap:
@@ -265,6 +275,10 @@ def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float
     sizes = sorted({magnitude(value, unit, what) for value in values})
     if not sizes or sizes[0] <= 0.0 or not np.isfinite(sizes).all():
         raise InputError(f"{what}: give one or more numbers above zero.")
+    if sizes[-1] > _LARGEST:
+        raise InputError(
+            f"{what}: {sizes[-1]:.3g} {unit} is more than anything is given, {_LARGEST:g} {unit}."
+        )
     return sizes
 
 

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from metasci.dosing.course import Course, curves_by_size, next_due
-from metasci.dosing.recommendation import NO_DEVICE, dosed, doses_words, size_words, sizes_given
+from metasci.dosing.recommendation import (
+    NO_DEVICE,
+    check_numbers,
+    dosed,
+    doses_words,
+    size_words,
+    sizes_given,
+)
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
@@ -112,6 +119,7 @@ def solve_dose(
     if multiple is not None and len(sizes):
         raise InputError("real sizes are told by `multiple` or by `sizes`, not by both.")
     begins = next_due(calibration, history, gap) if start is None else magnitude(start, time, "start")
+    check_numbers(number, begins, lasting, gap, 0.5, draws)
     (loading,) = (None,) if first is None else sizes_given(calibration, [first], "first")
     if loading is not None and number < 2:
         raise InputError("first: with a first dose that is known, solve for two doses or more.")

@@ -60,6 +60,8 @@ class Target:
         )
         if not all(isinstance(number, int | float) for number in numbers):
             raise InputError("a target's low, high, threshold and per are numbers, in the model's units.")
+        if any(number != number for number in numbers):
+            raise InputError("a target's low, high, threshold, per and at are numbers, and not nan.")
         if not self.low < self.high:
             raise InputError(f"a target's low ({self.low:g}) must lie below its high ({self.high:g}).")
         if (self.kind == "time_above") != (self.threshold is not None):

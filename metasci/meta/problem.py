@@ -147,6 +147,11 @@ class Problem:
                 f"equation '{self.model.name}': it returns a {type(prediction).__name__}, not one number a measurement "
                 "computed from its parameters; compute with `metasci.math` and operators."
             )
+        if prediction.layout is not torch.strided or prediction.is_nested or prediction.dtype is torch.bool:
+            kind = "of truth values" if prediction.dtype is torch.bool else "sparse or nested"
+            raise InputError(
+                f"equation '{self.model.name}': it returns an array that is {kind}; return one number a measurement."
+            )
         sizes = zip(prediction.shape[::-1], shape[::-1], strict=False)
         if prediction.dim() != len(shape) or not all(size in (1, whole) for size, whole in sizes):
             raise InputError(

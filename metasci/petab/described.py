@@ -289,3 +289,9 @@ def _check(system: System, formulas: Sequence[Expression]) -> None:
     every += [e for each in system.conditions for e in each.values()]
     if odd := sorted(set().union(*(names_in(formula) for formula in every)) - known):
         raise InputError(f"'{system.name}': a formula takes '{odd[0]}', which nothing gives.")
+    # what a condition sets is known before anything moves
+    given = set().union(*(names_in(e) for each in system.conditions for e in each.values()))
+    if odd := sorted(given - {*system.constants, *system.parameters}):
+        raise InputError(
+            f"'{system.name}': a condition takes '{odd[0]}', which is neither a parameter nor a constant."
+        )

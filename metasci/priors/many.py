@@ -94,7 +94,8 @@ def calibrate_many(
     count = int(dataset.sizes["task"])
     if not count:
         raise InputError("there is no task to calibrate in the data.")
-    size = piece_size(prior, dataset) if how.chunk is None else how.chunk
+    fits = piece_size(prior, dataset)
+    size = fits if how.chunk is None else how.chunk
     if size < 1:
         raise InputError(f"chunk: {size} is not a number of tasks; give one or more.")
     pieces = [slice(at, min(at + size, count)) for at in range(0, count, size)]
@@ -160,6 +161,11 @@ def piece_size(prior: LearnedEquation, dataset: xr.Dataset) -> int:
     further = 0 if model.collocation is None else len(next(iter(model.collocation.points.values())))
     points = (int(sizes.get("observation", 1)) + further) * max(1, int(sizes.get("event", 1)))
     numbers = points * (10 + len(model.inputs) + 4 * parameters) + 40 * parameters**2
+    if 8 * numbers > 2 * _MEMORY:
+        raise InputError(
+            f"room for {sizes.get('observation', 1):,} measurements of each task takes {8e-9 * numbers:.1f} GB a task; "
+            "give the few tasks that have so many on their own, with fewer of them."
+        )
     return int(np.clip(_MEMORY // (8 * numbers), 1, _MOST))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from metasci.data.inside import check_hdf5, check_zarr
 from metasci.errors import InputError
 from metasci.files import Unfailing, writing
 
@@ -46,7 +47,7 @@ def open_store(path: str | Path) -> xr.Dataset:
     Raises
     ------
     InputError
-        If there is none, it cannot be read, or zarr is not installed.
+        If there is none, it cannot be read, its numbers lie in another file, or zarr is not installed.
     """
     path = Path(path)
     _needs_zarr(path)
@@ -54,8 +55,12 @@ def open_store(path: str | Path) -> xr.Dataset:
         raise InputError(f"there is no file '{path}'.")
     try:
         if path.suffix == ".zarr":
+            check_zarr(path)
             return xr.open_zarr(path, chunks=None, consolidated=False, **_AS_STORED)
+        check_hdf5(path)
         return xr.open_dataset(path, engine="h5netcdf", **_AS_STORED)
+    except InputError:
+        raise
     except Exception as error:  # of HDF5, of Zarr, of a description that is not one
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"'{path}' is not a readable NetCDF file or Zarr store: {reason}.") from None
@@ -70,16 +75,18 @@ def check_complete(path: Path) -> None:
         return
     import zarr
 
+    check_zarr(path)
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter(
             "error", UserWarning
         )  # of parts that are no arrays, since their description is lost
         arrays = list(zarr.open_group(path, mode="r").arrays())
+        pieces = {name: (array.nchunks, array.nchunks_initialized) for name, array in arrays}
     for name, array in arrays:
-        lacking = array.nchunks - array.nchunks_initialized
-        if lacking and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
+        count, there = pieces[name]
+        if there < count and not (array.dtype.kind == "f" and np.isnan(array.fill_value)):
             raise InputError(
-                f"'{path}': of '{name}' {lacking} of {array.nchunks} pieces are missing; copy it anew, or write it "
+                f"'{path}': of '{name}' {count - there} of {count} pieces are missing; copy it anew, or write it "
                 "with its empty pieces (write_empty_chunks)."
             )
 

@@ -99,7 +99,7 @@ def calibrator(prior: LearnedEquation, sizes: Sizes | None = None) -> Program:
     sizes = sizes or Sizes()
     try:
         return _recorded(prior, sizes)
-    except (*FAILURES, NotImplementedError) as error:
+    except FAILURES as error:
         raise InputError(
             f"'{prior.model.name}' cannot be exported: its equation is not written with `metasci.math` and operators "
             f"alone ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})."

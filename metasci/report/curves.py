@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from metasci.data.conditions import followed
+from metasci.errors import InputError
 from metasci.noise import LogNormal, Several
 from metasci.units import convert, same_dimension
 from metasci.words import duration, label, number, pretty_unit, words
@@ -255,6 +256,8 @@ def curve(
     """
     low, high = span(calibration, axis.name)
     high = high if until is None else until
+    if not low < high < float("inf"):
+        raise InputError(f"{axis.name}: a curve is drawn from {low:g} on, which does not lie below {high:g}.")
     grid = [
         np.linspace(low, high, _POINTS),
         values_of(calibration, axis.name),

@@ -269,6 +269,10 @@ _COMMANDS = (
     ("predict", "theophylline", "data.csv", "--at", "time=1 h", "--at", "dose=4 mg/kg", "--level", "0.5"),
     ("plot", "alloy_fatigue", "fatigue.csv", "--out", "picture.svg"),
     ("recommend", "phenobarbital", "doses.csv", "--target", "trough", "--doses", "3,4 mg", "--intervals", "12,24 h", "--low", "10", "--high", "30", "--number", "3"),
+    ("recommend", "phenobarbital", "doses.csv", "--target", "peak", "--solve", "--intervals", "12 h", "--low", "10", "--high", "30", "--multiple", "0.5 mg", "--start", "72 h"),
+    ("template", "quinidine", "--out", "table.csv"),
+    ("study", "alloy-fatigue-x"),
+    ("fetch", "theophylline"),
     ("furnace", "steel_tempering", "steel.csv", "--temperature", "600 degC", "--at-least", "30 HRC"),
     ("evaluate", "alloy_fatigue", "alloy_fatigue", "--shots", "0,1", "--seeds", "1", "--support", "first"),
     ("evaluate", "theophylline", "theophylline", "--shots", "0", "--query", "rest"),
@@ -366,7 +370,7 @@ def _arguments(rng: Random) -> Case:
             words[place] = mutations.text(rng, words[place], "abc-_=,.0123456789 /\\'\"") or "x"
     words = [word.replace("\x00", "?") for word in words]  # no system passes it on
     files = {
-        "data.csv": seeds.THEOPHYLLINE, "fatigue.csv": seeds.FATIGUE, "doses.csv": seeds.PHENOBARBITAL,
+        "data.csv": seeds.THEOPHYLLINE, "fatigue.csv": seeds.FATIGUE, "doses.csv": "\n".join(seeds.PHENOBARBITAL.splitlines()[:5]),
         "steel.csv": seeds.STEEL,
     }  # fmt: skip
     return Case("arguments", tuple(words), {name: content.encode() for name, content in files.items()})
