@@ -157,6 +157,17 @@ def test_external_data_that_cannot_be_fetched(server: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://example.org/data.csv", "http://127.0.0.1:80@example.org/data.csv", "ftp://example.org/data.csv",
+     "http://[1/data.csv"],
+)  # fmt: skip
+def test_nothing_is_fetched_from_an_address_that_others_can_listen_to(tmp_path: Path, address: str):
+    folder = folder_with(tmp_path, f'external = "x/data.csv"\nurl = "{address}"')
+    with pytest.raises(InputError, match="needs an https address"):
+        catalogue.fetch(folder)
+
+
+@pytest.mark.parametrize(
     "line",
     ['file = "/etc/passwd"', 'file = "../outside.csv"', 'file = "link.csv"', 'file = "."', 'file = "a\\u0000b"',
      'external = "../outside.csv"', 'external = "/etc/passwd"', 'file = "pipe"', 'file = "/dev/zero"',
