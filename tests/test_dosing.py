@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metasci as ms
 from metasci.dosing import Target, loading_and_maintenance, recommend, solve_dose
 from metasci.dosing.course import Course
+from metasci.dosing.exposure import exposure
 from metasci.errors import InputError
 from metasci.fits.posterior import posterior_draws
+from metasci.report.curves import axis_of, curve
 from metasci.report.regimens import regimen_figure
 
 
@@ -101,7 +104,7 @@ def test_areas_of_fast_drugs_and_peaks_of_infusions_are_exact() -> None:
         fit, Target("auc"), doses=["1 mg"], intervals=["1 day"], number=1, start=10.0, draws=2000
     )
     assert advice.median == pytest.approx(1000.0 / values["clearance"], rel=0.02)
-    judged = Course(begins=5000.0, gap=60.0, number=2, duration=7.3).judged
+    judged = Course(begins=5000.0, gap=60.0, number=2, duration=7.3).judged()
     assert np.isclose(judged, 5067.3, rtol=0.0, atol=1e-9).any()  # where the concentration is highest
     assert judged[0] == 5060.0
     assert judged[-1] < 5120.0
@@ -298,3 +301,53 @@ def test_the_peak_of_a_short_infusion_and_a_range_are_inside_of_the_axes() -> No
     assert axes.get_ylim()[1] > peak
     assert axes.get_xlim()[1] == pytest.approx(36.0)
     assert fit.plot(logarithmic=True).axes[0].get_yscale() == "log"
+
+
+def infused(rate: float, t: float, elimination: float, lasting: float) -> float:
+    """Amount left of an infusion of `rate` that lasts so long, a time after it began."""
+    during = min(t, lasting)
+    return rate / elimination * (1.0 - np.exp(-elimination * during)) * np.exp(-elimination * (t - during))
+
+
+@pytest.mark.parametrize("kind", ["closed form", "along the records", "own equations"])
+def test_the_peak_is_where_this_patients_input_ends(kind: str) -> None:
+    own = {"clearance": 4.0, "volume": 10.0, "lag": 0.37, "bioavailability": 0.6}
+    typical = {"clearance": "4 L/h", "volume": "10 L", "lag": "0.37 h", "bioavailability": 0.6}
+    numbers = {
+        "variability": {"clearance": 0.09, "lag": 0.04},
+        "noise": ms.Proportional((0.1,)),
+        "source": "here",
+    }
+    beside: dict[str, object] = {}
+    if kind == "own equations":
+        model = ms.patients.ode_model(
+            name="late", states=("central",), listed=False,
+            parameters={"clearance": "4 L/h", "volume": "10 L", "lag": "0.37 h"},
+            slopes=lambda t, x, p: {"central": -p.clearance / p.volume * x.central},
+            doses_into=(ms.patients.Entry("central", lag="lag", fraction=lambda p: 0.6 + 0.0 * p.clearance),),
+            outputs={"concentration": ms.patients.Observed("mg/L", lambda x, p: x.central / p.volume)},
+        )  # fmt: skip
+        prior = ms.Prior.published(model, typical={}, **numbers)
+    else:
+        if kind == "along the records":
+            beside = {"weight [kg]": 70.0}
+            numbers |= {
+                "covariates": {"clearance": ms.patients.Power("weight", "kg", 70, 0.75)},
+                "changing": ["weight"],
+            }
+        prior = ms.Prior.published(
+            ms.patients.Structure(1, lag=True, bioavailability=True), typical=typical, **numbers
+        )
+    data = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 12.0], "AMT": [100.0, 100.0], "DUR": [2.0, 2.0], "DV": [".", "."], "EVID": 1}
+    ).assign(**beside)
+    fit = prior.calibrate(data)
+    found = exposure(fit).set_index(["quantity", "interval"])["estimate"]
+    rate, lasting = 50.0, 1.2  # a fraction of 0.6 shortens an infusion of two hours
+    end = own["lag"] + lasting
+    peak = sum(infused(rate, lasting + 12.0 * k, 0.4, lasting) for k in (0, 1)) / 10.0
+    assert found["peak", "last"] == pytest.approx(peak, rel=1e-6)
+    advice = recommend(fit, Target("peak", 0.1), doses=[100.0], intervals=[12.0], number=1, duration=2.0)
+    assert "90 % interval" in str(advice)
+    line = curve(fit, axis_of(fit, "time"), until=24.0)
+    assert np.isclose(line.x, 12.0 + end, atol=1e-9).any()

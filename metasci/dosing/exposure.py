@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from metasci.dosing.course import Course, concentrations, usual_interval
+from metasci.dosing.course import Course, concentrations, judged_times, usual_interval
 from metasci.errors import check_level
 from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws
@@ -67,8 +67,8 @@ def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.
     for which, begins in (("last", last), ("next", last + gap)):
         # the dose that opens the interval is the record's own, or the same once more
         course = Course(begins, gap, 1, min(duration, gap))
-        (curves,) = concentrations(calibration, history, course, [size], drawn)
-        times = course.judged
+        times = judged_times(calibration, history, course, [size], drawn)
+        (curves,) = concentrations(calibration, history, course, [size], drawn, times)
         for name, values, unit in (
             ("AUC", np.trapezoid(curves, times, axis=1), f"{output}*{time}"),
             ("peak", curves.max(1), output),
