@@ -1,4 +1,4 @@
-"""The moments at which amounts begin and end to enter a patient: where a curve has its corners and an infusion its peak.
+"""The moments at which amounts begin and end to enter a patient: the corners of a curve, and the peak of an infusion.
 
 They depend on the patient (a lag, a duration of absorption, a fraction that shortens an infusion) and are known where
 doses are turned into inputs, whatever the kind of model. So whoever wants them listens while a model is computed.

@@ -49,7 +49,7 @@ class _Care(NamedTuple):
 
 
 # to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
-_FINE, _ROUGH, _COARSE = _Care(1e-8), _Care(1e-6), _Care(1e-4, 200)
+_FINE, _ROUGH, _COARSE = _Care(1e-8), _Care(1e-6, 500), _Care(1e-4, 200)
 # differences are wide beside what the solver errs, and narrow beside a decade
 _FAR = Pace(step=1e-3, enough=1e-2, most=200)
 _CLOSER = Pace(step=1e-4, enough=1e-3, most=200)

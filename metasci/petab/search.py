@@ -28,6 +28,7 @@ _FIRST, _WORST = (
     1e-3,
     1e9,
 )  # damping, of the greatest curvature; at the second a search's steps have no length
+_FLAT = 1e-9  # of the greatest curvature, below which a parameter's own is none
 _LEAST = 1e-12  # so that what no measurement tells of is no division by zero
 # of a search's damping, tried side by side: the best is where the next round begins; where none is good, further on
 _TRIED, _STIFFER = (0.03, 0.3, 3.0, 30.0), 10.0
@@ -201,9 +202,13 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
     here, slope, curvature = state.unit[which], state.slope[which], state.curvature[which]
     free = ~(((here <= 0.0) & (slope > 0.0)) | ((here >= 1.0) & (slope < 0.0)))
     inside = curvature * (free[:, :, None] & free[:, None, :])
-    largest = np.maximum(np.diagonal(inside, axis1=1, axis2=2).max(1), 1e-12)
+    own = np.diagonal(inside, axis1=1, axis2=2)
+    largest = np.maximum(own.max(1, keepdims=True), 1e-12)
     dampings = np.maximum(np.multiply.outer(_TRIED, state.damping[which]), _LEAST)
-    added = np.where(free, (dampings * largest)[..., None], 1.0)
+    # Levenberg's holds all parameters alike, Marquardt's lets those go of which little is known
+    scales = np.stack([largest + 0.0 * own, np.maximum(own, _FLAT * largest)])
+    added = np.where(free, np.concatenate([dampings[..., None] * scale for scale in scales]), 1.0)
+    dampings = np.concatenate([dampings] * len(scales))
     damped = inside + np.eye(here.shape[1]) * added[..., None]
     move = np.linalg.solve(damped, np.broadcast_to(np.where(free, -slope, 0.0)[..., None], (*added.shape, 1)))
     move = move[..., 0]
