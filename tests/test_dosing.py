@@ -347,7 +347,25 @@ def test_the_peak_is_where_this_patients_input_ends(kind: str) -> None:
     end = own["lag"] + lasting
     peak = sum(infused(rate, lasting + 12.0 * k, 0.4, lasting) for k in (0, 1)) / 10.0
     assert found["peak", "last"] == pytest.approx(peak, rel=1e-6)
-    advice = recommend(fit, Target("peak", 0.1), doses=[100.0], intervals=[12.0], number=1, duration=2.0)
+    advice = recommend(
+        fit, Target("peak", 0.1), doses=[100.0], intervals=[12.0], number=1, duration=2.0, draws=50
+    )
     assert "90 % interval" in str(advice)
     line = curve(fit, axis_of(fit, "time"), until=24.0)
     assert np.isclose(line.x, 12.0 + end, atol=1e-9).any()
+
+
+@pytest.mark.parametrize("rate", [0.0, 25.0, 10.0])
+def test_exposure_at_a_steady_state_is_that_of_the_steady_state(rate: float) -> None:
+    prior = ms.Prior.published(
+        ms.patients.Structure(1), typical={"clearance": "4 L/h", "volume": "50 L"},
+        variability={"clearance": 0.1}, noise=ms.Proportional((0.1,)), source="here",
+    )  # fmt: skip
+    data = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0], "AMT": [100.0], "EVID": [1], "DV": ["."], "SS": [1], "II": [8.0]}
+    )
+    fit = prior.calibrate(data.assign(RATE=rate))  # at once, over half the interval, over more than it
+    found = exposure(fit).set_index(["quantity", "interval"])["estimate"]
+    for which in ("last", "next"):
+        assert found["AUC", which] == pytest.approx(100.0 / 4.0, rel=1e-4)
+    assert found["trough", "last"] == pytest.approx(found["trough", "next"], rel=1e-6)

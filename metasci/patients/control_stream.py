@@ -73,7 +73,9 @@ class StreamReader:
                 if each not in columns or each in ("TIME", "AMT", "DV", "RATE", "EVID", "MDV", "CMT"):
                     why = "which is not taken: it is no covariate."
                     if name.startswith("$SUBROUTINES"):
-                        why = "which $PK does not compute (TRANS4 takes CL, V2, Q, V3; TRANS1 takes K and K23)."
+                        why = (
+                            "which $PK does not compute (TRANS4 takes CL, V2, Q, V3; TRANS1 takes K and K23)."
+                        )
                     raise InputError(f"{self.path}: the statement of {name} takes {each}, {why}")
                 if each not in taken:
                     taken.append(each)
