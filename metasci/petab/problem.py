@@ -119,7 +119,7 @@ class Problem:
         if care not in self._cache:
             whole = replace(self.system, parameters=tuple(self.parameters.index))
             pairs = tuple(self.system.outputs)
-            self._cache[care] = predictions(whole, (*pairs, *self.deviations), *care)
+            self._cache[care] = predictions(whole, (*pairs, *self.deviations), care.relative, care.most)
         values = {
             name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in self.parameters.index
         }
