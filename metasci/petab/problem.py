@@ -49,7 +49,7 @@ class _Care(NamedTuple):
 
 
 # to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
-_FINE, _ROUGH, _COARSE = _Care(1e-8), _Care(1e-6, 500), _Care(1e-4, 200)
+_FINE, _ROUGH, _COARSE = _Care(1e-8), _Care(1e-6), _Care(1e-4, 200)
 # differences are wide beside what the solver errs, and narrow beside a decade
 _FAR = Pace(step=1e-3, enough=1e-2, most=200)
 _CLOSER = Pace(step=1e-4, enough=1e-3, most=200)
@@ -193,7 +193,7 @@ class Problem:
         random = np.random.default_rng(seed)
         places = random.uniform(lower, upper, (count, len(lower)))
         for _ in range(_DRAWN_ANEW):
-            failed = ~np.isfinite(self._standardised(places, _COARSE)[0]).all(1)
+            failed = ~np.isfinite(self._standardised(places, _ROUGH)[0]).all(1)
             if not failed.any():
                 break
             places[failed] = random.uniform(lower, upper, (int(failed.sum()), len(lower)))
