@@ -85,6 +85,8 @@ def _sqrt(x: Any) -> Any:
 
 def _power(x: Any, y: Any) -> Any:
     if _is_number(y):
+        if y == 2.0 and not _is_number(x):
+            return x * x
         if float(y).is_integer():
             return (
                 _of_numbers(np.float_power, x, y) if _is_number(x) else x ** (int(y) if abs(y) < 2**31 else y)
@@ -150,6 +152,9 @@ _OPERATIONS: dict[str, tuple[int | None, Callable[..., Any]]] = {
     "or": (None, lambda *terms: reduce(operator.or_, map(_truth, terms))),
     "not": (1, _not),
 }
+
+
+_FOLDED: dict[str, Callable[[Any, Any], Any]] = {"add": operator.add, "mul": operator.mul}
 
 
 def expression_of(raw: Any, where: str = "formula") -> Expression:
@@ -290,6 +295,8 @@ def compiled(expression: Expression) -> Callable[[Mapping[str, Any]], Any]:
         return lambda values: expression
     operation = _OPERATIONS[expression[0]][1]
     parts = [compiled(part) for part in expression[1:]]
+    if expression[0] in _FOLDED and len(parts) > 1:
+        return _folded(_FOLDED[expression[0]], *parts)
     if len(parts) == 1:
         (only,) = parts
         return lambda values: operation(only(values))
@@ -297,6 +304,25 @@ def compiled(expression: Expression) -> Callable[[Mapping[str, Any]], Any]:
         first, second = parts
         return lambda values: operation(first(values), second(values))
     return lambda values: operation(*[part(values) for part in parts])
+
+
+def _folded(
+    operation: Callable[[Any, Any], Any],
+    first: Callable[[Mapping[str, Any]], Any],
+    *rest: Callable[[Mapping[str, Any]], Any],
+) -> Callable[[Mapping[str, Any]], Any]:
+    """All parts after one another, without a list of them: a solver asks for it a hundred thousand times."""
+    if len(rest) == 1:
+        (second,) = rest
+        return lambda values: operation(first(values), second(values))
+
+    def folded(values: Mapping[str, Any]) -> Any:
+        total = first(values)
+        for part in rest:
+            total = operation(total, part(values))
+        return total
+
+    return folded
 
 
 def run(

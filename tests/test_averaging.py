@@ -165,3 +165,23 @@ def test_the_command_line_weighs_and_forecasts(tmp_path) -> None:  # type: ignor
     told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)
     assert told["weights"][0] > 0.99
     assert [row["time"] for row in told["forecast"]] == [24.0, 30.0]
+
+
+@pytest.mark.parametrize("variance", [0.04, 0.8])
+def test_evidence_and_prediction_of_a_curved_model_are_those_of_quadrature(variance: float) -> None:
+    times, levels = np.array([2.0, 8.0, 20.0]), np.array([2.2, 1.3, 0.2])
+    prior = ms.Prior.published(
+        Structure(1), name="a", source="an example", typical={"clearance": 4.0, "volume": 40.0},
+        variability={"clearance": variance}, noise=ms.Proportional((0.2,)),
+    )  # fmt: skip
+    found = evidence(prior.calibrate(patient((2.2, 1.3, 0.2))))
+    eta = np.linspace(-12.0, 12.0, 200_001) * variance**0.5  # so far that levels underflow
+    expected = 2.5 * np.exp(-0.1 * np.exp(eta)[:, None] * times)
+    with np.errstate(all="ignore"):
+        each = -0.5 * ((levels / expected - 1.0) / 0.2) ** 2 - np.log(0.2 * expected * np.sqrt(2.0 * np.pi))
+    each = np.where(np.isfinite(each), each, -np.inf)
+    weight = np.exp(-0.5 * eta**2 / variance) / np.sqrt(2.0 * np.pi * variance) * (eta[1] - eta[0])
+    whole = np.log((weight * np.exp(each.sum(1))).sum())
+    assert found.log_marginal == pytest.approx(whole, abs=0.03)
+    without = [np.log((weight * np.exp(np.delete(each, k, 1).sum(1))).sum()) for k in range(3)]
+    assert found.log_predictive == pytest.approx(3.0 * whole - sum(without), abs=0.06)

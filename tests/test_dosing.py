@@ -6,13 +6,16 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import metasci as ms
 from metasci.dosing import Target, loading_and_maintenance, recommend, solve_dose
 from metasci.dosing.course import Course
+from metasci.dosing.exposure import exposure
 from metasci.errors import InputError
 from metasci.fits.posterior import posterior_draws
+from metasci.report.curves import axis_of, curve
 from metasci.report.regimens import regimen_figure
 
 
@@ -104,7 +107,7 @@ def test_areas_of_fast_drugs_and_peaks_of_infusions_are_exact() -> None:
         fit, Target("auc"), doses=["1 mg"], intervals=["1 day"], number=1, start=10.0, draws=2000
     )
     assert advice.median == pytest.approx(1000.0 / values["clearance"], rel=0.02)
-    judged = Course(begins=5000.0, gap=60.0, number=2, duration=7.3).judged
+    judged = Course(begins=5000.0, gap=60.0, number=2, duration=7.3).judged()
     assert np.isclose(judged, 5067.3, rtol=0.0, atol=1e-9).any()  # where the concentration is highest
     assert judged[0] == 5060.0
     assert judged[-1] < 5120.0
@@ -335,3 +338,71 @@ def test_a_target_that_is_no_number_is_refused() -> None:
         Target("auc", low=10.0, high=20.0, per=math.nan)
     with pytest.raises(InputError, match="not nan"):
         Target("time_above", low=0.4, high=1.0, threshold=math.nan)
+
+
+def infused(rate: float, t: float, elimination: float, lasting: float) -> float:
+    """Amount left of an infusion of `rate` that lasts so long, a time after it began."""
+    during = min(t, lasting)
+    return rate / elimination * (1.0 - np.exp(-elimination * during)) * np.exp(-elimination * (t - during))
+
+
+@pytest.mark.parametrize("kind", ["closed form", "along the records", "own equations"])
+def test_the_peak_is_where_this_patients_input_ends(kind: str) -> None:
+    own = {"clearance": 4.0, "volume": 10.0, "lag": 0.37, "bioavailability": 0.6}
+    typical = {"clearance": "4 L/h", "volume": "10 L", "lag": "0.37 h", "bioavailability": 0.6}
+    numbers = {
+        "variability": {"clearance": 0.09, "lag": 0.04},
+        "noise": ms.Proportional((0.1,)),
+        "source": "here",
+    }
+    beside: dict[str, object] = {}
+    if kind == "own equations":
+        model = ms.patients.ode_model(
+            name="late", states=("central",), listed=False,
+            parameters={"clearance": "4 L/h", "volume": "10 L", "lag": "0.37 h"},
+            slopes=lambda t, x, p: {"central": -p.clearance / p.volume * x.central},
+            doses_into=(ms.patients.Entry("central", lag="lag", fraction=lambda p: 0.6 + 0.0 * p.clearance),),
+            outputs={"concentration": ms.patients.Observed("mg/L", lambda x, p: x.central / p.volume)},
+        )  # fmt: skip
+        prior = ms.Prior.published(model, typical={}, **numbers)
+    else:
+        if kind == "along the records":
+            beside = {"weight [kg]": 70.0}
+            numbers |= {
+                "covariates": {"clearance": ms.patients.Power("weight", "kg", 70, 0.75)},
+                "changing": ["weight"],
+            }
+        prior = ms.Prior.published(
+            ms.patients.Structure(1, lag=True, bioavailability=True), typical=typical, **numbers
+        )
+    data = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 12.0], "AMT": [100.0, 100.0], "DUR": [2.0, 2.0], "DV": [".", "."], "EVID": 1}
+    ).assign(**beside)
+    fit = prior.calibrate(data)
+    found = exposure(fit).set_index(["quantity", "interval"])["estimate"]
+    rate, lasting = 50.0, 1.2  # a fraction of 0.6 shortens an infusion of two hours
+    end = own["lag"] + lasting
+    peak = sum(infused(rate, lasting + 12.0 * k, 0.4, lasting) for k in (0, 1)) / 10.0
+    assert found["peak", "last"] == pytest.approx(peak, rel=1e-6)
+    advice = recommend(
+        fit, Target("peak", 0.1), doses=[100.0], intervals=[12.0], number=1, duration=2.0, draws=50
+    )
+    assert "90 % interval" in str(advice)
+    line = curve(fit, axis_of(fit, "time"), until=24.0)
+    assert np.isclose(line.x, 12.0 + end, atol=1e-9).any()
+
+
+@pytest.mark.parametrize("rate", [0.0, 25.0, 10.0])
+def test_exposure_at_a_steady_state_is_that_of_the_steady_state(rate: float) -> None:
+    prior = ms.Prior.published(
+        ms.patients.Structure(1), typical={"clearance": "4 L/h", "volume": "50 L"},
+        variability={"clearance": 0.1}, noise=ms.Proportional((0.1,)), source="here",
+    )  # fmt: skip
+    data = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0], "AMT": [100.0], "EVID": [1], "DV": ["."], "SS": [1], "II": [8.0]}
+    )
+    fit = prior.calibrate(data.assign(RATE=rate))  # at once, over half the interval, over more than it
+    found = exposure(fit).set_index(["quantity", "interval"])["estimate"]
+    for which in ("last", "next"):
+        assert found["AUC", which] == pytest.approx(100.0 / 4.0, rel=1e-4)
+    assert found["trough", "last"] == pytest.approx(found["trough", "next"], rel=1e-6)

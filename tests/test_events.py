@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,13 @@ def test_ways_in_are_told_by_compartments() -> None:
 def test_what_is_an_event_table() -> None:
     assert looks_like_events(["ID", "TIME", "AMT", "DV"])
     assert not looks_like_events(["task", "time [h]", "dose [mg]", "concentration [mg/L]"])
+
+
+def test_times_after_the_dose_alone_are_no_times(tmp_path: Path) -> None:
+    path = tmp_path / "after.csv"
+    path.write_text("ID,TAD,AMT [mg],DV [mg/L],EVID\n1,0,100,.,1\n1,2,0,1.7,0\n")
+    with pytest.raises(InputError, match=r"after\.csv has no column 'TIME'; say which it is"):
+        read_events(path, iv)
 
 
 def test_a_regimen_becomes_the_event_table_of_the_same_doses() -> None:

@@ -200,6 +200,13 @@ def test_a_duration_that_is_modelled(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_rates_that_trans_asks_for_and_pk_lacks_are_named(tmp_path: Path) -> None:
+    text = "$SUBROUTINES ADVAN4\n$PK\nCL = THETA(1)*EXP(ETA(1))\nV2 = THETA(2)*EXP(ETA(2))\nQ = 2\nV3 = 9\nKA = 1\n"
+    path = stream(tmp_path, text + "$ERROR\nY = F + EPS(1)\n$THETA 5 40\n$OMEGA 0.1 0.1\n$SIGMA 0.02\n")
+    with pytest.raises(InputError, match=r"\$SUBROUTINES .* takes K, which \$PK does not compute"):
+        from_nonmem(path)
+
+
 def test_a_mixture_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     path = stream(tmp_path, "$MIX\nNSPOP = 2\n")
     with pytest.raises(InputError, match=r"\$MIX is not taken \(a mixture of populations\)"):

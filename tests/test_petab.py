@@ -19,6 +19,7 @@ from metasci.errors import InputError
 pytest.importorskip("libsbml", reason="the extra `petab` (python-libsbml) is not installed")
 
 from metasci.petab import read_problem
+from metasci.petab.problem import _ROUGH
 
 MODEL = """<?xml version="1.0" encoding="UTF-8"?>
 <sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model id="decay">
@@ -133,9 +134,9 @@ def test_starts_that_cannot_be_followed_are_drawn_anew(tmp_path: Path) -> None:
     problem = read_problem(written(tmp_path, **{"parameters.tsv": growing}))  # e^(400·6) is no number
     lower, upper = problem._bounds()
     first = np.random.default_rng(0).uniform(lower, upper, (6, 3))
-    assert not np.isfinite(problem._standardised(first, 1e-6)[0]).all()
+    assert not np.isfinite(problem._standardised(first, _ROUGH)[0]).all()
     starts = problem._starts(lower, upper, 6, 0)
-    assert np.isfinite(problem._standardised(starts, 1e-6)[0]).all()
+    assert np.isfinite(problem._standardised(starts, _ROUGH)[0]).all()
     assert ((lower <= starts) & (starts <= upper)).all()
 
 

@@ -12,10 +12,22 @@ from torch import Tensor
 
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
+from metasci.patients.moments import Moments
 
-__all__ = ["Course", "concentrations", "curves_by_size", "doses_left_out", "next_due", "usual_interval"]
+__all__ = [
+    "Course",
+    "concentrations",
+    "corner_times",
+    "curves_by_size",
+    "doses_left_out",
+    "judged_times",
+    "next_due",
+    "usual_interval",
+]
 
 _POINTS, _EARLY = 97, 128  # evenly, a quarter of an hour of a day; and closer after a dose, where peaks are
+_NONE = np.empty(0)
+_MOMENTS = 100  # of all draws
 # numbers of draws, times and doses that are computed at once, so that memory stays small; draws that tell linearity
 _AT_ONCE, _TELLING = 500_000, 20
 
@@ -33,15 +45,18 @@ class Course:
     duration: float
     first: float | None = None
 
-    @property
-    def judged(self) -> NDArray[np.float64]:
-        """Times in the interval after the last dose, to just before the next one would be; closer after a dose."""
+    def judged(self, moments: NDArray[np.float64] = _NONE) -> NDArray[np.float64]:
+        """Times in the interval after the last dose, to just before the next one would be: `moments`, and others.
+
+        The others are closer after a dose, where the curve bends.
+        """
         last = self.begins + (self.number - 1) * self.gap
         shares = [np.linspace(0.0, 1.0, _POINTS), np.geomspace(1e-4, 1.0, _EARLY)]
         if self.duration > 0.0:  # the peak of an infusion is at its end
             end = self.duration / self.gap
             shares += [end * np.linspace(0.0, 1.0, 17), end + (1.0 - end) * np.geomspace(1e-4, 1.0, _EARLY)]
-        within = np.unique(np.concatenate(shares))
+        within = np.unique(np.concatenate([*shares, (moments - last) / self.gap]))
+        within = within[(within >= 0.0) & (within <= 1.0)]
         return np.asarray(last + self.gap * np.minimum(within, 1.0 - 1e-9))
 
 
@@ -78,15 +93,47 @@ def doses_left_out(calibration: EquationFit, history: str, course: Course) -> in
     return int(((inputs[history] > 0.0) & (inputs[f"{history}_time"] >= course.begins)).sum())
 
 
+def judged_times(
+    calibration: EquationFit, history: str, course: Course, sizes: Sequence[float], drawn: Tensor
+) -> NDArray[np.float64]:
+    """Times in the interval after the last dose, among them its corners, of which one is the peak of an infusion."""
+    last = course.begins + (course.number - 1) * course.gap
+    return course.judged(corner_times(calibration, history, course, sizes, drawn, last, last + course.gap))
+
+
+def corner_times(
+    calibration: EquationFit,
+    history: str,
+    course: Course,
+    sizes: Sequence[float],
+    drawn: Tensor,
+    low: float,
+    high: float,
+) -> NDArray[np.float64]:
+    """When amounts begin and end to enter, from one time to another.
+
+    Those of the patient's estimate are all there, and of the draws' so many that none lies far from one.
+    """
+    found = []
+    for who, most in ((calibration.adapted.coordinates, None), (drawn, _MOMENTS)):
+        with Moments() as moments, torch.no_grad():
+            for size in {min(sizes), max(sizes)}:
+                inputs = _inputs(calibration, history, course, size, np.array([high]))
+                wide = {name: values.expand(len(who), *values.shape[1:]) for name, values in inputs.items()}
+                calibration.prior.model.at(who[:, None, :], wide)
+        found.append(moments.between(low, high, most))
+    return np.concatenate(found)
+
+
 def concentrations(
     calibration: EquationFit,
     history: str,
     course: Course,
     sizes: Sequence[float],
     drawn: Tensor,
-    times: NDArray[np.float64] | None = None,
+    times: NDArray[np.float64],
 ) -> list[NDArray[np.float64]]:
-    """Concentrations (draw, time) for every size of dose, at the times of the interval judged or at others.
+    """Concentrations (draw, time) for every size of dose.
 
     Where amounts add up, as in linear compartments, two sizes say what all others do; a third tells whether they do.
     """
@@ -100,20 +147,19 @@ def curves_by_size(
     course: Course,
     most: float,
     drawn: Tensor,
-    times: NDArray[np.float64] | None = None,
+    times: NDArray[np.float64],
 ) -> Callable[[float], NDArray[np.float64]]:
     """Concentrations (draw, time) as a function of the size of the doses, of which `most` is an ordinary one."""
     model = calibration.prior.model
-    judged = course.judged if times is None else times
 
     def of(several: Tensor, inputs: dict[str, Tensor]) -> NDArray[np.float64]:
         wide = {name: values.expand(len(several), *values.shape[1:]) for name, values in inputs.items()}
         return np.asarray(model.at(several[:, None, :], wide).numpy())
 
     def at(size: float, draws: Tensor = drawn) -> NDArray[np.float64]:
-        inputs = _inputs(calibration, history, course, size, judged)
+        inputs = _inputs(calibration, history, course, size, times)
         with torch.no_grad():
-            together = max(1, _AT_ONCE // (len(judged) * (inputs[history].shape[-1] + 1)))
+            together = max(1, _AT_ONCE // (len(times) * (inputs[history].shape[-1] + 1)))
             return np.concatenate([of(several, inputs) for several in torch.split(draws, together)])
 
     low, middle, high = at(0.0), at(0.5 * most, drawn[:_TELLING]), at(most)

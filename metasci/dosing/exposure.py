@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from metasci.dosing.course import Course, concentrations, usual_interval
+from metasci.dosing.course import Course, concentrations, corner_times, usual_interval
 from metasci.errors import check_level
 from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws
@@ -65,10 +65,11 @@ def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.
     tails = 0.5 * (1.0 - level), 0.5 * (1.0 + level)
     rows = []
     for which, begins in (("last", last), ("next", last + gap)):
-        # the dose that opens the interval is the record's own, or the same once more
-        course = Course(begins, gap, 1, min(duration, gap))
-        (curves,) = concentrations(calibration, history, course, [size], drawn)
-        times = course.judged
+        # the dose that opens the last interval is the record's own, be it at steady state; then the same once more
+        asked = Course(begins, gap, 1, min(duration, gap))
+        given = Course(last + gap, gap, int(which == "next"), duration)
+        times = asked.judged(corner_times(calibration, history, given, [size], drawn, begins, begins + gap))
+        (curves,) = concentrations(calibration, history, given, [size], drawn, times)
         for name, values, unit in (
             ("AUC", np.trapezoid(curves, times, axis=1), f"{output}*{time}"),
             ("peak", curves.max(1), output),

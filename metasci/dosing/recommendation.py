@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.dosing.course import Course, concentrations, doses_left_out, next_due
+from metasci.dosing.course import Course, concentrations, doses_left_out, judged_times, next_due
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
@@ -151,7 +151,7 @@ def recommend(
     rows, quantities = [], {}
     for gap in gaps:
         course = course_of(gap)
-        times = target.places(course.judged)
+        times = target.places(judged_times(calibration, history, course, sizes, after))
         curves = concentrations(calibration, history, course, sizes, after, times)
         for size, curve in zip(sizes, curves, strict=True):
             quantity = target.of(times, curve)
@@ -162,7 +162,7 @@ def recommend(
     best = _best(table, target)
     size, gap = float(best["dose"]), float(best["interval"])
     course = course_of(gap)
-    times = target.places(course.judged)
+    times = target.places(judged_times(calibration, history, course, [size], before))
     unlearned = target.of(times, concentrations(calibration, history, course, [size], before, times)[0])
     left = _log_variance(quantities[size, gap]) / max(_log_variance(unlearned), 1e-300)
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))

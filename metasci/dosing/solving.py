@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metasci.dosing.course import Course, curves_by_size, next_due
+from metasci.dosing.course import Course, curves_by_size, judged_times, next_due
 from metasci.dosing.recommendation import (
     NO_DEVICE,
     check_numbers,
@@ -128,7 +128,7 @@ def solve_dose(
     middle = float(np.sqrt(target.low * target.high))
 
     usual = _usual(calibration, history)
-    times = target.places(course.judged)
+    times = target.places(judged_times(calibration, history, course, [usual], drawn))
     curve = curves_by_size(calibration, history, course, usual, drawn, times)
 
     def median_at(size: float) -> float:

@@ -74,8 +74,8 @@ def evidence(calibration: AdaptedTasks, task: int = 0, seed: int = 0) -> Evidenc
     drawn = proposals(calibration, task, _PROPOSED, generator)
     weight = drawn.log_weight
     total = torch.logsumexp(weight, 0)
-    # p(yᵢ | the others) = Σ w / Σ (w / p(yᵢ | θ))
-    left_out = total - torch.logsumexp(weight[:, None] + drawn.costs, 0)
+    # p(yᵢ | the others) = Σ w / Σ w₋ᵢ, of which the second leaves yᵢ out
+    left_out = total - torch.logsumexp(drawn.log_weight_without_each, 0)
     seen = calibration.batch.mask[task]
     scale = _on_the_measured_scale(calibration, task)
     effective = float((1.0 / torch.softmax(weight, 0).square().sum()).nan_to_num(0.0))

@@ -131,6 +131,19 @@ class Proposals:
         raw = self.log_prior - self.costs.sum(1) - self.log_density
         return torch.nan_to_num(raw, nan=-torch.inf, posinf=-torch.inf)
 
+    @property
+    def log_weight_without_each(self) -> Tensor:
+        """The same where one of the measurements is not known, (draw, observation).
+
+        The others' costs are added up from both sides: a measurement that is all but impossible under a draw is left
+        out, and not subtracted from a sum in which nothing else can be seen beside it.
+        """
+        blank = torch.zeros_like(self.costs[:, :1])
+        before = torch.cat([blank, self.costs.cumsum(1)[:, :-1]], 1)
+        after = torch.cat([self.costs.flip(1).cumsum(1).flip(1)[:, 1:], blank], 1)
+        raw = (self.log_prior - self.log_density)[:, None] - (before + after)
+        return torch.where(torch.isfinite(raw), raw, -torch.inf)
+
 
 def proposals(calibration: AdaptedTasks, task: int, count: int, generator: torch.Generator) -> Proposals:
     """Draw from the Laplace posterior of one task, widened and with Student's tails."""

@@ -71,9 +71,12 @@ class StreamReader:
         for name, formula in several:
             for each in sorted(names_in(formula) - known):
                 if each not in columns or each in ("TIME", "AMT", "DV", "RATE", "EVID", "MDV", "CMT"):
-                    raise InputError(
-                        f"{self.path}: the statement of {name} takes {each}, which is not taken: it is no covariate."
-                    )
+                    why = "which is not taken: it is no covariate."
+                    if name.startswith("$SUBROUTINES"):
+                        why = (
+                            "which $PK does not compute (TRANS4 takes CL, V2, Q, V3; TRANS1 takes K and K23)."
+                        )
+                    raise InputError(f"{self.path}: the statement of {name} takes {each}, {why}")
                 if each not in taken:
                     taken.append(each)
             known.add(name)

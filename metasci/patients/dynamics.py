@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
+from metasci.patients.moments import noted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,7 @@ class Dynamics:
         The states before any dose, each (task,), from the parameters.
     entering : callable
         What a dose of one unit adds to state 0, (task,).
-    method, relative, absolute
+    method, relative, absolute, most
         Of `metasci.ode.solve`.
     depot : bool
         Whether doses wait in state 0 to be absorbed. What is left there matters by its share of the dose only,
@@ -64,6 +65,7 @@ class Dynamics:
     relative: float = 1e-8
     absolute: float = 1e-10
     depot: bool = False
+    most: int = 1000
 
     def solution(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Solution:
         """States at every time, with the error of the integration.
@@ -94,6 +96,7 @@ class Dynamics:
         doses, absolute = None, torch.full_like(initial, self.absolute).detach()
         if self.entering is not None:
             amount, given_at, *when = events
+            noted(given_at, when[0])
             if self.depot and amount.shape[1]:
                 most = amount.detach().abs().amax(1, keepdim=True)
                 first = torch.arange(initial.shape[1], device=most.device) == 0
@@ -108,6 +111,7 @@ class Dynamics:
             method=self.method,
             relative=self.relative,
             absolute=absolute,
+            most=self.most,
         )
 
     def states(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
 from metasci.patients.entries import Entry, quantity
+from metasci.patients.moments import noted
 from metasci.patients.regimen import DoseArrays
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ def entered(
     carried = {name: values.repeat(1, len(blocks)) for name, values in held.items()}
     tells = torch.cat([block.tells for block in blocks], 1)
     amount, at, duration, interval = joined
+    noted(at, duration)
     return Given(amount, at, duration, interval, until, into, carried, tells), transits, torch.stack(most, 1)
 
 

@@ -134,7 +134,8 @@ def from_nonmem(
     volume = _volume(stated["AMT"], stated["DV"]) if _scaled_by_volume(statements) else ""
     own = _own(statements, stated, volume)
     statements = needed_for(statements, {*own, *_taken(outputs), *_taken_by(system)})
-    of_system = [("$DES", formula) for formula in _formulas(system)]
+    written = "$DES" if "$DES" in stream.code else "$SUBROUTINES (ADVAN and TRANS)"
+    of_system = [(written, formula) for formula in _formulas(system)]
     covariates = reader.covariates([*statements, *of_system], {*constants, *etas, *epsilons})
     computed = {name for name, _ in statements}
     for each in outputs:

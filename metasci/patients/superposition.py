@@ -13,6 +13,7 @@ import numpy as np
 
 from metasci.math import absolute, exp, expm1, floor, maximum, minimum, sum, where
 from metasci.patients.disposition import Modes
+from metasci.patients.moments import noted
 from metasci.patients.regimen import DoseArrays
 
 __all__ = ["absorbed", "any_of", "exponential_difference", "given", "mean_survival"]
@@ -70,6 +71,7 @@ def given(time: Any, doses: DoseArrays, responses: Modes, lag: Any = 0.0) -> Any
     [6.321206]
     """
     elapsed, counts, steady = _elapsed(time, doses, lag)
+    noted(doses.time + (lag + 0.0 * time)[..., None], doses.duration)
     amount = where(counts, doses.amount + 0.0 * elapsed, 0.0 * elapsed)
     rate = maximum(_spread(responses.rate, time), _STILL)
     # what does not depend on the rates comes first: it is the same for every exponential
@@ -115,6 +117,7 @@ def absorbed(time: Any, doses: DoseArrays, responses: Modes, absorption_rate: An
     Σₙ D(λ, kₐ, t + nτ) = w(λ) D(λ, kₐ, t) + w(λ) w(kₐ) e^(−kₐt) D(λ, kₐ, τ).
     """
     elapsed, counts, steady = _elapsed(time, doses, lag)
+    noted(doses.time + (lag + 0.0 * time)[..., None])
     amount = where(counts, doses.amount + 0.0 * elapsed, 0.0 * elapsed)[..., None]
     elapsed = elapsed[..., None]
     speed = (absorption_rate + 0.0 * time)[..., None, None]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metasci.patients.moments import noted
 from metasci.patients.regimen import DoseArrays
 
 __all__ = ["Timeline", "amounts", "records"]
@@ -94,6 +95,7 @@ def records(time: Tensor, doses: DoseArrays, updates: Tensor, lag: Tensor | None
     # a repeated dose that waits for longer than its interval is one that was given earlier
     late = torch.where(steady, torch.floor(wait / period), torch.zeros_like(wait)).detach()
     wait = wait - late * interval
+    noted(start + wait, duration)
     infused = duration > 0.0
     blank = torch.zeros_like(start)
     speed = torch.where(infused, amount / torch.where(infused, duration, 1.0), blank)

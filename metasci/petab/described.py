@@ -125,12 +125,12 @@ def system_model(system: System, parameters: Sequence[Parameter], noise: Noise) 
 
 
 def predictions(
-    system: System, formulas: Sequence[Expression], relative: float = 1e-8
+    system: System, formulas: Sequence[Expression], relative: float = 1e-8, most: int = 1000
 ) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:
     """A function of inputs (task, observation) and parameters (task, 1): the formula that each row's output chooses.
 
     Every condition is solved beside the others, and each observation takes its own. `relative` is what a step of the
-    solver may err of a state.
+    solver may err of a state, and `most` how many it may try from one break to the next.
     """
     names = [name for name, _, _ in system.states]
     _check(system, formulas)
@@ -167,7 +167,7 @@ def predictions(
 
     method = "stiff" if system.stiff else "explicit"
     dynamics = Dynamics(
-        rate=rate, initial=initial, method=method, relative=relative, absolute=1e-2 * relative
+        rate=rate, initial=initial, method=method, relative=relative, absolute=1e-2 * relative, most=most
     )
 
     def evaluate(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:

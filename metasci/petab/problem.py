@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from metasci.parameters import Parameter
 from metasci.petab.described import System, predictions, system_model
 from metasci.petab.formulas import parsed
 from metasci.petab.sbml import read_network
-from metasci.petab.search import Pace, search
+from metasci.petab.search import Ends, Likelihood, Pace, search
 from metasci.petab.tables import Tables, read_tables
 
 __all__ = ["Optimum", "Problem", "read_problem"]
@@ -39,11 +39,22 @@ _SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log": (np.exp, np.log),
     "log10": (lambda x: 10.0**x, np.log10),
 }
-# a solver's steps may err by so much: to simulate, and on the way to an optimum
-_FINE, _ROUGH = 1e-8, 1e-6
+
+
+class _Care(NamedTuple):
+    """How a system is solved: what a step may err of a state, and how many a solver may try."""
+
+    relative: float
+    most: int = 1000
+
+
+# to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
+_FINE, _ROUGH, _COARSE = _Care(1e-8), _Care(1e-6), _Care(1e-4, 200)
 # differences are wide beside what the solver errs, and narrow beside a decade
-_FAR = Pace(step=1e-4, enough=1e-3, most=200)
+_FAR = Pace(step=1e-3, enough=1e-2, most=200)
+_CLOSER = Pace(step=1e-4, enough=1e-3, most=200)
 _NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
+_IN_SIGHT = 10.0  # above the best end, further from which none is led on
 _LED_ON = 2  # ends that are led on with the finer solver
 # a start where the system cannot be followed is drawn anew, so many times
 _DRAWN_ANEW = 10
@@ -87,7 +98,7 @@ class Problem:
     rows: pd.DataFrame
     deviations: tuple[Expression, ...]
     scales: tuple[str, ...]
-    _cache: dict[float, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[_Care, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def nominal(self) -> dict[str, float]:
@@ -104,11 +115,11 @@ class Problem:
         """
         return self._simulated(parameters, _FINE)
 
-    def _simulated(self, parameters: Mapping[str, Any], relative: float) -> tuple[Floats, Floats]:
-        if relative not in self._cache:
+    def _simulated(self, parameters: Mapping[str, Any], care: _Care) -> tuple[Floats, Floats]:
+        if care not in self._cache:
             whole = replace(self.system, parameters=tuple(self.parameters.index))
             pairs = tuple(self.system.outputs)
-            self._cache[relative] = predictions(whole, (*pairs, *self.deviations), relative)
+            self._cache[care] = predictions(whole, (*pairs, *self.deviations), care.relative, care.most)
         values = {
             name: torch.as_tensor(parameters[name], dtype=torch.float64) for name in self.parameters.index
         }
@@ -124,7 +135,7 @@ class Problem:
             "output": torch.cat([output, output + count]),
         }
         with torch.no_grad():
-            both = self._cache[relative](inputs, tensors).numpy()
+            both = self._cache[care](inputs, tensors).numpy()
         predicted, deviation = both[:, : len(self.rows)], both[:, len(self.rows) :]
         return (predicted[0], deviation[0]) if alone else (predicted, deviation)
 
@@ -152,24 +163,28 @@ class Problem:
         lower, upper = self._bounds()
         # far from the optimum rates differ by orders of magnitude, whatever they do at it, and need few digits
         rough = replace(self, system=replace(self.system, stiff=True), _cache={})
+        wide = self._reaching_over_decades()
+
+        def searched(likelihood: Likelihood, places: Floats, pace: Pace) -> Ends:
+            return search(likelihood, places, lower, upper, replace(pace, most=most))
+
         places = rough._starts(lower, upper, starts, seed)
-        pace, wide = replace(_FAR, most=most), self._reaching_over_decades()
         if wide.any():
-            places = search(lambda sets: rough._on_logarithms(sets, wide), places, lower, upper, pace).places
-        found = search(lambda sets: rough._standardised(sets, _ROUGH), places, lower, upper, pace)
-        leading = found.best(_LED_ON)
+            places = searched(lambda sets: rough._on_logarithms(sets, wide), places, _FAR).places
+        found = searched(lambda sets: rough._standardised(sets, _COARSE), places, _FAR)
+        closer = searched(
+            lambda sets: rough._standardised(sets, _ROUGH), found.near(_IN_SIGHT).places, _CLOSER
+        )
+        leading = closer.best(_LED_ON)
         plain = np.isfinite(self._standardised(leading.places, _FINE)[0]).all()
         fine = self if plain else rough
-        ends = search(
-            lambda sets: fine._standardised(sets, _FINE),
-            leading.places,
-            lower,
-            upper,
-            replace(_NEAR, most=most),
-        ).best(_LED_ON)
-        constant = self._constant()
-        rest = np.sort(found.objective)[len(ends.objective) :]
-        every = tuple(float(each) + constant for each in (*ends.objective, *rest))
+        ends = searched(lambda sets: fine._standardised(sets, _FINE), leading.places, _NEAR).best(_LED_ON)
+        reached = [
+            *ends.objective,
+            *np.sort(closer.objective)[len(ends.objective) :],
+            *np.sort(found.objective)[len(closer.objective) :],
+        ]
+        every = tuple(float(each) + self._constant() for each in reached)
         best = self._physical(ends.places[0])
         return Optimum({name: float(value) for name, value in best.items()}, every[0], tuple(sorted(every)))
 
@@ -194,7 +209,7 @@ class Problem:
     def _on_logarithms(self, scaled: Floats, wide: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """As `_standardised`, but with logarithms of some rows."""
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            predicted, deviation = self._simulated(self._physical(scaled), _ROUGH)
+            predicted, deviation = self._simulated(self._physical(scaled), _COARSE)
             residual = self._off(predicted) / deviation
             measured = self.rows["measurement"].to_numpy(float)
             held = np.where(np.isnan(predicted), np.nan, np.maximum(predicted, 0.0)) + _FLOOR * np.abs(
@@ -204,9 +219,9 @@ class Problem:
             share = np.clip(deviation / np.abs(np.where(wide, measured, 1.0)), *_SHARES)
             return np.where(wide, off / share, residual), np.where(wide, 0.0, np.log(deviation))
 
-    def _residuals(self, parameters: Mapping[str, Any], relative: float) -> tuple[Floats, Floats]:
+    def _residuals(self, parameters: Mapping[str, Any], care: _Care) -> tuple[Floats, Floats]:
         """Standardised residuals on the scale on which the noise is normal, and its deviations."""
-        predicted, deviation = self._simulated(parameters, relative)
+        predicted, deviation = self._simulated(parameters, care)
         return self._off(predicted) / deviation, deviation
 
     def _off(self, predicted: Floats) -> Floats:
@@ -242,10 +257,10 @@ class Problem:
             for place, (name, scale) in enumerate(self.parameters["scale"].items())
         }
 
-    def _standardised(self, scaled: Floats, relative: float) -> tuple[Floats, Floats]:
+    def _standardised(self, scaled: Floats, care: _Care) -> tuple[Floats, Floats]:
         """Residuals and the logarithms of their deviations, of coordinates (set, parameter) on the scales."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            residual, deviation = self._residuals(self._physical(scaled), relative)
+            residual, deviation = self._residuals(self._physical(scaled), care)
             return residual, np.log(deviation)
 
     @property

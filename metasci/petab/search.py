@@ -1,8 +1,8 @@
 """The search for the optimum of a likelihood from many starts, all of them moved side by side.
 
-A system is solved for a hundred sets of parameters in little more time than for one. So the searches do not follow each
-other: each round tries a step of every start at once, and takes the derivatives of all at once. A step is one of
-Fisher's scoring, damped as Levenberg and Marquardt do it and cut at the bounds.
+A system is solved for a hundred sets of parameters in little more time than for one. So the searches do not follow
+each other: each round tries steps of every start at once, and takes the derivatives of all at once. A step is one of
+Fisher's scoring, damped as Levenberg and Marquardt do it and cut at the bounds; of several dampings the best counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ends", "Pace", "search"]
+__all__ = ["Ends", "Likelihood", "Pace", "search"]
 
 Floats = NDArray[np.float64]
 
@@ -28,8 +28,10 @@ _FIRST, _WORST = (
     1e-3,
     1e9,
 )  # damping, of the greatest curvature; at the second a search's steps have no length
+_FLAT = 1e-9  # of the greatest curvature, below which a parameter's own is none
 _LEAST = 1e-12  # so that what no measurement tells of is no division by zero
-_GOOD, _POOR = 0.75, 0.25  # share of what a step promised: beyond them the damping falls fast, and at all
+# of a search's damping, tried side by side: the best is where the next round begins; where none is good, further on
+_TRIED, _STIFFER = (0.03, 0.3, 3.0, 30.0), 10.0
 _NOTHING = 1e-2  # of what is enough: a step that promises less is the last
 _LASTING = 10  # rounds over which a search must gain something
 
@@ -67,6 +69,10 @@ class Ends:
         """The best of them, in order."""
         order = np.argsort(self.objective)[:count]
         return Ends(self.places[order], self.objective[order])
+
+    def near(self, gap: float) -> Ends:
+        """Those no further than so much above the best, in order."""
+        return self.best(int((self.objective <= self.objective.min() + gap).sum()))
 
 
 def search(likelihood: Likelihood, starts: Floats, lower: Floats, upper: Floats, pace: Pace) -> Ends:
@@ -127,7 +133,6 @@ class _State:
     slope: Floats
     curvature: Floats
     damping: Floats
-    growth: Floats
     promised: Floats
     history: Floats
 
@@ -145,7 +150,6 @@ class _State:
             slope=np.zeros((count, width)),
             curvature=np.zeros((count, width, width)),
             damping=np.full(count, _FIRST),
-            growth=np.full(count, 2.0),
             promised=np.full(count, np.inf),
             history=np.concatenate([objective[None], np.full((_LASTING, count), np.inf)]),
         )
@@ -194,40 +198,47 @@ class _State:
 
 
 def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _State:
-    """After one step of each of some searches that is taken where the objective falls."""
+    """After one step of each of some searches: the best of several dampings, taken where the objective falls."""
     here, slope, curvature = state.unit[which], state.slope[which], state.curvature[which]
-    stuck = ((here <= 0.0) & (slope > 0.0)) | ((here >= 1.0) & (slope < 0.0))
-    free = ~stuck
+    free = ~(((here <= 0.0) & (slope > 0.0)) | ((here >= 1.0) & (slope < 0.0)))
     inside = curvature * (free[:, :, None] & free[:, None, :])
-    unit = np.eye(here.shape[1])
-    largest = np.maximum(np.diagonal(inside, axis1=1, axis2=2).max(1), 1e-12)
-    damped = inside + unit * np.where(free, (state.damping[which] * largest)[:, None], 1.0)[..., None]
-    move = np.linalg.solve(damped, np.where(free, -slope, 0.0)[..., None])[..., 0]
-    move *= np.minimum(1.0, _LONGEST / np.maximum(np.abs(move).max(1, keepdims=True), 1e-300))
-    trial = np.clip(here + move, 0.0, 1.0)
-    move = trial - here
-    residual, deviation = values(trial)
-    objective = _objective(residual, deviation)
-    before = state.objective[which]
+    own = np.diagonal(inside, axis1=1, axis2=2)
+    largest = np.maximum(own.max(1, keepdims=True), 1e-12)
+    dampings = np.maximum(np.multiply.outer(_TRIED, state.damping[which]), _LEAST)
+    # Levenberg's holds all parameters alike, Marquardt's lets those go of which little is known
+    scales = np.stack([largest + 0.0 * own, np.maximum(own, _FLAT * largest)])
+    added = np.where(free, np.concatenate([dampings[..., None] * scale for scale in scales]), 1.0)
+    dampings = np.concatenate([dampings] * len(scales))
+    damped = inside + np.eye(here.shape[1]) * added[..., None]
+    move = np.linalg.solve(damped, np.broadcast_to(np.where(free, -slope, 0.0)[..., None], (*added.shape, 1)))
+    move = move[..., 0]
+    move *= np.minimum(1.0, _LONGEST / np.maximum(np.abs(move).max(-1, keepdims=True), 1e-300))
+    trials = np.clip(here + move, 0.0, 1.0)
+    residuals, deviations = (
+        each.reshape(*trials.shape[:2], -1) for each in values(trials.reshape(-1, here.shape[1]))
+    )
+    objectives = _objective(residuals, deviations)
+    best, every = objectives.argmin(0), np.arange(len(which))
+    trial, objective = trials[best, every], objectives[best, every]
+    move, before = trial - here, state.objective[which]
     expected = -(slope * move).sum(1) - 0.5 * np.einsum("ni,nij,nj->n", move, curvature, move)
-    with np.errstate(invalid="ignore"):
-        ratio = (before - objective) / np.maximum(expected, 1e-300)
     taken = objective < before
-    calmer = np.where(ratio > _GOOD, 0.1, np.where(ratio > _POOR, 0.3, 1.0))
-    damping = np.maximum(state.damping[which] * np.where(taken, calmer, state.growth[which]), _LEAST)
     reached = np.where(taken, objective, before)
     history = state.history.copy()
     history[1:, which] = history[:-1, which]
     history[0, which] = reached
+
+    def chosen(new: Floats, old: Floats) -> Floats:
+        return _put(old, which, np.where(taken[:, None], new[best, every], old[which]))
+
     return replace(
         state,
         unit=_put(state.unit, which, np.where(taken[:, None], trial, here)),
-        residual=_put(state.residual, which, np.where(taken[:, None], residual, state.residual[which])),
-        deviation=_put(state.deviation, which, np.where(taken[:, None], deviation, state.deviation[which])),
+        residual=chosen(residuals, state.residual),
+        deviation=chosen(deviations, state.deviation),
         objective=_put(state.objective, which, reached),
         sloped=_put(state.sloped, which, ~taken),
-        damping=_put(state.damping, which, damping),
-        growth=_put(state.growth, which, np.where(taken, 2.0, 2.0 * state.growth[which])),
+        damping=_put(state.damping, which, np.where(taken, dampings[best, every], _STIFFER * dampings[-1])),
         promised=_put(state.promised, which, expected),
         history=history,
     )
@@ -235,7 +246,7 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
 
 def _objective(residual: Floats, deviation: Floats) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
-        total = (0.5 * residual**2 + deviation).sum(1)
+        total = (0.5 * residual**2 + deviation).sum(-1)
     return np.where(np.isfinite(total), total, np.inf)
 
 

@@ -12,6 +12,7 @@ import torch
 from metasci.data.conditions import followed
 from metasci.errors import InputError
 from metasci.noise import LogNormal, Several
+from metasci.patients.moments import Moments
 from metasci.units import convert, same_dimension
 from metasci.words import duration, label, number, pretty_unit, words
 
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _FOR_PEOPLE = {"K": "degC"}
+_CORNERS = 400  # of a curve, at most
 _POINTS = 160  # of a curve: finer than a pixel of a panel would show
 WIDE = 30.0  # largest over smallest value: beyond it, small values lie flat on a linear axis
 
@@ -268,6 +270,14 @@ def curve(
             grid += [dose_times, dose_times - 1e-6 * (high - low), _after_each(dose_times, high)]
             if (lasting := calibration.batch.inputs.get(f"{name}_duration")) is not None:
                 grid.append(dose_times + lasting.numpy().ravel())  # the peak of an infusion is at its end
+            with (
+                Moments() as moments,
+                torch.no_grad(),
+            ):  # which may come late, or last otherwise, in this patient
+                calibration.prior.model.at(
+                    calibration.adapted.coordinates[:, None, :], calibration.batch.inputs
+                )
+            grid.append(moments.between(low, high, _CORNERS))
     points = np.unique(np.concatenate(grid))
     points = points[(points >= low) & (points <= high)]
     conditions: dict[str, Any] = {axis.name: points, **(fixed or {})}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from metasci.dosing.course import Course, concentrations, next_due
+from metasci.dosing.course import Course, concentrations, corner_times, next_due
 from metasci.dosing.recommendation import dosed
 from metasci.dosing.targets import Target
 from metasci.fits.posterior import posterior_draws
@@ -79,11 +79,12 @@ def regimen_figure(
     every = np.concatenate([earlier, planned])
     early = (every[:, None] + gap * np.geomspace(1e-4, 1.0, _EARLY)).ravel()
     peaks = np.concatenate([earlier + took, planned + lasting])
+    drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
+    corners = corner_times(calibration, history, course, [size], drawn, 0.0, ends)
     times = np.unique(
-        np.concatenate([np.linspace(0.0, ends, _POINTS), every, every - 1e-6 * gap, peaks, early])
+        np.concatenate([np.linspace(0.0, ends, _POINTS), every, every - 1e-6 * gap, peaks, early, corners])
     )
     times = times[(times >= 0.0) & (times <= ends)]
-    drawn = posterior_draws(calibration, draws=draws, seed=seed).coordinates
     (curves,) = concentrations(calibration, history, course, [size], drawn, times)
     low, middle, high = np.quantile(curves, (0.05, 0.5, 0.95), axis=0)
     axis = Axis("time", time, time)

@@ -143,7 +143,11 @@ def looks_like_events(headers: Sequence[str]) -> bool:
     True
     """
     names = {bare_header(header)[0].upper().lstrip("#").strip() for header in headers}
-    return bool(names & {"ID", "DV"}) and bool(names & {"TIME", "DATETIME"}) and bool(names & {"AMT", "EVID"})
+    return (
+        bool(names & {"ID", "DV"})
+        and bool(names & {"TIME", "DATETIME", "TAD"})
+        and bool(names & {"AMT", "EVID"})
+    )
 
 
 def tells_events(headers: Sequence[str], card: Card | None = None) -> bool:
