@@ -12,7 +12,7 @@ from torch import Tensor
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.learned.equation import LearnedEquation
-from metasci.meta import DiscrepancyPrior
+from metasci.meta import GaussianPrior
 from metasci.meta.explained import explained_share, moved_by
 from metasci.priors.uneven_scatter import described_scatter, uneven_scatter
 from metasci.words import words
@@ -54,9 +54,10 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
 def tell_uneven(prior: LearnedEquation, tasks: TaskSet) -> None:
     """Warn where the noise does not hold all measurements that a prior was learned from.
 
-    Where what the law leaves out is learned beside it, residuals about the law alone are no noise, and nothing is said.
+    Of a Gaussian prior, whose estimates follow the measurements as far as the law can. Where a few steps of descent end,
+    or what the law leaves out is learned beside it, residuals about the law are not noise alone, and nothing is said.
     """
-    if isinstance(prior.method, DiscrepancyPrior):
+    if not isinstance(prior.method, GaussianPrior):
         return
     batch = prior.batch(tasks)
     problem = prior.problem(batch)
