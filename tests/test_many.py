@@ -165,7 +165,9 @@ def test_pieces_are_smaller_where_tasks_are_larger(prior: Prior) -> None:
         return many.piece_size(prior, data)
 
     assert 1000 < wide(100) < wide(3) <= 50_000
-    assert wide(10**9) == 1
+    assert wide(4 * 10**6) == 1
+    with pytest.raises(InputError, match=r"1,000,000,000 measurements of each task takes 192\.0 GB"):
+        wide(10**9)
     assert wide(3, tasks=10) == wide(3)
 
 

@@ -90,7 +90,7 @@ BAD = {
     "wrong dimension": (HEAD.replace("[h]", "[kg]") + "1,2,3\n", "column 'time [kg]'", "cannot be in 'kg'"),
     "unknown unit": (HEAD.replace("[h]", "[parsnip]") + "1,2,3\n", "column 'time [parsnip]'", "not a unit"),
     "another hardness scale": (HEAD.replace("HRC", "HRB") + "1,2,3\n", "[HRB]'", "no table leads from HRB to HRC"),
-    "empty unit": (HEAD.replace("[h]", "[]") + "1,2,3\n", "column 'time []'", "cannot be in ''"),
+    "empty unit": (HEAD.replace("[h]", "[]") + "1,2,3\n", "column 'time []'", "write it as 'time [s]'"),
     "no unit": (HEAD.replace("time [h]", "time") + "1,2,3\n", "column 'time'", "write it as 'time [s]'"),
     "missing column": ("time [h],hardness [HRC]\n1,2\n", "no column 'temperature'", "'temperature [degC]'"),
     "no output": ("time [h],temperature [degC]\n1,2\n", "no column 'hardness'", "'hardness [HRC]'"),
