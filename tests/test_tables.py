@@ -301,3 +301,30 @@ def test_cards_that_contradict_themselves(tmp_path: Path, change: str, reason: s
 def test_every_card_survives_json(name: str):
     card = catalogue.card(name)
     assert Card.from_dict(json.loads(json.dumps(card.to_dict()))) == card
+
+
+BARE = "time,dose,concentration,weight\n0.5,4,6.5,80\n4,4,8.5,80\n"
+
+
+def test_a_name_that_a_card_has_too_says_no_unit(tmp_path: Path):
+    """The card of theophylline has the header 'dose', in mg/kg; what somebody else's 'dose' is in, nobody knows."""
+    card = catalogue.card("theophylline")
+    with pytest.raises(
+        InputError, match=r"column 'time': the header does not say the unit; write it as 'time \[h\]'"
+    ):
+        TaskSet.from_csv(write(tmp_path, BARE), card)
+    with pytest.raises(InputError, match=r"column 'dose': .* write it as 'dose \[mg/kg\]'"):
+        TaskSet.from_csv(write(tmp_path, BARE.replace("time,", "time [h],")), card)
+    said = BARE.replace(
+        "time,dose,concentration,weight", "time [min],dose [mg/kg],concentration [mg/L],weight [kg]"
+    )
+    assert TaskSet.from_csv(write(tmp_path, said), card).dataset["time"].values[0].tolist() == [
+        0.5 / 60,
+        4 / 60,
+    ]
+
+
+def test_a_table_of_a_cards_own_kind_needs_no_units(tmp_path: Path):
+    own = "subject," + BARE.replace("\n0.5", "\na,0.5").replace("\n4,4", "\na,4,4")
+    tasks = TaskSet.from_csv(write(tmp_path, own), catalogue.card("theophylline"))
+    assert tasks.dataset["dose"].attrs["units"] == "mg/kg"

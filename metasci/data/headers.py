@@ -58,8 +58,10 @@ class Given:
 def resolve(headers: Sequence[str], card: Card, where: str, units: Mapping[str, str]) -> dict[str, Given]:
     """The columns of a table by the card's names.
 
-    A header is the card's own; or a name, in capitals or not, or an element's symbol, with a unit: ``time [h]``,
-    ``Time (h)``, ``time/h``, ``C [wt%]``; or a scale of hardness, ``HV10``, where one column only is a hardness.
+    A header is the card's own, where all that tell its tasks and conditions are there, so that the table is of the
+    card's kind: a bare ``dose`` alone says nothing of mg or mg/kg. Or it is a name, in capitals or not, or an
+    element's symbol, with a unit: ``time [h]``, ``Time (h)``, ``time/h``, ``C [wt%]``; or a scale of hardness,
+    ``HV10``, where one column only is a hardness.
 
     Parameters
     ----------
@@ -77,13 +79,14 @@ def resolve(headers: Sequence[str], card: Card, where: str, units: Mapping[str, 
     """
     resolved: dict[str, Given] = {}
     results = _results(headers, card)
+    of_its_kind = _of_its_kind(headers, card)
     for position, header in enumerate(headers):
         if header in results:
             continue
         if not header:
             raise InputError(f"{where}, column {position + 1}: the column has no header.")
         place = f"{where}, column '{shown(header)}'"
-        column, stated = _meaning(header, card, units, place)
+        column, stated = _meaning(header, card, units, place, of_its_kind)
         check_unit(column, stated, place)
         if column.name in resolved:
             first = resolved[column.name].header
@@ -101,10 +104,18 @@ def _results(headers: Sequence[str], card: Card) -> set[str]:
     return {header for header, name in bare.items() if name in FORECAST and name not in own}
 
 
-def _meaning(header: str, card: Card, units: Mapping[str, str], place: str) -> tuple[Column, str]:
+def _of_its_kind(headers: Sequence[str], card: Card) -> bool:
+    """Whether a table has all of the card's own headers that tell its tasks and conditions."""
+    return {column.header for column in card.columns if column.role in ("task", "input")} <= set(headers)
+
+
+def _meaning(
+    header: str, card: Card, units: Mapping[str, str], place: str, of_its_kind: bool
+) -> tuple[Column, str]:
     """The column that a header means, and the unit that it, or `units`, states."""
     by_header = {column.header: column for column in card.columns}
-    if header in by_header:
+    # a header such as time_s or C_wt_percent says its unit itself
+    if header in by_header and (of_its_kind or by_header[header].name != header):
         column = by_header[header]
         return column, _text(units.get(header, column.unit), place)
     names = _Names(card)

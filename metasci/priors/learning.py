@@ -54,8 +54,9 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
 def tell_uneven(prior: LearnedEquation, tasks: TaskSet) -> None:
     """Warn where the noise does not hold all measurements that a prior was learned from.
 
-    Of a Gaussian prior, whose estimates follow the measurements as far as the law can. Where a few steps of descent end,
-    or what the law leaves out is learned beside it, residuals about the law are not noise alone, and nothing is said.
+    Of a Gaussian prior, whose estimates follow the measurements as far as the law can. Where a few steps of descent
+    end, or what the law leaves out is learned beside it, residuals about the law are not noise alone, and nothing is
+    said.
     """
     if not isinstance(prior.method, GaussianPrior):
         return
