@@ -58,8 +58,8 @@ class Given:
 def resolve(headers: Sequence[str], card: Card, where: str, units: Mapping[str, str]) -> dict[str, Given]:
     """The columns of a table by the card's names.
 
-    A header is the card's own, where all that tell its tasks and conditions are there, so that the table is of the
-    card's kind: a bare ``dose`` alone says nothing of mg or mg/kg. Or it is a name, in capitals or not, or an
+    A header is the card's own, where all that tell its tasks are there, too, so that the table is of the card's
+    kind: a bare ``dose`` alone says nothing of mg or mg/kg. Or it is a name, in capitals or not, or an
     element's symbol, with a unit: ``time [h]``, ``Time (h)``, ``time/h``, ``C [wt%]``; or a scale of hardness,
     ``HV10``, where one column only is a hardness.
 
@@ -105,8 +105,10 @@ def _results(headers: Sequence[str], card: Card) -> set[str]:
 
 
 def _of_its_kind(headers: Sequence[str], card: Card) -> bool:
-    """Whether a table has all of the card's own headers that tell its tasks and conditions."""
-    return {column.header for column in card.columns if column.role in ("task", "input")} <= set(headers)
+    """Whether a table has all of the card's own headers that tell its tasks; its conditions, where none tells tasks."""
+    roles = {column.role for column in card.columns}
+    telling = "task" if "task" in roles else "input"
+    return {column.header for column in card.columns if column.role == telling} <= set(headers)
 
 
 def _meaning(
