@@ -114,6 +114,15 @@ def test_info_of_patients_names_the_columns_of_events(run: Run) -> None:
     assert {"TIME [h]", "AMT [mg]", "DV [mg/L]", "weight [kg]"} <= set(columns)
     assert columns["weight [kg]"]
     assert len(columns) == len(described["columns"]), "no column is named twice"
+    assert described["noise"] == "Additive, sd 2.78"
+
+
+def test_info_tells_two_priors_of_the_same_data_apart(run: Run) -> None:
+    assert "noise: Additive, sd 0.682\n" in run("info", "theophylline")[1]
+    assert (
+        "noise: EarlyAdditive, sd 0.213, early 6.39, over 2.19\n"
+        in run("info", "theophylline_early_noise")[1]
+    )
 
 
 def test_info_of_a_model_and_of_data(run: Run) -> None:

@@ -145,6 +145,7 @@ def _of_prior(name: str) -> dict[str, Any]:
         "prior": recipe.name,
         "calibrates": f"{recipe.model.name}: {recipe.model.description.partition(chr(10))[0]}",
         "method": recipe.method.name,
+        "noise": _noise_of(recipe),
         "learned from": f"{training.get('tasks', '?')} tasks with {training.get('measurements', '?')} measurements: "
         f"{recipe.card.title}",
         "source": recipe.card.source,
@@ -155,6 +156,16 @@ def _of_prior(name: str) -> dict[str, Any]:
         "card": _card_of(name),
         "columns": columns_of(recipe.model, recipe.card, training, recipe.known_groups),
     }
+
+
+def _noise_of(recipe: Any) -> str:
+    """How measurements scatter, and by how much as far as one number a scale says it."""
+    noise, learned = recipe.model.noise, getattr(getattr(recipe, "state", None), "log_noise", None)
+    if learned is None:
+        return type(noise).__name__
+    scales = zip(noise.scales, learned.exp().tolist(), strict=True)
+    said = ", ".join(f"{scale} {value:.3g}" for scale, value in scales)
+    return f"{type(noise).__name__}, {said}" if said else type(noise).__name__
 
 
 def _card_of(name: str) -> str:
