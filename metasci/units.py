@@ -83,8 +83,8 @@ def unit(text: str) -> pint.Unit:
     --------
     >>> ([200, 400] * unit("degC")).to("K").magnitude.tolist()
     [473.15, 673.15]
-    >>> 3 * unit("wt%")
-    <Quantity(3, 'percent')>
+    >>> print(3 * unit("wt%"))
+    3 percent
     >>> unit("N/mm2") == unit("N/mm**2"), unit("HV10") == unit("HV")
     (True, True)
     """
