@@ -129,11 +129,8 @@ class EarlyAdditive(Additive):
     constant: ClassVar[bool] = False
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
-        if inputs is None or self.by not in inputs:
-            raise InputError(
-                f"noise that is greater at first needs the input '{self.by}' of every measurement."
-            )
-        early = math.exp(2.0 * (log_scales[1] - inputs[self.by] * math.exp(-log_scales[2])))
+        passed = _passed(inputs, self.by) * math.exp(-log_scales[2])
+        early = math.exp(2.0 * (log_scales[1] - passed))
         return math.exp(2.0 * log_scales[0]) * (1.0 + early) + 0.0 * prediction
 
 
@@ -249,12 +246,14 @@ class EarlyLogNormal(LogNormal):
     constant: ClassVar[bool] = False
 
     def variance(self, prediction: Any, log_scales: Any, inputs: Mapping[str, Any] | None = None) -> Any:
-        if inputs is None:
-            raise InputError(
-                f"noise that is greater at first needs the input '{self.by}' of every measurement."
-            )
-        early = math.exp(2.0 * (log_scales[1] - inputs[self.by] / self.over))
+        early = math.exp(2.0 * (log_scales[1] - _passed(inputs, self.by) / self.over))
         return math.exp(2.0 * log_scales[0]) * (1.0 + early) + 0.0 * prediction
+
+
+def _passed(inputs: Mapping[str, Any] | None, by: str) -> Any:
+    if inputs is None or by not in inputs:
+        raise InputError(f"noise that is greater at first needs the input '{by}' of every measurement.")
+    return inputs[by]
 
 
 @dataclass(frozen=True)
