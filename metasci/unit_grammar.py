@@ -29,7 +29,7 @@ _SPELLINGS = (
 _SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _DIGITS_ABOVE = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 # a percent sign stands alone: '%h' is no unit, though its letters are two
-_NAME = rf"(?:[^\W\d{_DIGITS_ABOVE}]|°)(?:[^\W{_DIGITS_ABOVE}])*|[%‰](?![^\W\d])"
+_NAME = rf"(?:[^\W\d_{_DIGITS_ABOVE}]|°)(?:[^\W{_DIGITS_ABOVE}])*|[%‰](?![^\W\d])"
 # no power above 9 and no fraction finer than a hundredth has a meaning here
 _POWER = r"-?\d(?:\.\d{1,2})?"
 _FACTOR = re.compile(
