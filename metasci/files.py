@@ -28,6 +28,7 @@ __all__ = [
     "held",
     "netcdf",
     "read_tensors",
+    "seen",
     "tensors_as_bytes",
     "tensors_checksum",
     "write_atomically",
@@ -35,6 +36,7 @@ __all__ = [
     "write_folder",
     "write_tensors",
     "writing",
+    "written_since",
 ]
 
 State = dict[str, Tensor]
@@ -98,16 +100,39 @@ def _literal(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def write_folder(folder: Path, contents: Mapping[str, bytes]) -> Path:
+def seen(folder: Path) -> dict[str, int]:
+    """Files of a folder, and when each was last written (ns); none where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    with contextlib.suppress(FileNotFoundError):  # one of them went in this moment
+        return {each.name: each.stat().st_mtime_ns for each in folder.iterdir() if each.is_file()}
+    return seen(folder)
+
+
+def written_since(folder: Path, found: Mapping[str, int]) -> set[str]:
+    """Names of the files that are new, or newer than those that were `seen`."""
+    return {name for name, time in seen(folder).items() if found.get(name) != time}
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes], found: Mapping[str, int] | None = None) -> Path:
     """Write all files of a folder, or none: all are complete on disk before the first appears under its name.
 
     A folder that is not there yet appears whole. In one that is there files of these names are replaced, others stay.
 
+    Parameters
+    ----------
+    folder : Path
+    contents : dict
+        By name.
+    found : dict, optional
+        What was `seen` in the folder before the contents were made; by default what is there now.
+
     Raises
     ------
     InputError
-        If it cannot be written, or somebody else writes it at the same time; then nothing is left.
+        If it cannot be written, or somebody else has written one of the files since; then nothing is left.
     """
+    found = seen(folder) if found is None else found
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
@@ -120,6 +145,8 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> Path:
             unfinished.chmod(0o755)
             if folder.exists():
                 with _locked(folder):
+                    if written_since(folder, found) & contents.keys():
+                        raise _written_by_another(folder)
                     for name in contents:
                         (unfinished / name).replace(folder / name)
             else:

@@ -18,7 +18,7 @@ import xarray as xr
 
 import metasci as ms
 from metasci.errors import InputError
-from metasci.files import write_atomically, write_folder
+from metasci.files import seen, write_atomically, write_folder
 from metasci.priors.many import open_store
 
 ROWS = "time [h],dose [mg/kg],concentration [mg/L],weight [kg]\n0.5,4,5.1,72\n2,4,8.3,72\n9,4,4.9,72\n"
@@ -139,6 +139,24 @@ def test_four_writers_of_one_folder_leave_the_whole_of_one(tmp_path: Path):
         assert len(written) == 1
         assert len(written.pop()) == 200_000
         assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_writer_whose_files_another_wrote_in_the_meantime_is_told(tmp_path: Path, there_before: bool):
+    folder = tmp_path / "out"
+    if there_before:
+        write_folder(folder, {"a": b"old", "own.txt": b"mine"})
+    found = seen(folder)
+    time.sleep(0.02)  # the clock of files is coarse
+    write_folder(folder, {"a": b"first"})
+    with pytest.raises(InputError, match="another run is writing"):
+        write_folder(folder, {"a": b"second"}, found)
+    assert (folder / "a").read_bytes() == b"first"
+    found = seen(folder)
+    (folder / "notes.txt").write_bytes(b"the user's")  # in nobody's way
+    write_folder(folder, {"a": b"third"}, found)
+    assert (folder / "a").read_bytes() == b"third"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_second_run_of_many_calibrations_into_one_file_is_told(tmp_path: Path):

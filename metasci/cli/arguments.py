@@ -187,7 +187,8 @@ def check_folder(out: Path | None) -> Callable[[], None]:
     Returns
     -------
     callable
-        Refuses a folder that was not there before and is now: another run has written it in the meantime.
+        Refuses a folder that was not there before and is now, or a file of which has changed: another run has
+        written it in the meantime.
     """
     if out is None:
         return lambda: None
@@ -196,10 +197,12 @@ def check_folder(out: Path | None) -> Callable[[], None]:
         raise InputError(f"{out}: '{existing}' is a file, not a folder to write into.")
     if not os.access(existing, os.W_OK):
         raise InputError(f"{out}: the folder '{existing}' cannot be written into.")
-    was_there = out.exists()
+    from metasci.files import seen, written_since
+
+    was_there, found = out.exists(), seen(out)
 
     def still_free() -> None:
-        if not was_there and out.exists():
+        if (not was_there and out.exists()) or written_since(out, found) & found.keys():
             raise InputError(f"another run has written '{out}' in the meantime; give this one another name.")
 
     return still_free

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metasci.data.frames import csv_bytes, in_written_units
 from metasci.data.headers import FORECAST
-from metasci.files import netcdf, write_atomically, write_folder
+from metasci.files import netcdf, seen, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
@@ -47,7 +47,8 @@ class Reported(Fit):
 
     def save(self, folder: str | Path) -> Path:
         """Write the files that `files` names into a folder: all of them, or none."""
-        return write_folder(Path(folder), self.contents())
+        found = seen(Path(folder))
+        return write_folder(Path(folder), self.contents(), found)
 
 
 class Calibration(EquationFit, Reported):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from metasci.files import netcdf, write_folder
+from metasci.files import netcdf, seen, write_folder
 from metasci.report import bayes_figures as figures
 from metasci.report.html import Section, definitions, figure, page, paragraph, table
 from metasci.words import number, words
@@ -209,5 +209,7 @@ def _provenance(comparison: xr.Dataset) -> str:
 
 def save_comparison(comparison: xr.Dataset, folder: str | Path) -> Path:
     """Write ``comparison.nc`` and ``report.html`` into a folder: both, or none."""
+    found = seen(Path(folder))
     text = comparison_report(comparison)
-    return write_folder(Path(folder), {"comparison.nc": netcdf(comparison), "report.html": text.encode()})
+    contents = {"comparison.nc": netcdf(comparison), "report.html": text.encode()}
+    return write_folder(Path(folder), contents, found)
