@@ -52,9 +52,8 @@ def tried(case: Case, function: Callable[[Case, Path], Any]) -> str:
         fault = _fault_of(outcome, result)
         if not fault and outcome.status == 2 and (left := _listing(folder) ^ before):
             fault = f"a refused input changes files: {sorted(left)[:3]}"
-        if not fault and (
-            partial := [path for path, _ in _listing(folder) if Path(path).name.startswith(".")]
-        ):
+        hidden = [path for path, _ in _listing(folder) if Path(path).name.startswith(".")]
+        if not fault and (partial := [path for path in hidden if path not in case.arguments]):
             fault = f"hidden files are left: {partial[:3]}"
         return fault
 
