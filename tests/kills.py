@@ -130,6 +130,7 @@ def _run(
         os.chdir(folder)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is behind deaf to it
         try:
             work()
             os._exit(0)

@@ -325,7 +325,7 @@ def test_without_a_measurement_the_prior_stands(prior: Prior, patients: TaskSet)
     for each in (prior, load("steel_tempering"), meta_calibrate(ORAL, patients, MAML(iterations=2))):
         tasks = patients if each.model.name == ORAL.name else steels()
         dataset = tasks.dataset.copy()
-        dataset[tasks.card.output.name] = dataset[tasks.card.output.name] * np.nan
+        dataset[tasks.card.output.name].values[...] = np.nan
         fit = each.calibrate(TaskSet.from_dataset(dataset, tasks.card))
         adapted = fit.adapted
         assert torch.equal(adapted.coordinates, adapted.start)
