@@ -25,6 +25,7 @@ _WHERE = {
     "PowerNoise": "metasci.noise",
     "Proportional": "metasci.noise",
     "Several": "metasci.noise",
+    "StudentAdditive": "metasci.outcomes.measurements",
     "Bounded": "metasci.constraints",
     "Monotone": "metasci.constraints",
     "NonNegative": "metasci.constraints",
@@ -153,6 +154,9 @@ if TYPE_CHECKING:
         PowerNoise as PowerNoise,
         Proportional as Proportional,
         Several as Several,
+    )
+    from metasci.outcomes.measurements import (
+        StudentAdditive as StudentAdditive,
     )
     from metasci.parameters import (
         Parameter as Parameter,

@@ -15,7 +15,6 @@ from metasci import math
 from metasci.errors import InputError
 
 __all__ = [
-    "NOISES",
     "Additive",
     "Combined",
     "CombinedDeviations",
@@ -26,7 +25,6 @@ __all__ = [
     "PowerNoise",
     "Proportional",
     "Several",
-    "noise_named",
 ]
 
 
@@ -48,6 +46,8 @@ class Noise(ABC):
     """Whether the variance on the linked scale moves with the prediction."""
     gaussian: ClassVar[bool] = True
     """Whether measurements scatter as Gaussians on the linked scale; `metasci.outcomes` are what does not."""
+    measures: ClassVar[bool] = True
+    """Whether it is of measurements that scatter about a curve in their own unit."""
 
     def __post_init__(self) -> None:
         sound = isinstance(self.typical, tuple) and len(self.typical) == len(self.scales)
@@ -307,25 +307,3 @@ class Several(Noise):
             total = math.where(inputs[self.by] == float(place), noise.variance(prediction, own), total)
             first += len(noise.scales)
         return total
-
-
-NOISES: Mapping[str, type[Any]] = {
-    "additive": Additive,
-    "early-additive": EarlyAdditive,
-    "proportional": Proportional,
-    "combined": Combined,
-    "combined-deviations": CombinedDeviations,
-    "power": PowerNoise,
-    "log-normal": LogNormal,
-}
-"""By their names on the command line and in published models."""
-
-
-def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
-    """The noise model called ``additive``, ``early-additive``, ``proportional``, ``combined``,
-    ``combined-deviations``, ``power`` or ``log-normal``.
-    """
-    if kind not in NOISES:
-        raise InputError(f"there is no noise model '{kind}'; known are {', '.join(NOISES)}.")
-    noise: Noise = NOISES[kind](typical) if typical else NOISES[kind]()
-    return noise

@@ -14,7 +14,8 @@ from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
 from metasci.model import Input, Model, Output
-from metasci.noise import Additive, Combined, LogNormal, Noise, Proportional, noise_named
+from metasci.noise import Additive, Combined, LogNormal, Noise, Proportional
+from metasci.noises import noise_named
 from metasci.parameters import Parameter, ParameterSpace
 
 FLOAT = torch.float64

@@ -15,7 +15,8 @@ from metasci.cli.recipes import Scatter
 from metasci.data.cards import Card
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
-from metasci.noise import NOISES, EarlyAdditive
+from metasci.noise import EarlyAdditive
+from metasci.noises import NOISES
 from metasci.priors.starting_noise import starting_noise
 
 TIMES = np.array([0.25, 0.5, 1.0, 1.5, 2.0, 4.0, 6.0, 8.0, 12.0, 24.0])
@@ -104,7 +105,7 @@ def test_noise_begins_where_the_data_are(kind):
 def test_noise_that_cannot_be_is_refused():
     tasks = patients(early)
     with pytest.raises(InputError, match="known are"):
-        starting_noise("student", tasks.batch(ORAL), ORAL)
+        starting_noise("cauchy", tasks.batch(ORAL), ORAL)
     law = ms.load("alloy_fatigue").model
     with pytest.raises(InputError, match=r"needs an input 'time', and 'kinetics\.crack_growth' has cycles"):
         starting_noise("early-additive", ms.dataset("alloy_fatigue").batch(law), law)

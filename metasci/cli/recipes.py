@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Scatter(StrEnum):
-    """How `train` and `evaluate` let measurements scatter, as `metasci.noise.NOISES` names it."""
+    """How `train` and `evaluate` let measurements scatter, as `metasci.noises.NOISES` names it."""
 
     additive = "additive"
     early_additive = "early-additive"
@@ -43,6 +43,7 @@ class Scatter(StrEnum):
     combined_deviations = "combined-deviations"
     power = "power"
     log_normal = "log-normal"
+    student = "student"
 
 
 class Networks(StrEnum):

@@ -200,10 +200,14 @@ def _check_outcomes(batch: Batch, model: Model) -> None:
     values = batch.output.numpy()[mask]
     if outcome.kind != "time" and not bool(batch.numbers[batch.mask].all()):
         at = int(np.flatnonzero(~batch.numbers.numpy()[mask])[0])
+        why = (
+            "Student's tails are of numbers: take a Gaussian noise for limits"
+            if outcome.measures
+            else f"times may be so, not a {outcome.kind}"
+        )
         raise InputError(
             f"task '{batch.names[task[at]]}': a {model.output.name} that only lies below, above or between numbers "
-            f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; times may be so, not a "
-            f"{outcome.kind}."
+            f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; {why}."
         )
     if (fault := outcome.fault(values, inputs)) is not None:
         at, why = fault

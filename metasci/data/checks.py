@@ -207,9 +207,8 @@ def check_outcomes(
     assert isinstance(outcome, Outcome)
     rows = np.flatnonzero(~np.isnan(numbers[name]))
     if outcome.kind != "time" and (at := _first(limited)) is not None:
-        raise fault(
-            name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
-        )
+        only = "a Gaussian noise takes limits" if outcome.measures else "only times may be limits"
+        raise fault(name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; {only}")
     inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
     if (place_and_reason := outcome.fault(numbers[name][rows], inputs)) is not None:
         at = int(rows[place_and_reason[0]])

@@ -120,7 +120,7 @@ def check_baselines(names: Sequence[str], model: Model, leave_out: str | None) -
             "baselines are learned from the tasks that are not left out: say which column to leave out by, "
             "`leave_out` or --leave-out."
         )
-    if not model.noise.gaussian:
+    if not model.noise.measures:
         raise InputError(f"these baselines are of measurements, and '{model.name}' has outcomes.")
     if not len(model.inputs) or not len(model.parameters):
         raise InputError(f"these baselines see numbers, and '{model.name}' is of structures.")

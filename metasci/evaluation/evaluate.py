@@ -191,7 +191,7 @@ def evaluate(
         "support": protocol.support,
         "aggregate": protocol.aggregate,
         "unit": prior.model.output.unit,
-        "outcome": getattr(prior.model.noise, "kind", ""),
+        "outcome": "" if prior.model.noise.measures else getattr(prior.model.noise, "kind", ""),
         "left_out": too_few,
         "results": results,
     }
@@ -218,7 +218,9 @@ def who_was_left_out(report: dict[str, Any]) -> list[str]:
 def _score_of(model: Model) -> Score | OutcomeScore:
     """An empty score, of the kind that the model's outcomes ask for."""
     noise = model.noise
-    return OutcomeScore(noise.kind) if isinstance(noise, Outcome) else Score([], [], [], [], [])
+    if isinstance(noise, Outcome) and not noise.measures:
+        return OutcomeScore(noise.kind)
+    return Score([], [], [], [], [])
 
 
 def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, split: Split) -> None:

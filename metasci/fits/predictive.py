@@ -12,11 +12,15 @@ from torch import Tensor
 from metasci.fits.mixtures import mixture_draws
 from metasci.forecasts import MixtureForecast, measured_or_one
 from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
+from metasci.meta.laplace.task_noise import noise_levels
 from metasci.meta.outcomes import outcome_of
 from metasci.meta.problem import Linearisation, Problem
 from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import StudentAdditive
 
 __all__ = ["median_curve", "predictive", "sampled"]
+
+_LEVELS, _TAIL = 32, 1e-6  # of Student's noise: readings that lie far off are what it is for
 
 
 def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast | OutcomeForecast:
@@ -32,7 +36,7 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
     """
     coordinates, mixture = _side(adapted, prior)
     line = problem.linearise(coordinates, adapted.log_noise)
-    if not problem.model.noise.gaussian:
+    if not problem.model.noise.measures:
         return _outcomes(problem, line, mixture, adapted.log_noise)
     if adapted.discrepancy is None:
         shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
@@ -44,20 +48,34 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
         # all variances of the process have the factor: it is Student's
         spread = mixture.factor[:, :, None] * covariance.diagonal(dim1=1, dim2=2)
         shift = torch.zeros_like(spread)
-    noise = (line.variance * mixture.factor[:, :, None]).sqrt()
+    curve_sd, weight = spread.clamp(min=0.0).sqrt(), mixture.weight
     batch, model = problem.batch, problem.model
+    if isinstance(model.noise, StudentAdditive):
+        sd, share = _gaussians(model.noise, adapted.log_noise)
+        shift, curve_sd = shift.repeat(len(sd), 1, 1), curve_sd.repeat(len(sd), 1, 1)
+        noise = sd.repeat_interleave(len(weight))[:, None, None].expand_as(curve_sd)
+        weight = share.repeat_interleave(len(weight))[:, None] * weight.repeat(len(sd), 1)
+    else:
+        noise = (line.variance * mixture.factor[:, :, None]).sqrt()
     return MixtureForecast(
         model.noise,
         centre,
         shift,
-        spread.clamp(min=0.0).sqrt(),
+        curve_sd,
         noise,
-        mixture.weight,
+        weight,
         measured_or_one(batch.output, batch.mask),
         problem.limits,
         tuple(law.limits for law in model.constraints),
         tuple(law.reading_limits for law in model.constraints),
     )
+
+
+def _gaussians(noise: StudentAdditive, log_noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviations of Gaussians, and their shares, (level,), whose mixture is Student's noise."""
+    freedom, scale = noise.student(log_noise.detach().numpy())
+    precision, share = noise_levels(log_noise.new_tensor(0.5 * freedom), _LEVELS, _TAIL)
+    return scale / precision.sqrt(), share
 
 
 def _outcomes(

@@ -3,6 +3,7 @@
 from metasci.outcomes.counts import NegativeBinomial, Poisson, ZeroInflatedPoisson
 from metasci.outcomes.deviations import Deviation, StudentDeviation
 from metasci.outcomes.grades import Bernoulli, Binomial, Ordinal
+from metasci.outcomes.measurements import StudentAdditive
 from metasci.outcomes.outcome import Outcome
 from metasci.outcomes.times import (
     Exponential,
@@ -25,6 +26,7 @@ __all__ = [
     "Ordinal",
     "Outcome",
     "Poisson",
+    "StudentAdditive",
     "StudentDeviation",
     "TimeToEvent",
     "Weibull",

@@ -37,9 +37,10 @@ class Outcome(Noise):
 
     typical: tuple[float, ...] = ()
     gaussian: ClassVar[bool] = False
+    measures: ClassVar[bool] = False
     follows_prediction: ClassVar[bool] = False
     kind: ClassVar[str] = ""
-    """``"yes or no"``, ``"grade"``, ``"count"``, ``"time"`` or ``"deviation"``."""
+    """``"yes or no"``, ``"grade"``, ``"count"``, ``"time"``, ``"deviation"`` or ``"measurement"``."""
     concave: ClassVar[bool] = True
     """Whether the log density is concave in the predictor, so that a linear model has one best fit."""
     whole: ClassVar[bool] = True

@@ -42,7 +42,7 @@ def default_method(model: Model) -> GaussianPrior:
 
     Expectation–maximisation takes an estimate for a mean, and finds too small a spread where outcomes tell little each.
     """
-    plain = model.noise.gaussian and not any(parameter.shared for parameter in model.parameters)
+    plain = model.noise.measures and not any(parameter.shared for parameter in model.parameters)
     return GaussianPrior() if plain else GaussianPrior(objective="marginal")
 
 

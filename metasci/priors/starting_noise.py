@@ -5,16 +5,18 @@ from __future__ import annotations
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.model import Model
-from metasci.noise import NOISES, EarlyAdditive, Noise, noise_named
+from metasci.noise import EarlyAdditive, Noise
+from metasci.noises import NOISES, noise_named
 
 __all__ = ["starting_noise"]
 
 _SHARE = 0.1  # of the measurements' spread, or of a measurement: what a fair law leaves unexplained
 _EARLY = 2.0
+_FREEDOM = 3.0  # above two: tails that are heavy, and from which either side is near
 
 
 def starting_noise(kind: str, batch: Batch, model: Model) -> Noise:
-    """The noise model of that name (`metasci.noise.NOISES`), its scales about right for the measurements.
+    """The noise model of that name (`metasci.noises.NOISES`), its scales about right for the measurements.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def starting_noise(kind: str, batch: Batch, model: Model) -> Noise:
     """
     if kind not in NOISES:
         return noise_named(kind)
-    if not model.noise.gaussian:
+    if not model.noise.measures:
         raise InputError(
             f"'{model.name}' is of outcomes, whose kind says how they scatter: leave the noise out."
         )
@@ -45,6 +47,7 @@ def starting_noise(kind: str, batch: Batch, model: Model) -> Noise:
         "combined": (sd, _SHARE),
         "combined-deviations": (sd, _SHARE),
         "log-normal": (_SHARE,),
+        "student": (sd, _FREEDOM),
     }
     if kind != "early-additive":
         return noise_named(kind, typical.get(kind))

@@ -85,7 +85,7 @@ def sections_of(calibration: EquationFit) -> list[Section]:
 
 def _second(calibration: EquationFit) -> str:
     """What outcomes scatter by has a name of its own."""
-    plain = calibration.prior.model.noise.gaussian
+    plain = calibration.prior.model.noise.measures
     return "Noise and physical laws" if plain else "The law of the outcomes, and physical laws"
 
 
@@ -103,7 +103,7 @@ def _notices(calibration: EquationFit) -> str:
 def _pictures(calibration: EquationFit) -> str:
     count = len(calibration.batch)
     first = "" if count <= 6 else f" The first six of {count} tasks are shown."
-    if not calibration.prior.model.noise.gaussian:
+    if not calibration.prior.model.noise.measures:
         from metasci.report.outcome_figures import outcome_caption, outcome_figure
 
         of_all = getattr(calibration.prior.model.noise, "kind", "") == "time"
@@ -148,7 +148,7 @@ def _marks(calibration: EquationFit) -> str:
 def _population(calibration: EquationFit) -> list[Section]:
     """Of several patients: each one's fit, and how good they are together."""
     count = len(calibration.batch)
-    if not calibration.prior.model.noise.gaussian:
+    if not calibration.prior.model.noise.measures:
         return []
     if count == 1 or not is_of_patients(calibration):
         return []
@@ -254,7 +254,7 @@ def _noise(calibration: EquationFit) -> str:
         )
 
     pairs = {f"Noise, {said(name)}": number(value) for name, value in calibration.noise.items()}
-    if not model.noise.gaussian:
+    if not model.noise.measures:
         law = type(model.noise).__name__
         pairs = {"Outcomes": f"{getattr(model.noise, 'kind', '')}, {law}"}
         pairs |= {words(name): number(value) for name, value in calibration.noise.items()}

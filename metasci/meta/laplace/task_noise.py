@@ -16,12 +16,15 @@ _LEVELS = 24  # of the factor, evenly on its logarithm: an integral over it beco
 _TAIL = 1e-3  # of the probability, left out at either end
 
 
-def noise_levels(shape: Tensor, count: int = _LEVELS) -> tuple[Tensor, Tensor]:
-    """Precision factors evenly spaced in their logarithm, and their prior probabilities, (level,) each."""
+def noise_levels(shape: Tensor, count: int = _LEVELS, tail: float = _TAIL) -> tuple[Tensor, Tensor]:
+    """Precision factors evenly spaced in their logarithm, and their prior probabilities, (level,) each.
+
+    `tail` is the probability that is left out at either end.
+    """
     from scipy.special import gammaincinv  # loaded when it is used: scipy takes long
 
     a = float(shape)
-    low, high = (math.log(float(gammaincinv(a, p)) / a) for p in (_TAIL, 1.0 - _TAIL))
+    low, high = (math.log(float(gammaincinv(a, p)) / a) for p in (tail, 1.0 - tail))
     log_factor = torch.linspace(low, high, count, dtype=shape.dtype, device=shape.device)
     return log_factor.exp(), torch.softmax(a * log_factor - a * log_factor.exp(), 0)
 

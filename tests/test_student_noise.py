@@ -1,0 +1,138 @@
+"""Measurements with Student's tails: their density, what they tell, and what a wild reading does to a calibration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import integrate, optimize, stats
+
+import metasci as ms
+from metasci.fits.predictive import predictive, sampled
+from metasci.noise import Noise
+from metasci.patients import Structure
+
+SCALES = np.log([0.7, 2.5])  # standard deviation, degrees of freedom above two
+FREEDOM, SCALE = 4.5, 0.7 * np.sqrt(2.5 / 4.5)
+HOURS = np.array([0.5, 1.5, 3.0, 6.0, 12.0, 24.0])
+STUDENT, GAUSSIAN = ms.StudentAdditive((0.7, 2.5)), ms.Additive((0.7,))
+
+
+def prior(noise: Noise) -> ms.Prior:
+    return ms.Prior.published(
+        Structure(1), typical={"clearance": "4 L/h", "volume": "30 L"},
+        variability={"clearance": 0.09, "volume": 0.04}, noise=noise, source="made up",
+    )  # fmt: skip
+
+
+def curve(clearance: float, volume: float) -> np.ndarray:
+    return 300.0 / volume * np.exp(-clearance / volume * HOURS)
+
+
+def table(levels: np.ndarray) -> pd.DataFrame:
+    dose = {"ID": "a", "TIME [h]": 0.0, "AMT [mg]": 300.0, "DV [mg/L]": ".", "EVID": 1}
+    rows = [
+        {"ID": "a", "TIME [h]": hour, "AMT [mg]": ".", "DV [mg/L]": level, "EVID": 0}
+        for hour, level in zip(HOURS, levels, strict=True)
+    ]
+    return pd.DataFrame([dose, *rows])
+
+
+WILD = curve(5.0, 27.0) + np.array([0.2, -0.3, 0.1, 4.0, -0.2, 0.1])
+
+
+def test_the_density_is_students():
+    value, centre = np.array([1.0, 2.0, 9.0]), np.array([1.0, 2.5, 2.0])
+    found = ms.StudentAdditive().log_density(value, centre, SCALES)
+    np.testing.assert_allclose(found, stats.t.logpdf(value, FREEDOM, centre, SCALE), rtol=1e-12)
+    assert stats.t.std(FREEDOM, 0.0, SCALE) == pytest.approx(0.7, rel=1e-12)
+
+
+def test_the_information_is_the_mean_of_the_squared_slope():
+    def squared_slope(y: float) -> float:
+        ahead, behind = (stats.t.logpdf(y, FREEDOM, step, SCALE) for step in (1e-4, -1e-4))
+        return ((ahead - behind) / 2e-4) ** 2 * stats.t.pdf(y, FREEDOM, 0.0, SCALE)
+
+    zero = torch.zeros(1, dtype=torch.float64)
+    found = ms.StudentAdditive().information(zero, zero, torch.as_tensor(SCALES))
+    mean, _ = integrate.quad(squared_slope, -60.0, 60.0, limit=400)
+    assert float(found) == pytest.approx(mean, rel=1e-4)
+
+
+def test_the_estimate_is_scipys():
+    def objective(eta: np.ndarray) -> float:
+        levels = curve(4.0 * np.exp(eta[0]), 30.0 * np.exp(eta[1]))
+        return float(
+            0.5 * (eta[0] ** 2 / 0.09 + eta[1] ** 2 / 0.04)
+            - stats.t.logpdf(WILD, FREEDOM, levels, SCALE).sum()
+        )
+
+    expected = optimize.minimize(objective, [0.0, 0.0], tol=1e-12).x
+    fit = prior(STUDENT).calibrate(table(WILD))
+    etas = fit.adapted.coordinates[0].numpy() * [each.spread for each in fit.prior.model.parameters]
+    np.testing.assert_allclose(etas, expected, atol=1e-5)
+    assert bool(fit.adapted.converged.all())
+
+
+def test_a_wild_reading_moves_the_curve_less():
+    calm = np.where(HOURS == 6.0, curve(5.0, 27.0), WILD)
+    moved = [float(np.abs(given(noise, WILD) - given(noise, calm)).max()) for noise in (STUDENT, GAUSSIAN)]
+    assert moved[0] < 0.25 * moved[1]
+
+
+def given(noise: Noise, levels: np.ndarray) -> np.ndarray:
+    return prior(noise).calibrate(table(levels)).adapted.coordinates[0].numpy()
+
+
+def test_forecasts_are_students_about_the_curve():
+    """Where the curve is certain, as quantiles of Student's law; and the density is that of it."""
+    fit = prior(STUDENT).calibrate(table(WILD))
+    adapted = fit.adapted
+    sure = replace(adapted.mixture, covariance=1e-12 * adapted.mixture.covariance)
+    forecast = predictive(fit.problem, replace(adapted, mixture=sure))
+    low, high = forecast.interval(0.9)
+    half = stats.t.ppf(0.95, FREEDOM, 0.0, SCALE)
+    free = low.numpy()[0] > 0.0  # where no limit of the model cuts an interval
+    assert free.sum() == 5
+    np.testing.assert_allclose((high - low).numpy()[0, free] / 2.0, half, rtol=2e-3)
+    density = stats.t.logpdf(fit.batch.output.numpy(), FREEDOM, forecast.median.numpy(), SCALE)
+    np.testing.assert_allclose(forecast.log_density().numpy(), density, atol=0.01)
+
+
+def test_draws_have_the_intervals_of_the_forecast():
+    fit = prior(STUDENT).calibrate(table(WILD))
+    _, drawn = sampled(fit.problem, fit.adapted, draws=4000)
+    low, high = predictive(fit.problem, fit.adapted).interval(0.9)
+    inside = ((drawn >= low) & (drawn <= high)).double()[:, low > 0.0].mean()
+    assert 0.885 < float(inside) < 0.915
+
+
+def test_learning_finds_the_tails_and_is_kept(tmp_path: Path):
+    random = np.random.default_rng(3)
+    frames = []
+    for patient in range(60):
+        own = curve(
+            4.0 * np.exp(0.3 * random.standard_normal()), 30.0 * np.exp(0.2 * random.standard_normal())
+        )
+        levels = own + SCALE * random.standard_t(FREEDOM, size=len(HOURS))
+        frames.append(table(levels).assign(ID=str(patient)))
+    tasks = prior(STUDENT).read(pd.concat(frames, ignore_index=True))
+    learned = ms.meta_calibrate(prior(STUDENT).model.with_noise(ms.StudentAdditive((0.3, 10.0))), tasks)
+    sd, freedom = learned.state.log_noise.exp().tolist()
+    assert sd == pytest.approx(0.7, rel=0.15)
+    assert 1.0 < freedom < 8.0
+    again = ms.Prior.load(learned.save(tmp_path / "prior"), model=learned.model)
+    assert isinstance(again.model.noise, ms.StudentAdditive)
+    first, second = (each.calibrate(table(WILD)).adapted.coordinates for each in (learned, again))
+    assert torch.equal(first, second)
+
+
+def test_a_level_below_a_limit_is_refused_with_its_row():
+    text = table(WILD).astype({"DV [mg/L]": str})
+    text.loc[3, "DV [mg/L]"] = "<0.5"
+    with pytest.raises(ms.InputError, match="Student's tails are of numbers"):
+        prior(STUDENT).calibrate(text)
