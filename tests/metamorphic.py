@@ -36,6 +36,7 @@ METHODS = tuple(
 _DATA = {
     "steel_tempering_discrepancy": "steel_tempering",
     "theophylline_early_noise": "theophylline",
+    "phenobarbital_heavy_tails": "phenobarbital",
     "alloy_strength": "alloy_systems",
     "boiling_point": "boiling_points",
 }

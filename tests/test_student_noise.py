@@ -55,7 +55,7 @@ def test_the_density_is_students():
 def test_the_information_is_the_mean_of_the_squared_slope():
     def squared_slope(y: float) -> float:
         ahead, behind = (stats.t.logpdf(y, FREEDOM, step, SCALE) for step in (1e-4, -1e-4))
-        return ((ahead - behind) / 2e-4) ** 2 * stats.t.pdf(y, FREEDOM, 0.0, SCALE)
+        return float(((ahead - behind) / 2e-4) ** 2 * stats.t.pdf(y, FREEDOM, 0.0, SCALE))
 
     zero = torch.zeros(1, dtype=torch.float64)
     found = ms.StudentAdditive().information(zero, zero, torch.as_tensor(SCALES))
@@ -109,6 +109,15 @@ def test_draws_have_the_intervals_of_the_forecast():
     low, high = predictive(fit.problem, fit.adapted).interval(0.9)
     inside = ((drawn >= low) & (drawn <= high)).double()[:, low > 0.0].mean()
     assert 0.885 < float(inside) < 0.915
+
+
+def test_a_sampler_has_a_scale_for_every_draw():
+    """As (draw, 1) against predictions (draw, row)."""
+    noise, scales = ms.StudentAdditive(), np.stack([SCALES, SCALES + 0.3]).T[..., None]
+    value, at = np.array([1.0, 2.0, 3.0]), np.array([[1.0, 1.5, 2.0], [0.5, 1.0, 1.0]])
+    each = [noise.cumulative(value, at[draw], scales[:, draw, 0]) for draw in (0, 1)]
+    np.testing.assert_array_equal(noise.cumulative(value, at, scales), np.stack(each))
+    assert noise.sample(at, scales, random=np.random.default_rng(0)).shape == (2, 3)
 
 
 def test_learning_finds_the_tails_and_is_kept(tmp_path: Path):

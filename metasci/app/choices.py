@@ -157,3 +157,4 @@ NbMoTaWV,1000,
 }
 _EXAMPLES["steel_tempering_discrepancy"] = _EXAMPLES["steel_tempering"]
 _EXAMPLES["theophylline_early_noise"] = _EXAMPLES["theophylline"]
+_EXAMPLES["phenobarbital_heavy_tails"] = _EXAMPLES["phenobarbital"]

@@ -15,6 +15,7 @@ from metasci.library import find
 from metasci.meta import DiscrepancyPrior, GaussianPrior, Method
 from metasci.model import Model
 from metasci.noise import EarlyAdditive, Noise
+from metasci.outcomes import StudentAdditive
 from metasci.priors.equation import Prior, meta_calibrate
 from metasci.studies.crystal_potential import learn_phonon_peaks
 from metasci.studies.families import learn_alloys, learn_boiling_points
@@ -87,6 +88,13 @@ BESIDE = (
         "patients.one_compartment_oral",
         named="theophylline_early_noise",
         noise=EarlyAdditive((0.3, 3.0, 1.0)),
+    ),
+    # times and levels of routine care: some readings lie far off, and most lie closer than one Gaussian noise says
+    Recipe(
+        "phenobarbital",
+        "patients.one_compartment_bolus",
+        named="phenobarbital_heavy_tails",
+        noise=StudentAdditive((1.0, 3.0)),
     ),
 )
 

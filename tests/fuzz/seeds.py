@@ -236,6 +236,7 @@ _SHIPPED = {
     "vancomycin_goti_2018": EVENTS["vancomycin_goti_2018"],
     "steel_tempering_discrepancy": "",
     "theophylline_early_noise": THEOPHYLLINE,
+    "phenobarbital_heavy_tails": "",
     "bacteria": "",
     "epilepsy": "",
     "kidney": "",
