@@ -65,10 +65,10 @@ def test_what_cannot_be_recorded_says_so():
             attempt()
 
 
-def _compared(name, tasks, exact=False, covariates=None, width=11):
+def _compared(name, tasks, exact=False, covariates=None, width=11, data=None):
     """The greatest difference of coordinates and of their covariance from `adapt`, over some tasks."""
     prior = ms.load(name)
-    batch = prior.batch(prior.read(ms.dataset(name)))
+    batch = prior.batch(prior.read(ms.dataset(data or name)))
     batch = batch.select(torch.tensor(tasks))
     batch = batch.trimmed(batch.mask & (batch.mask.cumsum(1) <= width))
     if covariates is not None:
@@ -100,6 +100,12 @@ def test_doses_and_unknown_covariates():
 
 def test_a_task_that_fits_badly_is_sought_on_and_arrives():
     assert _compared("alloy_fatigue", [0, 20], width=13) < 1e-6
+
+
+def test_what_few_tasks_left_uncertain_of_noise_and_spread_goes_along():
+    prior = ms.load("theophylline_early_noise")
+    assert float(prior.state.spread_freedom) < 10.0
+    assert _compared("theophylline_early_noise", [0, 1, 2], width=3, data="theophylline") < 1e-5
 
 
 @pytest.mark.slow

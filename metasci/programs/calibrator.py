@@ -7,7 +7,7 @@ Derivatives run forwards (`metasci.duals`), and the small linear systems are sol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,8 +16,9 @@ from metasci import math
 from metasci.duals import Dual
 from metasci.errors import FAILURES, InputError
 from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.laplace.levels import Levels, levels_of
 from metasci.programs.design import start_of
-from metasci.programs.noise_levels import levels_of, trust_of
+from metasci.programs.noise_levels import Trust, trust_of
 from metasci.programs.program import Program
 from metasci.programs.recording import Recorder
 from metasci.programs.solving import inverse, solved
@@ -142,19 +143,19 @@ def _recorded(prior: LearnedEquation, sizes: Sizes) -> Program:
     search = _Search(
         model, {**inputs, **events}, target, seen, mean, inverse(covariance), _scales(prior), sizes.exact
     )
-    if method.task_noise:
-        place, look, levels, last_step = _under_levels(search, start, prior, sizes)
-    else:
-        place, look, last_step = search.run(start, search.look(start, 1.0), 1.0, sizes.steps)
-        levels = None
-    posterior = inverse(look.hessian) if levels is None else levels.covariance
+    levels = levels_of(prior.state, method.task_noise)
+    place, look, last_step = search.run(start, search.look(start, 1.0), 1.0, sizes.steps)
+    trust = None
+    if len(levels) > 1:
+        place, look, trust, last_step = _under_levels(search, place, levels, sizes)
+    posterior = inverse(look.hessian) if trust is None else trust.covariance
     sd = np.sqrt(_diagonal(posterior))
     half = _Z90 * sd
     physical: dict[str, Any] = {
         name: np.stack([value[0] for value in model.parameters.to_physical(each).values()])
         for name, each in {"estimate": place, "lower": place - half, "upper": place + half}.items()
     }
-    forecast = search.forecast(place, posterior, {**queries, **events}, levels)
+    forecast = search.forecast(place, posterior, {**queries, **events}, trust)
     count = np.where(seen, 1.0, 0.0).sum(1)
     misfit = (look.squared.sum(1) - count) / np.sqrt(2.0 * np.maximum(count, 1.0))
     return recorder.program(
@@ -281,16 +282,18 @@ class _Search:
             damping = damping.reshape(1, 1)
         return here, seen, length
 
-    def forecast(self, at: Any, covariance: Any, inputs: Mapping[str, Any], levels: Any) -> dict[str, Any]:
+    def forecast(
+        self, at: Any, covariance: Any, inputs: Mapping[str, Any], trust: Trust | None
+    ) -> dict[str, Any]:
         """The curve at the queries, and how uncertain it and a reading there are."""
         noise = self.model.noise
         width = next(iter(inputs.values())).shape[1]
         prediction, jacobian, raw = self.linearise(at, inputs, width)
         spread = ((covariance @ jacobian) * jacobian).sum(1)
         plain = np.broadcast_to(noise.variance(raw, self.log_noise, inputs), prediction.shape)
-        if levels is not None:
-            prediction = prediction + (levels.shift[:, None] @ jacobian)[:, 0]
-            plain = plain * levels.factor
+        if trust is not None:
+            prediction = prediction + (trust.shift[:, None] @ jacobian)[:, 0]
+            plain = plain * trust.factor
         spread = np.maximum(spread, 0.0)
         return {
             "prediction": noise.unlink(prediction).reshape(-1),
@@ -299,19 +302,17 @@ class _Search:
         }
 
 
-def _under_levels(
-    search: _Search, start: Any, prior: LearnedEquation, sizes: Sizes
-) -> tuple[Any, Look, Any, Any]:
-    """The estimate where tasks differ in how noisy they are: a search, and two more under what its levels say."""
-    noise = levels_of(prior.state.noise_shape)
-    here, seen, length = search.run(start, search.look(start, 1.0), 1.0, sizes.steps)
+def _under_levels(search: _Search, here: Any, levels: Levels, sizes: Sizes) -> tuple[Any, Look, Trust, Any]:
+    """The estimate where noise or spread is uncertain: two more searches, under what the readings say of them."""
+    length: Any = None
     for _ in range(2):
-        trust = trust_of(search.look(here, 1.0), search, here, noise)
-        here, seen, length = search.run(here, search.look(here, trust.mean), trust.mean, sizes.steps)
+        trust = trust_of(search.look(here, 1.0), search, here, levels)
+        tighter = replace(search, precision=trust.narrow * search.precision)
+        here, seen, length = tighter.run(here, tighter.look(here, trust.mean), trust.mean, sizes.steps)
     plain = search.look(here, 1.0)
     return (
         here,
         Look(seen.value, seen.gradient, seen.hessian, plain.squared),
-        trust_of(plain, search, here, noise),
+        trust_of(plain, search, here, levels),
         length,
     )
