@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,36 @@ def test_an_equation_that_hides_from_derivatives_is_not_estimated_on_duals() -> 
     estimate = gauss_newton.map_estimate(problem, mean, precision, log_noise)
     assert not few._runs_on_duals[decay.function]
     assert estimate.coordinates[:, 1].tolist() == [0.0, 0.0]
+
+
+def test_a_calibration_depends_on_none_before_it() -> None:
+    """Numbers that overflow, first or in between, do not change which way others are estimated, to the bit."""
+
+    def equation() -> ms.Model:
+        @ms.equation(
+            inputs={"time": "h"}, output=("amount", "mg"),
+            parameters=[Parameter("size", "mg", 2.0, positive=True), Parameter("rate", "1/h", 0.5, positive=True)],
+        )  # fmt: skip
+        def decay(time: Any, *, size: Any, rate: Any) -> Any:
+            return size * math.exp(-rate * time)
+
+        return decay
+
+    def estimated(model: ms.Model, far: float = 1.0) -> torch.Tensor:
+        problem, (mean, precision, log_noise) = _problem(model), _prior(model)
+        batch = replace(problem.batch, inputs={"time": far * problem.batch.inputs["time"]})
+        return gauss_newton.map_estimate(
+            replace(problem, batch=batch), mean, precision, log_noise
+        ).coordinates
+
+    expected = estimated(equation())
+    for odd in (-1e4, float("nan")):
+        model = equation()
+        estimated(model, odd)
+        assert torch.equal(estimated(model), expected)
+        estimated(model, odd)
+        assert torch.equal(estimated(model), expected)
+        assert few._runs_on_duals[model.function]
 
 
 def test_a_failing_equation_says_so_as_before() -> None:

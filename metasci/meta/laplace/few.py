@@ -69,10 +69,10 @@ def estimate_few(
             if not _checked(problem, search, start, log_noise):
                 return None
             return search.run(start.detach().numpy().copy(), steps, tolerance, line)
-    except (
-        Exception
-    ):  # of an equation that fails or takes tensors only; the search on tensors says what is wrong
-        _runs_on_duals[problem.model.function] = False
+    # of an equation that fails or takes tensors only; the search on tensors says what is wrong
+    except Exception:
+        # what was found of an equation stays, whatever numbers come later: a calibration depends on none before it
+        _runs_on_duals.setdefault(problem.model.function, False)
         return None
 
 
@@ -106,6 +106,8 @@ def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor
             (line.prediction.expand_as(problem.target).numpy(), prediction),
             (line.jacobian.numpy(), jacobian),
         )
+        if not all(bool(np.isfinite(by_torch[mask]).all()) for by_torch, _ in pairs):
+            return False  # of numbers that overflow nothing is learned
         _runs_on_duals[function] = all(
             bool(
                 np.all(
