@@ -236,7 +236,7 @@ _SHIPPED = {
     "vancomycin_goti_2018": EVENTS["vancomycin_goti_2018"],
     "steel_tempering_discrepancy": "",
     "theophylline_early_noise": THEOPHYLLINE,
-    "phenobarbital_heavy_tails": "",
+    "phenobarbital_heavy_tails": EVENTS["phenobarbital"],
     "bacteria": "",
     "epilepsy": "",
     "kidney": "",
