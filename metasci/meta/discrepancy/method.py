@@ -298,8 +298,9 @@ def _share_a_group(group: Tensor) -> bool:
 def _refuse_unable(problem: Problem) -> None:
     """Refuse what a discrepancy cannot be told apart from, or what is no number."""
     if not problem.model.noise.gaussian:
+        what = "noise" if problem.model.noise.measures else "outcomes"
         raise InputError(
-            f"'{problem.model.name}' has {type(problem.model.noise).__name__} outcomes, about which a discrepancy is "
+            f"'{problem.model.name}' has {type(problem.model.noise).__name__} {what}, about which a discrepancy is "
             "not learned: use `GaussianPrior`."
         )
     if is_tied(problem.model.parameters):

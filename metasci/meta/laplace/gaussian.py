@@ -183,8 +183,8 @@ class GaussianPrior:
             return
         asked = "task_noise" if self.task_noise else "the predictive objective"
         raise InputError(
-            f"{asked} is of measurements that scatter about a curve, and '{problem.model.name}' has "
-            f"{type(noise).__name__} outcomes: leave it out."
+            f"{asked} is of measurements with a Gaussian noise, and '{problem.model.name}' has "
+            f"{type(noise).__name__} {'noise' if noise.measures else 'outcomes'}: leave it out."
         )
 
     def improve(
