@@ -142,7 +142,7 @@ def error_on(
     chosen = batch.select(split.task)
     adapted = prior.adapt(chosen.with_mask(split.support))
     problem = Problem(prior.model, chosen.with_mask(split.query))
-    if not prior.model.noise.gaussian:
+    if not prior.model.noise.measures:
         raise InputError("errors are of measurements that scatter about a curve.")
     median = torch.as_tensor(predictive(problem, adapted).median)
     return float((median - chosen.output)[split.query].square().mean().sqrt())
