@@ -324,7 +324,7 @@ def test_without_a_measurement_the_prior_stands(prior: Prior, patients: TaskSet)
     """An unmeasured patient is the typical one; shrinkage is 1 and the two predictions are one."""
     for each in (prior, load("steel_tempering"), meta_calibrate(ORAL, patients, MAML(iterations=2))):
         tasks = patients if each.model.name == ORAL.name else steels()
-        dataset = tasks.dataset.copy()
+        dataset = tasks.dataset.copy(deep=True)
         dataset[tasks.card.output.name].values[...] = np.nan
         fit = each.calibrate(TaskSet.from_dataset(dataset, tasks.card))
         adapted = fit.adapted
