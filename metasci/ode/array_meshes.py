@@ -23,8 +23,10 @@ from metasci.ode.events import Timeline
 from metasci.ode.mesh import GROW, SAFETY, SHRINK, SMALLEST, Forcing, Mesh, Tolerance, compact, find_mesh
 from metasci.ode.methods import Step, System
 
-__all__ = ["carried_along", "keeping", "kept_mesh", "mesh_of", "on_arrays"]
+__all__ = ["SIDE_BY_SIDE", "carried_along", "keeping", "kept_mesh", "mesh_of", "on_arrays"]
 
+SIDE_BY_SIDE = 64
+"""Tasks at most whose steps are all held side by side, which takes memory."""
 _SLACK = 0.25  # of the tolerance for a mesh that is to be kept: it shall do for parameters near by, too
 _NEWTON = 8  # steps at most
 _ARRIVED = (
@@ -160,7 +162,7 @@ def kept_mesh(
 ) -> tuple[Mesh, Tensor, Tensor]:
     """As `mesh_of`; within `keeping` the mesh of the last time, if its steps still meet the tolerance."""
     kept = _kept.get()
-    if kept is None or not system.copies:
+    if kept is None or not system.copies or system.tasks > SIDE_BY_SIDE:
         return mesh_of(step, system, line, forcing, tolerance)
     with np.errstate(all="ignore"):
         found = _renewed(kept, step, on_arrays(system), line, forcing, tolerance)

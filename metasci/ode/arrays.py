@@ -79,11 +79,8 @@ def _unpacked(packed: Array) -> Any:
 def _table() -> tuple[Array, tuple[Array, ...], Array, Array, Array]:
     known = tableau()
     weights = tuple(np.array(row) for row in known.weights)
-    return (
-        np.array(known.nodes),
-        weights,
-        *(np.array(b) for b in (known.result, known.error_5, known.error_3)),
-    )
+    result, five, three = (np.array(each) for each in (known.result, known.error_5, known.error_3))
+    return np.array(known.nodes), weights, result, five, three
 
 
 def prince_dormand(system: ArraySystem, time: Any, state: Any, size: Any, supply: Any) -> tuple[Any, Array]:
@@ -149,7 +146,8 @@ def _alike(value: Any, packed: Array) -> Array:
 
 def _inverse(matrix: Array) -> Array:
     try:
-        return np.linalg.inv(matrix)
+        inverse: Array = np.linalg.inv(matrix)
+        return inverse
     except np.linalg.LinAlgError:  # of many matrices one is singular: its step is not a number
         each = [np.full_like(one, np.nan) if not np.linalg.det(one) else np.linalg.inv(one) for one in matrix]
         return np.stack(each)

@@ -25,7 +25,7 @@ from metasci.ode.tangents import along
 
 __all__ = ["copies_of", "together"]
 
-_FEW = 64  # tasks at most: beyond, arithmetic outweighs what an operation costs to call
+_FEW = 1_000  # tasks at most: beyond, arithmetic outweighs what an operation costs to call
 
 _directions: ContextVar[int] = ContextVar("directions", default=1)
 """How many copies of all tasks are solved together, each along a direction of its own."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.ode.array_meshes import kept_mesh
+from metasci.ode.array_meshes import SIDE_BY_SIDE, kept_mesh
 from metasci.ode.array_tangents import step_along
 from metasci.ode.events import Doses, Timeline, moved, timeline
 from metasci.ode.few import copies_of
@@ -269,7 +269,8 @@ def solve(
         raise InputError("differential equation: the plan was made for other times or doses.")
     error, converged = plan.error, plan.converged
     differentiated = torch.is_grad_enabled() or system.still is not None
-    if system.still is not None and not ready and not torch.is_grad_enabled() and not system.shared_move:
+    side_by_side = len(initial) <= SIDE_BY_SIDE * plan.copies and not system.shared_move
+    if system.still is not None and not ready and not torch.is_grad_enabled() and side_by_side:
         system = replace(system, copies=plan.copies)
     anew = plan.tolerance if ready else None
     repeated = [
