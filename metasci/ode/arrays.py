@@ -146,8 +146,7 @@ def _alike(value: Any, packed: Array) -> Array:
 
 def _inverse(matrix: Array) -> Array:
     try:
-        inverse: Array = np.linalg.inv(matrix)
-        return inverse
+        return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     except np.linalg.LinAlgError:  # of many matrices one is singular: its step is not a number
         each = [np.full_like(one, np.nan) if not np.linalg.det(one) else np.linalg.inv(one) for one in matrix]
         return np.stack(each)
