@@ -144,7 +144,7 @@ def log_gamma(x: Any) -> Any:
     library, module = _library(x)
     if library == "torch":
         return module.lgamma(x)
-    if library == "pytensor":
+    if library != "numpy":
         return module.gammaln(x)
     from scipy.special import gammaln
 

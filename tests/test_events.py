@@ -13,6 +13,7 @@ import pytest
 import torch
 import xarray as xr
 from known import as_known
+from scipy.optimize import minimize
 
 import metasci as ms
 from metasci.data.events.read import looks_like_events, read_events
@@ -612,6 +613,67 @@ def _written(folder, name: str, lines: list[str]):
     path = folder / name
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def _patient_with_card(folder, events: str, amount: str, level: str, rows: list[str]):
+    """A folder with a table and the card that says what it means."""
+    folder.mkdir()
+    _written(folder, "levels.csv", [f"ID,TIME [h],{amount},{level},weight [kg]", *rows])
+    lines = ['name = "mine"', 'file = "levels.csv"', 'model = "patients.one_compartment"', "[events]", 'ID = "ID"',
+             'TIME = "TIME [h]"', f'AMT = "{amount}"', f'DV = "{level}"', events, "[columns.ID]", 'role = "task"',
+             f'[columns."{level}"]', 'role = "output"', f'unit = "{level.split("[")[1][:-1]}"']  # fmt: skip
+    _written(folder, "dataset.toml", lines)
+    return folder
+
+
+def test_a_prior_reads_a_folder_by_its_card(tmp_path) -> None:
+    """What a covariate's change and a molar mass mean is said there, for the command line as well."""
+    from typer.testing import CliRunner
+
+    from metasci.cli.main import app
+
+    def estimates(prior: str, data: object) -> dict[str, float]:
+        result = CliRunner().invoke(app, ["calibrate", prior, str(data), "--json"])
+        assert result.exit_code == 0, result.output
+        return {row["name"]: row["estimate"] for row in json.loads(result.stdout)["parameters"]}
+
+    prior = ms.Prior.published(
+        Structure(1), source="made up", noise=ms.Proportional((0.1,)), changing=("weight",),
+        typical={"clearance": "5 L/h", "volume": "40 L"}, variability={"clearance": 0.09, "volume": 0.04},
+        covariates={"clearance": Power("weight", "kg", 70.0, 0.75)},
+    )  # fmt: skip
+    saved = str(prior.save(tmp_path / "prior"))
+    rows = ["1,0,100,,70", "1,6,0,1.3,70", "1,24,0,0.2,35"]
+    found = {
+        carried: estimates(
+            saved,
+            _patient_with_card(tmp_path / carried, f'carried = "{carried}"', "AMT [mg]", "DV [mg/L]", rows),
+        )
+        for carried in ("backward", "forward")
+    }
+
+    def best(later: float) -> list[float]:
+        def cost(eta: np.ndarray) -> float:
+            rate, volume = 5.0 * np.exp(eta[0]) / (40.0 * np.exp(eta[1])), 40.0 * np.exp(eta[1])
+            f = 100.0 / volume * np.exp(-rate * np.array([6.0, 6.0 + 18.0 * later]))
+            return float(
+                (((np.array([1.3, 0.2]) - f) / (0.1 * f)) ** 2 + 2.0 * np.log(f)).sum()
+                + eta[0] ** 2 / 0.09
+                + eta[1] ** 2 / 0.04
+            )
+
+        eta = minimize(cost, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}).x
+        return [5.0 * np.exp(eta[0]), 40.0 * np.exp(eta[1])]
+
+    for carried, later in (("backward", 0.5**0.75), ("forward", 1.0)):
+        assert list(found[carried].values()) == pytest.approx(best(later), rel=1e-5)
+    # the same in moles
+    rows = ["1,0,0.5,,70", "1,6,0,6.5,70", "1,24,0,1,70"]
+    grams = ["1,0,116.1,,70", "1,6,0,1.5093,70", "1,24,0,0.2322,70"]
+    mass = 'molar_mass = "232.2 g/mol"'
+    moles = estimates(saved, _patient_with_card(tmp_path / "m", mass, "AMT [mmol]", "DV [umol/L]", rows))
+    same = estimates(saved, _patient_with_card(tmp_path / "g", "", "AMT [mg]", "DV [mg/L]", grams))
+    assert list(moles.values()) == pytest.approx(list(same.values()), rel=1e-9)
 
 
 def test_clocks_zones_and_slashes() -> None:

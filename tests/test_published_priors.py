@@ -235,6 +235,13 @@ def test_normal_logit_and_skewed_parameters_have_scipys_minimum() -> None:
     )
     fit = prior.calibrate(_table(TIMES.tolist(), LEVELS.tolist(), 500.0, **{"weight [kg]": weight}))
     assert fit.individual["estimate"].tolist()[:3] == pytest.approx(own(best.x), rel=1e-5)
+    # what no covariate changes has one interval, whichever table tells it: even about a normal parameter's estimate
+    told, declared = (frame.set_index("name") for frame in (fit.individual, fit.parameters))
+    for name in ("volume", "bioavailability"):
+        for end in ("estimate", "lower", "upper"):
+            assert told.loc[name, end] == pytest.approx(declared.loc[name, end], rel=1e-9)
+    low, middle, high = told.loc["volume", ["lower", "estimate", "upper"]]
+    assert high - middle == pytest.approx(middle - low, rel=1e-9)
 
 
 def _woman() -> dict[str, float]:

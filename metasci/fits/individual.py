@@ -34,8 +34,8 @@ def reference_label(calibration: AdaptedTasks) -> str:
 def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFrame:
     """Every parameter of every task after its covariates, and what follows from them, such as half-lives.
 
-    Covariates that change are taken as they were told last. Intervals are the Laplace posterior's, by the slope of each
-    quantity (its logarithm, where it is above zero).
+    Covariates that change are taken as they were told last. Intervals are the Laplace posterior's: of a parameter that
+    covariates leave as it is, its own; of any other quantity by its slope (its logarithm's, where it is above zero).
 
     Parameters
     ----------
@@ -57,7 +57,11 @@ def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFr
     quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
     own, slopes = _values(calibration, adapted.coordinates, True)
     expected, _ = _values(calibration, adapted.start, False)
-    reference = model.parameters.to_physical(adapted.coordinates.numpy())
+    half = quantile * adapted.covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
+    reference, below, above = (
+        model.parameters.to_physical(place.numpy())
+        for place in (adapted.coordinates, adapted.coordinates - half, adapted.coordinates + half)
+    )
     held = {parameter.name: parameter.typical for parameter in model.fixed}
     rows = []
     for name, unit in model.individual.units.items():
@@ -69,6 +73,10 @@ def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFr
             torch.where(positive, value * torch.exp(side * quantile * relative), value + side * quantile * sd)
             for side in (-1.0, 1.0)
         )
+        if name in reference:  # where covariates leave it as it is, on its own scale
+            same = torch.isclose(value, torch.as_tensor(reference[name]), rtol=1e-12, atol=0.0)
+            lower = torch.where(same, torch.as_tensor(below[name]), lower)
+            upper = torch.where(same, torch.as_tensor(above[name]), upper)
         for place, task in enumerate(calibration.batch.names):
             of_reference = reference[name][place] if name in reference else held.get(name, np.nan)
             rows.append(

@@ -22,6 +22,7 @@ from metasci.meta.likelihood import Limits, cost, pull_and_curvature
 from metasci.meta.outcomes import log_densities, outcome_of, scores, working_variance
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
+from metasci.ode.few import together
 from metasci.ode.tangents import along
 
 __all__ = ["Linearisation", "Problem"]
@@ -249,7 +250,7 @@ class Problem:
         tasks, size = coordinates.shape
         copies = replace(self, batch=self.batch.select(torch.arange(tasks).repeat(size)))
         directions = torch.eye(size, dtype=coordinates.dtype, device=coordinates.device)
-        with torch.set_grad_enabled(create_graph):
+        with torch.set_grad_enabled(create_graph), together(size):
             raw, change = along(
                 copies.predict, (coordinates.repeat(size, 1),), (directions.repeat_interleave(tasks, 0),)
             )

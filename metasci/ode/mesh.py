@@ -172,8 +172,8 @@ def follow(step: Step, system: System, mesh: Mesh, forcing: Forcing) -> Tensor:
 
 # the next step is a tenth shorter than its error lets it be, so that few are tried in vain; and as one error is a
 # poor guide far away, it changes by a factor of five at most
-_SAFETY, _SHRINK, _GROW = 0.9, 0.2, 5.0
-_SMALLEST = 1e-14  # of the span walked: shorter steps are lost in the rounding of time
+SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+SMALLEST = 1e-14  # of the span walked: shorter steps are lost in the rounding of time
 
 
 def find_mesh(
@@ -197,7 +197,7 @@ def find_mesh(
         while bool(live.any()):
             end = line.breaks.gather(1, (place + live)[:, None])[:, 0]
             left = end - time
-            given_up = given_up | (attempts >= tolerance.most) | (size < _SMALLEST * span)
+            given_up = given_up | (attempts >= tolerance.most) | (size < SMALLEST * span)
             chosen = torch.where(size < left, torch.minimum(size, 0.5 * left), left)
             chosen = torch.where(live, torch.where(given_up, left, chosen), torch.zeros_like(left))
             supply = None if forcing.supply is None else _at(forcing.supply, place)
@@ -207,7 +207,7 @@ def find_mesh(
             accepted = live & ((ratio <= 1.0) | given_up)
             records.append((place, time, chosen, fresh, state, accepted))
             worst = torch.where(accepted, torch.maximum(worst, ratio), worst)
-            factor = (_SAFETY * ratio.clamp(min=1e-30) ** (-1.0 / step.order)).clamp(_SHRINK, _GROW)
+            factor = (SAFETY * ratio.clamp(min=1e-30) ** (-1.0 / step.order)).clamp(SHRINK, GROW)
             next_size = chosen * factor
             # a step cut short by a break says nothing against the longer one that was planned
             next_size = torch.where(accepted & (factor >= 1.0), torch.maximum(size, next_size), next_size)
@@ -221,7 +221,8 @@ def find_mesh(
             attempts = torch.where(arrived, 0, attempts + 1)
             live = place < line.count - 1
         records.append((place, time, torch.zeros_like(time), fresh, state, torch.ones_like(fresh)))
-        return *_compact(records), worst
+        columns = (torch.stack(column, 1) for column in zip(*records, strict=True))
+        return *compact(*columns), worst
 
 
 def _first_size(
@@ -237,11 +238,10 @@ def _first_size(
     return torch.where(torch.isfinite(guess), torch.minimum(guess, span), 1e-6 * span)
 
 
-def _compact(records: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]]) -> tuple[Mesh, Tensor]:
-    """The accepted steps of each task, moved together, and the states from which they set out."""
-    place, time, size, first, state, accepted = (
-        torch.stack(column, 1) for column in zip(*records, strict=True)
-    )
+def compact(
+    place: Tensor, time: Tensor, size: Tensor, first: Tensor, state: Tensor, accepted: Tensor
+) -> tuple[Mesh, Tensor]:
+    """The accepted steps of each task, (task, attempt) moved together, and the states from which they set out."""
     width = int(accepted.sum(1).max())
     order = torch.argsort((~accepted).to(torch.int8), dim=1, stable=True)[:, :width]
     kept = accepted.gather(1, order)

@@ -46,6 +46,8 @@ class System:
         number of tasks; it stays the same whatever tasks are selected.
     held : tuple of str
         Parameters that stand behind the states in a supply: those in force during a step.
+    copies : int
+        How many copies of every task there are, to be solved on arrays (`metasci.ode.few`); zero where on tensors.
     """
 
     rate: Rate
@@ -56,6 +58,7 @@ class System:
     plain: bool = False
     own: frozenset[str] | None = None
     held: tuple[str, ...] = ()
+    copies: int = 0
 
     def __post_init__(self) -> None:
         if self.own is None:
@@ -76,6 +79,12 @@ class System:
             if forward_ad.unpack_dual(value).tangent is not None:
                 return replace(self, still=(value - value).reshape(self.tasks, -1)[:, :1])
         return self
+
+    @property
+    def shared_move(self) -> bool:
+        """Whether a parameter that tasks share has a forward-mode tangent."""
+        shared = (v for n, v in self.parameters.items() if isinstance(v, Tensor) and not self._is_own(n))
+        return any(forward_ad.unpack_dual(value).tangent is not None for value in shared)
 
     def dense(self, value: Tensor) -> Tensor:
         """The same value (task, ...), with a tangent of zeros in forward mode."""
@@ -214,11 +223,13 @@ class Step:
 
     Attributes
     ----------
+    name : str
     take : callable
     order : int
         Power of the step size with which its estimate of the local error falls.
     """
 
+    name: str
     take: Callable[[System, Tensor, Tensor, Tensor, Tensor | None, bool], tuple[Tensor, Tensor | None]]
     order: int
 
@@ -271,12 +282,12 @@ def prince_dormand(
 
 
 # kept in rows of the table: a number a line would hide of which stage it is
-_GAMMA = 0.21193756319429014
-_STAGE_NODES = (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0)
-_STAGE_DRIFTS = (
+GAMMA = 0.21193756319429014
+STAGE_NODES = (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0)
+STAGE_DRIFTS = (
     0.21193756319429014, -0.42387512638858027, -0.3384627126235924, 1.8046452872882734, 2.325825639765069, 0.0,
 )  # fmt: skip
-_STAGES = (
+STAGES = (
     (),
     (3.0,),
     (2.849394379747939, 0.45842242204463923),
@@ -284,7 +295,7 @@ _STAGES = (
     (2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641),
     (-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946),
 )
-_COUPLINGS = (
+COUPLINGS = (
     (),
     (-14.155112264123755,),
     (-17.97296035885952, -2.859693295451294),
@@ -320,28 +331,31 @@ def rodas(
     slope, jacobian, drift = system.linearise(time, state)
     slope = slope if supply is None else slope + supply
     # multiplied through by the step size, so that a step of size zero is one as well
-    matrix = system.identity(state) - _scaled(width[..., None] * jacobian, _GAMMA)
-    inverse = _scaled(torch.linalg.inv_ex(matrix).inverse, _GAMMA)
+    matrix = system.identity(state) - _scaled(width[..., None] * jacobian, GAMMA)
+    inverse = _scaled(torch.linalg.inv_ex(matrix).inverse, GAMMA)
     drift = width * width * drift
     increments: list[Tensor] = []
     inside = state
-    for stage, couplings in enumerate(_COUPLINGS):
-        if 0 < stage < len(_STAGES):
-            inside = _combined(state, _STAGES[stage], increments)
-            node = _STAGE_NODES[stage]
+    for stage, couplings in enumerate(COUPLINGS):
+        if 0 < stage < len(STAGES):
+            inside = _combined(state, STAGES[stage], increments)
+            node = STAGE_NODES[stage]
         elif stage:  # stiffly accurate: each of the last stages corrects the one before
             inside = inside + increments[-1]
             node = 1.0
         if stage:
             slope = system.slope(torch.add(time, size, alpha=node), inside, supply)
         right = _combined(width * slope, couplings, increments)
-        if stage < len(_STAGE_DRIFTS) - 1:
-            right = torch.add(right, drift, alpha=_STAGE_DRIFTS[stage])
+        if stage < len(STAGE_DRIFTS) - 1:
+            right = torch.add(right, drift, alpha=STAGE_DRIFTS[stage])
         increments.append((inverse @ right[..., None])[..., 0])
     return inside + increments[-1], increments[-1].detach() if measured else None
 
 
-METHODS = {"explicit": Step(prince_dormand, order=8), "stiff": Step(rodas, order=5)}
+METHODS = {
+    "explicit": Step("explicit", prince_dormand, order=8),
+    "stiff": Step("stiff", rodas, order=5),
+}
 
 
 def method_named(name: str) -> Step:

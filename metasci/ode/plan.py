@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from metasci.ode.events import Timeline
@@ -32,6 +34,8 @@ class Plan:
     error : Tensor, (task,)
         Greatest estimate of a step's local error in units of the tolerance; infinite where the state is lost.
     converged : Tensor of bool, (task,)
+    copies : int
+        How many copies there are of every task, to be followed on arrays; zero where it is followed on tensors.
     """
 
     step: Step
@@ -42,6 +46,7 @@ class Plan:
     repetitions: tuple[Repetition, ...]
     error: Tensor
     converged: Tensor
+    copies: int = 0
 
     @property
     def steps(self) -> Tensor:
@@ -52,6 +57,33 @@ class Plan:
         """The same with two steps in the place of each: how much a solution moves is about its true error."""
         finer = tuple(replace(each, mesh=each.mesh.halved()) for each in self.repetitions)
         return replace(self, mesh=self.mesh.halved(), repetitions=finer)
+
+    def repeated(self, copies: int) -> Plan:
+        """The same for so many copies of all tasks."""
+        tasks = len(self.nodes)
+        again = tuple(
+            replace(
+                _copied(each, copies),
+                tasks=torch.cat([each.tasks + tasks * copy for copy in range(copies)]),
+                line=_copied(each.line, copies),
+                mesh=_copied(each.mesh, copies),
+            )
+            for each in self.repetitions
+        )
+        whole = _copied(self, copies)
+        return replace(
+            whole,
+            line=_copied(self.line, copies),
+            mesh=_copied(self.mesh, copies),
+            repetitions=again,
+            copies=copies,
+        )
+
+
+def _copied(of_tasks: Any, copies: int) -> Any:
+    """Anything whose tensors have a row a task, with their rows so many times over."""
+    tensors = {name: value for name, value in vars(of_tasks).items() if isinstance(value, Tensor)}
+    return replace(of_tasks, **{n: v.repeat(copies, *(1 for _ in v.shape[1:])) for n, v in tensors.items()})
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.ode.array_meshes import SIDE_BY_SIDE, kept_mesh
+from metasci.ode.array_tangents import step_along
 from metasci.ode.events import Doses, Timeline, moved, timeline
+from metasci.ode.few import copies_of
 from metasci.ode.fixed import FixedSteps
-from metasci.ode.mesh import Forcing, Mesh, Tolerance, find_mesh, follow, forced, walk
+from metasci.ode.mesh import Forcing, Mesh, Tolerance, follow, forced, walk
 from metasci.ode.methods import Rate, Step, System, method_named
 from metasci.ode.plan import Plan, Solution
 from metasci.ode.steady import find_repetition, steady_state
@@ -100,8 +103,17 @@ def make_plan(
         plain_doses = replace(doses, **dict(zip(_NUMBERS, columns, strict=True)), held=held)
         plain = replace(_system(rate, known, initial, shared, plain_doses), plain=True)
         plain.check(begin, initial)
-        line, tolerance = timeline(times, plain_doses, begin), Tolerance(relative, allowed, most)
-        plans.append(_planned(step, plain, line, initial, plain_doses, tolerance))
+        own = [value for name, value in plain.parameters.items() if name in (plain.own or ())]
+        of_tasks = (initial, times, begin, *columns, *held_values, *own)
+        copies, begun = copies_of(plain, begin, initial, of_tasks), begin
+        if copies:  # all copies of a task take the same way
+            some = torch.arange(len(initial) // copies)
+            plain, plain_doses = replace(plain.select(some), copies=1), plain_doses.select(some)
+            initial, times, begun = initial[some], times[some], begin[some]
+            allowed = allowed[some] if allowed.dim() == 2 and len(allowed) > 1 else allowed
+        line, tolerance = timeline(times, plain_doses, begun), Tolerance(relative, allowed, most)
+        plan = _planned(step, plain, line, initial, plain_doses, tolerance)
+        plans.append(plan.repeated(copies) if copies else plan)
 
     columns = (getattr(doses, name) for name in _NUMBERS)
     values = (initial, times, allowed, *columns, *doses.held.values(), *moving.values())
@@ -134,7 +146,7 @@ def _planned(
         find_repetition(step, system, initial, doses, events, tolerance) for events in line.steady.unbind(1)
     ]
     steady = [initial.index_copy(0, each.tasks, each.state) for each in repetitions]
-    mesh, nodes, error = find_mesh(step, system, line, forced(line, initial, steady, doses), tolerance)
+    mesh, nodes, error = kept_mesh(step, system, line, forced(line, initial, steady, doses), tolerance)
     converged = torch.isfinite(error)
     for each in repetitions:
         error = error.index_copy(0, each.tasks, torch.maximum(error[each.tasks], each.error))
@@ -257,6 +269,9 @@ def solve(
         raise InputError("differential equation: the plan was made for other times or doses.")
     error, converged = plan.error, plan.converged
     differentiated = torch.is_grad_enabled() or system.still is not None
+    side_by_side = len(initial) <= SIDE_BY_SIDE * plan.copies and not system.shared_move
+    if system.still is not None and not ready and not torch.is_grad_enabled() and side_by_side:
+        system = replace(system, copies=plan.copies)
     anew = plan.tolerance if ready else None
     repeated = [
         steady_state(plan.step, system, initial, doses, each, anew)
@@ -319,7 +334,10 @@ def _observed(
         None if forcing.supply is None else many.dense(rows_at(forcing.supply, mesh.place.gather(1, node)))
     )
     at, before = many.dense(time.reshape(-1)), rows_at(nodes, node)
-    observed, _ = step(many, at, before, many.dense(size), supply, False)
+    if many.copies:
+        observed = step_along(step, many, at, before, size, supply)
+    else:
+        observed, _ = step(many, at, before, many.dense(size), supply, False)
     if times.requires_grad:
         inside, running = many.within(supply)
         slope = inside.slope(times.detach().reshape(-1), observed, running)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from metasci.ode.array_meshes import mesh_of
 from metasci.ode.events import Doses, Timeline, moved, timeline
-from metasci.ode.mesh import Forcing, Mesh, Tolerance, find_mesh, forced, walk
+from metasci.ode.mesh import Forcing, Mesh, Tolerance, forced, walk
 from metasci.ode.methods import Step, System
 from metasci.ode.trajectory import Trajectory, carried
 
@@ -89,7 +90,7 @@ def find_repetition(
         unit, inverse = None, None
         for _ in range(_PERIODS):
             forcing = forced(line, candidate, [], dose_before)
-            mesh, nodes, error = find_mesh(step, system, line, forcing, tolerance)
+            mesh, nodes, error = mesh_of(step, system, line, forcing, tolerance)
             after = nodes[:, -1]
             unit = after.abs() + candidate.abs() if unit is None else unit
             change = tolerance.ratio(after - candidate, unit, unit)

@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from metasci.ode.array_tangents import nodes_along
 from metasci.ode.mesh import Forcing, Mesh
 from metasci.ode.methods import Step, System
 from metasci.ode.tangents import along
@@ -68,6 +69,8 @@ class Trajectory:
 
     def states(self, system: System, forcing: Forcing) -> Tensor:
         """The states at the nodes (task, node, state), with derivatives by initial state, parameters and amounts."""
+        if system.copies:
+            return nodes_along(self.step, system, self.mesh, self.nodes, forcing)
         windows = self.windows(system, forcing)
         many = system.select(self.task) if windows else system
         time, size = many.dense(self.time), many.dense(self.size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
+from metasci.math import stack
 from metasci.patients.moments import noted
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from metasci.ode import Solution
 
-__all__ = ["Dynamics", "events", "stacked"]
+__all__ = ["Dynamics", "apart", "events", "stacked"]
 
 _DOSE = ("dose", "dose_time", "dose_duration", "dose_interval", "dose_until")
 # of the greatest dose: an amount in the depot below this share of it is not followed to many digits
@@ -32,11 +33,14 @@ def events(time: Any, *columns: Any) -> dict[str, Any]:
     return dict(zip(("time", *_DOSE), (time, *columns), strict=True))
 
 
-def stacked(*states: Tensor) -> Tensor:
+def stacked(*states: Any) -> Any:
     """States or their slopes, each (task,), as (task, state)."""
-    import torch
+    return stack(states)
 
-    return torch.stack(states, -1)
+
+def apart(state: Any) -> tuple[Any, ...]:
+    """The states (task,) of (task, state)."""
+    return tuple(state[..., place] for place in range(state.shape[-1]))
 
 
 @dataclass(frozen=True)

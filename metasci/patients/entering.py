@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
+from metasci.math import exp, log, log_gamma, where
 from metasci.patients.entries import Entry, quantity
 from metasci.patients.moments import noted
 from metasci.patients.regimen import DoseArrays
@@ -238,19 +239,17 @@ def _check_repeated(entries: Sequence[Entry], entry: Entry, entry_doses: _Given)
         raise InputError(f"a steady state after other doses, of doses with a lag, is not solved; {instead}.")
 
 
-def through_transit(time: Tensor, parameters: Any, place: int) -> Tensor:
+def through_transit(time: Any, parameters: Any, place: int) -> Any:
     """The rate at which doses arrive behind a chain of transit compartments, (task,).
 
     Source: Savic, Jonker, Kerbusch and Karlsson, J Pharmacokinet Pharmacodyn 34 (2007) 711, equation 12.
     """
-    import torch
-
     amount, start, until, number, mean = (
         parameters[f"_{place}_{name}"] for name in ("amount", "start", "until", "number", "mean")
     )
     since = time[:, None] - start
     counts = (since > 0.0) & (time[:, None] < until) & (amount != 0.0)
     speed = (number + 1.0) / mean
-    passed = speed * torch.where(counts, since, torch.ones_like(since))
-    arriving = torch.exp(number * torch.log(passed) - passed - torch.lgamma(number + 1.0))
-    return torch.where(counts, amount * speed * arriving, torch.zeros_like(arriving)).sum(1)
+    passed = speed * where(counts, since, 1.0 + 0.0 * since)
+    arriving = exp(number * log(passed) - passed - log_gamma(number + 1.0))
+    return where(counts, amount * speed * arriving, 0.0 * arriving).sum(1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from metasci.errors import InputError
+from metasci.math import stack
 from metasci.patients.entering import entered, through_transit
 from metasci.patients.entries import Entry
 from metasci.patients.named import Named
@@ -212,21 +213,21 @@ class Equations:
             absolute=absolute,
         )
 
-    def _rate(self, time: Tensor, state: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        import torch
-
-        x = Named(dict(zip(self.states, state.unbind(-1), strict=True)), "state")
+    def _rate(self, time: Any, state: Any, parameters: Mapping[str, Any]) -> Any:
+        """Slopes (task, state), of tensors, arrays or duals (`metasci.ode.few`)."""
+        each_state = [state[..., place] for place in range(len(self.states))]
+        x = Named(dict(zip(self.states, each_state, strict=True)), "state")
         slopes = self.slopes(time, x, Named(parameters, "parameter"))
         if odd := sorted(set(slopes) ^ set(self.states)):
             what = "is no state" if odd[0] in slopes else "has no slope"
             raise InputError(f"slopes: '{odd[0]}' {what}; the states are {', '.join(self.states)}.")
-        still = torch.zeros_like(state[:, 0])
-        derivatives = [  # a tensor is taken as it is: in forward mode sums and products with plain numbers are slow
-            each if isinstance(each, torch.Tensor) and each.shape == still.shape else still + each
+        still = 0.0 * each_state[0]
+        derivatives = [  # what is of that kind is taken as it is: sums with plain numbers are slow in forward mode
+            each if type(each) is type(still) and each.shape == still.shape else still + each
             for each in (slopes[name] for name in self.states)
         ]
         for place, entry in enumerate(self.entries):
             if entry.transit is not None:
                 state_of = self.states.index(entry.into)
                 derivatives[state_of] = derivatives[state_of] + through_transit(time, parameters, place)
-        return torch.stack(derivatives, -1)
+        return stack(derivatives)

@@ -14,7 +14,7 @@ from metasci.math import where
 from metasci.model import Input, Output, equation
 from metasci.noise import Proportional, Several
 from metasci.parameters import Parameter
-from metasci.patients.dynamics import Dynamics, events, stacked
+from metasci.patients.dynamics import Dynamics, apart, events, stacked
 from metasci.patients.regimen import doses
 from metasci.patients.viral import viral_decay_biphasic, viral_load
 
@@ -60,7 +60,7 @@ _INTRAVENOUS = Dynamics(
 
 
 def _oral_rate(time: Tensor, state: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-    gut, concentration = state.unbind(-1)
+    gut, concentration = apart(state)
     absorbed = p["absorption_rate"] * gut
     return stacked(-absorbed, absorbed / p["volume"] - _saturable(concentration, p))
 
@@ -150,7 +150,7 @@ def michaelis_menten_oral(
 
 
 def _response_rate(time: Tensor, state: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-    gut, concentration, response = state.unbind(-1)
+    gut, concentration, response = apart(state)
     absorbed = p["absorption_rate"] * gut
     cleared = p["clearance"] * concentration
     inhibited = p["maximum_inhibition"] * concentration / (p["half_inhibition"] + concentration)

@@ -11,7 +11,7 @@ from metasci.math import softplus
 from metasci.model import Input, Output, equation
 from metasci.noise import Additive
 from metasci.parameters import Parameter
-from metasci.patients.dynamics import Dynamics, stacked
+from metasci.patients.dynamics import Dynamics, apart, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ _DAYS = {"time": Input("day")}
 
 def _viral_rate(time: Tensor, state: Tensor, p: Mapping[str, Tensor]) -> Tensor:
     """Of the logarithms of cells and virus over what they were before therapy: they stay above zero by themselves."""
-    short, long, virus = state.unbind(-1)
+    short, long, virus = apart(state)
     infecting = 1.0 - p["efficacy"]
     short_share = 1.0 - p["long_lived_fraction"]
     return stacked(

@@ -11,7 +11,7 @@ from metasci.expressions import Expression, Statement, compiled, expression_of, 
 from metasci.model import Input, Model, Output
 from metasci.noise import Noise
 from metasci.parameters import Parameter, ParameterSpace
-from metasci.patients.dynamics import Dynamics, stacked
+from metasci.patients.dynamics import Dynamics, apart, stacked
 from metasci.petab.streamlined import Streamlined, streamlined
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def predictions(
     plain = _moving(system)
 
     def rate(time: Any, state: Any, values: Mapping[str, Any]) -> Any:
-        known = {**values, "t": time, **dict(zip(names, state.unbind(-1), strict=True))}
+        known = {**values, "t": time, **dict(zip(names, apart(state), strict=True))}
         known = run(moving, run(ruling, known))
         blank = 0.0 * state[:, 0]
         return stacked(*(slope(known) + blank for slope in slope_of))

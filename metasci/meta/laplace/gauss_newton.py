@@ -17,8 +17,11 @@ from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.laplace.few import estimate_few
 from metasci.meta.likelihood import information_share, squared_residual
 from metasci.meta.problem import Linearisation, Problem
+from metasci.ode.array_meshes import keeping
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
+
+_APART = 1e-3  # standard deviations of the posterior: how far apart gradients are compared
 
 
 def map_estimate(
@@ -61,6 +64,21 @@ def map_estimate(
         else noise_precision
     )
     here = (mean if start is None else start).detach().clone()
+    with keeping():
+        return _searched(problem, mean, precision, log_noise, weight, here, steps, tolerance, line)
+
+
+def _searched(
+    problem: Problem,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    weight: Tensor,
+    here: Tensor,
+    steps: int,
+    tolerance: float,
+    line: Linearisation | None,
+) -> Estimate:
     few = estimate_few(problem, mean, precision, log_noise, weight, here, steps, tolerance, line)
     if few is not None:
         return few
@@ -84,7 +102,7 @@ def map_estimate(
         at, damped, old = here[moving], damping[moving], seen.value[moving]
         hessian = seen.hessian[moving]
         if step_number >= GAUSS_NEWTON:
-            full = full_curvature(these, at, centre, prior, log_noise, trust)[1]
+            full = _full(these, at, centre, prior, log_noise, trust, hessian)
             sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
             hessian = torch.where(sound[:, None, None], full, hessian)
         scale = hessian.diagonal(dim1=1, dim2=2)
@@ -182,6 +200,35 @@ def normal_equations(
     squared = squared_residual(residual, line.variance, problem.limits)
     squared = torch.where(mask, squared, torch.zeros_like(squared))
     return gradient, hessian, squared, line
+
+
+def _full(
+    problem: Problem,
+    at: Tensor,
+    mean: Tensor,
+    precision: Tensor,
+    log_noise: Tensor,
+    weight: Tensor,
+    hessian: Tensor,
+) -> Tensor:
+    """The full curvature, (task, parameter, parameter); along differential equations by differences of the gradient.
+
+    Second derivatives of a solution cost as much as dozens of first ones, and a step asks for no more digits.
+    """
+    if problem.model.solution is None:
+        return full_curvature(problem, at, mean, precision, log_noise, weight)[1]
+    apart = _APART * hessian.diagonal(dim1=1, dim2=2).clamp(min=1e-30).rsqrt()
+    columns = []
+    for place in range(at.shape[1]):
+        shift = torch.zeros_like(at)
+        shift[:, place] = apart[:, place]
+        above, below = (
+            normal_equations(problem, there, mean, precision, log_noise, weight)[0]
+            for there in (at + shift, at - shift)
+        )
+        columns.append((above - below) / (2.0 * apart[:, place : place + 1]))
+    full = torch.stack(columns, 2)
+    return 0.5 * (full + full.mT)
 
 
 def _variance_slope(problem: Problem, linked: Tensor, log_noise: Tensor) -> Tensor | None:
