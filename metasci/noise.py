@@ -62,6 +62,16 @@ class Noise(ABC):
         """An ordinary size of the scatter, in whose units broken laws are counted."""
         return self.typical[0]
 
+    @property
+    def predictors(self) -> int:
+        """How many numbers the equation returns for one measurement."""
+        return 1
+
+    @property
+    def codes(self) -> Mapping[str, float]:
+        """Numbers for the texts that measurements are told in; none where they are numbers."""
+        return {}
+
     def link(self, value: Any) -> Any:
         """The scale on which the noise is Gaussian."""
         return value

@@ -201,7 +201,11 @@ class OutcomeForecast:
         return torch.as_tensor(self.outcome.expected(predictor.detach().numpy(), self._scales, self._inputs))
 
     def _averaged(self, of: Callable[[Floats], Floats]) -> Floats:
-        return reduce(np.add, (weight * of(predictor) for predictor, weight in self._places))
+        """The average of what is said of every predictor, (task, observation, …)."""
+        each = ((of(predictor), weight) for predictor, weight in self._places)
+        return reduce(
+            np.add, (weight.reshape(-1, *[1] * (values.ndim - 1)) * values for values, weight in each)
+        )
 
 
 def _rule(sd: float) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol as Structural, Self, TypeVar
 
 import numpy as np
 
+from metasci.class_forecasts import ClassForecast
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.baselines import BASELINES, baseline_forecasters, check_baselines
@@ -228,7 +229,7 @@ def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, sp
     began = time.perf_counter()
     forecast = forecaster(chosen, split.support, split.query)
     if isinstance(score, OutcomeScore):
-        if not isinstance(forecast, OutcomeForecast):
+        if not isinstance(forecast, OutcomeForecast | ClassForecast):
             raise InputError(
                 "these outcomes are forecast as if they were Gaussian measurements, and are not judged so."
             )

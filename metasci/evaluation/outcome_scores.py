@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from metasci.class_forecasts import ClassForecast
 from metasci.outcome_forecasts import OutcomeForecast
 
 __all__ = [
@@ -29,6 +30,7 @@ Floats = NDArray[np.float64]
 
 _FIGURES: dict[str, tuple[str, ...]] = {
     "yes or no": ("log_score", "brier", "auc", "auprc", "accuracy", "calibration_error"),
+    "class": ("log_score", "brier", "accuracy", "calibration_error"),
     "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
     "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
     "time": ("log_score", "concordance", "coverage90"),
@@ -150,20 +152,22 @@ class OutcomeScore:
         """One array for each task that was judged."""
         return self.rows.get("measured", [])
 
-    def add(self, forecast: OutcomeForecast, query: Tensor) -> None:
+    def add(self, forecast: OutcomeForecast | ClassForecast, query: Tensor) -> None:
         """Record the queries of some tasks, (task, observation)."""
         which = query.numpy()
         values = {"measured": forecast.measured, "log_density": forecast.log_density()}
-        if self.kind == "yes or no":
+        if isinstance(forecast, ClassForecast):
+            values |= _of_classes(forecast)
+        elif self.kind == "yes or no":
             values["probability"] = forecast.mean
         else:
             lower, upper = forecast.interval(0.9)
             values |= {"median": forecast.median, "lower": lower, "upper": upper}
-        if self.kind in ("grade", "count"):
+        if self.kind in ("grade", "count") and isinstance(forecast, OutcomeForecast):
             values["mean"], values["middle"] = forecast.mean, forecast.quantile(0.5)
-        if self.kind == "grade":
+        if self.kind == "grade" and isinstance(forecast, OutcomeForecast):
             values["ranked"], values["likeliest"] = _ranked(forecast)
-        if self.kind == "time":
+        if self.kind == "time" and isinstance(forecast, OutcomeForecast):
             values |= _ends(forecast)
         for row in range(len(which)):
             for name, tensor in values.items():
@@ -172,8 +176,9 @@ class OutcomeScore:
     def figures(self, aggregate: str) -> dict[str, float]:
         """The figures that the kind of outcome has, over all outcomes; NaN without any.
 
-        ``log_score`` is the mean of −ln p; of yes or no ``auprc`` is of yes; of grades ``ranked_probability_score`` is
-        Epstein's, and ``mae`` the mean distance from the median grade.
+        ``log_score`` is the mean of −ln p; of classes ``brier`` is the sum over all of them, from 0 to 2, and
+        ``calibration_error`` that of the likeliest class; of yes or no ``auprc`` is of yes; of grades
+        ``ranked_probability_score`` is Epstein's, and ``mae`` the mean distance from the median grade.
         """
         names = (*_FIGURES[self.kind], "seconds_per_task")
         if not self.errors:
@@ -190,6 +195,13 @@ class OutcomeScore:
                 "accuracy": float(((p > 0.5) == (y > 0.5)).mean()),
                 "calibration_error": calibration_error(y, p),
             }
+        elif self.kind == "class":
+            hit = of["likeliest"] == y
+            figures |= {
+                "brier": float(of["brier"].mean()),
+                "accuracy": float(hit.mean()),
+                "calibration_error": calibration_error(hit, of["confidence"]),
+            }
         else:
             above = of.get("above", np.zeros_like(y)) > 0.5
             covered = (of["lower"] <= y) & (y <= of["upper"])
@@ -205,6 +217,19 @@ class OutcomeScore:
             figures["concordance"] = concordance(y, of["above"] < 0.5, of["median"])
         figures["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
         return {name: figures[name] for name in names}
+
+
+def _of_classes(forecast: ClassForecast) -> dict[str, Tensor]:
+    """Brier's score of each class, the likeliest, and how probable that is said to be."""
+    import torch
+
+    each = forecast.probabilities
+    seen = torch.nn.functional.one_hot(forecast.measured.long(), each.shape[-1])
+    return {
+        "brier": (each - seen).square().sum(-1),
+        "likeliest": forecast.median,
+        "confidence": each.amax(-1),
+    }
 
 
 def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:

@@ -9,17 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metasci.class_forecasts import ClassForecast
 from metasci.fits.mixtures import mixture_draws
 from metasci.forecasts import MixtureForecast, measured_or_one
 from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
 from metasci.meta.outcomes import outcome_of
 from metasci.meta.problem import Linearisation, Problem
+from metasci.meta.stages import log_odds
 from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes.classes import Categorical
 
 __all__ = ["median_curve", "predictive", "sampled"]
 
 
-def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast | OutcomeForecast:
+def predictive(
+    problem: Problem, adapted: Adapted, prior: bool = False
+) -> MixtureForecast | OutcomeForecast | ClassForecast:
     """Predict every measurement of a batch from its adapted tasks.
 
     Parameters
@@ -31,6 +36,8 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
         Whether to predict from the prior instead, as before any measurement.
     """
     coordinates, mixture = _side(adapted, prior)
+    if isinstance(problem.model.noise, Categorical):
+        return _classes(problem, problem.model.noise, coordinates, mixture)
     line = problem.linearise(coordinates, adapted.log_noise)
     if not problem.model.noise.gaussian:
         return _outcomes(problem, line, mixture, adapted.log_noise)
@@ -79,6 +86,17 @@ def _outcomes(
         batch.censored,
         batch.upper,
     )
+
+
+def _classes(
+    problem: Problem, outcome: Categorical, coordinates: Tensor, mixture: NoiseMixture
+) -> ClassForecast:
+    """The forecast of classes, which have several predictors."""
+    centre, jacobian = log_odds(problem, coordinates, coordinates.new_zeros(0))
+    shift = torch.einsum("toki,lti->ltok", jacobian, mixture.shift)
+    covariance = torch.einsum("toki,ltij,tomj->ltokm", jacobian, mixture.covariance, jacobian)
+    measured = measured_or_one(problem.batch.output, problem.batch.mask)
+    return ClassForecast(outcome, centre, shift, covariance, mixture.weight, measured)
 
 
 def sampled(

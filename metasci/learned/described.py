@@ -27,6 +27,7 @@ from metasci.noise import (
 from metasci.outcomes import (
     Bernoulli,
     Binomial,
+    Categorical,
     Deviation,
     Exponential,
     Gompertz,
@@ -54,6 +55,7 @@ _OUTCOMES: dict[str, type[Outcome]] = {
     for kind in (
         Bernoulli,
         Binomial,
+        Categorical,
         Deviation,
         Exponential,
         Gompertz,
@@ -111,7 +113,8 @@ def described_noise(noise: Noise) -> dict[str, Any]:
         return {**described, "by": noise.by, "over": noise.over}
     if not noise.gaussian:
         own = {item.name: getattr(noise, item.name) for item in fields(noise) if item.init}
-        return {**described, **own, "typical": list(noise.typical)}
+        lists = {key: list(value) for key, value in own.items() if isinstance(value, tuple)}
+        return {**described, **own, **lists}
     return described
 
 

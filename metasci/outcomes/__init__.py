@@ -1,5 +1,6 @@
-"""Outcomes that are no measurements about a curve: yes or no, grades, counts, times, deviations about zero."""
+"""Outcomes that are no measurements about a curve: yes or no, classes, grades, counts, times, deviations about zero."""
 
+from metasci.outcomes.classes import Categorical
 from metasci.outcomes.counts import NegativeBinomial, Poisson, ZeroInflatedPoisson
 from metasci.outcomes.deviations import Deviation, StudentDeviation
 from metasci.outcomes.grades import Bernoulli, Binomial, Ordinal
@@ -16,6 +17,7 @@ from metasci.outcomes.times import (
 __all__ = [
     "Bernoulli",
     "Binomial",
+    "Categorical",
     "Deviation",
     "Exponential",
     "Gompertz",

@@ -39,11 +39,13 @@ class Outcome(Noise):
     gaussian: ClassVar[bool] = False
     follows_prediction: ClassVar[bool] = False
     kind: ClassVar[str] = ""
-    """``"yes or no"``, ``"grade"``, ``"count"``, ``"time"`` or ``"deviation"``."""
+    """``"yes or no"``, ``"class"``, ``"grade"``, ``"count"``, ``"time"`` or ``"deviation"``."""
     concave: ClassVar[bool] = True
     """Whether the log density is concave in the predictor, so that a linear model has one best fit."""
     whole: ClassVar[bool] = True
     """Whether outcomes are whole numbers."""
+    canonical: ClassVar[bool] = False
+    """Whether `information`, of all rows together, is also minus the second derivative along a linear predictor."""
 
     @property
     def size(self) -> float:

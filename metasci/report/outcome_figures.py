@@ -4,7 +4,7 @@ without an event, and whether probabilities mean what they say.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
 from metasci.evaluation.outcome_scores import calibration_table
-from metasci.outcome_forecasts import OutcomeForecast
-from metasci.outcomes import Ordinal
+from metasci.outcomes import Categorical, Ordinal
 from metasci.report.curves import is_simulated, name_of, only
-from metasci.report.marks import titled
+from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, RED, shades, styled
-from metasci.words import label, words
+from metasci.words import label, number, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
@@ -28,6 +27,9 @@ __all__ = ["calibration_curve", "kaplan_meier", "outcome_caption", "outcome_figu
 Floats = NDArray[np.float64]
 
 _MOST_TASKS = 6  # as many panels as other figures of tasks have
+_LETTERS = 30  # that fit beside each other above a panel
+_NEAR = 0.5  # of the mean distance of bars: below, the narrowest of them are hard to see
+_TICKS = 6
 _TIMES = 120  # along the curves of survival: their steps look smooth
 _DRAWS = 400  # 20 of them lie beyond each end of the 90 % band
 
@@ -45,6 +47,7 @@ def outcome_caption(calibration: EquationFit) -> str:
     return {
         "yes or no": "Height of the bars: calibrated probability of yes at each measurement; dashes: that of the prior "
         "alone. Points: what came, yes above and no below.",
+        "class": "Areas: calibrated probability of each class at each measurement. Above: the class that came.",
         "grade": "Areas: calibrated probability of each grade at each measurement, lowest grade at the bottom. "
         "Numbers: the grade that came.",
         "count": "Points: counts. Bars: calibrated 90 % interval of a count, dashes its median. Dotted: what the prior "
@@ -137,13 +140,14 @@ def calibration_curve(yes: ArrayLike, probability: ArrayLike, bins: int = 10) ->
     return figure
 
 
-def _forecasts(calibration: EquationFit) -> tuple[OutcomeForecast, OutcomeForecast]:
-    """After and before adaptation, at the measured conditions."""
+def _forecasts(calibration: EquationFit) -> tuple[Any, Any]:
+    """After and before adaptation, at the measured conditions: of outcomes, an `OutcomeForecast` or `ClassForecast`."""
     from metasci.fits.predictive import predictive
 
-    both = [predictive(calibration.problem, calibration.adapted, prior=prior) for prior in (False, True)]
-    assert all(isinstance(each, OutcomeForecast) for each in both)
-    return both[0], both[1]  # type: ignore[return-value]
+    after, before = (
+        predictive(calibration.problem, calibration.adapted, prior=prior) for prior in (False, True)
+    )
+    return after, before
 
 
 def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np.int_]]:
@@ -178,28 +182,53 @@ def _probabilities(calibration: EquationFit) -> Figure:
     figure, panels = _panels(calibration)
     forecast, before = _forecasts(calibration)
     outcome = calibration.prior.model.noise
+    names = outcome.classes if isinstance(outcome, Categorical) else ()
+    stacked = isinstance(outcome, Ordinal | Categorical)
     whole, earlier = forecast.probabilities.numpy(), before.probabilities.numpy()
     levels = np.arange(float(whole.shape[-1]))
     colours = shades(levels, levels)
     for task, axes in enumerate(panels):
-        places, axis, rows = _along(calibration, task)
+        values, axis, rows = _along(calibration, task)
+        places = _side_by_side(axes, values)
         came = calibration.batch.output[task].numpy()[rows]
-        if isinstance(outcome, Ordinal):
+        if stacked:
             low = np.zeros(len(rows))
             for at, colour in enumerate(colours):
-                axes.bar(places, whole[task, rows, at], _width(places), low, color=colour)
+                bars = axes.bar(places, whole[task, rows, at], _width(places), low, color=colour)
+                if names:
+                    bars.patches[0].set_label(names[at])  # one of them is enough for the legend
                 low = low + whole[task, rows, at]
             for place, grade in zip(places, came, strict=True):
-                axes.text(place, 1.03, f"{grade:.0f}", ha="center", va="bottom", fontsize=8)
+                said = _short(names[int(grade)], len(places)) if names else f"{grade:.0f}"
+                axes.text(place, 1.03, said, ha="center", va="bottom", fontsize=8)
         else:
             axes.bar(places, whole[task, rows, 1], _width(places), color=BLUE, alpha=0.35)
             axes.plot(places, earlier[task, rows, 1], "_", color=GREY, markersize=12)
             axes.plot(places, came, "o", color=RED, markersize=4, clip_on=False)
-        axes.set_ylim(0.0, 1.12 if isinstance(outcome, Ordinal) else 1.05)
+        axes.set_ylim(0.0, 1.12 if stacked else 1.05)
         axes.set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
         axes.set_xlabel(axis)
     panels[0].set_ylabel("probability")
+    if names:
+        legend_below(figure, panels[0])
     return figure
+
+
+def _side_by_side(axes: Axes, values: Floats) -> Floats:
+    """Where bars stand: at their values, or side by side with their values below, where some are near each other."""
+    gaps = np.diff(values)
+    if len(values) < 3 or gaps.min() > _NEAR * gaps.mean():
+        return values
+    places = np.arange(1.0, len(values) + 1.0)
+    step = -(-len(values) // _TICKS)
+    axes.set_xticks(places[::step], [number(value, 2) for value in values[::step].tolist()])
+    return places
+
+
+def _short(name: str, among: int) -> str:
+    """A class as it fits above one of some bars."""
+    most = max(1, _LETTERS // max(among, 1))
+    return name if len(name) <= most else name[:most]
 
 
 @styled
