@@ -244,6 +244,40 @@ def test_evaluation_scores_yes_or_no_as_such() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "figure", "most"),
+    [("wine", "ranked_probability_score", 0.5), ("epilepsy", "mae", 5.0), ("kidney", "log_score", 4.5)],
+)
+def test_an_evaluation_of_outcomes_is_a_frame_and_a_figure(name: str, figure: str, most: float) -> None:
+    """Of several tasks at once, each with more measurements than one; figures are the kind's own."""
+    found = ms.evaluate(ms.load(name), ms.dataset(name), (1,), seeds=1)
+    frame = found.frame
+    assert frame.loc[0, figure] < most
+    assert "rmse" not in frame
+    assert f"outcomes of {found['outcome']}" in repr(found)
+    assert "<table" in found._repr_html_()
+    assert len(found.plot().axes) == 2
+
+
+def test_the_probabilities_of_grades_of_several_tasks_are_those_of_each_alone() -> None:
+    prior, judges = ms.load("wine"), ms.dataset("wine")
+    together = prior.calibrate(judges.select(slice(0, 3)))
+    alone = prior.calibrate(judges.select(slice(2, 3)))
+    for name in ("probability_1", "probability_4"):
+        both = (
+            together.predict(temperature=1.0, contact=0.0)[name],
+            alone.predict(temperature=1.0, contact=0.0)[name],
+        )
+        np.testing.assert_allclose(both[0].values[2], both[1].values[0], rtol=1e-6)
+    assert together.plot().axes  # the figure that reports have
+
+
+def test_a_range_to_aim_at_is_of_curves_only() -> None:
+    fit = ms.load("bacteria").calibrate(ms.dataset("bacteria").select(["X02"]))
+    with pytest.raises(InputError, match="within is of measurements about a curve"):
+        fit.plot(within=(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
     ("name", "column", "cell", "words"),
     [
         ("bacteria", "present", "maybe", "row 4: 'maybe' is none of n, y"),

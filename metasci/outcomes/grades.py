@@ -300,8 +300,11 @@ class Ordinal(Outcome):
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
     ) -> Floats:
-        counted = self.levels <= np.asarray(value)[..., None]
-        return np.asarray((self.probabilities(predictor, log_scales) * counted).sum(-1))
+        counted = np.floor(value) - self.first  # the place of the highest grade that counts
+        under = np.where(counted < 0.0, 0.0, 1.0 + 0.0 * predictor)
+        for at, cut in enumerate(self._cuts(log_scales)):
+            under = np.where(counted == at, scipy.special.expit(cut - predictor), under)
+        return under
 
     def sample(
         self,
