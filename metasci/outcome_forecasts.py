@@ -21,6 +21,7 @@ from torch import Tensor
 from metasci.errors import InputError, check_level
 from metasci.meta.mixtures import chosen_levels, mixture_quantile
 from metasci.outcomes import Ordinal, Outcome, TimeToEvent
+from metasci.outcomes.outcome import LogLinked
 from metasci.quantiles import quantiles
 
 __all__ = ["OutcomeForecast"]
@@ -34,6 +35,7 @@ _WIDE = 3.0  # standard deviations of the predictor beyond which the trapezoidal
 _FAR, _COARSE, _FINE, _STEP = 8.0, 0.5, 0.1, 1.5
 _DOUBLINGS = 50
 _MOST_COUNT = 1e9
+_FARTHEST_LOGARITHM = 300.0  # its exponential, squared, is still a number
 _SHORTEST = 1e-300  # of a time
 
 
@@ -182,7 +184,7 @@ class OutcomeForecast:
         level = chosen_levels(self.weight, draws, torch.Generator().manual_seed(seed)).numpy()
         task = np.arange(self.centre.shape[0])
         centre, sd = (self.centre + self.shift).detach().numpy(), self.curve_sd.detach().numpy()
-        at = centre[level, task] + normal * sd[level, task]
+        at = np.clip(centre[level, task] + normal * sd[level, task], -self._reach, self._reach)
         return torch.as_tensor(self.outcome.sample(at, self._scales, self._inputs, random))
 
     @cached_property
@@ -192,7 +194,8 @@ class OutcomeForecast:
         for shift, sd, weight in zip(self.shift, self.curve_sd, self.weight, strict=True):
             centre, width = (self.centre + shift).detach().numpy(), sd.detach().numpy()
             for node, share in zip(*_rule(float(width.max())), strict=True):
-                places.append((centre + node * width, share * weight.detach().numpy()[:, None]))
+                at = np.clip(centre + node * width, -self._reach, self._reach)
+                places.append((at, share * weight.detach().numpy()[:, None]))
         return places
 
     def _reached(self, value: Floats, places: NDArray[np.intp]) -> Floats:
@@ -215,12 +218,19 @@ class OutcomeForecast:
     @property
     def _far(self) -> Floats:
         """A predictor that is hardly exceeded."""
-        return (self.centre + self.shift + _FAR * self.curve_sd).amax(0).detach().numpy()
+        far = (self.centre + self.shift + _FAR * self.curve_sd).amax(0).detach().numpy()
+        return np.clip(far, -self._reach, self._reach)
 
     @property
     def _near(self) -> Floats:
         """A predictor that is hardly ever lower."""
-        return (self.centre + self.shift - _FAR * self.curve_sd).amin(0).detach().numpy()
+        near = (self.centre + self.shift - _FAR * self.curve_sd).amin(0).detach().numpy()
+        return np.clip(near, -self._reach, self._reach)
+
+    @property
+    def _reach(self) -> float:
+        """How far predictors are looked at: as logarithms no further than what they stand for is a number."""
+        return _FARTHEST_LOGARITHM if isinstance(self.outcome, LogLinked) else np.inf
 
     @cached_property
     def _scales(self) -> Floats:

@@ -384,3 +384,13 @@ def test_a_yes_is_averaged_over_students_tails_not_over_a_variance(freedom: floa
     reach = slope * scipy.stats.t.ppf(0.75, freedom)
     assert float(torch.logit(high)) == pytest.approx(1.0 + reach, rel=0.03, abs=0.03)
     assert float(torch.logit(low)) == pytest.approx(1.0 - reach, rel=0.03, abs=0.03)
+
+
+def test_how_well_a_spread_is_known_is_told_with_what_all_share_known() -> None:
+    """Of fifty children with four answers each; taken to differ, shared effects would hide all that is told of it."""
+    model, tasks = find("responses.bacteria_present"), ms.dataset("bacteria")
+    state = ms.meta_calibrate(model, tasks).state
+    told = 1.0 - (1.0 / (1.0 / float(state.covariance[0, 0]) + 4.4 * 0.16)) / float(state.covariance[0, 0])
+    # 220/50 answers at a share of four in five: an information of about 0.16 each, squared, of fifty less four effects
+    assert 0.3 * 46 * told**2 < float(state.spread_freedom) < 50.0
+    assert float(state.widening) < 1.5

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metasci.class_forecasts import ClassForecast
 from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import TimeToEvent
 
 __all__ = [
     "OutcomeScore",
@@ -116,10 +117,13 @@ def calibration_error(yes: ArrayLike, probability: ArrayLike, bins: int = _BINS)
     return float((count * np.abs(expected - came)).sum() / count.sum())
 
 
-def concordance(time: ArrayLike, event: ArrayLike, predicted: ArrayLike) -> float:
+def concordance(
+    time: ArrayLike, event: ArrayLike, predicted: ArrayLike, entry: ArrayLike | None = None
+) -> float:
     """Share of pairs in which the one who had the event first was predicted the shorter time; NaN without a pair.
 
-    A pair counts if the shorter time ends with the event; ties of predictions count half.
+    A pair counts if the shorter time ends with the event, and the other one had been entered by then, where times are
+    watched from an `entry` on; ties of predictions count half.
 
     Examples
     --------
@@ -128,6 +132,8 @@ def concordance(time: ArrayLike, event: ArrayLike, predicted: ArrayLike) -> floa
     """
     times, came, values = np.asarray(time, float), np.asarray(event, bool), np.asarray(predicted, float)
     first = came[:, None] & ((times[:, None] < times) | ((times[:, None] == times) & ~came[None, :]))
+    if entry is not None:
+        first &= np.asarray(entry, float)[None, :] < times[:, None]
     np.fill_diagonal(first, False)
     right = (values[:, None] < values) + 0.5 * (values[:, None] == values)
     return float((first * right).sum() / first.sum()) if first.any() else float("nan")
@@ -214,7 +220,7 @@ class OutcomeScore:
             figures["ranked_probability_score"] = float(of["ranked"].mean())
             figures["accuracy"] = float((of["likeliest"] == y).mean())
         if self.kind == "time":
-            figures["concordance"] = concordance(y, of["above"] < 0.5, of["median"])
+            figures["concordance"] = concordance(y, of["above"] < 0.5, of["ranked"], of.get("entry"))
         figures["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
         return {name: figures[name] for name in names}
 
@@ -244,8 +250,14 @@ def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:
 
 
 def _ends(forecast: OutcomeForecast) -> dict[str, Tensor]:
-    """Where a time is only known to lie above what stands there."""
+    """Where a time is only known to lie above what stands there, and what says which comes first.
+
+    Of times that are watched from an entry on it is the predictor: medians count from different entries.
+    """
     import torch
 
-    nowhere = torch.zeros_like(forecast.measured)
-    return {"above": nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()}
+    nowhere, outcome = torch.zeros_like(forecast.measured), forecast.outcome
+    above = nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()
+    if not (isinstance(outcome, TimeToEvent) and outcome.entry):
+        return {"above": above, "ranked": forecast.median}
+    return {"above": above, "ranked": forecast.centre, "entry": forecast.inputs[outcome.entry]}

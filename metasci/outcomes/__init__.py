@@ -10,6 +10,7 @@ from metasci.outcomes.times import (
     Gompertz,
     LogLogistic,
     LogNormalTime,
+    PiecewiseExponential,
     TimeToEvent,
     Weibull,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "NegativeBinomial",
     "Ordinal",
     "Outcome",
+    "PiecewiseExponential",
     "Poisson",
     "StudentDeviation",
     "TimeToEvent",

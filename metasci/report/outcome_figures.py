@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
 from metasci.evaluation.outcome_scores import calibration_table
-from metasci.outcomes import Categorical, Ordinal
+from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import Categorical, Ordinal, TimeToEvent
 from metasci.report.curves import is_simulated, name_of, only
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, RED, shades, styled
@@ -60,10 +61,12 @@ def outcome_caption(calibration: EquationFit) -> str:
     }[str(getattr(calibration.prior.model.noise, "kind", ""))]
 
 
-def kaplan_meier(time: ArrayLike, event: ArrayLike) -> tuple[Floats, Floats]:
+def kaplan_meier(time: ArrayLike, event: ArrayLike, entry: ArrayLike | None = None) -> tuple[Floats, Floats]:
     """Times of events, and the share that is without one just after each; starts at zero with one.
 
-    Source: Kaplan and Meier, JASA 53 (1958) 457.
+    Of times that are watched from an `entry` on, those count that had been entered by then.
+
+    Source: Kaplan and Meier, JASA 53 (1958) 457; Tsai, Jewell and Wang, Biometrika 74 (1987) 883, for entries.
 
     Examples
     --------
@@ -73,9 +76,12 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike) -> tuple[Floats, Floats]:
     """
     times, came = np.asarray(time, float), np.asarray(event, bool)
     steps = np.unique(times[came])
-    at_risk = (times[None, :] >= steps[:, None]).sum(1)
-    events = ((times[None, :] == steps[:, None]) & came).sum(1)
-    return np.append(0.0, steps), np.append(1.0, np.cumprod(1.0 - events / at_risk))
+    watched = times[None, :] >= steps[:, None]
+    if entry is not None:
+        watched &= np.asarray(entry, float) < steps[:, None]
+    at_risk = watched.sum(1)
+    events = ((times[None, :] == steps[:, None]) & came & watched).sum(1)
+    return np.append(0.0, steps), np.append(1.0, np.cumprod(1.0 - events / np.maximum(at_risk, 1)))
 
 
 @styled
@@ -89,20 +95,18 @@ def survival_figure(calibration: EquationFit) -> Figure:
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
     forecast, before = _forecasts(calibration)
-    drawn = forecast.sample(_DRAWS).numpy()[:, mask]
-    share = (drawn[:, :, None] > grid).mean(1)
+    entry = _entries(forecast, mask)
+    share = _shares_drawn(forecast, mask, grid, entry)
     low, high = np.quantile(share, (0.05, 0.95), axis=0)
     axes.fill_between(grid, low, high, color=BLUE, alpha=0.18, linewidth=0.0)
-    axes.plot(grid, forecast.survival(grid).numpy()[mask].mean(0), color=BLUE, label="predicted")
-    axes.plot(
-        grid,
-        before.survival(grid).numpy()[mask].mean(0),
-        "--",
-        color=GREY,
-        linewidth=1.0,
-        label="prior alone",
-    )
-    steps, left = kaplan_meier(time, came)
+    if entry is None:
+        expected, earlier = (each.survival(grid).numpy()[mask].mean(0) for each in (forecast, before))
+    else:
+        expected = np.median(share, 0)
+        earlier = np.median(_shares_drawn(before, mask, grid, entry), 0)
+    axes.plot(grid, expected, color=BLUE, label="predicted")
+    axes.plot(grid, earlier, "--", color=GREY, linewidth=1.0, label="prior alone")
+    steps, left = kaplan_meier(time, came, entry)
     axes.step(np.append(steps, grid[-1]), np.append(left, left[-1]), where="post", color=INK, label="seen")
     if (~came).any():
         at = left[np.searchsorted(steps, time[~came], side="right") - 1]
@@ -111,6 +115,28 @@ def survival_figure(calibration: EquationFit) -> Figure:
     axes.set_xlabel(label(output.label or words(output.name), output.unit))
     axes.legend(loc="upper right")
     return figure
+
+
+def _entries(forecast: OutcomeForecast, mask: NDArray[np.bool_]) -> Floats | None:
+    """From when on each time was watched; nothing where that is from zero on."""
+    outcome = forecast.outcome
+    if not (isinstance(outcome, TimeToEvent) and outcome.entry):
+        return None
+    return np.asarray(forecast.inputs[outcome.entry].expand(mask.shape).numpy()[mask])
+
+
+def _shares_drawn(
+    forecast: OutcomeForecast, mask: NDArray[np.bool_], grid: Floats, entry: Floats | None
+) -> Floats:
+    """Shares without the event along a grid, of outcomes that are drawn, (draw, time), as they would be seen."""
+    drawn = forecast.sample(_DRAWS).numpy()[:, mask]
+    if entry is None:
+        return np.asarray((drawn[:, :, None] > grid).mean(1))
+    shares = []
+    for times in drawn:
+        steps, left = kaplan_meier(times, np.ones_like(times, bool), entry)
+        shares.append(left[np.searchsorted(steps, grid, side="right") - 1])
+    return np.array(shares)
 
 
 @styled
