@@ -294,6 +294,11 @@ class Several(Noise):
     def __post_init__(self) -> None:
         if not self.by or len(self.noises) < 2 or any(isinstance(noise, Several) for noise in self.noises):
             raise InputError("Several noise needs the name of an input, `by`, and two or more noises.")
+        if not all(noise.gaussian for noise in self.noises):
+            raise InputError(
+                "Several noise is of measurements about curves; outputs of different kinds are "
+                "`ms.outcomes.Mixed(by=…, kinds=…)`."
+            )
         if len({isinstance(noise, LogNormal) for noise in self.noises}) > 1:
             raise InputError("Several noise cannot mix log-normal noise with noise on the measured scale.")
         scales = [f"{scale}_{place}" for place, noise in enumerate(self.noises, 1) for scale in noise.scales]

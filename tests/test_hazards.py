@@ -248,7 +248,7 @@ def test_the_hierarchical_model_knows_entries_and_pieces() -> None:
     point = built.initial_point()
     point["coordinate_mean"], point["log_noise"] = np.array([0.3, -0.4]), np.array([0.5, -0.7])
     expected = -Problem(model, batch).negative_log_likelihood(
-        torch.tensor([[0.3, -0.4]]).double().expand(4, 2), torch.tensor([0.5, -0.7]).double()
+        torch.as_tensor(point["coordinate_mean"]).expand(4, 2), torch.as_tensor(point["log_noise"])
     )
     found = at(*[point[value.name] for value in built.value_vars])
     assert float(found) == pytest.approx(float(expected.sum()), rel=1e-9)

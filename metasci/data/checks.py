@@ -206,11 +206,12 @@ def check_outcomes(
     outcome, name = model.noise, card.output.name
     assert isinstance(outcome, Outcome)
     rows = np.flatnonzero(~np.isnan(numbers[name]))
-    if outcome.kind != "time" and (at := _first(limited)) is not None:
-        raise fault(
-            name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; only times may be limits"
-        )
-    inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
+    every = {key: numbers[key] for key in model.inputs if key in numbers}
+    if limited.any() and (at := _first(limited & ~np.asarray(outcome.may_be_limit(every)))) is not None:
+        mixed = outcome.kind == "several kinds"
+        kind, may = ("outcome of its kind", "measurements and times") if mixed else (outcome.kind, "times")
+        raise fault(name, at, f"{fault.shown(name, at)} is no single {kind}; only {may} may be limits")
+    inputs = {key: values[rows] for key, values in every.items()}
     if (place_and_reason := outcome.fault(numbers[name][rows], inputs)) is not None:
         at = int(rows[place_and_reason[0]])
         raise fault(name, at, f"{fault.shown(name, at)} {place_and_reason[1]}")

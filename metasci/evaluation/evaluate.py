@@ -23,6 +23,7 @@ from metasci.evaluation.protocol import (
 from metasci.evaluation.result import Evaluation
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
+from metasci.mixed_forecasts import MixedForecast
 from metasci.model import Model
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes.outcome import Outcome
@@ -219,7 +220,7 @@ def who_was_left_out(report: dict[str, Any]) -> list[str]:
 def _score_of(model: Model) -> Score | OutcomeScore:
     """An empty score, of the kind that the model's outcomes ask for."""
     noise = model.noise
-    return OutcomeScore(noise.kind) if isinstance(noise, Outcome) else Score([], [], [], [], [])
+    return OutcomeScore.of(noise) if isinstance(noise, Outcome) else Score([], [], [], [], [])
 
 
 def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, split: Split) -> None:
@@ -229,7 +230,7 @@ def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, sp
     began = time.perf_counter()
     forecast = forecaster(chosen, split.support, split.query)
     if isinstance(score, OutcomeScore):
-        if not isinstance(forecast, OutcomeForecast | ClassForecast):
+        if not isinstance(forecast, OutcomeForecast | ClassForecast | MixedForecast):
             raise InputError(
                 "these outcomes are forecast as if they were Gaussian measurements, and are not judged so."
             )

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metasci.class_forecasts import ClassForecast
+from metasci.mixed_forecasts import MixedForecast
 from metasci.outcome_forecasts import OutcomeForecast
-from metasci.outcomes import TimeToEvent
+from metasci.outcomes import Mixed, Outcome, TimeToEvent
 
 __all__ = [
     "OutcomeScore",
@@ -31,6 +32,7 @@ Floats = NDArray[np.float64]
 
 _FIGURES: dict[str, tuple[str, ...]] = {
     "yes or no": ("log_score", "brier", "auc", "auprc", "accuracy", "calibration_error"),
+    "measurement": ("log_score", "rmse", "coverage90"),
     "class": ("log_score", "brier", "accuracy", "calibration_error"),
     "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
     "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
@@ -147,6 +149,7 @@ class OutcomeScore:
     """
 
     kind: str
+    parts: tuple[OutcomeScore, ...] = ()
     rows: dict[str, list[Floats]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
@@ -158,12 +161,23 @@ class OutcomeScore:
         """One array for each task that was judged."""
         return self.rows.get("measured", [])
 
-    def add(self, forecast: OutcomeForecast | ClassForecast, query: Tensor) -> None:
+    @classmethod
+    def of(cls, outcome: Outcome) -> OutcomeScore:
+        """An empty one, for the kind of an outcome; of several kinds, with one for each."""
+        parts = outcome.parts if isinstance(outcome, Mixed) else ()
+        return cls(outcome.kind, tuple(cls(part.kind) for part in parts))
+
+    def add(self, forecast: OutcomeForecast | ClassForecast | MixedForecast, query: Tensor) -> None:
         """Record the queries of some tasks, (task, observation)."""
+        if isinstance(forecast, MixedForecast):
+            for place, (score, part) in enumerate(zip(self.parts, forecast.parts, strict=True)):
+                score.add(part, query & (forecast.which == place))
         which = query.numpy()
         values = {"measured": forecast.measured, "log_density": forecast.log_density()}
         if isinstance(forecast, ClassForecast):
             values |= _of_classes(forecast)
+        elif isinstance(forecast, MixedForecast):
+            pass  # its parts have kept all but how probable it was
         elif self.kind == "yes or no":
             values["probability"] = forecast.mean
         else:
@@ -173,7 +187,7 @@ class OutcomeScore:
             values["mean"], values["middle"] = forecast.mean, forecast.quantile(0.5)
         if self.kind == "grade" and isinstance(forecast, OutcomeForecast):
             values["ranked"], values["likeliest"] = _ranked(forecast)
-        if self.kind == "time" and isinstance(forecast, OutcomeForecast):
+        if self.kind in ("time", "measurement") and isinstance(forecast, OutcomeForecast):
             values |= _ends(forecast)
         for row in range(len(which)):
             for name, tensor in values.items():
@@ -186,8 +200,10 @@ class OutcomeScore:
         ``calibration_error`` that of the likeliest class; of yes or no ``auprc`` is of yes; of grades
         ``ranked_probability_score`` is Epstein's, and ``mae`` the mean distance from the median grade.
         """
+        if self.parts:
+            return self._figures_of_parts(aggregate)
         names = (*_FIGURES[self.kind], "seconds_per_task")
-        if not self.errors:
+        if not self.errors or not sum(map(len, self.errors)):
             return dict.fromkeys(names, float("nan"))
         of = {name: np.concatenate(parts) for name, parts in self.rows.items()}
         y = of["measured"]
@@ -212,7 +228,14 @@ class OutcomeScore:
             above = of.get("above", np.zeros_like(y)) > 0.5
             covered = (of["lower"] <= y) & (y <= of["upper"])
             # of a time that is only known to lie above, an interval that reaches beyond it may well hold it
-            figures["coverage90"] = float(np.where(above, of["upper"] >= y, covered).mean())
+            covered = np.where(above, of["upper"] >= y, covered)
+            below = of.get("below", np.zeros_like(y)) > 0.5
+            figures["coverage90"] = float(np.where(below, of["lower"] <= y, covered).mean())
+        if self.kind == "measurement":
+            seen = (of["number"] > 0.5) & np.isfinite(of["median"])
+            figures["rmse"] = (
+                float(np.sqrt(((of["median"] - y)[seen] ** 2).mean())) if seen.any() else float("nan")
+            )
         if self.kind in ("grade", "count"):
             figures["mae"] = float(np.abs(of["middle"] - y).mean())
             figures["rmse_of_mean"] = float(np.sqrt(((of["mean"] - y) ** 2).mean()))
@@ -223,6 +246,19 @@ class OutcomeScore:
             figures["concordance"] = concordance(y, of["above"] < 0.5, of["ranked"], of.get("entry"))
         figures["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
         return {name: figures[name] for name in names}
+
+    def _figures_of_parts(self, aggregate: str) -> dict[str, float]:
+        """The log score of all, and every output's own figures, by its number."""
+        own = {
+            f"{name}_{place}": value
+            for place, part in enumerate(self.parts, 1)
+            for name, value in part.figures(aggregate).items()
+            if name != "seconds_per_task"
+        }
+        densities = [part for part in self.rows.get("log_density", []) if len(part)]
+        whole = float(-np.concatenate(densities).mean()) if densities else float("nan")
+        seconds = float(np.sum(self.seconds) / len(self.errors)) if self.errors else float("nan")
+        return {"log_score": whole, **own, "seconds_per_task": seconds}
 
 
 def _of_classes(forecast: ClassForecast) -> dict[str, Tensor]:
@@ -250,7 +286,7 @@ def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:
 
 
 def _ends(forecast: OutcomeForecast) -> dict[str, Tensor]:
-    """Where a time is only known to lie above what stands there, and what says which comes first.
+    """Where a value only lies above or below what stands there, where it is a number, and what says which comes first.
 
     Of times that are watched from an entry on it is the predictor: medians count from different entries.
     """
@@ -258,6 +294,8 @@ def _ends(forecast: OutcomeForecast) -> dict[str, Tensor]:
 
     nowhere, outcome = torch.zeros_like(forecast.measured), forecast.outcome
     above = nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()
+    below = nowhere if forecast.below is None else forecast.below.double()
+    ends = {"above": above, "below": below, "number": ((above + below) == 0.0).double()}
     if not (isinstance(outcome, TimeToEvent) and outcome.entry):
-        return {"above": above, "ranked": forecast.median}
-    return {"above": above, "ranked": forecast.centre, "entry": forecast.inputs[outcome.entry]}
+        return {**ends, "ranked": forecast.median}
+    return {**ends, "ranked": forecast.centre, "entry": forecast.inputs[outcome.entry]}

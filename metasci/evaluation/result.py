@@ -83,19 +83,22 @@ class Evaluation(dict[str, Any]):
         figure = Figure(figsize=(7.5, 3.1), layout="constrained")
         left, right = figure.subplots(1, 2)
         unit = pretty_unit(self["unit"])
-        error, share = self.figures[0], next(name for name in _SHARES if name in self.figures)
+        error, share = (
+            self.figures[0],
+            next(name for key in _SHARES for name in self.figures if name.startswith(key)),
+        )
         for place, (method, rows) in enumerate(self.frame.groupby("method", sort=False)):
             style: dict[str, Any] = {"marker": "o", "markersize": 4, "color": _COLOURS[place % len(_COLOURS)]}
             left.plot(rows["shots"], rows[error], label=method, **style)
             right.plot(rows["shots"], 100.0 * rows[share], **style)
-        if share == "coverage90":
+        if share.startswith("coverage90"):
             right.axhline(90.0, color="0.5", linewidth=1, linestyle="--")
         if error == "rmse":
             left.set_ylabel(f"root mean square error{f' ({unit})' if unit else ''}")
             left.set_ylim(bottom=0.0)
         else:
             left.set_ylabel(f"mean {_HEADERS[error]}")
-        right.set_ylabel(_SHARES[share])
+        right.set_ylabel(next(text for key, text in _SHARES.items() if share.startswith(key)))
         right.set_ylim(0.0, 103.0)
         for axes in (left, right):
             axes.set_xlabel("measurements of the new task")

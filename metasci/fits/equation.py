@@ -24,6 +24,7 @@ from metasci.forecasts import Forecast
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
+from metasci.mixed_forecasts import MixedForecast
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import Ordinal
 
@@ -325,6 +326,8 @@ def _of_classes(after: ClassForecast, before: ClassForecast, level: float) -> di
 
 def _expected(forecast: Forecast) -> dict[str, torch.Tensor]:
     """Of outcomes that are no Gaussian measurements: their mean, and the probability of every grade."""
+    if isinstance(forecast, MixedForecast):
+        return {"mean": forecast.mean}
     if not isinstance(forecast, OutcomeForecast) or forecast.outcome.kind == "time":
         return {}
     outcome = forecast.outcome

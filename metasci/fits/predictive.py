@@ -16,15 +16,17 @@ from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
 from metasci.meta.outcomes import outcome_of
 from metasci.meta.problem import Linearisation, Problem
 from metasci.meta.stages import log_odds
+from metasci.mixed_forecasts import MixedForecast, by_kind
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes.classes import Categorical
+from metasci.outcomes.mixed import Mixed
 
 __all__ = ["median_curve", "predictive", "sampled"]
 
 
 def predictive(
     problem: Problem, adapted: Adapted, prior: bool = False
-) -> MixtureForecast | OutcomeForecast | ClassForecast:
+) -> MixtureForecast | OutcomeForecast | ClassForecast | MixedForecast:
     """Predict every measurement of a batch from its adapted tasks.
 
     Parameters
@@ -69,12 +71,12 @@ def predictive(
 
 def _outcomes(
     problem: Problem, line: Linearisation, mixture: NoiseMixture, log_noise: Tensor
-) -> OutcomeForecast:
+) -> OutcomeForecast | MixedForecast:
     """The forecast of outcomes that are no Gaussian measurements."""
     batch, shape = problem.batch, line.prediction.shape
     shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
     spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian)
-    return OutcomeForecast(
+    whole = OutcomeForecast(
         outcome_of(problem.model.noise),
         line.prediction,
         shift,
@@ -86,6 +88,7 @@ def _outcomes(
         batch.censored,
         batch.upper,
     )
+    return by_kind(whole) if isinstance(whole.outcome, Mixed) else whole
 
 
 def _classes(

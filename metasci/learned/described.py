@@ -33,6 +33,7 @@ from metasci.outcomes import (
     Gompertz,
     LogLogistic,
     LogNormalTime,
+    Mixed,
     NegativeBinomial,
     Ordinal,
     Outcome,
@@ -109,6 +110,8 @@ def described_noise(noise: Noise) -> dict[str, Any]:
     }
     if isinstance(noise, Several):
         return {**described, "by": noise.by, "noises": [described_noise(each) for each in noise.noises]}
+    if isinstance(noise, Mixed):
+        return {**described, "by": noise.by, "kinds": [described_noise(each) for each in noise.kinds]}
     if isinstance(noise, EarlyAdditive):
         return {**described, "by": noise.by}
     if isinstance(noise, EarlyLogNormal):
@@ -128,6 +131,10 @@ def noise_described(table: Table) -> Noise:
         raise InputError(f"{table.where}, typical: a noise's scales are above zero.")
     if kind == Several.__name__ and "noises" in table.values:
         return Several(table.get("by", str), tuple(noise_described(row) for row in table.tables("noises")))
+    if kind == Mixed.__name__ and "kinds" in table.values:
+        return Mixed(
+            by=table.get("by", str), kinds=tuple(noise_described(row) for row in table.tables("kinds"))
+        )
     if kind in _OUTCOMES:
         own = {key: value for key, value in table.values.items() if key not in ("kind", "scales")}
         outcome: Outcome = dataclass_of(_OUTCOMES[kind], Table(own, table.where))

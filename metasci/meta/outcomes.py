@@ -58,10 +58,19 @@ def check_log_odds(model: Model, returned: Any, dimensions: int) -> None:
         )
 
 
-def log_densities(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
-    """ln p(y | η) of every measurement, (task, observation); zero where padded."""
+def log_densities(
+    outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor, about: Tensor | None = None
+) -> Tensor:
+    """ln p(y | η) of every measurement, (task, observation); zero where padded.
+
+    What scatters by its prediction does so as where `about` is, if that is given.
+    """
     value = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
-    each = outcome.log_density(value, predictor, log_scales, batch.inputs, batch.censored, batch.upper)
+    known = (batch.inputs, batch.censored, batch.upper)
+    if about is None:
+        each = outcome.log_density(value, predictor, log_scales, *known)
+    else:
+        each = outcome.log_density_about(value, predictor, about, log_scales, *known)
     return torch.where(batch.mask, each, torch.zeros_like(each))
 
 

@@ -4,6 +4,7 @@ from metasci.outcomes.classes import Categorical
 from metasci.outcomes.counts import NegativeBinomial, Poisson, ZeroInflatedPoisson
 from metasci.outcomes.deviations import Deviation, StudentDeviation
 from metasci.outcomes.grades import Bernoulli, Binomial, Ordinal
+from metasci.outcomes.mixed import Measured, Mixed
 from metasci.outcomes.outcome import Outcome
 from metasci.outcomes.times import (
     Exponential,
@@ -24,6 +25,8 @@ __all__ = [
     "Gompertz",
     "LogLogistic",
     "LogNormalTime",
+    "Measured",
+    "Mixed",
     "NegativeBinomial",
     "Ordinal",
     "Outcome",

@@ -82,6 +82,19 @@ class Outcome(Noise):
             elsewhere.
         """
 
+    def log_density_about(
+        self,
+        value: Any,
+        predictor: Any,
+        centre: Any,
+        log_scales: Any,
+        inputs: Inputs | None = None,
+        below: Any = None,
+        upper: Any = None,
+    ) -> Any:
+        """ln p(y | η), where what scatters by its prediction is taken to scatter as at a centre near by."""
+        return self.log_density(value, predictor, log_scales, inputs, below, upper)
+
     def information(
         self,
         value: Any,
@@ -129,6 +142,10 @@ class Outcome(Noise):
     @abstractmethod
     def fault(self, values: Floats, inputs: Inputs | None = None) -> tuple[int, str] | None:
         """The first value (of a flat array) that is no such outcome, and why, as the end of a sentence."""
+
+    def may_be_limit(self, inputs: Inputs | None = None) -> Any:
+        """Whether an outcome may be known to lie below, above or between numbers only; or which of them may."""
+        return self.kind == "time"
 
     @property
     def most(self) -> float:

@@ -14,7 +14,7 @@ from scipy.stats import beta
 
 from metasci.evaluation.outcome_scores import calibration_table
 from metasci.outcome_forecasts import OutcomeForecast
-from metasci.outcomes import Categorical, Ordinal, TimeToEvent
+from metasci.outcomes import Categorical, Mixed, Ordinal, TimeToEvent
 from metasci.report.curves import is_simulated, name_of, only
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, RED, shades, styled
@@ -27,6 +27,7 @@ __all__ = ["calibration_curve", "kaplan_meier", "outcome_caption", "outcome_figu
 
 Floats = NDArray[np.float64]
 
+_ACROSS = 3  # tasks beside each other
 _MOST_TASKS = 6  # as many panels as other figures of tasks have
 _LETTERS = 30  # that fit beside each other above a panel
 _NEAR = 0.5  # of the mean distance of bars: below, the narrowest of them are hard to see
@@ -40,6 +41,8 @@ def outcome_figure(calibration: EquationFit) -> Figure:
     kind = getattr(calibration.prior.model.noise, "kind", "")
     if kind == "time":
         return survival_figure(calibration)
+    if isinstance(calibration.prior.model.noise, Mixed):
+        return _side_by_side_outputs(calibration, calibration.prior.model.noise)
     return _scattered(calibration) if kind in ("count", "deviation") else _probabilities(calibration)
 
 
@@ -55,6 +58,8 @@ def outcome_caption(calibration: EquationFit) -> str:
         "alone expects.",
         "deviation": "Points: deviations. Bars: calibrated 90 % interval of a deviation, dashes its median. Dotted: "
         "the standard deviation that the prior alone expects.",
+        "several kinds": "A row for each output. Points: what came. Bars: calibrated 90 % interval of it, of a yes or "
+        "no of its probability; dashes: the median. Dotted: what the prior alone expects.",
         "time": "Steps: share without the event, by Kaplan and Meier, with ticks for times that are only known to lie "
         "above. Line and band: what is predicted for the same tasks and conditions, with the 90 % interval of such a "
         "share. Dashed: the prior alone.",
@@ -176,7 +181,7 @@ def _forecasts(calibration: EquationFit) -> tuple[Any, Any]:
     return after, before
 
 
-def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np.int_]]:
+def _along(calibration: EquationFit, task: int, without: str = "") -> tuple[Floats, str, NDArray[np.int_]]:
     """Places of a task's measurements on an axis, its label, and their order.
 
     The first input that is different for all of them makes the axis; their number does where there is none.
@@ -184,8 +189,11 @@ def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np
     batch, model = calibration.batch, calibration.prior.model
     here = batch.mask[task].numpy()
     for name, quantity in model.inputs.items():
+        if name == without:
+            continue
         values = batch.inputs[name].expand(batch.mask.shape)[task].numpy()[here]
-        if len(values) > 1 and len(np.unique(values)) == len(values):
+        # where outputs take turns, two of them may have one place
+        if len(values) > 1 and len(np.unique(values)) >= (2 if without else len(values)):
             order = np.argsort(values)
             return values[order], label(words(name), quantity.unit), np.flatnonzero(here)[order]
     return np.arange(1.0, here.sum() + 1.0), "measurement", np.flatnonzero(here)
@@ -276,6 +284,32 @@ def _scattered(calibration: EquationFit) -> Figure:
         panels[0].set_ylim(bottom=-0.5)  # all panels have one axis, whose top follows from what is drawn
     output = calibration.prior.model.output
     panels[0].set_ylabel(label(output.label or words(output.name), output.unit))
+    return figure
+
+
+@styled
+def _side_by_side_outputs(calibration: EquationFit, outcome: Mixed) -> Figure:
+    """Each output in a row of its own, for up to three tasks."""
+    forecast, before = _forecasts(calibration)
+    low, high = (each.numpy() for each in forecast.interval(0.9))
+    median, earlier = forecast.median.numpy(), before.mean.numpy()
+    which, model = forecast.which.numpy(), calibration.prior.model
+    tasks, outputs = min(len(calibration.batch), _ACROSS), len(outcome.parts)
+    figure = Figure(figsize=(2.6 * tasks + 0.6, 2.1 * outputs + 0.4), layout="constrained")
+    grid = figure.subplots(outputs, tasks, squeeze=False, sharex="col", sharey="row")
+    for task in range(tasks):
+        places, axis, rows = _along(calibration, task, without=outcome.by)
+        for output in range(outputs):
+            axes, own = grid[output, task], which[task, rows] == output
+            at, here = places[own], rows[own]
+            axes.vlines(at, low[task, here], high[task, here], color=BLUE, alpha=0.25, linewidth=7)
+            axes.plot(at, median[task, here], "_", color=BLUE, markersize=10)
+            axes.plot(at, earlier[task, here], ":", color=GREY, linewidth=1.0)
+            axes.plot(at, calibration.batch.output[task].numpy()[here], "o", color=INK, markersize=4)
+            if not task:
+                axes.set_ylabel(f"{words(model.output.name)}, {outcome.parts[output].kind} ({output + 1})")
+        grid[0, task].set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
+        grid[-1, task].set_xlabel(axis)
     return figure
 
 
