@@ -68,6 +68,11 @@ class Noise(ABC):
         return 1
 
     @property
+    def written(self) -> str:
+        """What to do where a cell is no number, as the end of a sentence; nothing where that is plain."""
+        return ""
+
+    @property
     def codes(self) -> Mapping[str, float]:
         """Numbers for the texts that measurements are told in; none where they are numbers."""
         return {}

@@ -301,6 +301,27 @@ def test_a_bad_cell_is_told_with_row_and_column(
     assert f"column '{column}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "cell", "words"),
+    [
+        (Bernoulli(), "yes", "'yes' is not a number; write yes as 1 and no as 0"),
+        (Ordinal(grades=4), "II", "'II' is not a number; write grades as 0 to 3"),
+        (
+            Weibull(),
+            "400+",
+            "'400+' is not a number; write 65 where the event came then, >65 where it had not",
+        ),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_cell_that_is_no_number_is_told_how_to_be_written(outcome: Outcome, cell: str, words: str) -> None:
+    own = (growth if outcome.kind == "time" else line).with_noise(outcome)
+    frame = pd.DataFrame({"task": "a", "x": [0.0, 1.0], "trials": 5.0, "y": ["1", cell]})
+    with pytest.raises(InputError) as caught:
+        ms.Prior.declared(own).calibrate(frame)
+    assert words in str(caught.value)
+
+
 def test_what_is_of_gaussian_measurements_only_is_refused() -> None:
     tasks = simulated(line, Bernoulli(), 4, 5)
     declared = line.with_noise(Bernoulli())

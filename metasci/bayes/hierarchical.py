@@ -341,6 +341,6 @@ def initial_point(coordinates: Any, log_noise: Any = None, centred: bool = False
         start["coordinates"] = values
     else:
         start["coordinate_offset"] = (values - mean) / sd
-    if log_noise is not None:
+    if log_noise is not None and len(log_noise):  # outcomes may have no scale
         start["log_noise"] = np.asarray(log_noise, float)
     return start

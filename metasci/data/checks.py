@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +50,13 @@ class Faults:
     cells: Mapping[str, pd.Series[Any]]
     rows: pd.Index[Any]
     kind: str = "row"
+    written: Mapping[str, str] = field(default_factory=dict)
+    """How cells of a column are written, by its name, where that is not plain."""
 
     def __call__(self, name: str, at: int, text: str) -> InputError:
         """The error; `at` counts rows from zero, the sentence uses the row's own name."""
+        if name in self.written and text.endswith("is not a number"):
+            text = f"{text}; {self.written[name]}"
         return InputError(
             f"{self.where}, column '{shown(self.headers[name])}', {self.kind} {shown(str(self.rows[at]))}: {text}."
         )

@@ -35,7 +35,7 @@ _FIGURES: dict[str, tuple[str, ...]] = {
     "measurement": ("log_score", "rmse", "coverage90"),
     "class": ("log_score", "brier", "accuracy", "calibration_error"),
     "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
-    "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
+    "count": ("log_score", "mae", "rmse", "coverage90"),
     "time": ("log_score", "concordance", "coverage90"),
     "deviation": ("log_score", "coverage90"),
 }
@@ -184,7 +184,9 @@ class OutcomeScore:
             lower, upper = forecast.interval(0.9)
             values |= {"median": forecast.median, "lower": lower, "upper": upper}
         if self.kind in ("grade", "count") and isinstance(forecast, OutcomeForecast):
-            values["mean"], values["middle"] = forecast.mean, forecast.quantile(0.5)
+            values["middle"] = forecast.quantile(
+                0.5
+            )  # a mean may be infinite, where a spread is hardly known
         if self.kind == "grade" and isinstance(forecast, OutcomeForecast):
             values["ranked"], values["likeliest"] = _ranked(forecast)
         if self.kind in ("time", "measurement") and isinstance(forecast, OutcomeForecast):
@@ -238,7 +240,7 @@ class OutcomeScore:
             )
         if self.kind in ("grade", "count"):
             figures["mae"] = float(np.abs(of["middle"] - y).mean())
-            figures["rmse_of_mean"] = float(np.sqrt(((of["mean"] - y) ** 2).mean()))
+            figures["rmse"] = float(np.sqrt(((of["middle"] - y) ** 2).mean()))
         if self.kind == "grade":
             figures["ranked_probability_score"] = float(of["ranked"].mean())
             figures["accuracy"] = float((of["likeliest"] == y).mean())

@@ -29,7 +29,6 @@ _HEADERS = {
     "accuracy": "right",
     "calibration_error": "calibration error",
     "ranked_probability_score": "ranked probability score",
-    "rmse_of_mean": "RMSE of the mean",
     "concordance": "concordance",
 }
 # what is drawn beside the first figure, with its axis; the first that there is

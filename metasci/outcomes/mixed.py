@@ -341,6 +341,15 @@ class Mixed(Outcome):
                 found.append((int(rows[told[0]]), f"{told[1]} ({self.by} {place})"))
         return min(found) if found else None
 
+    @property
+    def written(self) -> str:
+        told = (
+            f"of {self.by} {place}, {part.written}"
+            for place, part in enumerate(self.parts, 1)
+            if part.written
+        )
+        return "; ".join(told)
+
     def may_be_limit(self, inputs: Inputs | None = None) -> Any:
         """Those whose kind may."""
         which = np.asarray(self.which(inputs))

@@ -143,6 +143,10 @@ class TimeToEvent(LogLinked):
         drawn = (random or np.random.default_rng()).random(np.shape(predictor))
         return self.quantile(1.0 - drawn, predictor, log_scales, inputs)
 
+    @property
+    def written(self) -> str:
+        return "write 65 where the event came then, >65 where it had not come by then, 10..20 where it came between"
+
     def fault(self, values: Floats, inputs: Inputs | None = None) -> tuple[int, str] | None:
         at = first_that(~(values > 0.0))
         if at is not None:
