@@ -300,3 +300,33 @@ def test_the_hierarchical_model_has_the_same_likelihood_and_draws_classes() -> N
     with built:
         drawn = pm.draw(built["measurement"], random_seed=1, mode=plain)
     assert set(drawn.tolist()) <= {0.0, 1.0, 2.0}
+
+
+def test_the_evidence_of_classes_is_that_of_quadrature() -> None:
+    """Of the two levels of one task, drawn against a grid of them."""
+    from metasci.fits.evidence import evidence
+
+    model = linear_predictor(["x"], noise=PHASES, name="tests.evidence_of_classes", spread=1e-6)
+    frame = simulated(1, 9).assign(x=0.0).rename(columns={"phase": "outcome"})
+    fit = ms.Prior.declared(model).calibrate(frame)
+    found = evidence(fit)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    log_odds = np.stack(np.meshgrid(2.0 * nodes, 2.0 * nodes), -1)  # a declared spread of one, doubled
+    counts = np.bincount(fit.batch.output[0].long().numpy(), minlength=3)
+    share = np.outer(weights, weights) / weights.sum() ** 2
+    exact = np.log((share * np.exp((np.log(PHASES.probabilities(log_odds)) * counts).sum(-1))).sum())
+    assert found.log_marginal == pytest.approx(exact, abs=0.05)
+
+
+def test_what_looks_along_one_curve_is_refused() -> None:
+    model = phase_model()
+    tasks = ms.TaskSet.from_frame(simulated(4, 6), ms.Card.from_model(model), model=model)
+    prior = ms.Prior.declared(model)
+    fit = prior.calibrate(tasks)
+    with pytest.raises(InputError, match="no one curve to aim at"):
+        ms.diagnostics.next_measurement(fit, {"x": [0.0, 1.0]}, target={"x": 1.0})
+    assert np.diff(ms.diagnostics.next_measurement(fit, {"x": [0.0, 3.0]})["gain"][0]) > 0.0
+    with pytest.raises(InputError, match="squared errors about a curve"):
+        ms.diagnostics.leave_one_task_out(prior, tasks)
+    with pytest.raises(InputError, match="errors of medians"):
+        ms.bayes.compare(prior, tasks)

@@ -415,3 +415,14 @@ def test_how_well_a_spread_is_known_is_told_with_what_all_share_known() -> None:
     # 220/50 answers at a share of four in five: an information of about 0.16 each, squared, of fifty less four effects
     assert 0.3 * 46 * told**2 < float(state.spread_freedom) < 50.0
     assert float(state.widening) < 1.5
+
+
+def test_what_all_tasks_share_has_no_spread_in_pymcs_population() -> None:
+    pytest.importorskip("pymc")
+    from metasci.bayes import initial_point
+    from metasci.bayes.joint import without_shared
+
+    assert "log_noise" not in initial_point(np.ones((3, 2)), np.zeros(0))  # yes or no has no scale to start at
+    shared = np.array([False, True])
+    covariance = without_shared(np.array([[[4.0, 1.0], [1.0, 2.0]]]), shared)
+    np.testing.assert_allclose(covariance, [[[4.0, 0.0], [0.0, 1e-6]]])

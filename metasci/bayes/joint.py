@@ -24,7 +24,14 @@ from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
-__all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task", "together"]
+__all__ = [
+    "Joint",
+    "joint_posterior",
+    "population_covariances",
+    "posterior_of_new_task",
+    "together",
+    "without_shared",
+]
 
 _RICH = 0.2  # median share of the population's variance that a task's measurements leave, below which data are rich
 _SHARED_SD = 1e-3  # between tasks, of what all share, in the model's scaled coordinates
@@ -131,7 +138,9 @@ def _with_what_is_shared(posterior: Posterior, prior: LearnedEquation) -> Poster
     if not shared.any():
         return posterior
     sd = np.where(shared, _SHARED_SD, posterior.draws["coordinate_sd"])
-    return replace(posterior, draws={**posterior.draws, "coordinate_sd": sd})
+    correlation = posterior.draws["coordinate_correlation"]
+    alone = np.where(shared[:, None] | shared[None, :], np.eye(len(shared)), correlation)
+    return replace(posterior, draws={**posterior.draws, "coordinate_sd": sd, "coordinate_correlation": alone})
 
 
 def together(old: Batch, new: Batch | None = None, support: Tensor | None = None) -> Batch:
@@ -145,6 +154,13 @@ def population_covariances(posterior: Posterior) -> np.ndarray:
     """Covariance between tasks in every draw, (draw, parameter, parameter)."""
     sd = posterior.draws["coordinate_sd"]
     return sd[:, :, None] * posterior.draws["coordinate_correlation"] * sd[:, None, :]
+
+
+def without_shared(covariance: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Covariances (…, parameter, parameter) between tasks, those of what all tasks share as good as none."""
+    either = shared[:, None] | shared[None, :]
+    none = np.diag(np.full(len(shared), _SHARED_SD**2))
+    return np.where(either, none, covariance)
 
 
 def posterior_of_new_task(
