@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -330,3 +331,14 @@ def test_what_looks_along_one_curve_is_refused() -> None:
         ms.diagnostics.leave_one_task_out(prior, tasks)
     with pytest.raises(InputError, match="errors of medians"):
         ms.bayes.compare(prior, tasks)
+
+
+def test_a_card_that_numbers_classes_otherwise_is_refused() -> None:
+    model = phase_model()
+    card = ms.Card.from_model(model)
+    column = replace(card.output, codes={"bcc": 0.0, "fcc": 1.0, "mixed": 2.0})
+    other = replace(card, columns=tuple(column if each.role == "output" else each for each in card.columns))
+    with pytest.raises(InputError, match="fcc = 0, bcc = 1, mixed = 2"):
+        ms.TaskSet.from_frame(simulated(1, 5), other, model=model)
+    with pytest.raises(InputError, match="fcc = 0, bcc = 1, mixed = 2"):
+        ms.TaskSet.from_frame(simulated(1, 5), other).batch(model)

@@ -422,7 +422,9 @@ def test_what_all_tasks_share_has_no_spread_in_pymcs_population() -> None:
     from metasci.bayes import initial_point
     from metasci.bayes.joint import without_shared
 
-    assert "log_noise" not in initial_point(np.ones((3, 2)), np.zeros(0))  # yes or no has no scale to start at
+    assert "log_noise" not in initial_point(
+        np.ones((3, 2)), np.zeros(0)
+    )  # yes or no has no scale to start at
     shared = np.array([False, True])
     covariance = without_shared(np.array([[[4.0, 1.0], [1.0, 2.0]]]), shared)
     np.testing.assert_allclose(covariance, [[[4.0, 0.0], [0.0, 1e-6]]])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Faults",
     "check_amounts",
+    "check_codes",
     "check_contents",
     "check_density",
     "check_limits",
@@ -185,6 +186,17 @@ def check_density(name: str, values: NDArray[np.float64], unit: str, fault: Faul
         )
 
 
+def check_codes(card: Card, model: Model) -> None:
+    """Refuse a card that numbers classes otherwise than the model does."""
+    own, told = dict(model.noise.codes), dict(card.output.codes)
+    if own and told and told != own:
+        classes = ", ".join(f"{key} = {value:g}" for key, value in own.items())
+        raise InputError(
+            f"the card '{card.name}', column '{card.output.header}': it numbers the classes otherwise than "
+            f"'{model.name}' does; give it `codes = {{ {classes} }}`."
+        )
+
+
 def check_outcomes(
     card: Card,
     model: Model | None,
@@ -209,6 +221,7 @@ def check_outcomes(
 
     outcome, name = model.noise, card.output.name
     assert isinstance(outcome, Outcome)
+    check_codes(card, model)
     rows = np.flatnonzero(~np.isnan(numbers[name]))
     every = {key: numbers[key] for key in model.inputs if key in numbers}
     if limited.any() and (at := _first(limited & ~np.asarray(outcome.may_be_limit(every)))) is not None:
