@@ -262,9 +262,21 @@ def minimum(x: Any, y: Any) -> Any:
 
 
 def stack(values: Sequence[Any]) -> Any:
-    """Arrays of one shape along a new last axis."""
+    """Arrays along a new last axis, which broadcast together; of PyTensor's and duals' one shape is asked.
+
+    Examples
+    --------
+    >>> stack([np.zeros(2), 1.0]).tolist()
+    [[0.0, 1.0], [0.0, 1.0]]
+    """
     library, module = _library(*values)
-    return module.stack(values, -1) if library == "torch" else module.stack(values, axis=-1)
+    if library == "torch":
+        torch: Any = module
+        whole = [constant(value, *values) for value in values]
+        return torch.stack(torch.broadcast_tensors(*whole), -1)
+    if library == "numpy":
+        return np.stack(np.broadcast_arrays(*values), -1)
+    return module.stack(values, axis=-1)
 
 
 def sum(x: Any, axis: int = -1) -> Any:

@@ -62,6 +62,21 @@ class Noise(ABC):
         """An ordinary size of the scatter, in whose units broken laws are counted."""
         return self.typical[0]
 
+    @property
+    def predictors(self) -> int:
+        """How many numbers the equation returns for one measurement."""
+        return 1
+
+    @property
+    def written(self) -> str:
+        """What to do where a cell is no number, as the end of a sentence; nothing where that is plain."""
+        return ""
+
+    @property
+    def codes(self) -> Mapping[str, float]:
+        """Numbers for the texts that measurements are told in; none where they are numbers."""
+        return {}
+
     def link(self, value: Any) -> Any:
         """The scale on which the noise is Gaussian."""
         return value
@@ -284,6 +299,16 @@ class Several(Noise):
     def __post_init__(self) -> None:
         if not self.by or len(self.noises) < 2 or any(isinstance(noise, Several) for noise in self.noises):
             raise InputError("Several noise needs the name of an input, `by`, and two or more noises.")
+        if not all(noise.gaussian for noise in self.noises):
+            raise InputError(
+                "Several noise is of measurements about curves; outputs of different kinds are "
+                "`ms.outcomes.Mixed(by=…, kinds=…)`."
+            )
+        if other := [type(noise).__name__ for noise in self.noises if not noise.gaussian]:
+            raise InputError(
+                f"Several noise is of Gaussian noises, which {other[0]} is not; ms.outcomes.Mixed joins outputs of "
+                "different kinds."
+            )
         if len({isinstance(noise, LogNormal) for noise in self.noises}) > 1:
             raise InputError("Several noise cannot mix log-normal noise with noise on the measured scale.")
         scales = [f"{scale}_{place}" for place, noise in enumerate(self.noises, 1) for scale in noise.scales]

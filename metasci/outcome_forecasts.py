@@ -21,6 +21,8 @@ from torch import Tensor
 from metasci.errors import InputError, check_level
 from metasci.meta.mixtures import chosen_levels, mixture_quantile
 from metasci.outcomes import Ordinal, Outcome, TimeToEvent
+from metasci.outcomes.outcome import LogLinked
+from metasci.quantiles import quantiles
 
 __all__ = ["OutcomeForecast"]
 
@@ -31,8 +33,10 @@ _WIDE = 3.0  # standard deviations of the predictor beyond which the trapezoidal
 # of the trapezoidal rule: how far out it goes, its widest and its narrowest step, in standard deviations, and its step
 # on the predictor's scale, half of what a logistic curve takes to rise
 _FAR, _COARSE, _FINE, _STEP = 8.0, 0.5, 0.1, 1.5
-_HALVINGS = 50
+_DOUBLINGS = 50
 _MOST_COUNT = 1e9
+_FARTHEST_LOGARITHM = 300.0  # its exponential, squared, is still a number
+_SHORTEST = 1e-300  # of a time
 
 
 @dataclass(frozen=True)
@@ -113,25 +117,34 @@ class OutcomeForecast:
 
     def quantile(self, probability: float) -> Tensor:
         """The smallest outcome that is not exceeded with this probability."""
-        outcome = self.outcome
-        far = outcome.expected(self._far, self._scales, self._inputs)
+        outcome, time = self.outcome, isinstance(self.outcome, TimeToEvent)
+        far, near = (
+            outcome.expected(at, self._scales, self._inputs).ravel() for at in (self._far, self._near)
+        )
+        every = np.arange(len(far))
         high = np.minimum(np.ceil(4.0 * far) + 20.0 if outcome.whole else 100.0 * far, outcome.most)
-        low = np.full(self.centre.shape, outcome.least) if np.isfinite(outcome.least) else -high
-        for _ in range(_HALVINGS):
-            short = (self.probability_of_at_most(high) < probability) & (
-                high < min(outcome.most, _MOST_COUNT)
-            )
+        for _ in range(_DOUBLINGS):
+            short = self._reached(high, every) < probability
+            short &= high < min(outcome.most, _MOST_COUNT)
             if not short.any():
                 break
             high = np.where(short, 2.0 * high, high)
-        low = low - 1.0 if outcome.whole else low
-        for _ in range(_HALVINGS):
-            middle = np.floor(0.5 * (low + high)) if outcome.whole else 0.5 * (low + high)
-            enough = self.probability_of_at_most(middle) >= probability
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-            if outcome.whole and (high - low <= 1.0).all():
-                break
-        return torch.as_tensor(high)
+        low, logarithmic = np.full(len(far), outcome.least - outcome.whole), None
+        if time:
+            low, logarithmic = np.maximum(0.01 * near, _SHORTEST), 0.0
+            for _ in range(_DOUBLINGS):
+                beyond = (self._reached(low, every) >= probability) & (low > _SHORTEST)
+                if not beyond.any():
+                    break
+                low = np.where(
+                    beyond, np.maximum(low**2 / high, _SHORTEST), low
+                )  # as far again on the logarithm
+        elif outcome.whole and not np.isfinite(outcome.most):
+            logarithmic = 1.5 - outcome.least
+        elif not np.isfinite(outcome.least):
+            low = -high
+        found = quantiles(self._reached, probability, low, high, outcome.whole, logarithmic)
+        return torch.as_tensor(found.reshape(self.centre.shape))
 
     def probability_of_at_most(self, value: Floats) -> Floats:
         """P(Y ≤ y), (task, observation)."""
@@ -171,7 +184,7 @@ class OutcomeForecast:
         level = chosen_levels(self.weight, draws, torch.Generator().manual_seed(seed)).numpy()
         task = np.arange(self.centre.shape[0])
         centre, sd = (self.centre + self.shift).detach().numpy(), self.curve_sd.detach().numpy()
-        at = centre[level, task] + normal * sd[level, task]
+        at = np.clip(centre[level, task] + normal * sd[level, task], -self._reach, self._reach)
         return torch.as_tensor(self.outcome.sample(at, self._scales, self._inputs, random))
 
     @cached_property
@@ -181,13 +194,43 @@ class OutcomeForecast:
         for shift, sd, weight in zip(self.shift, self.curve_sd, self.weight, strict=True):
             centre, width = (self.centre + shift).detach().numpy(), sd.detach().numpy()
             for node, share in zip(*_rule(float(width.max())), strict=True):
-                places.append((centre + node * width, share * weight.detach().numpy()[:, None]))
+                at = np.clip(centre + node * width, -self._reach, self._reach)
+                places.append((at, share * weight.detach().numpy()[:, None]))
         return places
+
+    def _reached(self, value: Floats, places: NDArray[np.intp]) -> Floats:
+        """P(Y ≤ y) at some of all observations, which stand one after the other."""
+        predictor, weight, inputs = self._flat
+        inside = {name: values[places] for name, values in inputs.items()}
+        with np.errstate(under="ignore"):
+            each = self.outcome.cumulative(value, predictor[:, places], self._scales, inside)
+        return np.asarray((weight[:, places] * each).sum(0))
+
+    @cached_property
+    def _flat(self) -> tuple[Floats, Floats, dict[str, Floats]]:
+        """Values of the predictor and the probability of each, (value, observation), and the conditions."""
+        shape = tuple(self.centre.shape)
+        predictor = np.stack([at.ravel() for at, _ in self._places])
+        weight = np.stack([np.broadcast_to(share, shape).ravel() for _, share in self._places])
+        inputs = {name: np.broadcast_to(values, shape).ravel() for name, values in self._inputs.items()}
+        return predictor, weight, inputs
 
     @property
     def _far(self) -> Floats:
         """A predictor that is hardly exceeded."""
-        return (self.centre + self.shift + _FAR * self.curve_sd).amax(0).detach().numpy()
+        far = (self.centre + self.shift + _FAR * self.curve_sd).amax(0).detach().numpy()
+        return np.clip(far, -self._reach, self._reach)
+
+    @property
+    def _near(self) -> Floats:
+        """A predictor that is hardly ever lower."""
+        near = (self.centre + self.shift - _FAR * self.curve_sd).amin(0).detach().numpy()
+        return np.clip(near, -self._reach, self._reach)
+
+    @property
+    def _reach(self) -> float:
+        """How far predictors are looked at: as logarithms no further than what they stand for is a number."""
+        return _FARTHEST_LOGARITHM if isinstance(self.outcome, LogLinked) else np.inf
 
     @cached_property
     def _scales(self) -> Floats:
@@ -201,7 +244,11 @@ class OutcomeForecast:
         return torch.as_tensor(self.outcome.expected(predictor.detach().numpy(), self._scales, self._inputs))
 
     def _averaged(self, of: Callable[[Floats], Floats]) -> Floats:
-        return reduce(np.add, (weight * of(predictor) for predictor, weight in self._places))
+        """The average of what is said of every predictor, (task, observation, …)."""
+        each = ((of(predictor), weight) for predictor, weight in self._places)
+        return reduce(
+            np.add, (weight.reshape(-1, *[1] * (values.ndim - 1)) * values for values, weight in each)
+        )
 
 
 def _rule(sd: float) -> tuple[Floats, Floats]:

@@ -244,6 +244,40 @@ def test_evaluation_scores_yes_or_no_as_such() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "figure", "most"),
+    [("wine", "ranked_probability_score", 0.5), ("epilepsy", "mae", 5.0), ("kidney", "log_score", 4.5)],
+)
+def test_an_evaluation_of_outcomes_is_a_frame_and_a_figure(name: str, figure: str, most: float) -> None:
+    """Of several tasks at once, each with more measurements than one; figures are the kind's own."""
+    found = ms.evaluate(ms.load(name), ms.dataset(name), (1,), seeds=1)
+    frame = found.frame
+    assert frame.loc[0, figure] < most
+    assert "rmse" not in frame
+    assert f"outcomes of {found['outcome']}" in repr(found)
+    assert "<table" in found._repr_html_()
+    assert len(found.plot().axes) == 2
+
+
+def test_the_probabilities_of_grades_of_several_tasks_are_those_of_each_alone() -> None:
+    prior, judges = ms.load("wine"), ms.dataset("wine")
+    together = prior.calibrate(judges.select(slice(0, 3)))
+    alone = prior.calibrate(judges.select(slice(2, 3)))
+    for name in ("probability_1", "probability_4"):
+        both = (
+            together.predict(temperature=1.0, contact=0.0)[name],
+            alone.predict(temperature=1.0, contact=0.0)[name],
+        )
+        np.testing.assert_allclose(both[0].values[2], both[1].values[0], rtol=1e-6)
+    assert together.plot().axes  # the figure that reports have
+
+
+def test_a_range_to_aim_at_is_of_curves_only() -> None:
+    fit = ms.load("bacteria").calibrate(ms.dataset("bacteria").select(["X02"]))
+    with pytest.raises(InputError, match="within is of measurements about a curve"):
+        fit.plot(within=(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
     ("name", "column", "cell", "words"),
     [
         ("bacteria", "present", "maybe", "row 4: 'maybe' is none of n, y"),
@@ -265,6 +299,27 @@ def test_a_bad_cell_is_told_with_row_and_column(
         prior.calibrate(tmp_path / "mine.csv")
     assert words in str(caught.value)
     assert f"column '{column}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cell", "words"),
+    [
+        (Bernoulli(), "yes", "'yes' is not a number; write yes as 1 and no as 0"),
+        (Ordinal(grades=4), "II", "'II' is not a number; write grades as 0 to 3"),
+        (
+            Weibull(),
+            "400+",
+            "'400+' is not a number; write 65 where the event came then, >65 where it had not",
+        ),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_cell_that_is_no_number_is_told_how_to_be_written(outcome: Outcome, cell: str, words: str) -> None:
+    own = (growth if outcome.kind == "time" else line).with_noise(outcome)
+    frame = pd.DataFrame({"task": "a", "x": [0.0, 1.0], "trials": 5.0, "y": ["1", cell]})
+    with pytest.raises(InputError) as caught:
+        ms.Prior.declared(own).calibrate(frame)
+    assert words in str(caught.value)
 
 
 def test_what_is_of_gaussian_measurements_only_is_refused() -> None:
@@ -350,3 +405,26 @@ def test_a_yes_is_averaged_over_students_tails_not_over_a_variance(freedom: floa
     reach = slope * scipy.stats.t.ppf(0.75, freedom)
     assert float(torch.logit(high)) == pytest.approx(1.0 + reach, rel=0.03, abs=0.03)
     assert float(torch.logit(low)) == pytest.approx(1.0 - reach, rel=0.03, abs=0.03)
+
+
+def test_how_well_a_spread_is_known_is_told_with_what_all_share_known() -> None:
+    """Of fifty children with four answers each; taken to differ, shared effects would hide all that is told of it."""
+    model, tasks = find("responses.bacteria_present"), ms.dataset("bacteria")
+    state = ms.meta_calibrate(model, tasks).state
+    told = 1.0 - (1.0 / (1.0 / float(state.covariance[0, 0]) + 4.4 * 0.16)) / float(state.covariance[0, 0])
+    # 220/50 answers at a share of four in five: an information of about 0.16 each, squared, of fifty less four effects
+    assert 0.3 * 46 * told**2 < float(state.spread_freedom) < 50.0
+    assert float(state.widening) < 1.5
+
+
+def test_what_all_tasks_share_has_no_spread_in_pymcs_population() -> None:
+    pytest.importorskip("pymc")
+    from metasci.bayes import initial_point
+    from metasci.bayes.joint import without_shared
+
+    assert "log_noise" not in initial_point(
+        np.ones((3, 2)), np.zeros(0)
+    )  # yes or no has no scale to start at
+    shared = np.array([False, True])
+    covariance = without_shared(np.array([[[4.0, 1.0], [1.0, 2.0]]]), shared)
+    np.testing.assert_allclose(covariance, [[[4.0, 0.0], [0.0, 1e-6]]])

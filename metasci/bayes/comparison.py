@@ -123,8 +123,8 @@ def compare(
     Raises
     ------
     InputError
-        If the chains of a fold do not converge, also after a second try; nothing is left to judge by; or `known` are
-        other tasks than the prior has learned from.
+        If the chains of a fold do not converge, also after a second try; nothing is left to judge by; `known` are
+        other tasks than the prior has learned from; or outcomes are classes or of several kinds.
 
     Notes
     -----
@@ -135,6 +135,7 @@ def compare(
     for name, margin in (("rmse_margin", rmse_margin), ("nats_margin", nats_margin)):
         if not margin > 0.0:
             raise InputError(f"{name}: {margin:g} is no margin; it must be above zero.")
+    _check_errors(prior)
     protocol = Protocol.from_card(tasks.card if tasks.card.protocol else prior.card)
     shots = min(protocol.shots, key=lambda k: abs(k - 3)) if shots is None else shots
     protocol = replace(protocol, shots=tuple(sorted({*protocol.shots, shots})))
@@ -202,6 +203,16 @@ def compare(
     if keep is None:
         sampler.discard()
     return result
+
+
+def _check_errors(prior: LearnedEquation) -> None:
+    """Refuse outcomes whose forecasts have no error that could be compared."""
+    noise = prior.model.noise
+    if getattr(noise, "kind", "") in ("class", "several kinds"):
+        raise InputError(
+            f"a comparison with PyMC is of errors of medians, which {type(noise).__name__} outcomes do not have in "
+            "common; `ms.evaluate` judges them, and `ms.bayes.hierarchical` builds the model."
+        )
 
 
 @dataclass(frozen=True)

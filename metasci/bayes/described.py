@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metasci.bayes.folds import Fold
 from metasci.bayes.implied import implied_prior
-from metasci.bayes.joint import Joint, population_covariances
+from metasci.bayes.joint import Joint, population_covariances, without_shared
 from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.shrinkage import contraction, of_prior, of_steps
 from metasci.data.batch import Batch
@@ -42,9 +42,15 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
         spread = (state.covariance * state.widening).numpy()
     means = known.posterior.draws["coordinate_mean"]
     covariances = population_covariances(known.posterior)
+    shared = np.array([parameter.shared for parameter in prior.model.parameters])
+    spread = without_shared(spread, shared)  # what the prior has there is how well their one value is known
+    differ = np.flatnonzero(~shared) if not shared.all() else np.arange(len(shared))
     kept = np.linspace(0, len(means) - 1, min(_KEPT, len(means))).round().astype(int)
     against = start_against_mean(start, means)
-    distances = gaussian_distances(start, spread, means[kept], covariances[kept])
+    among = np.ix_(differ, differ)
+    distances = gaussian_distances(
+        start[differ], spread[among], means[kept][:, differ], covariances[kept][:, *among]
+    )
     physical = prior.model.parameters.to_physical
     draws_physical = np.stack(list(physical(means[kept]).values()), -1)
     start_physical = np.array([float(value) for value in physical(start).values()])

@@ -242,9 +242,10 @@ def _outcomes(outcome: Outcome, predictor: Any, log_scales: list[Any], rows: Row
     def drawn(at: Any, *scales: Any, rng: Any = None, size: Any = None) -> Any:
         return outcome.sample(at, [np.asarray(scale) for scale in scales], rows.inputs, rng)
 
+    of_each = "(r)" if outcome.predictors == 1 else "(r,k)"
     pm.CustomDist(
         "measurement", predictor, *log_scales, logp=log_density, random=drawn, observed=rows.output, dims="row",
-        signature=",".join(["(r)", *["()"] * len(log_scales)]) + "->(r)",
+        signature=",".join([of_each, *["()"] * len(log_scales)]) + "->(r)",
     )  # fmt: skip
 
 
@@ -340,6 +341,6 @@ def initial_point(coordinates: Any, log_noise: Any = None, centred: bool = False
         start["coordinates"] = values
     else:
         start["coordinate_offset"] = (values - mean) / sd
-    if log_noise is not None:
+    if log_noise is not None and len(log_noise):  # outcomes may have no scale
         start["log_noise"] = np.asarray(log_noise, float)
     return start

@@ -186,7 +186,8 @@ def _outcomes_like(prior: LearnedEquation, batch: Batch, many: Batch, curve: Ten
     assert isinstance(outcome, Outcome)
     seed = int(noise.flatten()[:1].view(torch.int64).abs().remainder(2**32))
     inputs = {name: many.inputs[name].expand(many.mask.shape).numpy() for name in prior.model.inputs}
-    predictor = outcome.link(curve).expand(many.mask.shape).numpy()
+    shape = (*many.mask.shape, outcome.predictors) if outcome.predictors > 1 else many.mask.shape
+    predictor = outcome.link(curve).expand(shape).numpy()
     drawn = outcome.sample(predictor, prior.state.log_noise.numpy(), inputs, np.random.default_rng(seed))
     value = torch.as_tensor(drawn)
     return replace(

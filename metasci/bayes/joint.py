@@ -24,9 +24,17 @@ from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.laplace.gauss_newton import map_estimate
 
-__all__ = ["Joint", "joint_posterior", "population_covariances", "posterior_of_new_task", "together"]
+__all__ = [
+    "Joint",
+    "joint_posterior",
+    "population_covariances",
+    "posterior_of_new_task",
+    "together",
+    "without_shared",
+]
 
 _RICH = 0.2  # median share of the population's variance that a task's measurements leave, below which data are rich
+_SHARED_SD = 1e-3  # between tasks, of what all share, in the model's scaled coordinates
 _HEAVY = 7.0  # degrees of freedom of the proposals' tails
 
 
@@ -94,7 +102,10 @@ def joint_posterior(
         "covariates": prior.covariates.names or None,
         "task_noise": bool(getattr(prior.method, "task_noise", False)),
     }
-    for centred, effort, accept in ((rich, 1, 0.9), (not rich, 2, 0.97)):
+    # parameters that all tasks share are sampled as offsets only
+    shared = any(parameter.shared for parameter in prior.model.parameters)
+    ways = (False, False) if shared else (rich, not rich)
+    for centred, effort, accept in zip(ways, (1, 2), (0.9, 0.97), strict=True):
         how: dict[str, Any] = {
             "draws": effort * draws,
             "tune": effort * tune,
@@ -118,7 +129,18 @@ def joint_posterior(
         if best.converged:
             break
     assert best is not None
-    return Joint(best, batch, len(old))
+    return Joint(_with_what_is_shared(best, prior), batch, len(old))
+
+
+def _with_what_is_shared(posterior: Posterior, prior: LearnedEquation) -> Posterior:
+    """The draws with the spread between tasks of what they share, which nothing tells, as good as none."""
+    shared = np.array([parameter.shared for parameter in prior.model.parameters])
+    if not shared.any():
+        return posterior
+    sd = np.where(shared, _SHARED_SD, posterior.draws["coordinate_sd"])
+    correlation = posterior.draws["coordinate_correlation"]
+    alone = np.where(shared[:, None] | shared[None, :], np.eye(len(shared)), correlation)
+    return replace(posterior, draws={**posterior.draws, "coordinate_sd": sd, "coordinate_correlation": alone})
 
 
 def together(old: Batch, new: Batch | None = None, support: Tensor | None = None) -> Batch:
@@ -132,6 +154,13 @@ def population_covariances(posterior: Posterior) -> np.ndarray:
     """Covariance between tasks in every draw, (draw, parameter, parameter)."""
     sd = posterior.draws["coordinate_sd"]
     return sd[:, :, None] * posterior.draws["coordinate_correlation"] * sd[:, None, :]
+
+
+def without_shared(covariance: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Covariances (…, parameter, parameter) between tasks, those of what all tasks share as good as none."""
+    either = shared[:, None] | shared[None, :]
+    none = np.diag(np.full(len(shared), _SHARED_SD**2))
+    return np.where(either, none, covariance)
 
 
 def posterior_of_new_task(
@@ -168,6 +197,7 @@ def posterior_of_new_task(
         if name in population.draws
     }
     count, size = kept["coordinate_mean"].shape
+    kept.setdefault("log_noise", kept["coordinate_mean"].new_zeros(count, 0))  # of outcomes without a scale
     mean = kept["coordinate_mean"]
     if "covariate_effect" in kept:
         mean = mean + kept["covariate_effect"] @ prior.covariates.design(new.covariates).values[0]

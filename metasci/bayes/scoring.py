@@ -23,6 +23,7 @@ from metasci.fits.predictive import predictive as learned_predictive
 from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.problem import Problem
+from metasci.outcome_forecasts import OutcomeForecast
 
 __all__ = ["JOINT", "POPULATION", "against_pymc", "differences", "score_learned", "score_pymc", "scores_of"]
 
@@ -44,7 +45,12 @@ def score_learned(
         limits = _limits(task, asked)
 
         def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
-            return tuple(values[0, asked].numpy() for values in forecast.interval(level))
+            ends = forecast.interval(level)
+            if isinstance(
+                forecast, OutcomeForecast
+            ):  # of an outcome, as draws have it, also where that is yes or no
+                ends = tuple(forecast.quantile(0.5 + side * 0.5 * level) for side in (-1.0, 1.0))
+            return tuple(values[0, asked].numpy() for values in ends)
 
         score.add(
             task.output[0, asked].numpy(),

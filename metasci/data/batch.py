@@ -198,8 +198,9 @@ def _check_outcomes(batch: Batch, model: Model) -> None:
     inputs = {name: np.broadcast_to(batch.inputs[name].numpy(), mask.shape)[mask] for name in model.inputs}
     assert isinstance(outcome, Outcome)
     values = batch.output.numpy()[mask]
-    if outcome.kind != "time" and not bool(batch.numbers[batch.mask].all()):
-        at = int(np.flatnonzero(~batch.numbers.numpy()[mask])[0])
+    limited = ~batch.numbers.numpy()[mask]
+    if limited.any() and len(wrong := np.flatnonzero(limited & ~np.asarray(outcome.may_be_limit(inputs)))):
+        at = int(wrong[0])
         why = (
             "Student's tails are of numbers: take a Gaussian noise for limits"
             if outcome.measures

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metasci.data.arrays import above_name, below_name, present, upper_name
 from metasci.data.batch import Batch, repeat_last
 from metasci.data.cards import Card
+from metasci.data.checks import check_codes
 from metasci.data.courses import put_in_order
 from metasci.data.levels import group_numbers
 from metasci.errors import InputError
@@ -39,6 +40,7 @@ def batch_of(
     """The batch that `TaskSet.batch` describes."""
     import torch
 
+    check_codes(card, model)
     measured = present(dataset, card)
     arrays: dict[str, NDArray[Any]] = {}
     for name, needed in model.inputs.items():

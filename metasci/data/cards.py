@@ -266,9 +266,11 @@ class Card:
         columns = [Column("task", "task", "task", description="Name of the task")]
         columns += [Column(level, level, "note") for level in levels]
 
-        def add(name: str, role: str, unit: str, at: str = "") -> None:
+        def add(
+            name: str, role: str, unit: str, at: str = "", codes: Mapping[str, float] | None = None
+        ) -> None:
             header = name if unit in ("", "1") else f"{name} [{unit}]"
-            columns.append(Column(header, name, role, unit or "1", at=at))
+            columns.append(Column(header, name, role, unit or "1", at=at, codes=codes or {}))
 
         for name, declared in model.inputs.items():
             if name not in constant:
@@ -279,7 +281,7 @@ class Card:
             add(name, "history", history.unit, history.at)
             for key, event_column in history.columns.items():
                 add(f"{name}_{key}", "event", event_column.unit, name)
-        add(model.output.name, "output", model.output.unit)
+        add(model.output.name, "output", model.output.unit, codes=model.noise.codes)
         title = f"Data for {model.name}"
         return cls(
             model.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Faults",
     "check_amounts",
+    "check_codes",
     "check_contents",
     "check_density",
     "check_limits",
@@ -50,9 +51,13 @@ class Faults:
     cells: Mapping[str, pd.Series[Any]]
     rows: pd.Index[Any]
     kind: str = "row"
+    written: Mapping[str, str] = field(default_factory=dict)
+    """How cells of a column are written, by its name, where that is not plain."""
 
     def __call__(self, name: str, at: int, text: str) -> InputError:
         """The error; `at` counts rows from zero, the sentence uses the row's own name."""
+        if name in self.written and text.endswith("is not a number"):
+            text = f"{text}; {self.written[name]}"
         return InputError(
             f"{self.where}, column '{shown(self.headers[name])}', {self.kind} {shown(str(self.rows[at]))}: {text}."
         )
@@ -181,6 +186,17 @@ def check_density(name: str, values: NDArray[np.float64], unit: str, fault: Faul
         )
 
 
+def check_codes(card: Card, model: Model) -> None:
+    """Refuse a card that numbers classes otherwise than the model does."""
+    own, told = dict(model.noise.codes), dict(card.output.codes)
+    if own and told and told != own:
+        classes = ", ".join(f"{key} = {value:g}" for key, value in own.items())
+        raise InputError(
+            f"the card '{card.name}', column '{card.output.header}': it numbers the classes otherwise than "
+            f"'{model.name}' does; give it `codes = {{ {classes} }}`."
+        )
+
+
 def check_outcomes(
     card: Card,
     model: Model | None,
@@ -205,11 +221,15 @@ def check_outcomes(
 
     outcome, name = model.noise, card.output.name
     assert isinstance(outcome, Outcome)
+    check_codes(card, model)
     rows = np.flatnonzero(~np.isnan(numbers[name]))
-    if outcome.kind != "time" and (at := _first(limited)) is not None:
-        only = "a Gaussian noise takes limits" if outcome.measures else "only times may be limits"
-        raise fault(name, at, f"{fault.shown(name, at)} is no single {outcome.kind}; {only}")
-    inputs = {key: numbers[key][rows] for key in model.inputs if key in numbers}
+    every = {key: numbers[key] for key in model.inputs if key in numbers}
+    if limited.any() and (at := _first(limited & ~np.asarray(outcome.may_be_limit(every)))) is not None:
+        mixed = outcome.kind == "several kinds"
+        kind, may = ("outcome of its kind", "measurements and times") if mixed else (outcome.kind, "times")
+        only = "a Gaussian noise takes limits" if outcome.measures else f"only {may} may be limits"
+        raise fault(name, at, f"{fault.shown(name, at)} is no single {kind}; {only}")
+    inputs = {key: values[rows] for key, values in every.items()}
     if (place_and_reason := outcome.fault(numbers[name][rows], inputs)) is not None:
         at = int(rows[place_and_reason[0]])
         raise fault(name, at, f"{fault.shown(name, at)} {place_and_reason[1]}")

@@ -129,7 +129,9 @@ def tidy(
     frame, columns = _columns_of(frame, card, model, where, require_output)
     units = target_units(card, model)
     cells = {name: frame.iloc[:, column.position] for name, column in columns.items()}
-    fault = Faults(where, {name: column.header for name, column in columns.items()}, cells, frame.index)
+    written = {card.output.name: model.noise.written} if model is not None and model.noise.written else {}
+    headers = {name: column.header for name, column in columns.items()}
+    fault = Faults(where, headers, cells, frame.index, written=written)
     quantities = quantities_of(card, columns, cells, units, fault)
     numbers = {name: readings.values for name, readings in quantities.readings.items()}
     texts = {

@@ -67,7 +67,8 @@ def leave_one_task_out(
     Raises
     ------
     InputError
-        If there are fewer than three tasks, or no measurement is left for the query.
+        If there are fewer than three tasks, no measurement is left for the query, or outcomes are no measurements about
+        a curve.
 
     Examples
     --------
@@ -79,6 +80,12 @@ def leave_one_task_out(
     if len(tasks) < 3:
         raise InputError(
             f"leaving one task out needs at least three tasks, but '{tasks.card.name}' has {len(tasks)}."
+        )
+    model = prior.model if isinstance(prior, Prior) else prior
+    if not model.noise.gaussian:
+        raise InputError(
+            f"leaving one task out compares squared errors about a curve, and '{model.name}' has "
+            f"{type(model.noise).__name__} outcomes; `ms.evaluate(..., leave_out=...)` judges these."
         )
     recipe = prior if isinstance(prior, Prior) else meta_calibrate(prior, tasks, method)
     if min(tasks.counts) <= shots:

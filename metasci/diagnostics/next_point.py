@@ -73,6 +73,8 @@ def next_measurement(
             f"the prior '{calibration.prior.name}' also describes what its equation leaves out; the next measurement "
             "is found for the equation alone: use a prior trained without a discrepancy."
         )
+    if target is not None and model.noise.predictors > 1:
+        raise InputError("classes have no one curve to aim at: leave the target out.")
     varying = tuple(name for name in model.inputs if not _constant(model, calibration.batch, name))
     points = read_conditions(model, candidates, varying)
     aim = None if target is None else read_conditions(model, target, varying)

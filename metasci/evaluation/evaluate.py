@@ -9,6 +9,7 @@ from typing import Any, Protocol as Structural, Self, TypeVar
 
 import numpy as np
 
+from metasci.class_forecasts import ClassForecast
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.baselines import BASELINES, baseline_forecasters, check_baselines
@@ -22,6 +23,7 @@ from metasci.evaluation.protocol import (
 from metasci.evaluation.result import Evaluation
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
+from metasci.mixed_forecasts import MixedForecast
 from metasci.model import Model
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes.outcome import Outcome
@@ -219,7 +221,7 @@ def _score_of(model: Model) -> Score | OutcomeScore:
     """An empty score, of the kind that the model's outcomes ask for."""
     noise = model.noise
     if isinstance(noise, Outcome) and not noise.measures:
-        return OutcomeScore(noise.kind)
+        return OutcomeScore.of(noise)
     return Score([], [], [], [], [])
 
 
@@ -230,7 +232,7 @@ def _judge(score: Score | OutcomeScore, forecaster: Forecaster, batch: Batch, sp
     began = time.perf_counter()
     forecast = forecaster(chosen, split.support, split.query)
     if isinstance(score, OutcomeScore):
-        if not isinstance(forecast, OutcomeForecast):
+        if not isinstance(forecast, OutcomeForecast | ClassForecast | MixedForecast):
             raise InputError(
                 "these outcomes are forecast as if they were Gaussian measurements, and are not judged so."
             )

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from metasci.class_forecasts import ClassForecast
+from metasci.mixed_forecasts import MixedForecast
 from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes import Mixed, Outcome, TimeToEvent
 
 __all__ = [
     "OutcomeScore",
@@ -29,8 +32,10 @@ Floats = NDArray[np.float64]
 
 _FIGURES: dict[str, tuple[str, ...]] = {
     "yes or no": ("log_score", "brier", "auc", "auprc", "accuracy", "calibration_error"),
+    "measurement": ("log_score", "rmse", "coverage90"),
+    "class": ("log_score", "brier", "accuracy", "calibration_error"),
     "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
-    "count": ("log_score", "mae", "rmse_of_mean", "coverage90"),
+    "count": ("log_score", "mae", "rmse", "coverage90"),
     "time": ("log_score", "concordance", "coverage90"),
     "deviation": ("log_score", "coverage90"),
 }
@@ -114,10 +119,13 @@ def calibration_error(yes: ArrayLike, probability: ArrayLike, bins: int = _BINS)
     return float((count * np.abs(expected - came)).sum() / count.sum())
 
 
-def concordance(time: ArrayLike, event: ArrayLike, predicted: ArrayLike) -> float:
+def concordance(
+    time: ArrayLike, event: ArrayLike, predicted: ArrayLike, entry: ArrayLike | None = None
+) -> float:
     """Share of pairs in which the one who had the event first was predicted the shorter time; NaN without a pair.
 
-    A pair counts if the shorter time ends with the event; ties of predictions count half.
+    A pair counts if the shorter time ends with the event, and the other one had been entered by then, where times are
+    watched from an `entry` on; ties of predictions count half.
 
     Examples
     --------
@@ -126,6 +134,8 @@ def concordance(time: ArrayLike, event: ArrayLike, predicted: ArrayLike) -> floa
     """
     times, came, values = np.asarray(time, float), np.asarray(event, bool), np.asarray(predicted, float)
     first = came[:, None] & ((times[:, None] < times) | ((times[:, None] == times) & ~came[None, :]))
+    if entry is not None:
+        first &= np.asarray(entry, float)[None, :] < times[:, None]
     np.fill_diagonal(first, False)
     right = (values[:, None] < values) + 0.5 * (values[:, None] == values)
     return float((first * right).sum() / first.sum()) if first.any() else float("nan")
@@ -139,6 +149,7 @@ class OutcomeScore:
     """
 
     kind: str
+    parts: tuple[OutcomeScore, ...] = ()
     rows: dict[str, list[Floats]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
@@ -150,20 +161,35 @@ class OutcomeScore:
         """One array for each task that was judged."""
         return self.rows.get("measured", [])
 
-    def add(self, forecast: OutcomeForecast, query: Tensor) -> None:
+    @classmethod
+    def of(cls, outcome: Outcome) -> OutcomeScore:
+        """An empty one, for the kind of an outcome; of several kinds, with one for each."""
+        parts = outcome.parts if isinstance(outcome, Mixed) else ()
+        return cls(outcome.kind, tuple(cls(part.kind) for part in parts))
+
+    def add(self, forecast: OutcomeForecast | ClassForecast | MixedForecast, query: Tensor) -> None:
         """Record the queries of some tasks, (task, observation)."""
+        if isinstance(forecast, MixedForecast):
+            for place, (score, part) in enumerate(zip(self.parts, forecast.parts, strict=True)):
+                score.add(part, query & (forecast.which == place))
         which = query.numpy()
         values = {"measured": forecast.measured, "log_density": forecast.log_density()}
-        if self.kind == "yes or no":
+        if isinstance(forecast, ClassForecast):
+            values |= _of_classes(forecast)
+        elif isinstance(forecast, MixedForecast):
+            pass  # its parts have kept all but how probable it was
+        elif self.kind == "yes or no":
             values["probability"] = forecast.mean
         else:
             lower, upper = forecast.interval(0.9)
             values |= {"median": forecast.median, "lower": lower, "upper": upper}
-        if self.kind in ("grade", "count"):
-            values["mean"], values["middle"] = forecast.mean, forecast.quantile(0.5)
-        if self.kind == "grade":
+        if self.kind in ("grade", "count") and isinstance(forecast, OutcomeForecast):
+            values["middle"] = forecast.quantile(
+                0.5
+            )  # a mean may be infinite, where a spread is hardly known
+        if self.kind == "grade" and isinstance(forecast, OutcomeForecast):
             values["ranked"], values["likeliest"] = _ranked(forecast)
-        if self.kind == "time":
+        if self.kind in ("time", "measurement") and isinstance(forecast, OutcomeForecast):
             values |= _ends(forecast)
         for row in range(len(which)):
             for name, tensor in values.items():
@@ -172,11 +198,14 @@ class OutcomeScore:
     def figures(self, aggregate: str) -> dict[str, float]:
         """The figures that the kind of outcome has, over all outcomes; NaN without any.
 
-        ``log_score`` is the mean of −ln p; of yes or no ``auprc`` is of yes; of grades ``ranked_probability_score`` is
-        Epstein's, and ``mae`` the mean distance from the median grade.
+        ``log_score`` is the mean of −ln p; of classes ``brier`` is the sum over all of them, from 0 to 2, and
+        ``calibration_error`` that of the likeliest class; of yes or no ``auprc`` is of yes; of grades
+        ``ranked_probability_score`` is Epstein's, and ``mae`` the mean distance from the median grade.
         """
+        if self.parts:
+            return self._figures_of_parts(aggregate)
         names = (*_FIGURES[self.kind], "seconds_per_task")
-        if not self.errors:
+        if not self.errors or not sum(map(len, self.errors)):
             return dict.fromkeys(names, float("nan"))
         of = {name: np.concatenate(parts) for name, parts in self.rows.items()}
         y = of["measured"]
@@ -190,21 +219,61 @@ class OutcomeScore:
                 "accuracy": float(((p > 0.5) == (y > 0.5)).mean()),
                 "calibration_error": calibration_error(y, p),
             }
+        elif self.kind == "class":
+            hit = of["likeliest"] == y
+            figures |= {
+                "brier": float(of["brier"].mean()),
+                "accuracy": float(hit.mean()),
+                "calibration_error": calibration_error(hit, of["confidence"]),
+            }
         else:
             above = of.get("above", np.zeros_like(y)) > 0.5
             covered = (of["lower"] <= y) & (y <= of["upper"])
             # of a time that is only known to lie above, an interval that reaches beyond it may well hold it
-            figures["coverage90"] = float(np.where(above, of["upper"] >= y, covered).mean())
+            covered = np.where(above, of["upper"] >= y, covered)
+            below = of.get("below", np.zeros_like(y)) > 0.5
+            figures["coverage90"] = float(np.where(below, of["lower"] <= y, covered).mean())
+        if self.kind == "measurement":
+            seen = (of["number"] > 0.5) & np.isfinite(of["median"])
+            figures["rmse"] = (
+                float(np.sqrt(((of["median"] - y)[seen] ** 2).mean())) if seen.any() else float("nan")
+            )
         if self.kind in ("grade", "count"):
             figures["mae"] = float(np.abs(of["middle"] - y).mean())
-            figures["rmse_of_mean"] = float(np.sqrt(((of["mean"] - y) ** 2).mean()))
+            figures["rmse"] = float(np.sqrt(((of["middle"] - y) ** 2).mean()))
         if self.kind == "grade":
             figures["ranked_probability_score"] = float(of["ranked"].mean())
             figures["accuracy"] = float((of["likeliest"] == y).mean())
         if self.kind == "time":
-            figures["concordance"] = concordance(y, of["above"] < 0.5, of["median"])
+            figures["concordance"] = concordance(y, of["above"] < 0.5, of["ranked"], of.get("entry"))
         figures["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
         return {name: figures[name] for name in names}
+
+    def _figures_of_parts(self, aggregate: str) -> dict[str, float]:
+        """The log score of all, and every output's own figures, by its number."""
+        own = {
+            f"{name}_{place}": value
+            for place, part in enumerate(self.parts, 1)
+            for name, value in part.figures(aggregate).items()
+            if name != "seconds_per_task"
+        }
+        densities = [part for part in self.rows.get("log_density", []) if len(part)]
+        whole = float(-np.concatenate(densities).mean()) if densities else float("nan")
+        seconds = float(np.sum(self.seconds) / len(self.errors)) if self.errors else float("nan")
+        return {"log_score": whole, **own, "seconds_per_task": seconds}
+
+
+def _of_classes(forecast: ClassForecast) -> dict[str, Tensor]:
+    """Brier's score of each class, the likeliest, and how probable that is said to be."""
+    import torch
+
+    each = forecast.probabilities
+    seen = torch.nn.functional.one_hot(forecast.measured.long(), each.shape[-1])
+    return {
+        "brier": (each - seen).square().sum(-1),
+        "likeliest": forecast.median,
+        "confidence": each.amax(-1),
+    }
 
 
 def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:
@@ -219,8 +288,16 @@ def _ranked(forecast: OutcomeForecast) -> tuple[Tensor, Tensor]:
 
 
 def _ends(forecast: OutcomeForecast) -> dict[str, Tensor]:
-    """Where a time is only known to lie above what stands there."""
+    """Where a value only lies above or below what stands there, where it is a number, and what says which comes first.
+
+    Of times that are watched from an entry on it is the predictor: medians count from different entries.
+    """
     import torch
 
-    nowhere = torch.zeros_like(forecast.measured)
-    return {"above": nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()}
+    nowhere, outcome = torch.zeros_like(forecast.measured), forecast.outcome
+    above = nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()
+    below = nowhere if forecast.below is None else forecast.below.double()
+    ends = {"above": above, "below": below, "number": ((above + below) == 0.0).double()}
+    if not (isinstance(outcome, TimeToEvent) and outcome.entry):
+        return {**ends, "ranked": forecast.median}
+    return {**ends, "ranked": forecast.centre, "entry": forecast.inputs[outcome.entry]}

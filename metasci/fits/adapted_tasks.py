@@ -109,6 +109,8 @@ class AdaptedTasks(Fit):
     def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
         """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""
         inputs, mask = problem.checked
+        if not self.prior.model.constraints:
+            return [], torch.zeros(len(mask), dtype=problem.batch.output.dtype)
 
         def predict(here: Mapping[str, torch.Tensor]) -> torch.Tensor:
             return median_curve(problem, self.adapted, here)

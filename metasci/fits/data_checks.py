@@ -50,6 +50,7 @@ def surprises(calibration: AdaptedTasks) -> Iterator[Finding]:
     if "declared" in calibration.prior.training:
         return  # nobody learned what to expect
     output, batch = calibration.prior.model.output, calibration.batch
+    slip = "cell" if calibration.prior.model.noise.codes else "unit"
     below = predictive(calibration.problem, calibration.adapted, prior=True).cumulative()
     rarity = torch.minimum(below, 1.0 - below)
     if batch.censored is not None:
@@ -63,16 +64,23 @@ def surprises(calibration: AdaptedTasks) -> Iterator[Finding]:
         which = flagged(far[index])
         order = {place: rank + 1 for rank, place in enumerate(flagged(batch.mask[index]))}
         ranks = enumerated([str(order[place]) for place in which], most=5)
-        texts = [limit_sign(calibration, index, at) + number(float(batch.output[index, at])) for at in which]
+        texts = [_told(calibration, index, at) for at in which]
         values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
-        stands = "is far outside what the prior expects; check its unit"
+        stands = f"is far outside what the prior expects; check its {slip}"
         many = len(which) > 1
         yield Finding(
             batch.names[index],
             f"measurement{'s' * many} {ranks} ({words(output.name)} {values}{' ' * bool(unit)}{unit}) "
             f"{stands.replace('is', 'are', 1).replace('its', 'their') if many else stands}",
-            "a measurement lies far outside what the prior expects; check the unit",
+            f"a measurement lies far outside what the prior expects; check the {slip}",
         )
+
+
+def _told(calibration: AdaptedTasks, index: int, place: int) -> str:
+    """A measurement without its unit, by its class where it is one."""
+    value, codes = float(calibration.batch.output[index, place]), calibration.prior.model.noise.codes
+    names = [name for name, code in codes.items() if code == value]
+    return names[0] if names else limit_sign(calibration, index, place) + number(value)
 
 
 def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from metasci.class_forecasts import ClassForecast
 from metasci.constraints.verdicts import greatest
 from metasci.data.cards import owning_up
 from metasci.data.conditions import asked_for, batch_at, followed
@@ -23,6 +24,7 @@ from metasci.forecasts import Forecast
 from metasci.meta.discrepancy.conditioning import TaskProcess
 from metasci.meta.discrepancy.lawful import LawfulProcess, grid_of_laws, lawful
 from metasci.meta.problem import Problem
+from metasci.mixed_forecasts import MixedForecast
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import Ordinal
 
@@ -110,6 +112,12 @@ class EquationFit(AdaptedTasks):
         frame = frame[frame[self.prior.model.output.name].notna()].reset_index(drop=True)
         for label, use_prior in (("predicted", False), ("prior", True)):
             forecast = predictive(blank, self.adapted, prior=use_prior)
+            if isinstance(forecast, ClassForecast):
+                names = np.array(forecast.outcome.classes, object)
+                frame[label] = names[forecast.median[measured].long().numpy()]
+                for at, name in enumerate(names):
+                    frame[f"{label}_probability_{name}"] = forecast.probabilities[..., at][measured].numpy()
+                continue
             lower, upper = forecast.interval(level)
             for suffix, values in (("", forecast.median), ("_lower", lower), ("_upper", upper)):
                 frame[label + suffix] = values[measured].numpy()
@@ -135,7 +143,8 @@ class EquationFit(AdaptedTasks):
             ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
             curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). With a prior that knows
             what the equation leaves out also ``equation``: what that says alone. A covariate that was carried forward
-            is a coordinate.
+            is a coordinate. Of classes there are instead ``likeliest``, and of each its ``probability_…``, with
+            ``_lower`` and ``_upper``, and ``prior_probability_…``.
         """
         check_level(level)
         model = self.prior.model
@@ -144,10 +153,13 @@ class EquationFit(AdaptedTasks):
         size = int(np.prod(shape))
         dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
         full = (len(self.batch), *(shape or (1,)))
-        variables = {
+        variables: dict[str, Any] = {
             name: (("task", *dims), values[:, :size].numpy().reshape(full), {"units": model.output.unit})
             for name, values in self._curves(Problem(model, batch, 0.0), level).items()
         }
+        if "likeliest" in variables:
+            names = np.array(tuple(model.noise.codes))
+            variables["likeliest"] = (("task", *dims), names[variables["likeliest"][1].astype(int)])
         coords: dict[str, Any] = {"task": list(self.batch.names)}
         for name in (*points, *(name for name in followed(model) if name not in points)):
             if name in points:
@@ -159,6 +171,9 @@ class EquationFit(AdaptedTasks):
 
     def _curves(self, problem: Problem, level: float) -> dict[str, torch.Tensor]:
         after, before = predictive(problem, self.adapted), predictive(problem, self.adapted, prior=True)
+        if isinstance(after, ClassForecast):
+            assert isinstance(before, ClassForecast)
+            return _of_classes(after, before, level)
         lower, upper = after.interval(level)
         curve_lower, curve_upper = after.interval(level, noise=False)
         prior_lower, prior_upper = before.interval(level)
@@ -259,14 +274,17 @@ class EquationFit(AdaptedTasks):
         data = xr.Dataset(variables, coords, {"model": model.name, "prior": self.prior.name, "level": level})
         if predictions:
             forecast = predictive(self.problem, adapted)
-            lower, upper = forecast.interval(level)
             blank = ~self.batch.mask
-            for name, values in (
-                ("measured", self.batch.output),
-                ("median", forecast.median),
-                ("low", lower),
-                ("high", upper),
-            ):
+            predicted = {"measured": self.batch.output}
+            if isinstance(forecast, ClassForecast):
+                predicted |= {
+                    f"probability_{name}": forecast.probabilities[..., at]
+                    for at, name in enumerate(forecast.outcome.classes)
+                }
+            else:
+                lower, upper = forecast.interval(level)
+                predicted |= {"median": forecast.median, "low": lower, "high": upper}
+            for name, values in predicted.items():
                 shown = values.detach().masked_fill(blank, torch.nan).numpy()
                 data[f"{name}_{model.output.name}"] = (
                     ("task", "observation"),
@@ -292,8 +310,24 @@ class EquationFit(AdaptedTasks):
         }
 
 
+def _of_classes(after: ClassForecast, before: ClassForecast, level: float) -> dict[str, torch.Tensor]:
+    """The likeliest class by its number, and of each class its probability with an interval, and before adaptation."""
+    lower, upper = after.bands(level)
+    found = {"likeliest": after.median}
+    for at, name in enumerate(after.outcome.classes):
+        found |= {
+            f"probability_{name}": after.probabilities[..., at],
+            f"probability_{name}_lower": lower[..., at],
+            f"probability_{name}_upper": upper[..., at],
+            f"prior_probability_{name}": before.probabilities[..., at],
+        }
+    return found
+
+
 def _expected(forecast: Forecast) -> dict[str, torch.Tensor]:
     """Of outcomes that are no Gaussian measurements: their mean, and the probability of every grade."""
+    if isinstance(forecast, MixedForecast):
+        return {"mean": forecast.mean}
     if not isinstance(forecast, OutcomeForecast) or forecast.outcome.kind == "time":
         return {}
     outcome = forecast.outcome

@@ -113,6 +113,8 @@ def _on_the_measured_scale(calibration: AdaptedTasks, task: int) -> Tensor:
 def _distance(calibration: AdaptedTasks, task: int) -> tuple[int, float]:
     """How many numbers were measured, and how far they and the estimate lie from what the prior expects, squared."""
     adapted, problem = calibration.adapted, calibration.problem
+    if not problem.model.noise.gaussian:  # whose distances follow no known law
+        return int(calibration.batch.mask[task].sum()), math.nan
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
     seen = (calibration.batch.mask & calibration.batch.numbers)[task]
     off = adapted.coordinates[task] - adapted.start[task]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from metasci.meta.stages import staged
 from metasci.units import convert
 from metasci.words import duration, number, pretty_unit
 
@@ -60,7 +61,9 @@ def limit_sign(calibration: AdaptedTasks, index: int, place: int) -> str:
 
 def without_likelihood(calibration: AdaptedTasks) -> Tensor:
     """Which measurements have no finite likelihood, or slope of it, where calibration starts."""
-    problem, adapted = calibration.problem, calibration.adapted
+    adapted, mask = calibration.adapted, calibration.problem.batch.mask
+    problem = staged(calibration.problem)
     line = problem.linearise(adapted.start, adapted.log_noise)
     each = problem.costs(line.prediction, line.variance, adapted.log_noise)
-    return problem.batch.mask & ~(torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1))
+    sound = torch.isfinite(each) & torch.isfinite(line.jacobian).all(-1)
+    return mask & ~sound.reshape(*mask.shape, -1).all(-1)

@@ -9,21 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metasci.class_forecasts import ClassForecast
 from metasci.fits.mixtures import mixture_draws
 from metasci.forecasts import MixtureForecast, measured_or_one
 from metasci.meta.adapted import Adapted, Discrepancy, NoiseMixture
 from metasci.meta.laplace.task_noise import noise_levels
 from metasci.meta.outcomes import outcome_of
 from metasci.meta.problem import Linearisation, Problem
+from metasci.meta.stages import log_odds
+from metasci.mixed_forecasts import MixedForecast, by_kind
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import StudentAdditive
+from metasci.outcomes.classes import Categorical
+from metasci.outcomes.mixed import Mixed
 
 __all__ = ["median_curve", "predictive", "sampled"]
 
 _LEVELS, _TAIL = 32, 1e-6  # of Student's noise: readings that lie far off are what it is for
 
 
-def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> MixtureForecast | OutcomeForecast:
+def predictive(
+    problem: Problem, adapted: Adapted, prior: bool = False
+) -> MixtureForecast | OutcomeForecast | ClassForecast | MixedForecast:
     """Predict every measurement of a batch from its adapted tasks.
 
     Parameters
@@ -35,6 +42,8 @@ def predictive(problem: Problem, adapted: Adapted, prior: bool = False) -> Mixtu
         Whether to predict from the prior instead, as before any measurement.
     """
     coordinates, mixture = _side(adapted, prior)
+    if isinstance(problem.model.noise, Categorical):
+        return _classes(problem, problem.model.noise, coordinates, mixture)
     line = problem.linearise(coordinates, adapted.log_noise)
     if not problem.model.noise.measures:
         return _outcomes(problem, line, mixture, adapted.log_noise)
@@ -80,12 +89,12 @@ def _gaussians(noise: StudentAdditive, log_noise: Tensor) -> tuple[Tensor, Tenso
 
 def _outcomes(
     problem: Problem, line: Linearisation, mixture: NoiseMixture, log_noise: Tensor
-) -> OutcomeForecast:
+) -> OutcomeForecast | MixedForecast:
     """The forecast of outcomes that are no Gaussian measurements."""
     batch, shape = problem.batch, line.prediction.shape
     shift = torch.einsum("toi,lti->lto", line.jacobian, mixture.shift)
     spread = torch.einsum("toi,ltij,toj->lto", line.jacobian, mixture.covariance, line.jacobian)
-    return OutcomeForecast(
+    whole = OutcomeForecast(
         outcome_of(problem.model.noise),
         line.prediction,
         shift,
@@ -97,6 +106,18 @@ def _outcomes(
         batch.censored,
         batch.upper,
     )
+    return by_kind(whole) if isinstance(whole.outcome, Mixed) else whole
+
+
+def _classes(
+    problem: Problem, outcome: Categorical, coordinates: Tensor, mixture: NoiseMixture
+) -> ClassForecast:
+    """The forecast of classes, which have several predictors."""
+    centre, jacobian = log_odds(problem, coordinates, coordinates.new_zeros(0))
+    shift = torch.einsum("toki,lti->ltok", jacobian, mixture.shift)
+    covariance = torch.einsum("toki,ltij,tomj->ltokm", jacobian, mixture.covariance, jacobian)
+    measured = measured_or_one(problem.batch.output, problem.batch.mask)
+    return ClassForecast(outcome, centre, shift, covariance, mixture.weight, measured)
 
 
 def sampled(

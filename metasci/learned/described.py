@@ -27,14 +27,17 @@ from metasci.noise import (
 from metasci.outcomes import (
     Bernoulli,
     Binomial,
+    Categorical,
     Deviation,
     Exponential,
     Gompertz,
     LogLogistic,
     LogNormalTime,
+    Mixed,
     NegativeBinomial,
     Ordinal,
     Outcome,
+    PiecewiseExponential,
     Poisson,
     StudentAdditive,
     StudentDeviation,
@@ -55,6 +58,7 @@ _OUTCOMES: dict[str, type[Outcome]] = {
     for kind in (
         Bernoulli,
         Binomial,
+        Categorical,
         Deviation,
         Exponential,
         Gompertz,
@@ -62,6 +66,7 @@ _OUTCOMES: dict[str, type[Outcome]] = {
         LogNormalTime,
         NegativeBinomial,
         Ordinal,
+        PiecewiseExponential,
         Poisson,
         StudentAdditive,
         StudentDeviation,
@@ -107,13 +112,16 @@ def described_noise(noise: Noise) -> dict[str, Any]:
     }
     if isinstance(noise, Several):
         return {**described, "by": noise.by, "noises": [described_noise(each) for each in noise.noises]}
+    if isinstance(noise, Mixed):
+        return {**described, "by": noise.by, "kinds": [described_noise(each) for each in noise.kinds]}
     if isinstance(noise, EarlyAdditive):
         return {**described, "by": noise.by}
     if isinstance(noise, EarlyLogNormal):
         return {**described, "by": noise.by, "over": noise.over}
     if not noise.gaussian:
         own = {item.name: getattr(noise, item.name) for item in fields(noise) if item.init}
-        return {**described, **own, "typical": list(noise.typical)}
+        lists = {key: list(value) for key, value in own.items() if isinstance(value, tuple)}
+        return {**described, **own, **lists}
     return described
 
 
@@ -125,6 +133,10 @@ def noise_described(table: Table) -> Noise:
         raise InputError(f"{table.where}, typical: a noise's scales are above zero.")
     if kind == Several.__name__ and "noises" in table.values:
         return Several(table.get("by", str), tuple(noise_described(row) for row in table.tables("noises")))
+    if kind == Mixed.__name__ and "kinds" in table.values:
+        return Mixed(
+            by=table.get("by", str), kinds=tuple(noise_described(row) for row in table.tables("kinds"))
+        )
     if kind in _OUTCOMES:
         own = {key: value for key, value in table.values.items() if key not in ("kind", "scales")}
         outcome: Outcome = dataclass_of(_OUTCOMES[kind], Table(own, table.where))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.problem import Problem
+from metasci.meta.stages import staged
 
 __all__ = ["explained_share", "moved_by"]
 
@@ -39,6 +40,7 @@ def explained_share(problem: Problem, coordinates: Tensor, log_noise: Tensor) ->
 
 def moved_by(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> float:
     """The most that any prediction moves with one unit of any coordinate, in standard deviations of the noise."""
+    problem = staged(problem)
     line = problem.linearise(coordinates, log_noise)
     moved = line.jacobian.abs().amax(-1) / line.variance.sqrt()
     seen = problem.batch.mask & torch.isfinite(moved)

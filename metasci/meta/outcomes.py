@@ -10,17 +10,26 @@ Source: Green, JRSS B 46 (1984) 149.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from metasci.errors import InputError
 from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
     from metasci.data.tasks import Batch
+    from metasci.model import Model
 
-__all__ = ["log_densities", "observed_information", "outcome_of", "scores", "working_variance"]
+__all__ = [
+    "check_log_odds",
+    "log_densities",
+    "observed_information",
+    "outcome_of",
+    "scores",
+    "working_variance",
+]
 
 _LEAST = 1e-12  # information below which an outcome tells nothing: its working variance stays finite
 
@@ -31,10 +40,37 @@ def outcome_of(noise: object) -> Outcome:
     return noise
 
 
-def log_densities(outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor) -> Tensor:
-    """ln p(y | η) of every measurement, (task, observation); zero where padded."""
+def check_log_odds(model: Model, returned: Any, dimensions: int) -> None:
+    """Refuse what an equation returns if it is not log-odds of all classes but one, along an axis of their own.
+
+    Parameters
+    ----------
+    model : Model
+    returned : array
+    dimensions : int
+        Of an array with one number for each measurement.
+    """
+    shape, asked = tuple(getattr(returned, "shape", ())), model.noise.predictors
+    if len(shape) != dimensions + 1 or shape[-1] != asked:
+        raise InputError(
+            f"equation '{model.name}': it returns an array of shape {shape} where classes are told apart; return the "
+            f"{asked} log-odds of every class but the first along one axis more, as `metasci.math.stack` makes it."
+        )
+
+
+def log_densities(
+    outcome: Outcome, batch: Batch, predictor: Tensor, log_scales: Tensor, about: Tensor | None = None
+) -> Tensor:
+    """ln p(y | η) of every measurement, (task, observation); zero where padded.
+
+    What scatters by its prediction does so as where `about` is, if that is given.
+    """
     value = torch.where(batch.mask, batch.output, torch.ones_like(batch.output))
-    each = outcome.log_density(value, predictor, log_scales, batch.inputs, batch.censored, batch.upper)
+    known = (batch.inputs, batch.censored, batch.upper)
+    if about is None:
+        each = outcome.log_density(value, predictor, log_scales, *known)
+    else:
+        each = outcome.log_density_about(value, predictor, about, log_scales, *known)
     return torch.where(batch.mask, each, torch.zeros_like(each))
 
 

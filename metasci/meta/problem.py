@@ -19,7 +19,7 @@ from metasci.constraints.law import Predict
 from metasci.data.tasks import Batch
 from metasci.errors import InputError
 from metasci.meta.likelihood import Limits, cost, pull_and_curvature
-from metasci.meta.outcomes import log_densities, outcome_of, scores, working_variance
+from metasci.meta.outcomes import check_log_odds, log_densities, outcome_of, scores, working_variance
 from metasci.meta.ragged import Ragged
 from metasci.model import Model
 from metasci.ode.few import together
@@ -153,6 +153,9 @@ class Problem:
             raise InputError(
                 f"equation '{self.model.name}': it returns an array that is {kind}; return one number a measurement."
             )
+        if self.model.noise.predictors > 1:
+            check_log_odds(self.model, prediction, len(shape))
+            prediction = prediction[..., 0]
         sizes = zip(prediction.shape[::-1], shape[::-1], strict=False)
         if prediction.dim() != len(shape) or not all(size in (1, whole) for size, whole in sizes):
             raise InputError(

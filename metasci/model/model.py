@@ -104,6 +104,14 @@ class Model:
     discrepancy_inputs: Callable[[Mapping[str, Any]], Sequence[Any]] | None = None
     recipe: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.noise.predictors > 1 and (self.joint or self.constraints):
+            why = "computes the predictions of a task together" if self.joint else "states physical laws"
+            raise InputError(
+                f"'{self.name}' {why}, and its {type(self.noise).__name__} outcomes have several predictors of each "
+                "measurement, for which that is not there; leave one of the two out."
+            )
+
     def __call__(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """Prediction in the output's unit, from inputs and physical parameters in the model's units, or quantities.
 

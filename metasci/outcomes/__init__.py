@@ -1,15 +1,18 @@
-"""Outcomes that are no measurements about a curve: yes or no, grades, counts, times, deviations about zero."""
+"""Outcomes that are no measurements about a curve: yes or no, classes, grades, counts, times, deviations about zero."""
 
+from metasci.outcomes.classes import Categorical
 from metasci.outcomes.counts import NegativeBinomial, Poisson, ZeroInflatedPoisson
 from metasci.outcomes.deviations import Deviation, StudentDeviation
 from metasci.outcomes.grades import Bernoulli, Binomial, Ordinal
 from metasci.outcomes.measurements import StudentAdditive
+from metasci.outcomes.mixed import Measured, Mixed
 from metasci.outcomes.outcome import Outcome
 from metasci.outcomes.times import (
     Exponential,
     Gompertz,
     LogLogistic,
     LogNormalTime,
+    PiecewiseExponential,
     TimeToEvent,
     Weibull,
 )
@@ -17,14 +20,18 @@ from metasci.outcomes.times import (
 __all__ = [
     "Bernoulli",
     "Binomial",
+    "Categorical",
     "Deviation",
     "Exponential",
     "Gompertz",
     "LogLogistic",
     "LogNormalTime",
+    "Measured",
+    "Mixed",
     "NegativeBinomial",
     "Ordinal",
     "Outcome",
+    "PiecewiseExponential",
     "Poisson",
     "StudentAdditive",
     "StudentDeviation",

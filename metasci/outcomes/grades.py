@@ -100,6 +100,10 @@ class Bernoulli(Outcome):
         return None if at is None else (at, "is neither 0 nor 1, which a yes or no has to be")
 
     @property
+    def written(self) -> str:
+        return "write yes as 1 and no as 0"
+
+    @property
     def most(self) -> float:
         return 1.0
 
@@ -189,6 +193,10 @@ class Binomial(Bernoulli):
             return at, f"stands beside {n[at]:g} {self.trials}, which is no whole number above zero"
         at = first_that(values > n)
         return None if at is None else (at, f"is more than the {n[at]:g} {self.trials} beside it")
+
+    @property
+    def written(self) -> str:
+        return f"write how many of the {self.trials} it was"
 
     @property
     def most(self) -> float:
@@ -300,8 +308,11 @@ class Ordinal(Outcome):
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
     ) -> Floats:
-        counted = self.levels <= np.asarray(value)[..., None]
-        return np.asarray((self.probabilities(predictor, log_scales) * counted).sum(-1))
+        counted = np.floor(value) - self.first  # the place of the highest grade that counts
+        under = np.where(counted < 0.0, 0.0, 1.0 + 0.0 * predictor)
+        for at, cut in enumerate(self._cuts(log_scales)):
+            under = np.where(counted == at, scipy.special.expit(cut - predictor), under)
+        return under
 
     def sample(
         self,
@@ -318,6 +329,10 @@ class Ordinal(Outcome):
         at = first_that(~np.isin(values, self.levels))
         last = self.first + self.grades - 1
         return None if at is None else (at, f"is none of the grades {self.first} to {last}")
+
+    @property
+    def written(self) -> str:
+        return f"write grades as {self.first} to {self.first + self.grades - 1}"
 
     @property
     def most(self) -> float:

@@ -40,11 +40,13 @@ class Outcome(Noise):
     measures: ClassVar[bool] = False
     follows_prediction: ClassVar[bool] = False
     kind: ClassVar[str] = ""
-    """``"yes or no"``, ``"grade"``, ``"count"``, ``"time"``, ``"deviation"`` or ``"measurement"``."""
+    """``"yes or no"``, ``"class"``, ``"grade"``, ``"count"``, ``"time"``, ``"deviation"`` or ``"measurement"``."""
     concave: ClassVar[bool] = True
     """Whether the log density is concave in the predictor, so that a linear model has one best fit."""
     whole: ClassVar[bool] = True
     """Whether outcomes are whole numbers."""
+    canonical: ClassVar[bool] = False
+    """Whether `information`, of all rows together, is also minus the second derivative along a linear predictor."""
 
     @property
     def size(self) -> float:
@@ -80,6 +82,19 @@ class Outcome(Noise):
             Where the outcome is only known to lie above its value, and up to this number, which may be infinite; NaN
             elsewhere.
         """
+
+    def log_density_about(
+        self,
+        value: Any,
+        predictor: Any,
+        centre: Any,
+        log_scales: Any,
+        inputs: Inputs | None = None,
+        below: Any = None,
+        upper: Any = None,
+    ) -> Any:
+        """ln p(y | η), where what scatters by its prediction is taken to scatter as at a centre near by."""
+        return self.log_density(value, predictor, log_scales, inputs, below, upper)
 
     def information(
         self,
@@ -128,6 +143,10 @@ class Outcome(Noise):
     @abstractmethod
     def fault(self, values: Floats, inputs: Inputs | None = None) -> tuple[int, str] | None:
         """The first value (of a flat array) that is no such outcome, and why, as the end of a sentence."""
+
+    def may_be_limit(self, inputs: Inputs | None = None) -> Any:
+        """Whether an outcome may be known to lie below, above or between numbers only; or which of them may."""
+        return self.kind == "time"
 
     @property
     def most(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from metasci.data.frames import csv_bytes, in_written_units
 from metasci.data.headers import FORECAST
+from metasci.errors import InputError
 from metasci.files import netcdf, seen, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
@@ -117,6 +118,8 @@ class Calibration(EquationFit, Reported):
     ) -> Figure:
         """Data, prediction with its 90 % band, and what the prior alone would have said.
 
+        Of outcomes that are no measurements about a curve, the figure that their report has.
+
         Parameters
         ----------
         within : pair of float, optional
@@ -129,11 +132,23 @@ class Calibration(EquationFit, Reported):
         from metasci.report.figures import Look, calibration_figure
         from metasci.units import magnitude
 
+        if not self.prior.model.noise.gaussian:
+            return self._plot_of_outcomes(within=within, until=until, logarithmic=logarithmic)
         last = None
         if until is not None:
             along = "time" if "time" in self.prior.model.inputs else next(iter(self.prior.model.inputs))
             last = magnitude(until, self.prior.model.inputs[along].unit, "until")
         return calibration_figure(self, look=Look(within, last, logarithmic))
+
+    def _plot_of_outcomes(self, **asked: Any) -> Figure:
+        from metasci.report.outcome_figures import outcome_figure
+
+        if given := [name for name, value in asked.items() if value is not None]:
+            kind = type(self.prior.model.noise).__name__
+            raise InputError(
+                f"{given[0]} is of measurements about a curve, not of {kind} outcomes: leave it out."
+            )
+        return outcome_figure(self)
 
     def _html(self) -> str:
         from metasci.report.sections import calibration_report

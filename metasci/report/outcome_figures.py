@@ -4,7 +4,7 @@ without an event, and whether probabilities mean what they say.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,11 +14,11 @@ from scipy.stats import beta
 
 from metasci.evaluation.outcome_scores import calibration_table
 from metasci.outcome_forecasts import OutcomeForecast
-from metasci.outcomes import Ordinal
+from metasci.outcomes import Categorical, Mixed, Ordinal, TimeToEvent
 from metasci.report.curves import is_simulated, name_of, only
-from metasci.report.marks import titled
+from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, RED, shades, styled
-from metasci.words import label, words
+from metasci.words import label, number, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
@@ -27,7 +27,11 @@ __all__ = ["calibration_curve", "kaplan_meier", "outcome_caption", "outcome_figu
 
 Floats = NDArray[np.float64]
 
+_ACROSS = 3  # tasks beside each other
 _MOST_TASKS = 6  # as many panels as other figures of tasks have
+_LETTERS = 30  # that fit beside each other above a panel
+_NEAR = 0.5  # of the mean distance of bars: below, the narrowest of them are hard to see
+_TICKS = 6
 _TIMES = 120  # along the curves of survival: their steps look smooth
 _DRAWS = 400  # 20 of them lie beyond each end of the 90 % band
 
@@ -37,6 +41,8 @@ def outcome_figure(calibration: EquationFit) -> Figure:
     kind = getattr(calibration.prior.model.noise, "kind", "")
     if kind == "time":
         return survival_figure(calibration)
+    if isinstance(calibration.prior.model.noise, Mixed):
+        return _side_by_side_outputs(calibration, calibration.prior.model.noise)
     return _scattered(calibration) if kind in ("count", "deviation") else _probabilities(calibration)
 
 
@@ -45,22 +51,27 @@ def outcome_caption(calibration: EquationFit) -> str:
     return {
         "yes or no": "Height of the bars: calibrated probability of yes at each measurement; dashes: that of the prior "
         "alone. Points: what came, yes above and no below.",
+        "class": "Areas: calibrated probability of each class at each measurement. Above: the class that came.",
         "grade": "Areas: calibrated probability of each grade at each measurement, lowest grade at the bottom. "
         "Numbers: the grade that came.",
         "count": "Points: counts. Bars: calibrated 90 % interval of a count, dashes its median. Dotted: what the prior "
         "alone expects.",
         "deviation": "Points: deviations. Bars: calibrated 90 % interval of a deviation, dashes its median. Dotted: "
         "the standard deviation that the prior alone expects.",
+        "several kinds": "A row for each output. Points: what came. Bars: calibrated 90 % interval of it, of a yes or "
+        "no of its probability; dashes: the median. Dotted: what the prior alone expects.",
         "time": "Steps: share without the event, by Kaplan and Meier, with ticks for times that are only known to lie "
         "above. Line and band: what is predicted for the same tasks and conditions, with the 90 % interval of such a "
         "share. Dashed: the prior alone.",
     }[str(getattr(calibration.prior.model.noise, "kind", ""))]
 
 
-def kaplan_meier(time: ArrayLike, event: ArrayLike) -> tuple[Floats, Floats]:
+def kaplan_meier(time: ArrayLike, event: ArrayLike, entry: ArrayLike | None = None) -> tuple[Floats, Floats]:
     """Times of events, and the share that is without one just after each; starts at zero with one.
 
-    Source: Kaplan and Meier, JASA 53 (1958) 457.
+    Of times that are watched from an `entry` on, those count that had been entered by then.
+
+    Source: Kaplan and Meier, JASA 53 (1958) 457; Tsai, Jewell and Wang, Biometrika 74 (1987) 883, for entries.
 
     Examples
     --------
@@ -70,9 +81,12 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike) -> tuple[Floats, Floats]:
     """
     times, came = np.asarray(time, float), np.asarray(event, bool)
     steps = np.unique(times[came])
-    at_risk = (times[None, :] >= steps[:, None]).sum(1)
-    events = ((times[None, :] == steps[:, None]) & came).sum(1)
-    return np.append(0.0, steps), np.append(1.0, np.cumprod(1.0 - events / at_risk))
+    watched = times[None, :] >= steps[:, None]
+    if entry is not None:
+        watched &= np.asarray(entry, float) < steps[:, None]
+    at_risk = watched.sum(1)
+    events = ((times[None, :] == steps[:, None]) & came & watched).sum(1)
+    return np.append(0.0, steps), np.append(1.0, np.cumprod(1.0 - events / np.maximum(at_risk, 1)))
 
 
 @styled
@@ -86,20 +100,18 @@ def survival_figure(calibration: EquationFit) -> Figure:
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
     forecast, before = _forecasts(calibration)
-    drawn = forecast.sample(_DRAWS).numpy()[:, mask]
-    share = (drawn[:, :, None] > grid).mean(1)
+    entry = _entries(forecast, mask)
+    share = _shares_drawn(forecast, mask, grid, entry)
     low, high = np.quantile(share, (0.05, 0.95), axis=0)
     axes.fill_between(grid, low, high, color=BLUE, alpha=0.18, linewidth=0.0)
-    axes.plot(grid, forecast.survival(grid).numpy()[mask].mean(0), color=BLUE, label="predicted")
-    axes.plot(
-        grid,
-        before.survival(grid).numpy()[mask].mean(0),
-        "--",
-        color=GREY,
-        linewidth=1.0,
-        label="prior alone",
-    )
-    steps, left = kaplan_meier(time, came)
+    if entry is None:
+        expected, earlier = (each.survival(grid).numpy()[mask].mean(0) for each in (forecast, before))
+    else:
+        expected = np.median(share, 0)
+        earlier = np.median(_shares_drawn(before, mask, grid, entry), 0)
+    axes.plot(grid, expected, color=BLUE, label="predicted")
+    axes.plot(grid, earlier, "--", color=GREY, linewidth=1.0, label="prior alone")
+    steps, left = kaplan_meier(time, came, entry)
     axes.step(np.append(steps, grid[-1]), np.append(left, left[-1]), where="post", color=INK, label="seen")
     if (~came).any():
         at = left[np.searchsorted(steps, time[~came], side="right") - 1]
@@ -108,6 +120,28 @@ def survival_figure(calibration: EquationFit) -> Figure:
     axes.set_xlabel(label(output.label or words(output.name), output.unit))
     axes.legend(loc="upper right")
     return figure
+
+
+def _entries(forecast: OutcomeForecast, mask: NDArray[np.bool_]) -> Floats | None:
+    """From when on each time was watched; nothing where that is from zero on."""
+    outcome = forecast.outcome
+    if not (isinstance(outcome, TimeToEvent) and outcome.entry):
+        return None
+    return np.asarray(forecast.inputs[outcome.entry].expand(mask.shape).numpy()[mask])
+
+
+def _shares_drawn(
+    forecast: OutcomeForecast, mask: NDArray[np.bool_], grid: Floats, entry: Floats | None
+) -> Floats:
+    """Shares without the event along a grid, of outcomes that are drawn, (draw, time), as they would be seen."""
+    drawn = forecast.sample(_DRAWS).numpy()[:, mask]
+    if entry is None:
+        return np.asarray((drawn[:, :, None] > grid).mean(1))
+    shares = []
+    for times in drawn:
+        steps, left = kaplan_meier(times, np.ones_like(times, bool), entry)
+        shares.append(left[np.searchsorted(steps, grid, side="right") - 1])
+    return np.array(shares)
 
 
 @styled
@@ -137,16 +171,17 @@ def calibration_curve(yes: ArrayLike, probability: ArrayLike, bins: int = 10) ->
     return figure
 
 
-def _forecasts(calibration: EquationFit) -> tuple[OutcomeForecast, OutcomeForecast]:
-    """After and before adaptation, at the measured conditions."""
+def _forecasts(calibration: EquationFit) -> tuple[Any, Any]:
+    """After and before adaptation, at the measured conditions: of outcomes, an `OutcomeForecast` or `ClassForecast`."""
     from metasci.fits.predictive import predictive
 
-    both = [predictive(calibration.problem, calibration.adapted, prior=prior) for prior in (False, True)]
-    assert all(isinstance(each, OutcomeForecast) for each in both)
-    return both[0], both[1]  # type: ignore[return-value]
+    after, before = (
+        predictive(calibration.problem, calibration.adapted, prior=prior) for prior in (False, True)
+    )
+    return after, before
 
 
-def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np.int_]]:
+def _along(calibration: EquationFit, task: int, without: str = "") -> tuple[Floats, str, NDArray[np.int_]]:
     """Places of a task's measurements on an axis, its label, and their order.
 
     The first input that is different for all of them makes the axis; their number does where there is none.
@@ -154,8 +189,11 @@ def _along(calibration: EquationFit, task: int) -> tuple[Floats, str, NDArray[np
     batch, model = calibration.batch, calibration.prior.model
     here = batch.mask[task].numpy()
     for name, quantity in model.inputs.items():
+        if name == without:
+            continue
         values = batch.inputs[name].expand(batch.mask.shape)[task].numpy()[here]
-        if len(values) > 1 and len(np.unique(values)) == len(values):
+        # where outputs take turns, two of them may have one place
+        if len(values) > 1 and len(np.unique(values)) >= (2 if without else len(values)):
             order = np.argsort(values)
             return values[order], label(words(name), quantity.unit), np.flatnonzero(here)[order]
     return np.arange(1.0, here.sum() + 1.0), "measurement", np.flatnonzero(here)
@@ -178,28 +216,53 @@ def _probabilities(calibration: EquationFit) -> Figure:
     figure, panels = _panels(calibration)
     forecast, before = _forecasts(calibration)
     outcome = calibration.prior.model.noise
+    names = outcome.classes if isinstance(outcome, Categorical) else ()
+    stacked = isinstance(outcome, Ordinal | Categorical)
     whole, earlier = forecast.probabilities.numpy(), before.probabilities.numpy()
     levels = np.arange(float(whole.shape[-1]))
     colours = shades(levels, levels)
     for task, axes in enumerate(panels):
-        places, axis, rows = _along(calibration, task)
+        values, axis, rows = _along(calibration, task)
+        places = _side_by_side(axes, values)
         came = calibration.batch.output[task].numpy()[rows]
-        if isinstance(outcome, Ordinal):
+        if stacked:
             low = np.zeros(len(rows))
             for at, colour in enumerate(colours):
-                axes.bar(places, whole[task, rows, at], _width(places), low, color=colour)
+                bars = axes.bar(places, whole[task, rows, at], _width(places), low, color=colour)
+                if names:
+                    bars.patches[0].set_label(names[at])  # one of them is enough for the legend
                 low = low + whole[task, rows, at]
             for place, grade in zip(places, came, strict=True):
-                axes.text(place, 1.03, f"{grade:.0f}", ha="center", va="bottom", fontsize=8)
+                said = _short(names[int(grade)], len(places)) if names else f"{grade:.0f}"
+                axes.text(place, 1.03, said, ha="center", va="bottom", fontsize=8)
         else:
             axes.bar(places, whole[task, rows, 1], _width(places), color=BLUE, alpha=0.35)
             axes.plot(places, earlier[task, rows, 1], "_", color=GREY, markersize=12)
             axes.plot(places, came, "o", color=RED, markersize=4, clip_on=False)
-        axes.set_ylim(0.0, 1.12 if isinstance(outcome, Ordinal) else 1.05)
+        axes.set_ylim(0.0, 1.12 if stacked else 1.05)
         axes.set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
         axes.set_xlabel(axis)
     panels[0].set_ylabel("probability")
+    if names:
+        legend_below(figure, panels[0])
     return figure
+
+
+def _side_by_side(axes: Axes, values: Floats) -> Floats:
+    """Where bars stand: at their values, or side by side with their values below, where some are near each other."""
+    gaps = np.diff(values)
+    if len(values) < 3 or gaps.min() > _NEAR * gaps.mean():
+        return values
+    places = np.arange(1.0, len(values) + 1.0)
+    step = -(-len(values) // _TICKS)
+    axes.set_xticks(places[::step], [number(value, 2) for value in values[::step].tolist()])
+    return places
+
+
+def _short(name: str, among: int) -> str:
+    """A class as it fits above one of some bars."""
+    most = max(1, _LETTERS // max(among, 1))
+    return name if len(name) <= most else name[:most]
 
 
 @styled
@@ -221,6 +284,32 @@ def _scattered(calibration: EquationFit) -> Figure:
         panels[0].set_ylim(bottom=-0.5)  # all panels have one axis, whose top follows from what is drawn
     output = calibration.prior.model.output
     panels[0].set_ylabel(label(output.label or words(output.name), output.unit))
+    return figure
+
+
+@styled
+def _side_by_side_outputs(calibration: EquationFit, outcome: Mixed) -> Figure:
+    """Each output in a row of its own, for up to three tasks."""
+    forecast, before = _forecasts(calibration)
+    low, high = (each.numpy() for each in forecast.interval(0.9))
+    median, earlier = forecast.median.numpy(), before.mean.numpy()
+    which, model = forecast.which.numpy(), calibration.prior.model
+    tasks, outputs = min(len(calibration.batch), _ACROSS), len(outcome.parts)
+    figure = Figure(figsize=(2.6 * tasks + 0.6, 2.1 * outputs + 0.4), layout="constrained")
+    grid = figure.subplots(outputs, tasks, squeeze=False, sharex="col", sharey="row")
+    for task in range(tasks):
+        places, axis, rows = _along(calibration, task, without=outcome.by)
+        for output in range(outputs):
+            axes, own = grid[output, task], which[task, rows] == output
+            at, here = places[own], rows[own]
+            axes.vlines(at, low[task, here], high[task, here], color=BLUE, alpha=0.25, linewidth=7)
+            axes.plot(at, median[task, here], "_", color=BLUE, markersize=10)
+            axes.plot(at, earlier[task, here], ":", color=GREY, linewidth=1.0)
+            axes.plot(at, calibration.batch.output[task].numpy()[here], "o", color=INK, markersize=4)
+            if not task:
+                axes.set_ylabel(f"{words(model.output.name)}, {outcome.parts[output].kind} ({output + 1})")
+        grid[0, task].set_title(titled(name_of(only(calibration, task)), is_simulated(calibration)))
+        grid[-1, task].set_xlabel(axis)
     return figure
 
 

@@ -304,9 +304,17 @@ def _predictions(calibration: EquationFit) -> str:
     axes = {name: axis_of(calibration, name) for name in model.inputs}
     input_values = {name: values_of(calibration, name) for name in model.inputs}
     measured, below, upper = measurements(calibration), below_limit(calibration), upper_ends(calibration)
+    classes = tuple(model.noise.codes)
     rows = []
     for place, row in enumerate(frame.head(_MOST_ROWS).to_dict("records")):
         at = [_condition(axis, float(input_values[name][place])) for name, axis in axes.items()]
+        if classes:
+            spelled = [
+                f"{row[name]} ({number(row[f'{name}_probability_{row[name]}'], 2)})"
+                for name in ("predicted", "prior")
+            ]
+            rows.append([row["task"], *at, classes[int(measured[place])], *spelled])
+            continue
         spelled = [
             f"{number(row[name], trim=False)} ({_interval(row, f'{name}_')})"
             for name in ("predicted", "prior")
@@ -318,7 +326,8 @@ def _predictions(calibration: EquationFit) -> str:
         rows.append([row["task"], *at, value, *spelled])
     conditions = [words(name) if axis.unit == "s" else axis.label for name, axis in axes.items()]
     header = ["task", *conditions, label("measured", model.output.unit)]
-    header += ["predicted (90 % interval)", "prior alone (90 % interval)"]
+    beside = "its probability" if classes else "90 % interval"
+    header += [f"predicted ({beside})", f"prior alone ({beside})"]
     rows_table = _task_table(header, rows, range(1, len(header)), several=len(calibration.batch) > 1)
     return rows_table + _left_out(len(frame) - _MOST_ROWS, "rows")
 

@@ -7,23 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from metasci.errors import InputError
+from metasci.math import stack
 from metasci.model import Input, Model, Output
 from metasci.noise import Noise
-from metasci.outcomes import Bernoulli
+from metasci.outcomes import Bernoulli, Categorical
 from metasci.parameters import Parameter, ParameterSpace
 
 __all__ = ["linear_predictor"]
 
 
 @dataclass(frozen=True)
-class _Line:
+class _Lines:
+    """A line for each ending of the parameters' names: one without, or one for each class but the first."""
+
     features: tuple[str, ...]
+    endings: tuple[str, ...]
 
     def __call__(self, **values: Any) -> Any:
-        total = values["level"]
-        for name in self.features:
-            total = total + values[f"of_{name}"] * values[name]
-        return total
+        lines = []
+        for ending in self.endings:
+            total = values[f"level{ending}"]
+            for name in self.features:
+                total = total + values[f"of_{name}{ending}"] * values[name]
+            lines.append(total)
+        return lines[0] if self.endings == ("",) else stack(lines)
 
 
 def linear_predictor(
@@ -52,7 +59,8 @@ def linear_predictor(
     Returns
     -------
     Model
-        With the parameters ``level`` and ``of_FEATURE``. It is not registered.
+        With the parameters ``level`` and ``of_FEATURE``; of classes (`Categorical`) with these for every class but
+        the first, ``level_CLASS``, or by their number where a class is no plain word. It is not registered.
 
     Raises
     ------
@@ -76,21 +84,34 @@ def linear_predictor(
     chosen = tuple(features)
     if not chosen or len(set(chosen)) != len(chosen):
         raise InputError("a linear predictor needs one feature at least, and each once.")
-    coefficients = (
-        Parameter(f"of_{feature}", "1", 0.0, spread=spread, description="for one standard deviation")
-        for feature in chosen
-    )
+    law = noise or Bernoulli()
+    endings = {"": ""}
+    if isinstance(law, Categorical):
+        endings = {
+            f"_{told if told.isidentifier() else at}": f", {told}"
+            for at, told in enumerate(law.classes[1:], 1)
+        }
+    parameters = []
+    for ending, of in endings.items():
+        parameters.append(
+            Parameter(f"level{ending}", "1", 0.0, spread=level_spread, description=f"where all are zero{of}")
+        )
+        parameters += [
+            Parameter(
+                f"of_{feature}{ending}",
+                "1",
+                0.0,
+                spread=spread,
+                description=f"for one standard deviation{of}",
+            )
+            for feature in chosen
+        ]
     return Model(
         name=name,
-        function=_Line(chosen),
+        function=_Lines(chosen, tuple(endings)),
         inputs={feature: Input("1") for feature in chosen},
         output=output or Output("outcome", "1", "outcome"),
-        parameters=ParameterSpace(
-            (
-                Parameter("level", "1", 0.0, spread=level_spread, description="where all are zero"),
-                *coefficients,
-            )
-        ),
-        noise=noise or Bernoulli(),
+        parameters=ParameterSpace(tuple(parameters)),
+        noise=law,
         description="Linear in its features (McCullagh and Nelder 1989, section 2.2).",
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 from metasci.meta.laplace.gauss_newton import full_curvature, map_estimate
 from metasci.meta.outcomes import observed_information, outcome_of
 from metasci.meta.problem import Problem
+from metasci.meta.stages import staged
 
 # Newton's steps at most, which double the digits near the end; and a slope that counts as none
 _NEWTON, _FLAT = 8, 1e-9
@@ -64,6 +65,7 @@ def log_marginal(
         Exact where the model is linear and the noise does not depend on the prediction.
     mode : Tensor, (task, parameter)
     """
+    problem = staged(problem)
     mode = _mode(problem, population, start)
     _, hessian = _slope_and_hessian(problem, population, mode)
     off = mode - population.mean
@@ -141,7 +143,11 @@ def _slope_and_hessian(problem: Problem, population: Population, at: Tensor) -> 
     relative = None
     if not problem.model.noise.gaussian:
         outcome = outcome_of(problem.model.noise)
-        curve = observed_information(outcome, problem.batch, line.prediction, population.log_noise)
+        curve = (
+            1.0 / line.variance
+            if outcome.canonical
+            else observed_information(outcome, problem.batch, line.prediction, population.log_noise)
+        )
         return line.prediction, population.precision + torch.einsum(
             "toi,to,toj->tij", line.jacobian, torch.where(mask, curve, 0.0), line.jacobian
         )

@@ -17,6 +17,7 @@ from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.laplace.few import estimate_few
 from metasci.meta.likelihood import information_share, squared_residual
 from metasci.meta.problem import Linearisation, Problem
+from metasci.meta.stages import staged
 from metasci.ode.array_meshes import keeping
 
 __all__ = ["Estimate", "full_curvature", "map_estimate", "normal_equations"]
@@ -58,6 +59,7 @@ def map_estimate(
     -----
     A task whose objective is not finite at its start stays there and is reported in `finite`.
     """
+    problem = staged(problem)
     weight = (
         torch.ones(len(mean), dtype=mean.dtype, device=mean.device)
         if noise_precision is None
@@ -183,6 +185,7 @@ def normal_equations(
 
     The linearisation at these coordinates may be given, if it is known.
     """
+    problem = staged(problem)
     line = problem.linearise(at, log_noise) if line is None else line
     mask = problem.batch.mask
     residual = problem.residual(line, log_noise)

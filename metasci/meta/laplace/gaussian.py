@@ -38,6 +38,7 @@ from metasci.meta.laplace.settling import settle
 from metasci.meta.laplace.ties import is_tied
 from metasci.meta.laplace.uncertainty import known_of
 from metasci.meta.problem import Problem
+from metasci.meta.stages import staged
 
 __all__ = ["GaussianPrior"]
 
@@ -191,6 +192,7 @@ class GaussianPrior:
         self, problem: Problem, design: Design, state: GaussianState, seed: int
     ) -> tuple[GaussianState, Tensor]:
         """One iteration of expectation–maximisation; returns the state and which tasks were left out of it."""
+        problem = staged(problem)
         if self._settled(state):
             return self._refine(problem, design, state, seed)
         assert state.coordinates is not None
@@ -339,6 +341,7 @@ class GaussianPrior:
 
     def adapt(self, problem: Problem, design: Design, state: GaussianState) -> Adapted:
         """Calibrate every task of the batch."""
+        problem = staged(problem)
         mean, covariance = self.start(state, design)
         precision = torch.linalg.inv(covariance)
         log_noise = state.log_noise

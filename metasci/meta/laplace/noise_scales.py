@@ -64,8 +64,10 @@ def _outcome_scales(problem: Problem, estimate: Estimate, mask: Tensor, log_scal
 
     def cost() -> Tensor:
         search.zero_grad()
+        centre = line.prediction
         each = [
-            -(weight / weights.sum()) * log_densities(outcome, batch, line.prediction + node * sd, free).sum()
+            -(weight / weights.sum())
+            * log_densities(outcome, batch, centre + node * sd, free, about=centre).sum()
             for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True)
         ]
         # a scale may vanish: a faint pull towards the start keeps its logarithm finite

@@ -12,6 +12,7 @@ from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, normal_e
 from metasci.meta.laplace.noise_scales import noise_scales
 from metasci.meta.likelihood import information_share
 from metasci.meta.problem import Problem
+from metasci.meta.stages import staged
 
 __all__ = ["pooled_estimate", "pooled_fit"]
 
@@ -56,6 +57,7 @@ def pooled_estimate(
     Estimate
         Coordinates and covariance have one task; squared residuals and predictions have all of them.
     """
+    problem = staged(problem)
     here, tasks = (mean if start is None else start).clone(), len(problem)
     ones, nothing = mean.new_ones(tasks), torch.zeros_like(precision).expand(tasks, -1, -1)
 
@@ -112,6 +114,7 @@ def pooled_fit(problem: Problem) -> tuple[Tensor, Tensor]:
     From the typical values a search may have nothing to go by: where rates are far off, a fraction is zero or one
     everywhere and no parameter moves it. What explains hardly more than a constant is sought anew from many places.
     """
+    problem = staged(problem)
     together = problem.select(_finite_at_typical(problem).nonzero()[:, 0])
     centre, log_noise = _by_turns(together)
     tasks = len(together)

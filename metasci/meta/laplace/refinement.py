@@ -17,6 +17,7 @@ from metasci.meta.covariates import Design
 from metasci.meta.laplace.evidence import Population, log_marginal, log_predictive
 from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.shared import with_shared_uncertainty
+from metasci.meta.laplace.uncertainty import known_of
 from metasci.meta.problem import Problem
 
 __all__ = ["finite_tasks", "marginal_cost", "most_likely", "packed", "predictive_cost", "unpacked"]
@@ -156,6 +157,22 @@ def most_likely(
     if shared is None or modes is None:
         return climbed
     population = _population(best[1], design, correlated, shared)
+    covariance, own = with_shared_uncertainty(problem, population, modes, shared, climbed.covariance)
+    if bool(shared.all()):
+        return replace(climbed, covariance=covariance)
+    differ = (~shared).nonzero()[:, 0]
+    # before the climb all were taken to differ, and what is told of one was then told of others too
+    known = known_of(
+        float(len(modes)),
+        float(problem.batch.mask.sum()),
+        float(design.with_intercept.shape[1]),
+        own.mean(0),
+        covariance[differ][:, differ],
+    )
+    one = torch.ones_like(climbed.widening)
     return replace(
-        climbed, covariance=with_shared_uncertainty(problem, population, modes, shared, climbed.covariance)
+        climbed,
+        covariance=covariance,
+        widening=one * known.widening,
+        spread_freedom=one * known.spread_freedom,
     )

@@ -19,7 +19,7 @@ __all__ = ["with_shared_uncertainty"]
 
 def with_shared_uncertainty(
     problem: Problem, population: Population, at: Tensor, shared: Tensor, covariance: Tensor
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """The covariance of a new task's coordinates, with that of the estimates where coordinates are shared.
 
     Parameters
@@ -32,6 +32,12 @@ def with_shared_uncertainty(
     shared : Tensor of bool, (parameter,)
     covariance : Tensor, (parameter, parameter)
         Between tasks.
+
+    Returns
+    -------
+    covariance : Tensor, (parameter, parameter)
+    own : Tensor, (task, own parameter, own parameter)
+        What is left unknown of each task's own coordinates, those that are shared being known.
     """
     line = problem.linearise(at, population.log_noise)
     information = torch.where(problem.batch.mask, 1.0 / line.variance, 0.0)
@@ -43,4 +49,4 @@ def with_shared_uncertainty(
     left = whole - whole[:, :, differ] @ own @ whole[:, differ]
     estimates = torch.linalg.pinv(left.sum(0), hermitian=True)
     both = shared[:, None] & shared[None, :]
-    return torch.where(both, estimates, covariance)
+    return torch.where(both, estimates, covariance), own
