@@ -274,7 +274,7 @@ def stack(values: Sequence[Any]) -> Any:
         torch: Any = module
         whole = [constant(value, *values) for value in values]
         return torch.stack(torch.broadcast_tensors(*whole), -1)
-    if library == "numpy":
+    if library == "numpy" and len({np.shape(value) for value in values}) > 1:
         return np.stack(np.broadcast_arrays(*values), -1)
     return module.stack(values, axis=-1)
 
