@@ -304,11 +304,6 @@ class Several(Noise):
                 "Several noise is of measurements about curves; outputs of different kinds are "
                 "`ms.outcomes.Mixed(by=…, kinds=…)`."
             )
-        if other := [type(noise).__name__ for noise in self.noises if not noise.gaussian]:
-            raise InputError(
-                f"Several noise is of Gaussian noises, which {other[0]} is not; ms.outcomes.Mixed joins outputs of "
-                "different kinds."
-            )
         if len({isinstance(noise, LogNormal) for noise in self.noises}) > 1:
             raise InputError("Several noise cannot mix log-normal noise with noise on the measured scale.")
         scales = [f"{scale}_{place}" for place, noise in enumerate(self.noises, 1) for scale in noise.scales]
