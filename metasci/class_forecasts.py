@@ -80,8 +80,8 @@ class ClassForecast:
         lower, upper = (torch.as_tensor(np.take_along_axis(each, end, 0)[0]) for end in ends)
         return lower, upper
 
-    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
-        """Of the probability of the likeliest class: classes themselves lie in no interval."""
+    def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
+        """Of the probability of the likeliest class, with noise or without: classes themselves lie in no interval."""
         best = self.probabilities.argmax(-1, keepdim=True)
         lower, upper = (band.gather(-1, best)[..., 0] for band in self.bands(level))
         return lower, upper
