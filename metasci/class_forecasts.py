@@ -81,7 +81,7 @@ class ClassForecast:
         return lower, upper
 
     def interval(self, level: float = 0.9, noise: bool = True) -> tuple[Tensor, Tensor]:
-        """Of the probability of the likeliest class, with `noise` or without: classes themselves lie in no interval."""
+        """Of the probability of the likeliest class, with noise or without: classes themselves lie in no interval."""
         best = self.probabilities.argmax(-1, keepdim=True)
         lower, upper = (band.gather(-1, best)[..., 0] for band in self.bands(level))
         return lower, upper

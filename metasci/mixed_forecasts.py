@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metasci.errors import InputError
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes.mixed import Mixed
 
@@ -79,7 +80,12 @@ def by_kind(whole: OutcomeForecast) -> MixedForecast:
     """The forecast of several kinds of one whose outcome is `Mixed`; predictors of other kinds stand at one."""
     outcome = whole.outcome
     assert isinstance(outcome, Mixed)
-    which = outcome.which(whole.inputs).round().long() - 1
+    told = outcome.which(whole.inputs)
+    which = told.round().long() - 1
+    if bool(((which < 0) | (which >= len(outcome.parts)) | (told != told.round())).any()):
+        raise InputError(
+            f"{outcome.by}: outputs are numbered from 1 to {len(outcome.parts)}; ask for one of these."
+        )
     parts = []
     for place, kind in enumerate(outcome.parts):
         here = which == place

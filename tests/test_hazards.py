@@ -252,3 +252,13 @@ def test_the_hierarchical_model_knows_entries_and_pieces() -> None:
     )
     found = at(*[point[value.name] for value in built.value_vars])
     assert float(found) == pytest.approx(float(expected.sum()), rel=1e-9)
+
+
+def test_times_are_predicted_at_any_number_of_conditions() -> None:
+    """Also after measurements of which some are no numbers."""
+    fit = ms.load("kidney").calibrate(ms.dataset("kidney").select(slice(0, 3)))
+    several = fit.predict(age=[40.0, 45.0, 50.0])
+    assert several.sizes == {"task": 3, "point": 3}
+    one = fit.predict(age=45.0)
+    for name in ("median", "lower", "upper", "prior"):
+        np.testing.assert_allclose(several[name][:, 1], one[name][:, 0], rtol=1e-8)

@@ -292,3 +292,9 @@ def test_the_hierarchical_model_knows_several_kinds() -> None:
     assert float(at(*[point[value.name] for value in built.value_vars])) == pytest.approx(
         float(expected), rel=1e-9
     )
+
+
+def test_an_output_that_is_not_there_is_not_predicted() -> None:
+    fit = ms.Prior.declared(effect_model()).calibrate(patients(1))
+    with pytest.raises(InputError, match="outputs are numbered from 1 to 2"):
+        fit.predict(time=1.0, output=3.0)

@@ -252,7 +252,7 @@ def test_an_evaluation_of_outcomes_is_a_frame_and_a_figure(name: str, figure: st
     found = ms.evaluate(ms.load(name), ms.dataset(name), (1,), seeds=1)
     frame = found.frame
     assert frame.loc[0, figure] < most
-    assert "rmse" not in frame
+    assert "nlpd" not in frame  # of measurements about a curve
     assert f"outcomes of {found['outcome']}" in repr(found)
     assert "<table" in found._repr_html_()
     assert len(found.plot().axes) == 2

@@ -147,7 +147,7 @@ def batch_at(
     width = size + (wide[1] if missing else 0)
     mask = torch.ones(len(batch), width, dtype=torch.bool)
     output = torch.ones(mask.shape, dtype=batch.output.dtype)
-    return replace(batch, inputs=inputs, output=output, mask=mask, censored=None), shape
+    return replace(batch, inputs=inputs, output=output, mask=mask, censored=None, upper=None), shape
 
 
 def read_conditions(

@@ -115,7 +115,9 @@ def along_cycle(
         name: tensor(asked_at[name][0], tasks, count) for name in isothermal.inputs if name not in needed
     }
     mask = torch.ones(tasks, count, dtype=torch.bool)
-    batch = replace(calibration.batch, inputs=inputs, output=mask.double(), mask=mask, censored=None)
+    batch = replace(
+        calibration.batch, inputs=inputs, output=mask.double(), mask=mask, censored=None, upper=None
+    )
     forecast = predictive(Problem(model, batch), calibration.adapted)
     variables = {"median": forecast.median}
     variables["lower"], variables["upper"] = forecast.interval(level)

@@ -5,8 +5,7 @@ Whatever adapts one predictor of each measurement then adapts classes; see `meta
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from metasci.meta.problem import Linearisation, Problem
 from metasci.model import Input, Model
 from metasci.outcomes.classes import STAGE, Categorical, Stage
 
-__all__ = ["log_odds", "staged"]
+__all__ = ["log_odds", "of_log_odds", "staged"]
 
 
 def staged(problem: Problem) -> Problem:
@@ -27,7 +26,7 @@ def staged(problem: Problem) -> Problem:
     outcome = problem.model.noise
     if not isinstance(outcome, Categorical):
         return problem
-    model = _of_rows(problem.model, outcome, outcome.stages)
+    model = _of_rows(problem.model, outcome, stages=True)
     return replace(problem, model=model, batch=_rows(problem.batch, outcome.predictors))
 
 
@@ -42,7 +41,7 @@ def log_odds(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> tuple[
     outcome = problem.model.noise
     assert isinstance(outcome, Categorical)
     asked = outcome.predictors
-    model = _of_rows(problem.model, outcome, lambda predictor: predictor)
+    model = _of_rows(problem.model, outcome, stages=False)
     line: Linearisation = Problem(model, _rows(problem.batch, asked)).linearise(coordinates, log_noise)
     tasks, width = problem.batch.mask.shape
     return (
@@ -51,21 +50,37 @@ def log_odds(problem: Problem, coordinates: Tensor, log_noise: Tensor) -> tuple[
     )
 
 
-def _of_rows(model: Model, outcome: Categorical, shown: Callable[[Any], Any]) -> Model:
-    """The model of one number for each row: of what is shown of its predictors, the one that the row asks about."""
+def of_log_odds(problem: Problem) -> Problem:
+    """The same rows with the log-odds that the equation returns in the place of the stages'; itself without stages."""
+    function = problem.model.function
+    if not isinstance(function, _OfRows):
+        return problem
+    return replace(problem, model=replace(problem.model, function=replace(function, stages=False)))
 
-    def function(**arguments: Any) -> Any:
+
+@dataclass(frozen=True)
+class _OfRows:
+    """One number for each row: of a measurement's log-odds, or of its stages, the one that the row asks about."""
+
+    model: Model
+    outcome: Categorical
+    stages: bool
+
+    def __call__(self, **arguments: Any) -> Any:
         stage = arguments.pop(STAGE)
-        raw = model.function(**arguments)
-        check_log_odds(model, raw, len(stage.shape))
-        each = shown(raw)
-        number = math.constant(range(1, outcome.predictors + 1), each)
+        each = self.model.function(**arguments)
+        check_log_odds(self.model, each, len(stage.shape))
+        if self.stages:
+            each = self.outcome.stages(each)
+        number = math.constant(range(1, self.outcome.predictors + 1), each)
         chosen = math.absolute(stage[..., None] - number) < 0.5
         return math.sum(math.where(chosen, each, 0.0 * each))
 
+
+def _of_rows(model: Model, outcome: Categorical, stages: bool) -> Model:
     return replace(
         model,
-        function=function,
+        function=_OfRows(model, outcome, stages),
         inputs={**model.inputs, STAGE: Input("1")},
         noise=Stage(classes=outcome.classes),
     )

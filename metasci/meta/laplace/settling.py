@@ -19,6 +19,7 @@ from torch import Tensor
 from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, map_estimate
 from metasci.meta.laplace.second_look import posterior_cost, with_rows
 from metasci.meta.problem import Problem
+from metasci.meta.stages import of_log_odds
 from metasci.outcomes.outcome import Outcome
 
 __all__ = ["settle"]
@@ -68,7 +69,8 @@ def _one_valley(problem: Problem, mean: Tensor, log_noise: Tensor, estimate: Est
     noise = problem.model.noise
     if not (isinstance(noise, Outcome) and noise.concave) or problem.penalised:
         return False
-    before, after = problem.linearise(mean, log_noise).jacobian, estimate.line.jacobian
+    problem = of_log_odds(problem)  # in which a class is concave
+    before, after = (problem.linearise(at, log_noise).jacobian for at in (mean, estimate.coordinates))
     return bool(torch.isclose(before, after, rtol=1e-9, atol=1e-12).all())
 
 
