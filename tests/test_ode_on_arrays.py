@@ -148,6 +148,13 @@ def test_tasks_that_are_no_copies_of_each_other_keep_their_own_slopes() -> None:
     np.testing.assert_allclose(slope.numpy(), -np.exp(-k.numpy()), rtol=1e-7)
 
 
+def test_parameters_that_are_broadcast_are_solved() -> None:
+    """One number seen by three tasks: it has no place of its own for a tangent of each."""
+    k, one = torch.tensor([0.5], dtype=F64).expand(3), torch.ones(3, 1, dtype=F64)
+    found = solve(lambda time, state, p: -p["k"][:, None] * state, one, one, {"k": k}).states
+    np.testing.assert_allclose(found.ravel().numpy(), np.exp(-0.5), rtol=1e-8)
+
+
 def test_a_shared_parameter_that_moves_has_its_slope() -> None:
     decay = lambda time, state, p: -p["k"] * state  # noqa: E731
     one = torch.ones(2, 1, dtype=F64)
