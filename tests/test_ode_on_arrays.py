@@ -128,6 +128,20 @@ def test_a_kept_mesh_is_left_where_its_steps_are_too_long() -> None:
             assert found.states.item() == pytest.approx(np.exp(-k), rel=1e-7)
 
 
+def test_a_mesh_is_kept_within_the_attempts_that_are_allowed() -> None:
+    """A quarter of the tolerance asks for more attempts: as few as do without it must do with it."""
+    one = torch.ones(1, 1, dtype=F64)
+    turn = lambda time, state, p: -p["k"][:, None] * state * (1.0 + math.cos(8.0 * time))[:, None]  # noqa: E731
+
+    def converges(most: int) -> bool:
+        return bool(solve(turn, one, 20.0 * one, {"k": one[0]}, most=most).converged)
+
+    enough = next(most for most in range(10, 400) if converges(most))
+    assert enough > 10
+    with keeping():
+        assert converges(enough)
+
+
 def test_a_rate_that_is_another_on_arrays_is_left_to_tensors() -> None:
     def odd(time: Any, state: Any, p: Any) -> Any:
         return -state if isinstance(state, torch.Tensor) else -2.0 * state
