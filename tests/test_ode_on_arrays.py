@@ -128,6 +128,20 @@ def test_a_kept_mesh_is_left_where_its_steps_are_too_long() -> None:
             assert found.states.item() == pytest.approx(np.exp(-k), rel=1e-7)
 
 
+def test_a_mesh_is_kept_within_the_attempts_that_are_allowed() -> None:
+    """A quarter of the tolerance asks for more attempts: as few as do without it must do with it."""
+    one = torch.ones(1, 1, dtype=F64)
+    turn = lambda time, state, p: -p["k"][:, None] * state * (1.0 + math.cos(8.0 * time))[:, None]  # noqa: E731
+
+    def converges(most: int) -> bool:
+        return bool(solve(turn, one, 20.0 * one, {"k": one[0]}, most=most).converged)
+
+    enough = next(most for most in range(10, 400) if converges(most))
+    assert enough > 10
+    with keeping():
+        assert converges(enough)
+
+
 def test_a_rate_that_is_another_on_arrays_is_left_to_tensors() -> None:
     def odd(time: Any, state: Any, p: Any) -> Any:
         return -state if isinstance(state, torch.Tensor) else -2.0 * state
@@ -146,6 +160,13 @@ def test_tasks_that_are_no_copies_of_each_other_keep_their_own_slopes() -> None:
             lambda k: solve(decay, one, one, {"k": k}).states[:, 0, 0], (k,), (torch.ones_like(k),)
         )
     np.testing.assert_allclose(slope.numpy(), -np.exp(-k.numpy()), rtol=1e-7)
+
+
+def test_parameters_that_are_broadcast_are_solved() -> None:
+    """One number seen by three tasks: it has no place of its own for a tangent of each."""
+    k, one = torch.tensor([0.5], dtype=F64).expand(3), torch.ones(3, 1, dtype=F64)
+    found = solve(lambda time, state, p: -p["k"][:, None] * state, one, one, {"k": k}).states
+    np.testing.assert_allclose(found.ravel().numpy(), np.exp(-0.5), rtol=1e-8)
 
 
 def test_a_shared_parameter_that_moves_has_its_slope() -> None:

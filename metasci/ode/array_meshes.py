@@ -28,6 +28,7 @@ __all__ = ["SIDE_BY_SIDE", "carried_along", "keeping", "kept_mesh", "mesh_of", "
 SIDE_BY_SIDE = 64
 """Tasks at most whose steps are all held side by side, which takes memory."""
 _SLACK = 0.25  # of the tolerance for a mesh that is to be kept: it shall do for parameters near by, too
+_MORE = 2  # times the attempts, which a quarter of the tolerance may ask for
 _NEWTON = 8  # steps at most
 _ARRIVED = (
     1e-3  # of the tolerance: a Newton step so short is the last, as its successor would be a thousandth of it
@@ -168,12 +169,16 @@ def kept_mesh(
         found = _renewed(kept, step, on_arrays(system), line, forcing, tolerance)
     if found is None:
         strict = replace(
-            tolerance, relative=_SLACK * tolerance.relative, absolute=_SLACK * tolerance.absolute
+            tolerance,
+            relative=_SLACK * tolerance.relative,
+            absolute=_SLACK * tolerance.absolute,
+            most=_MORE * tolerance.most,
         )
         mesh, nodes, error = mesh_of(step, system, line, forcing, strict)
         found = mesh, nodes, _SLACK * error
-    if bool(torch.isfinite(found[2]).all()):
-        kept.line, kept.mesh, kept.nodes = line, *found[:2]
+        if not bool((found[2] <= 1.0).all()):  # nothing that can be kept: as it is without
+            return mesh_of(step, system, line, forcing, tolerance)
+    kept.line, kept.mesh, kept.nodes = line, *found[:2]
     return found
 
 

@@ -84,7 +84,8 @@ def _alike(system: System, time: Tensor, state: Tensor) -> bool:
     """Whether the rate, its Jacobian, and how both change along the parameters, are the same on tensors and arrays."""
     own = system.own or frozenset()
     moving_names = [n for n, v in system.parameters.items() if n in own and v.is_floating_point()]
-    values = [system.parameters[name] for name in moving_names]
+    # what is broadcast has no place of its own for a tangent
+    values = [system.parameters[name].contiguous() for name in moving_names]
 
     def looked(state: Tensor, *values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         known = {**system.parameters, **dict(zip(moving_names, values, strict=True))}

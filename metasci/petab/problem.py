@@ -27,7 +27,7 @@ from metasci.parameters import Parameter
 from metasci.petab.described import System, predictions, system_model
 from metasci.petab.formulas import parsed
 from metasci.petab.sbml import read_network
-from metasci.petab.search import Ends, Likelihood, Pace, search
+from metasci.petab.search import Ends, Likelihood, Pace, objective_of, search
 from metasci.petab.tables import Tables, read_tables
 
 __all__ = ["Optimum", "Problem", "read_problem"]
@@ -56,8 +56,9 @@ _CLOSER = Pace(step=1e-4, enough=1e-3, most=200)
 _NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
 _IN_SIGHT = 10.0  # above the best end, further from which none is led on
 _LED_ON = 2  # ends that are led on with the finer solver
-# a start where the system cannot be followed is drawn anew, so many times
-_DRAWN_ANEW = 10
+# of so many draws the best is a start: among decades of rates few lie where the measurements tell which way to go, and
+# the system cannot be followed everywhere; so many are solved at once
+_DRAWS, _AT_ONCE = 100, 10
 # measurements of an output that reach over so many times the least of them are first fitted on the logarithm, where
 # what lies decades below is still told which way to go; predictions are held above so small a share of each
 _DECADES, _FLOOR = 30.0, 1e-9
@@ -150,7 +151,7 @@ class Problem:
         Parameters
         ----------
         starts : int
-            Uniform between the bounds on the parameters' scales, where the system can be followed.
+            Each the best of a hundred draws, uniform between the bounds on the parameters' scales.
         seed : int
         most : int
             Steps of one search.
@@ -189,15 +190,19 @@ class Problem:
         return Optimum({name: float(value) for name, value in best.items()}, every[0], tuple(sorted(every)))
 
     def _starts(self, lower: Floats, upper: Floats, count: int, seed: int) -> Floats:
-        """Coordinates (start, parameter) between the bounds, those that cannot be followed drawn anew."""
-        random = np.random.default_rng(seed)
-        places = random.uniform(lower, upper, (count, len(lower)))
-        for _ in range(_DRAWN_ANEW):
-            failed = ~np.isfinite(self._standardised(places, _ROUGH)[0]).all(1)
-            if not failed.any():
-                break
-            places[failed] = random.uniform(lower, upper, (int(failed.sum()), len(lower)))
-        return places
+        """Coordinates (start, parameter) between the bounds, each the best of many draws of its own."""
+        random, wide = np.random.default_rng(seed), self._reaching_over_decades()
+        best, least = random.uniform(lower, upper, (count, len(lower))), np.full(count, np.inf)
+        for _ in range(0, _DRAWS, _AT_ONCE):
+            draws = random.uniform(lower, upper, (_AT_ONCE, count, len(lower)))
+            sets = draws.reshape(-1, len(lower))
+            both = self._on_logarithms(sets, wide) if wide.any() else self._standardised(sets, _COARSE)
+            objectives = objective_of(*both).reshape(_AT_ONCE, count)
+            first, every = objectives.argmin(0), np.arange(count)
+            better = objectives[first, every] < least
+            best = np.where(better[:, None], draws[first, every], best)
+            least = np.minimum(least, objectives[first, every])
+        return best
 
     def _reaching_over_decades(self) -> NDArray[np.bool_]:
         """Whether a row is of an output with noise on its own scale, measured above zero over decades, (row,)."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ends", "Likelihood", "Pace", "search"]
+__all__ = ["Ends", "Likelihood", "Pace", "objective_of", "search"]
 
 Floats = NDArray[np.float64]
 
@@ -140,7 +140,7 @@ class _State:
     def at(cls, unit: Floats, values: Likelihood) -> _State:
         count, width = unit.shape
         residual, deviation = values(unit)
-        objective = _objective(residual, deviation)
+        objective = objective_of(residual, deviation)
         return cls(
             unit=unit,
             residual=residual,
@@ -217,7 +217,7 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
     residuals, deviations = (
         each.reshape(*trials.shape[:2], -1) for each in values(trials.reshape(-1, here.shape[1]))
     )
-    objectives = _objective(residuals, deviations)
+    objectives = objective_of(residuals, deviations)
     best, every = objectives.argmin(0), np.arange(len(which))
     trial, objective = trials[best, every], objectives[best, every]
     move, before = trial - here, state.objective[which]
@@ -244,7 +244,8 @@ def _stepped(state: _State, which: NDArray[np.intp], values: Likelihood) -> _Sta
     )
 
 
-def _objective(residual: Floats, deviation: Floats) -> Floats:
+def objective_of(residual: Floats, deviation: Floats) -> Floats:
+    """Σ ½r² + ln σ of each set, infinite where it is no number, of residuals and logarithms of deviations."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = (0.5 * residual**2 + deviation).sum(-1)
     return np.where(np.isfinite(total), total, np.inf)
