@@ -52,15 +52,26 @@ def test_the_density_is_students():
     assert stats.t.std(FREEDOM, 0.0, SCALE) == pytest.approx(0.7, rel=1e-12)
 
 
-def test_the_information_is_the_mean_of_the_squared_slope():
+def test_information_is_fishers_near_the_curve_and_little_far_off():
+    zero = torch.zeros(1, dtype=torch.float64)
+
+    def told(y: float) -> float:
+        return float(ms.StudentAdditive().information(zero + y, zero, torch.as_tensor(SCALES)))
+
     def squared_slope(y: float) -> float:
         ahead, behind = (stats.t.logpdf(y, FREEDOM, step, SCALE) for step in (1e-4, -1e-4))
         return float(((ahead - behind) / 2e-4) ** 2 * stats.t.pdf(y, FREEDOM, 0.0, SCALE))
 
-    zero = torch.zeros(1, dtype=torch.float64)
-    found = ms.StudentAdditive().information(zero, zero, torch.as_tensor(SCALES))
     mean, _ = integrate.quad(squared_slope, -60.0, 60.0, limit=400)
-    assert float(found) == pytest.approx(mean, rel=1e-4)
+    assert told(0.0) == pytest.approx(mean, rel=1e-4)
+    assert told(7.0) < 0.05 * mean
+
+
+def test_a_reading_that_is_not_believed_leaves_the_prior():
+    """The posterior on a grid hardly differs from the prior."""
+    rows = table(np.full(len(HOURS), 1e3))
+    fit = prior(STUDENT).calibrate(rows[(rows["EVID"] == 1) | (rows["TIME [h]"] == 6.0)])
+    np.testing.assert_allclose(fit.parameters["shrinkage"], 1.0, atol=0.02)
 
 
 def test_the_estimate_is_scipys():
@@ -138,6 +149,13 @@ def test_learning_finds_the_tails_and_is_kept(tmp_path: Path):
     assert isinstance(again.model.noise, ms.StudentAdditive)
     first, second = (each.calibrate(table(WILD)).adapted.coordinates for each in (learned, again))
     assert torch.equal(first, second)
+
+
+def test_the_curve_is_drawn_as_of_any_measurement():
+    fit = prior(STUDENT).calibrate(table(WILD))
+    axes = fit.plot(until="72 h").axes[0]
+    assert axes.get_xlim()[1] >= 72.0
+    assert "mg/L" in axes.get_ylabel()
 
 
 def test_a_level_below_a_limit_is_refused_with_its_row():

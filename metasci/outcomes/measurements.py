@@ -71,13 +71,11 @@ class StudentAdditive(Outcome):
         below: Any = None,
         upper: Any = None,
     ) -> Any:
-        """Fisher's, ν (ν + 1)/((ν − 2)(ν + 3) σ²).
-
-        By it intervals of patients left out were nearer to what they say than by each reading's own weight.
-        """
+        """Fisher's, ν (ν + 1)/((ν − 2)(ν + 3) σ²); of a reading that lies far off the share that is its weight."""
         beyond = math.exp(log_scales[1])
-        share = (beyond + 2.0) * (beyond + 3.0) / (beyond * (beyond + 5.0))
-        return share * math.exp(-2.0 * log_scales[0]) + 0.0 * predictor
+        precision = (beyond + 2.0) / beyond * math.exp(-2.0 * log_scales[0])  # of Student's scale
+        weight = (beyond + 3.0) / (beyond + 2.0 + (value - predictor) ** 2 * precision)
+        return math.minimum(weight, 1.0) * precision * (beyond + 3.0) / (beyond + 5.0)
 
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
         return np.asarray(predictor)

@@ -132,7 +132,7 @@ class Calibration(EquationFit, Reported):
         from metasci.report.figures import Look, calibration_figure
         from metasci.units import magnitude
 
-        if not self.prior.model.noise.gaussian:
+        if not self.prior.model.noise.measures:
             return self._plot_of_outcomes(within=within, until=until, logarithmic=logarithmic)
         last = None
         if until is not None:
