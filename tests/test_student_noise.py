@@ -151,6 +151,14 @@ def test_learning_finds_the_tails_and_is_kept(tmp_path: Path):
     assert torch.equal(first, second)
 
 
+def test_a_prior_that_explains_nothing_is_told():
+    """Levels a million times those that the typical values give, and a scatter that starts far too small."""
+    frames = [table(1e6 * curve(4.0 + 0.1 * k, 30.0 + k)).assign(ID=str(k)) for k in range(6)]
+    tasks = prior(STUDENT).read(pd.concat(frames, ignore_index=True))
+    with pytest.warns(UserWarning, match="hardly better than a constant"):
+        ms.meta_calibrate(prior(STUDENT).model, tasks)
+
+
 def test_the_curve_is_drawn_as_of_any_measurement():
     fit = prior(STUDENT).calibrate(table(WILD))
     axes = fit.plot(until="72 h").axes[0]

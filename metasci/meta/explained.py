@@ -24,7 +24,7 @@ def explained_share(problem: Problem, coordinates: Tensor, log_noise: Tensor) ->
     coordinates : Tensor, (task, parameter)
     log_noise : Tensor, (scale,)
     """
-    if not problem.model.noise.gaussian:
+    if not problem.model.noise.measures:
         return 1.0
     prediction, variance = _predicted(problem, coordinates, log_noise)
     sound = torch.isfinite(prediction) & torch.isfinite(variance) & (variance > 0.0)

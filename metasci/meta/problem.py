@@ -69,7 +69,7 @@ class Problem:
     @cached_property
     def target(self) -> Tensor:
         """Measurements on the noise's linked scale; zero where padded, and of outcomes that have none."""
-        if not self.model.noise.gaussian:
+        if not self.model.noise.measures:
             return torch.zeros_like(self.batch.output)
         safe = torch.where(self.batch.mask, self.batch.output, torch.ones_like(self.batch.output))
         return torch.where(self.batch.mask, self.model.noise.link(safe), torch.zeros_like(safe))
