@@ -6,6 +6,7 @@ copy of each for every direction: a task is then computed once, with all its dir
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class _Change(torch.autograd.Function):
         return None
 
 
-class _Work:
+class _Work(ABC):
     """Tasks of which there is a copy for every direction: computed once, with all directions at once.
 
     Attributes
@@ -71,11 +72,13 @@ class _Work:
         self.moving = {n: v for n, v in system.parameters.items() if isinstance(v, Tensor)}
         self.given: list[Any] = []
 
+    @abstractmethod
     def values(self) -> Array:
-        raise NotImplementedError
+        """The result, of all copies."""
 
+    @abstractmethod
     def change(self, tangents: list[Any]) -> Array:
-        raise NotImplementedError
+        """How it changes with them."""
 
     def done(self) -> Tensor:
         """The result, with tangents."""
