@@ -58,10 +58,10 @@ CHOICES: dict[str, Way] = {
 PUBLISHED = {"people": 4.5, "convolutional network": 23.2, "prototypical network": 30.1}
 """Errors with the minimal sets, %, of Lake, Salakhutdinov and Tenenbaum, Curr Opin Behav Sci 29 (2019) 97."""
 
-SETS, SEEDS = (1, 2), 3
+SETS, SEEDS, RIVALS_SEEDS = (1, 2), 3, 2
 ADAPTING_SEEDS = 1
 _CHOSEN_AFTER = 1000  # iterations of a choice
-_ADAPTED_FOR = 600  # iterations of a method that adapts
+_ADAPTED_FOR = 500  # iterations of a method that adapts
 _PLAIN = Way(
     warp=None, within=False, overlaid=0.0, centred=False
 )  # as prototypical networks are mostly trained
@@ -158,8 +158,8 @@ def _by_adapting(
 _ADAPTED = replace(Way(), iterations=_ADAPTED_FOR)
 LEARNERS: dict[str, tuple[Learner, int]] = {
     "prototypical network, as chosen": (partial(_by_prototypes, Way()), SEEDS),
-    "prototypical network, plain": (partial(_by_prototypes, _PLAIN), SEEDS),
-    "plain classification, nearest features": (partial(_by_naming, Way()), SEEDS),
+    "prototypical network, plain": (partial(_by_prototypes, _PLAIN), RIVALS_SEEDS),
+    "plain classification, nearest features": (partial(_by_naming, Way()), RIVALS_SEEDS),
     **{name: (partial(_by_adapting, name, _ADAPTED), ADAPTING_SEEDS) for name in ADAPTING},
 }
 """Methods by name, with how many seeds each is learned with."""

@@ -324,7 +324,7 @@ def nearest_scores(
 ADAPTING: dict[str, Composition] = {
     "MAML": named.maml(3, 0.4),
     "ANIL": named.anil(("0.",), 3, 0.4),
-    "Meta-SGD": named.meta_sgd(3, 0.4),
+    "Meta-SGD": named.meta_sgd(3, 0.1),
 }
 """Methods that adapt a network with a head, by name. The first step moves the head alone, since it begins at zero."""
 
