@@ -44,8 +44,8 @@ SHAPES = ((2, 1), (5, 1), (5, 5), (20, 1), (20, 5))
 
 _WIDTH, _TEMPERATURE = 16, 8.0
 _WAYS, _SHOTS, _ASKED, _TASKS = 10, (1, 5), 3, 2  # of an episode
-_ITERATIONS, _RATE, _SEEDS = 800, 2e-3, 2
-_JUDGED = 60  # tasks of each shape
+_ITERATIONS, _RATE, _SEEDS = 800, 2e-3, 1
+_JUDGED = 50  # tasks of each shape
 _SETTLED = 50  # episodes that averages are taken over
 
 Draw = Callable[[int], NetworkEpisode]

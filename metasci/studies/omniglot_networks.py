@@ -75,7 +75,7 @@ class Way:
     warp: Warp | None = field(default_factory=Warp)
     turned: bool = True
     within: bool = True
-    overlaid: float = 0.5
+    overlaid: float = 0.0
     centred: bool = True
     iterations: int = 1500
     rate: float = 2e-3
