@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from metasci.data.frames import csv_bytes
 from metasci.files import write_atomically
@@ -42,9 +43,9 @@ SOURCES = ("whole task", "support", "running")
 SHAPES = ((2, 1), (5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots of the tasks that judge."""
 
-_WIDTH, _TEMPERATURE = 16, 8.0
+_WIDTH, _TEMPERATURE = 16, 4.0
 _WAYS, _SHOTS, _ASKED, _TASKS = 10, (1, 5), 3, 2  # of an episode
-_ITERATIONS, _RATE, _SEEDS = 800, 2e-3, 1
+_ITERATIONS, _RATE, _SEEDS = 600, 2e-3, 1
 _JUDGED = 50  # tasks of each shape
 _SETTLED = 50  # episodes that averages are taken over
 
@@ -82,12 +83,13 @@ class Prototypes(NetworkEpisode):
 
 
 def squares_of(alphabets: tuple[Alphabet, ...]) -> tuple[Tensor, Tensor]:
-    """All drawings on small squares, and the number of the character that each shows."""
+    """All drawings on squares of 14 dots, and the number of the character that each shows."""
     numbers, before = [], 0
     for alphabet in alphabets:
         numbers.append(before + torch.arange(alphabet.characters).repeat_interleave(alphabet.people))
         before += alphabet.characters
-    return torch.cat([warped(alphabet.drawings) for alphabet in alphabets]), torch.cat(numbers)
+    squares = torch.cat([warped(alphabet.drawings) for alphabet in alphabets])
+    return functional.avg_pool2d(squares, 2), torch.cat(numbers)
 
 
 def styled_tasks(draw: Draw, classes: int, *, whole: bool, unlike: bool) -> Draw:

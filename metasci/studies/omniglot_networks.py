@@ -77,7 +77,7 @@ class Way:
     within: bool = True
     overlaid: float = 0.0
     centred: bool = True
-    iterations: int = 1500
+    iterations: int = 1000
     rate: float = 2e-3
 
 
