@@ -103,9 +103,23 @@ def test_where_the_characters_are_missing_that_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not (DATA / "all_runs.zip").is_file(), reason="the characters do not ship")
-def test_the_distance_that_the_runs_came_with_errs_as_published() -> None:
+def test_the_published_runs_are_whole_and_the_distance_that_they_came_with_errs() -> None:
     read = runs()
-    assert 100.0 * float(errors(hausdorff_scores(read), read).mean()) == pytest.approx(38.8, abs=0.051)
+    assert all(run.truth.sort().values.equal(torch.arange(20)) for run in read)
+    assert errors(hausdorff_scores(read[:1]), read[:1]).tolist() == pytest.approx([0.45])
+
+
+def test_the_distance_of_dots_is_the_greater_mean_of_nearest_ones() -> None:
+    ink = _strokes(11, 4)
+    run = Run(laid(ink[:2]), laid(ink[2:]), torch.arange(2), (ink[:2], ink[2:].roll(3, 1)))
+    found = -hausdorff_scores([run])[0]
+    for asked in range(2):
+        for known in range(2):
+            one, other = (part.nonzero().double().numpy() for part in (ink[known], ink[2 + asked]))
+            far = np.linalg.norm((one - one.mean(0))[:, None] - (other - other.mean(0)), axis=2)
+            assert found[asked, known].item() == pytest.approx(
+                max(far.min(0).mean(), far.min(1).mean()), rel=1e-4
+            )
 
 
 def test_a_drawing_is_laid_the_same_wherever_and_however_large_it_was() -> None:
