@@ -267,7 +267,7 @@ def main(out: Path) -> None:
         tables.append(pd.DataFrame(json.loads(file.read_text())))
     table = pd.concat(tables)
     write_atomically(out / "batch_statistics.csv", csv_bytes(table))
-    print(f"error (%) on new alphabets, mean over {_SEEDS} seeds; classes × drawings known of each")
+    print(f"error (%) on new alphabets; classes × drawings known of each; seeds of learning: {_SEEDS}")
     table["task"] = [f"{ways} × {shots}" for ways, shots in zip(table["ways"], table["shots"], strict=True)]
     for (learned, judged), part in table.groupby(["learned from", "judged by"], sort=False):
         wide = part.pivot_table("error", "statistics", "task", sort=False)
