@@ -59,7 +59,7 @@ PUBLISHED = {"people": 4.5, "convolutional network": 23.2, "prototypical network
 """Errors with the minimal sets, %, of Lake, Salakhutdinov and Tenenbaum, Curr Opin Behav Sci 29 (2019) 97."""
 
 SETS, SEEDS, RIVALS_SEEDS = (1, 2), 2, 1
-_ADAPTED_FOR = {"ANIL": 600, "MAML": 300}  # iterations: each learns for about as long
+_ADAPTED_FOR = {"ANIL": 600, "MAML": 300, "Meta-SGD": 300}  # iterations: each learns for about as long
 _PLAIN = Way(
     warp=None, within=False, overlaid=0.0, centred=False
 )  # as prototypical networks are mostly trained
