@@ -284,7 +284,7 @@ def test_a_prior_takes_an_event_table(tmp_path) -> None:
 
 
 def test_a_prior_of_a_single_dose_takes_repeated_ones_from_an_event_table() -> None:
-    prior = ms.load("theophylline")
+    prior = as_known(ms.load("theophylline"))  # whose median is the curve at the estimate
     once = Regimen().oral(320, "mg").table([1.0, 9.0], [7.0, 4.0], value_unit="mg/L", weight="65 kg")
     plain = pd.DataFrame(
         {"subject": 1, "weight [kg]": 65.0, "dose [mg/kg]": 320 / 65, "time [h]": [1.0, 9.0],
