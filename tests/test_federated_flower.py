@@ -91,11 +91,11 @@ def test_where_too_many_die_or_a_sum_is_impossible_learning_stops_and_says_so():
         learn_guarded(
             line, sites, method, SecureSum(range=100.0), 3, fails=lambda site, had: site < 3 and had > 5
         )
-    with pytest.raises(InputError, match=r"SecureSum\(range=3\) is too small"):
-        learn_guarded(line, sites, method, SecureSum(range=3.0), 3)
+    with pytest.raises(InputError, match=r"SecureSum\(range=5\) is too small"):
+        learn_guarded(line, sites, method, SecureSum(range=5.0, moments=100.0), 3)
 
     def lying(site, number, vector):
-        return -vector if site == 0 and number else vector
+        return -3.0 * vector if site == 0 and number else vector
 
     with pytest.raises(InputError, match="the sum of the sites' answers cannot be used"):
         learn_guarded(line, sites, method, SecureSum(range=100.0), 3, change=lying)
