@@ -179,10 +179,10 @@ def _begun(
         raise InputError("differential privacy is for ByWeights, without covariates that shift starts.")
     here = [Site(model, tasks, covariates) for tasks in sites.values()]
     averaging = Averaging(chosen, model, covariates, tuple(sites))
-    if isinstance(guard, Privacy):  # told in the clear: how many tasks a site has, and which step is stable for them
-        averaging.introduced(
-            [site.moments() for site in here], [chosen.introduction(site) for site in here]
-        )
+    if isinstance(
+        guard, Privacy
+    ):  # told in the clear: how many tasks a site has, and which step is stable for them
+        averaging.introduced([site.moments() for site in here], [chosen.introduction(site) for site in here])
     return chosen, averaging, here
 
 

@@ -49,7 +49,17 @@ from metasci.studies.hospitals import FEATURES, coronary_disease, patients, task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LIES", "after_first", "by_hospital", "figure", "from_third_on", "hearts", "honest", "infants", "liars"]
+__all__ = [
+    "LIES",
+    "after_first",
+    "by_hospital",
+    "figure",
+    "from_third_on",
+    "hearts",
+    "honest",
+    "infants",
+    "liars",
+]
 
 Floats = NDArray[np.float64]
 _SPLITS = 2

@@ -106,9 +106,7 @@ def apart(names: tuple[str, ...] = tuple(SETTINGS)) -> pd.DataFrame:
     for name in names:
         setting = SETTINGS[name]()
         by_sites = learn(setting.model, setting.sites, setting.method, covariates=setting.covariates)
-        whole = learn(
-            setting.model, {"all": setting.together}, setting.method, covariates=setting.covariates
-        )
+        whole = learn(setting.model, {"all": setting.together}, setting.method, covariates=setting.covariates)
         difference = max(
             float((getattr(by_sites.prior.state, part) - getattr(whole.prior.state, part)).abs().max())
             for part in _PARTS

@@ -93,7 +93,9 @@ def liars(name: str = "hearts", liar: str = "Long Beach") -> pd.DataFrame:
     for lie, tell in plain.LIES.items():
         change: Any = lambda site, number, vector: vector  # noqa: E731
         fails: Any = lambda site, messages: False  # noqa: E731
-        if lie == "dies":  # in the third round, after it has given its keys: four messages a round, and the introduction
+        if (
+            lie == "dies"
+        ):  # in the third round, after it has given its keys: four messages a round, and the introduction
             fails = lambda site, messages: site == at and messages >= 14  # noqa: E731
         elif lie != "is honest":
             change = _lying(chosen, setting, at, tell)
@@ -261,7 +263,9 @@ def main(out: Path) -> None:
         print(liars().round({"moved by (sd)": 3}).to_string())
     table = noised()
     write_atomically(out / "noised.csv", csv_bytes(table))
-    print(f"\nWeights under noise, {_ROUNDS} rounds, δ = {_DELTA:g}, a whole site hidden, mean of {_DRAWS} draws")
+    print(
+        f"\nWeights under noise, {_ROUNDS} rounds, δ = {_DELTA:g}, a whole site hidden, mean of {_DRAWS} draws"
+    )
     print("(median error after one sample, %; mean absolute error of a week's dose, mg)")
     wide = table.pivot_table("error", ["way", "epsilon"], "data", sort=False)
     print(wide.round(2).rename(index=lambda value: round(value, 1), level="epsilon").to_string())

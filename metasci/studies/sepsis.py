@@ -200,7 +200,9 @@ def compared(
     for every, patients in _EVERY.items():
         learned, joint = _learned(begin, expected, patients, iterations, seed)
         rates = [float(learned[f"rule/rate/{name}"].mean()) for name in ("table", "dose")]
-        say(f"{every}: learned step sizes, means: table {rates[0]:.3f}, of fluid and vasopressor {rates[1]:.3f}")
+        say(
+            f"{every}: learned step sizes, means: table {rates[0]:.3f}, of fluid and vasopressor {rates[1]:.3f}"
+        )
         tables.append(_stepped(f"learned start, {every}", learned, 0.1, where, expected, patients))
         for name, start in (("best on average", joint), ("ordinary start", begin)):
             size = _step_of(start, expected, patients, seed)
@@ -219,9 +221,7 @@ def compared(
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Means over hospitals with 90 % intervals, and what adapting gained."""
     mean = (
-        table.groupby(["way", "patients", "hospital"], sort=False)["survive (%)"]
-        .mean()
-        .unstack("hospital")  # noqa: PD010
+        table.groupby(["way", "patients", "hospital"], sort=False)["survive (%)"].mean().unstack("hospital")  # noqa: PD010
     )
     best = mean.loc[("best of an ordinary hospital", 0)]
     rows = {}

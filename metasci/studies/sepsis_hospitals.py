@@ -23,7 +23,11 @@ from metasci.extras import needed
 __all__ = ["ACTIONS", "STATES", "Hospitals", "Sepsis", "drawn", "sepsis"]
 
 Floats = NDArray[np.float64]
-STATES, ACTIONS, LEVELS = 713, 25, 5  # where patients are under treatment; five levels each of fluid and vasopressor
+STATES, ACTIONS, LEVELS = (
+    713,
+    25,
+    5,
+)  # where patients are under treatment; five levels each of fluid and vasopressor
 DIED, SURVIVED = 713, 714
 # how ill: standard deviations of the SOFA score between states, and these at the end
 _AT_THE_END = {DIED: 2.0, SURVIVED: -2.0}
