@@ -128,8 +128,8 @@ class Averaging:
                 return False
             reasons = "; ".join(dict.fromkeys(said.values()))  # often all the same
             raise InputError(
-                f"round {self.number}: too few of {self.count} sites answered until its end, and nothing can be made of "
-                f"the others' answers{f' ({reasons})' if said else ''}: ask again when they do."
+                f"round {self.number}: too few of {self.count} sites answered until its end, and nothing can be made "
+                f"of the others' answers{f' ({reasons})' if said else ''}: ask again when they do."
             )
         answer = unflat(mean, self._shapes())
         if isinstance(self.procedure, ByWeights):  # equal shares: a site's number of tasks would tell of it
@@ -170,6 +170,7 @@ def vector_of(procedure: Any, site: Site, question: bytes, number: int) -> NDArr
 
 
 def flat(tensors: State) -> NDArray[np.float64]:
+    """Tensors as one vector, one behind the other, by name."""
     parts = [tensors[name].detach().numpy().ravel() for name in sorted(tensors)]
     return np.concatenate(parts).astype(np.float64)
 

@@ -5,8 +5,8 @@ them: each is masked by numbers that cancel in the sum. Sums of expectation–ma
 nothing is lost but digits, as what is masked are whole numbers. What one site's answer cannot be checked for any more
 is checked in the sum.
 
-With differential privacy what a site's weights move is cut to a length, and the mean gets Gaussian noise in proportion to it
-(`metasci.federated.privacy`). What is hidden is a whole *site*.
+With differential privacy what a site's weights move is cut to a length, and the mean gets Gaussian noise in
+proportion to it (`metasci.federated.privacy`). What is hidden is a whole *site*.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class SecureSum:
         return vector if number else vector / self._scale(len(vector))
 
     def _scale(self, size: int) -> Any:
-        """Of moments as one vector: counts as they are, squares by most, and sums, by Cauchy and Schwarz, by its root."""
+        """Of moments as one vector: counts as they are, squares by most, and sums, by Cauchy and Schwarz, by its
+        root.
+        """
         covariates = math.isqrt((size - 1) // 3)
         ratio = self.range / self.moments
         by_name = {"products": ratio, "sums": math.sqrt(ratio)}

@@ -1,7 +1,7 @@
 """Flower's grid within one process: its workflows, strategies and mods as they are, and no other process or port.
 
-Every site's ClientApp is called where it stands, one after another, with a context that it keeps from message to message as
-SuperNodes do. What is sent is counted as Flower would write it to a line.
+Every site's ClientApp is called where it stands, one after another, with a context that it keeps from message to
+message as SuperNodes do. What is sent is counted as Flower would write it to a line.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def run_here(workflow: Any, strategy: Any, grid: GridHere, rounds: int) -> None:
     app = needed("flwr.app", "federated", _PURPOSE)
     legacy = needed("flwr.server", "federated", _PURPOSE)
     identity = needed("flwr.supercore.task_identity", "federated", _PURPOSE).TaskIdentity
-    before = dict(task=identity._task_id, run=identity._run_id, node=identity._node_id)
+    before = identity._task_id, identity._run_id, identity._node_id
     identity.task_id, identity.run_id, identity.node_id = 0, _RUN, 0  # whose messages these are
     context = app.Context(_RUN, 0, {}, app.RecordDict(), {})
     config = legacy.ServerConfig(num_rounds=rounds)
@@ -132,4 +132,4 @@ def run_here(workflow: Any, strategy: Any, grid: GridHere, rounds: int) -> None:
         workflow(grid, legacy.LegacyContext(context=context, config=config, strategy=strategy))
     finally:
         logger.setLevel(level)
-        identity._task_id, identity._run_id, identity._node_id = before["task"], before["run"], before["node"]
+        identity._task_id, identity._run_id, identity._node_id = before

@@ -1,10 +1,12 @@
 """How much of a site is hidden: noise on what moves weights, and what that promises.
 
-A site more or less changes the sum of clipped moves by at most the clip. Gaussian noise of z clips on it then gives zero-
-concentrated differential privacy of 1/(2 z²) in every round; rounds add up. Which ε that is for a δ is a sum and a root.
+A site more or less changes the sum of clipped moves by at most the clip. Gaussian noise of z clips on it then gives
+zero- concentrated differential privacy of 1/(2 z²) in every round; rounds add up. Which ε that is for a δ is a sum
+and a root.
 
-Sources: McMahan and others 2018 (arXiv 1710.06963) for clipped means; Andrew and others 2021 (arXiv 1905.03871) for clips that
-adapt; Bun and Steinke 2016 (arXiv 1605.02065), propositions 1.6 and 1.3 and lemma 2.3, for how rounds add up.
+Sources: McMahan and others 2018 (arXiv 1710.06963) for clipped means; Andrew and others 2021 (arXiv 1905.03871) for
+clips that adapt; Bun and Steinke 2016 (arXiv 1605.02065), propositions 1.6 and 1.3 and lemma 2.3, for how rounds add
+up.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ class Privacy:
     clip : float
         Greatest length that a site may move the weights by in a round; where it adapts, the first one.
     noise : float
-        Standard deviation of the noise in units of what one site can change: of the clip on the sum (a site more or less),
-        or, where each site adds its own, of twice the clip on its answer (any answer for any other).
+        Standard deviation of the noise in units of what one site can change: of the clip on the sum (a site more or
+        less), or, where each site adds its own, of twice the clip on its answer (any answer for any other).
     clipping : "fixed" or "adaptive"
         Whether the clip stays, or follows the length that half of the sites' moves have.
     noised_by : "server" or "site"

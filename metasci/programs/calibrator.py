@@ -80,9 +80,9 @@ def calibrator(prior: LearnedEquation, sizes: Sizes | None = None) -> Program:
     ``query_NAME`` (query,).
     Results: ``estimate``, ``lower``, ``upper`` (90 %), ``coordinates`` (parameter,), ``covariance`` of the coordinates
     (parameter, parameter), ``prediction`` (query,) in the output's unit, ``curve_sd`` and ``reading_sd`` (query,) on
-    the scale where the noise is Gaussian, ``reading_lower`` and ``reading_upper`` (query,) of a measurement (90 %) in the
-    output's unit, ``last_step`` in posterior standard deviations, and ``misfit``, by how many
-    standard deviations of χ² the readings miss the curve.
+    the scale where the noise is Gaussian, ``reading_lower`` and ``reading_upper`` (query,) of a measurement (90 %)
+    in the output's unit, ``last_step`` in posterior standard deviations, and ``misfit``, by how many standard
+    deviations of χ² the readings miss the curve.
 
     Raises
     ------

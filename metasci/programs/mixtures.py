@@ -1,8 +1,9 @@
 """Quantiles of a mixture of Gaussians, one for each level of noise or spread, in operations that programs have.
 
-Newton's steps on the distribution function. Above the mode it is concave, so that steps from below go up to the quantile and
-never past it; the first goes from the Gaussian of the same variance. The normal distribution function is Hastings'
-approximation, right to 7.5e-8: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.2.17.
+Newton's steps on the distribution function. Above the mode it is concave, so that steps from below go up to the
+quantile and never past it; the first goes from the Gaussian of the same variance. The normal distribution function
+is Hastings' approximation, right to 7.5e-8: Abramowitz and Stegun, Handbook of Mathematical Functions (1964),
+26.2.17.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def mixture_quantiles(shift: Any, sd: Any, weight: Any, normal_quantile: float) 
     >>> half = np.array([[0.5], [0.5]])
     >>> low, high = mixture_quantiles(np.zeros((2, 1)), np.array([[1.0], [2.0]]), half, 1.6448536269514722)
     >>> low.round(4).tolist(), high.round(4).tolist()
-    ([-2.5977], [2.5977])
+    ([-2.6148], [2.6148])
     """
     upper = float(normal(np.array(normal_quantile))[0])
     # the lower end is the upper one of the mirrored mixture: both at once, side by side

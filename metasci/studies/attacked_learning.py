@@ -1,9 +1,10 @@
 """Meta-training where in every episode the worst reading of each support is moved: Meta-SGD under attack.
 
-The inner loss is of readings of which one is wrong, the outer loss of those that are right: the start, the step sizes and the
-noise are learned so that a few steps do little harm when a reading lies. Which one, and whether up or down, is what raises the
-outer loss most by its slope. The idea is that of robust optimisation (Madry and others 2018, arXiv 1706.06083), on supports as
-Goldblum, Fowl and Goldstein (NeurIPS 2020, arXiv 1910.00982) have it for images.
+The inner loss is of readings of which one is wrong, the outer loss of those that are right: the start, the step
+sizes and the noise are learned so that a few steps do little harm when a reading lies. Which one, and whether up or
+down, is what raises the outer loss most by its slope. The idea is that of robust optimisation (Madry and others
+2018, arXiv 1706.06083), on supports as Goldblum, Fowl and Goldstein (NeurIPS 2020, arXiv 1910.00982) have it for
+images.
 """
 
 from __future__ import annotations

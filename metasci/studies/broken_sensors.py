@@ -2,8 +2,9 @@
 
 Steels and patients are calibrated from five readings, of which the worst one is moved by 3, 6 or 10 standard
 deviations of the noise: each of the five, up and down, and the case that harms most counts. By a learned prior as it
-is, with each reading in doubt, with Student's noise, and with Huber's loss; by fits without a prior, plain and Huber's; and by one
-step from a start that was meta-trained on supports as they are, or on supports of which the worst reading is moved.
+is, with each reading in doubt, with Student's noise, and with Huber's loss; by fits without a prior, plain and
+Huber's; and by one step from a start that was meta-trained on supports as they are, or on supports of which the
+worst reading is moved.
 """
 
 from __future__ import annotations
@@ -107,8 +108,8 @@ def _physical(batch: Batch) -> bool:
 def errors(
     learned: Learned, batch: Batch, support: Tensor, truth: Batch
 ) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
-    """Root mean square error of each task on what is not in the support, by way of calibrating; and which readings do not
-    fit, by their probability, (task, reading).
+    """Root mean square error of each task on what is not in the support, by way of calibrating; and which readings
+    do not fit, by their probability, (task, reading).
     """
     prior = learned.plain
     known = batch.with_mask(support)
@@ -137,8 +138,8 @@ def _narrow(batch: Batch, support: Tensor) -> Batch:
 def _alone(
     prior: Prior, batch: Batch, loss: Literal["linear", "huber"], under: Adapted | None = None
 ) -> Tensor:
-    """Each task's own fit from the declared typical values, with a faint pull to them where readings say nothing; or under
-    a prior, whose pull is quadratic whatever the loss of readings is.
+    """Each task's own fit from the declared typical values, with a faint pull to them where readings say nothing; or
+    under a prior, whose pull is quadratic whatever the loss of readings is.
     """
     problem, size = Problem(prior.model, batch), len(prior.model.parameters)
     rows = []
@@ -151,8 +152,11 @@ def _alone(
             pull = np.linalg.inv(np.linalg.cholesky(under.start_covariance[at].numpy()))
 
         def residuals(
-            z: NDArray[np.float64], own: Problem = own, start=start, pull=pull
-        ) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+            z: NDArray[np.float64],
+            own: Problem = own,
+            start: NDArray[np.float64] = start,
+            pull: NDArray[np.float64] = pull,
+        ) -> NDArray[np.float64]:
             here = torch.as_tensor(z)[None]
             raw = own.predict(here)
             linked = prior.model.noise.link(raw)
@@ -190,8 +194,8 @@ def _huber(squares: NDArray[np.float64], readings: int) -> NDArray[np.float64]:
 
 
 def scores(name: str, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Of every task the worst case's error, by way and by how far the reading is moved; and of every case how probable it
-    was said that the reading that was moved is broken, or, where none was, that any is.
+    """Of every task the worst case's error, by way and by how far the reading is moved; and of every case how
+    probable it was said that the reading that was moved is broken, or, where none was, that any is.
     """
     group, _ = _DATA[name]
     tasks, shipped = catalogue.dataset(name), load(name)

@@ -247,10 +247,13 @@ def liars() -> pd.DataFrame:
 
 
 def honest(procedure: Any, site: Site) -> Answerer:
+    """A site that answers as it should."""
     return lambda question, number: reply(procedure, site, question, number)
 
 
 def from_third_on(answerer: Answerer, tell: Any) -> Answerer:
+    """The same site, which from the third round on sends what `tell` makes of its answer."""
+
     def answered(question: bytes, number: int) -> bytes:
         answer = answerer(question, number)
         if number < 3:

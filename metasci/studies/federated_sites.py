@@ -1,8 +1,9 @@
 """Study: sites as they are in the data. ``metasci study federated-sites`` (some fifteen minutes).
 
-Twenty-four studies of propofol, seventeen sites of warfarin, four hospitals of coronary disease, and infants dealt to six clinics
-that are made up: each learns its prior from sums that sites send, and the same iterations are made on all tasks in one place. How
-far apart the results are, in how many bytes and seconds, and what a site that dies or lies does.
+Twenty-four studies of propofol, seventeen sites of warfarin, four hospitals of coronary disease, and infants dealt
+to six clinics that are made up: each learns its prior from sums that sites send, and the same iterations are made on
+all tasks in one place. How far apart the results are, in how many bytes and seconds, and what a site that dies or
+lies does.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _propofol() -> Setting:
     study = np.array(tasks.groups("study"))
     sites = {f"study {name}": tasks.select(study == name) for name in sorted(set(study), key=int)}
     model = shipped.model.with_noise(LogNormal((0.2,)))
-    return Setting(model, sites, tasks, _fixed(10), shipped.covariates.names)
+    return Setting(model, sites, tasks, _fixed(5), shipped.covariates.names)
 
 
 SETTINGS: dict[str, Callable[[], Setting]] = {
@@ -154,7 +155,7 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = apart()
     write_atomically(out / "sites.csv", csv_bytes(table.reset_index()))
-    shown = table.astype({name: int for name in ("sites", "tasks", "rounds", "bytes down", "bytes up")})
+    shown = table.astype(dict.fromkeys(("sites", "tasks", "rounds", "bytes down", "bytes up"), int))
     shown["difference"] = shown["difference"].map("{:.0e}".format)
     print("Sums that sites send, against the same iterations in one place")
     print(shown.round(2).to_string())

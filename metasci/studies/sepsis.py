@@ -1,9 +1,10 @@
 """Study: what survival at the end teaches. ``metasci study sepsis`` (some twenty minutes; all hospitals are simulated).
 
-A hospital treats sepsis by a policy, and of each patient it is known in the end whether they survived. Hospitals differ in what
-fluids and vasopressors do (`metasci.studies.sepsis_hospitals`). A policy adapts to a new hospital by one, three, ten or thirty
-of its patients, from a start that was learned so that such steps help; beside it stand policies that never adapt, the same
-steps from other starts, and a hospital that is calibrated, by how its patients moved, and then treated as is best there.
+A hospital treats sepsis by a policy, and of each patient it is known in the end whether they survived. Hospitals
+differ in what fluids and vasopressors do (`metasci.studies.sepsis_hospitals`). A policy adapts to a new hospital by
+one, three, ten or thirty of its patients, from a start that was learned so that such steps help; beside it stand
+policies that never adapt, the same steps from other starts, and a hospital that is calibrated, by how its patients
+moved, and then treated as is best there.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ __all__ = ["Admissions", "compared", "figure", "probabilities", "summary"]
 
 Floats = NDArray[np.float64]
 _STEPS = 3
-_EVERY = {"one patient a step": 1, "ten patients a step": 10}
+_EVERY = {"one patient a step": 1, "ten a step": 10, "a hundred a step": 100}
 _TRAINED, _JUDGED, _AGAIN, _BATCH = 64, 40, 3, 6
 _SHARP = 0.003  # of the policy that learning begins with: probabilities in proportion to exp(value / this)
 
 
 def features() -> Tensor:
-    """What the six adapted numbers weigh: levels of fluid and vasopressor, squared, and times illness, (state, action, 6)."""
+    """What the six adapted numbers weigh: levels of fluid and vasopressor, squared, and times illness, (state,
+    action, 6).
+    """
     level = torch.linspace(-1.0, 1.0, LEVELS, dtype=torch.float64)
     fluid, vasopressor = level.repeat_interleave(LEVELS), level.repeat(LEVELS)
     ill = torch.as_tensor(sepsis().severity[:STATES])[:, None]
@@ -182,7 +185,7 @@ def compared(
     seed: int = 0,
     iterations: int = 150,
     judged: int = _JUDGED,
-    ppo_steps: int = 2_000_000,
+    ppo_steps: int = 1_000_000,
     say: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Every way at hospitals that nothing was learned or chosen on."""
@@ -192,10 +195,11 @@ def compared(
     expected = ordinary.values(probabilities({**begin, "dose": begin["dose"][None]})[0])
     everywhere = torch.ones(judged, STATES, ACTIONS, dtype=torch.float64)
     known = torch.nn.functional.one_hot(torch.as_tensor(values.argmax(1)), ACTIONS)
+    best_there = np.array([sepsis().first @ where.best(at)[0] for at in range(judged)])
     tables = [
         _rows("doses at random", 0, 0, where.returns(everywhere / ACTIONS)),
         _rows("best of an ordinary hospital", 0, 0, where.returns(everywhere * known)),
-        _rows("best of this hospital", 0, 0, [sepsis().first @ where.best(at)[0] for at in range(judged)]),
+        _rows("best of this hospital", 0, 0, best_there),
     ]
     for every, patients in _EVERY.items():
         learned, joint = _learned(begin, expected, patients, iterations, seed)
@@ -221,17 +225,17 @@ def compared(
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Means over hospitals with 90 % intervals, and what adapting gained."""
     mean = (
-        table.groupby(["way", "patients", "hospital"], sort=False)["survive (%)"].mean().unstack("hospital")  # noqa: PD010
+        table.groupby(["way", "patients", "hospital"], sort=False)["survive (%)"].mean().unstack("hospital")
     )
-    best = mean.loc[("best of an ordinary hospital", 0)]
+    best = mean.loc[("best of an ordinary hospital", 0)].to_numpy(float)
     rows = {}
-    for key, each in mean.iterrows():
+    for key, each in zip(mean.index.to_list(), mean.to_numpy(float), strict=True):
         way = key[0]
-        before = mean.loc[(way, 0)] if (way, 0) in mean.index else best
-        low, high = _interval((each - before).to_numpy())
+        before = mean.loc[(way, 0)].to_numpy(float) if (way, 0) in mean.index else best
+        low, high = _interval(each - before)
         rows[key] = {
             "survive (%)": each.mean(),
-            "worst tenth": np.sort(each.to_numpy())[: max(1, len(each) // 10)].mean(),
+            "worst tenth": np.sort(each)[: max(1, len(each) // 10)].mean(),
             "gained": (each - before).mean(),
             "from": low,
             "to": high,
@@ -260,17 +264,26 @@ def figure(table: pd.DataFrame) -> Figure:
     def draw() -> Figure:
         drawing = Figure(figsize=(7.4, 3.6), layout="constrained")
         axes = drawing.subplots()
-        colours = iter(PALETTE)
+        kinds = dict(
+            zip(
+                ("learned start", "best on average", "ordinary start", "calibrated"),
+                PALETTE,
+                strict=False,
+            )
+        )
         for way, of in means.groupby("way", sort=False):
             if len(of) == 1:
                 axes.axhline(of["survive (%)"].iloc[0], color="#999999", linewidth=0.8)
                 axes.annotate(
-                    str(way), (30.0, of["survive (%)"].iloc[0]), fontsize=7, ha="right", va="bottom"
+                    str(way), (300.0, of["survive (%)"].iloc[0]), fontsize=7, ha="right", va="bottom"
                 )
             else:
-                axes.plot(of["patients"], of["survive (%)"], "o-", ms=4, color=next(colours), label=way)
+                kind, _, every = str(way).partition(", ")
+                style = {"one patient a step": "o:", "ten a step": "o--"}.get(every, "o-")
+                axes.plot(of["patients"], of["survive (%)"], style, ms=4, color=kinds[kind], label=way)
         axes.set(xscale="symlog", xlabel="patients of the hospital", ylabel="survive (%)", title="simulated")
-        axes.set_xticks((0, 1, 3, 10, 30), ("0", "1", "3", "10", "30"))
+        ticks = (0, 1, 3, 10, 30, 100, 300)
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
         drawing.legend(loc="outside lower center", ncols=2, fontsize=7)
         return drawing
 

@@ -1,9 +1,10 @@
 """Hospitals that treat sepsis: icu-sepsis, a model of 716 states and 25 doses made of real admissions, tilted.
 
-The model is that of Choudhary, Gupta and Thomas (Reinforcement Learning Conference 2024; arXiv 2406.05646; MIT), which the
-package ``icu-sepsis`` carries: nothing is rewarded until a patient has survived (1) or died (0). A hospital is the same model
-whose patients get better or worse by other amounts where they are given more fluid or more vasopressor, and all in all: every
-transition is tilted by how ill the patient is after it. All hospitals are simulated.
+The model is that of Choudhary, Gupta and Thomas (Reinforcement Learning Conference 2024; arXiv 2406.05646; MIT),
+which the package ``icu-sepsis`` carries: nothing is rewarded until a patient has survived (1) or died (0). A
+hospital is the same model whose patients get better or worse by other amounts where they are given more fluid or
+more vasopressor, and all in all: every transition is tilted by how ill the patient is after it. All hospitals are
+simulated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ STATES, ACTIONS, LEVELS = (
 DIED, SURVIVED = 713, 714
 # how ill: standard deviations of the SOFA score between states, and these at the end
 _AT_THE_END = {DIED: 2.0, SURVIVED: -2.0}
-# between hospitals, standard deviations of what full fluid, full vasopressor and everything does to how ill patients become
+# between hospitals, standard deviations of what full fluid, full vasopressor and everything does to how ill patients
+# become
 SPREAD = (0.5, 0.5, 0.15)
 
 
@@ -48,8 +50,8 @@ class Sepsis:
     row : array, (transition,)
         Which pair of state and action, of those that were given.
     pair_state, pair_action : array, (pair,)
-    share : array, (state, action, )
-        Index of the pair; −1 where a dose was not given, and then all that were given are as likely.
+    given : array of bool, (state, action)
+        A dose that was not given moves patients as the mean of those that were.
     severity : array, (state + 2,)
     """
 
@@ -83,21 +85,19 @@ def sepsis() -> Sepsis:
     dynamics = environment.dynamics
     moves = np.asarray(dynamics["tx_mat"], float)[:STATES, :, : SURVIVED + 1]
     given = np.zeros((STATES, ACTIONS), bool)
-    for state, actions in enumerate(dynamics["admissible_actions"][:STATES]):
-        given[state, list(actions)] = True
-    state, action, after = np.nonzero(moves * given[:, :, None])
+    for at, actions in enumerate(dynamics["admissible_actions"][:STATES]):
+        given[at, list(actions)] = True
+    places = np.nonzero(moves * given[:, :, None])
     pairs = np.flatnonzero(given)
     scores = np.asarray(environment.sofa_scores, float)[:STATES]
     severity = np.append((scores - scores.mean()) / scores.std(), [0.0, 0.0])
-    for at, value in _AT_THE_END.items():
-        severity[at] = value
+    for end, value in _AT_THE_END.items():
+        severity[end] = value
     return Sepsis(
         np.asarray(dynamics["d_0"], float)[:STATES],
-        state,
-        action,
-        after,
-        moves[state, action, after],
-        np.searchsorted(pairs, state * ACTIONS + action),
+        *places,
+        moves[places],
+        np.searchsorted(pairs, places[0] * ACTIONS + places[1]),
         pairs // ACTIONS,
         pairs % ACTIONS,
         given,

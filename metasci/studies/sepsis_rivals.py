@@ -1,4 +1,6 @@
-"""Rivals of a learned start at new hospitals: a calibrated hospital, and proximal policy optimisation without adaptation."""
+"""Rivals of a learned start at new hospitals: a calibrated hospital, and proximal policy optimisation without
+adaptation.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def calibrated(
 
 
 def ppo(where: Hospitals, steps: int, seed: int) -> Floats:
-    """Probabilities of doses, (state, action), that PPO of stable-baselines3 learns at hospitals drawn anew for each patient."""
+    """Probabilities of doses, (state, action), that PPO of stable-baselines3 learns at hospitals drawn anew for each
+    patient.
+    """
     library: Any = needed("stable_baselines3", "rewards", "proximal policy optimisation")
     wards = library.common.vec_env.DummyVecEnv(
         [lambda at=at: environment(where, 100 * seed + at) for at in range(16)]

@@ -97,7 +97,7 @@ def environment(where: Hospitals, seed: int) -> Any:
     model, moves = sepsis(), _Moves(where)
     first = np.cumsum(model.first)
 
-    class Ward(gymnasium.Env):  # type: ignore[misc]
+    class Ward(gymnasium.Env):
         observation_space = gymnasium.spaces.Discrete(STATES + 2)
         action_space = gymnasium.spaces.Discrete(ACTIONS)
 
