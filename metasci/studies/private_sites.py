@@ -192,6 +192,11 @@ _JUDGED: dict[str, Callable[[], Judged]] = {
     "warfarin, 100 made-up clinics": lambda: _doses(100),
 }
 _NOISES = (1.0, 4.0)
+_WAYS: dict[str, dict[str, Any]] = {
+    "fixed clip": {},
+    "adaptive clip": {"clipping": "adaptive"},
+    "each site's own noise": {"noised_by": "site"},
+}
 
 
 def noised(names: tuple[str, ...] = tuple(_JUDGED), draws: int = _DRAWS) -> pd.DataFrame:
@@ -208,11 +213,7 @@ def noised(names: tuple[str, ...] = tuple(_JUDGED), draws: int = _DRAWS) -> pd.D
         rows.append((name, "no clip, no noise", np.inf, error(Privacy(1e6, 0.0))))
         rows.append((name, "clip, no noise", np.inf, error(Privacy(_CLIP, 0.0))))
         for noise in _NOISES:
-            for way, options in (
-                ("fixed clip", {}),
-                ("adaptive clip", {"clipping": "adaptive"}),
-                ("each site's own noise", {"noised_by": "site"}),
-            ):
+            for way, options in _WAYS.items():
                 several = [
                     error(replace(Privacy(_CLIP, noise, seed=draw), **options)) for draw in range(draws)
                 ]

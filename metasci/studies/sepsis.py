@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -227,11 +227,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     mean = (
         table.groupby(["way", "patients", "hospital"], sort=False)["survive (%)"].mean().unstack("hospital")
     )
-    best = mean.loc[("best of an ordinary hospital", 0)].to_numpy(float)
+    found: dict[Any, Floats] = dict(zip(mean.index.to_list(), mean.to_numpy(float), strict=True))
     rows = {}
-    for key, each in zip(mean.index.to_list(), mean.to_numpy(float), strict=True):
-        way = key[0]
-        before = mean.loc[(way, 0)].to_numpy(float) if (way, 0) in mean.index else best
+    for key, each in found.items():
+        before = found.get((key[0], 0), found["best of an ordinary hospital", 0])
         low, high = _interval(each - before)
         rows[key] = {
             "survive (%)": each.mean(),

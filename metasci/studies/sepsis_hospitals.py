@@ -87,7 +87,7 @@ def sepsis() -> Sepsis:
     given = np.zeros((STATES, ACTIONS), bool)
     for at, actions in enumerate(dynamics["admissible_actions"][:STATES]):
         given[at, list(actions)] = True
-    places = np.nonzero(moves * given[:, :, None])
+    state, action, after = (np.asarray(each) for each in np.nonzero(moves * given[:, :, None]))
     pairs = np.flatnonzero(given)
     scores = np.asarray(environment.sofa_scores, float)[:STATES]
     severity = np.append((scores - scores.mean()) / scores.std(), [0.0, 0.0])
@@ -95,9 +95,11 @@ def sepsis() -> Sepsis:
         severity[end] = value
     return Sepsis(
         np.asarray(dynamics["d_0"], float)[:STATES],
-        *places,
-        moves[places],
-        np.searchsorted(pairs, places[0] * ACTIONS + places[1]),
+        state,
+        action,
+        after,
+        moves[state, action, after],
+        np.searchsorted(pairs, state * ACTIONS + action),
         pairs // ACTIONS,
         pairs % ACTIONS,
         given,
