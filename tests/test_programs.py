@@ -15,8 +15,11 @@ from metasci import math
 from metasci.cli.main import run
 from metasci.duals import Dual
 from metasci.errors import InputError
+from metasci.fits.predictive import predictive
+from metasci.meta.mixtures import mixture_quantile
 from metasci.meta.problem import Problem
 from metasci.programs import Program, Sizes, calibrator, given_of, onnx_bytes, settled
+from metasci.programs.mixtures import mixture_quantiles
 from metasci.programs.recording import Recorder
 from metasci.programs.solving import inverse, solved
 
@@ -145,6 +148,41 @@ def test_the_prediction_is_that_of_the_calibration():
     residual = batch.output[0] - line.prediction[0]
     expected = (float((residual**2 / line.variance[0]).sum()) - 11) / 22**0.5
     assert float(found["misfit"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "readings", "mixed"),
+    [("theophylline_early_noise", "theophylline", 3, True), ("phenobarbital", "", 2, False)],
+)
+def test_intervals_of_readings_are_those_of_the_mixture_that_the_calibration_has(name, data, readings, mixed):
+    prior = ms.load(name)
+    batch = prior.batch(prior.read(ms.dataset(data or name))).select(torch.arange(3))
+    mask = batch.mask & (torch.arange(batch.mask.shape[1]) < readings)
+    adapted = prior.adapt(batch.with_mask(mask))
+    lower, upper = predictive(Problem(prior.model, batch), adapted).interval(0.9)
+    assert (adapted.mixture.weight.shape[0] > 1) == mixed
+    events = max([v.shape[-1] for k, v in batch.inputs.items() if k in prior.model.event_names] or [1])
+    program = calibrator(prior, Sizes(readings, batch.mask.shape[1], events))
+    for task in range(3):
+        given = given_of(prior, program, batch.with_mask(mask), task)
+        for each in prior.model.inputs:
+            given[f"query_{each}"] = batch.inputs[each].expand(batch.mask.shape)[task].numpy()
+        found = settled(program.run, given)
+        there = batch.mask[task].numpy()
+        for key, expected in (("reading_lower", lower), ("reading_upper", upper)):
+            np.testing.assert_allclose(found[key][there], expected[task].numpy()[there], rtol=1e-4, atol=1e-4)
+
+
+def test_quantiles_of_a_mixture_in_operations_are_those_of_bisection():
+    random = np.random.default_rng(0)
+    for spread in (0.0, 0.5):
+        weight = random.dirichlet(np.ones(7))[:, None]
+        shift, sd = spread * random.normal(size=(7, 40)), np.exp(0.8 * random.normal(size=(7, 40)))
+        found = mixture_quantiles(shift, sd, weight, 1.6448536269514722)
+        for ours, probability in zip(found, (0.05, 0.95), strict=True):
+            own = [torch.as_tensor(each)[:, None] for each in (shift, sd)]
+            expected = mixture_quantile(*own, torch.as_tensor(weight), probability)[0]
+            np.testing.assert_allclose(ours, expected, rtol=0.0, atol=2e-6)
 
 
 @pytest.mark.parametrize(
