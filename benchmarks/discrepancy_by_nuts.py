@@ -2,11 +2,10 @@
 
     python benchmarks/discrepancy_by_nuts.py [DRAWS]
 
-Eight steels with eight readings each are learned from, drawn at random, with four of their contents; six others tell three readings each, and are
-forecast at eight more. Both sides have the same readings, the same covariances and the same beliefs; PyMC samples the
-scales and the equation's parameters, the learned prior takes its scales as known and linearises. The steels' source is
-a level for both. What it printed is in
-``discrepancy_by_nuts.md``.
+Eight steels with eight readings each are learned from, drawn at random, with four of their contents; six others tell
+three readings each, and are forecast at eight more. Both sides have the same readings, the same covariances and the
+same beliefs; PyMC samples the scales and the equation's parameters, the learned prior takes its scales as known and
+linearises. The steels' source is a level for both. What it printed is in ``discrepancy_by_nuts.md``.
 """
 
 from __future__ import annotations
