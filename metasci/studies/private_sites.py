@@ -224,8 +224,8 @@ def noised(names: tuple[str, ...] = tuple(_JUDGED), draws: int = _DRAWS) -> pd.D
 
 def _typical(problem: Judged) -> Prior:
     """The declared typical values, of which nothing was learned."""
-    method = replace(problem.procedure.method, iterations=0)
-    return learn(problem.model, problem.sites, ByWeights(method)).prior
+    method = replace(problem.procedure.method, iterations=1, learning_rate=1e-12)
+    return learn(problem.model, problem.sites, ByWeights(method, local_steps=1)).prior
 
 
 def figure(table: pd.DataFrame) -> Figure:
