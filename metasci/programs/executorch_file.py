@@ -29,6 +29,15 @@ def _sliced(x: Tensor, *bounds: tuple[int, int]) -> Tensor:
     return x
 
 
+def _summed(x: Tensor, axis: int) -> Tensor:
+    """By halves: ExecuTorch 1.5 has a sum that adds up in single precision, and its additions are right."""
+    while (width := x.shape[axis]) > 1:
+        half = width // 2
+        halves = x.narrow(axis, 0, half) + x.narrow(axis, half, half)
+        x = torch.cat([halves, x.narrow(axis, 2 * half, 1)], axis) if width % 2 else halves
+    return x.squeeze(axis)
+
+
 _TORCH: dict[str, Callable[..., Tensor]] = {
     "Add": torch.add,
     "Sub": torch.sub,
@@ -59,7 +68,7 @@ _TORCH: dict[str, Callable[..., Tensor]] = {
     "Where": torch.where,
     "MatMul": torch.matmul,
     "IsNaN": torch.isnan,
-    "ReduceSum": lambda x, axis: x.sum(axis),
+    "ReduceSum": _summed,
     "ReduceMax": lambda x, axis: x.amax(axis),
     "Reshape": lambda x, *shape: x.reshape(shape),
     "Expand": lambda x, *shape: x.expand(shape),
