@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["figure", "liars", "masked", "noised"]
 
-_ROUNDS, _DRAWS, _DELTA = 10, 2, 1e-3
+_ROUNDS, _DRAWS, _DELTA = 5, 2, 1e-3
 _RANGE, _MOMENTS = 1e4, 1e7  # beyond all sums of the settings; rows and squared heights are the greatest
 _CLIP = 0.1  # of coordinates, whose spreads between tasks are declared as 0.5 and more
 
@@ -182,7 +182,7 @@ def _doses(clinics: int | None) -> Judged:
         return float((root**2 - judged["dose"]).abs().mean())
 
     sites = plain.by_hospital(warfarin.tasks_of(known, model))
-    return Judged(model, sites, ByWeights(Pooled(iterations=_ROUNDS), local_steps=5), error)
+    return Judged(model, sites, ByWeights(Pooled(iterations=_ROUNDS), local_steps=10), error)
 
 
 _JUDGED: dict[str, Callable[[], Judged]] = {
