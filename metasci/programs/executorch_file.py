@@ -74,7 +74,7 @@ _TORCH: dict[str, Callable[..., Tensor]] = {
     "Expand": lambda x, *shape: x.expand(shape),
     "Transpose": lambda x, *axes: x.permute(axes),
     "Slice": _sliced,
-    "Concat": lambda *parts: torch.cat(parts[:-1], parts[-1]),  # type: ignore[call-overload]
+    "Concat": lambda *parts: torch.cat(parts[:-1], parts[-1]),
 }
 
 
