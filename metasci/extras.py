@@ -38,6 +38,7 @@ def missing(library: str, extra: str, purpose: str) -> MissingExtra:
 
 _LIBRARIES = {
     "bayes": ("arviz", "numba", "nutpie", "pymc"),
+    "executorch": ("executorch",),
     "export": ("onnx",),
     "federated": ("flwr",),
     "markets": ("arch", "skfolio"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,12 @@ import metasci as ms
 from metasci import math
 from metasci.cli.main import run
 from metasci.duals import Dual
-from metasci.errors import InputError
+from metasci.errors import InputError, MissingExtra
 from metasci.fits.predictive import predictive
 from metasci.meta.mixtures import mixture_quantile
 from metasci.meta.problem import Problem
 from metasci.programs import Program, Sizes, calibrator, given_of, onnx_bytes, settled
+from metasci.programs.executorch_file import AsModule
 from metasci.programs.mixtures import mixture_quantiles
 from metasci.programs.recording import Recorder
 from metasci.programs.solving import inverse, solved
@@ -247,3 +249,48 @@ def test_the_command_writes_a_file_that_says_what_it_is(tmp_path, capsys):
     with pytest.raises(InputError, match="precision"):
         ms.load("theophylline").export(path, precision="quarter")
     assert run(["export", "boiling_point", str(path)]) == 2
+
+
+def test_a_program_as_a_module_of_torch_gives_the_same_numbers():
+    prior = ms.load("theophylline_early_noise")
+    batch = prior.batch(prior.read(ms.dataset("theophylline")))
+    program = calibrator(prior, Sizes(12, 5))
+    given = given_of(prior, program, batch)
+    expected = program.run(given)
+    tensors = [
+        torch.as_tensor(np.asarray(given[each.name], bool if each.flags else float)) for each in program.given
+    ]
+    for name, found in zip(program.results, AsModule(program)(*tensors), strict=True):
+        np.testing.assert_allclose(found, expected[name], rtol=1e-7, atol=1e-8)
+
+
+def test_an_executorch_file_gives_the_same_numbers_and_says_its_order(tmp_path):
+    runtime = pytest.importorskip(
+        "executorch.runtime",
+        reason="ExecuTorch files need the extra metasci-calibration[executorch]: executorch",
+    )
+    prior = ms.load("phenobarbital")
+    sizes = Sizes(2, 2, 15, 1)
+    path = prior.export(tmp_path / "x.pte", readings=2, queries=2, events=15, steps=1)
+    told = json.loads((tmp_path / "x.pte.json").read_text())
+    program = calibrator(prior, sizes)
+    batch = prior.batch(prior.read(ms.dataset("phenobarbital"))).select(torch.tensor([0]))
+    batch = batch.trimmed(batch.mask & (batch.mask.cumsum(1) <= 2))
+    given = given_of(prior, program, batch)
+    method = runtime.Runtime.get().load_program(path).load_method("forward")
+    tensors = [
+        torch.as_tensor(np.asarray(given[each["name"]], bool if each["flags"] else float))
+        for each in told["given"]
+    ]
+    found = dict(zip(told["results"], method.execute(tensors), strict=True))
+    for name, expected in program.run(given).items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(InputError, match="'half' is not known"):
+        prior.export(tmp_path / "y.pte", precision="half")
+
+
+def test_without_executorch_its_file_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    with pytest.raises(MissingExtra, match=r"metasci-calibration\[executorch\]"):
+        ms.load("theophylline").export(tmp_path / "x.pte")
+    assert not list(tmp_path.iterdir())

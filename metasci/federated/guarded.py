@@ -181,9 +181,8 @@ def _begun(
         raise InputError("differential privacy is for ByWeights, without covariates that shift starts.")
     here = [Site(model, tasks, covariates) for tasks in sites.values()]
     averaging = Averaging(chosen, model, covariates, tuple(sites))
-    if isinstance(
-        guard, Privacy
-    ):  # told in the clear: how many tasks a site has, and which step is stable for them
+    if isinstance(guard, Privacy):
+        # told in the clear, and in no ε: how many tasks a site has, and which step is stable for them
         averaging.introduced([site.moments() for site in here], [chosen.introduction(site) for site in here])
     return chosen, averaging, here
 
@@ -250,12 +249,14 @@ def _strategy(
         return inner
     if guard.clipping == "fixed":
         return strategies.DifferentialPrivacyServerSideFixedClipping(inner, guard.noise, guard.clip, count)
+    # its noise is in proportion to the clip after its step, which is at worst e⁻⁰·¹ of the one that was used
+    noise = guard.noise * math.exp(0.1)
     adaptive = strategies.DifferentialPrivacyServerSideAdaptiveClipping(
         inner,
-        guard.noise,
+        noise,
         count,
         initial_clipping_norm=guard.clip,
-        clipped_count_stddev=max(count / 20.0, guard.noise),
+        clipped_count_stddev=max(count / 20.0, noise),
     )
     # Flower 1.42 counts the moves that were clipped, and takes the step that is right for those that were not: a clip
     # that is too small would shrink for ever

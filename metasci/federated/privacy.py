@@ -25,6 +25,9 @@ _CLIPPINGS, _PLACES = ("fixed", "adaptive"), ("server", "site")
 class Privacy:
     """How much is hidden.
 
+    What ε counts are the answers of rounds. That a site takes part, its number of tasks and, unless the method states
+    one, the step that is stable for them are told in the clear.
+
     Parameters
     ----------
     clip : float

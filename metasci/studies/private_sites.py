@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["figure", "liars", "masked", "noised"]
 
-_ROUNDS, _DRAWS, _DELTA = 10, 2, 1e-3
+_ROUNDS, _DRAWS, _DELTA = 5, 2, 1e-3
 _RANGE, _MOMENTS = 1e4, 1e7  # beyond all sums of the settings; rows and squared heights are the greatest
 _CLIP = 0.1  # of coordinates, whose spreads between tasks are declared as 0.5 and more
 
@@ -182,7 +182,7 @@ def _doses(clinics: int | None) -> Judged:
         return float((root**2 - judged["dose"]).abs().mean())
 
     sites = plain.by_hospital(warfarin.tasks_of(known, model))
-    return Judged(model, sites, ByWeights(Pooled(iterations=_ROUNDS), local_steps=5), error)
+    return Judged(model, sites, ByWeights(Pooled(iterations=_ROUNDS), local_steps=10), error)
 
 
 _JUDGED: dict[str, Callable[[], Judged]] = {
@@ -224,8 +224,8 @@ def noised(names: tuple[str, ...] = tuple(_JUDGED), draws: int = _DRAWS) -> pd.D
 
 def _typical(problem: Judged) -> Prior:
     """The declared typical values, of which nothing was learned."""
-    method = replace(problem.procedure.method, iterations=0)
-    return learn(problem.model, problem.sites, ByWeights(method)).prior
+    method = replace(problem.procedure.method, iterations=1, learning_rate=1e-12)
+    return learn(problem.model, problem.sites, ByWeights(method, local_steps=1)).prior
 
 
 def figure(table: pd.DataFrame) -> Figure:

@@ -29,6 +29,8 @@ def likeliest_tilt(row: NDArray[np.int64], after: NDArray[np.int64], steps: int 
         Pairs of state and action, and where they led.
     """
     model = sepsis()
+    if not len(row):
+        return np.zeros(3)
     begins = np.searchsorted(model.row, row)
     ends = np.searchsorted(model.row, row, side="right")
     of = np.repeat(np.arange(len(row)), ends - begins)
