@@ -178,8 +178,8 @@ def log_sum_exp(x: Any) -> Any:
 
     Examples
     --------
-    >>> float(log_sum_exp(np.array([-1000.0, -1000.0]))) + 1000.0 == np.log(2.0)
-    True
+    >>> float(log_sum_exp(np.array([-1000.0, -1000.0])).round(6))
+    -999.306853
     """
     library, module = _library(x)
     if library == "torch":
