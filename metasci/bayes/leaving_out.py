@@ -70,6 +70,14 @@ def with_discrepancy(
     normal; measurements on the linked scale are N(f(z), K), where K is what `Kernel` says of places, plus the noise.
     Scales have the beliefs that learning has: lengths N(0, 1), amplitudes N(0, 3²) on the logarithm, those of groups
     about half of what tasks differ by; noise N(ln typical, 1).
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> prior = ms.load("steel_tempering_discrepancy")
+    >>> built = with_discrepancy(prior, prior.batch(ms.dataset("steel_tempering").select([0, 1])), scales_known=True)
+    >>> sorted(variable.name for variable in built.free_RVs)
+    ['common_offset', 'effect_offset', 'group_offset_0', 'own_offset']
     """
     state, model, noise = state_of(prior), prior.model, prior.model.noise
     data = _Places.of(prior, batch, support)
