@@ -292,7 +292,7 @@ def test_what_cannot_be_learned_from_sums_is_refused():
 
 
 def test_the_mean_of_sites_vectors_leads_where_their_answers_do():
-    """What masks leave of answers is their sum, of which a mean is enough; also where a round is lost."""
+    """Masks leave the sum of answers, and of that a mean is enough: with covariates, and where a round is lost."""
     tasks, procedure = lines(16), as_procedure(GaussianPrior(iterations=3))
     parts = shared(tasks)
     sites = [Site(line, part, ("age",)) for part in parts.values()]

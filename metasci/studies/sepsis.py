@@ -279,11 +279,19 @@ def figure(table: pd.DataFrame) -> Figure:
             else:
                 kind, _, every = str(way).partition(", ")
                 style = {"one patient a step": "o:", "ten a step": "o--"}.get(every, "o-")
-                axes.plot(of["patients"], of["survive (%)"], style, ms=4, color=kinds[kind], label=way)
+                axes.plot(
+                    of["patients"],
+                    of["survive (%)"],
+                    style,
+                    ms=4,
+                    color=kinds[kind],
+                    label=kind if every in ("then best", "a hundred a step") else None,
+                )
         axes.set(xscale="symlog", xlabel="patients of the hospital", ylabel="survive (%)", title="simulated")
         ticks = (0, 1, 3, 10, 30, 100, 300)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        drawing.legend(loc="outside lower center", ncols=2, fontsize=7)
+        axes.set_xlim(-0.3, 400.0)
+        drawing.legend(loc="outside lower center", ncols=4)
         return drawing
 
     return draw()
