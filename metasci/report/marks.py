@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 from metasci.data.cards import owning_up
@@ -239,11 +240,10 @@ def draw_parity(
     axes.set_aspect("equal")
 
 
-def _depth(part: Any) -> float:
+def _depth(drawn: Any) -> float:
     """How far in front something is drawn; of a container, such as bars of intervals, its parts."""
-    return float(
-        max(each.get_zorder() for each in (part.get_children() if isinstance(part, tuple) else [part]))
-    )
+    parts = drawn.get_children() if isinstance(drawn, Container) else [drawn]
+    return float(max(part.get_zorder() for part in parts))
 
 
 def legend_below(figure: Figure, axes: Axes | Sequence[Axes], columns: int = 3) -> None:

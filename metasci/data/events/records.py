@@ -21,6 +21,8 @@ __all__ = ["ON_OTHER_ROWS", "Records", "records_of"]
 ON_OTHER_ROWS = "values on rows of doses, resets and other events"
 """Why a value in DV was passed over: by this name it is counted."""
 
+_NO_FLAG = "'{}' is neither 0 nor 1 (below the limit)"
+
 
 @dataclass(frozen=True)
 class Records:
@@ -229,10 +231,9 @@ def _limits(table: Table) -> tuple[Floats, Flags, Flags, Floats]:
         return value, none, none, np.full(len(value), np.nan)
     flag = table["BLQ"]
     monolix = str(table.fault.headers.get("BLQ", "")).upper().startswith("CENS")
-    known, words = (0, 1), "'{}' is neither 0 nor 1 (below the limit)"
-    if monolix:
-        known, words = (-1, 0, 1), "'{}' is neither 0, 1 (below the limit) nor -1 (above it)"
-    refuse([Rule("BLQ", ~np.isin(flag, known), words)], table.fault)
+    odd = ~np.isin(flag, (-1, 0, 1) if monolix else (0, 1))
+    words = "'{}' is neither 0, 1 (below the limit) nor -1 (above it)" if monolix else _NO_FLAG
+    refuse([Rule("BLQ", odd, words)], table.fault)
     upper, above = table.upper, table.above | (flag == -1)
     if monolix:
         between = (flag == 1) & (limit > 0) & (value > limit)
