@@ -244,10 +244,12 @@ def figure(table: pd.DataFrame) -> Figure:
                     part[part["statistics"] == name].groupby(["ways", "shots"], sort=False)["error"].mean()
                 )
                 axes.plot(range(len(means)), 100.0 * means, "o-", color=colour, markersize=3.5, label=name)
-            axes.set(title=f"learned from {kind[0]}, judged by {kind[1]}", xticks=range(len(shapes)))
+            axes.set(title=f"learned from {kind[0]},\njudged by {kind[1]}", xticks=range(len(shapes)))
             axes.set_xticklabels([f"{ways} × {shots}" for ways, shots in shapes])
-        drawing.supylabel("error (%)", fontsize=8)
-        drawing.supxlabel("classes × drawings known of each", fontsize=8)
+        for place in (0, 2):
+            drawing.axes[place].set_ylabel("error (%)")
+        for place in (2, 3):
+            drawing.axes[place].set_xlabel("classes × drawings known of each")
         drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return drawing
 
@@ -267,7 +269,7 @@ def main(out: Path) -> None:
         tables.append(pd.DataFrame(json.loads(file.read_text())))
     table = pd.concat(tables)
     write_atomically(out / "batch_statistics.csv", csv_bytes(table))
-    print(f"error (%) on new alphabets, mean over {_SEEDS} seeds; classes × drawings known of each")
+    print(f"error (%) on new alphabets; classes × drawings known of each; seeds of learning: {_SEEDS}")
     table["task"] = [f"{ways} × {shots}" for ways, shots in zip(table["ways"], table["shots"], strict=True)]
     for (learned, judged), part in table.groupby(["learned from", "judged by"], sort=False):
         wide = part.pivot_table("error", "statistics", "task", sort=False)

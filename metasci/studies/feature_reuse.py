@@ -53,7 +53,7 @@ LEARNED_FROM: dict[str, tuple[str, ...]] = {
 }
 """Kinds of tasks that are learned from."""
 
-_STEPS, _STEP = 3, 0.1
+_STEPS, _PATIENT, _STEP = 3, 20, 0.1
 METHODS: dict[str, Composition] = {
     "head alone (ANIL)": named.anil(("0.",), _STEPS, _STEP, learned="tensor"),
     "everything (MAML)": named.maml(_STEPS, _STEP, learned="tensor"),
@@ -179,7 +179,7 @@ def scores(keep: Path, seed: int) -> pd.DataFrame:
                 checkpoint=keep / f"{kinds_at}-{at}-{seed}.checkpoint",
                 progress=True,
             )
-            for steps in (_STEPS, 20):
+            for steps in (_STEPS, _PATIENT):
                 longer = replace(method, steps=steps)
 
                 def error(
@@ -207,24 +207,29 @@ def _adapted_error(method: Composition, episode: NetworkEpisode, learned: Parame
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Error by kind of task and by what adapts, a panel for each kind of learning."""
+    """Error by kind of task and by what adapts, a panel for each kind of learning; outlined where steps are few."""
     from matplotlib.figure import Figure
 
     from metasci.report.style import PALETTE, styled
 
     @styled
     def draw() -> Figure:
-        drawing = Figure(figsize=(7.0, 2.8), layout="constrained")
-        part = table[table["steps"] == _STEPS]
+        drawing = Figure(figsize=(7.0, 3.0), layout="constrained")
+        means = 100.0 * table.groupby(["learned from", "method", "steps", "kind"])["error"].mean()
+        plain = means["nothing"].droplevel(["method", "steps"]).reindex(KINDS)
         for axes, learned in zip(drawing.subplots(1, 2, sharey=True), LEARNED_FROM, strict=True):
             for at, (colour, name) in enumerate(zip(PALETTE, METHODS, strict=False)):
-                rows = part[(part["learned from"] == learned) & (part["method"] == name)]
-                means = 100.0 * rows.groupby("kind")["error"].mean().reindex(KINDS)
-                axes.bar(np.arange(len(KINDS)) + 0.36 * (at - 0.5), means, 0.34, color=colour, label=name)
+                where = np.arange(len(KINDS)) + 0.36 * (at - 0.5)
+                few, many = (means[learned, name, steps].reindex(KINDS) for steps in (_STEPS, _PATIENT))
+                axes.bar(where, few, 0.33, facecolor="none", edgecolor=colour, linewidth=0.9)
+                axes.bar(
+                    where, many, 0.33, color=colour, label=f"{name}, {_PATIENT} steps (outlined: {_STEPS})"
+                )
+            axes.plot(plain, "_", color="black", markersize=26, label="nearest mean of the pictures")
             axes.set(title=f"learned from {learned}", xticks=range(len(KINDS)))
             axes.set_xticklabels([kind.replace(" ", "\n") for kind in KINDS])
         drawing.axes[0].set_ylabel("error (%)")
-        drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return drawing
 
     return draw()
@@ -244,7 +249,7 @@ def main(out: Path) -> None:
     table = pd.concat(tables)
     write_atomically(out / "feature_reuse.csv", csv_bytes(table))
     wide = table.pivot_table("error", ["learned from", "method", "steps"], "kind", sort=False)[list(KINDS)]
-    print(f"error (%) of five classes, five drawings of each known, mean over {_SEEDS} seeds of learning")
+    print(f"error (%) of five classes, five drawings of each known; seeds of learning: {_SEEDS}")
     print((100.0 * wide).round(1).to_string())
     save_figure(figure(table), out / "feature_reuse.png", dpi=150)
 

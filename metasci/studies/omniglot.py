@@ -59,7 +59,7 @@ PUBLISHED = {"people": 4.5, "convolutional network": 23.2, "prototypical network
 """Errors with the minimal sets, %, of Lake, Salakhutdinov and Tenenbaum, Curr Opin Behav Sci 29 (2019) 97."""
 
 SETS, SEEDS, RIVALS_SEEDS = (1, 2), 2, 1
-_ADAPTED_FOR = {"ANIL": 600, "MAML": 300}  # iterations: each learns for about as long
+_ADAPTED_FOR = {"ANIL": 600, "MAML": 300, "Meta-SGD": 300}  # iterations: each learns for about as long
 _PLAIN = Way(
     warp=None, within=False, overlaid=0.0, centred=False
 )  # as prototypical networks are mostly trained
@@ -267,13 +267,14 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for name, part in table.groupby("method", sort=False):
         learned = part.groupby(["set", "seed"])["error"].mean()
         of_set = learned.groupby("set").mean()
+        of_run = part.groupby("run")["error"].mean().to_numpy(float)
         rows.append(
             {
                 "method": name,
                 "error": 100.0 * of_set.mean(),
-                "± over runs": 100.0 * part.groupby("run")["error"].mean().sem(),
-                "set 1": 100.0 * of_set.get(1, np.nan),
-                "set 2": 100.0 * of_set.get(2, np.nan),
+                "± over runs": 100.0 * of_run.std(ddof=1) / np.sqrt(len(of_run)),
+                "set 1": 100.0 * of_set.reindex(SETS).iloc[0],
+                "set 2": 100.0 * of_set.reindex(SETS).iloc[1],
                 "sd over seeds": 100.0 * learned.groupby("set").std().mean(),
                 "minutes": part["processor_seconds"].mean() / 60.0,
             }
