@@ -43,7 +43,7 @@ __all__ = ["figure", "liars", "masked", "noised"]
 
 _ROUNDS, _DRAWS, _DELTA = 5, 2, 1e-3
 _RANGE, _MOMENTS = 1e4, 1e7  # beyond all sums of the settings; rows and squared heights are the greatest
-_CLIP = 0.1  # of coordinates, whose spreads between tasks are declared as 0.5 and more
+_SHORT, _LONG = 0.1, 0.5  # clips, of coordinates, whose spreads between tasks are declared as 0.5 and more
 
 
 def masked(names: tuple[str, ...] = tuple(SETTINGS)) -> pd.DataFrame:
@@ -193,9 +193,10 @@ _JUDGED: dict[str, Callable[[], Judged]] = {
 }
 _NOISES = (1.0, 4.0)
 _WAYS: dict[str, dict[str, Any]] = {
-    "fixed clip": {},
-    "adaptive clip": {"clipping": "adaptive"},
-    "each site's own noise": {"noised_by": "site"},
+    f"clip {_SHORT:g}": {"clip": _SHORT},
+    f"clip {_LONG:g}": {"clip": _LONG},
+    f"clip that adapts, from {_SHORT:g}": {"clip": _SHORT, "clipping": "adaptive"},
+    f"each site's own noise, clip {_SHORT:g}": {"clip": _SHORT, "noised_by": "site"},
 }
 
 
@@ -211,13 +212,12 @@ def noised(names: tuple[str, ...] = tuple(_JUDGED), draws: int = _DRAWS) -> pd.D
 
         rows.append((name, "nothing learned", 0.0, problem.error(_typical(problem))))
         rows.append((name, "no clip, no noise", np.inf, error(Privacy(1e6, 0.0))))
-        rows.append((name, "clip, no noise", np.inf, error(Privacy(_CLIP, 0.0))))
+        for clip in (_SHORT, _LONG):
+            rows.append((name, f"clip {clip:g}", np.inf, error(Privacy(clip, 0.0))))
         for noise in _NOISES:
             for way, options in _WAYS.items():
-                several = [
-                    error(replace(Privacy(_CLIP, noise, seed=draw), **options)) for draw in range(draws)
-                ]
-                epsilon = Privacy(_CLIP, noise).epsilon(_ROUNDS, _DELTA)
+                several = [error(Privacy(noise=noise, seed=draw, **options)) for draw in range(draws)]
+                epsilon = Privacy(noise=noise).epsilon(_ROUNDS, _DELTA)
                 rows.append((name, way, epsilon, float(np.mean(several))))
     return pd.DataFrame(rows, columns=["data", "way", "epsilon", "error"])
 
@@ -237,19 +237,24 @@ def figure(table: pd.DataFrame) -> Figure:
     @styled
     def draw() -> Figure:
         names = list(table["data"].unique())
-        drawing = Figure(figsize=(2.4 * len(names), 3.0), layout="constrained")
+        drawing = Figure(figsize=(2.5 * len(names), 3.6), layout="constrained")
         panels = drawing.subplots(1, len(names), squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             rows = table[table["data"] == name].set_index("way")
             for way, style in (("nothing learned", ":"), ("no clip, no noise", "-")):
                 axes.axhline(rows.loc[way, "error"], color="#777777", linestyle=style, label=way)
-            for colour, way in zip(
-                PALETTE, ("fixed clip", "adaptive clip", "each site's own noise"), strict=False
-            ):
-                axes.plot(rows.loc[way, "epsilon"], rows.loc[way, "error"], "o-", color=colour, label=way)
-            axes.set(title=name.replace(", ", "\n"), xscale="log", yscale="log", xlabel="ε")
+            for colour, way in zip(PALETTE, _WAYS, strict=False):
+                of = rows.loc[[way]]
+                of = of[np.isfinite(of["epsilon"])]
+                axes.plot(of["epsilon"], of["error"], "o-", color=colour, label=way)
+            axes.set(title=name.replace(", ", "\n"), xlabel="ε")
+            ticks = sorted(
+                table["epsilon"][np.isfinite(table["epsilon"]) & (table["epsilon"] > 0.0)].unique()
+            )
+            axes.set_xticks(ticks, [f"{tick:.1f}" for tick in ticks])
+            axes.set_xlim(0.0, 1.15 * ticks[-1])
         panels[0].set_ylabel("error (%, or mg a week)")
-        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return drawing
 
     return draw()
