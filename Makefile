@@ -35,7 +35,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-new test-slow test-install app-test page-test import-test federated-test check wheel format docs models clean
+.PHONY: help setup demo test test-new test-slow test-install app-test page-test import-test federated-test rewards-test executorch-test check wheel format docs models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,14 @@ page-test: setup  ## the calibrator's page in a browser: needs npm, installs Chr
 import-test: setup  ## NONMEM control streams and PEtab problems, with the libraries that read them
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[nonmem,petab]"
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_nonmem_models.py tests/test_petab.py
+
+rewards-test: setup  ## hospitals that treat sepsis: their patients, and a learner of policies beside
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[rewards]"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_sepsis.py
+
+executorch-test: setup  ## calibrators as ExecuTorch files
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[executorch]"
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 0 tests/test_programs.py
 
 # Flower pins other versions than constraints.txt, so that it has an environment of its own.
 FLOWER := $(VENV)-flower

@@ -4,13 +4,16 @@
 
 Real data where the prior has some that ship; for published priors three tasks drawn from the prior (simulated).
 Seconds are the processor's, of one thread. Called again from where it ended until its last step is below 1e-6
-posterior standard deviations, as `metasci.programs.settled` does.
+posterior standard deviations, as `metasci.programs.settled` does. Where ExecuTorch is installed, the same program as
+its file, by its portable kernels.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import resource
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +26,8 @@ import metasci as ms
 from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
-from metasci.programs import Sizes, calibrator, given_of, onnx_bytes, settled
+from metasci.programs import Program, Sizes, calibrator, given_of, onnx_bytes, settled
+from metasci.programs.executorch_file import executorch_bytes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 READINGS, TASKS, REPEATS = 12, 6, 10
@@ -83,12 +87,45 @@ def row(name: str) -> str:
     return (
         f"{name:28s} {kind:9s} {len(batch):3d} {program.operations:6d} {len(content) / 1e3:5.0f} "
         f"{1e3 * min(times):8.2f} {max(calls):6d} {1e3 * python:10.1f} {max(difference):12.0e}"
+        + by_executorch(program, given_of(prior, program, batch, 0))
     )
+
+
+def by_executorch(program: Program, given: dict) -> str:
+    """Size, time and greatest difference of any result from the program's own, in units of the greatest."""
+    if importlib.util.find_spec("executorch") is None:
+        return ""
+    from executorch.runtime import Runtime
+
+    content = executorch_bytes(program)
+    with tempfile.NamedTemporaryFile(suffix=".pte") as file:
+        file.write(content)
+        file.flush()
+        method = Runtime.get().load_program(file.name).load_method("forward")
+        tensors = [
+            torch.as_tensor(np.asarray(given[each.name], bool if each.flags else float))
+            for each in program.given
+        ]
+        times = []
+        for _ in range(10 * REPEATS):
+            began = time.thread_time()
+            found = method.execute(tensors)
+            times.append(time.thread_time() - began)
+    expected = program.run(given)
+    off = max(
+        float(np.abs(value.numpy() - expected[name]).max() / np.abs(expected[name]).max())
+        for name, value in zip(program.results, found, strict=True)
+        if name in ("estimate", "prediction", "reading_lower", "reading_upper")
+    )
+    return f" {len(content) / 1e3:6.0f} {1e3 * min(times):8.2f} {off:8.0e}"
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("prior                        data    tasks    ops    kB  ms/call  calls  ms, Python   difference")
+    print(
+        "prior                        data    tasks    ops    kB  ms/call  calls  ms, Python   difference"
+        "  of ExecuTorch: kB, ms/call, difference"
+    )
     for folder in sorted(Path("models").iterdir()):
         if not folder.is_dir() or (len(sys.argv) > 1 and folder.name not in sys.argv[1:]):
             continue

@@ -12,11 +12,17 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from metasci.meta import Composition, Outer, adapt, initial, meta_train, named
+from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.networks.episode import NetworkEpisode
+from metasci.meta.networks.linear_head import LinearHeadEpisode, head_start
+from metasci.meta.networks.network import Network
+from metasci.meta.networks.process_head import ProcessHeadEpisode, process_start
 from metasci.studies import sinusoids
 
 TEST = 10_000_019
@@ -46,13 +52,41 @@ METHODS: dict[str, tuple[Composition, Composition]] = {
 }
 METHODS["joint training, then 10 steps"] = (named.pooled_training(), named.fine_tuning(10, 0.001)[1])
 METHODS["from scratch, 100 Adam steps"] = (named.pooled_training(), named.from_scratch(100, 0.01))
+# heads in closed form: the same body, with a mean and forty features in place of the one output
+HEADS: dict[str, tuple[type[LinearHeadEpisode], Callable[[Network], Parameters]]] = {
+    "linear head (ALPaCA)": (LinearHeadEpisode, head_start),
+    "Gaussian-process head (deep kernel)": (ProcessHeadEpisode, process_start),
+}
+METHODS |= {name: (named.pooled_training(), named.pooled_training()) for name in HEADS}
 OUTER = {"Reptile": Outer(60_000, 0.1, "descent", "cosine")}
+
+
+def with_features(seed: int) -> Network:
+    """The body of `sinusoids.network`, with a mean and forty features."""
+    layers = list(sinusoids.network(seed).module)
+    torch.manual_seed(seed)
+    return Network(torch.nn.Sequential(*layers[:-1], torch.nn.Linear(layers[-1].in_features, 41)))
+
+
+def episode(name: str, network: Network, tasks: int, shots: int, queries: int, seed: int) -> NetworkEpisode:
+    """Simulated tasks, as the method takes them."""
+    made = sinusoids.episode(network, tasks, shots, queries, seed)
+    if name not in HEADS:
+        return made
+    return HEADS[name][0](network, made.inputs, made.targets, made.query_inputs, made.query_targets)
+
+
+def squared_errors(made: NetworkEpisode, adapted: Parameters) -> torch.Tensor:
+    """Mean squared error of every task's query."""
+    if isinstance(made, LinearHeadEpisode):
+        return (made.outputs(adapted) - made.query_targets).square().mean((1, 2))
+    return made.query(adapted)
 
 
 def run(name: str, seed: int, iterations: int, tasks: int, rate: float, compile: bool) -> dict[str, object]:
     trained_as, adapted_as = METHODS[name]
-    network = sinusoids.network(seed)
-    start = initial(trained_as, network.start(), seed)
+    network = with_features(seed) if name in HEADS else sinusoids.network(seed)
+    start = initial(trained_as, HEADS[name][1](network) if name in HEADS else network.start(), seed)
     began = time.perf_counter()
     if name.startswith("from scratch"):
         learned, curve = start, []
@@ -62,7 +96,7 @@ def run(name: str, seed: int, iterations: int, tasks: int, rate: float, compile:
         shots, queries = 5, 15
         done = meta_train(
             trained_as,
-            lambda i: sinusoids.episode(network, tasks, shots, queries, i),
+            lambda i: episode(name, network, tasks, shots, queries, i),
             start,
             outer,
             seed=seed,
@@ -81,9 +115,9 @@ def run(name: str, seed: int, iterations: int, tasks: int, rate: float, compile:
         "seconds": round(seconds),
     }
     for shots in SHOTS:
-        test = sinusoids.episode(network, 1000, shots, 100, TEST)
+        test = episode(name, network, 1000, shots, 100, TEST)
         with torch.no_grad():
-            losses = test.query(adapt(adapted_as, test, learned))
+            losses = squared_errors(test, adapt(adapted_as, test, learned))
         finite = torch.isfinite(losses)
         row[f"{shots} lost"] = int((~finite).sum())
         row[str(shots)], row[f"{shots} +-"] = (round(v, 4) for v in sinusoids.mean_error(losses[finite]))

@@ -38,9 +38,12 @@ def missing(library: str, extra: str, purpose: str) -> MissingExtra:
 
 _LIBRARIES = {
     "bayes": ("arviz", "numba", "nutpie", "pymc"),
+    "executorch": ("executorch",),
     "export": ("onnx",),
+    "federated": ("flwr",),
     "markets": ("arch", "skfolio"),
     "materials": ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric"),
+    "rewards": ("gymnasium", "icu_sepsis", "stable_baselines3"),
     "studies": ("sklearn",),
 }
 

@@ -28,6 +28,7 @@ __all__ = [
     "log_expit",
     "log_gamma",
     "log_ndtr",
+    "log_sum_exp",
     "maximum",
     "minimum",
     "softplus",
@@ -170,6 +171,24 @@ def log_ndtr(x: Any) -> Any:
     from scipy.special import log_ndtr as of_numbers
 
     return of_numbers(x)
+
+
+def log_sum_exp(x: Any) -> Any:
+    """Logarithm of the sum of exponentials over the last axis, without overflow.
+
+    Examples
+    --------
+    >>> float(log_sum_exp(np.array([-1000.0, -1000.0])).round(6))
+    -999.306853
+    """
+    library, module = _library(x)
+    if library == "torch":
+        return module.logsumexp(x, -1)
+    if library == "numpy":
+        from scipy.special import logsumexp
+
+        return logsumexp(x, axis=-1)
+    return module.logsumexp(x, axis=-1)
 
 
 def log_between(low: Any, high: Any) -> Any:

@@ -14,13 +14,18 @@ __all__ = ["factors_of", "shown"]
 
 _LONGEST = 60  # characters; no unit is longer, and a sentence shows no more
 _SPELLINGS = (
-    (re.compile(r"\b(wt|weight|mass)[ _.]*(%|percent\b)"), "percent"),
-    (re.compile(r"\b(at|atomic|mol|mole)[ _.]*(%|percent\b)"), "atomic_percent"),
+    (re.compile(r"\b(wt|weight|mass|Gew|Ma|Masse)[ _.-]*(%|percent\b)"), "percent"),
+    (re.compile(r"\b(at|atomic|mol|mole|At|Mol)[ _.-]*(%|percent\b)"), "atomic_percent"),
+    (re.compile(r"^(s|sec|min|h|hr)\.$"), r"\1"),
     (re.compile(r"^deg(?:rees?)?\.? ?([CF])$"), r"deg\1"),
     (re.compile("√ ?m\\b"), "*m^0.5"),  # fracture toughness, MPa√m
+    (re.compile(r"\^ ?(?:1/2\b|\(1/2\)|\{1/2\}|½)|½|¹[/⁄ᐟ]²"), "^0.5"),
     (re.compile("℃"), "degC"),
     (re.compile("℉"), "degF"),
     # the load and the ball do not change the scale: HV10, HV 0.5, HBW 10/3000, HRBW
+    (re.compile(r"^(VHN|HVN|DPH)$"), "HV"),
+    (re.compile(r"^(BHN|HBN)$"), "HB"),
+    (re.compile(r"^(HRc|Rc)$"), "HRC"),
     (re.compile(r"^HV ?[\d.]*$"), "HV"),
     (re.compile(r"^HK ?[\d.]*$"), "HK"),
     (re.compile(r"^HB[WS]?( ?[\d.]+(/[\d.]+){0,2})?$"), "HB"),
@@ -62,6 +67,8 @@ def factors_of(text: str, known: Callable[[str], bool]) -> list[tuple[str, float
     --------
     >>> factors_of("J/(mol*K)", known=str.isalpha), factors_of("N/mm2", known=str.isalpha)
     ([('J', 1.0), ('mol', -1.0), ('K', -1.0)], [('N', 1.0), ('mm', -2.0)])
+    >>> factors_of("MPa m^1/2", known=str.isalpha)
+    [('MPa', 1.0), ('m', 0.5)]
     """
     if not isinstance(text, str):
         raise InputError(f"a unit is a text, such as 'mg/L', and not {str(text)[:40]!r}.")
@@ -96,7 +103,7 @@ def factors_of(text: str, known: Callable[[str], bool]) -> list[tuple[str, float
         ):  # nobody knows what J/(mol/K) means
             sign = sign if in_brackets else -1.0 if character == "/" else 1.0
             place, wants_factor = place + 1, True
-        elif cleaned[place - 1] in _BLANKS and sign > 0.0:  # 'J mol-1 K-1', but 'W/m K' has two readings
+        elif cleaned[place - 1] in _BLANKS and (sign > 0.0 or in_brackets):  # but 'W/m K' has two readings
             wants_factor = True
         else:
             raise refused

@@ -255,6 +255,28 @@ def test_lack_of_fit_is_told() -> None:
     assert any("cannot bend as these measurements do" in sentence for sentence in fit.warnings)
 
 
+def test_a_rise_that_a_wide_prior_could_fit_is_told_by_its_measurements() -> None:
+    """Contents far beyond those learned from: at odd parameters the curve passes within 2 HRC."""
+    contents = {"carbon": 0.39, "chromium": 5.2, "molybdenum": 1.4, "vanadium": 0.95, "silicon": 1.05}
+    hardness = np.array([54.0, 53.0, 55.0, 46.0, 33.0])
+    frame = pd.DataFrame({"time [h]": [1.0, 2.0, 2.0, 2.0, 2.0], "temperature [degC]": [20, 425, 510, 600, 650],
+                          **{f"{name} [wt%]": content for name, content in contents.items()}})  # fmt: skip
+    prior = ms.load("steel_tempering")
+    told = " ".join(prior.calibrate(frame.assign(**{"hardness [HRC]": hardness})).warnings)
+    assert "hardness rises from 53 HRC at 425 °C to 55 HRC at 510 °C, where its curves only fall" in told
+    falling = " ".join(prior.calibrate(frame.assign(**{"hardness [HRC]": np.sort(hardness)[::-1]})).warnings)
+    assert "cannot bend" not in falling
+
+
+def test_noise_about_a_flat_curve_is_no_turn() -> None:
+    """Fractions that are complete scatter about one, each time up or down."""
+    from metasci.fits.turning import turns
+
+    tasks = _fractions(900.0, 250.0, 2.0, 1e-3, seed=6, tasks=60)
+    prior = ms.meta_calibrate(avrami, tasks.select(slice(0, 20)))
+    assert len(turns(prior.calibrate(tasks.select(slice(20, 60))))) <= 4
+
+
 def test_measurements_of_the_law_itself_are_no_misfit() -> None:
     from metasci.fits.misfit import misfits
 

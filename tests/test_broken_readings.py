@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from known import as_known
@@ -10,8 +13,12 @@ from test_federated import line, lines
 import metasci as ms
 from metasci.errors import InputError
 from metasci.fits.broken import one_may_be_broken
-from metasci.meta import GaussianPrior
+from metasci.meta import GaussianPrior, MetaSGD
+from metasci.meta.compositions.adapting import query_loss
+from metasci.meta.episodes import sample_support
 from metasci.meta.problem import Problem
+from metasci.studies.attacked_learning import UnderAttack, worst_reading
+from metasci.studies.broken_sensors import attacked
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +59,6 @@ def test_a_broken_reading_is_found_and_no_longer_moves_the_curve(prior):
     clean = one_may_be_broken(prior, batch)
     moved = batch.output.clone()
     moved[:, 1] += 20 * float(prior.state.log_noise.exp()[0])
-    from dataclasses import replace
-
     found = one_may_be_broken(prior, replace(batch, output=moved))
     assert float(found.broken[:, 1].min()) > 0.99
     assert float(clean.broken.max()) < 0.9
@@ -70,3 +75,46 @@ def test_what_explains_any_reading_is_refused(prior):
     noisy = ms.meta_calibrate(line, lines(6), GaussianPrior(task_noise=True, iterations=2), covariates=())
     with pytest.raises(InputError, match="explains a broken reading"):
         one_may_be_broken(noisy, batch)
+
+
+def _one_episode(method, tasks):
+    prior = ms.meta_calibrate(line, lines(6), replace(method, iterations=2), covariates=())
+    batch = prior.batch(tasks)
+    support = sample_support(batch.mask, (3, 3), "first", 0)
+    problem, design = Problem(line, batch), prior.covariates.design(batch.covariates)
+    episode = prior.method.episode(problem, design, support)
+    return prior.method.adaptation(float(prior.state.first_step)), episode, dict(prior.state.learned)
+
+
+def test_the_reading_that_is_moved_is_the_one_that_raises_the_query_s_loss_most():
+    composition, episode, learned = _one_episode(MetaSGD(steps=1, shots=(3, 3)), lines(5, seed=3))
+    far = torch.full((5,), 1e-4, dtype=torch.float64)
+    found = worst_reading(composition, episode, learned, far, -np.inf)
+    loss = query_loss(composition, found, learned)
+    for task in range(5):
+        one = episode.select(torch.tensor([task]))
+        readings = one.seen.batch.mask[0].nonzero()[:, 0]
+        copies = attacked(one.seen.batch.output[0], readings, far[:1].expand(one.seen.batch.output.shape[1]))
+        each = []
+        for copy in copies:
+            moved = replace(one.seen, batch=replace(one.seen.batch, output=copy[None]))
+            each.append(float(query_loss(composition, replace(one, seen=moved), learned)))
+        assert float(loss[task]) == pytest.approx(max(each), rel=1e-12)
+        assert max(each) > float(query_loss(composition, one, learned))
+    changed = (found.seen.batch.output != episode.seen.batch.output).sum(1)
+    assert changed.tolist() == [1] * 5
+
+
+def test_learned_under_attack_one_step_is_led_astray_less():
+    shared = {"steps": 1, "shots": (3, 3), "iterations": 60}
+    usual = ms.meta_calibrate(line, lines(20), MetaSGD(**shared), covariates=())
+    robust = ms.meta_calibrate(line, lines(20), UnderAttack(moved=(0.0, 4.0), **shared), covariates=())
+    batch = usual.batch(lines(10, seed=5))
+    batch = batch.with_mask(batch.mask & (torch.arange(batch.mask.shape[1]) < 3))
+    moved = batch.output.clone()
+    moved[:, 1] += 4.0
+    led = [
+        float((each.adapt(replace(batch, output=moved)).coordinates - each.adapt(batch).coordinates).norm())
+        for each in (usual, robust)
+    ]
+    assert led[1] < 0.8 * led[0]

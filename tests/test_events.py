@@ -284,7 +284,7 @@ def test_a_prior_takes_an_event_table(tmp_path) -> None:
 
 
 def test_a_prior_of_a_single_dose_takes_repeated_ones_from_an_event_table() -> None:
-    prior = ms.load("theophylline")
+    prior = as_known(ms.load("theophylline"))  # whose median is the curve at the estimate
     once = Regimen().oral(320, "mg").table([1.0, 9.0], [7.0, 4.0], value_unit="mg/L", weight="65 kg")
     plain = pd.DataFrame(
         {"subject": 1, "weight [kg]": 65.0, "dose [mg/kg]": 320 / 65, "time [h]": [1.0, 9.0],
@@ -528,12 +528,49 @@ def test_limits_as_monolix_writes_them() -> None:
         data, _ = read_events(frame if limit is None else frame.assign(LIMIT=limit), iv)
         assert data["concentration_below"].values.tolist() == [[0.0, 1.0]]
         assert data["concentration"].values.tolist() == [[5.0, 0.1]]
-    with pytest.raises(InputError, match=r"a value between LIMIT 0\.05 and DV is not modelled"):
-        read_events(frame.assign(LIMIT=[".", ".", 0.05]), iv)
+    between, _ = read_events(frame.assign(LIMIT=[".", ".", 0.05]), iv)
+    assert between["concentration"].values.tolist() == [[5.0, 0.05]]
+    np.testing.assert_array_equal(between["concentration_upper"].values, [[np.nan, 0.1]])
+    assert "concentration_below" not in between
+    above = frame.assign(CENS=[0, -1, 0])
+    for limit, upper in ((None, None), ([".", 8.0, "."], 8.0)):
+        data, _ = read_events(above if limit is None else above.assign(LIMIT=limit), iv)
+        assert data["concentration"].values.tolist() == [[5.0, 0.1]]
+        if upper is None:
+            assert data["concentration_above"].values.tolist() == [[1.0, 0.0]]
+        else:
+            np.testing.assert_array_equal(data["concentration_upper"].values, [[upper, np.nan]])
+    with pytest.raises(InputError, match=r"'2' is neither 0, 1 \(below the limit\) nor -1"):
+        read_events(frame.assign(CENS=[0, 0, 2]), iv)
     own, _ = read_events(
         frame.assign(DV=[".", 5.0, "."]).rename(columns={"CENS": "BLOQ"}).assign(LOQ=0.2), iv
     )
     assert own["concentration"].values.tolist() == [[5.0, 0.2]]
+
+
+def test_levels_above_a_limit_and_between_two_numbers() -> None:
+    """In any unit, to the bit what Monolix' flags say; and the calibration counts their probability."""
+    levels = [".", ">5", "0.05..0.1", "≤ 0.02"]
+    frame = table(DOSE, SAMPLE, changed(SAMPLE, TIME=9), changed(SAMPLE, TIME=12)).assign(DV=levels)
+    data, _ = read_events(frame, iv)
+    assert data["concentration"].values.tolist() == [[5.0, 0.05, 0.02]]
+    assert data["concentration_above"].values.tolist() == [[1.0, 0.0, 0.0]]
+    assert data["concentration_below"].values.tolist() == [[0.0, 0.0, 1.0]]
+    np.testing.assert_array_equal(data["concentration_upper"].values, [[np.nan, 0.1, np.nan]])
+    counts = json.loads(data.attrs["records"])
+    assert counts["measurements"] == 3
+    assert {counts[name] for name in ("below_limit", "above_limit", "between_limits")} == {1}
+    small = frame.assign(DV=[".", ">5000", "50..100", "<20"]).rename(columns={"DV": "DV [ug/L]"})
+    converted, _ = read_events(small, iv)
+    np.testing.assert_allclose(converted["concentration_upper"].values, [[np.nan, 0.1, np.nan]])
+    np.testing.assert_allclose(converted["concentration"].values, data["concentration"].values)
+    for cell, sentence in (
+        ("0.2..0.1", "begins above its end"),
+        ("> much", "is not a number"),
+        ("1..", "is not"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            read_events(frame.assign(DV=[".", cell, 1.0, 1.0]), iv)
 
 
 @pytest.mark.parametrize(

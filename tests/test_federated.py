@@ -10,7 +10,9 @@ import torch
 import metasci as ms
 from metasci import federated
 from metasci.errors import InputError
+from metasci.federated.averaging import Averaging, vector_of
 from metasci.federated.flower import heard_from
+from metasci.federated.guarded import Privacy, SecureSum
 from metasci.federated.learning import Federation, Heard, SideBySide, as_procedure, prior_of, reply
 from metasci.federated.messages import packed, unpacked
 from metasci.federated.procedure import Site
@@ -287,3 +289,53 @@ def test_what_cannot_be_learned_from_sums_is_refused():
     with pytest.raises(InputError, match="different populations"):
         federated.combine(sums)
     assert float(federated.combine([sums[0], sums[0]]).tasks) == 8.0
+
+
+def test_the_mean_of_sites_vectors_leads_where_their_answers_do():
+    """Masks leave the sum of answers, and of that a mean is enough: with covariates, and where a round is lost."""
+    tasks, procedure = lines(16), as_procedure(GaussianPrior(iterations=3))
+    parts = shared(tasks)
+    sites = [Site(line, part, ("age",)) for part in parts.values()]
+    averaging = Averaging(procedure, line, ("age",), tuple(parts))
+    for number in range(4):
+        question = packed(averaging.question()) if number else b""
+        vectors = np.array([vector_of(procedure, site, question, number) for site in sites])
+        if number == 2:  # nobody could be unmasked: the round is asked again
+            assert not averaging.take(vectors.mean(0), 0, (0, 0, 0.0), {1: "dead"}, set())
+        assert averaging.take(vectors.mean(0), 4, (100 * number, 0, 0.0), {}, {0, 1, 2, 3})
+    expected = federated.learn(line, parts, procedure, covariates=("age",)).prior.state
+    for name in ("coefficients", "covariance", "log_noise"):
+        torch.testing.assert_close(
+            getattr(averaging.state.state, name), getattr(expected, name), rtol=0.0, atol=1e-9
+        )
+    assert [each.down for each in averaging.rounds] == [0, 100, 100, 100]
+    with pytest.raises(InputError, match=r"round 4: too few of 4 sites answered .*no answer \(dead\)"):
+        averaging.take(vectors.mean(0), 1, (0, 0, 0.0), {0: "dead", 1: "dead"}, {2})
+
+
+def test_vectors_are_scaled_for_masks_and_back_and_refused_where_they_do_not_fit():
+    site = Site(line, lines(6), ("age",))
+    vector = vector_of(as_procedure(None), site, b"", 0)
+    guard = SecureSum(range=50.0, moments=1000.0)
+    np.testing.assert_allclose(guard.unscaled(guard.scaled(vector, 0), 0), vector)
+    assert guard.levels(24) * 24 < 2**32 <= guard.levels(24) * 48
+    for bad in (np.full(3, 51.0), np.array([np.nan])):
+        with pytest.raises(InputError, match="range=50"):
+            guard.scaled(bad, 3)
+
+
+def test_promises_of_noise_add_up_over_rounds():
+    assert Privacy(noise=0.0).epsilon(1) == np.inf
+    one, four = Privacy(noise=2.0).epsilon(1, 1e-5), Privacy(noise=2.0).epsilon(4, 1e-5)
+    assert four == pytest.approx(
+        Privacy(noise=1.0).epsilon(1, 1e-5)
+    )  # a round of half the noise counts four times
+    assert one < four < 4 * one
+    for wrong in (
+        {"clipping": "median"},
+        {"noised_by": "nobody"},
+        {"clip": 0.0},
+        {"clipping": "adaptive", "noised_by": "site"},
+    ):
+        with pytest.raises(InputError, match="Privacy"):
+            Privacy(**wrong)

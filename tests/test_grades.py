@@ -124,3 +124,25 @@ def test_readings_of_ones_own_alloy_are_listened_to() -> None:
     assert told["predicted"] == pytest.approx(190.0, rel=0.05)
     assert told["upper"] / told["lower"] < 1.8  # of a literature it is 6
     assert told["lower"] < 190.0 < told["upper"]
+
+
+def test_names_of_european_standards_are_read() -> None:
+    for text, name in (
+        ("X5CrNi18-10", "304"),
+        ("X 40 CrMoV 5-1", "H13"),
+        ("HS6-5-2", "M2"),
+        ("1.7147", "20MnCr5"),
+    ):
+        found = grade_named(text)
+        assert found is not None
+        assert found.name == name
+
+
+@pytest.mark.parametrize("text", ["S355", "P92", "W2"])
+def test_a_steel_is_not_read_as_many_atoms_of_one_element(text: str) -> None:
+    with pytest.raises(
+        InputError, match=f"'{text}' would be {text[0]} alone, and is no grade that is known here"
+    ):
+        canonical(text)
+    assert canonical("Fe100") == "Fe100"
+    assert canonical("Ni") == "Ni"

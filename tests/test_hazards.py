@@ -13,6 +13,7 @@ import torch
 
 import metasci as ms
 from metasci.errors import InputError
+from metasci.evaluation.integrated_brier import integrated_brier
 from metasci.evaluation.outcome_scores import concordance
 from metasci.math import exp
 from metasci.meta.problem import Problem
@@ -262,3 +263,25 @@ def test_times_are_predicted_at_any_number_of_conditions() -> None:
     one = fit.predict(age=45.0)
     for name in ("median", "lower", "upper", "prior"):
         np.testing.assert_allclose(several[name][:, 1], one[name][:, 0], rtol=1e-8)
+
+
+def test_briers_score_over_time_does_not_mind_who_is_no_longer_watched():
+    """With censoring that has nothing to do with the event its mean is that without; the truth scores best."""
+    random = np.random.default_rng(0)
+    rate, at = random.uniform(0.3, 2.0, 20_000), np.linspace(0.05, 1.0, 20)
+    event, lost = random.exponential(1.0 / rate), random.exponential(1.5, 20_000)
+    seen = np.minimum(event, lost)
+    scores = []
+    for survival in (np.exp(-rate[:, None] * at), np.exp(-np.full((20_000, 1), 0.9) * at)):
+        whole = ((survival - (event[:, None] > at)) ** 2).mean()
+        judged = integrated_brier(seen, event <= lost, at, survival)
+        assert judged == pytest.approx(whole, rel=0.02)
+        assert integrated_brier(event, np.ones(20_000, bool), at, survival) == pytest.approx(whole, rel=1e-12)
+        scores.append(judged)
+    assert scores[0] < scores[1] < 0.25
+
+
+def test_an_evaluation_of_times_has_briers_score_over_time():
+    report = ms.evaluate(ms.load("kidney"), ms.dataset("kidney"), [1])
+    (row,) = [row for row in report["results"] if row["method"] == "prior"]
+    assert 0.05 < row["integrated_brier"] < 0.25

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from known import as_known
 
 import metasci as ms
 from metasci.errors import InputError
@@ -40,12 +41,13 @@ def steel(prior: ms.Prior) -> Calibration:
 
 def test_draws_are_those_of_the_exact_posterior() -> None:
     """Two parameters on a fine grid: prior times likelihood, normalised, against what is drawn."""
-    fit = ms.load("alloy_fatigue").calibrate(
+    fit = as_known(ms.load("alloy_fatigue")).calibrate(
         pd.DataFrame({"cycles [kcycle]": [20, 60], "relative_length": [1.06, 1.25], "task": "crack"})
     )
     adapted = fit.adapted
-    sd = adapted.start_covariance[0].diagonal().sqrt()
-    axes = [adapted.start[0, i] + sd[i] * torch.linspace(-5, 5, 241, dtype=torch.float64) for i in range(2)]
+    sd = adapted.covariance[0].diagonal().sqrt()
+    steps = torch.linspace(-8, 8, 401, dtype=torch.float64)  # a step holds less than a hundredth of the tails
+    axes = [adapted.coordinates[0, i] + sd[i] * steps for i in range(2)]
     grid = torch.cartesian_prod(*axes)
     off = grid - adapted.start[0]
     precision = torch.linalg.inv(adapted.start_covariance[0])

@@ -208,3 +208,14 @@ def test_scores_know_limits_and_intervals():
     score.add(measured, median, median - 4.0, median + 4.0, torch.zeros(6), None, up_to)
     assert score.errors[0].tolist() == [0.0, 5.0, 0.0, -3.0, 2.0, -1.0]
     assert score.covered[0].tolist() == [1.0, 0.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_every_kind_of_reading_is_drawn_and_reported(tmp_path):
+    """Points, limits on both sides and intervals, each with an entry of its own in the legend."""
+    rows = {"time [h]": [1.0, 1.0, 2.0, 2.0], "temperature [degC]": [200, 400, 500, 600]}
+    table = pd.DataFrame({**rows, "hardness [HRC]": [">55", "44..46", "38", "<35"], "task": "steel"})
+    fit = ms.load("steel_tempering").calibrate(table)
+    names = {text.get_text() for text in fit.plot().legends[0].get_texts()}
+    assert {"above the limit", "between the ends", "below the limit", "measured"} <= names
+    fit.report(tmp_path / "report.html")
+    assert "44" in (tmp_path / "report.html").read_text()

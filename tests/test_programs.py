@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from known import as_known
 
 import metasci as ms
 from metasci import math
 from metasci.cli.main import run
 from metasci.duals import Dual
-from metasci.errors import InputError
+from metasci.errors import InputError, MissingExtra
+from metasci.fits.predictive import predictive
+from metasci.meta.mixtures import mixture_quantile
 from metasci.meta.problem import Problem
 from metasci.programs import Program, Sizes, calibrator, given_of, onnx_bytes, settled
+from metasci.programs.executorch_file import AsModule
+from metasci.programs.mixtures import mixture_quantiles
 from metasci.programs.recording import Recorder
 from metasci.programs.solving import inverse, solved
 
@@ -65,7 +71,7 @@ def test_what_cannot_be_recorded_says_so():
             attempt()
 
 
-def _compared(name, tasks, exact=False, covariates=None, width=11, data=None):
+def _compared(name, tasks, exact=False, covariates=None, width=11, data=None, steps=6):
     """The greatest difference of coordinates and of their covariance from `adapt`, over some tasks."""
     prior = ms.load(name)
     batch = prior.batch(prior.read(ms.dataset(data or name)))
@@ -74,7 +80,7 @@ def _compared(name, tasks, exact=False, covariates=None, width=11, data=None):
     if covariates is not None:
         batch = replace(batch, covariates=covariates(batch.covariates))
     events = max([v.shape[-1] for k, v in batch.inputs.items() if k in prior.model.event_names] or [1])
-    program = calibrator(prior, Sizes(width, width, events, exact=exact))
+    program = calibrator(prior, Sizes(width, width, events, steps=steps, exact=exact))
     adapted = prior.adapt(batch)
     differences = []
     for task in range(len(batch)):
@@ -86,7 +92,20 @@ def _compared(name, tasks, exact=False, covariates=None, width=11, data=None):
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_the_estimate_is_that_of_calibrate(exact):
-    assert _compared("theophylline", [0, 4, 8], exact) < 1e-6
+    assert _compared("theophylline", [0, 4], exact) < 1e-6
+
+
+def test_a_search_that_creeps_says_so_and_arrives_with_more_steps(monkeypatch):
+    # `calibrate` weighs where its rough search ended, a hundredth of a standard deviation away
+    monkeypatch.setattr("metasci.meta.laplace.gaussian._ROUGH", 1e-9)
+    assert _compared("theophylline", [8], steps=25) < 1e-6
+    prior = ms.load("theophylline")
+    batch = prior.batch(prior.read(ms.dataset("theophylline")))
+    program = calibrator(prior, Sizes(11, 11))
+    found = settled(program.run, given_of(prior, program, batch, 8))
+    apart = np.abs(found["coordinates"] - prior.adapt(batch).coordinates[8].numpy()).max()
+    assert 1e-6 < apart < 1e-4
+    assert float(found["last_step"]) > apart
 
 
 def test_doses_and_unknown_covariates():
@@ -115,7 +134,7 @@ def test_tasks_that_differ_in_their_noise():
 
 
 def test_the_prediction_is_that_of_the_calibration():
-    prior = ms.load("theophylline")
+    prior = as_known(ms.load("theophylline"))  # whose forecast is the curve at the estimate
     fit = prior.calibrate(ms.dataset("theophylline").select(["3"]))
     batch = prior.batch(prior.read(ms.dataset("theophylline").select(["3"])))
     program = calibrator(prior, Sizes(11, 11))
@@ -131,6 +150,41 @@ def test_the_prediction_is_that_of_the_calibration():
     residual = batch.output[0] - line.prediction[0]
     expected = (float((residual**2 / line.variance[0]).sum()) - 11) / 22**0.5
     assert float(found["misfit"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "readings", "mixed"),
+    [("theophylline_early_noise", "theophylline", 3, True), ("phenobarbital", "", 2, False)],
+)
+def test_intervals_of_readings_are_those_of_the_mixture_that_the_calibration_has(name, data, readings, mixed):
+    prior = ms.load(name)
+    batch = prior.batch(prior.read(ms.dataset(data or name))).select(torch.arange(3))
+    mask = batch.mask & (torch.arange(batch.mask.shape[1]) < readings)
+    adapted = prior.adapt(batch.with_mask(mask))
+    lower, upper = predictive(Problem(prior.model, batch), adapted).interval(0.9)
+    assert (adapted.mixture.weight.shape[0] > 1) == mixed
+    events = max([v.shape[-1] for k, v in batch.inputs.items() if k in prior.model.event_names] or [1])
+    program = calibrator(prior, Sizes(readings, batch.mask.shape[1], events))
+    for task in range(3):
+        given = given_of(prior, program, batch.with_mask(mask), task)
+        for each in prior.model.inputs:
+            given[f"query_{each}"] = batch.inputs[each].expand(batch.mask.shape)[task].numpy()
+        found = settled(program.run, given)
+        there = batch.mask[task].numpy()
+        for key, expected in (("reading_lower", lower), ("reading_upper", upper)):
+            np.testing.assert_allclose(found[key][there], expected[task].numpy()[there], rtol=1e-4, atol=1e-4)
+
+
+def test_quantiles_of_a_mixture_in_operations_are_those_of_bisection():
+    random = np.random.default_rng(0)
+    for spread in (0.0, 0.5):
+        weight = random.dirichlet(np.ones(7))[:, None]
+        shift, sd = spread * random.normal(size=(7, 40)), np.exp(0.8 * random.normal(size=(7, 40)))
+        found = mixture_quantiles(shift, sd, weight, 1.6448536269514722)
+        for ours, probability in zip(found, (0.05, 0.95), strict=True):
+            own = [torch.as_tensor(each)[:, None] for each in (shift, sd)]
+            expected = mixture_quantile(*own, torch.as_tensor(weight), probability)[0]
+            np.testing.assert_allclose(ours, expected, rtol=0.0, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -195,3 +249,48 @@ def test_the_command_writes_a_file_that_says_what_it_is(tmp_path, capsys):
     with pytest.raises(InputError, match="precision"):
         ms.load("theophylline").export(path, precision="quarter")
     assert run(["export", "boiling_point", str(path)]) == 2
+
+
+def test_a_program_as_a_module_of_torch_gives_the_same_numbers():
+    prior = ms.load("theophylline_early_noise")
+    batch = prior.batch(prior.read(ms.dataset("theophylline")))
+    program = calibrator(prior, Sizes(12, 5))
+    given = given_of(prior, program, batch)
+    expected = program.run(given)
+    tensors = [
+        torch.as_tensor(np.asarray(given[each.name], bool if each.flags else float)) for each in program.given
+    ]
+    for name, found in zip(program.results, AsModule(program)(*tensors), strict=True):
+        np.testing.assert_allclose(found, expected[name], rtol=1e-7, atol=1e-8)
+
+
+def test_an_executorch_file_gives_the_same_numbers_and_says_its_order(tmp_path):
+    runtime = pytest.importorskip(
+        "executorch.runtime",
+        reason="ExecuTorch files need the extra metasci-calibration[executorch]: executorch",
+    )
+    prior = ms.load("phenobarbital")
+    sizes = Sizes(2, 2, 15, 1)
+    path = prior.export(tmp_path / "x.pte", readings=2, queries=2, events=15, steps=1)
+    told = json.loads((tmp_path / "x.pte.json").read_text())
+    program = calibrator(prior, sizes)
+    batch = prior.batch(prior.read(ms.dataset("phenobarbital"))).select(torch.tensor([0]))
+    batch = batch.trimmed(batch.mask & (batch.mask.cumsum(1) <= 2))
+    given = given_of(prior, program, batch)
+    method = runtime.Runtime.get().load_program(path).load_method("forward")
+    tensors = [
+        torch.as_tensor(np.asarray(given[each["name"]], bool if each["flags"] else float))
+        for each in told["given"]
+    ]
+    found = dict(zip(told["results"], method.execute(tensors), strict=True))
+    for name, expected in program.run(given).items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(InputError, match="'half' is not known"):
+        prior.export(tmp_path / "y.pte", precision="half")
+
+
+def test_without_executorch_its_file_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    with pytest.raises(MissingExtra, match=r"metasci-calibration\[executorch\]"):
+        ms.load("theophylline").export(tmp_path / "x.pte")
+    assert not list(tmp_path.iterdir())

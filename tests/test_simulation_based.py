@@ -8,6 +8,8 @@ import torch
 
 pytest.importorskip("pymc")
 
+from known import as_known
+
 import metasci as ms
 from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
 from metasci.bayes.simulation_based import _simulated
@@ -46,7 +48,7 @@ def test_what_cannot_be_simulated_is_refused() -> None:
 
 
 def crack_growth() -> tuple[ms.Prior, Batch]:
-    prior = ms.load("alloy_fatigue")
+    prior = as_known(ms.load("alloy_fatigue"))
     return prior, prior.batch(ms.dataset("alloy_fatigue"))
 
 

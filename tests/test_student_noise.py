@@ -166,8 +166,52 @@ def test_the_curve_is_drawn_as_of_any_measurement():
     assert "mg/L" in axes.get_ylabel()
 
 
-def test_a_level_below_a_limit_is_refused_with_its_row():
-    text = table(WILD).astype({"DV [mg/L]": str})
-    text.loc[3, "DV [mg/L]"] = "<0.5"
-    with pytest.raises(ms.InputError, match="Student's tails are of numbers"):
-        prior(STUDENT).calibrate(text)
+def test_a_limit_counts_by_the_probability_of_lying_there():
+    """Against SciPy's Student: below, above and between, with derivatives by the curve and both scales."""
+    low, high = np.array([1.0, 4.0, 2.0, 3.0]), np.array([np.nan, np.inf, 2.5, np.nan])
+    below, centre = np.array([True, False, False, False]), np.array([2.5, 3.0, 2.2, 2.0])
+    of = stats.t(FREEDOM, centre, SCALE)
+    exact = [of.logcdf(low)[0], of.logsf(low)[1], np.log(of.cdf(high) - of.cdf(low))[2], of.logpdf(low)[3]]
+    found = ms.StudentAdditive().log_density(low, centre, SCALES, below=below, upper=high)
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
+
+    def density(at, scales):
+        given = {"below": torch.as_tensor(below), "upper": torch.as_tensor(high)}
+        return ms.StudentAdditive().log_density(torch.as_tensor(low), at, scales, **given)
+
+    free = [torch.as_tensor(values).clone().requires_grad_() for values in (centre, SCALES)]
+    assert torch.autograd.gradcheck(density, free)
+
+
+@pytest.mark.parametrize("beyond", [1e-4, 1.0, 10.0, 1e4])
+def test_tails_are_students_for_any_degrees_of_freedom(beyond: float):
+    from metasci.outcomes.student_tails import log_below, log_within
+
+    u = np.array([-20.0, -3.0, 0.0, 4.0])
+    np.testing.assert_allclose(
+        log_below(u, np.log(beyond)), stats.t.logcdf(u, beyond + 2.0), rtol=2e-7, atol=1e-9
+    )
+    within = stats.t.sf(u, beyond + 2.0) - stats.t.sf(u + 0.1, beyond + 2.0)
+    sound = within > 1e-12
+    np.testing.assert_allclose(
+        log_within(u, u + 0.1, np.log(beyond))[sound], np.log(within[sound]), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_a_calibration_with_limits_is_at_the_mode_that_scipy_finds():
+    levels = curve(5.0, 27.0)
+    text = table(levels).astype({"DV [mg/L]": str})
+    text.loc[5, "DV [mg/L]"], text.loc[6, "DV [mg/L]"], text.loc[1, "DV [mg/L]"] = "<0.8", "<0.8", ">9.5"
+    fit = prior(STUDENT).calibrate(text)
+
+    def cost(at: np.ndarray) -> float:
+        clearance, volume = 4.0 * np.exp(at[0]), 30.0 * np.exp(at[1])
+        of = stats.t(FREEDOM, curve(clearance, volume), SCALE)
+        told = of.logsf(9.5)[0] + of.logpdf(levels)[1:4].sum() + of.logcdf(0.8)[4:].sum()
+        return float(0.5 * (at[0] ** 2 / 0.09 + at[1] ** 2 / 0.04) - told)
+
+    best = optimize.minimize(cost, np.zeros(2), method="BFGS", options={"gtol": 1e-9}).x
+    found = fit.parameters.set_index("name")["estimate"]
+    assert np.log([found["clearance"] / 4.0, found["volume"] / 30.0]) == pytest.approx(best, abs=2e-5)
+    assert not any("not converged" in line for line in fit.warnings)
+    assert np.isfinite(predictive(fit.problem, fit.adapted).log_density().numpy()).all()

@@ -11,6 +11,7 @@ from metasci.bayes.forecast import curve, predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.implied import empirical_prior, implied_prior
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task
+from metasci.bayes.leaving_out import forecast_with_discrepancy, with_discrepancy
 from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.quick import Approximation, quick
 from metasci.bayes.replicates import posterior_predictive, prior_predictive
@@ -28,6 +29,7 @@ __all__ = [
     "curve",
     "ecdf_bands",
     "empirical_prior",
+    "forecast_with_discrepancy",
     "gaussian_distances",
     "hierarchical",
     "implied_prior",
@@ -49,6 +51,7 @@ __all__ = [
     "summary",
     "traced",
     "uniformity",
+    "with_discrepancy",
 ]
 
 

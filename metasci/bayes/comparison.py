@@ -41,6 +41,7 @@ from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.learned.equation import LearnedEquation
 from metasci.markup import captioned, table
+from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.words import number
 
 __all__ = ["FORECASTERS", "compare", "summary"]
@@ -196,13 +197,20 @@ def compare(
         "inputs": ",".join(prior.model.inputs),
         "rmse_margin": rmse_margin,
         "nats_margin": nats_margin,
-        "learned": plan.sentence,
+        "learned": plan.sentence + (_ALONE if isinstance(prior.state, DiscrepancyState) else ""),
     }
     result = result.assign(against_pymc(result))
     result.attrs["verdict"] = verdict(result)
     if keep is None:
         sampler.discard()
     return result
+
+
+# also said of the levels, which the hierarchical model of the equation does not have
+_ALONE = (
+    "; PyMC's model is of the equation alone, without what the prior knows that it leaves out "
+    "(`ms.bayes.with_discrepancy` builds it with that)"
+)
 
 
 def _check_errors(prior: LearnedEquation) -> None:

@@ -63,8 +63,11 @@ def export(
     steps: Annotated[int, typer.Option(help="Steps to the estimate; it always takes all of them.")] = 6,
     precision: Annotated[str, typer.Option(help="double, single or half.")] = "double",
 ) -> None:
-    """Write a prior's calibrator as an ONNX program."""
-    require("export", "an exported calibrator")
+    """Write a prior's calibrator as an ONNX program.
+
+    Where FILE ends in .pte it is a program of ExecuTorch's.
+    """
+    require("executorch" if file.suffix == ".pte" else "export", "an exported calibrator")
     learned = learned_prior(prior)
     if not hasattr(learned, "export"):
         raise InputError(f"'{prior}' is no prior of an equation, and only those are exported as programs.")

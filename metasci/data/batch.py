@@ -201,14 +201,10 @@ def _check_outcomes(batch: Batch, model: Model) -> None:
     limited = ~batch.numbers.numpy()[mask]
     if limited.any() and len(wrong := np.flatnonzero(limited & ~np.asarray(outcome.may_be_limit(inputs)))):
         at = int(wrong[0])
-        why = (
-            "Student's tails are of numbers: take a Gaussian noise for limits"
-            if outcome.measures
-            else f"times may be so, not a {outcome.kind}"
-        )
         raise InputError(
             f"task '{batch.names[task[at]]}': a {model.output.name} that only lies below, above or between numbers "
-            f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; {why}."
+            f"is no {type(outcome).__name__} outcome, which '{model.name}' is given; times may be so, not a "
+            f"{outcome.kind}."
         )
     if (fault := outcome.fault(values, inputs)) is not None:
         at, why = fault

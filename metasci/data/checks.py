@@ -227,8 +227,7 @@ def check_outcomes(
     if limited.any() and (at := _first(limited & ~np.asarray(outcome.may_be_limit(every)))) is not None:
         mixed = outcome.kind == "several kinds"
         kind, may = ("outcome of its kind", "measurements and times") if mixed else (outcome.kind, "times")
-        only = "a Gaussian noise takes limits" if outcome.measures else f"only {may} may be limits"
-        raise fault(name, at, f"{fault.shown(name, at)} is no single {kind}; {only}")
+        raise fault(name, at, f"{fault.shown(name, at)} is no single {kind}; only {may} may be limits")
     inputs = {key: values[rows] for key, values in every.items()}
     if (place_and_reason := outcome.fault(numbers[name][rows], inputs)) is not None:
         at = int(rows[place_and_reason[0]])

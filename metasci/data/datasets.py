@@ -37,6 +37,8 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
     """
     if "task" not in dataset.coords or dataset["task"].dims != ("task",):
         raise InputError(f"{where} has no coordinate 'task' with the tasks' names.")
+    if dataset.sizes.get("observation") == 0:  # as of a table in which nobody has a measurement yet
+        dataset = dataset.pad(observation=(0, 1), keep_attrs=True)
     labels = pd.Index(_texts(dataset["task"].values))
     if labels.has_duplicates:
         raise InputError(f"{where} has two tasks of the name '{labels[labels.duplicated()][0]}'.")

@@ -21,7 +21,7 @@ from metasci.errors import InputError
 from metasci.unit_grammar import shown
 from metasci.units import convert
 
-__all__ = ["Readings", "converted", "numbers_of", "readings_of", "text_of"]
+__all__ = ["Readings", "converted", "ends_of", "numbers_of", "readings_of", "text_of"]
 
 _EMPTY = {"", "na", "n/a", "nan", "<na>", "none", "null"}
 _LIMIT = re.compile(r"(?P<sign>[<>≤≥]=?)\s*(?P<number>.*)", re.DOTALL)
@@ -119,21 +119,31 @@ def readings_of(cells: pd.Series[Any], fault: Fault) -> Readings:
     lows, highs, ends = list(cells), list(cells), np.zeros(len(cells))
     for at, cell in enumerate(cells):
         text = cell.strip() if isinstance(cell, str) else ""
-        if text.lower() in _EMPTY:
+        if text.lower() in _EMPTY or (parts := ends_of(text)) is None:
             continue
-        if limit := _LIMIT.fullmatch(text):
-            if limit["number"].lower() in _EMPTY:
-                raise fault(at, f"'{shown(text)}' is not a number")
-            lows[at] = highs[at] = limit["number"]
-            ends[at] = -1.0 if limit["sign"][0] in "<≤" else 1.0
-        elif between := _BETWEEN.fullmatch(text):
-            lows[at], highs[at] = between["low"], between["high"]
+        if parts[0].lower() in _EMPTY:
+            raise fault(at, f"'{shown(text)}' is not a number")
+        lows[at], highs[at], ends[at] = parts
     low, high = (numbers_of(pd.Series(each, dtype=object), fault) for each in (lows, highs))
     for at in np.flatnonzero(low > high)[:1]:
         raise fault(
             int(at), f"'{shown(str(cells.iloc[at]))}' begins above its end; write the lower number first"
         )
     return Readings(np.where(ends < 0, -np.inf, low), np.where(ends > 0, np.inf, high))
+
+
+def ends_of(text: str) -> tuple[str, str, float] | None:
+    """What a limit or an interval says, as text: both ends, and −1 below a limit, 1 above one, 0 between two numbers.
+
+    Examples
+    --------
+    >>> ends_of("<0.5"), ends_of("≥ 65"), ends_of("10..20"), ends_of("7.5")
+    (('0.5', '0.5', -1.0), ('65', '65', 1.0), ('10', '20', 0.0), None)
+    """
+    if limit := _LIMIT.fullmatch(text):
+        return limit["number"], limit["number"], -1.0 if limit["sign"][0] in "<≤" else 1.0
+    between = _BETWEEN.fullmatch(text)
+    return None if between is None else (between["low"], between["high"], 0.0)
 
 
 def _number(cell: Any, at: int, fault: Fault) -> float:

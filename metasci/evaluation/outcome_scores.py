@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metasci.class_forecasts import ClassForecast
+from metasci.evaluation.integrated_brier import integrated_brier, times_judged
 from metasci.mixed_forecasts import MixedForecast
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes import Mixed, Outcome, TimeToEvent
@@ -36,7 +37,7 @@ _FIGURES: dict[str, tuple[str, ...]] = {
     "class": ("log_score", "brier", "accuracy", "calibration_error"),
     "grade": ("log_score", "ranked_probability_score", "accuracy", "mae", "coverage90"),
     "count": ("log_score", "mae", "rmse", "coverage90"),
-    "time": ("log_score", "concordance", "coverage90"),
+    "time": ("log_score", "concordance", "integrated_brier", "coverage90"),
     "deviation": ("log_score", "coverage90"),
 }
 _BINS = 10  # of probability, a tenth each, as is usual for the expected calibration error
@@ -151,6 +152,7 @@ class OutcomeScore:
     kind: str
     parts: tuple[OutcomeScore, ...] = ()
     rows: dict[str, list[Floats]] = field(default_factory=dict)
+    curves: list[tuple[OutcomeForecast, NDArray[np.bool_]]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
     tasks: set[str] = field(default_factory=set)
@@ -191,6 +193,8 @@ class OutcomeScore:
             values["ranked"], values["likeliest"] = _ranked(forecast)
         if self.kind in ("time", "measurement") and isinstance(forecast, OutcomeForecast):
             values |= _ends(forecast)
+        if self.kind == "time" and isinstance(forecast, OutcomeForecast):
+            self.curves.append((forecast, which))
         for row in range(len(which)):
             for name, tensor in values.items():
                 self.rows.setdefault(name, []).append(tensor.detach().numpy()[row][which[row]].astype(float))
@@ -246,8 +250,17 @@ class OutcomeScore:
             figures["accuracy"] = float((of["likeliest"] == y).mean())
         if self.kind == "time":
             figures["concordance"] = concordance(y, of["above"] < 0.5, of["ranked"], of.get("entry"))
+            figures["integrated_brier"] = self._integrated_brier(of)
         figures["seconds_per_task"] = float(np.sum(self.seconds) / len(self.errors))
         return {name: figures[name] for name in names}
+
+    def _integrated_brier(self, of: dict[str, Floats]) -> float:
+        """Brier's score over all times; NaN where a time is an interval or a limit, or watched from an entry on."""
+        if "entry" in of or of["below"].any() or of["between"].any():
+            return float("nan")
+        times = times_judged(of["measured"])
+        survival = [forecast.survival(times).numpy()[which] for forecast, which in self.curves]
+        return integrated_brier(of["measured"], of["above"] < 0.5, times, np.concatenate(survival))
 
     def _figures_of_parts(self, aggregate: str) -> dict[str, float]:
         """The log score of all, and every output's own figures, by its number."""
@@ -297,7 +310,9 @@ def _ends(forecast: OutcomeForecast) -> dict[str, Tensor]:
     nowhere, outcome = torch.zeros_like(forecast.measured), forecast.outcome
     above = nowhere if forecast.upper is None else (~torch.isnan(forecast.upper)).double()
     below = nowhere if forecast.below is None else forecast.below.double()
-    ends = {"above": above, "below": below, "number": ((above + below) == 0.0).double()}
+    between = nowhere if forecast.upper is None else torch.isfinite(forecast.upper).double()
+    number = ((above + below) == 0.0).double()
+    ends = {"above": above, "below": below, "between": between, "number": number}
     if not (isinstance(outcome, TimeToEvent) and outcome.entry):
         return {**ends, "ranked": forecast.median}
     return {**ends, "ranked": forecast.centre, "entry": forecast.inputs[outcome.entry]}

@@ -30,6 +30,7 @@ _HEADERS = {
     "calibration_error": "calibration error",
     "ranked_probability_score": "ranked probability score",
     "concordance": "concordance",
+    "integrated_brier": "Brier score over time",
 }
 # what is drawn beside the first figure, with its axis; the first that there is
 _SHARES = {

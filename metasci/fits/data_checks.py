@@ -20,6 +20,7 @@ from metasci.fits.findings import (
 from metasci.fits.misfit import misfits
 from metasci.fits.other_laws import that_follow
 from metasci.fits.predictive import predictive
+from metasci.fits.turning import Turn, turns
 from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.words import enumerated, number, pretty_unit, words
@@ -84,9 +85,10 @@ def _told(calibration: AdaptedTasks, index: int, place: int) -> str:
 
 
 def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:
-    """Measurements that the law cannot follow, or one that stands apart from all others."""
+    """Measurements that the law cannot follow, one that stands apart from all others, or two that turn against it."""
     batch, model = calibration.batch, calibration.prior.model
-    for misfit in misfits(calibration):
+    found = misfits(calibration)
+    for misfit in found:
         if misfit.outlier is not None:
             place = misfit.outlier
             rank = int(batch.mask[misfit.task, : place + 1].sum())
@@ -101,15 +103,42 @@ def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:
         how = f"residuals keep their sign for long along {words(misfit.along)}"
         if not misfit.along:
             how = f"residuals are {number(math.sqrt(misfit.times), 2)} times what the noise leaves"
-        others = that_follow(calibration, misfit.task)
-        take = "take another law"
-        if others:
-            take += f", such as {others[0]}, which follows them"
+        take = _another_law(calibration, misfit.task)
         yield Finding(
             batch.names[misfit.task],
             f"{lack} ({how}): do not trust its estimates and intervals, and {take}",
             f"{lack}: do not trust its estimates and intervals, and {take}",
         )
+    told = {misfit.task for misfit in found}
+    yield from (_turned(calibration, turn) for turn in turns(calibration) if turn.task not in told)
+
+
+def _turned(calibration: AdaptedTasks, turn: Turn) -> Finding:
+    """Two measurements that go the other way than the law."""
+    batch, model, name = calibration.batch, calibration.prior.model, turn.law.input
+    output, along = words(model.output.name), words(name)
+    values = batch.inputs[name].expand(batch.mask.shape)[turn.task]
+    first, second = (
+        f"{measured_text(calibration, turn.task, place)} at "
+        f"{quantity_text(float(values[place]), model.inputs[name].unit)}"
+        for place in (turn.first, turn.second)
+    )
+    way, only = ("falls", "rise") if turn.law.increasing else ("rises", "fall")
+    lack = f"the law '{model.name}' cannot bend as these measurements do"
+    take = _another_law(calibration, turn.task)
+    return Finding(
+        batch.names[turn.task],
+        f"{lack} ({output} {way} from {first} to {second}, where its curves only {only} with {along}): "
+        f"if that is no slip, do not trust its estimates and intervals, and {take}",
+        f"{lack} ({output} {way} with {along}, where its curves only {only}): "
+        f"if that is no slip, do not trust its estimates and intervals, and {take}",
+    )
+
+
+def _another_law(calibration: AdaptedTasks, task: int) -> str:
+    """What to do about it."""
+    others = that_follow(calibration, task)
+    return "take another law" + (f", such as {others[0]}, which follows them" if others else "")
 
 
 def extrapolation(calibration: AdaptedTasks) -> Iterator[Finding]:

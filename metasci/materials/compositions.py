@@ -34,6 +34,7 @@ _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
 _LIKE_AN_ALLOY = re.compile(r"[A-Z][a-z]?(?:\d+\.?\d*[A-Z][a-z]?){2,}")
 _LEAST_ADDED, _MOST_ADDED = 5.0, 50.0  # per cent, in alloys that are named so
 _PER = re.compile(r"[\s,(\[]*(wt|at)\.?\s*%[)\]]?$")  # at the end: wt%, (at.%)
+_OF_ONE = (1.0, 100.0)  # what may stand behind an element without others; S355 and P92 are steels
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 
 
@@ -212,4 +213,10 @@ def _amounts(text: str) -> dict[str, float]:
     amounts = {element: amount for element, amount in amounts.items() if amount > 0.0}
     if not amounts:
         raise InputError(f"{wrong}: no element has an amount above zero.")
+    (first, amount), *others = amounts.items()
+    if not others and amount not in _OF_ONE:
+        raise InputError(
+            f"'{text}' would be {first} alone, and is no grade that is known here; write its contents, such as "
+            f"'Fe-1.5Mn-0.2C wt%', or '{first}' for the element."
+        )
     return _by_atoms(amounts, per)

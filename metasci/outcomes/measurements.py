@@ -13,6 +13,7 @@ import scipy
 
 from metasci import math
 from metasci.outcomes.outcome import Floats, Inputs, Outcome, first_that
+from metasci.outcomes.student_tails import log_below, log_within
 
 __all__ = ["StudentAdditive"]
 
@@ -60,7 +61,25 @@ class StudentAdditive(Outcome):
         half = 0.5 * (beyond + 3.0)  # (ν + 1)/2
         height = math.log_gamma(half) - math.log_gamma(half - 0.5) - 0.5 * (_LOG_PI + log_scales[1])
         far = (value - predictor) ** 2 * math.exp(-2.0 * log_scales[0]) / beyond
-        return height - log_scales[0] - half * math.log(1.0 + far)
+        each = height - log_scales[0] - half * math.log(1.0 + far)
+        if below is None and upper is None:
+            return each
+        return self._limited(each, value, predictor, log_scales, below, upper)
+
+    def _limited(self, each: Any, value: Any, predictor: Any, log_scales: Any, below: Any, upper: Any) -> Any:
+        """The log density of numbers, and of limits and intervals the logarithm of their probability."""
+        beyond = math.exp(log_scales[1])
+        scale = math.exp(log_scales[0]) * math.sqrt(beyond / (beyond + 2.0))
+        at = (value - predictor) / scale
+        if upper is not None:
+            number, ever = upper != upper, upper == np.inf  # NaN is what differs from itself
+            end = (math.where(number | ever, value + scale, upper) - predictor) / scale
+            between = log_within(at, end, log_scales[1])
+            each = math.where(number, each, math.where(ever, log_below(-at, log_scales[1]), between))
+        return each if below is None else math.where(below, log_below(at, log_scales[1]), each)
+
+    def may_be_limit(self, inputs: Inputs | None = None) -> Any:
+        return True
 
     def information(
         self,
@@ -71,11 +90,20 @@ class StudentAdditive(Outcome):
         below: Any = None,
         upper: Any = None,
     ) -> Any:
-        """Fisher's, ν (ν + 1)/((ν − 2)(ν + 3) σ²); of a reading that lies far off the share that is its weight."""
+        """Fisher's, ν (ν + 1)/((ν − 2)(ν + 3) σ²); of a reading that lies far off the share that is its weight, and of
+        a limit what its probability bends by.
+        """
         beyond = math.exp(log_scales[1])
         precision = (beyond + 2.0) / beyond * math.exp(-2.0 * log_scales[0])  # of Student's scale
         weight = (beyond + 3.0) / (beyond + 2.0 + (value - predictor) ** 2 * precision)
-        return math.minimum(weight, 1.0) * precision * (beyond + 3.0) / (beyond + 5.0)
+        each = math.minimum(weight, 1.0) * precision * (beyond + 3.0) / (beyond + 5.0)
+        if below is None and upper is None:
+            return each
+        bends = super().information(value, predictor, log_scales, inputs, below, upper)
+        limited = False if below is None else below
+        if upper is not None:
+            limited = limited | (upper == upper)
+        return math.where(limited, bends, each)
 
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
         return np.asarray(predictor)

@@ -233,7 +233,9 @@ class Prior(Verbs, LearnedEquation):
         steps: int = 6,
         precision: str = "double",
     ) -> Path:
-        """Write the calibrator as an ONNX program, which runs where neither Python nor torch is.
+        """Write the calibrator as an ONNX program, or as ExecuTorch's where the name ends in ``.pte``.
+
+        Both run where neither Python nor torch is.
 
         Parameters
         ----------
@@ -254,7 +256,7 @@ class Prior(Verbs, LearnedEquation):
         InputError
             If the prior is none of an equation in closed form with Gaussian noise and a learned Gaussian prior.
         MissingExtra
-            If ``metasci-calibration[export]`` is not installed.
+            If ``metasci-calibration[export]``, or for ExecuTorch ``[executorch]``, is not installed.
 
         Notes
         -----

@@ -18,6 +18,7 @@ from metasci.errors import FAILURES, InputError
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.levels import Levels, levels_of
 from metasci.programs.design import start_of
+from metasci.programs.mixtures import mixture_quantiles
 from metasci.programs.noise_levels import Trust, trust_of
 from metasci.programs.program import Program
 from metasci.programs.recording import Recorder
@@ -79,8 +80,9 @@ def calibrator(prior: LearnedEquation, sizes: Sizes | None = None) -> Program:
     ``query_NAME`` (query,).
     Results: ``estimate``, ``lower``, ``upper`` (90 %), ``coordinates`` (parameter,), ``covariance`` of the coordinates
     (parameter, parameter), ``prediction`` (query,) in the output's unit, ``curve_sd`` and ``reading_sd`` (query,) on
-    the scale where the noise is Gaussian, ``last_step`` in posterior standard deviations, and ``misfit``, by how many
-    standard deviations of χ² the readings miss the curve.
+    the scale where the noise is Gaussian, ``reading_lower`` and ``reading_upper`` (query,) of a measurement (90 %)
+    in the output's unit, ``last_step`` in posterior standard deviations, and ``misfit``, by how many standard
+    deviations of χ² the readings miss the curve.
 
     Raises
     ------
@@ -291,15 +293,37 @@ class _Search:
         prediction, jacobian, raw = self.linearise(at, inputs, width)
         spread = ((covariance @ jacobian) * jacobian).sum(1)
         plain = np.broadcast_to(noise.variance(raw, self.log_noise, inputs), prediction.shape)
-        if trust is not None:
+        if trust is None:
+            half = _Z90 * np.sqrt(np.maximum(spread, 0.0) + plain)
+            lower, upper = prediction - half, prediction + half
+        else:
+            low, high = self._ends(jacobian, plain, trust)
+            lower, upper = prediction + low[None], prediction + high[None]
             prediction = prediction + (trust.shift[:, None] @ jacobian)[:, 0]
             plain = plain * trust.factor
         spread = np.maximum(spread, 0.0)
         return {
+            "reading_lower": self._inside(noise.unlink(lower)).reshape(-1),
+            "reading_upper": self._inside(noise.unlink(upper)).reshape(-1),
             "prediction": noise.unlink(prediction).reshape(-1),
             "curve_sd": np.sqrt(spread).reshape(-1),
             "reading_sd": np.sqrt(spread + plain).reshape(-1),
         }
+
+    def _inside(self, reading: Any) -> Any:
+        """Kept where the model's laws allow readings."""
+        for law in self.model.constraints:
+            low, high = law.reading_limits
+            reading = np.maximum(reading, low) if np.isfinite(low) else reading
+            reading = np.minimum(reading, high) if np.isfinite(high) else reading
+        return reading
+
+    def _ends(self, jacobian: Any, plain: Any, trust: Trust) -> tuple[Any, Any]:
+        """Of a reading's 90 % interval, from the prediction at the estimate, on the linked scale, (query,)."""
+        shift = (trust.shifts[:, None] @ jacobian)[:, 0]
+        curve = ((trust.covariances @ jacobian) * jacobian).sum(1)
+        sd = np.sqrt(np.maximum(curve, 0.0) + plain * trust.factors)
+        return mixture_quantiles(shift, sd, trust.weights, _Z90)
 
 
 def _under_levels(search: _Search, here: Any, levels: Levels, sizes: Sizes) -> tuple[Any, Look, Trust, Any]:

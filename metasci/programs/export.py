@@ -26,7 +26,10 @@ _LIMITS = (
 def export(
     prior: LearnedEquation, path: str | Path, sizes: Sizes | None = None, precision: str = "double"
 ) -> Path:
-    """Write a prior's calibrator as an ONNX file, whole or not at all.
+    """Write a prior's calibrator as an ONNX file, or as an ExecuTorch file where the name ends in ``.pte``.
+
+    Each file is written whole or not at all. An ExecuTorch file says nothing of itself: a description lies beside it,
+    ``NAME.pte.json``, with the order of what goes in and comes out.
 
     Parameters
     ----------
@@ -34,6 +37,7 @@ def export(
     path : path
     sizes : Sizes, optional
     precision : "double", "single" or "half"
+        ExecuTorch's portable kernels know the first two.
 
     Raises
     ------
@@ -42,14 +46,33 @@ def export(
     MissingExtra
         If the library onnx is not installed.
     """
-    require("export", "an exported calibrator")
     target = Path(path)
+    if target.suffix == ".pte":
+        return _executorch(prior, target, sizes, precision)
+    require("export", "an exported calibrator")
     program = calibrator(prior, sizes)
     notes = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in described(prior).items()
     }
     write_atomically(target, onnx_bytes(program, precision, notes))
+    return target
+
+
+def _executorch(prior: LearnedEquation, target: Path, sizes: Sizes | None, precision: str) -> Path:
+    from metasci.programs.executorch_file import executorch_bytes
+
+    require("executorch", "a calibrator as an ExecuTorch file")
+    program = calibrator(prior, sizes)
+    told = {
+        **described(prior),
+        "given": [{"name": each.name, "shape": each.shape, "flags": each.flags} for each in program.given],
+        "results": list(program.results),
+        "precision": precision,
+    }
+    write_atomically(target, executorch_bytes(program, precision))
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(target.with_name(target.name + ".json"), text.encode())
     return target
 
 

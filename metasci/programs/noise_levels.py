@@ -18,7 +18,8 @@ __all__ = ["Trust", "trust_of"]
 @dataclass(frozen=True)
 class Trust:
     """What the readings say of the scales: the mean of the factor on the noise's precision, of its inverse, and of the
-    factor on the prior's precision; and the mixture's own mean and covariance of the coordinates.
+    factor on the prior's precision; and the mixture's own mean and covariance of the coordinates. Of each level (first
+    axis): its probability, the factor on the noise's variance, and where its coordinates lie and how they scatter.
     """
 
     mean: Any
@@ -26,6 +27,10 @@ class Trust:
     narrow: Any
     shift: Any
     covariance: Any
+    weights: Any
+    factors: Any
+    shifts: Any
+    covariances: Any
 
 
 def trust_of(look: Any, search: Any, here: Any, levels: Levels) -> Trust:
@@ -66,4 +71,8 @@ def trust_of(look: Any, search: Any, here: Any, levels: Levels) -> Trust:
         (weight * narrow).sum(0).reshape(1, 1, 1),
         shift,
         total,
+        weight.reshape(-1, 1),
+        (1.0 / factor)[:, None],
+        -step,
+        covariance,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 from metasci.data.cards import owning_up
@@ -239,6 +240,12 @@ def draw_parity(
     axes.set_aspect("equal")
 
 
+def _depth(drawn: Any) -> float:
+    """How far in front something is drawn; of a container, such as bars of intervals, its parts."""
+    parts = drawn.get_children() if isinstance(drawn, Container) else [drawn]
+    return float(max(part.get_zorder() for part in parts))
+
+
 def legend_below(figure: Figure, axes: Axes | Sequence[Axes], columns: int = 3) -> None:
     """One legend for the whole figure, below it and outside of the data; a line and its band are one entry.
 
@@ -251,8 +258,6 @@ def legend_below(figure: Figure, axes: Axes | Sequence[Axes], columns: int = 3) 
             own.setdefault(name, []).append(handle)
         entries |= {name: handles for name, handles in own.items() if name not in entries}
     ordered = sorted(entries, key=lambda name: name.startswith("prior alone"))
-    handles: list[Any] = [
-        tuple(sorted(entries[name], key=lambda part: part.get_zorder())) for name in ordered
-    ]
+    handles: list[Any] = [tuple(sorted(entries[name], key=_depth)) for name in ordered]
     columns = 2 if len(ordered) == 4 and columns == 3 else columns  # two rows of two, not three and a rest
     figure.legend(handles, ordered, loc="outside lower center", ncols=columns)

@@ -19,6 +19,8 @@ _COUNTS = {
     "patients": "Patients",
     "measurements": "Measurements",
     "below_limit": "Of these, below a limit of quantification",
+    "above_limit": "Of these, above a limit of quantification",
+    "between_limits": "Of these, between two numbers",
     "doses": "Doses",
     "additional_doses": "Of these, written out from ADDL",
     "steady_states": "Doses at steady state",

@@ -2,13 +2,15 @@
 
 Steels and patients are calibrated from five readings, of which the worst one is moved by 3, 6 or 10 standard
 deviations of the noise: each of the five, up and down, and the case that harms most counts. By a learned prior as it
-is, by the same with each reading in doubt, and by fits without a prior, plain and Huber's.
+is, with each reading in doubt, with Student's noise, and with Huber's loss; by fits without a prior, plain and
+Huber's; and by one step from a start that was meta-trained on supports as they are, or on supports of which the
+worst reading is moved.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,23 +23,28 @@ from torch import Tensor
 
 from metasci import catalogue
 from metasci.data.frames import csv_bytes
-from metasci.data.tasks import Batch
+from metasci.data.tasks import Batch, TaskSet
 from metasci.evaluation.evaluate import held_out
 from metasci.files import write_atomically
 from metasci.fits.broken import one_may_be_broken
 from metasci.meta import GaussianPrior
+from metasci.meta.adapted import Adapted
+from metasci.meta.methods import MetaSGD
 from metasci.meta.problem import Problem
+from metasci.outcomes.measurements import StudentAdditive
 from metasci.priors.equation import Prior, meta_calibrate
 from metasci.priors.load import load
 from metasci.report.style import save_figure
+from metasci.studies.attacked_learning import UnderAttack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["attacked", "errors", "figure", "scores"]
+__all__ = ["Learned", "attacked", "errors", "figure", "scores"]
 
 READINGS, MOVED = 5, (0.0, 3.0, 6.0, 10.0)
 _DATA = {"theophylline": ("subject", 4), "steel_tempering": ("steel", 4)}
+_ROBUST_ITERATIONS = 200  # under attack; twice as many without, as an attack costs a gradient of its own
 _HUBER = 1.345  # of the noise's standard deviations: 95 % efficient where nothing is wrong
 
 
@@ -57,54 +64,147 @@ def attacked(values: Tensor, readings: Tensor, by: Tensor) -> Tensor:
     return copies
 
 
-def errors(prior: Prior, batch: Batch, support: Tensor, truth: Batch) -> dict[str, NDArray[np.float64]]:
-    """Root mean square error of each task on what is not in the support, by way of calibrating."""
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from the tasks that are not judged.
+
+    Attributes
+    ----------
+    plain, student : Prior
+        Gaussian priors, of Gaussian noise and of Student's.
+    stepped, attacked : Prior
+        One step of Meta-SGD: meta-trained as usual, and under attack.
+    """
+
+    plain: Prior
+    student: Prior
+    stepped: Prior
+    attacked: Prior
+
+    @classmethod
+    def of(cls, plain: Prior, others: TaskSet) -> Learned:
+        """Learn what is not yet."""
+        sd = float(plain.state.log_noise.exp()[0])
+        names, model = plain.covariates.names, plain.model
+        heavy = model.with_noise(StudentAdditive((sd, 3.0)))
+        shared: dict[str, Any] = {"steps": 1, "shots": (READINGS, READINGS)}
+        least = 1e-3 if _physical(plain.batch(others)) else -np.inf
+        attack = UnderAttack(
+            iterations=_ROBUST_ITERATIONS, moved=tuple(sd * far for far in MOVED), least=least, **shared
+        )
+        usual = MetaSGD(iterations=2 * _ROBUST_ITERATIONS, **shared)
+        return cls(
+            plain,
+            meta_calibrate(heavy, others, GaussianPrior(), covariates=names),
+            *(meta_calibrate(model, others, method, covariates=names) for method in (usual, attack)),
+        )
+
+
+def _physical(batch: Batch) -> bool:
+    """Whether measurements are never below zero."""
+    return float(batch.output[batch.mask].min()) >= 0.0
+
+
+def errors(
+    learned: Learned, batch: Batch, support: Tensor, truth: Batch
+) -> tuple[dict[str, NDArray[np.float64]], Tensor]:
+    """Root mean square error of each task on what is not in the support, by way of calibrating; and which readings
+    do not fit, by their probability, (task, reading).
+    """
+    prior = learned.plain
     known = batch.with_mask(support)
     whole, judged = Problem(prior.model, truth), truth.mask & ~support
+    doubted = one_may_be_broken(prior, _narrow(known, support))
     ways = {
         "learned prior": whole.predict(prior.adapt(known).coordinates),
-        "learned prior, a reading in doubt": one_may_be_broken(prior, _narrow(known, support)).mean(whole),
+        "learned prior, a reading in doubt": doubted.mean(whole),
+        "learned prior, Student noise": whole.predict(learned.student.adapt(known).coordinates),
+        "learned prior, Huber": whole.predict(_alone(prior, known, "huber", prior.adapt(known))),
         "least squares alone": whole.predict(_alone(prior, known, "linear")),
         "Huber alone": whole.predict(_alone(prior, known, "huber")),
+        "one step, meta-trained": whole.predict(learned.stepped.adapt(known).coordinates),
+        "one step, meta-trained under attack": whole.predict(learned.attacked.adapt(known).coordinates),
     }
     off = {name: torch.where(judged, (each - truth.output).square(), 0.0) for name, each in ways.items()}
-    return {name: (each.sum(1) / judged.sum(1)).sqrt().detach().numpy() for name, each in off.items()}
+    return {
+        name: (each.sum(1) / judged.sum(1)).sqrt().detach().numpy() for name, each in off.items()
+    }, doubted.broken
 
 
 def _narrow(batch: Batch, support: Tensor) -> Batch:
     return batch.trimmed(support)
 
 
-def _alone(prior: Prior, batch: Batch, loss: Literal["linear", "huber"]) -> Tensor:
-    """Each task's own fit from the declared typical values, with a faint pull to them where readings say nothing."""
+def _alone(
+    prior: Prior, batch: Batch, loss: Literal["linear", "huber"], under: Adapted | None = None
+) -> Tensor:
+    """Each task's own fit from the declared typical values, with a faint pull to them where readings say nothing; or
+    under a prior, whose pull is quadratic whatever the loss of readings is.
+    """
     problem, size = Problem(prior.model, batch), len(prior.model.parameters)
     rows = []
     for at in range(len(batch)):
         own = problem.select(torch.tensor([at]))
         own = own.trimmed(own.batch.mask)
+        start, pull = np.zeros(size), 0.1 * np.eye(size)
+        if under is not None:
+            start = under.start[at].numpy()
+            pull = np.linalg.inv(np.linalg.cholesky(under.start_covariance[at].numpy()))
 
-        def residuals(z: NDArray[np.float64], own: Problem = own) -> NDArray[np.float64]:
+        def residuals(
+            z: NDArray[np.float64],
+            own: Problem = own,
+            start: NDArray[np.float64] = start,
+            pull: NDArray[np.float64] = pull,
+        ) -> NDArray[np.float64]:
             here = torch.as_tensor(z)[None]
             raw = own.predict(here)
             linked = prior.model.noise.link(raw)
             scaled = (own.target - linked) / own.variance(raw, prior.state.log_noise).sqrt()
             return np.nan_to_num(
-                np.concatenate([scaled[0].detach().numpy(), 0.1 * z]), nan=1e3, posinf=1e3, neginf=-1e3
+                np.concatenate([scaled[0].detach().numpy(), pull @ (z - start)]),
+                nan=1e3,
+                posinf=1e3,
+                neginf=-1e3,
             )
 
-        rows.append(least_squares(residuals, np.zeros(size), loss=loss, f_scale=_HUBER, max_nfev=60).x)
+        def rho(
+            squares: NDArray[np.float64], readings: int = int(own.batch.mask.sum())
+        ) -> NDArray[np.float64]:
+            return _huber(squares, readings)
+
+        chosen: Any = rho if loss == "huber" else "linear"
+        rows.append(least_squares(residuals, start, loss=chosen, f_scale=_HUBER, max_nfev=60).x)
     return torch.as_tensor(np.array(rows))
 
 
-def scores(name: str, folds: int) -> pd.DataFrame:
-    """Mean over tasks of the worst case's error, by way and by how far the reading is moved."""
+def _huber(squares: NDArray[np.float64], readings: int) -> NDArray[np.float64]:
+    """Huber's loss of the first residuals, squares of the others, as `scipy.optimize.least_squares` takes it.
+
+    Examples
+    --------
+    >>> _huber(np.array([0.25, 4.0, 4.0]), 2)[0].tolist()
+    [0.25, 3.0, 4.0]
+    """
+    far = (squares > 1.0) & (np.arange(len(squares)) < readings)
+    root = np.sqrt(np.maximum(squares, 1e-300))
+    value = np.where(far, 2.0 * root - 1.0, squares)
+    slope = np.where(far, 1.0 / root, 1.0)
+    return np.stack([value, slope, np.where(far, -0.5 / root**3, 0.0)])
+
+
+def scores(name: str, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of every task the worst case's error, by way and by how far the reading is moved; and of every case how
+    probable it was said that the reading that was moved is broken, or, where none was, that any is.
+    """
     group, _ = _DATA[name]
     tasks, shipped = catalogue.dataset(name), load(name)
     group = group if group in tasks.dataset else "task"
     recipe = meta_calibrate(shipped.model, tasks, GaussianPrior(), covariates=shipped.covariates.names)
-    rows = []
+    rows, found_broken = [], []
     for fold, left_out in held_out(recipe, tasks, group, folds):
-        batch = fold.batch(left_out)
+        batch, names = fold.batch(left_out), set(left_out.names)
+        learned = Learned.of(fold, tasks.select([each for each in tasks.names if each not in names]))
         sd = float(fold.state.log_noise.exp()[0])
         for at in range(len(batch)):
             own = batch.select(torch.tensor([at]))
@@ -123,13 +223,21 @@ def scores(name: str, folds: int) -> pd.DataFrame:
                 index = torch.zeros(len(copies), dtype=torch.long)
                 many = own.select(index)
                 # what is measured stays physical: a concentration that is moved below zero is as good as none
-                copies = copies.clamp(min=1e-3) if float(own.output[own.mask].min()) >= 0.0 else copies
-                found = errors(fold, replace(many, output=copies), support[index], many)
+                copies = copies.clamp(min=1e-3) if _physical(own) else copies
+                found, broken = errors(learned, replace(many, output=copies), support[index], many)
+                order = (
+                    chosen.sort().values
+                )  # of the columns that are left when a batch is trimmed to its support
+                for copy in range(len(copies)):
+                    each = broken[copy].sum() if moved == 0.0 else None
+                    if each is None:
+                        each = broken[copy, int((order == chosen[copy // 2]).nonzero()[0, 0])]
+                    found_broken.append({"task": batch.names[at], "moved": moved, "probability": float(each)})
                 rows += [
                     {"task": batch.names[at], "moved": moved, "method": way, "error": float(values.max())}
                     for way, values in found.items()
                 ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), pd.DataFrame(found_broken)
 
 
 def figure(found: dict[str, Any]) -> Figure:
@@ -140,12 +248,13 @@ def figure(found: dict[str, Any]) -> Figure:
 
     @styled
     def draw() -> Figure:
-        drawing = Figure(figsize=(3.6 * len(found), 3.0), layout="constrained")
+        drawing = Figure(figsize=(3.8 * len(found), 3.8), layout="constrained")
         panels = drawing.subplots(1, len(found), squeeze=False)[0]
         for axes, (name, table) in zip(panels, found.items(), strict=True):
             for colour, (way, row) in zip(PALETTE, table.iterrows(), strict=False):
                 axes.plot(table.columns, row, "o-", color=colour, label=way)
-            axes.set(title=name, xlabel="worst of five readings moved by (sd of the noise)", ylabel="error")
+            axes.set(title=name, xlabel="worst of five readings moved by (sd of the noise)")
+            axes.set(ylabel="error", yscale="log")
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return drawing
 
@@ -158,7 +267,7 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     found = {}
     for name, (_, folds) in _DATA.items():
-        table = scores(name, folds)
+        table, broken = scores(name, folds)
         write_atomically(out / f"{name}.csv", csv_bytes(table))
         found[name] = table.pivot_table("error", "method", "moved", sort=False)
         unit = load(name).model.output.unit
@@ -166,6 +275,9 @@ def main(out: Path) -> None:
             f"\n{name}: root mean square error ({unit}) on the rest, the worst of five readings moved by so many sd"
         )
         print(found[name].round(3).to_string())
+        told = broken.assign(told=100.0 * (broken["probability"] > 0.5)).groupby("moved")["told"].mean()
+        print("\nThe moved reading is said to be broken with more than even odds (%); at 0.0: any of them is")
+        print(told.round(1).to_frame().T.to_string(index=False))
     save_figure(figure(found), out / "broken-sensors.png", dpi=150)
 
 

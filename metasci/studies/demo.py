@@ -131,8 +131,7 @@ def against_pymc(case: Case, fit: Calibration, seconds: float, folder: Path) -> 
         Section("Parameters", table(header, rows)),
         Section(
             "Forecast",
-            figure(drawing, "Filled: used to calibrate. Hollow: kept back.")
-            + table(("", "learned prior", "PyMC"), figures),
+            figure(drawing, _caption(case)) + table(("", "learned prior", "PyMC"), figures),
         ),
         Section("The chains", paragraph(joint.posterior.verdict)),
     ]
@@ -142,6 +141,14 @@ def against_pymc(case: Case, fit: Calibration, seconds: float, folder: Path) -> 
         "Both have seen the same old tasks and the same three readings.",
     )
     write_atomically(folder / "against_pymc.html", text.encode())
+
+
+def _caption(case: Case) -> str:
+    """What points of the figure are, and which of them do not judge."""
+    beside = int((~case.used & ~case.kept_back).sum())
+    such = "one is so" if beside == 1 else f"{beside} are so"
+    of_course = f", but {such} by definition, at the start, and does not judge" if beside else ""
+    return f"Filled: used to calibrate. Hollow: kept back{of_course}."
 
 
 def _parameters(case: Case, fit: Calibration, joint: Joint) -> list[tuple[str, ...]]:

@@ -49,7 +49,17 @@ from metasci.studies.hospitals import FEATURES, coronary_disease, patients, task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["by_hospital", "figure", "hearts", "infants", "liars"]
+__all__ = [
+    "LIES",
+    "after_first",
+    "by_hospital",
+    "figure",
+    "from_third_on",
+    "hearts",
+    "honest",
+    "infants",
+    "liars",
+]
 
 Floats = NDArray[np.float64]
 _SPLITS = 2
@@ -188,7 +198,7 @@ def infants(rounds: tuple[int, ...] = (5, 20)) -> pd.DataFrame:
                 {
                     "method": name,
                     "rounds": number,
-                    "MDAPE": _after_first(prior, test),
+                    "MDAPE": after_first(prior, test),
                     "bytes down": each_way.down // len(sites),
                     "bytes up": each_way.up // len(sites),
                     "site's ms": 1e3 * seconds,
@@ -203,7 +213,7 @@ def _after_average(step: Mapping[str, Any], shared: Mapping[str, Any]) -> Any:
     return FineTuning(**step, **shared)
 
 
-def _after_first(prior: Prior, test: TaskSet) -> float:
+def after_first(prior: Prior, test: TaskSet) -> float:
     """Median absolute error, per cent, of all later samples after the first one."""
     batch = prior.batch(test)
     first = torch.zeros_like(batch.mask)
@@ -224,9 +234,9 @@ def liars() -> pd.DataFrame:
     expected = learn(coronary_disease, sites, procedure).prior.state
     spread = expected.covariance.diagonal().sqrt()
     rows = []
-    for name, tell in _LIES.items():
-        answerers = {site: _honest(procedure, Site(coronary_disease, own)) for site, own in sites.items()}
-        answerers["Long Beach"] = _from_third_on(answerers["Long Beach"], tell)
+    for name, tell in LIES.items():
+        answerers = {site: honest(procedure, Site(coronary_disease, own)) for site, own in sites.items()}
+        answerers["Long Beach"] = from_third_on(answerers["Long Beach"], tell)
         state, rounds = Federation(SideBySide(answerers)).run(procedure, coronary_disease)
         moved = ((state.state.mean - expected.mean) / spread).abs().max()
         why = next((each.left_out["Long Beach"] for each in rounds if "Long Beach" in each.left_out), "")
@@ -236,11 +246,14 @@ def liars() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("Long Beach")
 
 
-def _honest(procedure: Any, site: Site) -> Answerer:
+def honest(procedure: Any, site: Site) -> Answerer:
+    """A site that answers as it should."""
     return lambda question, number: reply(procedure, site, question, number)
 
 
-def _from_third_on(answerer: Answerer, tell: Any) -> Answerer:
+def from_third_on(answerer: Answerer, tell: Any) -> Answerer:
+    """The same site, which from the third round on sends what `tell` makes of its answer."""
+
     def answered(question: bytes, number: int) -> bytes:
         answer = answerer(question, number)
         if number < 3:
@@ -255,7 +268,7 @@ def _dead(told: Any) -> Any:
     raise ConnectionError("the line is dead")
 
 
-_LIES = {
+LIES = {
     "is honest": lambda told: told,
     "dies": _dead,
     "sends NaN": lambda told: {**told, "across": told["across"] * torch.nan},

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.arrays import below_name
+from metasci.data.arrays import limit_names
 from metasci.data.cards import Card, Column
 from metasci.data.events.columns import Wanted
 from metasci.data.events.headers import Found
@@ -59,13 +59,20 @@ def assemble_events(
     codes = records.codes[rows]
     varying = [name for name in card.inputs if name != wanted.time]
     value = np.where(records.measures, records.value, np.nan)
-    here = [_times(records, observed, events, rows), value[rows], records.below[rows].astype(float)]
+    told = (records.below, records.above, ~np.isnan(records.upper))
+    limits = {
+        name: values[rows].astype(float)
+        for name, which, values in zip(
+            limit_names(card), told, (records.below, records.above, records.upper), strict=True
+        )
+        if which.any()
+    }
+    here = [_times(records, observed, events, rows), value[rows], *limits.values()]
     arrays = packed(codes, count, *here, *(read_values[name][rows] for name in varying))
-    below = below_name(card)
-    seen = dict(zip((wanted.time, card.output.name, below, *varying), arrays, strict=True))
-    if not records.below.any():
-        del seen[below]
-    units = {column.name: column.unit for column in card.columns} | {below: "1"}
+    seen = dict(zip((wanted.time, card.output.name, *limits, *varying), arrays, strict=True))
+    below, above, upper = limit_names(card)
+    units = {column.name: column.unit for column in card.columns}
+    units |= {below: "1", above: "1", upper: units[card.output.name]}
     variables: dict[str, Any] = {
         name: (("task", "observation"), values, {"units": units[name]}) for name, values in seen.items()
     }

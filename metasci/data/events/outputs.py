@@ -14,6 +14,7 @@ import pandas as pd
 
 from metasci.data.events.cells import Cells, texts
 from metasci.data.events.columns import bare_header
+from metasci.data.readings import ends_of
 from metasci.errors import InputError
 from metasci.units import convert
 
@@ -115,13 +116,16 @@ def _in_unit(cell: str, header: Any, unit: str, where: str) -> str:
     written = bare_header(str(header))[1]
     if not written or written == unit:
         return cell
-    sign = "<" if cell.startswith("<") else ""
+    low, high, side = ends_of(cell) or (cell, cell, 0.0)
     try:
-        number = float(cell.removeprefix("<"))
+        numbers = np.array([float(low), float(high)])
     except ValueError:
         return cell
-    converted = float(convert(np.asarray(number), written, unit, f"{where}, column '{header}'"))
-    return f"{sign}{converted!r}"
+    first, last = (
+        repr(float(value)) for value in convert(numbers, written, unit, f"{where}, column '{header}'")
+    )
+    sign = {-1.0: "<", 1.0: ">"}.get(side, "")
+    return f"{sign}{first}" if low == high else f"{first}..{last}"
 
 
 def _with(frame: pd.DataFrame, columns: Mapping[Any, list[str]]) -> pd.DataFrame:

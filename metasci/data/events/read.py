@@ -92,7 +92,8 @@ class EventReader:
     *Kinds of records.* EVID 0 is a measurement, 1 a dose, 2 another event, 3 a reset, 4 a reset and dose; rxode2's 101
     is a dose into compartment 1. Without EVID a row with an amount is a dose, whatever stands in DV, any other with a
     value a measurement. MDV 1 passes a measurement over. With BLQ (or CENS) 1 the true value lies below LLOQ, or below
-    DV if that is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ.
+    DV if that is empty; ``<0.1`` in DV says the same, as does, where there is no BLQ, a value below LLOQ. A value above
+    a limit is written ``>65`` (or has CENS -1), one between two numbers ``10..20`` (or CENS 1 with LIMIT).
 
     *Order.* What is recorded first happens first. A dose recorded after a measurement of the same time is moved one
     rounding error up, so that the measurement does not see it. Additional doses (ADDL) come before whatever is recorded
@@ -337,6 +338,8 @@ def _counts(table: Table, records: Records, events: Events, restarts: int) -> di
         "patients": len(table.labels),
         "measurements": int((records.measures & ~np.isnan(records.value)).sum()),
         "below_limit": int(records.below.sum()),
+        "above_limit": int(records.above.sum()),
+        "between_limits": int((~np.isnan(records.upper)).sum()),
         "doses": int(records.gives.sum()) + events.additional,
         "additional_doses": events.additional,
         "steady_states": int((records.gives & (records.steady > 0)).sum()),

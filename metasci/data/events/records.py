@@ -6,7 +6,7 @@ Told as NONMEM tells it: by EVID and MDV, or without EVID by what is given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ __all__ = ["ON_OTHER_ROWS", "Records", "records_of"]
 ON_OTHER_ROWS = "values on rows of doses, resets and other events"
 """Why a value in DV was passed over: by this name it is counted."""
 
+_NO_FLAG = "'{}' is neither 0 nor 1 (below the limit)"
+
 
 @dataclass(frozen=True)
 class Records:
@@ -31,10 +33,14 @@ class Records:
     codes : array of int
         The patient, by order of appearance.
     value : array
-        What was measured, or the limit below which it lies.
-    below, measures, gives, resets : array of bool
-        Whether the value is a limit; whether something was measured, given, or set back to nothing. A row that measures
-        and gives does so in this order.
+        What was measured, or the limit below or above which it lies, or the lower end of where it lies.
+    below, above : array of bool
+        Whether the value is a limit below or above which the true one lies.
+    upper : array
+        Where the true value lies between the value and this number; NaN elsewhere.
+    measures, gives, resets : array of bool
+        Whether something was measured, given, or set back to nothing. A row that measures and gives does so in this
+        order.
     endless : array of bool
         Whether what is given is an infusion since forever, which ends at the row's time.
     amount, rate, duration, interval, additional, steady, compartment : array
@@ -49,6 +55,8 @@ class Records:
     codes: NDArray[np.intp]
     value: Floats
     below: Flags
+    above: Flags
+    upper: Floats
     measures: Flags
     gives: Flags
     resets: Flags
@@ -107,7 +115,7 @@ def records_of(
     for code, parameter in ((-2, lasts), (-1, flows)):
         if parameter:  # the model says so
             rate = np.where(rate == code, 0.0, rate)
-    value, below = _limits(table)
+    value, below, above, upper = _limits(table)
     amount, steady, mdv, empty = table["AMT"], table["SS"], table["MDV"], np.isnan(value)
     endless = (amount == 0) & (rate > 0) & (steady > 0)
     if "EVID" in table:
@@ -135,11 +143,13 @@ def records_of(
         ON_OTHER_ROWS: int(noted.sum()),
     }
     measures = measures & (~marked | placed)
-    infused = rate > 0
+    infused, told = rate > 0, measures & ~(marked & placed)
     return Records(
         codes=table.codes,
         value=np.where(marked & placed, np.nan, value),
-        below=below & measures & ~(marked & placed),
+        below=below & told,
+        above=above & told,
+        upper=np.where(told, upper, np.nan),
         measures=measures,
         gives=gives,
         resets=(evid == 3) | (evid == 4),
@@ -205,26 +215,38 @@ def _with_compartments(table: Table, words: Mapping[str, float]) -> Table:
 
 
 def _with(table: Table, values: dict[str, Floats]) -> Table:
-    return Table(table.fault, table.labels, table.codes, table.time, {**table.values, **values}, table.signed)
+    return replace(table, values={**table.values, **values})
 
 
-def _limits(table: Table) -> tuple[Floats, Flags]:
-    """Measurements, of those below a limit the limit, and which they are.
+def _limits(table: Table) -> tuple[Floats, Flags, Flags, Floats]:
+    """Measurements, or what is known of them: limits below and above which they lie, and upper ends of intervals.
 
     Where a flag says so, DV or LLOQ holds the limit: LLOQ if there is one. Monolix, whose flag is CENS, has the limit
-    in DV and in LIMIT the lower end of the interval: a LIMIT of zero or less beside a limit in DV says nothing more.
+    in DV, CENS −1 where the value lies above it, and in LIMIT the other end of an interval: a LIMIT of zero or less
+    beside a limit below which a value lies says nothing more.
     """
     value, limit = table["DV"], table["LLOQ"]
     if "DV" not in table:
-        return value, np.zeros(len(value), dtype=bool)
+        none = np.zeros(len(value), dtype=bool)
+        return value, none, none, np.full(len(value), np.nan)
     flag = table["BLQ"]
-    refuse([Rule("BLQ", ~np.isin(flag, (0, 1)), "'{}' is neither 0 nor 1 (below the limit)")], table.fault)
     monolix = str(table.fault.headers.get("BLQ", "")).upper().startswith("CENS")
+    odd = ~np.isin(flag, (-1, 0, 1) if monolix else (0, 1))
+    words = "'{}' is neither 0, 1 (below the limit) nor -1 (above it)" if monolix else _NO_FLAG
+    refuse([Rule("BLQ", odd, words)], table.fault)
+    upper, above = table.upper, table.above | (flag == -1)
     if monolix:
-        limit = np.where((flag == 1) & (limit <= 0) & (value > 0), np.nan, limit)
+        between = (flag == 1) & (limit > 0) & (value > limit)
+        upper = np.where(between, value, np.where((flag == -1) & (limit > value), limit, upper))
+        value = np.where(between, limit, value)
+        flag = np.where(np.isnan(upper), flag, 0.0)
+        limit = np.where((flag != 0) & (limit <= 0) & (value > 0), np.nan, limit)
+        limit = np.where(np.isnan(upper) & ~above, limit, np.nan)
+    above = above & np.isnan(upper)
     # without a column that says so, a value below its limit is one
-    below = (flag == 1) | table.signed | (value < limit if "BLQ" not in table else False)
+    under = value < limit if "BLQ" not in table else False
+    below = (flag == 1) | table.below | (under & ~above & np.isnan(upper))
     holds = np.where(below & ~np.isnan(limit), limit, value)
     counts = (np.nan_to_num(table["EVID"]) == 0) & (table["MDV"] != 1)
-    refuse(rules_of_limits(value, limit, holds, below, flag, counts, monolix), table.fault)
-    return holds, below
+    refuse(rules_of_limits(value, limit, holds, below, flag, counts), table.fault)
+    return holds, below, above, upper

@@ -34,20 +34,14 @@ def refuse(rules: Iterable[Rule], fault: Faults) -> None:
 
 
 def rules_of_limits(
-    value: Floats, limit: Floats, holds: Floats, below: Flags, flag: Floats, counts: Flags, monolix: bool
+    value: Floats, limit: Floats, holds: Floats, below: Flags, flag: Floats, counts: Flags
 ) -> list[Rule]:
     """What measurements below a limit may not say."""
-    interval = counts & (flag == 1) & (limit > 0) & (value > limit) & monolix
     return [
         Rule(
             "BLQ",
             counts & (flag == 1) & np.isnan(holds),
             "the value is below a limit, but neither LLOQ nor DV says which",
-        ),
-        Rule(
-            "LLOQ",
-            interval,
-            "a value between LIMIT {} and DV is not modelled; write the upper end as the limit, LIMIT 0",
         ),
         Rule(
             "DV",

@@ -14,6 +14,7 @@ from metasci.data.events.cells import Cells, first, numbers, texts
 from metasci.data.events.columns import COLUMNS, Wanted
 from metasci.data.events.headers import Located
 from metasci.data.events.times import times
+from metasci.data.readings import ends_of
 from metasci.errors import InputError
 from metasci.molar import molar_factor
 from metasci.units import convert, same_dimension
@@ -39,8 +40,10 @@ class Table:
     time : array
     values : dict of str to array
         Of the reserved columns that the table has, NaN where a cell is empty.
-    signed : array of bool
-        Where DV is written ``<0.1``.
+    below, above : array of bool
+        Where DV is written ``<0.1``, and where ``>65``.
+    upper : array
+        Where DV is written ``10..20``, its upper end; NaN elsewhere.
     """
 
     fault: Faults
@@ -48,7 +51,9 @@ class Table:
     codes: NDArray[np.intp]
     time: Floats
     values: dict[str, Floats]
-    signed: Flags
+    below: Flags
+    above: Flags
+    upper: Floats
 
     def __contains__(self, name: str) -> bool:
         return name in self.values
@@ -86,14 +91,21 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
         time, from_unit, wanted.units["time"], f"{where}, column '{fault.headers.get('TIME', 'TIME')}'"
     )
     values: dict[str, Floats] = {}
-    signed = np.zeros(len(frame), dtype=bool)
+    below = above = np.zeros(len(frame), dtype=bool)
+    upper = np.full(len(frame), np.nan)
     for name in places.keys() & COLUMNS.keys():
         kind = COLUMNS[name].unit
         if kind == "text" or name == "TIME":
             continue
         if name == "DV":
-            columns["DV"], signed = _without_signs(columns["DV"])
+            columns["DV"], ends, below, above = _without_signs(columns["DV"])
             read = numbers(name, Faults(where, fault.headers, columns, fault.rows))
+            upper = numbers(name, Faults(where, fault.headers, {**columns, "DV": ends}, fault.rows))
+            if (at := first(upper < read)) is not None:
+                raise fault(
+                    name, at, f"'{fault.shown(name, at)}' begins above its end; write the lower number first"
+                )
+            upper = np.where(upper > read, upper, np.nan)
         elif kind == "code":
             read = _code(name, fault)
         else:
@@ -101,11 +113,13 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
         if kind in wanted.units and (wanted.dose or kind == "output" or kind == "time"):
             what = f"{where}, column '{places[name].header}'"
             converted = in_units(read, places[name].unit, wanted.units[kind], molar_mass, what)
+            if name == "DV":
+                upper = in_units(upper, places[name].unit, wanted.units[kind], molar_mass, what)
             read = (
                 np.where(read < 0.0, read, converted) if name == "RATE" else converted
             )  # -1 and -2 are codes
         values[name] = read
-    return Table(fault, [str(label) for label in labels], codes, time, values, signed)
+    return Table(fault, [str(label) for label in labels], codes, time, values, below, above, upper)
 
 
 def in_units(values: Floats, from_unit: str, to_unit: str, molar_mass: str, where: str) -> Floats:
@@ -121,12 +135,18 @@ def in_units(values: Floats, from_unit: str, to_unit: str, molar_mass: str, wher
     return values * molar_factor(from_unit, to_unit, molar_mass, where)
 
 
-def _without_signs(cells: pd.Series[Any]) -> tuple[pd.Series[Any], Flags]:
-    """The cells without the sign of a value below a limit, ``<0.1``, and which have it."""
-    signed = np.array([isinstance(cell, str) and cell.lstrip().startswith("<") for cell in cells], dtype=bool)
-    if not signed.any():
-        return cells, signed
-    return cells.astype(object).where(~signed, cells.astype(str).str.strip().str.removeprefix("<")), signed
+def _without_signs(cells: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any], Flags, Flags]:
+    """The lower and the upper ends of what cells say, ``<0.1``, ``>65``, ``10..20``; which lie below, and above."""
+    parts = [ends_of(cell.strip()) if isinstance(cell, str) else None for cell in cells]
+    signs = np.array([0.0 if each is None else each[2] for each in parts])
+    if not any(parts):
+        return cells, cells, signs < 0.0, signs > 0.0
+    lower, upper = (
+        pd.Series([cell if each is None else each[end] for cell, each in zip(cells, parts, strict=True)],
+                  index=cells.index, name=cells.name, dtype=object)
+        for end in (0, 1)
+    )  # fmt: skip
+    return lower, upper, signs < 0.0, signs > 0.0
 
 
 def _code(name: str, fault: Faults) -> Floats:

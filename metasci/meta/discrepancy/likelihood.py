@@ -18,6 +18,7 @@ from metasci.meta.problem import Problem
 __all__ = [
     "Linearised",
     "belief",
+    "believed",
     "cost_and_slopes",
     "expected_spread",
     "linearised",
@@ -145,12 +146,23 @@ def belief(scales: Mapping[str, Tensor]) -> Tensor:
     """Negative log density of the scales: faint, so that what the measurements do not tell of stays where it is."""
     value = scales["shared"].new_zeros(())
     for name, logarithms in scales.items():
-        if name in FIRST_GROUP:
-            value = value + 0.5 * ((logarithms - math.log(FIRST_GROUP[name])) / _GROUPS).square().sum()
-        elif name != "log_noise":
-            width = _LENGTHS if name.endswith("lengths") else _AMPLITUDES
-            value = value + 0.5 * (logarithms / width).square().sum()
+        if name != "log_noise":
+            centre, width = believed(name)
+            value = value + 0.5 * ((logarithms - centre) / width).square().sum()
     return value
+
+
+def believed(name: str) -> tuple[float, float]:
+    """Mean and standard deviation of what is believed of the logarithm of a scale.
+
+    Examples
+    --------
+    >>> believed("own_lengths"), believed("shared")
+    ((0.0, 1.0), (0.0, 3.0))
+    """
+    if name in FIRST_GROUP:
+        return math.log(FIRST_GROUP[name]), _GROUPS
+    return 0.0, _LENGTHS if name.endswith("lengths") else _AMPLITUDES
 
 
 def expected_spread(

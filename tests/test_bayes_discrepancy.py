@@ -1,0 +1,131 @@
+"""The prior with a discrepancy in PyMC, against the covariances of the learned process and a closed form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytensor
+import pytest
+import torch
+from scipy import optimize, stats
+
+import metasci as ms
+from metasci.bayes.leaving_out import forecast_with_discrepancy, with_discrepancy
+from metasci.bayes.sampling import Posterior
+from metasci.errors import InputError
+from metasci.meta import DiscrepancyPrior
+from metasci.meta.discrepancy.likelihood import linearised
+from metasci.meta.discrepancy.places import rows_of
+from metasci.priors.equation import Prior
+
+from test_levels import lines, line  # isort: skip
+
+
+@pytest.fixture(scope="module")
+def straight() -> tuple[Prior, ms.TaskSet]:
+    tasks = lines(["north", "north", "south", "south", "east", ""], 1, {"north": 0.5, "south": -0.4})
+    prior = ms.meta_calibrate(line, tasks, DiscrepancyPrior(iterations=4, members=5))
+    scales = {name: value + 0.3 * torch.cos(torch.arange(value.numel()).double()).reshape(value.shape)
+              for name, value in prior.state.scales.items()}  # fmt: skip
+    return replace(prior, state=replace(prior.state, scales=scales)), tasks
+
+
+@pytest.fixture(scope="module")
+def steels() -> tuple[Prior, ms.TaskSet]:
+    tasks = ms.dataset("steel_tempering").select(slice(0, 30, 6))
+    few = replace(tasks, dataset=tasks.dataset.isel(observation=slice(2, 30, 7)))
+    dataset = few.dataset.copy(deep=True)
+    dataset["chromium"].values[1] = np.nan
+    return ms.load("steel_tempering_discrepancy"), replace(few, dataset=dataset)
+
+
+def evaluated(built):
+    """Log density, its slope and the tasks' coordinates, as functions of the flat point; and how long that is."""
+    point = built.initial_point()
+    sizes = {name: np.size(value) for name, value in point.items()}
+    coordinates = built.replace_rvs_by_values([built["coordinates"]])[0]
+    with pytensor.config.change_flags(mode="FAST_COMPILE", cxx=""):  # evaluated few times
+        functions = [
+            built.compile_fn(value, inputs=built.value_vars, on_unused_input="ignore", point_fn=True)
+            for value in (built.logp(), built.dlogp(), coordinates)
+        ]
+
+    def at(function):
+        def of(flat):
+            parts = np.split(np.asarray(flat, float), np.cumsum(list(sizes.values()))[:-1])
+            shaped = zip(sizes, parts, strict=True)
+            return np.array(function({name: part.reshape(np.shape(point[name])) for name, part in shaped}))
+
+        return of
+
+    return (*map(at, functions), sum(sizes.values()))
+
+
+@pytest.mark.parametrize("which", ["straight", "steels"])
+def test_covariances_are_those_of_the_learned_process(which, request):
+    prior, tasks = request.getfixturevalue(which)
+    batch, state = prior.batch(tasks), prior.state
+    log_density, _, coordinates, size = evaluated(with_discrepancy(prior, batch, scales_known=True))
+    # coordinates are linear in standard normal offsets: their covariance is W Wᵀ
+    zero = np.zeros(size)
+    at = coordinates(zero)
+    assert at == pytest.approx(np.broadcast_to(state.origin.numpy(), at.shape), abs=1e-12)
+    w = np.stack([(coordinates(unit) - at).ravel() for unit in np.eye(size)], 1)
+    design, parameters = prior.design(batch), len(state.origin)
+    eye = torch.eye(parameters, dtype=torch.float64).expand(len(batch), parameters, parameters)
+    nowhere = torch.zeros(len(batch), parameters, len(state.centre), dtype=torch.float64)
+    rows = rows_of(nowhere, eye, design, seen=0.0, task=torch.arange(len(batch)).double())
+    flat = rows.select(torch.ones(len(batch), parameters, dtype=torch.bool))
+    expected = state.kernel.whole(flat, flat).numpy()
+    np.testing.assert_allclose(w @ w.T, expected, atol=3e-8 * np.abs(expected).max())
+    # with all offsets at zero, measurements are normal about the equation at the origin
+    origin = state.origin.expand(len(batch), -1)
+    data = linearised(prior.problem(batch), design, state, origin)
+    without = replace(data.rows, slope=torch.zeros_like(data.rows.slope))
+    covariance = state.kernel.whole(without, without)
+    covariance = covariance + torch.diag(prior.model.noise.variance(data.raw, state.log_noise, data.inputs))
+    exact = stats.multivariate_normal(cov=covariance.numpy()).logpdf(data.left.numpy())
+    exact += stats.norm.logpdf(zero).sum()
+    assert log_density(zero) == pytest.approx(exact, abs=1e-7 * abs(exact))
+
+
+def test_a_linear_equation_has_the_posterior_in_closed_form(straight):
+    prior, tasks = straight
+    batch, state = prior.batch(tasks), prior.state
+    support = batch.mask & (torch.arange(batch.mask.shape[1]) < 3)
+    built = with_discrepancy(prior, batch, support=support, scales_known=True)
+    log_density, slope, coordinates, size = evaluated(built)
+    found = optimize.minimize(
+        lambda at: -log_density(at),
+        np.zeros(size),
+        jac=lambda at: -slope(at),
+        method="BFGS",
+        options={"gtol": 1e-8},
+    )
+    problem, design = prior.problem(batch.with_mask(support)), prior.design(batch)
+    data = linearised(problem, design, state, state.origin.expand(len(batch), -1))
+    kernel, parameters = state.kernel, len(state.origin)
+    noise = torch.diag(prior.model.noise.variance(data.raw, state.log_noise, data.inputs))
+    weights = torch.linalg.solve(kernel.whole(data.rows, data.rows) + noise, data.left)
+    eye = torch.eye(parameters, dtype=torch.float64).expand(len(batch), parameters, parameters)
+    nowhere = torch.zeros(len(batch), parameters, len(state.centre), dtype=torch.float64)
+    rows = rows_of(nowhere, eye, design, seen=0.0, task=torch.arange(len(batch)).double())
+    flat = rows.select(torch.ones(len(batch), parameters, dtype=torch.bool))
+    exact = state.origin + (kernel.whole(flat, data.rows) @ weights).reshape(len(batch), parameters)
+    np.testing.assert_allclose(coordinates(found.x), exact, atol=1e-6)
+    # forecasts of the others, with coordinates at their posterior mean: the means are those of the whole process
+    query = batch.mask & ~support
+    one = Posterior({"coordinates": exact.numpy()[None]}, batch.names, None, 0.0, 0.0, 1.0, 1e3, 0)
+    forecasts = forecast_with_discrepancy(one, prior, batch, support, query)
+    asked = linearised(
+        prior.problem(batch.with_mask(query)), design, state, state.origin.expand(len(batch), -1)
+    )
+    expected = kernel.whole(asked.rows, data.rows) @ weights + asked.raw
+    np.testing.assert_allclose(np.concatenate([mean[0] for mean, _ in forecasts]), expected, rtol=1e-8)
+
+
+def test_a_prior_without_a_discrepancy_is_refused():
+    prior = ms.load("theophylline")
+    with pytest.raises(InputError, match="has no discrepancy; `hierarchical` builds"):
+        with_discrepancy(prior, prior.batch(ms.dataset("theophylline")))
