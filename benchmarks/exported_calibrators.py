@@ -27,7 +27,7 @@ from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.meta.problem import Problem
 from metasci.programs import Program, Sizes, calibrator, given_of, onnx_bytes, settled
-from metasci.programs.executorch_file import executorch_bytes
+from metasci.programs.executorch_file import executorch_bytes, taken
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 READINGS, TASKS, REPEATS = 12, 6, 10
@@ -104,7 +104,7 @@ def by_executorch(program: Program, given: dict) -> str:
         method = Runtime.get().load_program(file.name).load_method("forward")
         tensors = [
             torch.as_tensor(np.asarray(given[each.name], bool if each.flags else float))
-            for each in program.given
+            for each in taken(program)
         ]
         times = []
         for _ in range(10 * REPEATS):

@@ -17,7 +17,7 @@ from metasci.errors import InputError
 from metasci.extras import needed
 from metasci.programs.program import Given, Operation, Program
 
-__all__ = ["AsModule", "executorch_bytes"]
+__all__ = ["AsModule", "executorch_bytes", "taken"]
 
 _PRECISIONS = {"double": torch.float64, "single": torch.float32}
 
@@ -78,8 +78,22 @@ _TORCH: dict[str, Callable[..., Tensor]] = {
 }
 
 
+def taken(program: Program) -> tuple[Given, ...]:
+    """What an ExecuTorch file takes, in order: nothing that is empty, which its runtime cannot be given.
+
+    Examples
+    --------
+    >>> from metasci.programs.recording import Recorder
+    >>> recorder = Recorder()
+    >>> x, nothing = recorder.given("x", (2,)), recorder.given("covariates", (0,))
+    >>> [each.name for each in taken(recorder.program(y=x + 1.0))]
+    ['x']
+    """
+    return tuple(each for each in program.given if 0 not in each.shape)
+
+
 class AsModule(nn.Module):
-    """A program as a module of torch: takes what is given in the program's order, gives its results in theirs.
+    """A program as a module of torch: takes what `taken` names, and gives its results in the program's order.
 
     Parameters
     ----------
@@ -111,7 +125,8 @@ class AsModule(nn.Module):
         rest = iter(given)
         for number, value in enumerate(self.program.values):
             if isinstance(value, Given):
-                values.append(next(rest))
+                empty = 0 in value.shape
+                values.append(torch.zeros(value.shape, dtype=self.dtype) if empty else next(rest))
             elif isinstance(value, Operation):
                 operands = [values[operand] for operand in value.operands]
                 if value.name == "Cast":
@@ -143,7 +158,7 @@ def executorch_bytes(program: Program, precision: str = "double") -> bytes:
     exir: Any = needed("executorch.exir", "executorch", "an exported calibrator")
     dtype = _PRECISIONS[precision]
     example = tuple(
-        torch.ones(each.shape, dtype=torch.bool if each.flags else dtype) for each in program.given
+        torch.ones(each.shape, dtype=torch.bool if each.flags else dtype) for each in taken(program)
     )
     exported = torch.export.export(AsModule(program, dtype).eval(), example, strict=False)
     lowered = exir.to_edge(exported, compile_config=exir.EdgeCompileConfig(_check_ir_validity=False))

@@ -60,13 +60,13 @@ def export(
 
 
 def _executorch(prior: LearnedEquation, target: Path, sizes: Sizes | None, precision: str) -> Path:
-    from metasci.programs.executorch_file import executorch_bytes
+    from metasci.programs.executorch_file import executorch_bytes, taken
 
     require("executorch", "a calibrator as an ExecuTorch file")
     program = calibrator(prior, sizes)
     told = {
         **described(prior),
-        "given": [{"name": each.name, "shape": each.shape, "flags": each.flags} for each in program.given],
+        "given": [{"name": each.name, "shape": each.shape, "flags": each.flags} for each in taken(program)],
         "results": list(program.results),
         "precision": precision,
     }

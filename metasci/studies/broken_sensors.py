@@ -240,6 +240,27 @@ def scores(name: str, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows), pd.DataFrame(found_broken)
 
 
+_PAIRS = (
+    ("learned prior, a reading in doubt", "learned prior"),
+    ("learned prior, Student noise", "learned prior"),
+    ("one step, meta-trained under attack", "one step, meta-trained"),
+)
+
+
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """How much more one way errs than another, with 90 % intervals over tasks, as texts, by how far it is moved."""
+    rows: dict[str, dict[Any, str]] = {}
+    for one, other in _PAIRS:
+        for moved, own in table.groupby("moved"):
+            wide = own.pivot_table("error", "task", "method")
+            off = (wide[one] - wide[other]).to_numpy(float)
+            draw = np.random.default_rng(0)
+            means = off[draw.integers(len(off), size=(2000, len(off)))].mean(1)
+            low, high = np.quantile(means, (0.05, 0.95))
+            rows.setdefault(f"{one}, less {other}", {})[moved] = f"{off.mean():.2f} ({low:.2f} to {high:.2f})"
+    return pd.DataFrame(rows).T
+
+
 def figure(found: dict[str, Any]) -> Figure:
     """Error against how far the worst reading is moved, a panel for each data set."""
     from matplotlib.figure import Figure
@@ -251,10 +272,11 @@ def figure(found: dict[str, Any]) -> Figure:
         drawing = Figure(figsize=(3.8 * len(found), 3.8), layout="constrained")
         panels = drawing.subplots(1, len(found), squeeze=False)[0]
         for axes, (name, table) in zip(panels, found.items(), strict=True):
-            for colour, (way, row) in zip(PALETTE, table.iterrows(), strict=False):
-                axes.plot(table.columns, row, "o-", color=colour, label=way)
-            axes.set(title=name, xlabel="worst of five readings moved by (sd of the noise)")
-            axes.set(ylabel="error", yscale="log")
+            styles = [*((colour, "o-") for colour in PALETTE), *((colour, "s--") for colour in PALETTE)]
+            for (colour, style), (way, row) in zip(styles, table.iterrows(), strict=False):
+                axes.plot(table.columns, row, style, color=colour, label=way, ms=4)
+            axes.set(title=name.replace("_", " "), xlabel="worst reading moved by (sd of the noise)")
+            axes.set(ylabel=f"error ({load(name).model.output.unit})", ylim=(0.0, None))
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return drawing
 
@@ -275,6 +297,8 @@ def main(out: Path) -> None:
             f"\n{name}: root mean square error ({unit}) on the rest, the worst of five readings moved by so many sd"
         )
         print(found[name].round(3).to_string())
+        print("\nDifferences, with 90 % intervals over tasks")
+        print(differences(table).to_string())
         told = broken.assign(told=100.0 * (broken["probability"] > 0.5)).groupby("moved")["told"].mean()
         print("\nThe moved reading is said to be broken with more than even odds (%); at 0.0: any of them is")
         print(told.round(1).to_frame().T.to_string(index=False))
