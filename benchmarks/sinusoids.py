@@ -134,7 +134,8 @@ def table(rows: list[dict]) -> str:
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
             lost = sum(row.get(f"{shots} lost", 0) for row in own)
             note = f" ({lost} of {1000 * len(own)} tasks diverged)" if lost else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread}{note}")
+            mean = statistics.mean(values)
+            cells.append(f"{mean:.3f}{spread}{note}" if mean >= 0.01 else f"{mean:.4f}{spread}{note}")
         seconds = statistics.mean(row["seconds"] for row in own)
         lines.append(f"| {name} | {' | '.join(cells)} | {len(own)} | {seconds:.0f} |")
     return "\n".join(lines)
