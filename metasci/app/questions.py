@@ -80,7 +80,7 @@ def answer(fit: Any, name: str, given: Mapping[str, str]) -> Answer:
     >>> from metasci.app.fitting import try_to_fit
     >>> fit = try_to_fit("steel_tempering", example_of("steel_tempering")).fit
     >>> answer(fit, "predict", {"time": "2 h", "temperature": "500 °C"}).words
-    'hardness at temperature 500 °C and time 2 h: 38 HRC (90 % interval 35.6 to 40.4).'
+    'hardness at temperature 500 °C and time 2 h: 38 HRC (90 % interval 35.5 to 40.4).'
     """
     question = next((each for each in questions_for(fit) if each.name == name), None)
     if question is None:

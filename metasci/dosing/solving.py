@@ -105,8 +105,8 @@ def solve_dose(
     >>> infant = ms.load("phenobarbital").calibrate(ms.dataset("phenobarbital").select(["1"]))
     >>> goal = Target("trough", low=25.0, high=35.0)
     >>> dose = solve_dose(infant, goal, interval=12.0, multiple=0.5, number=4, draws=100)
-    >>> round(dose.exact / dose.rounded, 1), 25.0 < dose.median < 35.0
-    (1.0, True)
+    >>> 0.9 < dose.exact / dose.rounded < 1.1, 25.0 < dose.median < 35.0
+    (True, True)
     """
     model, history = dosed(calibration)
     unit, time = model.histories[history].unit, model.inputs["time"].unit

@@ -90,14 +90,17 @@ def evidence(calibration: AdaptedTasks, task: int = 0, seed: int = 0) -> Evidenc
 
 
 def _laplace(calibration: AdaptedTasks, task: int) -> float:
-    """Logarithm of the marginal likelihood by Laplace's approximation, on the noise's linked scale."""
-    adapted = calibration.adapted
-    cost = calibration.problem.negative_log_likelihood(adapted.coordinates, adapted.log_noise)[task]
-    off = adapted.coordinates[task] - adapted.start[task]
-    prior = off @ torch.linalg.solve(adapted.start_covariance[task], off)
-    volume = torch.linalg.slogdet(adapted.covariance[task]).logabsdet
-    volume = volume - torch.linalg.slogdet(adapted.start_covariance[task]).logabsdet
-    return float(-cost - 0.5 * prior + 0.5 * volume)
+    """Logarithm of the marginal likelihood by Laplace's approximation at each level of scales, on the linked scale."""
+    adapted, before = calibration.adapted, calibration.adapted.start_mixture
+    after, levels = adapted.mixture, len(adapted.mixture.weight)
+    at = adapted.coordinates[task] + after.shift[:, task]
+    off, prior = at - adapted.start[task], before.covariance[:, task]
+    problem = calibration.problem.select(torch.full((levels,), task))
+    cost = problem.negative_log_likelihood(at, adapted.log_noise, 1.0 / before.factor[:, task])
+    pull = (off * torch.linalg.solve(prior, off)).sum(1)
+    volume = torch.linalg.slogdet(after.covariance[:, task]).logabsdet - torch.linalg.slogdet(prior).logabsdet
+    each = before.weight[:, task].log() - cost - 0.5 * pull + 0.5 * volume
+    return float(torch.logsumexp(each, 0))
 
 
 def _on_the_measured_scale(calibration: AdaptedTasks, task: int) -> Tensor:

@@ -96,7 +96,7 @@ def calibrator(prior: LearnedEquation, sizes: Sizes | None = None) -> Program:
     >>> given = {"start": [np.nan] * 3, "output": [5.0, 8.0, 0.0], "mask": [True, True, False], "covariates": [70.0],
     ...          "time": [1.0, 4.0, 4.0], "dose": [4.0] * 3, "query_time": [24.0], "query_dose": [4.0]}
     >>> program.run(given)["prediction"].round(3).tolist()
-    [1.687]
+    [1.691]
     """
     _check(prior)
     sizes = sizes or Sizes()

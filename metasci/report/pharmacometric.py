@@ -18,7 +18,7 @@ from metasci.fits.predictive import predictive
 from metasci.report.curves import below_limit, is_logarithmic, is_simulated, measurements
 from metasci.report.marks import draw_limits, headline, legend_below, titled
 from metasci.report.npde_figures import scatter_along
-from metasci.report.residuals import conditional_weighted_residuals
+from metasci.report.residuals import between_tasks, conditional_weighted_residuals
 from metasci.report.style import BLUE, GREY, RED, plain_log_axis, styled
 from metasci.report.time_axis import abscissa, spread_out
 from metasci.words import label, number, words
@@ -137,10 +137,10 @@ def random_effects_figure(calibration: EquationFit, covariates: Sequence[str] | 
     """How far each task lies from what its covariates lead to expect, against the covariates.
 
     A random effect η is the task's estimate less the prior's mean with the task's covariates, in the coordinates that
-    are calibrated, and in units of the prior's standard deviation there. A trend that is left says that the covariate
-    tells more than the prior has learned of it. Each title gives the η-shrinkage, 1 − var(η): near 1 the tasks'
-    measurements say little of the parameter, and its panels can show no trend. It is another thing than the column
-    ``shrinkage`` of a calibration's table.
+    are calibrated, and in units of the standard deviation between tasks there. A trend that is left says that the
+    covariate tells more than the prior has learned of it. Each title gives the η-shrinkage, 1 − var(η): near 1 the
+    tasks' measurements say little of the parameter, and its panels can show no trend. It is another thing than the
+    column ``shrinkage`` of a calibration's table.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def random_effects_figure(calibration: EquationFit, covariates: Sequence[str] | 
     >>> import metasci as ms
     >>> fit = ms.load("theophylline").calibrate(ms.dataset("theophylline"))
     >>> random_effects_figure(fit, ["weight"]).axes[0].get_title(loc="left")
-    'absorption rate: η-shrinkage 29 %'
+    'absorption rate: η-shrinkage 25 %'
     """
     known = (*calibration.tasks.covariate_names, *followed(calibration.prior.model))
     names = list(dict.fromkeys(known) if covariates is None else covariates)
@@ -180,8 +180,8 @@ def random_effects_figure(calibration: EquationFit, covariates: Sequence[str] | 
     if len(calibration.batch) < 3:
         raise InputError(f"random effects need three tasks or more, not {len(calibration.batch)}.")
     adapted, parameters = calibration.adapted, calibration.prior.model.parameters
-    prior_sd = adapted.start_covariance.diagonal(dim1=1, dim2=2).sqrt()
-    effects = ((adapted.coordinates - adapted.start) / prior_sd).numpy()
+    spread = between_tasks(calibration).diagonal(dim1=1, dim2=2).sqrt()
+    effects = ((adapted.coordinates - adapted.start) / spread).numpy()
     rows, columns = len(parameters), len(names)
     figure = Figure(figsize=(max(2.9 * columns + 0.4, 4.2), 2.2 * rows + 0.7), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
@@ -194,7 +194,7 @@ def random_effects_figure(calibration: EquationFit, covariates: Sequence[str] | 
             caption = f"{words(parameter.name)}: η-shrinkage {number(100.0 * shrinkage, 2)} %"
             place.set_title(titled(caption, False, 36))
             if column == 0:
-                place.set_ylabel("η (prior SD)")
+                place.set_ylabel("η (SD between tasks)")
             if row == rows - 1:
                 when = "first " if name in followed(calibration.prior.model) else ""
                 place.set_xlabel(label(when + words(name), _covariate(calibration, name)[1]))

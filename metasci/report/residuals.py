@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from metasci.meta.laplace.gaussian import GaussianPrior
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
 
-__all__ = ["conditional_weighted_residuals", "running_median"]
+__all__ = ["between_tasks", "conditional_weighted_residuals", "running_median"]
 
 
 def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float64]:
@@ -21,9 +24,9 @@ def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float
 
         r = V^(−1/2) (y − [f(ẑ) + J (μ − ẑ)]),   V = J Ω Jᵀ + diag(σ²),
 
-    with J the slopes and σ² the noise's variance at ẑ, and μ and Ω the prior's mean, with the task's covariates, and
-    covariance. V^(−1/2) is the symmetric root, so that a task's residuals are uncorrelated. They scatter like N(0, 1)
-    where the model holds. A measurement that is only known to lie below a limit has none.
+    with J the slopes and σ² the noise's variance at ẑ, μ the prior's mean with the task's covariates, and Ω the
+    covariance between tasks. V^(−1/2) is the symmetric root, so that a task's residuals are uncorrelated. They scatter
+    like N(0, 1) where the model holds. A measurement that is only known to lie below a limit has none.
 
     Sources: Hooker, Staatz and Karlsson, Pharm Res 24 (2007) 2187.
 
@@ -48,7 +51,7 @@ def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float
     mixture = adapted.start_mixture
     factor = (mixture.weight * mixture.factor).sum(0)[:, None]
     noise = (line.variance * factor).where(measured, torch.ones_like(line.variance))
-    covariance = slopes @ adapted.start_covariance @ slopes.mT
+    covariance = slopes @ between_tasks(calibration) @ slopes.mT
     if adapted.discrepancy is not None:
         covariance = factor[..., None] * adapted.discrepancy.covariance_at(problem, line, prior=True)
         covariance = covariance.where(
@@ -60,6 +63,19 @@ def conditional_weighted_residuals(calibration: EquationFit) -> NDArray[np.float
     weighted = torch.einsum("toi,ti->to", vectors, rotated)
     residuals: NDArray[np.float64] = weighted.masked_fill(~measured, torch.nan).numpy()
     return residuals
+
+
+def between_tasks(calibration: EquationFit) -> Tensor:
+    """Ω, the covariance between tasks of the same covariates, (task, parameter, parameter).
+
+    A prior that was learned from few tasks does not know Ω well, and what it expects of a new task has long tails. Here
+    Ω is as it is thought to be, without the tails.
+    """
+    prior = calibration.prior
+    if not isinstance(prior.method, GaussianPrior):
+        return calibration.adapted.start_covariance
+    covariance: Tensor = prior.method.start(prior.state, prior.design(calibration.batch))[1]
+    return covariance
 
 
 def running_median(
