@@ -1,0 +1,265 @@
+"""Study: what does an attacked drawing show? ``metasci study attacked-drawings`` (some ten minutes).
+
+Five new characters of Omniglot, one drawing of each known, told by a prototypical network and by one step of MAML, each
+learned as usual and from queries under attack, for equally many slopes. What is asked is attacked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from metasci.data.frames import csv_bytes
+from metasci.files import write_atomically
+from metasci.meta import Composition, Network, NetworkEpisode, Outer, adapt, initial, meta_train, named
+from metasci.meta.adaptation.inner import Parameters
+from metasci.meta.networks.episode import cross_entropy
+from metasci.meta.networks.prototypes import prototypical_episode
+from metasci.report.style import save_figure
+from metasci.studies.attacked_queries import Attack, AttackedQuery, Rounded, attacked, margins
+from metasci.studies.omniglot_drawings import Alphabet, background, warped
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LEARNING", "REACHES", "convolutions", "drawn", "figure", "learn", "main", "task_errors"]
+
+LEARNING = Attack(reach=0.1, steps=5, step=0.04)
+"""The attack that is learned from."""
+REACHES = (0.0, 0.05, 0.1, 0.2)
+"""Of the attacks that judge."""
+
+_PATIENT = 20  # steps of an attack that judges, of an eighth of its reach each
+_OTHER_STEPS = (5, 40)  # by which the judge's own patience is judged
+_WIDTH, _WAYS, _ASKED, _TASKS = 16, 5, 4, 4
+_SLOPES, _RATE = 2400, 2e-3
+_JUDGED = 80
+
+PROTOTYPES, ONE_STEP = "prototypical network", "one step of MAML"
+METHODS: dict[str, Composition] = {
+    PROTOTYPES: named.pooled_training(),
+    ONE_STEP: named.maml(1, 0.1, learned="tensor"),
+}
+"""How a network takes in what is known; MAML learns a step size for each tensor."""
+
+
+def convolutions(classes: int | None = None) -> nn.Sequential:
+    """Three layers of convolutions, normalised by the support, to 18 · 16 features or to scores of classes."""
+    wide = (1, _WIDTH, 2 * _WIDTH, 2 * _WIDTH)
+    layers: list[nn.Module] = []
+    for many, more in itertools.pairwise(wide):
+        size, stride = (5, 2) if many == 1 else (3, 1)
+        layers += [nn.Conv2d(many, more, size, stride, size // 2), nn.BatchNorm2d(more), nn.ReLU()]
+        layers += [] if many == 1 else [nn.MaxPool2d(2)]
+    head = [] if classes is None else [nn.Linear(9 * 2 * _WIDTH, classes)]
+    return nn.Sequential(*layers, nn.Flatten(), *head)
+
+
+def drawn(
+    network: Network, squares: Tensor, people: int, seed: int, tasks: int, method: str
+) -> NetworkEpisode:
+    """Tasks of five characters, one drawing of each known and four asked.
+
+    Parameters
+    ----------
+    network : Network
+    squares : Tensor, (drawing, 1, 28, 28)
+        Character after character.
+    people : int
+        Drawings of a character.
+    seed : int
+    tasks : int
+    method : str
+        A prototypical network, or one that adapts.
+    """
+    draw = np.random.default_rng(seed)
+    rows = [
+        one * people + draw.permutation(people)[: 1 + _ASKED]
+        for _ in range(tasks)
+        for one in draw.permutation(len(squares) // people)[:_WAYS]
+    ]
+    seen = squares[torch.from_numpy(np.concatenate(rows))].unflatten(0, (tasks, _WAYS, 1 + _ASKED))
+    labels = torch.arange(_WAYS).expand(tasks, -1)
+    known, asked = seen[:, :, 0], seen[:, :, 1:].flatten(1, 2)
+    asked_labels = labels.repeat_interleave(_ASKED, 1)
+    if method == PROTOTYPES:
+        return prototypical_episode(network, known, labels, asked, asked_labels, _WAYS)
+    return NetworkEpisode(network, known, labels, asked, asked_labels, loss=cross_entropy)
+
+
+def iterations(method: str, under_attack: bool) -> int:
+    """How many are made of as many slopes as any other learning has."""
+    each = 1 + METHODS[method].steps + (LEARNING.steps if under_attack else 0)
+    return _SLOPES // each
+
+
+def learn(
+    squares: Tensor, people: int, method: str, under_attack: bool, seed: int, made: int | None = None
+) -> tuple[Network, Parameters]:
+    """A network and what it has learned, of a method, from queries as they are or under attack."""
+    torch.manual_seed(seed)
+    network = Network(convolutions(None if method == PROTOTYPES else _WAYS))
+
+    def draw(number: int) -> NetworkEpisode | AttackedQuery:
+        episode = drawn(network, squares, people, number, _TASKS, method)
+        return AttackedQuery(episode, LEARNING) if under_attack else episode
+
+    how = METHODS[method]
+    many = iterations(method, under_attack) if made is None else made
+    outer = Outer(many, _RATE, schedule="cosine", clip=10.0)
+    start = initial(how, network.start())
+    done = meta_train(how, draw, start, outer, seed=seed, compile=False, progress=made is None)
+    return network, done.learned
+
+
+def task_errors(
+    method: str, episode: NetworkEpisode, learned: Parameters, attack: Attack | None, seed: int | None = None
+) -> Tensor:
+    """Share of wrong answers of every task, (task,), under attack if there is one.
+
+    With a seed the attack begins at a random place within its reach, else at the picture itself.
+    """
+    found = []
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for place in torch.arange(len(episode)).split(10):
+        part = episode.select(place)
+        own = adapt(METHODS[method], part, learned) if learned else {}
+        if attack is not None:
+            start = None
+            if generator is not None:
+                noise = 2.0 * torch.rand(part.query_inputs.shape, generator=generator) - 1.0
+                start = (part.query_inputs + attack.reach * noise).clamp(0.0, 1.0)
+            part = attacked(part, own, attack, start)
+        with torch.no_grad():
+            found.append((margins(part.outputs(own), part.query_targets) > 0.0).double().mean(1))
+    return torch.cat(found)
+
+
+def _squares(alphabets: Sequence[Alphabet]) -> Tensor:
+    return torch.cat([warped(alphabet.drawings) for alphabet in alphabets]).clamp(0.0, 1.0)
+
+
+def _patient(reach: float, steps: int = _PATIENT) -> Attack:
+    return Attack(reach, steps, reach / 8.0)
+
+
+def scores(seed: int = 0) -> pd.DataFrame:
+    """Error of every task by method, reach and attack, with the processor seconds of learning."""
+    old = background(1)
+    new = [alphabet for alphabet in background(2) if alphabet.name not in {known.name for known in old}]
+    people, known, judged = old[0].people, _squares(old), _squares(new)
+    parts: list[pd.DataFrame] = []
+
+    def add(network: Network, learned: Parameters, method: str, name: str, seconds: float) -> None:
+        episode = drawn(network, judged, people, 10_000 + seed, _JUDGED, method)
+        kinds: list[tuple[float, int, int | None]] = [(reach, _PATIENT, None) for reach in REACHES]
+        if name.endswith("under attack"):
+            kinds += [(LEARNING.reach, steps, None) for steps in _OTHER_STEPS]
+            kinds += [(LEARNING.reach, _PATIENT, seed)]
+        for reach, steps, place in kinds:
+            attack = Attack(reach, steps, reach / 8.0) if reach else None
+            error = task_errors(method, episode, learned, attack, place)
+            row = {"method": name, "reach": reach, "processor seconds": seconds}
+            row["attack"] = f"{steps} steps" + ("" if place is None else ", from a random place")
+            parts.append(pd.DataFrame({**row, "task": np.arange(len(error)), "error": error.numpy()}))
+
+    bare = nn.Flatten()
+    add(Network(bare), {}, PROTOTYPES, "nearest picture", 0.0)
+    add(Network(Rounded(bare)), {}, PROTOTYPES, "nearest picture, rounded", 0.0)
+    for method, under_attack in itertools.product(METHODS, (False, True)):
+        name = f"{method}, {'under attack' if under_attack else 'as usual'}"
+        began = time.process_time()
+        network, learned = learn(known, people, method, under_attack, seed)
+        seconds = time.process_time() - began
+        add(network, learned, method, name, seconds)
+        if method == PROTOTYPES and not under_attack:
+            moved = {f"module.{key}": value for key, value in learned.items()}
+            add(Network(Rounded(convolutions())), moved, method, f"{name}, rounded", seconds)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _of_the_judge(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["attack"] == f"{_PATIENT} steps"]
+
+
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Error under attack-learning less that of usual learning, points with 90 % intervals over tasks, by reach."""
+    wide = _of_the_judge(table).pivot_table("error", ["reach", "task"], "method")
+    rows = {}
+    for method in METHODS:
+        each = 100.0 * (wide[f"{method}, under attack"] - wide[f"{method}, as usual"])
+        rows[method] = {
+            reach: f"{part.mean():.1f} ({part.mean() - half:.1f} to {part.mean() + half:.1f})"
+            for reach, part in each.groupby("reach")
+            for half in [1.645 * part.sem()]
+        }
+    return pd.DataFrame(rows).T
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """Error against the reach of the attack, by method."""
+    from matplotlib.figure import Figure
+
+    from metasci.report.style import PALETTE, styled
+
+    @styled
+    def draw() -> Figure:
+        drawing = Figure(figsize=(6.4, 3.2), layout="constrained")
+        axes = drawing.subplots()
+        means = 100.0 * _of_the_judge(table).groupby(["method", "reach"], sort=False)["error"].mean()
+        kinds = ("nearest picture", PROTOTYPES, ONE_STEP)
+        for colour, kind in zip(PALETTE, kinds, strict=False):
+            for name in dict.fromkeys(table["method"]):
+                if name.startswith(kind):
+                    line = ":" if "rounded" in name else "-" if "under attack" in name else "--"
+                    axes.plot(means[name], line, marker="o", markersize=3.5, color=colour, label=name)
+        axes.axhline(100.0 * (1.0 - 1.0 / _WAYS), color="grey", linewidth=0.6)
+        axes.set(
+            xlabel="greatest change of a dot's grey, of 1", ylabel="error (%)", xticks=REACHES, ylim=(0, 101)
+        )
+        drawing.legend(loc="outside right center")
+        return drawing
+
+    return draw()
+
+
+def main(out: Path) -> None:
+    """Print the tables, and write all figures and the picture into a folder."""
+    torch.set_num_threads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "errors.json"
+    if not file.exists():
+        write_atomically(file, scores().to_json(orient="records").encode())
+    table = pd.DataFrame(json.loads(file.read_text()))
+    write_atomically(out / "attacked_drawings.csv", csv_bytes(table))
+    named_rows = _of_the_judge(table).groupby("method", sort=False)
+    wide = 100.0 * table.pivot_table("error", ["method", "attack"], "reach", sort=False)
+    shown = wide.xs(f"{_PATIENT} steps", level="attack").round(1)
+    shown["processor seconds"] = named_rows["processor seconds"].first().round().astype(int)
+    print(
+        f"error (%) of five characters, one drawing of each known, by the reach of {_PATIENT} steps; one seed"
+    )
+    print(shown.to_string())
+    print("\nLearned under attack less as usual, points, with 90 % intervals over tasks")
+    print(differences(table).to_string())
+    print(f"\nError (%) at a reach of {LEARNING.reach} by how hard the attack tries")
+    at = table[(table["reach"] == LEARNING.reach) & table["method"].str.endswith("under attack")]
+    tried = 100.0 * at.pivot_table("error", "method", "attack", sort=False)
+    few, many = _OTHER_STEPS
+    order = [f"{steps} steps" for steps in (few, _PATIENT, many)] + [f"{_PATIENT} steps, from a random place"]
+    print(tried[order].round(1).to_string())
+    save_figure(figure(table), out / "attacked_drawings.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("attacked_drawings"))
