@@ -26,7 +26,14 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.networks.episode import cross_entropy
 from metasci.meta.networks.prototypes import prototypical_episode
 from metasci.report.style import save_figure
-from metasci.studies.attacked_queries import Attack, AttackedQuery, Rounded, attacked, margins
+from metasci.studies.attacked_queries import (
+    Attack,
+    AttackedQuery,
+    Rounded,
+    attacked,
+    margins,
+    worst_of_nearest,
+)
 from metasci.studies.omniglot_drawings import Alphabet, background, warped
 
 if TYPE_CHECKING:
@@ -188,20 +195,42 @@ def scores(seed: int = 0) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def worst_errors(seed: int = 0) -> pd.DataFrame:
+    """Error of the nearest picture under the worst attack that there is, by reach, in the tasks that judge."""
+    old = {alphabet.name for alphabet in background(1)}
+    new = [alphabet for alphabet in background(2) if alphabet.name not in old]
+    squares, bare = _squares(new), Network(nn.Flatten())
+    episode = drawn(bare, squares, new[0].people, 10_000 + seed, _JUDGED, PROTOTYPES)
+    kinds = {"nearest picture": False, "nearest picture, rounded": True}
+    return pd.DataFrame(
+        {
+            name: {
+                reach: float((worst_of_nearest(episode, reach, rounded) > 0.0).double().mean())
+                for reach in REACHES
+            }
+            for name, rounded in kinds.items()
+        }
+    ).T
+
+
 def _of_the_judge(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["attack"] == f"{_PATIENT} steps"]
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
-    """Error under attack-learning less that of usual learning, points with 90 % intervals over tasks, by reach."""
+    """Error of what learned under attack less that of others, points with 90 % intervals over tasks, by reach."""
     wide = _of_the_judge(table).pivot_table("error", ["reach", "task"], "method")
     rows = {}
-    for method in METHODS:
-        each = 100.0 * (wide[f"{method}, under attack"] - wide[f"{method}, as usual"])
-        rows[method] = {
-            reach: f"{part.mean():.1f} ({part.mean() - half:.1f} to {part.mean() + half:.1f})"
-            for reach, part in each.groupby("reach")
-            for half in [1.645 * part.sem()]
+    for method, other in (
+        (PROTOTYPES, "as usual"),
+        (PROTOTYPES, "as usual, rounded"),
+        (ONE_STEP, "as usual"),
+    ):
+        each = 100.0 * (wide[f"{method}, under attack"] - wide[f"{method}, {other}"]).unstack("task")
+        mean, half = each.mean(axis=1), 1.645 * each.sem(axis=1)
+        rows[f"{method}, less {other}"] = {
+            reach: f"{mean[reach]:.1f} ({mean[reach] - half[reach]:.1f} to {mean[reach] + half[reach]:.1f})"
+            for reach in REACHES
         }
     return pd.DataFrame(rows).T
 
@@ -243,21 +272,23 @@ def main(out: Path) -> None:
     table = pd.DataFrame(json.loads(file.read_text()))
     write_atomically(out / "attacked_drawings.csv", csv_bytes(table))
     named_rows = _of_the_judge(table).groupby("method", sort=False)
-    wide = 100.0 * table.pivot_table("error", ["method", "attack"], "reach", sort=False)
-    shown = wide.xs(f"{_PATIENT} steps", level="attack").round(1)
+    wide = table.pivot_table("error", ["method", "attack"], "reach", sort=False)
+    shown = wide.xs(f"{_PATIENT} steps", level="attack").mul(100.0).round(1)
     shown["processor seconds"] = named_rows["processor seconds"].first().round().astype(int)
     print(
         f"error (%) of five characters, one drawing of each known, by the reach of {_PATIENT} steps; one seed"
     )
     print(shown.to_string())
-    print("\nLearned under attack less as usual, points, with 90 % intervals over tasks")
+    print("\nError (%) under the worst attack that there is")
+    print(worst_errors().mul(100.0).round(1).to_string())
+    print("\nLearned under attack less learned otherwise, points, with 90 % intervals over tasks")
     print(differences(table).to_string())
     print(f"\nError (%) at a reach of {LEARNING.reach} by how hard the attack tries")
     at = table[(table["reach"] == LEARNING.reach) & table["method"].str.endswith("under attack")]
-    tried = 100.0 * at.pivot_table("error", "method", "attack", sort=False)
+    tried = at.pivot_table("error", "method", "attack", sort=False)
     few, many = _OTHER_STEPS
     order = [f"{steps} steps" for steps in (few, _PATIENT, many)] + [f"{_PATIENT} steps, from a random place"]
-    print(tried[order].round(1).to_string())
+    print(tried[order].mul(100.0).round(1).to_string())
     save_figure(figure(table), out / "attacked_drawings.png", dpi=150)
 
 

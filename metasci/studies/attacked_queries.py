@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from metasci.meta import NetworkEpisode
 from metasci.meta.adaptation.inner import Parameters
 
-__all__ = ["Attack", "AttackedQuery", "Rounded", "attacked", "margins"]
+__all__ = ["Attack", "AttackedQuery", "Rounded", "attacked", "margins", "worst_of_nearest"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,33 @@ def attacked(
         here = torch.minimum(torch.maximum(there, clean - attack.reach), clean + attack.reach).clamp(0.0, 1.0)
     worst, _ = _worse(worst, most, here, _margins_at(episode, fixed, here)[0])
     return replace(episode, query_inputs=worst)
+
+
+def worst_of_nearest(episode: NetworkEpisode, reach: float, rounded: bool = False) -> Tensor:
+    """The greatest margins, (task, case), that any attack can reach where the nearest of bare pictures is the answer.
+
+    The margin of one class over another is linear in every dot, so that each goes to one of its ends.
+
+    Parameters
+    ----------
+    episode : NetworkEpisode
+        One picture known of each class, in the order of classes.
+    reach : float
+    rounded : bool
+        Whether dots are rounded to paper or ink before.
+    """
+    known, asked, truth = episode.inputs.flatten(2), episode.query_inputs.flatten(2), episode.query_targets
+    low, high = (asked - reach).clamp(0.0, 1.0), (asked + reach).clamp(0.0, 1.0)
+    if rounded:
+        known, low, high = (part.gt(0.5).to(part) for part in (known, low, high))
+    right = known.gather(1, truth[..., None].expand(*asked.shape))
+    most = torch.full(truth.shape, -torch.inf)
+    for other in range(known.shape[1]):
+        wrong = known[:, other, None]
+        slope = 2.0 * (wrong - right)
+        margin = torch.maximum(slope * low, slope * high) + right.square() - wrong.square()
+        most = torch.where(truth == other, most, torch.maximum(most, margin.sum(2)))
+    return most
 
 
 def _margins_at(
@@ -148,4 +175,5 @@ class Rounded(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """What the module says of rounded pictures."""
-        return self.module(pictures + ((pictures > 0.5).to(pictures) - pictures).detach())  # type: ignore[no-any-return]
+        said: Tensor = self.module(pictures + ((pictures > 0.5).to(pictures) - pictures).detach())
+        return said
