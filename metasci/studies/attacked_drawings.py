@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,14 @@ REACHES = (0.0, 0.05, 0.1, 0.2)
 """Of the attacks that judge."""
 
 _PATIENT = 20  # steps of an attack that judges, of an eighth of its reach each
+_JUDGE = f"{_PATIENT} steps"
 _OTHER_STEPS = (5, 40)  # by which the judge's own patience is judged
 _WIDTH, _WAYS, _ASKED, _TASKS = 16, 5, 4, 4
 _SLOPES, _RATE = 2400, 2e-3
 _JUDGED = 80
 
 PROTOTYPES, ONE_STEP = "prototypical network", "one step of MAML"
+AS_USUAL, UNDER_ATTACK = "as usual", "under attack"
 METHODS: dict[str, Composition] = {
     PROTOTYPES: named.pooled_training(),
     ONE_STEP: named.maml(1, 0.1, learned="tensor"),
@@ -130,11 +133,17 @@ def learn(
 
 
 def task_errors(
-    method: str, episode: NetworkEpisode, learned: Parameters, attack: Attack | None, seed: int | None = None
+    method: str,
+    episode: NetworkEpisode,
+    learned: Parameters,
+    attack: Attack | None,
+    seed: int | None = None,
+    through: Network | None = None,
 ) -> Tensor:
     """Share of wrong answers of every task, (task,), under attack if there is one.
 
-    With a seed the attack begins at a random place within its reach, else at the picture itself.
+    With a seed the attack begins at a random place within its reach, else at the picture itself. It climbs the margins
+    of the network itself, or those of the one that is given.
     """
     found = []
     generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -146,7 +155,9 @@ def task_errors(
             if generator is not None:
                 noise = 2.0 * torch.rand(part.query_inputs.shape, generator=generator) - 1.0
                 start = (part.query_inputs + attack.reach * noise).clamp(0.0, 1.0)
-            part = attacked(part, own, attack, start)
+            climbed = part if through is None else replace(part, network=through)
+            moved = attacked(climbed, own, attack, start).query_inputs
+            part = replace(part, query_inputs=moved)
         with torch.no_grad():
             found.append((margins(part.outputs(own), part.query_targets) > 0.0).double().mean(1))
     return torch.cat(found)
@@ -160,38 +171,76 @@ def _patient(reach: float, steps: int = _PATIENT) -> Attack:
     return Attack(reach, steps, reach / 8.0)
 
 
-def scores(seed: int = 0) -> pd.DataFrame:
-    """Error of every task by method, reach and attack, with the processor seconds of learning."""
+def judged_rows(
+    squares: Tensor,
+    people: int,
+    method: str,
+    network: Network,
+    learned: Parameters,
+    name: str,
+    seed: int,
+    thorough: bool = False,
+) -> pd.DataFrame:
+    """Error of every task by reach; if thorough also by how hard an attack of the reach that was learned from tries."""
+    episode = drawn(network, squares, people, 10_000 + seed, _JUDGED, method)
+    parts = []
+
+    def add(
+        reach: float, steps: int, kind: str, place: int | None = None, through: Network | None = None
+    ) -> None:
+        attack = Attack(reach, steps, reach / 8.0) if reach else None
+        error = task_errors(method, episode, learned, attack, place, through).numpy()
+        row = {"method": name, "reach": reach, "attack": kind, "task": np.arange(len(error)), "error": error}
+        parts.append(pd.DataFrame(row))
+
+    for reach in REACHES:
+        add(reach, _PATIENT, _JUDGE)
+    if thorough:
+        for steps in _OTHER_STEPS:
+            add(LEARNING.reach, steps, f"{steps} steps")
+        add(LEARNING.reach, _PATIENT, f"{_PATIENT}, from a random place", place=seed)
+        if isinstance(network.module, Rounded):
+            soft = Network(Rounded(convolutions(), 0.1))
+            add(LEARNING.reach, _PATIENT, f"{_PATIENT}, of a soft step", through=soft)
+    return pd.concat(parts)
+
+
+def learned_rows(
+    known: Tensor, judged: Tensor, people: int, method: str, kind: str, seed: int
+) -> pd.DataFrame:
+    """The same of what a method learns, as usual or under attack, with the processor seconds of learning."""
+    name = f"{method}, {kind}"
+    began = time.process_time()
+    network, learned = learn(known, people, method, kind == UNDER_ATTACK, seed)
+    seconds = time.process_time() - began
+    rows = [judged_rows(judged, people, method, network, learned, name, seed, kind == UNDER_ATTACK)]
+    if method == PROTOTYPES:
+        rounded = Network(Rounded(convolutions()))
+        moved = {f"module.{key}": value for key, value in learned.items()}
+        rows.append(
+            judged_rows(judged, people, method, rounded, moved, f"{name}, rounded", seed, thorough=True)
+        )
+    return pd.concat(rows).assign(**{"processor seconds": seconds})
+
+
+def scores(keep: Path, seed: int = 0) -> pd.DataFrame:
+    """Error of every task by method, reach and attack; what is kept in the folder is not learned again."""
     old = background(1)
     new = [alphabet for alphabet in background(2) if alphabet.name not in {known.name for known in old}]
     people, known, judged = old[0].people, _squares(old), _squares(new)
-    parts: list[pd.DataFrame] = []
-
-    def add(network: Network, learned: Parameters, method: str, name: str, seconds: float) -> None:
-        episode = drawn(network, judged, people, 10_000 + seed, _JUDGED, method)
-        kinds: list[tuple[float, int, int | None]] = [(reach, _PATIENT, None) for reach in REACHES]
-        if name.endswith("under attack"):
-            kinds += [(LEARNING.reach, steps, None) for steps in _OTHER_STEPS]
-            kinds += [(LEARNING.reach, _PATIENT, seed)]
-        for reach, steps, place in kinds:
-            attack = Attack(reach, steps, reach / 8.0) if reach else None
-            error = task_errors(method, episode, learned, attack, place)
-            row = {"method": name, "reach": reach, "processor seconds": seconds}
-            row["attack"] = f"{steps} steps" + ("" if place is None else ", from a random place")
-            parts.append(pd.DataFrame({**row, "task": np.arange(len(error)), "error": error.numpy()}))
-
     bare = nn.Flatten()
-    add(Network(bare), {}, PROTOTYPES, "nearest picture", 0.0)
-    add(Network(Rounded(bare)), {}, PROTOTYPES, "nearest picture, rounded", 0.0)
-    for method, under_attack in itertools.product(METHODS, (False, True)):
-        name = f"{method}, {'under attack' if under_attack else 'as usual'}"
-        began = time.process_time()
-        network, learned = learn(known, people, method, under_attack, seed)
-        seconds = time.process_time() - began
-        add(network, learned, method, name, seconds)
-        if method == PROTOTYPES and not under_attack:
-            moved = {f"module.{key}": value for key, value in learned.items()}
-            add(Network(Rounded(convolutions())), moved, method, f"{name}, rounded", seconds)
+    parts = [
+        judged_rows(judged, people, PROTOTYPES, Network(module), {}, name, seed).assign(
+            **{"processor seconds": 0.0}
+        )
+        for name, module in (("nearest picture", bare), ("nearest picture, rounded", Rounded(bare)))
+    ]
+    for at, (method, kind) in enumerate(itertools.product(METHODS, (AS_USUAL, UNDER_ATTACK))):
+        file = keep / f"errors-{at}.json"
+        if not file.exists():
+            rows = learned_rows(known, judged, people, method, kind, seed)
+            write_atomically(file, rows.to_json(orient="records").encode())
+        parts.append(pd.DataFrame(json.loads(file.read_text())))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -214,21 +263,22 @@ def worst_errors(seed: int = 0) -> pd.DataFrame:
 
 
 def _of_the_judge(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["attack"] == f"{_PATIENT} steps"]
+    return table[table["attack"] == _JUDGE]
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
     """Error of what learned under attack less that of others, points with 90 % intervals over tasks, by reach."""
     wide = _of_the_judge(table).pivot_table("error", ["reach", "task"], "method")
     rows = {}
-    for method, other in (
-        (PROTOTYPES, "as usual"),
-        (PROTOTYPES, "as usual, rounded"),
-        (ONE_STEP, "as usual"),
+    for method, one, other in (
+        (PROTOTYPES, UNDER_ATTACK, AS_USUAL),
+        (PROTOTYPES, f"{UNDER_ATTACK}, rounded", f"{AS_USUAL}, rounded"),
+        (PROTOTYPES, UNDER_ATTACK, f"{AS_USUAL}, rounded"),
+        (ONE_STEP, UNDER_ATTACK, AS_USUAL),
     ):
-        each = 100.0 * (wide[f"{method}, under attack"] - wide[f"{method}, {other}"]).unstack("task")
+        each = 100.0 * (wide[f"{method}, {one}"] - wide[f"{method}, {other}"]).unstack("task")
         mean, half = each.mean(axis=1), 1.645 * each.sem(axis=1)
-        rows[f"{method}, less {other}"] = {
+        rows[f"{method}, {one}, less {other}"] = {
             reach: f"{mean[reach]:.1f} ({mean[reach] - half[reach]:.1f} to {mean[reach] + half[reach]:.1f})"
             for reach in REACHES
         }
@@ -265,15 +315,13 @@ def figure(table: pd.DataFrame) -> Figure:
 def main(out: Path) -> None:
     """Print the tables, and write all figures and the picture into a folder."""
     torch.set_num_threads(1)
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / "errors.json"
-    if not file.exists():
-        write_atomically(file, scores().to_json(orient="records").encode())
-    table = pd.DataFrame(json.loads(file.read_text()))
+    keep = out / "learned"
+    keep.mkdir(parents=True, exist_ok=True)
+    table = scores(keep)
     write_atomically(out / "attacked_drawings.csv", csv_bytes(table))
     named_rows = _of_the_judge(table).groupby("method", sort=False)
     wide = table.pivot_table("error", ["method", "attack"], "reach", sort=False)
-    shown = wide.xs(f"{_PATIENT} steps", level="attack").mul(100.0).round(1)
+    shown = wide.xs(_JUDGE, level="attack").mul(100.0).round(1)
     shown["processor seconds"] = named_rows["processor seconds"].first().round().astype(int)
     print(
         f"error (%) of five characters, one drawing of each known, by the reach of {_PATIENT} steps; one seed"
@@ -281,14 +329,14 @@ def main(out: Path) -> None:
     print(shown.to_string())
     print("\nError (%) under the worst attack that there is")
     print(worst_errors().mul(100.0).round(1).to_string())
-    print("\nLearned under attack less learned otherwise, points, with 90 % intervals over tasks")
+    print("\nDifferences, points, with 90 % intervals over tasks")
     print(differences(table).to_string())
     print(f"\nError (%) at a reach of {LEARNING.reach} by how hard the attack tries")
-    at = table[(table["reach"] == LEARNING.reach) & table["method"].str.endswith("under attack")]
-    tried = at.pivot_table("error", "method", "attack", sort=False)
-    few, many = _OTHER_STEPS
-    order = [f"{steps} steps" for steps in (few, _PATIENT, many)] + [f"{_PATIENT} steps, from a random place"]
-    print(tried[order].mul(100.0).round(1).to_string())
+    at = table[table["reach"] == LEARNING.reach]
+    tried = at.pivot_table("error", "method", "attack", sort=False).dropna(thresh=2)
+    few, many = (f"{steps} steps" for steps in _OTHER_STEPS)
+    order = [few, _JUDGE, many, *(kind for kind in tried if not kind.endswith("steps"))]
+    print(tried[order].mul(100.0).round(1).to_string(na_rep=""))
     save_figure(figure(table), out / "attacked_drawings.png", dpi=150)
 
 

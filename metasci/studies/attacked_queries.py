@@ -167,13 +167,23 @@ class Rounded(nn.Module):
 
     An attack that takes rounding for what it is finds no slope, and says nothing (Athalye, Carlini and Wagner 2018,
     arXiv 1802.00420).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    width : float
+        Of a soft step in the place of rounding, for an attack to climb; none by default.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, width: float = 0.0) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.width = module, width
 
     def forward(self, pictures: Tensor) -> Tensor:
         """What the module says of rounded pictures."""
-        said: Tensor = self.module(pictures + ((pictures > 0.5).to(pictures) - pictures).detach())
+        if self.width:
+            shown = torch.sigmoid((pictures - 0.5) / self.width)
+        else:
+            shown = pictures + ((pictures > 0.5).to(pictures) - pictures).detach()
+        said: Tensor = self.module(shown)
         return said
