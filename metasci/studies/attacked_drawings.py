@@ -293,20 +293,23 @@ def figure(table: pd.DataFrame) -> Figure:
 
     @styled
     def draw() -> Figure:
-        drawing = Figure(figsize=(6.4, 3.2), layout="constrained")
+        drawing = Figure(figsize=(7.2, 3.2), layout="constrained")
         axes = drawing.subplots()
         means = 100.0 * _of_the_judge(table).groupby(["method", "reach"], sort=False)["error"].mean()
         kinds = ("nearest picture", PROTOTYPES, ONE_STEP)
         for colour, kind in zip(PALETTE, kinds, strict=False):
             for name in dict.fromkeys(table["method"]):
                 if name.startswith(kind):
-                    line = ":" if "rounded" in name else "-" if "under attack" in name else "--"
-                    axes.plot(means[name], line, marker="o", markersize=3.5, color=colour, label=name)
+                    line = "-" if UNDER_ATTACK in name else "--"
+                    marker, face = ("s", "white") if name.endswith("rounded") else ("o", colour)
+                    axes.plot(
+                        means[name], line, marker=marker, markersize=4, color=colour, mfc=face, label=name
+                    )
         axes.axhline(100.0 * (1.0 - 1.0 / _WAYS), color="grey", linewidth=0.6)
         axes.set(
             xlabel="greatest change of a dot's grey, of 1", ylabel="error (%)", xticks=REACHES, ylim=(0, 101)
         )
-        drawing.legend(loc="outside right center")
+        drawing.legend(loc="outside right center", handlelength=3.2)
         return drawing
 
     return draw()
@@ -335,7 +338,7 @@ def main(out: Path) -> None:
     at = table[table["reach"] == LEARNING.reach]
     tried = at.pivot_table("error", "method", "attack", sort=False).dropna(thresh=2)
     few, many = (f"{steps} steps" for steps in _OTHER_STEPS)
-    order = [few, _JUDGE, many, *(kind for kind in tried if not kind.endswith("steps"))]
+    order = [few, _JUDGE, many, *(kind for kind in map(str, tried) if not kind.endswith("steps"))]
     print(tried[order].mul(100.0).round(1).to_string(na_rep=""))
     save_figure(figure(table), out / "attacked_drawings.png", dpi=150)
 
