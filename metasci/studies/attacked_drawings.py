@@ -245,7 +245,10 @@ def scores(keep: Path, seed: int = 0) -> pd.DataFrame:
 
 
 def worst_errors(seed: int = 0) -> pd.DataFrame:
-    """Error of the nearest picture under the worst attack that there is, by reach, in the tasks that judge."""
+    """Error of the nearest picture under the worst attack that there is, by reach, in the tasks that judge.
+
+    And the share of all dots that the reach can take over the middle grey.
+    """
     old = {alphabet.name for alphabet in background(1)}
     new = [alphabet for alphabet in background(2) if alphabet.name not in old]
     squares, bare = _squares(new), Network(nn.Flatten())
@@ -258,6 +261,11 @@ def worst_errors(seed: int = 0) -> pd.DataFrame:
                 for reach in REACHES
             }
             for name, rounded in kinds.items()
+        }
+        | {
+            "dots that it can turn over": {
+                reach: float(((squares - 0.5).abs() <= reach).double().mean()) for reach in REACHES
+            }
         }
     ).T
 
