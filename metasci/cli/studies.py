@@ -16,6 +16,7 @@ __all__ = ["STUDIES", "study"]
 STUDIES: dict[str, tuple[str, ...]] = {
     "alloy-fatigue": (),
     "assays": ("materials",),
+    "attacked-drawings": (),
     "avrami": (),
     "batch-statistics": (),
     "biased-supports": ("materials",),
