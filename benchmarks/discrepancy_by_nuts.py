@@ -19,7 +19,7 @@ import torch
 from scipy import stats
 
 import metasci as ms
-from metasci.bayes.leaving_out import forecast_with_discrepancy, with_discrepancy
+from metasci.bayes.discrepancy import forecast_with_discrepancy, with_discrepancy
 from metasci.bayes.sampling import sample
 from metasci.data.tasks import TaskSet
 from metasci.fits.predictive import predictive

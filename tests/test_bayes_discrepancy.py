@@ -11,7 +11,7 @@ import torch
 from scipy import optimize, stats
 
 import metasci as ms
-from metasci.bayes.leaving_out import forecast_with_discrepancy, with_discrepancy
+from metasci.bayes.discrepancy import forecast_with_discrepancy, with_discrepancy
 from metasci.bayes.sampling import Posterior
 from metasci.errors import InputError
 from metasci.meta import DiscrepancyPrior
@@ -129,3 +129,12 @@ def test_a_prior_without_a_discrepancy_is_refused():
     prior = ms.load("theophylline")
     with pytest.raises(InputError, match="has no discrepancy; `hierarchical` builds"):
         with_discrepancy(prior, prior.batch(ms.dataset("theophylline")))
+
+
+def test_a_limit_is_not_taken_for_a_number(steels):
+    prior, tasks = steels
+    batch = prior.batch(tasks)
+    first = torch.zeros_like(batch.mask)
+    first[2, 0] = True
+    with pytest.raises(InputError, match=f"task '{batch.names[2]}' has a measurement that is a limit"):
+        with_discrepancy(prior, replace(batch, censored=first))

@@ -7,11 +7,11 @@ from metasci.bayes import libraries as libraries  # first: what is missing is sa
 from metasci.bayes.bands import ecdf_bands, leaves_bands
 from metasci.bayes.baselines import complete_pooling, no_pooling
 from metasci.bayes.comparison import compare, summary
+from metasci.bayes.discrepancy import forecast_with_discrepancy, with_discrepancy
 from metasci.bayes.forecast import curve, predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.implied import empirical_prior, implied_prior
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task
-from metasci.bayes.leaving_out import forecast_with_discrepancy, with_discrepancy
 from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.quick import Approximation, quick
 from metasci.bayes.replicates import posterior_predictive, prior_predictive

@@ -98,7 +98,7 @@ def table_of(cells: Cells, located: Located, wanted: Wanted, molar_mass: str, wh
         if kind == "text" or name == "TIME":
             continue
         if name == "DV":
-            columns["DV"], ends, below, above = _without_signs(columns["DV"])
+            columns["DV"], ends, below, above = _ends(columns["DV"])
             read = numbers(name, Faults(where, fault.headers, columns, fault.rows))
             upper = numbers(name, Faults(where, fault.headers, {**columns, "DV": ends}, fault.rows))
             if (at := first(upper < read)) is not None:
@@ -135,7 +135,7 @@ def in_units(values: Floats, from_unit: str, to_unit: str, molar_mass: str, wher
     return values * molar_factor(from_unit, to_unit, molar_mass, where)
 
 
-def _without_signs(cells: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any], Flags, Flags]:
+def _ends(cells: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any], Flags, Flags]:
     """The lower and the upper ends of what cells say, ``<0.1``, ``>65``, ``10..20``; which lie below, and above."""
     parts = [ends_of(cell.strip()) if isinstance(cell, str) else None for cell in cells]
     signs = np.array([0.0 if each is None else each[2] for each in parts])

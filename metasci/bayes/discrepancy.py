@@ -62,7 +62,7 @@ def with_discrepancy(
     Raises
     ------
     InputError
-        If the prior has no discrepancy.
+        If the prior has no discrepancy, or a measurement is a limit or an interval.
 
     Notes
     -----
@@ -203,6 +203,12 @@ class _Places:
     def of(cls, prior: LearnedEquation, batch: Batch, which: Any) -> _Places:
         """Of the measurements chosen of a batch."""
         rows = flatten(prior.model, batch, which)
+        if rows.limited.any():
+            name = batch.names[int(rows.task[rows.limited][0])]
+            raise InputError(
+                f"task '{name}' has a measurement that is a limit or an interval, which a model with a discrepancy "
+                "does not take; leave it out."
+            )
         chosen = np.asarray(batch.mask) if which is None else np.asarray(batch.mask) & np.asarray(which, bool)
         design = prior.design(batch)
         place = state_of(prior).places(prior.problem(batch)).numpy()[chosen]
