@@ -182,7 +182,9 @@ def test_the_derivative_of_the_marginal_likelihood_is_that_of_finite_differences
     density = stats.multivariate_normal(np.zeros(16), whole).logpdf(data.left.numpy())
     from metasci.meta.discrepancy.likelihood import belief
 
-    assert float(value - belief(learned)) == pytest.approx(-density - 8.0 * np.log(2.0 * np.pi), rel=1e-9)
+    assert float(value - belief(learned, state.first)) == pytest.approx(
+        -density - 8.0 * np.log(2.0 * np.pi), rel=1e-9
+    )
     step = 1e-5
     for name, slope in slopes.items():
         for place in np.ndindex(*slope.shape):

@@ -22,7 +22,7 @@ from metasci.bayes.forecast import curve
 from metasci.bayes.hierarchical import flatten
 from metasci.errors import InputError
 from metasci.meta.discrepancy.kernel import Rows
-from metasci.meta.discrepancy.likelihood import believed
+from metasci.meta.discrepancy.likelihood import BELIEVED
 from metasci.meta.discrepancy.state import DiscrepancyState
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def with_discrepancy(
     -----
     In scaled coordinates z = z₀ + √v₀ a + M(c, c')^½ E₁ Bᵀ + E₂ Uᵀ + Σ E₃ R over tasks, with a and all E standard
     normal; measurements on the linked scale are N(f(z), K), where K is what `Kernel` says of places, plus the noise.
-    Scales have the beliefs that learning has: lengths N(0, 1), amplitudes N(0, 3²) on the logarithm, those of groups
-    about half of what tasks differ by; noise N(ln typical, 1).
+    Scales have the beliefs that learning has: on the logarithm normal about where learning began, with a standard
+    deviation of one; noise N(ln typical, 1).
 
     Examples
     --------
@@ -82,6 +82,7 @@ def with_discrepancy(
     state, model, noise = state_of(prior), prior.model, prior.model.noise
     data = _Places.of(prior, batch, support)
     scales: dict[str, Any] = {name: value.detach().numpy() for name, value in state.scales.items()}
+    first: dict[str, Any] = {name: value.detach().numpy() for name, value in state.first.items()}
     coords = {
         "task": list(batch.names),
         "parameter": list(model.parameters.names),
@@ -93,7 +94,7 @@ def with_discrepancy(
             log_noise: Any = pt.constant(state.log_noise.detach().numpy())
         else:
             scales = {
-                name: _normal(_SCALES + name, values.shape, *believed(name))
+                name: _normal(_SCALES + name, values.shape, first.get(name, 0.0), BELIEVED)
                 for name, values in scales.items()
             }
             log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale")

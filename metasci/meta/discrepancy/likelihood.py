@@ -16,9 +16,9 @@ from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 
 __all__ = [
+    "BELIEVED",
     "Linearised",
     "belief",
-    "believed",
     "cost_and_slopes",
     "expected_spread",
     "linearised",
@@ -27,11 +27,7 @@ __all__ = [
     "some_of_each",
 ]
 
-# standard deviations of the belief, on the logarithm: lengths about one, amplitudes within e³ of the unit
-_LENGTHS, _AMPLITUDES = 1.0, 3.0
-_GROUPS = (
-    1.0  # of what groups differ by, which a handful of groups hardly tells: within e of where learning begins
-)
+BELIEVED = 1.0  # standard deviation of the logarithm of a scale: within e of where learning begins
 _STRETCHES = torch.linspace(
     -2.0, 3.0, 26, dtype=torch.float64
 )  # looked at: a seventh of the scale to twenty times
@@ -111,7 +107,11 @@ def covariance(problem: Problem, data: Linearised, kernel: Kernel, log_noise: Te
 
 
 def cost_and_slopes(
-    problem: Problem, data: Linearised, state: DiscrepancyState, learned: Mapping[str, Tensor]
+    problem: Problem,
+    data: Linearised,
+    state: DiscrepancyState,
+    learned: Mapping[str, Tensor],
+    share: float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Negative log density of measurements and of the scales themselves, up to a constant, and its derivatives.
 
@@ -122,6 +122,8 @@ def cost_and_slopes(
     state : DiscrepancyState
     learned : mapping of Tensor
         The scales, and ``log_noise``.
+    share : float
+        How often the measurements' density counts, where they stand for more.
     """
     free = {name: value.detach().requires_grad_() for name, value in learned.items()}
     with torch.enable_grad():
@@ -130,39 +132,29 @@ def cost_and_slopes(
         root = torch.linalg.cholesky(whole.detach())
         inverse = torch.cholesky_inverse(root)
         weights = inverse @ data.left
-        by_covariance = 0.5 * (inverse - torch.outer(weights, weights))
-        unlikely = belief(free)
+        by_covariance = 0.5 * share * (inverse - torch.outer(weights, weights))
+        unlikely = belief(free, state.first)
         slopes = torch.autograd.grad(
             (whole * by_covariance).sum() + unlikely, list(free.values()), allow_unused=True
         )
-    value = 0.5 * data.left @ weights + root.diagonal().log().sum() + unlikely.detach()
+    value = share * (0.5 * data.left @ weights + root.diagonal().log().sum()) + unlikely.detach()
     return value, {
         name: torch.zeros_like(free[name]) if slope is None else slope
         for name, slope in zip(free, slopes, strict=True)
     }
 
 
-def belief(scales: Mapping[str, Tensor]) -> Tensor:
-    """Negative log density of the scales: faint, so that what the measurements do not tell of stays where it is."""
+def belief(scales: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> Tensor:
+    """Negative log density of the scales, about the first ones: what the measurements do not tell of stays there.
+
+    Of the noise nothing is believed.
+    """
     value = scales["shared"].new_zeros(())
     for name, logarithms in scales.items():
         if name != "log_noise":
-            centre, width = believed(name)
-            value = value + 0.5 * ((logarithms - centre) / width).square().sum()
+            centre = first.get(name, torch.zeros_like(logarithms))
+            value = value + 0.5 * ((logarithms - centre) / BELIEVED).square().sum()
     return value
-
-
-def believed(name: str) -> tuple[float, float]:
-    """Mean and standard deviation of what is believed of the logarithm of a scale.
-
-    Examples
-    --------
-    >>> believed("own_lengths"), believed("shared")
-    ((0.0, 1.0), (0.0, 3.0))
-    """
-    if name in FIRST_GROUP:
-        return math.log(FIRST_GROUP[name]), _GROUPS
-    return 0.0, _LENGTHS if name.endswith("lengths") else _AMPLITUDES
 
 
 def expected_spread(
@@ -193,7 +185,7 @@ def expected_spread(
             root = torch.linalg.cholesky(whole + (2.0 * stretch).expm1() * grouped)
             white = torch.linalg.solve_triangular(root, data.left[:, None], upper=False)
             cost = 0.5 * white.square().sum() + root.diagonal().log().sum()
-            unlikely.append(cost + 0.5 * ((far + stretch) / _GROUPS) ** 2)
+            unlikely.append(cost + 0.5 * ((far + stretch) / BELIEVED) ** 2)
         weight = torch.softmax(-torch.stack(unlikely), 0)
         mean = (weight * (2.0 * stretches.to(weight)).exp()).sum()
         scales = stretched(scales, level, 0.5 * mean.log())

@@ -35,6 +35,7 @@ from metasci.meta.discrepancy.likelihood import (
     some_of_each,
 )
 from metasci.meta.discrepancy.places import coordinates_of, rows_of
+from metasci.meta.discrepancy.scales import expected_scales
 from metasci.meta.discrepancy.shares import drawn_rows, drawn_tasks, means_in_shares
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.laplace.gaussian import GaussianPrior
@@ -162,6 +163,7 @@ class DiscrepancyPrior:
             stretch=zero + 1.0,
             iteration=zero,
             coordinates=adapted.coordinates,
+            first=scales,
         )
         return replace(state, memory=outer_state(self._outer, _learned(state)).memory)
 
@@ -208,6 +210,10 @@ class DiscrepancyPrior:
         for _ in range(2):  # with all measurements, and once more from where that leads
             data = linearised(problem, design, state, at)
             at = means_in_shares(problem, data, state, at, self.together, seed)
+        data = linearised(problem, design, state, at)
+        scales = expected_scales(problem, data, state, self.members, seed)
+        state = replace(state, log_noise=scales.pop("log_noise"), scales=scales)
+        at = means_in_shares(problem, data, state, at, self.together, seed)
         state = replace(state, coordinates=at)
         data = linearised(problem, design, state, at)
         rows = drawn_rows(data.rows.task, self.together, seed)

@@ -18,7 +18,7 @@ from metasci.meta.problem import Problem
 
 __all__ = ["DiscrepancyState"]
 
-_SCALES, _ROWS, _MEMORY = "scales/", "rows/", "outer/"
+_SCALES, _FIRST, _ROWS, _MEMORY = "scales/", "first/", "rows/", "outer/"
 # of the mean variance, on the diagonal: pivots are far greater, but rounding is not
 _JITTER = 1e-12
 _GREATEST_LOGARITHM = 15.0  # of scales in units of the parameters' spread and of places' width: three million
@@ -53,6 +53,8 @@ class DiscrepancyState(NamedTensors):
     iteration : Tensor, ()
     coordinates : Tensor, (task, parameter), optional
         Estimates of the tasks learned from; not kept with a prior.
+    first : dict of Tensor
+        The scales with which learning began, about which they are believed to lie; zero where nothing is said.
     memory : dict of Tensor
         Of the rule that climbs the likelihood; not kept either.
     """
@@ -71,6 +73,7 @@ class DiscrepancyState(NamedTensors):
     stretch: Tensor
     iteration: Tensor
     coordinates: Tensor | None = None
+    first: dict[str, Tensor] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
 
     @property
@@ -91,9 +94,9 @@ class DiscrepancyState(NamedTensors):
         InputError
             If a scale, a precision or the inducing rows are none; the sentence names it.
         """
-        logarithms = {_SCALES + name: value for name, value in self.scales.items()} | {
-            "log_noise": self.log_noise
-        }
+        logarithms = {_SCALES + name: value for name, value in self.scales.items()}
+        logarithms |= {_FIRST + name: value for name, value in self.first.items()}
+        logarithms["log_noise"] = self.log_noise
         for name, value in logarithms.items():
             if bool((value.abs() > _GREATEST_LOGARITHM).any()):
                 raise InputError(
@@ -173,12 +176,13 @@ class DiscrepancyState(NamedTensors):
 
     def tensors(self) -> State:
         """All tensors by their names in files; of the precision, which is symmetric, its lower triangle."""
-        nested = ("scales", "rows", "memory", "precision")
+        nested = ("scales", "first", "rows", "memory", "precision")
         own = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in nested}
         kept = {name: value for name, value in own.items() if value is not None}
         row, column = torch.tril_indices(*self.precision.shape)
         kept["precision"] = self.precision[row, column]
         kept |= {_SCALES + name: value for name, value in self.scales.items()}
+        kept |= {_FIRST + name: value for name, value in self.first.items()}
         kept |= {_ROWS + item.name: getattr(self.rows, item.name) for item in fields(self.rows)}
         return {**kept, **{_MEMORY + name: value for name, value in self.memory.items()}}
 
@@ -209,7 +213,14 @@ class DiscrepancyState(NamedTensors):
         precision[column, row] = tensors["precision"]
         own = {item.name for item in fields(cls)} & set(tensors)
         plain = {name: tensors[name] for name in own if name != "precision"}
-        return cls(**plain, scales=under(_SCALES), rows=rows, precision=precision, memory=under(_MEMORY))
+        return cls(
+            **plain,
+            scales=under(_SCALES),
+            first=under(_FIRST),
+            rows=rows,
+            precision=precision,
+            memory=under(_MEMORY),
+        )
 
     def lasting(self) -> DiscrepancyState:
         """What a finished prior keeps: nothing of the tasks that it was learned from, nor of the search."""
@@ -257,6 +268,12 @@ def _check(tensors: State) -> None:
     }
     if levels:
         shapes[_SCALES + "group_lengths"] = (levels, coordinates)
+    first = [name for name in tensors if name.startswith(_FIRST)]
+    for name in first:
+        scale = _SCALES + name.removeprefix(_FIRST)
+        if scale not in tensors:
+            raise InputError(f"'{name}' is of no scale.")
+        shapes[name] = tuple(tensors[scale].shape)
     for name, shape in shapes.items():
         if tuple(tensors[name].shape) != shape:
             raise InputError(f"'{name}' is of shape {tuple(tensors[name].shape)} where {shape} is needed.")

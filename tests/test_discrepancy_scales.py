@@ -1,0 +1,57 @@
+"""What few tasks leave uncertain of a discrepancy's scales: sampled, and integrated out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from metasci.meta.discrepancy.kernel import packed, triangular
+from metasci.meta.discrepancy.scales import hamiltonian_draws, mean_scales
+
+F64 = torch.float64
+
+
+def test_draws_have_the_moments_of_a_density_that_no_gaussian_is() -> None:
+    """A Gamma's logarithm, whose moments are polygammas, beside a Gaussian tied to it; from a start far off."""
+    shape = 3.0
+
+    def far(x: torch.Tensor) -> tuple[float, torch.Tensor]:
+        log, other = x
+        value = torch.exp(log) - shape * log + 0.5 * (other - 2.0 * log) ** 2
+        slope = torch.stack([torch.exp(log) - shape - 2.0 * (other - 2.0 * log), other - 2.0 * log])
+        return float(value), slope
+
+    root = torch.linalg.cholesky(torch.tensor([[0.5, 0.6], [0.6, 3.0]], dtype=F64))
+    drawn, taken = hamiltonian_draws(far, torch.tensor([1.5, 0.0], dtype=F64), root, 4000, seed=1)
+    digamma, trigamma = (float(torch.polygamma(n, torch.tensor(shape, dtype=F64))) for n in (0, 1))
+    assert 0.5 < taken < 0.95
+    assert float(drawn[:, 0].mean()) == pytest.approx(digamma, abs=0.06)
+    assert float(drawn[:, 0].var()) == pytest.approx(trigamma, rel=0.15)
+    assert float(drawn[:, 1].mean()) == pytest.approx(2.0 * digamma, abs=0.12)
+    assert float(drawn[:, 1].var()) == pytest.approx(1.0 + 4.0 * trigamma, rel=0.15)
+
+
+def test_means_are_those_of_variances_matrices_and_logarithms() -> None:
+    random = np.random.default_rng(0)
+    draws = [
+        {
+            "shared": torch.tensor(random.normal(), dtype=F64),
+            "own_lengths": torch.tensor(random.normal(size=2), dtype=F64),
+            "spread": torch.tensor(random.normal(size=3), dtype=F64),
+            "effects": torch.tensor(random.normal(size=3), dtype=F64),
+            "log_noise": torch.tensor(random.normal(size=1), dtype=F64),
+        }
+        for _ in range(5)
+    ]
+    means = mean_scales(draws)
+    variance = np.mean([math.exp(2.0 * float(each["shared"])) for each in draws])
+    assert math.exp(2.0 * float(means["shared"])) == pytest.approx(variance)
+    np.testing.assert_allclose(
+        means["own_lengths"], np.mean([each["own_lengths"].numpy() for each in draws], 0)
+    )
+    whole = np.mean([(triangular(d["spread"]) @ triangular(d["spread"]).T).numpy() for d in draws], 0)
+    np.testing.assert_allclose(triangular(means["spread"]) @ triangular(means["spread"]).T, whole)
+    np.testing.assert_allclose(packed(triangular(means["effects"])), means["effects"])
