@@ -166,7 +166,9 @@ def test_what_ships_is_what_its_numbers_make(name: str, tmp_path: Path) -> None:
     assert card_of(prior) == (shipped("models") / name / "CARD.md").read_text(encoding="utf-8")
 
 
-def _two_compartments(clearance: float, central: float, exchange: float, far: float, times: Own) -> np.ndarray:
+def _two_compartments(
+    clearance: float, central: float, exchange: float, far: float, times: Own
+) -> np.ndarray:
     """Concentrations of 2,000 mg over 2 h at 0 h and 1,400 mg over 2 h at 24.2 h, in closed form."""
     k, k12, k21 = clearance / central, exchange / central, exchange / far
     total = k + k12 + k21
@@ -177,11 +179,13 @@ def _two_compartments(clearance: float, central: float, exchange: float, far: fl
     for amount, begin in ((2000.0, 0.0), (1400.0, 24.2)):
         since = np.maximum(np.asarray(times) - begin, 0.0)
         runs = np.minimum(since, 2.0)
-        found += (shares * amount / 2.0 / rates * (np.exp(-rates * (since - runs)) - np.exp(-rates * since))).sum(0)
+        found += (
+            shares * amount / 2.0 / rates * (np.exp(-rates * (since - runs)) - np.exp(-rates * since))
+        ).sum(0)
     return found
 
 
-# posologyr's case study of vancomycin prints these etas (clearance, central and peripheral volume) and areas of its patient
+# posologyr's case study of vancomycin prints these: etas of clearance, central and peripheral volume; two areas
 POSOLOGYR = (0.10796053, 0.04652873, 0.06865759), (336.4356, 387.1362)
 
 

@@ -1,9 +1,10 @@
 """The best of several searches for the optimum of a PEtab problem.
 
-Each start is the best of many draws. All are searched side by side (`metasci.petab.search`), first with few digits; then
-their ends are combined as differential evolution does it (Storn and Price, J Global Optim 11 (1997) 341) and searched
-on, until several searches end alike; those in sight of the best are led on with more digits. Standard deviations that
-are parameters of their own are never searched, but computed (Loos and others, Bioinformatics 34 (2018) 4266).
+Each start is the best of many draws. All are searched side by side (`metasci.petab.search`), first with few digits;
+then their ends are combined as differential evolution does it (Storn and Price, J Global Optim 11 (1997) 341) and
+searched on, until several searches end alike; those in sight of the best are led on with more digits. Standard
+deviations that are parameters of their own are never searched, but computed (Loos and others, Bioinformatics 34 (2018)
+4266).
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ _LED_ON = 2  # ends that are led on with the finer solver
 # of so many draws the best is a start: among decades of rates few lie where the measurements tell which way to go, and
 # the system cannot be followed everywhere; so many are solved at once
 _DRAWS, _AT_ONCE = 100, 10
-# ends are combined at most so many times, and no longer once so many of them agree to so much
-_GENERATIONS, _ALIKE, _APART = 15, 3, 0.1
+# ends are combined at most so many times, and no longer once so many of them agree to ten times what is enough, or the
+# best has gained nothing so many times
+_GENERATIONS, _ALIKE, _APART, _PATIENCE = 15, 3, 10.0, 5
 # measurements of an output that reach over so many times the least of them are first fitted on the logarithm, where
 # what lies decades below is still told which way to go; predictions are held above so small a share of each
 _DECADES, _FLOOR = 30.0, 1e-9
@@ -69,22 +71,32 @@ def optimum_of(problem: Problem, starts: int, seed: int, most: int) -> Optimum:
     places = rough.starts(starts, random)
     if rough.wide.any():
         places = searched(rough.on_logarithms, places, _FAR).places
-    coarse = rough.likelihood(COARSE)
-    found = searched(coarse, places, _FAR)
-    for _ in range(_GENERATIONS):
-        if starts < 4 or found.alike(_APART) >= _ALIKE:
-            break
-        tried = combined(found.places, rough.lower, rough.upper, random)
-        found = found.better(searched(coarse, tried, _FAR))
-    closer = searched(rough.likelihood(ROUGH), found.near(_IN_SIGHT).places, _CLOSER)
-    leading = closer.best(_LED_ON)
+
+    def combined_on(likelihood: Likelihood, found: Ends, pace: Pace) -> Ends:
+        best = [found.objective.min()]
+        while (
+            len(found.places) >= 4
+            and found.alike(_APART * pace.enough) < _ALIKE
+            and len(best) <= _GENERATIONS
+        ):
+            tried = combined(found.places, rough.lower, rough.upper, random)
+            found = found.better(searched(likelihood, tried, pace))
+            best.append(found.objective.min())
+            if len(best) > _PATIENCE and best[-1 - _PATIENCE] - best[-1] < pace.enough:
+                break
+        return found
+
+    coarse, closer = rough.likelihood(COARSE), rough.likelihood(ROUGH)
+    found = combined_on(coarse, searched(coarse, places, _FAR), _FAR)
+    near = combined_on(closer, searched(closer, found.near(_IN_SIGHT).places, _CLOSER), _CLOSER)
+    leading = near.best(_LED_ON)
     fine = Sought(problem)
     fine = fine if np.isfinite(fine.likelihood(FINE)(leading.places)[0]).all() else rough
     ends = searched(fine.likelihood(FINE), leading.places, _NEAR).best(_LED_ON)
     reached = [
         *ends.objective,
-        *np.sort(closer.objective)[len(ends.objective) :],
-        *np.sort(found.objective)[len(closer.objective) :],
+        *np.sort(near.objective)[len(ends.objective) :],
+        *np.sort(found.objective)[len(near.objective) :],
     ]
     every = tuple(sorted(float(each) + problem.constant() for each in reached))
     best = problem.physical(fine.whole(ends.places[:1]))
@@ -179,7 +191,7 @@ class Sought:
         return float(row["lower"]), float(row["upper"])  # type: ignore[arg-type]
 
     def _settled(self, residual: Floats, deviation: Floats) -> tuple[Floats, Floats, dict[str, Floats]]:
-        """The same with each computed deviation the residuals' root mean square; by what factor each changed, (set,)."""
+        """The same with each computed deviation the residuals' root mean square, and by what it changed, (set,)."""
         lower, upper = self.problem.bounds()
         middle = self.problem.physical(0.5 * (lower + upper))
         factors = {}

@@ -87,7 +87,7 @@ class Ends:
 
 
 def combined(places: Floats, lower: Floats, upper: Floats, random: np.random.Generator) -> Floats:
-    """For every place another between the bounds: half its coordinates are a second one's, moved by how two more differ.
+    """For every place another: half its coordinates are a second one's, moved by how two more differ.
 
     The share of that difference is drawn for each, as differential evolution does it: where places lie along a valley,
     so do what lies between and beyond them.
