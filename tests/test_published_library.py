@@ -248,3 +248,17 @@ def test_the_vancomycin_that_ships_is_the_minimum_of_a_closed_form() -> None:
 
     best = minimize(cost, np.zeros(3), method="BFGS", options={"gtol": 1e-8})
     assert np.array([etas[name] for name in names]) == pytest.approx(best.x, abs=2e-6)
+
+
+def test_tables_say_of_whom_their_parameters_are(tmp_path: Path) -> None:
+    patient = ms.load("vancomycin_goti_2018").typical(
+        weight="10 kg", creatinine_clearance="40 mL/min", haemodialysis=0
+    )
+    folder = patient.save(tmp_path / "patient")
+    calibrated, own = (
+        pd.read_csv(folder / name).set_index("name") for name in ("parameters.csv", "individual.csv")
+    )
+    assert calibrated.loc["clearance", "estimate"] == pytest.approx(4.5)
+    assert calibrated.loc["clearance", "of"] == "70 kg, creatinine clearance 120 mL/min reference"
+    assert own.loc["clearance", "estimate"] == pytest.approx(4.5 * (40 / 120) ** 0.8)
+    assert own.loc["central_volume", "estimate"] == pytest.approx(58.4 * 10 / 70)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metasci.data.cards import owning_up
-from metasci.fits.individual import individual_table, reference_label
+from metasci.fits.individual import individual_table, labelled, reference_label
 from metasci.words import number, pretty_unit, words
 
 if TYPE_CHECKING:
@@ -35,13 +35,17 @@ def exposure_of(calibration: EquationFit, level: float = 0.9) -> pd.DataFrame:
 
 
 def patient_json(calibration: EquationFit, level: float = 0.9) -> dict[str, Any]:
-    """The patient's own parameters and exposure as plain numbers and text; nothing for a model without patients."""
+    """The patient's own parameters and exposure as plain numbers and text; nothing for a model without patients.
+
+    The calibrated parameters say of whom they are.
+    """
     if calibration.prior.model.individual is None:
         return {}
-    own = individual_table(calibration, level)
+    own, calibrated = individual_table(calibration, level), labelled(calibration, calibration.table(level))
     if len(calibration.tasks) == 1:
-        own = own.drop(columns="task")
+        own, calibrated = own.drop(columns="task"), calibrated.drop(columns="task")
     return {
+        "parameters": _plain(calibrated),
         "reference": reference_label(calibration),
         "individual": _plain(own),
         "exposure": _plain(exposure_of(calibration, level)),
