@@ -185,7 +185,7 @@ def test_ends_that_are_combined_lead_out_of_local_minima() -> None:
     pace = Pace(step=1e-6, enough=1e-6, most=50)
     alone = found = search(waves, random.uniform(lower, upper, (20, 5)), lower, upper, pace)
     for _ in range(60):
-        found = found.better(search(waves, combined(found.places, lower, upper, random), lower, upper, pace))
+        found = found.better(search(waves, combined(found, lower, upper, random), lower, upper, pace))
     assert alone.objective.min() > 5.0
     assert found.objective.min() < 1e-3
 
