@@ -311,3 +311,16 @@ def test_public_problems_are_simulated_as_others_simulated_them(name: str, objec
     assert rows["found"].to_numpy() == pytest.approx(rows["simulation"].to_numpy(), rel=1e-4, abs=1e-6)
     if objective is not None:
         assert problem.objective(problem.nominal) == pytest.approx(objective, abs=1e-4)
+
+
+@pytest.mark.needs_data("petab")
+def test_the_files_deviations_of_an_epidemic_are_placeholders() -> None:
+    """PEtab's own library has 777.344 at the file's values, 636.980 with its seven σ of 1,000 at their best."""
+    name = "Zhao_QuantBiol2020"
+    problem = read_problem(Path(os.environ["METASCI_DATA_DIR"]) / "petab" / name / f"{name}.yaml")
+    sought = Sought(problem)
+    assert [problem.nominal[sigma] for sigma in sought.computed] == [1000.0] * 7
+    assert problem.objective(problem.nominal) == pytest.approx(777.34427, abs=1e-3)
+    scaled = np.array([[problem.scaled(name, value) for name, value in problem.nominal.items()]])
+    best = problem.physical(sought.whole(scaled[:, sought.free])[0])
+    assert problem.objective(best) == pytest.approx(636.97950, abs=1e-3)
