@@ -38,7 +38,7 @@ _LED_ON = 2  # ends that are led on with the finer solver
 _DRAWS, _AT_ONCE = 100, 10
 # ends are combined at most so many times, and no longer once so many of them agree to ten times what is enough, or the
 # best has gained nothing so many times
-_GENERATIONS, _ALIKE, _APART, _PATIENCE = 10, 3, 10.0, 5
+_GENERATIONS, _ALIKE, _APART, _PATIENCE = 15, 3, 10.0, 5
 # measurements of an output that reach over so many times the least of them are first fitted on the logarithm, where
 # what lies decades below is still told which way to go; predictions are held above so small a share of each
 _DECADES, _FLOOR = 30.0, 1e-9

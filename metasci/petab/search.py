@@ -87,11 +87,10 @@ class Ends:
 
 
 def combined(ends: Ends, lower: Floats, upper: Floats, random: np.random.Generator) -> Floats:
-    """For every end another place: half its coordinates are one of the best ends', moved by how two others differ.
+    """For every end another place: half its coordinates are a second one's, moved by how two more differ.
 
     The share of that difference is drawn for each, as differential evolution does it: where ends lie along a valley,
-    so do what lies between and beyond them. One of the best quarter of the ends is moved, as Zhang and Sanderson
-    have it (IEEE Trans Evol Comput 13 (2009) 945).
+    so do what lies between and beyond them. (To move one of the best ends instead led nowhere where these are alike.)
 
     Parameters
     ----------
@@ -108,10 +107,10 @@ def combined(ends: Ends, lower: Floats, upper: Floats, random: np.random.Generat
     ((5, 3), True)
     """
     places, count = ends.places, len(ends.places)
-    best = places[random.choice(np.argsort(ends.objective)[: max(1, count // 4)], count)]
-    others = np.argsort(random.random((count, count)), axis=1)[:, :2].T  # two that differ
-    first, second = places[others[0]], places[others[1]]
-    moved = best + random.uniform(*_WEIGHTS, (count, 1)) * (first - second)
+    keys = random.random((count, count))
+    np.fill_diagonal(keys, np.inf)  # none is combined with itself
+    second, third, fourth = (places[which] for which in np.argsort(keys, axis=1)[:, :3].T)
+    moved = second + random.uniform(*_WEIGHTS, (count, 1)) * (third - fourth)
     crossed = random.random(places.shape) < _CROSSED
     return np.clip(np.where(crossed, moved, places), lower, upper)
 
