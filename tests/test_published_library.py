@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.optimize import minimize
 
 import metasci as ms
 from metasci.catalogue import shipped
@@ -163,3 +164,101 @@ def test_what_ships_is_what_its_numbers_make(name: str, tmp_path: Path) -> None:
     for file in ("prior.json", "prior.safetensors"):
         assert (folder / file).read_bytes() == (shipped("models") / name / file).read_bytes(), file
     assert card_of(prior) == (shipped("models") / name / "CARD.md").read_text(encoding="utf-8")
+
+
+def _two_compartments(
+    clearance: float, central: float, exchange: float, far: float, times: Own
+) -> np.ndarray:
+    """Concentrations of 2,000 mg over 2 h at 0 h and 1,400 mg over 2 h at 24.2 h, in closed form."""
+    k, k12, k21 = clearance / central, exchange / central, exchange / far
+    total = k + k12 + k21
+    gap = np.sqrt(total**2 - 4.0 * k * k21)
+    rates = np.array([total + gap, total - gap])[:, None] / 2.0
+    shares = (k21 - rates) / (rates[::-1] - rates) / central
+    found = np.zeros(len(times))
+    for amount, begin in ((2000.0, 0.0), (1400.0, 24.2)):
+        since = np.maximum(np.asarray(times) - begin, 0.0)
+        runs = np.minimum(since, 2.0)
+        found += (
+            shares * amount / 2.0 / rates * (np.exp(-rates * (since - runs)) - np.exp(-rates * since))
+        ).sum(0)
+    return found
+
+
+# posologyr's case study of vancomycin prints these: etas of clearance, central and peripheral volume; two areas
+POSOLOGYR = (0.10796053, 0.04652873, 0.06865759), (336.4356, 387.1362)
+
+
+def test_vancomycin_is_the_minimum_of_a_closed_form_and_what_posologyr_prints() -> None:
+    typical = {"clearance": "4.5 L/h", "central_volume": "58.4 L", "peripheral_volume": "38.4 L"}
+    variance = np.array([0.147, 0.510, 0.282])
+    prior = ms.Prior.published(
+        ms.patients.Structure(2), name="goti", source="posologyr",
+        typical={**typical, "exchange_clearance": "6.5 L/h"},
+        variability=dict(zip(typical, variance, strict=True)), noise=ms.CombinedDeviations((3.4, 0.227)),
+        covariates={"clearance": ms.patients.Power("creatinine_clearance", "mL/min", 120, 0.8)},
+    )  # fmt: skip
+    table = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 13.0, 24.2, 48.0], "DV": [".", 12, ".", 10.5], "AMT": [2000, 0, 1400, 0]}
+    ).assign(DUR=[2, 0, 2, 0], EVID=[1, 0, 1, 0], **{"creatinine_clearance [mL/min]": 65.0})
+    fit = prior.calibrate(table)
+    spread = np.array([parameter.spread for parameter in prior.model.parameters])
+    etas = dict(zip(prior.model.parameters.names, fit.adapted.coordinates[0].numpy() * spread, strict=True))
+
+    def own(eta: np.ndarray) -> tuple[float, float, float, float]:
+        return 4.5 * (65 / 120) ** 0.8 * E(eta[0]), 58.4 * E(eta[1]), 6.5, 38.4 * E(eta[2])
+
+    def cost(eta: np.ndarray) -> float:
+        predicted = _two_compartments(*own(eta), [13.0, 48.0])
+        sd = 3.4 + 0.227 * predicted
+        off = (np.array([12.0, 10.5]) - predicted) / sd
+        return float((off**2 + 2.0 * np.log(sd)).sum() + (eta**2 / variance).sum())
+
+    best = minimize(cost, np.zeros(3), method="BFGS", options={"gtol": 1e-8})
+    here = np.array([etas[name] for name in typical])
+    assert here == pytest.approx(best.x, abs=2e-6)
+    assert here == pytest.approx(POSOLOGYR[0], abs=2e-6)
+    # areas by the integral of the closed form, in fine pieces
+    for (begin, end), told in zip(((0.0, 24.0), (24.0, 48.0)), POSOLOGYR[1], strict=True):
+        times = np.linspace(begin, end, 24_001)
+        assert np.trapezoid(_two_compartments(*own(here), times), times) == pytest.approx(told, rel=1e-5)
+
+
+def test_the_vancomycin_that_ships_is_the_minimum_of_a_closed_form() -> None:
+    """With weight and haemodialysis, and variances that add up."""
+    prior, variance = ms.load("vancomycin_goti_2018"), np.log1p(np.array([0.398, 0.816, 0.571]) ** 2)
+    table = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 13.0, 24.2, 48.0], "DV": [".", 22, ".", 19.5], "AMT": [2000, 0, 1400, 0]}
+    ).assign(
+        DUR=[2, 0, 2, 0], haemodialysis=1, **{"creatinine_clearance [mL/min]": 30.0, "weight [kg]": 92.0}
+    )
+    fit = prior.calibrate(table)
+    spread = np.array([parameter.spread for parameter in prior.model.parameters])
+    names = ("clearance", "central_volume", "peripheral_volume")
+    etas = dict(zip(prior.model.parameters.names, fit.adapted.coordinates[0].numpy() * spread, strict=True))
+
+    def cost(eta: np.ndarray) -> float:
+        clearance = 4.5 * (30 / 120) ** 0.8 * 0.7 * E(eta[0])
+        central = 58.4 * 92 / 70 * 0.5 * E(eta[1])
+        predicted = _two_compartments(clearance, central, 6.5, 38.4 * E(eta[2]), [13.0, 48.0])
+        own = 3.4**2 + (0.227 * predicted) ** 2
+        return float(
+            ((np.array([22.0, 19.5]) - predicted) ** 2 / own + np.log(own)).sum() + (eta**2 / variance).sum()
+        )
+
+    best = minimize(cost, np.zeros(3), method="BFGS", options={"gtol": 1e-8})
+    assert np.array([etas[name] for name in names]) == pytest.approx(best.x, abs=2e-6)
+
+
+def test_tables_say_of_whom_their_parameters_are(tmp_path: Path) -> None:
+    patient = ms.load("vancomycin_goti_2018").typical(
+        weight="10 kg", creatinine_clearance="40 mL/min", haemodialysis=0
+    )
+    folder = patient.save(tmp_path / "patient")
+    calibrated, own = (
+        pd.read_csv(folder / name).set_index("name") for name in ("parameters.csv", "individual.csv")
+    )
+    assert calibrated.loc["clearance", "estimate"] == pytest.approx(4.5)
+    assert calibrated.loc["clearance", "of"] == "70 kg, creatinine clearance 120 mL/min reference"
+    assert own.loc["clearance", "estimate"] == pytest.approx(4.5 * (40 / 120) ** 0.8)
+    assert own.loc["central_volume", "estimate"] == pytest.approx(58.4 * 10 / 70)

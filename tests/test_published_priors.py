@@ -344,6 +344,10 @@ def test_occasions_have_a_variance_of_their_own() -> None:
     best = minimize(cost, np.zeros(4), method="BFGS")
     assert _etas(fit) == pytest.approx(best.x, abs=3e-3)
     assert abs(_etas(fit)[2] - _etas(fit)[3]) > 0.05
+    # whose clearance is printed is said: that of the second occasion
+    own = float(fit.individual.set_index("name").loc["clearance", "estimate"])
+    assert own == pytest.approx(4.0 * np.exp(best.x[0] + best.x[3]), rel=3e-3)
+    assert "as at the last measurement: occasion 2" in fit.summary()
 
 
 def test_a_sum_of_clearances_and_thresholds_are_the_patients_own() -> None:

@@ -14,7 +14,7 @@ from metasci.errors import check_level
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
 
-__all__ = ["individual_table", "reference_label"]
+__all__ = ["individual_table", "labelled", "reference_label"]
 
 
 def reference_label(calibration: AdaptedTasks) -> str:
@@ -29,6 +29,22 @@ def reference_label(calibration: AdaptedTasks) -> str:
     """
     own = calibration.prior.model.individual
     return f"{own.reference} reference" if own is not None and own.reference else ""
+
+
+def labelled(calibration: AdaptedTasks, table: pd.DataFrame) -> pd.DataFrame:
+    """The calibrated parameters with a column ``of`` that says of whom they are, where they are a reference's.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> patient = ms.load("vancomycin_buelga_2005").typical(weight="70 kg", creatinine_clearance="90 mL/min")
+    >>> labelled(patient, patient.table())[["name", "of"]].to_numpy().tolist()[0]
+    ['clearance', '1 kg, creatinine clearance 1 L/h reference']
+    """
+    own, label = calibration.prior.model.individual, reference_label(calibration)
+    if own is None or not label:
+        return table
+    return table.assign(of=[label if name in own.units else "" for name in table["name"]])
 
 
 def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFrame:

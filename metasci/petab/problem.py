@@ -1,4 +1,4 @@
-"""A PEtab problem: its system, what was measured, its likelihood, and the search for its optimum.
+"""A PEtab problem: its system, what was measured, and its likelihood.
 
 Source: Schmiester and others, PLoS Comput Biol 17 (2021) e1008646, the format, version 1.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,21 +27,23 @@ from metasci.parameters import Parameter
 from metasci.petab.described import System, predictions, system_model
 from metasci.petab.formulas import parsed
 from metasci.petab.sbml import read_network
-from metasci.petab.search import Ends, Likelihood, Pace, objective_of, search
 from metasci.petab.tables import Tables, read_tables
 
-__all__ = ["Optimum", "Problem", "read_problem"]
+if TYPE_CHECKING:
+    from metasci.petab.optimum import Optimum
+
+__all__ = ["COARSE", "FINE", "ROUGH", "SCALES", "Care", "Problem", "read_problem"]
 
 Floats = NDArray[np.float64]
 
-_SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "lin": (lambda x: x, lambda x: x),
     "log": (np.exp, np.log),
     "log10": (lambda x: 10.0**x, np.log10),
 }
 
 
-class _Care(NamedTuple):
+class Care(NamedTuple):
     """How a system is solved: what a step may err of a state, and how many a solver may try."""
 
     relative: float
@@ -49,30 +51,7 @@ class _Care(NamedTuple):
 
 
 # to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
-_FINE, _ROUGH, _COARSE = _Care(1e-8), _Care(1e-6), _Care(1e-4, 200)
-# differences are wide beside what the solver errs, and narrow beside a decade
-_FAR = Pace(step=1e-3, enough=1e-2, most=200)
-_CLOSER = Pace(step=1e-4, enough=1e-3, most=200)
-_NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
-_IN_SIGHT = 10.0  # above the best end, further from which none is led on
-_LED_ON = 2  # ends that are led on with the finer solver
-# of so many draws the best is a start: among decades of rates few lie where the measurements tell which way to go, and
-# the system cannot be followed everywhere; so many are solved at once
-_DRAWS, _AT_ONCE = 100, 10
-# measurements of an output that reach over so many times the least of them are first fitted on the logarithm, where
-# what lies decades below is still told which way to go; predictions are held above so small a share of each
-_DECADES, _FLOOR = 30.0, 1e-9
-_SHARES = (0.1, 1.0)  # deviations of those logarithms are the measurement's own, within these
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """Where a search ended."""
-
-    parameters: dict[str, float]
-    objective: float
-    every: tuple[float, ...]
-    """The objective of every start, the best first."""
+FINE, ROUGH, COARSE = Care(1e-8), Care(1e-6), Care(1e-4, 200)
 
 
 @dataclass(frozen=True)
@@ -99,7 +78,7 @@ class Problem:
     rows: pd.DataFrame
     deviations: tuple[Expression, ...]
     scales: tuple[str, ...]
-    _cache: dict[_Care, Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[Care, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def nominal(self) -> dict[str, float]:
@@ -114,9 +93,10 @@ class Problem:
         parameters : mapping of str to number or array
             By name, (parameter set,).
         """
-        return self._simulated(parameters, _FINE)
+        return self.simulated(parameters, FINE)
 
-    def _simulated(self, parameters: Mapping[str, Any], care: _Care) -> tuple[Floats, Floats]:
+    def simulated(self, parameters: Mapping[str, Any], care: Care) -> tuple[Floats, Floats]:
+        """The same, solved with some care."""
         if care not in self._cache:
             whole = replace(self.system, parameters=tuple(self.parameters.index))
             pairs = tuple(self.system.outputs)
@@ -142,11 +122,11 @@ class Problem:
 
     def objective(self, parameters: Mapping[str, Any]) -> Any:
         """The negative logarithm of the likelihood, a number or (parameter set,)."""
-        residual, deviation = self._residuals(parameters, _FINE)
-        return (0.5 * residual**2 + np.log(deviation)).sum(-1) + self._constant()
+        residual, deviation = self._residuals(parameters, FINE)
+        return (0.5 * residual**2 + np.log(deviation)).sum(-1) + self.constant()
 
     def optimum(self, starts: int = 20, seed: int = 0, most: int = 200) -> Optimum:
-        """The best of several searches from random starts within the bounds.
+        """The best of several searches from random starts within the bounds; see `metasci.petab.optimum`.
 
         Parameters
         ----------
@@ -155,81 +135,17 @@ class Problem:
         seed : int
         most : int
             Steps of one search.
-
-        Notes
-        -----
-        Outputs whose measurements reach over decades are fitted on the logarithm first: on their own scale a
-        population that dies at once and one that never grows are equally far off, and no slope leads away from either.
         """
-        lower, upper = self._bounds()
-        # far from the optimum rates differ by orders of magnitude, whatever they do at it, and need few digits
-        rough = replace(self, system=replace(self.system, stiff=True), _cache={})
-        wide = self._reaching_over_decades()
+        from metasci.petab.optimum import optimum_of
 
-        def searched(likelihood: Likelihood, places: Floats, pace: Pace) -> Ends:
-            return search(likelihood, places, lower, upper, replace(pace, most=most))
+        return optimum_of(self, starts, seed, most)
 
-        places = rough._starts(lower, upper, starts, seed)
-        if wide.any():
-            places = searched(lambda sets: rough._on_logarithms(sets, wide), places, _FAR).places
-        found = searched(lambda sets: rough._standardised(sets, _COARSE), places, _FAR)
-        closer = searched(
-            lambda sets: rough._standardised(sets, _ROUGH), found.near(_IN_SIGHT).places, _CLOSER
-        )
-        leading = closer.best(_LED_ON)
-        plain = np.isfinite(self._standardised(leading.places, _FINE)[0]).all()
-        fine = self if plain else rough
-        ends = searched(lambda sets: fine._standardised(sets, _FINE), leading.places, _NEAR).best(_LED_ON)
-        reached = [
-            *ends.objective,
-            *np.sort(closer.objective)[len(ends.objective) :],
-            *np.sort(found.objective)[len(closer.objective) :],
-        ]
-        every = tuple(float(each) + self._constant() for each in reached)
-        best = self._physical(ends.places[0])
-        return Optimum({name: float(value) for name, value in best.items()}, every[0], tuple(sorted(every)))
-
-    def _starts(self, lower: Floats, upper: Floats, count: int, seed: int) -> Floats:
-        """Coordinates (start, parameter) between the bounds, each the best of many draws of its own."""
-        random, wide = np.random.default_rng(seed), self._reaching_over_decades()
-        best, least = random.uniform(lower, upper, (count, len(lower))), np.full(count, np.inf)
-        for _ in range(0, _DRAWS, _AT_ONCE):
-            draws = random.uniform(lower, upper, (_AT_ONCE, count, len(lower)))
-            sets = draws.reshape(-1, len(lower))
-            both = self._on_logarithms(sets, wide) if wide.any() else self._standardised(sets, _COARSE)
-            objectives = objective_of(*both).reshape(_AT_ONCE, count)
-            first, every = objectives.argmin(0), np.arange(count)
-            better = objectives[first, every] < least
-            best = np.where(better[:, None], draws[first, every], best)
-            least = np.minimum(least, objectives[first, every])
-        return best
-
-    def _reaching_over_decades(self) -> NDArray[np.bool_]:
-        """Whether a row is of an output with noise on its own scale, measured above zero over decades, (row,)."""
-        measured, kind = self.rows["measurement"], self.rows["observable"]
-        least, most = (measured.groupby(kind).transform(end).to_numpy(float) for end in ("min", "max"))
-        plain = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1] == "lin"
-        return np.asarray(plain & (least > 0.0) & (most > _DECADES * least))
-
-    def _on_logarithms(self, scaled: Floats, wide: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """As `_standardised`, but with logarithms of some rows."""
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            predicted, deviation = self._simulated(self._physical(scaled), _COARSE)
-            residual = self._off(predicted) / deviation
-            measured = self.rows["measurement"].to_numpy(float)
-            held = np.where(np.isnan(predicted), np.nan, np.maximum(predicted, 0.0)) + _FLOOR * np.abs(
-                measured
-            )
-            off = np.log(np.where(wide, measured, 1.0)) - np.log(np.where(wide, held, 1.0))
-            share = np.clip(deviation / np.abs(np.where(wide, measured, 1.0)), *_SHARES)
-            return np.where(wide, off / share, residual), np.where(wide, 0.0, np.log(deviation))
-
-    def _residuals(self, parameters: Mapping[str, Any], care: _Care) -> tuple[Floats, Floats]:
+    def _residuals(self, parameters: Mapping[str, Any], care: Care) -> tuple[Floats, Floats]:
         """Standardised residuals on the scale on which the noise is normal, and its deviations."""
-        predicted, deviation = self._simulated(parameters, care)
-        return self._off(predicted) / deviation, deviation
+        predicted, deviation = self.simulated(parameters, care)
+        return self.off(predicted) / deviation, deviation
 
-    def _off(self, predicted: Floats) -> Floats:
+    def off(self, predicted: Floats) -> Floats:
         """Measurements less predictions on the scale on which the noise is normal."""
         measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
@@ -240,7 +156,7 @@ class Problem:
                 predicted = np.where(here, change(np.where(here, predicted, 1.0)), predicted)
         return measured - predicted
 
-    def _constant(self) -> float:
+    def constant(self) -> float:
         """What the objective has whatever the parameters are; densities of logarithms owe some to the measurements."""
         measured = self.rows["measurement"].to_numpy(float)
         scale = np.array(self.scales)[self.rows["output"].to_numpy(int) - 1]
@@ -248,24 +164,29 @@ class Problem:
         owed = float(np.log(measured[logs]).sum() + tens.sum() * math.log(math.log(10.0)))
         return owed + 0.5 * math.log(2.0 * math.pi) * len(self.rows)
 
-    def _bounds(self) -> tuple[Floats, Floats]:
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Of every parameter, on its scale."""
         both = [
-            [_SCALES[str(row.scale)][1](getattr(row, side)) for row in self.parameters.itertuples()]
+            [SCALES[str(row.scale)][1](getattr(row, side)) for row in self.parameters.itertuples()]
             for side in ("lower", "upper")
         ]
         return np.array(both[0], float), np.array(both[1], float)
 
-    def _physical(self, scaled: Floats) -> dict[str, Any]:
+    def physical(self, scaled: Floats) -> dict[str, Any]:
         """Values by name, of coordinates (..., parameter) on the parameters' scales."""
         return {
-            str(name): _SCALES[str(scale)][0](scaled[..., place])
+            str(name): SCALES[str(scale)][0](scaled[..., place])
             for place, (name, scale) in enumerate(self.parameters["scale"].items())
         }
 
-    def _standardised(self, scaled: Floats, care: _Care) -> tuple[Floats, Floats]:
+    def scaled(self, name: str, value: Any) -> Any:
+        """A parameter's coordinate on its scale."""
+        return SCALES[str(self.parameters.loc[name, "scale"])][1](value)
+
+    def standardised(self, scaled: Floats, care: Care) -> tuple[Floats, Floats]:
         """Residuals and the logarithms of their deviations, of coordinates (set, parameter) on the scales."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            residual, deviation = self._residuals(self._physical(scaled), care)
+            residual, deviation = self._residuals(self.physical(scaled), care)
             return residual, np.log(deviation)
 
     @property
@@ -407,8 +328,8 @@ def _parameters(tables: Tables) -> tuple[pd.DataFrame, dict[str, float]]:
         name, where = row["parameterId"], f"{tables.path}, parameter '{row['parameterId']}'"
         if row.get("objectivePriorType"):
             raise InputError(f"{where}: a prior in the objective ({row['objectivePriorType']}) is not taken.")
-        if row["parameterScale"] not in _SCALES:
-            raise InputError(f"{where}: the scale '{row['parameterScale']}' is none of {', '.join(_SCALES)}.")
+        if row["parameterScale"] not in SCALES:
+            raise InputError(f"{where}: the scale '{row['parameterScale']}' is none of {', '.join(SCALES)}.")
         nominal = _number(row.get("nominalValue", ""), where)
         if row["estimate"] in ("0", "0.0"):
             if math.isnan(nominal):
@@ -501,8 +422,8 @@ def _measurements(
         if (kind := row.get("noiseDistribution") or "normal") != "normal":
             raise InputError(f"{where}: the noise distribution '{kind}' is not taken.")
         scale = row.get("observableTransformation") or "lin"
-        if scale not in _SCALES:
-            raise InputError(f"{where}: the transformation '{scale}' is none of {', '.join(_SCALES)}.")
+        if scale not in SCALES:
+            raise InputError(f"{where}: the transformation '{scale}' is none of {', '.join(SCALES)}.")
         placeholders = _placeholders("observable", name, of_output) | _placeholders("noise", name, of_noise)
         formula = replaced(parsed(row["observableFormula"], where), placeholders)
         deviation = replaced(parsed(row["noiseFormula"], where), placeholders)

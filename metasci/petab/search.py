@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ends", "Likelihood", "Pace", "objective_of", "search"]
+__all__ = ["Ends", "Likelihood", "Pace", "combined", "objective_of", "search"]
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +33,7 @@ _LEAST = 1e-12  # so that what no measurement tells of is no division by zero
 # of a search's damping, tried side by side: the best is where the next round begins; where none is good, further on
 _TRIED, _STIFFER = (0.03, 0.3, 3.0, 30.0), 10.0
 _NOTHING = 1e-2  # of what is enough: a step that promises less is the last
+_WEIGHTS, _CROSSED = (0.3, 1.0), 0.5  # of differences between places, and how many coordinates change
 _LASTING = 10  # rounds over which a search must gain something
 
 
@@ -72,7 +73,46 @@ class Ends:
 
     def near(self, gap: float) -> Ends:
         """Those no further than so much above the best, in order."""
-        return self.best(int((self.objective <= self.objective.min() + gap).sum()))
+        return self.best(self.alike(gap))
+
+    def alike(self, gap: float) -> int:
+        """How many are no further than so much above the best."""
+        return int((self.objective <= self.objective.min() + gap).sum())
+
+    def better(self, other: Ends) -> Ends:
+        """Of every two that stand at one place the better."""
+        first = self.objective <= other.objective
+        places = np.where(first[:, None], self.places, other.places)
+        return Ends(places, np.minimum(self.objective, other.objective))
+
+
+def combined(ends: Ends, lower: Floats, upper: Floats, random: np.random.Generator) -> Floats:
+    """For every end another place: half its coordinates are a second one's, moved by how two more differ.
+
+    The share of that difference is drawn for each, as differential evolution does it: where ends lie along a valley,
+    so do what lies between and beyond them. (To move one of the best ends instead led nowhere where these are alike.)
+
+    Parameters
+    ----------
+    ends : Ends
+        Four or more.
+    lower, upper : array (parameter,)
+    random : Generator
+
+    Examples
+    --------
+    >>> line = Ends(np.linspace(0.0, 1.0, 5)[:, None] * np.ones(3), np.arange(5.0))
+    >>> found = combined(line, np.zeros(3), np.ones(3), np.random.default_rng(0))
+    >>> found.shape, bool(((0.0 <= found) & (found <= 1.0)).all())
+    ((5, 3), True)
+    """
+    places, count = ends.places, len(ends.places)
+    keys = random.random((count, count))
+    np.fill_diagonal(keys, np.inf)  # none is combined with itself
+    second, third, fourth = (places[which] for which in np.argsort(keys, axis=1)[:, :3].T)
+    moved = second + random.uniform(*_WEIGHTS, (count, 1)) * (third - fourth)
+    crossed = random.random(places.shape) < _CROSSED
+    return np.clip(np.where(crossed, moved, places), lower, upper)
 
 
 def search(likelihood: Likelihood, starts: Floats, lower: Floats, upper: Floats, pace: Pace) -> Ends:

@@ -13,6 +13,7 @@ from metasci.files import netcdf, seen, write_atomically, write_folder
 from metasci.fits.base import Fit
 from metasci.fits.equation import EquationFit
 from metasci.fits.families import MembersFit
+from metasci.fits.individual import labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +162,7 @@ class Calibration(EquationFit, Reported):
         return {
             "calibration.nc": netcdf(data),
             "individual.csv": csv_bytes(self.individual),
-            "parameters.csv": csv_bytes(self.table()),
+            "parameters.csv": csv_bytes(labelled(self, self.table())),
             "predictions.csv": csv_bytes(_as_written(self, self.at_measurements())),
         }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metasci.data.cards import owning_up
-from metasci.fits.individual import individual_table, reference_label
+from metasci.fits.individual import individual_table, labelled, reference_label
 from metasci.words import number, pretty_unit, words
 
 if TYPE_CHECKING:
@@ -35,13 +35,17 @@ def exposure_of(calibration: EquationFit, level: float = 0.9) -> pd.DataFrame:
 
 
 def patient_json(calibration: EquationFit, level: float = 0.9) -> dict[str, Any]:
-    """The patient's own parameters and exposure as plain numbers and text; nothing for a model without patients."""
+    """The patient's own parameters and exposure as plain numbers and text; nothing for a model without patients.
+
+    The calibrated parameters say of whom they are.
+    """
     if calibration.prior.model.individual is None:
         return {}
-    own = individual_table(calibration, level)
+    own, calibrated = individual_table(calibration, level), labelled(calibration, calibration.table(level))
     if len(calibration.tasks) == 1:
-        own = own.drop(columns="task")
+        own, calibrated = own.drop(columns="task"), calibrated.drop(columns="task")
     return {
+        "parameters": _plain(calibrated),
         "reference": reference_label(calibration),
         "individual": _plain(own),
         "exposure": _plain(exposure_of(calibration, level)),
@@ -78,6 +82,8 @@ def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
             blank = f"  {'':>{beside}}" if whom else ""
             unit = "" if row.unit == "1" else f" {row.unit}"
             lines.append(f"{line}  {row.prior:>10.4g}{blank}  {row.shrinkage:>9.2f} {unit}".rstrip())
+        if changing := _told_last(calibration, str(task)):
+            lines.append(f"  what changes within the patient is as at the last measurement: {changing}")
     if whom:
         lines.append(
             "  the estimates are the patient's own; those of the reference "
@@ -85,6 +91,22 @@ def patient_lines(calibration: EquationFit, level: float = 0.9) -> list[str]:
         )
     lines += _exposure_lines(exposure_of(calibration, level), calibration.prior.model.inputs, level)
     return lines
+
+
+def _told_last(calibration: EquationFit, task: str) -> str:
+    """Of covariates and occasions that change within a task their last values, in words."""
+    batch, inputs = calibration.batch, calibration.prior.model.inputs
+    place = list(batch.names).index(task)
+    measured = batch.mask[place]
+    told = []
+    for name in inputs:
+        if name in ("time", "output") or name not in batch.inputs:
+            continue
+        values = batch.inputs[name].expand(batch.mask.shape)[place][measured]
+        if len(values) and bool((values != values[-1]).any()):
+            unit = "" if inputs[name].unit == "1" else f" {inputs[name].unit}"
+            told.append(f"{words(name)} {float(values[-1]):.4g}{unit}")
+    return ", ".join(told)
 
 
 def _exposure_lines(exposure: pd.DataFrame, inputs: Any, level: float) -> list[str]:
