@@ -6,8 +6,8 @@ assays at once; or it learns to adapt, from half of the old assays, on which it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,7 @@ _FARTHEST = 3.0  # standard deviations of a condition
 _BESIDE = 6.0  # atoms by which molecules of a batch may differ, more or less: padding costs time
 _SHARE = 0.1  # of an atom in the sum over atoms, so that sums are some ones
 _SHOTS, _ASKED, _TASKS = 10, 10, 4  # of an episode: molecules of each class, and assays
+_QUICK = {"rule/": 2e-2, "head/log_": 2e-2}  # rates of what there is little of: step sizes and scales
 _TOLD = 200  # molecules that are looked at at once
 
 
@@ -72,7 +73,7 @@ def molecules(smiles: Sequence[str], described: Floats, seen: Flags) -> Molecule
 
 
 def fitted(of: Molecules, labels: Floats, known: Places, seed: int = 0) -> GraphNetwork:
-    """A network of graphs that tells all the assays of `labels`, (molecule, assay), learned from the molecules `known`."""
+    """A network of graphs that tells the assays of `labels`, (molecule, assay), learned from the molecules `known`."""
     torch.manual_seed(seed)
     network = GraphNetwork(15, 5, _WIDTH, conditions=of.conditions.shape[1], outputs=labels.shape[1])
     network.body.append(nn.Dropout(_DROPPED))
@@ -95,7 +96,7 @@ def fitted(of: Molecules, labels: Floats, known: Places, seed: int = 0) -> Graph
     return network.eval()
 
 
-def told_by(network: nn.Module, of: Molecules, places: Places) -> Tensor:
+def told_by(network: Callable[[Graph], Tensor], of: Molecules, places: Places) -> Tensor:
     """What a network says of some molecules, (molecule, output)."""
     order = places[np.argsort(of.sizes()[places])]
     with torch.no_grad():
@@ -104,10 +105,10 @@ def told_by(network: nn.Module, of: Molecules, places: Places) -> Tensor:
 
 
 def odds_of_networks(of: Molecules, labels: Floats, seen: Flags) -> Floats:
-    """What networks say of every molecule, (molecule, assay), learned from the assays of `labels` and the molecules `seen`.
+    """What networks say of every molecule, (molecule, assay), learned from the assays of `labels`.
 
-    Of a molecule that was learned from that network tells which has not learned from it, of others their mean.
-    Standardised over what was seen.
+    They learn from the molecules that are `seen`: of each of these a network tells that has not learned from it, of
+    others the mean of all. Standardised over what was seen.
     """
     order = np.random.default_rng(0).permutation(np.flatnonzero(seen))
     new = np.flatnonzero(~seen)
@@ -150,7 +151,6 @@ class Adapting:
 
 WAYS = {
     "process head by Laplace": Adapting(named.pooled_training(), 150, head=True),
-    "ANIL": Adapting(named.anil(("embed.", "layers.", "body."), 3, 0.1, learned="tensor"), 150),
     "MAML": Adapting(named.maml(2, 0.05, learned="tensor"), 60),
 }
 """By name."""
@@ -227,7 +227,7 @@ def learn_adapting(of: Molecules, labels: Floats, seen: Flags, way: Adapting) ->
             way.method,
             partial(_episode, own, of, pools, way.head),
             initial(way.method, start),
-            Outer(way.iterations, way.rate, schedule="cosine", clip=10.0),
+            Outer(way.iterations, way.rate, schedule="cosine", clip=10.0, rates=_QUICK),
             seed=seed,
             compile=False,
         )
