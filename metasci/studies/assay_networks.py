@@ -136,12 +136,15 @@ class Adapting:
         Whether by a process head by Laplace; else by descent.
     rate : float
         Of what is learned.
+    draws : int
+        Of the molecules known, by which it is judged at most: descent looks at all molecules anew for each.
     """
 
     method: Composition
     iterations: int
     head: bool = False
     rate: float = 1e-3
+    draws: int = 10
 
     @property
     def outputs(self) -> int:
@@ -151,7 +154,7 @@ class Adapting:
 
 WAYS = {
     "process head by Laplace": Adapting(named.pooled_training(), 150, head=True),
-    "MAML": Adapting(named.maml(2, 0.05, learned="tensor"), 60),
+    "MAML": Adapting(named.maml(2, 0.05, learned="tensor"), 60, draws=3),
 }
 """By name."""
 
@@ -166,36 +169,33 @@ class Adapted:
 
     def odds(self, of: Molecules, who: Places, labels: Floats, supports: Flags) -> Floats:
         """Log-odds of the molecules `who` after each support, (seed, molecule)."""
-        told = [self._one(of, who, torch.as_tensor(labels).long(), torch.as_tensor(s)) for s in supports]
+        kinds = torch.as_tensor(labels).long()
+        weights = {name: value for name, value in self.learned.items() if name in self.network.start()}
+        start = self._told(weights, of, who)
+        told = []
+        for drawn in supports[: self.way.draws]:
+            support = torch.as_tensor(drawn)
+            if not drawn.any():
+                told.append(start[:, :2])
+            elif self.way.head:
+                told.append(self._by_head(start[None], kinds[None], support))
+            else:
+                told.append(self._told(self._descended(of, who[drawn], kinds[support]), of, who))
         return np.stack([(each[:, 1] - each[:, 0]).double().numpy() for each in told])
 
-    def _one(self, of: Molecules, who: Places, labels: Tensor, support: Tensor) -> Tensor:
-        known = who[support.numpy()]
-        weights = {name: value for name, value in self.learned.items() if name in self.network.start()}
-        if self.way.head:
-            told = self._told(weights, of, who)
-            means, features = told[None, :, :2], told[None, :, 2:]
-            if not len(known):
-                return means[0]
-            scales = {n.removeprefix("head/"): v for n, v in self.learned.items() if n.startswith("head/")}
-            seen = (
-                features[:, support],
-                features,
-                labels[support][None],
-                2,
-                None,
-                (means[:, support], means),
-            )
-            with torch.no_grad():
-                return log_chances(scales, *seen)[0]
-        if len(known):
-            inputs = {name: value[None] for name, value in of.at(known).items()}
-            target = labels[support][None]
-            one = NetworkEpisode(self.network, inputs, target, inputs, target, loss=cross_entropy)
-            weights = {
-                name: value[0].detach() for name, value in adapt(self.way.method, one, self.learned).items()
-            }
-        return self._told(weights, of, who)
+    def _by_head(self, told: Tensor, kinds: Tensor, support: Tensor) -> Tensor:
+        """Log chances of every molecule, by scores and features of all."""
+        means, features = told[..., :2], told[..., 2:]
+        scales = {n.removeprefix("head/"): v for n, v in self.learned.items() if n.startswith("head/")}
+        known = (features[:, support], features, kinds[:, support], 2, None, (means[:, support], means))
+        with torch.no_grad():
+            return log_chances(scales, *known)[0]
+
+    def _descended(self, of: Molecules, known: Places, kinds: Tensor) -> Parameters:
+        """Weights after the method's steps on some molecules."""
+        inputs = {name: value[None] for name, value in of.at(known).items()}
+        one = NetworkEpisode(self.network, inputs, kinds[None], inputs, kinds[None], loss=cross_entropy)
+        return {name: value[0].detach() for name, value in adapt(self.way.method, one, self.learned).items()}
 
     def _told(self, weights: Parameters, of: Molecules, who: Places) -> Tensor:
         return told_by(partial(torch.func.functional_call, self.network.module, weights), of, who)

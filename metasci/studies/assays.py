@@ -248,7 +248,7 @@ def _judged(
     supports = balanced_supports(labels, shots, seeds if shots else 1)
     rows = []
     for way, forecast in ways.items():
-        for seed, (odds, support) in enumerate(zip(forecast(who, labels, supports), supports, strict=True)):
+        for seed, (odds, support) in enumerate(zip(forecast(who, labels, supports), supports, strict=False)):
             asked = ~support
             figures = {
                 "auc": area_under_curve(labels[asked], odds[asked]),

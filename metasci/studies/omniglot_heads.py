@@ -19,7 +19,11 @@ from metasci.studies.omniglot_networks import PEOPLE, Together, Way, by_people, 
 __all__ = ["HeadInTurn", "head_scores", "learn_head", "right_in_turn"]
 
 
-_WIDER = {"log_plane": 1.0, "log_bend": 1.0, "log_length": -0.3}  # twenty classes need steeper scores than two
+_WIDER = {
+    "log_plane": 1.0,
+    "log_bend": 1.0,
+    "log_length": -0.3,
+}  # twenty classes need steeper scores than two
 
 
 class HeadInTurn(nn.Module):
@@ -35,7 +39,9 @@ class HeadInTurn(nn.Module):
     def __init__(self, people: int, bend: bool) -> None:
         super().__init__()
         self.body, self.people = embedding(), people
-        self.scales = nn.ParameterDict({name: value + _WIDER.get(name, 0.0) for name, value in log_scales(bend).items()})
+        self.scales = nn.ParameterDict(
+            {name: value + _WIDER.get(name, 0.0) for name, value in log_scales(bend).items()}
+        )
 
     def forward(self, drawings: Tensor) -> Tensor:
         """Log chances, (person, drawing by another, character); drawings are (person · character, ...)."""
