@@ -188,6 +188,8 @@ def compare(
         compat="no_conflicts",
         join="exact",
     )
+    if getattr(prior.model.noise, "kind", "") not in _ERRORS:
+        result = result.drop_vars(["error", "run_error"])  # they are those of the medians
     output = prior.model.output
     result.attrs = {
         "prior": prior.name,

@@ -217,7 +217,7 @@ def _errors(compared: xr.Dataset, run: bool = False) -> np.ndarray:
     """Of forecasters, or of each chain alone, (…, measurement)."""
     if ("run_error" if run else "error") in compared:
         return np.asarray(compared["run_error" if run else "error"].values)
-    # comparisons that were written before there were classes
+    # of one curve they are those of medians
     median = compared["run_median" if run else "median"].values
     below, up_to = (compared[name].values for name in ("below_limit", "up_to"))
     return off_by(compared["measured"].values, median, below, up_to)
