@@ -284,7 +284,7 @@ def figure(table: pd.DataFrame) -> Figure:
             for axes, split in zip(row, splits, strict=True):
                 part = table[(table["data"] == data) & (table["split"] == split)]
                 means = part.groupby(["method", "shots"])["auc"].mean()
-                for (method, name), colour in zip(_DRAWN.items(), PALETTE, strict=False):
+                for (method, name), colour in zip(_DRAWN.items(), (*PALETTE, "black"), strict=False):
                     if method in means.index.get_level_values(0):
                         own = means[method]
                         axes.plot(own.index, own, "o-", color=colour, markersize=3, label=name)
