@@ -235,6 +235,8 @@ class DrawsForecast:
         What `log_density` and `cumulative` give; they need the noise of every draw, which is not kept.
     limits, reading_limits : tuple of float
         Of the model's laws, inside of which medians are kept, and intervals of readings.
+    probabilities : array, (row, class), optional
+        Of classes, whose median is the likeliest.
     """
 
     curve: np.ndarray
@@ -243,10 +245,13 @@ class DrawsForecast:
     below: np.ndarray
     limits: tuple[float, float] = (-math.inf, math.inf)
     reading_limits: tuple[float, float] = (-math.inf, math.inf)
+    probabilities: np.ndarray | None = None
 
     @property
     def median(self) -> np.ndarray:
         """Of the curve, (row,), in the output's unit."""
+        if self.probabilities is not None:
+            return np.asarray(self.probabilities.argmax(-1).astype(float))
         return np.clip(np.median(self.curve, axis=0), *self.limits)
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pytest
 
 import metasci as ms
 from metasci.app import faces, parts, tables
 from metasci.app.choices import blank_sheet, columns_needed, example_of
+from metasci.app.classes import class_charts
 from metasci.app.comparing import compared
 from metasci.app.curves import curves_of
 from metasci.app.drawing import ticks_of
@@ -334,6 +336,51 @@ def test_two_fits_side_by_side(steel: Fitted, infant: Fitted) -> None:
 
 
 # ------------------------------------------------------------------------------------ guard, session
+
+
+@pytest.fixture(scope="module")
+def classes() -> Fitted:
+    """Simulated phases of one alloy along a composition."""
+    phases = ms.outcomes.Categorical(classes=("fcc", "bcc <i>", "mixed"))
+    model = ms.responses.linear_predictor(["share"], noise=phases, name="tests.app_classes", spread=2.0)
+    rows = [("0.1", "fcc"), ("0.2", "fcc"), ("0.5", "mixed"), ("0.8", "bcc <i>"), ("0.9", "bcc <i>")]
+    sheet = Sheet(("share", "outcome"), tuple(rows))
+    return Fitted("tests.app_classes", sheet, ms.Prior.declared(model).calibrate(sheet.frame()))
+
+
+def test_classes_are_shown_by_their_names_and_probabilities(classes: Fitted) -> None:
+    fit = classes.fit
+    (chart,) = class_charts(fit)
+    *bands, came = [mark.series for mark in chart.marks]
+    assert [band.name for band in bands] == ["fcc", "bcc <i>", "mixed"]
+    np.testing.assert_allclose(sum(band.y for band in bands), 1.0, atol=1e-9)
+    said = fit.predict(share=0.8)
+    at = int(np.argmin(np.abs(bands[1].x - 0.8)))
+    assert bands[1].y[at] == pytest.approx(float(said["probability_bcc <i>"].squeeze()), abs=1e-9)
+    assert came.y[3] == pytest.approx(bands[1].y[at])
+    text = parts.fit_part(fit, 700.0) + tables.predictions(fit)
+    assert "bcc <i>" not in text
+    assert "bcc &lt;i&gt;" in text
+    found = answer(fit, "predict", {"share": "0.9"})
+    assert "bcc <i>, with probability 0." in found.words
+    assert sum(float(row[1]) for row in found.rows) == pytest.approx(1.0, abs=0.02)
+    beside = compared(classes, Fitted("kept", classes.sheet, fit), 700.0)
+    assert "Classes have a curve each" in beside
+    assert "<table>" in beside
+
+
+def test_classes_of_two_inputs_stand_in_the_order_of_their_rows() -> None:
+    phases = ms.outcomes.Categorical(classes=("fcc", "bcc"))
+    model = ms.responses.linear_predictor(["share", "size"], noise=phases, name="tests.app_two")
+    table = pd.DataFrame(
+        {"share": [0.1, 0.9, 0.4], "size": [1.0, 2.0, 3.5], "outcome": ["fcc", "bcc", "bcc"]}
+    )
+    fit = ms.Prior.declared(model).calibrate(table)
+    (chart,) = class_charts(fit)
+    assert chart.x == "row"
+    expected = fit.at_measurements()["predicted_probability_bcc"]
+    np.testing.assert_allclose(chart.marks[1].series.y, expected)
+    np.testing.assert_allclose(chart.marks[-1].series.y[1:], expected[1:])
 
 
 def answered_by_guard(headers: dict[str, str], kind: str = "http", method: str = "GET") -> Any:

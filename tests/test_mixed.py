@@ -218,6 +218,80 @@ def test_a_biomarker_tells_of_the_time_to_an_event() -> None:
     assert float(high["median"][0, 0]) == pytest.approx(expected, rel=0.15)
 
 
+def _fall_and_count(noise: Noise, name: str, returns: str) -> Model:
+    """A concentration that falls (output 1), and a count of events that rises with the exposure (2)."""
+
+    @equation(
+        inputs={"time": "h", "output": "1"},
+        output=("seen", "mg/L"),
+        parameters=KINETICS,
+        name=name,
+        noise=noise,
+    )
+    def model(time: Any, output: Any, *, initial: Any, rate: Any) -> Any:
+        count, level = 0.02 * initial / rate, initial * exp(-rate * time)
+        if returns == "prediction":
+            return where(output < 1.5, level, count)
+        return where(output < 1.5, log(level) if returns == "logarithms" else level, log(count))
+
+    return model
+
+
+def counted(count: int) -> pd.DataFrame:
+    """Simulated patients: two concentrations and a count."""
+    random, rows = np.random.default_rng(1), []
+    for task in range(count):
+        initial, rate = 10.0 * np.exp(0.4 * random.normal()), 0.1 * np.exp(0.5 * random.normal())
+        for time in (1.0, 6.0):
+            level = initial * np.exp(-rate * time) * np.exp(0.15 * random.normal())
+            rows.append((f"p{task}", time, 1, round(float(level), 3)))
+        rows.append((f"p{task}", 24.0, 2, float(random.poisson(0.02 * initial / rate))))
+    return pd.DataFrame(rows, columns=["task", "time [h]", "output", "seen [mg/L]"])
+
+
+def test_an_equation_of_predictors_learns_what_one_of_predictions_does(tmp_path: Path) -> None:
+    """Log-normal noise and counts have one link, so that both ways of writing it are there."""
+    kinds, priors = (LogNormal((0.15,)), Poisson()), []
+    for returns in ("prediction", "logarithms"):
+        noise = Mixed("output", kinds, "prediction" if returns == "prediction" else "predictor")
+        model = _fall_and_count(noise, f"tests.count_{returns}", returns)
+        priors.append(ms.meta_calibrate(model, read(counted(15), model), ms.GaussianPrior(iterations=15)))
+    for name in ("mean", "covariance", "log_noise"):
+        torch.testing.assert_close(
+            getattr(priors[0].state, name), getattr(priors[1].state, name), rtol=1e-7, atol=1e-9
+        )
+    forecasts = [prior.calibrate(counted(1)).predict(time=[3.0, 24.0], output=[1.0, 2.0]) for prior in priors]
+    for name in ("mean", "median", "lower", "upper"):
+        np.testing.assert_allclose(forecasts[0][name], forecasts[1][name], rtol=1e-7)
+    priors[1].save(tmp_path / "prior")
+    assert ms.load(tmp_path / "prior", model=priors[1].model).model.noise == priors[1].model.noise
+
+
+def test_kinds_of_unlike_links_stand_in_one_model() -> None:
+    """Proportional noise is about the level itself, a count about its logarithm; the cost of each is its own."""
+    law = Mixed("output", (Proportional((0.15,)), Poisson()), "predictor")
+    model = _fall_and_count(law, "tests.unlike_links", "predictors")
+    problem = Problem(model, read(counted(4), model).batch(model))
+    at, scales = (
+        torch.randn(4, 2, generator=torch.Generator().manual_seed(0)).double(),
+        torch.tensor([-1.9], dtype=torch.float64),
+    )
+    initial, rate = (value.numpy() for value in model.parameters.to_physical(at[:, None]).values())
+    seen, time = problem.batch.output.numpy(), problem.batch.inputs["time"].numpy()
+    level = initial * np.exp(-rate * time)
+    each = st.norm(level, np.exp(-1.9) * level).logpdf(seen)
+    each[:, 2] = st.poisson(0.02 * initial[:, 0] / rate[:, 0]).logpmf(seen[:, 2])
+    np.testing.assert_allclose(-problem.negative_log_likelihood(at, scales), each.sum(1), rtol=1e-9)
+    prior = ms.meta_calibrate(model, read(counted(60), model), ms.GaussianPrior(iterations=30))
+    initial, rate = prior.model.parameters.to_physical(prior.state.mean.numpy()).values()
+    assert initial == pytest.approx(10.0, rel=0.15)
+    assert rate == pytest.approx(0.1, rel=0.25)
+    sparse = pd.DataFrame({"time [h]": [1.0], "output": [1], "seen [mg/L]": [20.0]})
+    found = prior.calibrate(sparse).predict(time=[24.0, 3.0], output=[2.0, 1.0])
+    assert float(found["upper"][0, 0]) == round(float(found["upper"][0, 0]))
+    assert float(found["mean"][0, 0]) > float(found["prior"][0, 0])  # a higher level, more events
+
+
 def test_a_forecast_is_that_of_each_kind_alone() -> None:
     model = effect_model()
     fit = ms.Prior.declared(model).calibrate(patients(3))
@@ -259,6 +333,8 @@ def test_what_an_output_cannot_be_is_told_with_its_row(row: int, column: str, ce
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(InputError, match="by one link"):
         Mixed(by="output", kinds=(Proportional(), Poisson()))
+    with pytest.raises(InputError, match="neither 'prediction' nor"):
+        Mixed(by="output", kinds=(Proportional(), Poisson()), returns="log")
     with pytest.raises(InputError, match="one predictor each"):
         Mixed(by="output", kinds=(Proportional(), Categorical(classes=("a", "b", "c"))))
     with pytest.raises(InputError, match="two or more kinds"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from metasci.app.classes import names_of_classes
 from metasci.app.curves import curves_of, overlaid
 from metasci.app.drawing import figure_of
 from metasci.app.fitting import Fitted
@@ -33,6 +34,8 @@ def _told(fitted: Fitted) -> str:
 
 
 def _charts(kept: Any, now: Any, names: tuple[str, str], width: float) -> str:
+    if names_of_classes(now) or names_of_classes(kept):
+        return paragraph("Classes have a curve each; the table compares the parameters.", "note")
     ours, theirs = curves_of(now), curves_of(kept)
     both = [
         overlaid(chart, other, names)

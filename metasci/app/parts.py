@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from metasci.app import faces
+from metasci.app.classes import classes_figure, names_of_classes
 from metasci.app.curves import curves_figure
 from metasci.app.fitting import Fitted, Refused
 from metasci.app.page import EXAMPLES
@@ -63,7 +64,9 @@ def message(outcome: Fitted | Refused | None) -> str:
 
 
 def fit_part(fit: Any, width: float) -> str:
-    """The curves with bands, or the members of a family."""
+    """The curves with bands, the probabilities of classes, or the members of a family."""
+    if names_of_classes(fit):
+        return classes_figure(fit, width)
     if isinstance(fit, EquationFit):
         return curves_figure(fit, width) + _LEGEND
     return faces.members(fit, width)

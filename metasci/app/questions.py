@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metasci.app.classes import likeliest_in_words, names_of_classes
 from metasci.diagnostics.next_point import next_measurement
 from metasci.dosing.exposure import exposure
 from metasci.dosing.recommendation import recommend
@@ -126,6 +127,8 @@ def _predict(fit: Any, fields: Mapping[str, str]) -> Answer:
     else:
         conditions: dict[str, Any] = {name: _with_unit(fit, name, text) for name, text in fields.items()}
         predicted = fit.predict(**conditions)
+        if classes := names_of_classes(fit):
+            return _likeliest(fit, predicted, classes, fields)
         if predicted.sizes["task"] > 1:
             header = ("task", f"{what} ({symbol})", "90 % interval")
             rows = tuple(
@@ -150,6 +153,24 @@ def _predict(fit: Any, fields: Mapping[str, str]) -> Answer:
         + f" (90 % interval {interval}).",
         ("", f"{what}{f' ({symbol})' if symbol else ''}"),
         (("calibrated", number(middle, 4)), ("90 % interval", interval), ("prior alone", number(prior, 4))),
+    )
+
+
+def _likeliest(fit: Any, predicted: Any, classes: tuple[str, ...], fields: Mapping[str, str]) -> Answer:
+    """The likeliest class of each task, and of a single one the probability of each."""
+    output = fit.prior.model.output
+    what = output.label or words(output.name)
+    told = [
+        (str(predicted["task"].values[place]), *likeliest_in_words(predicted.isel(task=place), classes))
+        for place in range(predicted.sizes["task"])
+    ]
+    if len(told) > 1:
+        rows = tuple((task, sentence) for task, sentence, _ in told)
+        return Answer(f"{what} of {len(rows)} tasks:", ("task", "likeliest"), rows)
+    _, sentence, rows_of = told[0]
+    at = " and ".join(f"{words(name)} {text}" for name, text in fields.items())
+    return Answer(
+        f"{what} at {at}: {sentence}.", (what, "probability", "90 % interval", "prior alone"), rows_of
     )
 
 

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from metasci.app.choices import columns_needed, prior_named
+from metasci.app.classes import class_predictions, names_of_classes
 from metasci.fits.equation import EquationFit
 from metasci.fits.individual import reference_label
 from metasci.report.html import bullets, paragraph, table
@@ -87,6 +88,8 @@ def parameters(fit: Any) -> str:
 
 def predictions(fit: Any) -> str:
     """Measured and predicted values, or the members of a family."""
+    if names_of_classes(fit):
+        return class_predictions(fit)
     output = fit.prior.model.output
     units = {name: each.unit for name, each in fit.prior.model.inputs.items()}
     if isinstance(fit, EquationFit):

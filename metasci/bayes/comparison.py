@@ -32,6 +32,7 @@ from metasci.bayes.scoring import (
     score_learned,
     score_pymc,
     scores_of,
+    spreads,
 )
 from metasci.bayes.steps import Steps
 from metasci.bayes.verdict import verdict
@@ -124,11 +125,15 @@ def compare(
     Raises
     ------
     InputError
-        If the chains of a fold do not converge, also after a second try; nothing is left to judge by; `known` are
-        other tasks than the prior has learned from; or outcomes are classes or of several kinds.
+        If the chains of a fold do not converge, also after a second try; nothing is left to judge by;
+        or `known` are other tasks than the prior has learned from.
 
     Notes
     -----
+    Of classes the error is that of probabilities, the root of half of Brier's score, ``median`` the likeliest class,
+    and ``covered`` whether what came is in the smallest set of likeliest classes with the level's probability. Of
+    outputs of several kinds errors and CRPS are counted in standard deviations of each output's held-out measurements.
+
     PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each only its
     own: where old tasks are few, new ones tell much of the population. ``"PyMC, population as prior"`` knows what the
     learned prior knows.
@@ -136,7 +141,6 @@ def compare(
     for name, margin in (("rmse_margin", rmse_margin), ("nats_margin", nats_margin)):
         if not margin > 0.0:
             raise InputError(f"{name}: {margin:g} is no margin; it must be above zero.")
-    _check_errors(prior)
     protocol = Protocol.from_card(tasks.card if tasks.card.protocol else prior.card)
     shots = min(protocol.shots, key=lambda k: abs(k - 3)) if shots is None else shots
     protocol = replace(protocol, shots=tuple(sorted({*protocol.shots, shots})))
@@ -170,17 +174,22 @@ def compare(
     if not measurements:
         raise InputError(f"no task has measurements left to judge by after {shots} of support.")
     fewest = min(part.sizes["run"] for part in runs)
+    measured = xr.concat(measurements, "measurement")
+    unit = spreads(prior.model.noise, measured)
+    of_runs = xr.concat([part.isel(run=slice(fewest)) for part in runs], "measurement")
     result = xr.merge(
         [
             xr.concat(populations, "fold"),
             xr.concat(of_tasks, "task"),
-            xr.concat(measurements, "measurement"),
-            xr.concat([part.isel(run=slice(fewest)) for part in runs], "measurement"),
-            scores_of(scores, protocol.aggregate, measurements),
+            measured,
+            of_runs.assign(run_error=of_runs["run_error"] / unit),
+            scores_of(scores, protocol.aggregate, measurements, unit),
         ],
         compat="no_conflicts",
         join="exact",
     )
+    if getattr(prior.model.noise, "kind", "") not in _ERRORS:
+        result = result.drop_vars(["error", "run_error"])  # they are those of the medians
     output = prior.model.output
     result.attrs = {
         "prior": prior.name,
@@ -190,7 +199,8 @@ def compare(
         "shots": shots,
         "aggregate": protocol.aggregate,
         "output": output.label or output.name,
-        "output_unit": output.unit,
+        "output_unit": _UNITS.get(getattr(prior.model.noise, "kind", ""), output.unit),
+        "error_name": _ERRORS.get(getattr(prior.model.noise, "kind", ""), "RMSE"),
         "simulated": int(tasks.card.simulated),
         "draws": draws,
         "seeds": seeds,
@@ -213,14 +223,12 @@ _ALONE = (
 )
 
 
-def _check_errors(prior: LearnedEquation) -> None:
-    """Refuse outcomes whose forecasts have no error that could be compared."""
-    noise = prior.model.noise
-    if getattr(noise, "kind", "") in ("class", "several kinds"):
-        raise InputError(
-            f"a comparison with PyMC is of errors of medians, which {type(noise).__name__} outcomes do not have in "
-            "common; `ms.evaluate` judges them, and `ms.bayes.hierarchical` builds the model."
-        )
+_ERRORS = {
+    "class": "root of half Brier's score",
+    "several kinds": "RMSE in each output's standard deviations",
+}
+"""What errors are called, by the kind of outcome, where that is not the RMSE of medians."""
+_UNITS = {"class": "1", "several kinds": "1"}
 
 
 @dataclass(frozen=True)
@@ -290,10 +298,19 @@ class Summary(dict[str, Any]):
 
     def _repr_html_(self) -> str:
         rows = [
-            [title, number(self[key]["prior"]), number(self[key]["pymc"])] for key, title in _OF_BOTH.items()
+            [
+                self["error_name"] if key == "rmse" else title,
+                number(self[key]["prior"]),
+                number(self[key]["pymc"]),
+            ]
+            for key, title in _OF_BOTH.items()
         ]
         against = [
-            ["RMSE, ratio", number(self["rmse_ratio"]), _interval(self["rmse_ratio_interval"])],
+            [
+                f"{self['error_name']}, ratio",
+                number(self["rmse_ratio"]),
+                _interval(self["rmse_ratio_interval"]),
+            ],
             [
                 "−log density, difference",
                 number(self["nlpd_difference"]),
@@ -329,7 +346,7 @@ def summary(comparison: xr.Dataset) -> Summary:
     -------
     Summary
         A dictionary: ``tasks``, ``measurements``, ``shots``; ``judged``, what is held against PyMC; ``rmse``,
-        ``nlpd``, ``crps``,
+        the error, of which ``error_name`` says what it is; ``nlpd``, ``crps``,
         ``coverage90`` and ``seconds_per_task`` of both; ``rmse_ratio``, ``nlpd_difference`` (learned less PyMC, in nats
         a measurement), ``speed_ratio``; ``rmse_ratio_interval`` and ``nlpd_difference_interval``, 90 % by Student's t,
         ``nlpd_difference_se``, clustered by task and over chains; ``tost``, p of the two one-sided tests of
@@ -362,6 +379,7 @@ def summary(comparison: xr.Dataset) -> Summary:
         "measurements": comparison.sizes["measurement"],
         "shots": int(comparison.attrs["shots"]),
         "judged": names[0],
+        "error_name": str(comparison.attrs.get("error_name", "RMSE")),
         "rmse": rmse,
         "rmse_ratio": rmse["prior"] / rmse["pymc"],
         "rmse_ratio_interval": _named(error, np.exp),

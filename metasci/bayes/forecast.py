@@ -12,6 +12,8 @@ import scipy
 from metasci.bayes.hierarchical import Rows, flatten, log_probabilities
 from metasci.errors import InputError
 from metasci.forecasts import DrawsForecast, stretch
+from metasci.outcomes.classes import Categorical
+from metasci.outcomes.mixed import Mixed
 from metasci.outcomes.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -121,9 +123,20 @@ def _of_outcomes(
     below = rows.censored if rows.censored.any() else None
     curves = outcome.expected(predictor, scales, rows.inputs)
     density = outcome.log_density(rows.output, predictor, scales, rows.inputs, below, upper)
-    under = outcome.cumulative(rows.output, predictor, scales, rows.inputs)
+    under = outcome.cumulative(rows.output, predictor, scales, rows.inputs).mean(0)
     drawn = outcome.sample(predictor, scales, rows.inputs, np.random.default_rng(seed))
-    return DrawsForecast(curves, drawn, _log_mean(density), under.mean(0))
+    log_density = _log_mean(density)
+    under = under - np.where(_whole(outcome, rows), 0.5 * np.exp(log_density), 0.0)
+    of_classes = outcome.probabilities(predictor).mean(0) if isinstance(outcome, Categorical) else None
+    return DrawsForecast(curves, drawn, log_density, under, probabilities=of_classes)
+
+
+def _whole(outcome: Outcome, rows: Rows) -> np.ndarray:
+    """Where outcomes are whole, of which half the probability counts as less."""
+    if not isinstance(outcome, Mixed):
+        return np.full(rows.output.shape, outcome.whole)
+    which = np.broadcast_to(outcome.which(rows.inputs), rows.output.shape)
+    return np.isin(which, [place for place, part in enumerate(outcome.parts, 1) if part.whole])
 
 
 def _log_mean(logs: np.ndarray) -> np.ndarray:

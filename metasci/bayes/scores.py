@@ -50,7 +50,8 @@ class HeldOut:
     Attributes
     ----------
     columns : dict of str to list of array
-        ``median``, ``lower``, ``upper`` (of 90 %), ``log_density``, ``crps``, ``pit``, ``covered``, for each task.
+        ``median``, ``error``, ``lower``, ``upper`` (of 90 %), ``log_density``, ``crps``, ``pit``, ``covered``, for
+        each task.
     seconds : list of float
     """
 
@@ -78,6 +79,7 @@ class HeldOut:
         covered = [holds(measured, *interval(level), censored, up_to) for level in LEVELS]
         row = {
             "median": median,
+            "error": off_by(measured, median, censored, up_to),
             "lower": lower,
             "upper": upper,
             "log_density": log_density,
@@ -85,6 +87,42 @@ class HeldOut:
             "pit": pit,
             "covered": np.stack(covered, -1).astype(float),
         }
+        self._keep(row)
+
+    def add_classes(self, measured: Array, probabilities: Array, log_density: Array) -> None:
+        """Record one task's forecasts of classes, (measurement,) and (measurement, class).
+
+        The error is how far probabilities lie from certainty of the class that came, and its square, half of Brier's
+        score, is what the CRPS is for a yes or no. There is no interval: what is counted as covered is a class in the
+        smallest set of likeliest classes that has the probability.
+
+        Examples
+        --------
+        >>> held_out = HeldOut()
+        >>> held_out.add_classes(np.array([1.0]), np.array([[0.2, 0.8]]), np.log([0.8]))
+        >>> held_out.stacked()["error"].round(6).tolist(), held_out.stacked()["covered"].tolist()
+        ([0.2], [[1.0, 1.0, 1.0, 1.0]])
+        """
+        seen = measured.astype(int)[:, None]
+        came = np.take_along_axis(probabilities, seen, 1)
+        likelier = np.where(probabilities > came, probabilities, 0.0).sum(1)
+        below = np.where(np.arange(probabilities.shape[1]) < seen, probabilities, 0.0).sum(1)
+        brier = 0.5 * (probabilities - (np.arange(probabilities.shape[1]) == seen)) ** 2
+        nothing = np.full(len(measured), np.nan)
+        self._keep(
+            {
+                "median": probabilities.argmax(1),
+                "error": np.sqrt(brier.sum(1)),
+                "lower": nothing,
+                "upper": nothing,
+                "log_density": log_density,
+                "crps": brier.sum(1),
+                "pit": below + 0.5 * came[:, 0],
+                "covered": (likelier[:, None] < np.array(LEVELS)).astype(float),
+            }
+        )
+
+    def _keep(self, row: dict[str, Array]) -> None:
         for name, values in row.items():
             self.columns.setdefault(name, []).append(np.asarray(values, float))
 

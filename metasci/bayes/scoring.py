@@ -17,15 +17,28 @@ from metasci.bayes.folds import Fold
 from metasci.bayes.forecast import predictive as forecast_of
 from metasci.bayes.joint import Joint, posterior_of_new_task
 from metasci.bayes.scores import LEVELS, HeldOut
+from metasci.class_forecasts import ClassForecast
 from metasci.data.batch import Batch
 from metasci.evaluation.scores import off_by
 from metasci.fits.predictive import predictive as learned_predictive
 from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
 from metasci.meta.problem import Problem
+from metasci.mixed_forecasts import MixedForecast
+from metasci.noise import Noise
 from metasci.outcome_forecasts import OutcomeForecast
+from metasci.outcomes.mixed import Mixed
 
-__all__ = ["JOINT", "POPULATION", "against_pymc", "differences", "score_learned", "score_pymc", "scores_of"]
+__all__ = [
+    "JOINT",
+    "POPULATION",
+    "against_pymc",
+    "differences",
+    "score_learned",
+    "score_pymc",
+    "scores_of",
+    "spreads",
+]
 
 JOINT, POPULATION = "PyMC, joint", "PyMC, population as prior"
 
@@ -43,12 +56,17 @@ def score_learned(
         score.seconds.append(time.perf_counter() - began)
         asked = query[row]
         limits = _limits(task, asked)
+        if isinstance(forecast, ClassForecast):
+            chances = forecast.probabilities[0, asked].numpy()
+            score.add_classes(
+                task.output[0, asked].numpy(), chances, forecast.log_density()[0, asked].numpy()
+            )
+            continue
 
         def interval(level: float, forecast: Any = forecast, asked: Tensor = asked) -> tuple[Any, Any]:
             ends = forecast.interval(level)
-            if isinstance(
-                forecast, OutcomeForecast
-            ):  # of an outcome, as draws have it, also where that is yes or no
+            # of an outcome, as draws have it, also where that is yes or no
+            if isinstance(forecast, OutcomeForecast | MixedForecast):
                 ends = tuple(forecast.quantile(0.5 + side * 0.5 * level) for side in (-1.0, 1.0))
             return tuple(values[0, asked].numpy() for values in ends)
 
@@ -84,6 +102,7 @@ def score_pymc(
     """Record PyMC's forecasts, and give those of every chain of the joint fit alone, (run, measurement)."""
     prior = fold.same
     runs: list[list[DrawsForecast]] = [[] for _ in range(joint.posterior.chains)]
+    off: list[list[NDArray[np.float64]]] = [[] for _ in runs]
     for row in range(len(batch)):
         task = batch.select([row])
         began = time.perf_counter()
@@ -99,6 +118,11 @@ def score_pymc(
         asked = query[row]
         limits = _limits(task, asked)
         for name, forecast in forecasts.items():
+            if forecast.probabilities is not None:
+                scores[name].add_classes(
+                    task.output[0, asked].numpy(), forecast.probabilities, forecast.log_density()
+                )
+                continue
             scores[name].add(
                 task.output[0, asked].numpy(),
                 forecast.median,
@@ -111,11 +135,13 @@ def score_pymc(
         for number, run in enumerate(runs):
             alone = replace(joint, posterior=joint.posterior.chain(number))
             run.append(alone.forecast(prior, row, query[row]))
+            off[number].append(_error(run[-1], task.output[0, asked].numpy(), *limits))
     scores[JOINT].seconds.append((joint.posterior.seconds + joint.posterior.compile_seconds) / seeds)
     each = ("run", "measurement")
     return xr.Dataset(
         {
             "run_median": (each, np.stack([np.concatenate([part.median for part in run]) for run in runs])),
+            "run_error": (each, np.stack([np.concatenate(run) for run in off])),
             "run_log_density": (
                 each,
                 np.stack([np.concatenate([part.log_density() for part in run]) for run in runs]),
@@ -124,21 +150,52 @@ def score_pymc(
     )
 
 
-def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Every method's forecasts, and their figures over all of them."""
+def _error(
+    forecast: DrawsForecast,
+    measured: NDArray[np.float64],
+    censored: NDArray[np.bool_] | None,
+    up_to: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Of one forecast, as `HeldOut` records it."""
+    if forecast.probabilities is None:
+        return off_by(measured, forecast.median, censored, up_to)
+    score = HeldOut()
+    score.add_classes(measured, forecast.probabilities, forecast.log_density())
+    return score.stacked()["error"]
+
+
+def spreads(noise: Noise, measured: xr.Dataset) -> NDArray[np.float64]:
+    """What errors are counted in, (measurement,): one; of several kinds the standard deviation of their own output."""
+    unit = np.ones(measured.sizes["measurement"])
+    if not isinstance(noise, Mixed):
+        return unit
+    which, values = measured[noise.by].values, measured["measured"].values
+    for place in range(1, len(noise.parts) + 1):
+        own = which == place
+        if own.sum() > 1 and (spread := values[own].std()) > 0.0:
+            unit[own] = spread
+    return unit
+
+
+def scores_of(
+    scores: Mapping[str, HeldOut],
+    aggregate: str,
+    parts: Sequence[xr.Dataset],
+    unit: NDArray[np.float64] | None = None,
+) -> xr.Dataset:
+    """Every method's forecasts, and their figures over all of them, errors counted in a `unit` (measurement,)."""
     names = list(scores)
     columns = {name: score.stacked() for name, score in scores.items()}
     counts = np.concatenate([_counts(part) for part in parts])
     labels = np.repeat(np.arange(len(counts)), counts)
     data: dict[str, Any] = {}
-    for name in ("median", "lower", "upper", "log_density", "crps", "pit"):
-        data[name] = (
-            ("forecaster", "measurement"),
-            np.stack([columns[method][name] for method in names]),
-        )
+    for name in ("median", "error", "lower", "upper", "log_density", "crps", "pit"):
+        values = np.stack([columns[method][name] for method in names])
+        if unit is not None and name in ("error", "crps"):
+            values = values / unit
+        data[name] = (("forecaster", "measurement"), values)
     covered = np.stack([columns[method]["covered"] for method in names])
-    measured = xr.concat([part[["measured", "below_limit", "up_to"]] for part in parts], "measurement")
-    squares = _errors(measured, data["median"][1]) ** 2
+    squares = data["error"][1] ** 2
     each = np.stack([[row[labels == at].mean() for at in range(len(counts))] for row in squares])
     rmse = {
         "mean": np.sqrt(each).mean(1),
@@ -156,8 +213,12 @@ def scores_of(scores: Mapping[str, HeldOut], aggregate: str, parts: Sequence[xr.
     return xr.Dataset(data, {"forecaster": names, "level": list(LEVELS)})
 
 
-def _errors(compared: xr.Dataset, median: np.ndarray) -> np.ndarray:
-    """Of medians (…, measurement); nothing where one lies where a limit or an interval says that the value does."""
+def _errors(compared: xr.Dataset, run: bool = False) -> np.ndarray:
+    """Of forecasters, or of each chain alone, (…, measurement)."""
+    if ("run_error" if run else "error") in compared:
+        return np.asarray(compared["run_error" if run else "error"].values)
+    # of one curve they are those of medians
+    median = compared["run_median" if run else "median"].values
     below, up_to = (compared[name].values for name in ("below_limit", "up_to"))
     return off_by(compared["measured"].values, median, below, up_to)
 
@@ -188,7 +249,7 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
         Of the mean negative log densities, in nats a measurement.
     """
     labels = comparison["measured_task"].values
-    aggregate, off = str(comparison.attrs["aggregate"]), _errors(comparison, comparison["median"].values)
+    aggregate, off = str(comparison.attrs["aggregate"]), _errors(comparison)
     log_density = comparison["log_density"].values
 
     def error_against(theirs: np.ndarray, kept: NDArray[np.bool_]) -> float:
@@ -200,7 +261,7 @@ def differences(comparison: xr.Dataset, place: int = 0, against: int = 1) -> tup
 
     every = np.ones(len(labels), bool)
     runs = comparison.isel(run=slice(None if against == 1 else 0))
-    run_off, run_density = _errors(comparison, runs["run_median"].values), runs["run_log_density"].values
+    run_off, run_density = _errors(runs, run=True), runs["run_log_density"].values
     error = difference(
         lambda kept: error_against(off[against], kept),
         labels,

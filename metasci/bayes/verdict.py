@@ -32,21 +32,26 @@ def verdict(comparison: xr.Dataset) -> str:
     beside = list(enumerate(_names(comparison)))[3:]
     from_known = [differences(comparison, place) for place, name in beside if name == GIVEN]
     seconds = comparison["seconds"].values
+    forecasts = _forecasts(error, density, _error_name(comparison))
     return (
-        f"{comparison.attrs['learned']}. {_population(comparison)}; {_forecasts(error, density)}, "
+        f"{comparison.attrs['learned']}. {_population(comparison)}; {forecasts}, "
         f"{seconds[1] / seconds[0]:.0f} times faster{_alike(comparison)}{_beside(comparison)}: "
         f"{_trust(error, density, from_known)}."
     )
+
+
+def _error_name(comparison: xr.Dataset) -> str:
+    return str(comparison.attrs.get("error_name", "RMSE"))
 
 
 def _names(comparison: xr.Dataset) -> list[str]:
     return [str(name) for name in comparison["forecaster"].values]
 
 
-def _forecasts(error: Difference, density: Difference) -> str:
+def _forecasts(error: Difference, density: Difference, name: str) -> str:
     """Accuracy and calibration, each with its uncertainty."""
     low, high = (math.exp(bound) for bound in error.interval)
-    ratio = f"RMSE ratio {math.exp(error.estimate):.3f}, 90 % interval {low:.3f} to {high:.3f}"
+    ratio = f"{name} ratio {math.exp(error.estimate):.3f}, 90 % interval {low:.3f} to {high:.3f}"
     nats = f"log density {-density.estimate:+.3f} ± {density.standard_error:.3f} nats a measurement"
     tests = f"TOST p {error.p_equivalent:.2g} and {density.p_equivalent:.2g}"
     unsure = f"{error.tasks} tasks cannot tell whether"
@@ -70,7 +75,7 @@ def _alike(comparison: xr.Dataset) -> str:
     ratio = math.exp(differences(comparison, 0, 2)[0].estimate)
     return (
         "; PyMC's joint fit learns from the supports of all new tasks together, and against PyMC without them the "
-        f"RMSE ratio is {ratio:.3f}"
+        f"{_error_name(comparison)} ratio is {ratio:.3f}"
     )
 
 
@@ -85,7 +90,8 @@ def _beside(comparison: xr.Dataset) -> str:
             else "learned anew from the same tasks as PyMC,"
         )
         clauses.append(
-            f"; {who} its RMSE ratio is {math.exp(error.estimate):.3f} and its log density {-density.estimate:+.3f} ± "
+            f"; {who} its {_error_name(comparison)} ratio is {math.exp(error.estimate):.3f} and its log density "
+            f"{-density.estimate:+.3f} ± "
             f"{density.standard_error:.3f}"
         )
     return "".join(clauses)

@@ -113,7 +113,9 @@ def described_noise(noise: Noise) -> dict[str, Any]:
     if isinstance(noise, Several):
         return {**described, "by": noise.by, "noises": [described_noise(each) for each in noise.noises]}
     if isinstance(noise, Mixed):
-        return {**described, "by": noise.by, "kinds": [described_noise(each) for each in noise.kinds]}
+        kinds = [described_noise(each) for each in noise.kinds]
+        returns = {} if noise.returns == "prediction" else {"returns": noise.returns}
+        return {**described, "by": noise.by, "kinds": kinds, **returns}
     if isinstance(noise, EarlyAdditive):
         return {**described, "by": noise.by}
     if isinstance(noise, EarlyLogNormal):
@@ -134,9 +136,8 @@ def noise_described(table: Table) -> Noise:
     if kind == Several.__name__ and "noises" in table.values:
         return Several(table.get("by", str), tuple(noise_described(row) for row in table.tables("noises")))
     if kind == Mixed.__name__ and "kinds" in table.values:
-        return Mixed(
-            by=table.get("by", str), kinds=tuple(noise_described(row) for row in table.tables("kinds"))
-        )
+        kinds = tuple(noise_described(row) for row in table.tables("kinds"))
+        return Mixed(table.get("by", str), kinds, table.get_or("returns", str, "prediction"))
     if kind in _OUTCOMES:
         own = {key: value for key, value in table.values.items() if key not in ("kind", "scales")}
         outcome: Outcome = dataclass_of(_OUTCOMES[kind], Table(own, table.where))

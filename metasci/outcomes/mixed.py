@@ -171,24 +171,35 @@ class Mixed(Outcome):
     by : str
         The input that says of each measurement which output it is: 1, 2, …
     kinds : tuple of Noise
-        In that order: noises of measurements, and outcomes of one predictor. What the equation returns of each output
-        goes to its predictor by the same link: the identity (additive, proportional and combined noise, yes or no,
-        grades), or the logarithm (log-normal noise, counts, times).
+        In that order: noises of measurements, and outcomes of one predictor.
+    returns : "prediction" or "predictor"
+        What the equation returns of each output. A prediction goes to its predictor by the same link for all: the
+        identity (additive, proportional and combined noise, yes or no, grades), or the logarithm (log-normal noise,
+        counts, times). Where links differ the equation returns the predictors themselves: of those with the logarithm
+        the logarithm of what it would return alone.
 
     Examples
     --------
     >>> from metasci.noise import Proportional
-    >>> from metasci.outcomes import Bernoulli
+    >>> from metasci.outcomes import Bernoulli, Poisson
     >>> both = Mixed(by="output", kinds=(Proportional((0.1,)), Bernoulli()))
     >>> both.scales
     ('cv_1',)
     >>> inputs = {"output": np.array([1.0, 2.0])}
     >>> both.log_density(np.array([10.0, 1.0]), np.array([10.0, 0.0]), np.log([0.1]), inputs).round(6).tolist()
     [-0.918939, -0.693147]
+
+    A concentration of 10 and an expected count of 2, whose link is the logarithm:
+
+    >>> unlike = Mixed(by="output", kinds=(Proportional((0.1,)), Poisson()), returns="predictor")
+    >>> at = np.array([10.0, np.log(2.0)])
+    >>> unlike.expected(at, np.log([0.1]), inputs).tolist()
+    [10.0, 2.0]
     """
 
     by: str = ""
     kinds: tuple[Noise, ...] = ()
+    returns: str = "prediction"
     typical: tuple[float, ...] = field(default=(), init=False)
     scales: tuple[str, ...] = field(default=(), init=False)  # type: ignore[misc]
     parts: tuple[Outcome, ...] = field(default=(), init=False)
@@ -204,11 +215,16 @@ class Mixed(Outcome):
             raise InputError(
                 "Mixed outcomes are of kinds with one predictor each: neither classes nor others mixed."
             )
-        if len({round(float(part.link(2.0)), 9) for part in parts}) > 1:
+        if self.returns not in ("prediction", "predictor"):
+            raise InputError(
+                f"Mixed outcomes, returns: '{self.returns}' is neither 'prediction' nor 'predictor'."
+            )
+        if self.returns == "prediction" and len({round(float(part.link(2.0)), 9) for part in parts}) > 1:
             names = ", ".join(type(kind).__name__ for kind in self.kinds)
             raise InputError(
-                f"Mixed outcomes go to their predictors by one link, and {names} have different ones: counts and times "
-                "go with log-normal noise, yes or no and grades with the other noises."
+                f"Mixed outcomes go to their predictors by one link, and {names} have different ones: let the equation "
+                "return the predictor of each (of log-normal noise, counts and times the logarithm of what is "
+                "expected), and say returns='predictor'."
             )
         scales = tuple(f"{scale}_{place}" for place, part in enumerate(parts, 1) for scale in part.scales)
         object.__setattr__(self, "parts", parts)
@@ -216,10 +232,10 @@ class Mixed(Outcome):
         object.__setattr__(self, "typical", tuple(value for part in parts for value in part.typical))
 
     def link(self, value: Any) -> Any:
-        return self.parts[0].link(value)
+        return value if self.returns == "predictor" else self.parts[0].link(value)
 
     def unlink(self, value: Any) -> Any:
-        return self.parts[0].unlink(value)
+        return value if self.returns == "predictor" else self.parts[0].unlink(value)
 
     def which(self, inputs: Inputs | None) -> Any:
         """Which output each measurement is, from 1."""

@@ -193,7 +193,8 @@ def shrinkage(comparison: xr.Dataset) -> Figure:
 def forecasts(comparison: xr.Dataset) -> Figure:
     """Held-out measurements of a few tasks, from the best to the worst forecast, with both sides' 90 % intervals."""
     labels = comparison["measured_task"].values
-    off = (comparison["median"] - comparison["measured"]).isel(forecaster=0).values
+    each = comparison["error"] if "error" in comparison else comparison["median"] - comparison["measured"]
+    off = each.isel(forecaster=0).values
     names = list(dict.fromkeys(labels.tolist()))
     error = np.array([math.sqrt(float(np.mean(off[labels == name] ** 2))) for name in names])
     wanted = np.argsort(error)[np.linspace(0, len(names) - 1, min(_TASKS, len(names))).round().astype(int)]
@@ -300,6 +301,8 @@ def seconds(comparison: xr.Dataset) -> Figure:
     axes.set_xlim(low / 3.0, high * 3.0)
     axes.set_ylim(0.0, 1.25 * float(comparison["rmse"].max()))
     axes.set_xlabel("seconds for a new task")
-    axes.set_ylabel(label("error, RMSE", str(comparison.attrs["output_unit"])))
+    axes.set_ylabel(
+        label(f"error, {comparison.attrs.get('error_name', 'RMSE')}", str(comparison.attrs["output_unit"]))
+    )
     legend_below(figure, axes, columns=3)
     return figure

@@ -17,12 +17,12 @@ __all__ = ["comparison_report", "comparison_table", "save_comparison"]
 
 def comparison_table(comparison: xr.Dataset) -> list[tuple[str, ...]]:
     """Every forecaster's figures, a row each, under the header that is the first row."""
-    levels = comparison["level"].values
+    levels, name = comparison["level"].values, str(comparison.attrs.get("error_name", "RMSE"))
     rows: list[tuple[str, ...]] = [
         (
             "",
-            "RMSE",
-            "RMSE over PyMC's",
+            name,
+            f"{name} over PyMC's",
             "−log density",
             "less PyMC's",
             "CRPS",
@@ -76,7 +76,8 @@ def comparison_report(comparison: xr.Dataset) -> str:
             "Forecasts of what was kept back",
             paragraph(
                 f"{comparison.sizes['measurement']} measurements of {comparison.sizes['task']} tasks, each forecast "
-                f"from {attrs['shots']} of its own; RMSE and CRPS in {attrs['output_unit']}, log density in nats each. "
+                f"from {attrs['shots']} of its own; {attrs.get('error_name', 'RMSE')} and CRPS in "
+                f"{attrs['output_unit']}, log density in nats each. "
                 "Over and less PyMC's joint fit: with the 90 % interval and the standard error, tasks counted as what "
                 f"there is many of. Within {100 * float(attrs['rmse_margin']):.3g} % and {attrs['nats_margin']:.3g} "
                 "nats a difference does not matter; two one-sided tests (TOST) say whether it lies there."

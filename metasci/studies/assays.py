@@ -1,16 +1,15 @@
-"""Study: a new assay from a few molecules. ``metasci study assays`` (some ten minutes).
+"""Study: a new assay from a few molecules. ``metasci study assays`` (some forty minutes).
 
-Toxicity assays of Tox21 as tasks. Assays are left out, and molecules as well: whatever is learned has seen neither the
-assay nor the molecules by which it is judged. Beside it stands the split that is usual, in which only assays are left
-out, with the baseline that shows what leaks there: labels of the same molecules on the other assays, and no structure.
+Toxicity assays of Tox21 and side effects of SIDER as tasks. Assays are left out, and molecules as well: whatever is
+learned has seen neither the assay nor the molecules by which it is judged. Beside it stands the split that is usual, in
+which only assays are left out, with the baseline that shows what leaks there: labels of the same molecules on the other
+assays, and no structure.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,15 +22,22 @@ from numpy.typing import NDArray
 from metasci.data.cards import Card
 from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
-from metasci.errors import InputError
 from metasci.evaluation.outcome_scores import area_under_curve, average_precision
 from metasci.files import write_atomically
-from metasci.materials.molecules import features
 from metasci.meta import GaussianPrior
 from metasci.model import Model
 from metasci.priors.equation import Prior, meta_calibrate
 from metasci.report.style import save_figure
 from metasci.responses import linear_predictor
+from metasci.studies.assay_data import Assays, assays, read_assays
+from metasci.studies.assay_networks import (
+    WAYS,
+    Adapted,
+    Molecules,
+    learn_adapting,
+    molecules,
+    odds_of_networks,
+)
 from metasci.studies.baselines import sklearn_part
 
 if TYPE_CHECKING:
@@ -56,67 +62,17 @@ Places = NDArray[np.int_]
 Forecast = Callable[[Places, Floats, Flags], Floats]
 """Log-odds (seed, molecule) of some molecules, by their labels and which of them are known, (seed, molecule)."""
 
+DATA = {"tox21": "Tox21", "sider": "SIDER"}
+"""Sets of assays, by the names of their files."""
+SPLITS = {"assays and molecules left out": True, "assays left out (leaks)": False}
+"""Ways to split, and whether molecules are left out as well."""
 SHOTS = (0, 1, 5, 10)
 SEEDS, PARTS = 10, 3
 _HELD_OUT = 0.3  # of the molecules
 _TREES, _LEAST = 100, 2
 _MOST = 400  # molecules of each class of an assay that the prior is learned from
+_ENOUGH = 20  # molecules of each class, to be told of an assay by ten and judged by others
 _SURE = 1e-3  # a forest of a hundred trees tells no probability closer to zero
-
-
-@dataclass(frozen=True)
-class Assays:
-    """Molecules and what assays say of them.
-
-    Attributes
-    ----------
-    names : tuple of str
-    labels : array, (molecule, assay)
-        One for active, zero for not, NaN where it was not measured.
-    described : array, (molecule, feature)
-        Of their structure.
-    """
-
-    names: tuple[str, ...]
-    labels: Floats
-    described: Floats
-
-
-def read_assays(path: str | Path | None = None) -> tuple[tuple[str, ...], Floats, list[str]]:
-    """Names of the assays, labels (molecule, assay) and SMILES.
-
-    Parameters
-    ----------
-    path : path, optional
-        ``few_shot_molecules/tox21.csv.gz`` under ``METASCI_DATA_DIR`` by default.
-    """
-    folder = os.environ.get("METASCI_DATA_DIR", "")
-    file = Path(path) if path else Path(folder) / "few_shot_molecules" / "tox21.csv.gz"
-    if not file.is_file():
-        raise InputError(
-            "the assays' data do not ship: set METASCI_DATA_DIR to the folder that holds few_shot_molecules/."
-        )
-    table = pd.read_csv(file)
-    names = [str(name) for name in table if name not in ("mol_id", "smiles")]
-    return tuple(names), table[names].to_numpy(float), table["smiles"].tolist()
-
-
-def assays(path: str | Path | None = None) -> Assays:
-    """The assays with their molecules described; a structure that cannot be read is left out, and told."""
-    from metasci.materials.molecules import molecule_of
-
-    names, labels, smiles = read_assays(path)
-    kept = []
-    for at, text in enumerate(smiles):
-        try:
-            molecule_of(text)
-        except InputError:
-            continue
-        kept.append(at)
-    if len(kept) < len(smiles):
-        print(f"{len(smiles) - len(kept)} of {len(smiles)} structures cannot be read and are left out")
-    parts = features([smiles[at] for at in kept])
-    return Assays(names, labels[kept], np.hstack([np.minimum(parts.counts, 3.0), parts.descriptors]))
 
 
 def log_odds(data: Assays, seen: Flags) -> tuple[Floats, Floats]:
@@ -238,25 +194,52 @@ def scores(
     seen = ~held_out if molecules_too else np.ones(count, bool)
     judged = held_out if molecules_too else np.ones(count, bool)
     honest, repeated = log_odds(data, seen)
+    of = molecules(data.smiles, data.described, seen) if data.smiles else None
     rows: list[dict[str, Any]] = []
     for part in parts_of(data):
         old = [at for at in range(len(data.names)) if at not in part]
         model = linear_predictor([f"assay_{at}" for at in old], name="studies.assays")
-        prior = learned(model, honest, data.labels, old, seen)
-        ways: dict[str, Forecast] = {
-            "learned prior on forests of other assays": partial(_by_prior, prior, honest[:, old]),
-            "forests of other assays, alone": partial(_by_regression, honest[:, old]),
-            "structure alone": partial(_by_regression, data.described),
-        }
+        ways: dict[str, Forecast] = {}
+        for name, told in _sources(honest, of, data.labels, old, seen).items():
+            prior = learned(model, told, data.labels, old, seen)
+            ways[f"learned prior on {name} of other assays"] = partial(_by_prior, prior, told[:, old])
+            ways[f"{name} of other assays, alone"] = partial(_by_regression, told[:, old])
+        ways["structure alone"] = partial(_by_regression, data.described)
+        if of is not None and molecules_too:
+            for name, way in WAYS.items():
+                adapting = learn_adapting(of, data.labels[:, old], seen, way)
+                ways[f"graph network, {name}"] = partial(_by_networks, adapting, of)
         if not molecules_too:
             known = np.nan_to_num(2.0 * data.labels[:, old] - 1.0)
             ways["forests that saw the molecules, alone"] = partial(_by_regression, repeated[:, old])
             ways["labels of the same molecules, no structure"] = partial(_by_regression, known)
         for at in part:
             who = np.flatnonzero(judged & ~np.isnan(data.labels[:, at]))
+            if min(np.bincount(data.labels[who, at].astype(int), minlength=2)) < _ENOUGH:
+                print(f"{data.names[at]} has fewer than {_ENOUGH} molecules of a class, and is not judged")
+                continue
             for k in shots:
                 rows += _judged(ways, who, data.labels[who, at], k, seeds, data.names[at])
     return pd.DataFrame(rows)
+
+
+def _sources(
+    honest: Floats, of: Molecules | None, labels: Floats, old: list[int], seen: Flags
+) -> dict[str, Floats]:
+    """What tells a new assay: log-odds of the old ones, (molecule, assay), by forests, by networks, and their mean."""
+    sources = {"forests": honest}
+    if of is not None:
+        networks = np.zeros_like(honest)
+        networks[:, old] = odds_of_networks(of, labels[:, old], seen)
+        sources |= {"graph networks": networks, "forests and graph networks": 0.5 * (honest + networks)}
+    return sources
+
+
+def _by_networks(
+    adapting: list[Adapted], of: Molecules, who: Places, labels: Floats, supports: Flags
+) -> Floats:
+    """Mean log-odds of some networks, each adapted to every support, (seed, molecule)."""
+    return np.asarray(np.mean([one.odds(of, who, labels, supports) for one in adapting], axis=0))
 
 
 def _judged(
@@ -265,7 +248,7 @@ def _judged(
     supports = balanced_supports(labels, shots, seeds if shots else 1)
     rows = []
     for way, forecast in ways.items():
-        for seed, (odds, support) in enumerate(zip(forecast(who, labels, supports), supports, strict=True)):
+        for seed, (odds, support) in enumerate(zip(forecast(who, labels, supports), supports, strict=False)):
             asked = ~support
             figures = {
                 "auc": area_under_curve(labels[asked], odds[asked]),
@@ -275,27 +258,41 @@ def _judged(
     return rows
 
 
+_DRAWN = {
+    "learned prior on forests and graph networks of other assays": "learned prior, forests and graph networks",
+    "learned prior on forests of other assays": "learned prior, forests",
+    "forests and graph networks of other assays, alone": "forests and graph networks, alone",
+    "graph network, process head by Laplace": "graph network, process head",
+    "graph network, MAML": "graph network, MAML",
+    "structure alone": "structure alone",
+    "labels of the same molecules, no structure": "labels of the same molecules",
+}
+
+
 def figure(table: pd.DataFrame) -> Figure:
-    """Area under the curve against molecules of each class, a panel for each way to split."""
+    """Area under the curve against molecules of each class, a panel for each set of assays and way to split."""
     from matplotlib.figure import Figure
 
     from metasci.report.style import PALETTE, styled
 
     @styled
     def draw() -> Figure:
-        drawing = Figure(figsize=(6.4, 3.0), layout="constrained")
-        colours = dict(zip(dict.fromkeys(table["method"]), PALETTE, strict=False))
-        splits = list(dict.fromkeys(table["split"]))
-        panels = drawing.subplots(1, len(splits), sharey=True, squeeze=False)[0]
-        for axes, split in zip(panels, splits, strict=True):
-            means = table[table["split"] == split].groupby(["method", "shots"])["auc"].mean()
-            for method, colour in colours.items():
-                if method in means.index.get_level_values(0):
-                    own = means[method]
-                    axes.plot(own.index, own, "o-", color=colour, markersize=3, label=method)
-            axes.set(title=split, xlabel="molecules of each class", ylim=(0.5, 0.9))
-        panels[0].set_ylabel("area under the curve")
-        lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+        sets, splits = (list(dict.fromkeys(table[name])) for name in ("data", "split"))
+        drawing = Figure(figsize=(6.4, 2.4 * len(sets) + 0.9), layout="constrained")
+        panels = drawing.subplots(len(sets), len(splits), sharex=True, sharey="row", squeeze=False)
+        for row, data in zip(panels, sets, strict=True):
+            for axes, split in zip(row, splits, strict=True):
+                part = table[(table["data"] == data) & (table["split"] == split)]
+                means = part.groupby(["method", "shots"])["auc"].mean()
+                for (method, name), colour in zip(_DRAWN.items(), (*PALETTE, "black"), strict=False):
+                    if method in means.index.get_level_values(0):
+                        own = means[method]
+                        axes.plot(own.index, own, "o-", color=colour, markersize=3, label=name)
+                axes.set(title=f"{data}, {split}")
+            row[0].set_ylabel("area under the curve")
+        for axes in panels[-1]:
+            axes.set_xlabel("molecules of each class")
+        lines = {str(line.get_label()): line for axes in drawing.axes for line in axes.get_lines()}
         drawing.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=2)
         return drawing
 
@@ -303,22 +300,28 @@ def figure(table: pd.DataFrame) -> Figure:
 
 
 def main(out: Path) -> None:
-    """Print the tables, and write all scores and the figure into a folder."""
+    """Print the tables, and write all scores and the figure into a folder; what a former run has written stays."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    data = assays()
-    splits = {"assays and molecules left out": True, "assays left out (leaks)": False}
-    table = pd.concat([scores(data, too).assign(split=name) for name, too in splits.items()])
+    tables = []
+    for file, title in DATA.items():
+        for split, too in SPLITS.items():
+            kept = out / f"{file}-{'molecules-too' if too else 'leaks'}.csv"
+            if not kept.exists():
+                print(f"{title}, {split}", flush=True)
+                write_atomically(kept, csv_bytes(scores(assays(name=file), too)))
+            tables.append(pd.read_csv(kept).assign(data=title, split=split))
+    table = pd.concat(tables)
     write_atomically(out / "assays.csv", csv_bytes(table))
     save_figure(figure(table), out / "assays.png", dpi=150)
-    for name in splits:
-        own = table[table["split"] == name]
-        print(
-            f"\n{name}: mean over {own['assay'].nunique()} assays, {SEEDS} draws of the molecules known (%)"
-        )
-        for score in ("auc", "auprc"):
-            wide = own.pivot_table(score, "method", "shots", sort=False)
-            print(f"\n{score}\n{(100.0 * wide).round(1).to_string()}")
+    for title in DATA.values():
+        for split in SPLITS:
+            own = table[(table["data"] == title) & (table["split"] == split)]
+            count = own["assay"].nunique()
+            print(f"\n{title}, {split}: mean over {count} assays, {SEEDS} draws of the molecules known (%)")
+            for score in ("auc", "auprc"):
+                wide = own.pivot_table(score, "method", "shots", sort=False)
+                print(f"\n{score}\n{(100.0 * wide).round(1).to_string()}")
 
 
 if __name__ == "__main__":

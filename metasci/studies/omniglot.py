@@ -26,6 +26,7 @@ from metasci.errors import InputError
 from metasci.files import write_atomically
 from metasci.report.style import save_figure
 from metasci.studies.omniglot_drawings import Alphabet, Run, Warp, background, runs
+from metasci.studies.omniglot_heads import head_scores, learn_head
 from metasci.studies.omniglot_networks import (
     ADAPTING,
     Way,
@@ -147,6 +148,10 @@ def _by_prototypes(
     return nearest_scores(module, of, centred=way.centred)
 
 
+def _by_head(bend: bool, of: Sequence[Run], alphabets: Sequence[Alphabet], seed: int, keep: Path) -> Tensor:
+    return head_scores(learn_head(alphabets, seed, Way(), bend, keep, progress=True), of)
+
+
 def _by_naming(way: Way, of: Sequence[Run], alphabets: Sequence[Alphabet], seed: int, keep: Path) -> Tensor:
     return nearest_scores(learn_naming(alphabets, seed, way, keep, progress=True), of)
 
@@ -160,6 +165,8 @@ def _by_adapting(
 
 LEARNERS: dict[str, tuple[Learner, int]] = {
     "prototypical network, as chosen": (partial(_by_prototypes, Way()), SEEDS),
+    "linear head by Laplace": (partial(_by_head, False), RIVALS_SEEDS),
+    "process head by Laplace": (partial(_by_head, True), SEEDS),
     **{
         name: (partial(_by_adapting, name, replace(Way(), iterations=iterations)), RIVALS_SEEDS)
         for name, iterations in _ADAPTED_FOR.items()

@@ -28,6 +28,7 @@ from metasci.studies.omniglot_drawings import WAYS, Alphabet, Drawings, Run, War
 
 __all__ = [
     "ADAPTING",
+    "PEOPLE",
     "Together",
     "Way",
     "adapted_scores",
@@ -37,6 +38,7 @@ __all__ = [
     "learn_adapting",
     "learn_naming",
     "learn_prototypes",
+    "learned_by",
     "nearest_scores",
     "settled",
     "with_head",
@@ -45,8 +47,10 @@ __all__ = [
 WIDTH = 32
 """Channels of the first layer; the others have twice as many."""
 
+PEOPLE = 6
+"""That draw the characters of an episode of prototypes."""
+
 _TEMPERATURE = 16.0  # of squared distances among some 576 features
-_PEOPLE = 6  # that draw the characters of an episode of prototypes
 _ASKED = 2  # people who draw what is asked of a task that adapts
 _SETTLED = 50  # episodes that running averages are taken over
 
@@ -222,7 +226,7 @@ def learn_prototypes(
     way: Way,
     checkpoint: Path | None = None,
     progress: bool = False,
-    people: int = _PEOPLE,
+    people: int = PEOPLE,
 ) -> nn.Module:
     """A prototypical network, each person's drawings being the support of all others' in turn."""
     torch.manual_seed(seed)
@@ -232,7 +236,7 @@ def learn_prototypes(
         seen = by_people(alphabets, at, people, way)
         return Together(module, seen.flatten(0, 1), partial(in_turn, people=people))
 
-    return _learned(module, draw, seed, way, checkpoint, progress)
+    return learned_by(module, draw, seed, way, checkpoint, progress)
 
 
 def learn_naming(
@@ -273,11 +277,11 @@ def learn_naming(
         target = torch.from_numpy(np.concatenate(names))
         return Together(module, torch.cat(seen), partial(functional.cross_entropy, target=target))
 
-    trained = _learned(module, draw, seed, way, checkpoint, progress)
+    trained = learned_by(module, draw, seed, way, checkpoint, progress)
     return trained[0]  # type: ignore[index]
 
 
-def _learned(
+def learned_by(
     module: nn.Module,
     draw: Callable[[int], Together],
     seed: int,
@@ -285,6 +289,7 @@ def _learned(
     checkpoint: Path | None,
     progress: bool,
 ) -> nn.Module:
+    """The module, in place, after Adam has lowered the cost of what `draw` draws, its normalisation settled."""
     start = {name: value.detach().clone() for name, value in module.named_parameters()}
     outer = Outer(way.iterations, way.rate, schedule="cosine")
     done = meta_train(
