@@ -47,6 +47,8 @@ __all__ = ["DiscrepancyPrior"]
 _RELINEARISE = 12  # steps between moves of where the equation is linearised
 _LEAST_SHARE = 1e-3  # of the noise's variance: what is less unknown than that no measurement can tell
 _MOST_TOGETHER = 60  # each of which has a state of its own, of megabytes
+# beyond so many the scales that a climb ends at are as good as those to be expected, which take ten times as long
+_FEW_TASKS = 20
 _NOISE_SHARE = 0.7  # of the equation's misfit, taken for noise to begin with: the rest is what it leaves out
 
 
@@ -64,8 +66,8 @@ class DiscrepancyPrior:
         Measurements of each task that are drawn for every step of learning: about as many as new tasks will have. All
         at once would teach how one dense grid is filled in, not how a new task is known from a few.
     iterations : int
-        Steps of Adam on the marginal likelihood; from where they end the scales' distribution is sampled, and each
-        variance is the one to be expected (`metasci.meta.discrepancy.scales`).
+        Steps of Adam on the marginal likelihood. Of twenty tasks or fewer the scales' distribution is then sampled, and
+        each variance is the one to be expected (`metasci.meta.discrepancy.scales`).
     learning_rate : float
         Falling to zero along a cosine.
     level : float
@@ -212,11 +214,12 @@ class DiscrepancyPrior:
             data = linearised(problem, design, state, at)
             at = means_in_shares(problem, data, state, at, self.together, seed)
         data = linearised(problem, design, state, at)
-        scales = expected_scales(problem, data, state, self.members, seed)
-        state = replace(state, log_noise=scales.pop("log_noise"), scales=scales)
-        at = means_in_shares(problem, data, state, at, self.together, seed)
+        if len(problem) <= _FEW_TASKS:
+            scales = expected_scales(problem, data, state, self.members, seed)
+            state = replace(state, log_noise=scales.pop("log_noise"), scales=scales)
+            at = means_in_shares(problem, data, state, at, self.together, seed)
+            data = linearised(problem, design, state, at)
         state = replace(state, coordinates=at)
-        data = linearised(problem, design, state, at)
         rows = drawn_rows(data.rows.task, self.together, seed)
         some = data.select(rows)
         state = replace(state, scales=expected_spread(problem, some, state))
