@@ -299,7 +299,7 @@ class Summary(dict[str, Any]):
     def _repr_html_(self) -> str:
         rows = [
             [
-                self["error_name"] if key == "rmse" else title,
+                self.get("error_name", "RMSE") if key == "rmse" else title,
                 number(self[key]["prior"]),
                 number(self[key]["pymc"]),
             ]
@@ -307,7 +307,7 @@ class Summary(dict[str, Any]):
         ]
         against = [
             [
-                f"{self['error_name']}, ratio",
+                f"{self.get('error_name', 'RMSE')}, ratio",
                 number(self["rmse_ratio"]),
                 _interval(self["rmse_ratio_interval"]),
             ],
