@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from metasci.meta.discrepancy import scales
 from metasci.meta.discrepancy.kernel import packed, triangular
 from metasci.meta.discrepancy.scales import hamiltonian_draws, mean_scales
 
@@ -55,3 +56,19 @@ def test_means_are_those_of_variances_matrices_and_logarithms() -> None:
     whole = np.mean([(triangular(d["spread"]) @ triangular(d["spread"]).T).numpy() for d in draws], 0)
     np.testing.assert_allclose(triangular(means["spread"]) @ triangular(means["spread"]).T, whole)
     np.testing.assert_allclose(packed(triangular(means["effects"])), means["effects"])
+
+
+def test_scales_without_a_covariance_are_no_place_to_go_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling once ended in torch's own error where rounding left a matrix without a factor."""
+    named = {"shared": torch.zeros((), dtype=F64)}
+    no_covariance = -torch.eye(2, dtype=F64)
+
+    def cost(*_: object) -> None:
+        torch.linalg.cholesky(no_covariance)
+
+    monkeypatch.setattr(scales, "cost_and_slopes", cost)
+    monkeypatch.setattr(scales._Posterior, "named", lambda self, row: named)
+    posterior = scales._Posterior(None, None, [None], 1.0)  # type: ignore[arg-type, list-item]
+    value, slopes = posterior.with_slopes(torch.zeros(1, dtype=F64))
+    assert value == math.inf
+    assert torch.equal(slopes, torch.zeros(1, dtype=F64))

@@ -31,7 +31,7 @@ _LEAPS = 8  # of a draw
 _FIRST_LENGTH, _TAKEN, _ADAPTING = 0.3, 0.75, 0.2  # of a leap; share of proposals to be taken
 _CLIMB = 40  # steps to the most probable scales
 _DIFFERENCE = 1e-4  # of a logarithm, for the curvature
-_WIDEST = 3.0  # standard deviation of the Gaussian that is drawn from: as wide as any belief
+_WIDEST = 3.0  # standard deviation of the Gaussian, where the density does not curve as it should
 # variances whose mean is taken; those of a level's groups have a sharper rule of their own (`expected_spread`)
 _AMPLITUDES, _FACTORS = ("shared", "own_level", "own", "log_noise"), ("spread", "effects")
 
@@ -130,9 +130,12 @@ class _Posterior:
         }
 
     def with_slopes(self, row: Tensor) -> tuple[float, Tensor]:
-        """The value, and its derivatives by the row."""
+        """The value, infinite where no covariance exists, and its derivatives by the row."""
         named = self.named(row)
-        each = [cost_and_slopes(self.problem, some, self.state, named, self.weight) for some in self.sets]
+        try:
+            each = [cost_and_slopes(self.problem, some, self.state, named, self.weight) for some in self.sets]
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return math.inf, torch.zeros_like(row)
         slopes = torch.stack([in_a_row(found) for _, found in each]).mean(0)
         return sum(float(value) for value, _ in each) / len(each), slopes
 
