@@ -21,6 +21,10 @@ _WHAT_WAS_CHOSEN = {
         "were chosen while figures of tasks left out were looked at, so that the figures above are partly chosen on. "
         "How far groups of a level are believed to differ was said beforehand."
     ),
+    "alloy_fatigue_discrepancy": (
+        "Nothing of it was chosen on these cracks but that the scales are those that learning climbs to: sampled, as "
+        "from fewer tasks, they had 0.113, 0.049 and 0.028 from 1, 3 and 5 readings, in seven parts."
+    ),
     "theophylline_early_noise": (
         "That noise is greater at first was seen in the residuals of all tasks, and of the forms tried (constant; "
         "combined; falling over one hour, over two, and over a time that is learned) the last was taken, which says "

@@ -2,11 +2,12 @@
 
     python benchmarks/levels.py propofol [PARTS]
     python benchmarks/levels.py fatigue [FOLDS]
+    python benchmarks/levels.py simulated [SETS]
 
 ``propofol`` leaves studies out in five parts, of which so many are judged, with the study as a level and a discrepancy
-over the logarithm of time; then five patients of each study that was left out are made known, and its others judged. It
-has never been run to its end.
-``fatigue`` leaves specimens out.
+over the logarithm of time; then five patients of each study that was left out are made known, and its others judged.
+``fatigue`` leaves specimens out. ``simulated`` asks how far the errors of 21 specimens scatter by chance: sets of
+cracks are drawn from the learned prior itself, and forecast by it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from metasci.data.tasks import TaskSet
 from metasci.evaluation.protocol import Protocol, split_tasks, with_enough_rows
 from metasci.fits.predictive import predictive
 from metasci.kinetics import crack_growth
-from metasci.meta import DiscrepancyPrior, GaussianPrior, Method
+from metasci.meta import DiscrepancyPrior, DiscrepancyState, GaussianPrior, Method
+from metasci.meta.discrepancy.places import rows_of
 from metasci.patients import propofol
 from metasci.priors.equation import Prior
 from metasci.studies.propofol import summary
@@ -36,7 +38,9 @@ from metasci.studies.propofol import summary
 SEEN = 5  # patients of a new study that are made known
 FOLLOWING = Protocol(support="first", query="following", shots=(0, 1, 2, 3))
 ALONE = GaussianPrior(task_noise=True, correlated=False, iterations=40, tolerance=1e-2)  # as what ships
-WITH_LEVELS = DiscrepancyPrior(levels=("study",), together=600, inducing=300, members=6)
+WITH_LEVELS = DiscrepancyPrior(
+    levels=("study",), together=1200, inducing=300, members=6, begin=ALONE, trend=True
+)
 
 
 def log_time(inputs: Mapping[str, Tensor]) -> list[Tensor]:
@@ -134,12 +138,46 @@ def of_fatigue(folds: int | None) -> None:
                 print(f"| {name} | {row['shots']} | {figures} |", flush=True)
 
 
+def of_simulated(sets: int) -> None:
+    """Errors of sets of cracks that are drawn from the prior that forecasts them."""
+    tasks = ms.dataset("alloy_fatigue")
+    prior = ms.meta_calibrate(crack_growth, tasks, DiscrepancyPrior())
+    protocol = Protocol.from_card(tasks.card)
+    batch, random = prior.batch(tasks), np.random.default_rng(0)
+    problem, state = prior.problem(batch), prior.state
+    assert isinstance(state, DiscrepancyState)
+    design, place, size = prior.design(batch), state.places(problem), len(state.origin)
+    eye = torch.eye(size, dtype=place.dtype).expand(len(batch), -1, -1)
+    parameters = rows_of(place.new_zeros(len(batch), size, place.shape[2]), eye, design, seen=0.0)
+    rows = parameters.join(rows_of(place, place.new_zeros(*place.shape[:2], size), design))
+    mean, covariance = state.mean_of(rows), state.covariance(rows, rows)
+    root = torch.linalg.cholesky(covariance + 1e-10 * torch.eye(covariance.shape[-1], dtype=place.dtype))
+    errors: dict[int, list[float]] = {count: [] for count in protocol.shots}
+    for _ in range(sets):
+        drawn = mean + (root @ torch.as_tensor(random.standard_normal(mean.shape))[..., None])[..., 0]
+        noise = state.log_noise.exp() * torch.as_tensor(random.standard_normal(batch.output.shape))
+        curve = problem.predict(state.origin + drawn[:, :size]) + drawn[:, size:]
+        simulated = replace(batch, output=curve + noise)
+        for count, of_sets in errors.items():
+            split = split_tasks(simulated.mask, count, protocol, 1)
+            chosen = simulated.select(split.task)
+            adapted = prior.adapt(chosen.with_mask(split.support))
+            forecast = predictive(prior.problem(chosen.with_mask(split.query)), adapted)
+            off = torch.where(split.query, forecast.median - chosen.output, torch.nan)
+            of_sets.append(float(off.square().nanmean(1).mean().sqrt()))
+    print("| readings | RMSE, median of the sets | their standard deviation |\n|---|---|---|")
+    for count, of_sets in errors.items():
+        print(f"| {count} | {np.median(of_sets):.3f} | {np.std(of_sets):.3f} |")
+
+
 def main() -> None:
     """Print what is asked for."""
     torch.set_num_threads(1)
     numbers = [int(text) for text in sys.argv[2:] if text.isdigit()]
     if sys.argv[1:2] == ["fatigue"]:
         of_fatigue(numbers[0] if numbers else None)
+    elif sys.argv[1:2] == ["simulated"]:
+        of_simulated(*numbers or [20])
     else:
         of_propofol(*numbers or [5])
 

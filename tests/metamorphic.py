@@ -35,6 +35,7 @@ METHODS = tuple(
 """All but the Gaussian prior, of which most priors that ship are."""
 _DATA = {
     "steel_tempering_discrepancy": "steel_tempering",
+    "alloy_fatigue_discrepancy": "alloy_fatigue",
     "theophylline_early_noise": "theophylline",
     "phenobarbital_heavy_tails": "phenobarbital",
     "alloy_strength": "alloy_systems",

@@ -17,7 +17,7 @@ from metasci.meta import DiscrepancyPrior
 from metasci.meta.covariates import Design
 from metasci.meta.discrepancy.kernel import Rows, first_scales
 from metasci.meta.discrepancy.likelihood import linearised, posterior_means
-from metasci.meta.discrepancy.shares import drawn_rows, drawn_tasks, means_in_shares, shares
+from metasci.meta.discrepancy.shares import drawn_tasks, means_in_shares, shares, thinned_rows
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 from metasci.studies.warfarin_sites import Known, forecast, known_of
@@ -65,12 +65,13 @@ def test_shares_hold_every_task_with_measurements_once_and_are_small_and_full() 
     assert len(drawn) > 5
 
 
-def test_drawn_rows_are_those_of_whole_tasks() -> None:
-    task = torch.tensor([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
-    rows = drawn_rows(task, 4, seed=1)
-    assert len(rows) == 4
-    assert torch.equal(task[rows[0::2]], task[rows[1::2]])
-    assert drawn_rows(task, 6, seed=1).tolist() == list(range(6))
+def test_rows_are_thinned_in_all_tasks_alike() -> None:
+    task = torch.arange(3.0).repeat_interleave(torch.tensor([2, 10, 5]))
+    rows = thinned_rows(task, 8, seed=1)
+    assert torch.bincount(task[rows].long()).tolist() == [2, 2, 2]
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    assert thinned_rows(task, 17, seed=1).tolist() == list(range(17))
+    assert len(thinned_rows(task, 2, seed=1)) == 2  # fewer than there are tasks
 
 
 def test_estimates_in_shares_are_those_of_each_share_alone() -> None:

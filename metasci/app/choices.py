@@ -156,5 +156,6 @@ NbMoTaWV,1000,
 """,
 }
 _EXAMPLES["steel_tempering_discrepancy"] = _EXAMPLES["steel_tempering"]
+_EXAMPLES["alloy_fatigue_discrepancy"] = _EXAMPLES["alloy_fatigue"]
 _EXAMPLES["theophylline_early_noise"] = _EXAMPLES["theophylline"]
 _EXAMPLES["phenobarbital_heavy_tails"] = _EXAMPLES["phenobarbital"]

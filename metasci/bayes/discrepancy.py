@@ -256,8 +256,14 @@ def _coordinates(state: DiscrepancyState, data: _Places, scales: Mapping[str, An
     moved = pm.Normal("effect_offset", dims=("task", "parameter"))
     own = pm.Normal("own_offset", dims=("task", "parameter"))
     alike = _matern(_unlike(data, scales)) + _JITTER * np.eye(tasks)
-    value = state.origin.numpy()[None] + math.sqrt(float(state.level)) * common[None]
+    value = (
+        state.origin_of(torch.as_tensor(data.covariates)).numpy()
+        + math.sqrt(float(state.level)) * common[None]
+    )
     value = value + pt.linalg.cholesky(alike) @ moved @ effects.T + own @ spread.T
+    if state.trend is not None and data.unknown.any():
+        off = _normal("covariate_offset", data.unknown.shape)
+        value = value + (off * np.sqrt(data.unknown)) @ state.trend.numpy().T
     for level in range(state.levels):
         groups = int(data.group[:, level].max()) + 1
         offset = _normal(f"group_offset_{level}", (groups, size))

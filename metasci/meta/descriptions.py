@@ -42,6 +42,7 @@ _PARTS = {
         Displacement,
         Exact,
         FirstOrder,
+        GaussianPrior,
         Implicit,
         RecurrentOptimiser,
     )

@@ -82,6 +82,8 @@ BESIDE = (
         DiscrepancyPrior(),
         named="steel_tempering_discrepancy",
     ),
+    # a crack's own bend of the law is kept while it is forecast
+    Recipe("alloy_fatigue", "kinetics.crack_growth", DiscrepancyPrior(), named="alloy_fatigue_discrepancy"),
     # how a tablet is absorbed is known badly, what follows is known well: one noise does not hold both
     Recipe(
         "theophylline",

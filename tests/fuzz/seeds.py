@@ -235,6 +235,7 @@ _SHIPPED = {
     "quinidine": QUINIDINE,
     "vancomycin_goti_2018": EVENTS["vancomycin_goti_2018"],
     "steel_tempering_discrepancy": "",
+    "alloy_fatigue_discrepancy": FATIGUE,
     "theophylline_early_noise": THEOPHYLLINE,
     "phenobarbital_heavy_tails": EVENTS["phenobarbital"],
     "bacteria": "",

@@ -56,7 +56,7 @@ class TaskProcess:
         """The processes given a problem's measurements, linearised at some coordinates."""
         line, mask = problem.linearise(coordinates, state.log_noise), problem.batch.mask
         rows = rows_of(state.places(problem), line.jacobian, design)
-        way = torch.einsum("top,tp->to", line.jacobian, coordinates - state.origin)
+        way = torch.einsum("top,tp->to", line.jacobian, coordinates - state.origin_of(design.values))
         left = torch.where(mask, problem.target - line.prediction + way, 0.0)
         return cls(state, design, coordinates, rows, left, torch.where(mask, line.variance, torch.inf))
 
@@ -108,7 +108,9 @@ class TaskProcess:
     def parameters(self, prior: bool = False) -> tuple[Tensor, Tensor]:
         """Mean and covariance of the tasks' coordinates."""
         rows = self._looking_at_parameters
-        return self.state.origin + self.mean_of(rows, prior), self.covariance(rows, rows, prior)
+        return self.state.origin_of(self.design.values) + self.mean_of(rows, prior), self.covariance(
+            rows, rows, prior
+        )
 
     @property
     def _looking_at_parameters(self) -> Rows:
@@ -124,7 +126,9 @@ class TaskProcess:
         self, problem: Problem, line: Linearisation, coordinates: Tensor, prior: bool = False
     ) -> Tensor:
         """What is to be added to the equation at a problem's places; see `Discrepancy`."""
-        way = torch.einsum("top,tp->to", line.jacobian, coordinates - self.state.origin)
+        way = torch.einsum(
+            "top,tp->to", line.jacobian, coordinates - self.state.origin_of(self.design.values)
+        )
         return self.mean_of(self.rows_at(problem, line), prior) - way
 
     def covariance_at(self, problem: Problem, line: Linearisation, prior: bool = False) -> Tensor:

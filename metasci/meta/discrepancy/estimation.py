@@ -96,7 +96,7 @@ class _Cost:
         places = rows_of(place, place.new_zeros(tasks, count, size), design)
         together = parameters.join(places)
         mean, covariance = state.mean_of(together), state.covariance(together, together)
-        self.mean, self.left_out = state.origin + mean[:, :size], mean[:, size:]
+        self.mean, self.left_out = state.origin_of(design.values) + mean[:, :size], mean[:, size:]
         self.precision = torch.linalg.inv(covariance[:, :size, :size])
         self.lean = covariance[:, size:, :size] @ self.precision
         self.rest = covariance[:, size:, size:] - self.lean @ covariance[:, :size, size:]

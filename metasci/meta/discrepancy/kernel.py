@@ -107,7 +107,8 @@ class Kernel:
       lie from z₀, what covariates do to it, and δ;
     - J R² J'ᵀ + l_g² + o_g² M(|x − x'|²) for each level above the task at which they are of one group: what a
       laboratory, a study or a heat does to the parameters, and what it has of its own over the conditions;
-    - J U Uᵀ J'ᵀ + l² + o² exp(−½ |x − x'|²), which a task has of its own: its parameters, and d_t;
+    - J (U Uᵀ + T S Tᵀ) J'ᵀ + l² + o² exp(−½ |x − x'|²), which a task has of its own: its parameters, also as far as its
+      covariates are not known, of a variance S, and d_t;
 
     with M the Matérn covariance of smoothness 5/2, and each coordinate and covariate divided by a length of its own.
     Distances of covariates are means over these, so that lengths about one make sense however many there are.
@@ -125,11 +126,14 @@ class Kernel:
         About the size of what the equation leaves out, on the linked scale.
     level : float
         v₀, in the parameters' scaled coordinates.
+    trend : Tensor, (parameter, covariate), optional
+        T, by which the parameters' mean moves with covariates.
     """
 
     scales: Mapping[str, Tensor]
     unit: Tensor
     level: float
+    trend: Tensor | None = None
 
     def amplitude(self, name: str) -> Tensor:
         """A variance on the linked scale."""
@@ -182,7 +186,10 @@ class Kernel:
         close = torch.exp(-0.5 * squared_distance(first.place * near, second.place * near))
         both = first.seen[..., :, None] * second.seen[..., None, :]
         left_out = both * (self.amplitude("own_level") + self.amplitude("own") * close)
-        return left_out + (first.slope @ spread) @ (second.slope @ spread).mT
+        moved = (first.slope @ spread) @ (second.slope @ spread).mT
+        if self.trend is not None:
+            moved = moved + (first.slope @ self.trend * first.unknown) @ (second.slope @ self.trend).mT
+        return left_out + moved
 
     def whole(self, first: Rows, second: Rows) -> Tensor:
         """All of it, between rows of several tasks."""

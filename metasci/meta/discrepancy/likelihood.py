@@ -73,7 +73,11 @@ def linearised(
         at.dtype
     )
     rows = rows_of(state.places(problem), line.jacobian, design, task=number)
-    left = problem.target - line.prediction + torch.einsum("top,tp->to", line.jacobian, at - state.origin)
+    left = (
+        problem.target
+        - line.prediction
+        + torch.einsum("top,tp->to", line.jacobian, at - state.origin_of(design.values))
+    )
     model = problem.model
     inputs = {name: problem.batch.inputs[name].expand(mask.shape)[mask] for name in model.inputs}
     raw = model.noise.unlink(line.prediction)
@@ -215,8 +219,10 @@ def posterior_means(problem: Problem, data: Linearised, state: DiscrepancyState,
     tasks = rows.select(first)
     effects, spread = kernel.factor("effects"), kernel.factor("spread")
     alike = matern(kernel.unlike(tasks, tasks))
-    mean = state.origin + kernel.level * pull.sum(0)
+    mean = state.origin_of(tasks.covariates) + kernel.level * pull.sum(0)
     mean = mean + alike @ pull @ (effects @ effects.T) + pull @ (spread @ spread.T)
+    if state.trend is not None:
+        mean = mean + (pull @ state.trend * tasks.unknown) @ state.trend.T
     for level in range(state.levels):
         same = tasks.same_group(tasks, level).to(pull)
         mean = mean + same @ pull * kernel.group_spread(level).square()

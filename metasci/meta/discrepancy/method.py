@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -36,19 +36,22 @@ from metasci.meta.discrepancy.likelihood import (
 )
 from metasci.meta.discrepancy.places import coordinates_of, rows_of
 from metasci.meta.discrepancy.scales import expected_scales
-from metasci.meta.discrepancy.shares import drawn_rows, drawn_tasks, means_in_shares
+from metasci.meta.discrepancy.shares import drawn_tasks, means_in_shares, thinned_rows
 from metasci.meta.discrepancy.state import DiscrepancyState
+from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.meta.laplace.gaussian_state import GaussianState
 from metasci.meta.laplace.ties import is_tied
 from metasci.meta.problem import Problem
 
 __all__ = ["DiscrepancyPrior"]
 
 _RELINEARISE = 12  # steps between moves of where the equation is linearised
+_NEAR = 1e-2  # posterior standard deviations: where learning begins need not be known better
 _LEAST_SHARE = 1e-3  # of the noise's variance: what is less unknown than that no measurement can tell
 _MOST_TOGETHER = 60  # each of which has a state of its own, of megabytes
 # beyond so many the scales that a climb ends at are as good as those to be expected, which take ten times as long
-_FEW_TASKS = 20
+_FEW_TASKS = 15
 _NOISE_SHARE = 0.7  # of the equation's misfit, taken for noise to begin with: the rest is what it leaves out
 
 
@@ -66,7 +69,7 @@ class DiscrepancyPrior:
         Measurements of each task that are drawn for every step of learning: about as many as new tasks will have. All
         at once would teach how one dense grid is filled in, not how a new task is known from a few.
     iterations : int
-        Steps of Adam on the marginal likelihood. Of twenty tasks or fewer the scales' distribution is then sampled, and
+        Steps of Adam on the marginal likelihood. Of fifteen tasks or fewer the scales' distribution is then sampled, and
         each variance is the one to be expected (`metasci.meta.discrepancy.scales`).
     learning_rate : float
         Falling to zero along a cosine.
@@ -81,6 +84,12 @@ class DiscrepancyPrior:
     levels : sequence of str, optional
         Columns of what tasks have in common, such as their laboratory or study: each of its groups moves the parameters
         and has a discrepancy of its own. By default those that the card of the data declares.
+    begin : GaussianPrior
+        The prior of the equation alone with which learning begins.
+    trend : bool
+        Whether what covariates do to the start is kept as that prior has it, linear and learned from all tasks, so that
+        the process says only how it departs from that. It is for many tasks, hundreds: what a few say of many
+        covariates is known too badly to be kept.
 
     Notes
     -----
@@ -107,6 +116,8 @@ class DiscrepancyPrior:
     inducing: int = 500
     together: int = 2000
     levels: tuple[str, ...] | None = None
+    begin: GaussianPrior = field(default_factory=GaussianPrior)
+    trend: bool = False
 
     title: ClassVar[str] = "equation and discrepancy"
     penalty: ClassVar[float] = 0.0
@@ -131,12 +142,15 @@ class DiscrepancyPrior:
     def initial(self, problem: Problem, design: Design) -> DiscrepancyState:
         """Start from the learned Gaussian prior of the equation alone."""
         _refuse_unable(problem)
-        gaussian = GaussianPrior()
         # of many tasks the equation alone is learned from some, as a beginning
-        few = drawn_tasks(problem.batch.mask.sum(1), self.together, 0)
-        alone, _ = learn(gaussian, problem.select(few), design.select(few))
-        adapted = gaussian.adapt(problem, design, alone)
-        line, mask = problem.linearise(adapted.coordinates, alone.log_noise), problem.batch.mask
+        counts = problem.batch.mask.sum(1)
+        few = torch.arange(len(counts)) if self.trend else drawn_tasks(counts, self.together, 0)
+        alone, _ = learn(self.begin, problem.select(few), design.select(few))
+        if int(counts.sum()) > self.together:
+            at = _near(problem, design, alone)
+        else:
+            at = self.begin.adapt(problem, design, alone).coordinates
+        line, mask = problem.linearise(at, alone.log_noise), problem.batch.mask
         raw = coordinates_of(problem.model, problem.batch.inputs, mask.shape)[mask]
         width = raw.std(0)
         zero = problem.target.new_zeros(())
@@ -165,7 +179,8 @@ class DiscrepancyPrior:
             freedom=zero + 1e6,
             stretch=zero + 1.0,
             iteration=zero,
-            coordinates=adapted.coordinates,
+            coordinates=at,
+            trend=alone.effects if self.trend and design.values.shape[1] else None,
             first=scales,
         )
         return replace(state, memory=outer_state(self._outer, _learned(state)).memory)
@@ -220,7 +235,7 @@ class DiscrepancyPrior:
             at = means_in_shares(problem, data, state, at, self.together, seed)
             data = linearised(problem, design, state, at)
         state = replace(state, coordinates=at)
-        rows = drawn_rows(data.rows.task, self.together, seed)
+        rows = thinned_rows(data.rows.task, self.together, seed)
         some = data.select(rows)
         state = replace(state, scales=expected_spread(problem, some, state))
         freedom, stretch = tails(problem, some, state, self.members, seed)
@@ -287,6 +302,13 @@ class DiscrepancyPrior:
     @property
     def _outer(self) -> Outer:
         return Outer(self.iterations, self.learning_rate, "adam", "cosine", decay=(0.9, 0.99))
+
+
+def _near(problem: Problem, design: Design, alone: GaussianState) -> Tensor:
+    """About where the equation alone ends for each of many tasks, of which none is searched for other valleys."""
+    mean, covariance = GaussianPrior().start(alone, design)
+    found = map_estimate(problem, mean, torch.linalg.inv(covariance), alone.log_noise, tolerance=_NEAR)
+    return torch.where(found.finite[:, None], found.coordinates, mean)
 
 
 def _learned(state: DiscrepancyState) -> dict[str, Tensor]:

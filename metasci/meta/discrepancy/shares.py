@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from metasci.meta.discrepancy.likelihood import Linearised, posterior_means
+from metasci.meta.discrepancy.likelihood import Linearised, posterior_means, some_of_each
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 
-__all__ = ["drawn_rows", "drawn_tasks", "means_in_shares", "shares"]
+__all__ = ["drawn_tasks", "means_in_shares", "shares", "thinned_rows"]
 
 
 def drawn_tasks(counts: Tensor, most: int, seed: int) -> Tensor:
@@ -64,12 +64,23 @@ def shares(counts: Tensor, most: int, seed: int) -> list[Tensor]:
     return [torch.tensor(part) for part in parts]
 
 
-def drawn_rows(task: Tensor, most: int, seed: int) -> Tensor:
-    """Positions of the measurements of the tasks that `drawn_tasks` draws; `task` numbers each measurement's."""
+def thinned_rows(task: Tensor, most: int, seed: int) -> Tensor:
+    """Positions of as many measurements as fit, of all tasks alike; `task` numbers each measurement's.
+
+    Every task is among them, and with it every group, unless tasks alone are more than fit.
+
+    Examples
+    --------
+    >>> task = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    >>> task[thinned_rows(task, 4, seed=0)].tolist()
+    [0, 0, 1, 1]
+    """
     if len(task) <= most:
         return torch.arange(len(task))
-    chosen = drawn_tasks(torch.bincount(task.long()), most, seed)
-    return torch.isin(task.long(), chosen).nonzero()[:, 0]
+    each = max(1, most // len(task.unique()))
+    chosen = some_of_each(task, each, seed)
+    few = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:most]
+    return chosen[few].sort().values
 
 
 def means_in_shares(

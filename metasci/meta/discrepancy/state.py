@@ -53,6 +53,8 @@ class DiscrepancyState(NamedTensors):
     iteration : Tensor, ()
     coordinates : Tensor, (task, parameter), optional
         Estimates of the tasks learned from; not kept with a prior.
+    trend : Tensor, (parameter, covariate), optional
+        By how much z₀ moves with each standardised covariate; nothing where there is none.
     first : dict of Tensor
         The scales with which learning began, about which they are believed to lie; zero where nothing is said.
     memory : dict of Tensor
@@ -73,13 +75,20 @@ class DiscrepancyState(NamedTensors):
     stretch: Tensor
     iteration: Tensor
     coordinates: Tensor | None = None
+    trend: Tensor | None = None
     first: dict[str, Tensor] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
 
     @property
     def kernel(self) -> Kernel:
         """The covariance functions."""
-        return Kernel(self.scales, self.unit, float(self.level))
+        return Kernel(self.scales, self.unit, float(self.level), self.trend)
+
+    def origin_of(self, covariates: Tensor) -> Tensor:
+        """z₀ of each task, (task, parameter), of its standardised covariates, (task, covariate)."""
+        if self.trend is None:
+            return self.origin.expand(len(covariates), -1)
+        return self.origin + covariates @ self.trend.T
 
     @property
     def levels(self) -> int:
@@ -103,6 +112,7 @@ class DiscrepancyState(NamedTensors):
                     f"'{name}' holds the logarithm of no scale: it is beyond {_GREATEST_LOGARITHM:g}."
                 )
         plain = {"centre": self.centre, "width": self.width, "pull": self.pull, "precision": self.precision}
+        plain |= {} if self.trend is None else {"trend": self.trend}
         plain |= {
             _ROWS + name: getattr(self.rows, name)
             for name in ("place", "slope", "covariates", "unknown", "seen")
@@ -266,6 +276,8 @@ def _check(tensors: State) -> None:
         _ROWS + "seen": (rows,),
         _ROWS + "group": (rows, levels),
     }
+    if "trend" in tensors:
+        shapes["trend"] = (size, covariates)
     if levels:
         shapes[_SCALES + "group_lengths"] = (levels, coordinates)
     first = [name for name in tensors if name.startswith(_FIRST)]
