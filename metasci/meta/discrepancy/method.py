@@ -69,8 +69,8 @@ class DiscrepancyPrior:
         Measurements of each task that are drawn for every step of learning: about as many as new tasks will have. All
         at once would teach how one dense grid is filled in, not how a new task is known from a few.
     iterations : int
-        Steps of Adam on the marginal likelihood. Of fifteen tasks or fewer the scales' distribution is then sampled, and
-        each variance is the one to be expected (`metasci.meta.discrepancy.scales`).
+        Steps of Adam on the marginal likelihood. Of fifteen tasks or fewer the scales' distribution is then sampled,
+        and each variance is the one to be expected (`metasci.meta.discrepancy.scales`).
     learning_rate : float
         Falling to zero along a cosine.
     level : float
