@@ -33,7 +33,7 @@ def assays(count: int = 6) -> Assays:
     return Assays(tuple(f"assay {at}" for at in range(count)), labels, described, CHAINS)
 
 
-def test_padding_changes_nothing_and_the_order_stays() -> None:
+def test_molecules_together_are_told_as_each_alone_in_their_order() -> None:
     data, seen = assays(), np.ones(len(CHAINS), bool)
     of = study.molecules(data.smiles, data.described, seen)
     network = study.fitted(of, data.labels, np.arange(40))
