@@ -75,10 +75,12 @@ def test_networks_that_learn_to_adapt_tell_a_new_assay() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 def test_the_study_tells_all_ways_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from metasci.studies import assay_ways
     from metasci.studies import assays as whole
 
-    for name, value in {"_TREES": 10, "_MOST": 40, "PARTS": 2, "_ENOUGH": 10}.items():
-        monkeypatch.setattr(whole, name, value)
+    monkeypatch.setattr(whole, "_ENOUGH", 10)
+    for name, value in {"_TREES": 10, "_MOST": 40, "PARTS": 2}.items():
+        monkeypatch.setattr(assay_ways, name, value)
     found = scores(assays(4), molecules_too=True, shots=(3,), seeds=1).groupby("method")["auc"].mean()
     assert "learned prior on forests and graph networks of other assays" in found
     assert "graph network, process head by Laplace" in found

@@ -12,15 +12,16 @@ from torch import nn
 from metasci.errors import InputError
 from metasci.meta import Network
 from metasci.responses import linear_predictor
+from metasci.studies import assay_ways
 from metasci.studies import assays as study
 from metasci.studies.biased_supports import BIASED, episode, pools, shares_of_slope
 
 
 @pytest.fixture
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "_TREES", 20)
-    monkeypatch.setattr(study, "_MOST", 50)
-    monkeypatch.setattr(study, "PARTS", 2)
+    monkeypatch.setattr(assay_ways, "_TREES", 20)
+    monkeypatch.setattr(assay_ways, "_MOST", 50)
+    monkeypatch.setattr(assay_ways, "PARTS", 2)
 
 
 def _assays(of_structure: float, of_molecule: float) -> study.Assays:
@@ -60,8 +61,8 @@ def test_what_a_forest_says_of_a_molecule_does_not_lean_on_its_own_label() -> No
     other = data.labels.copy()
     at = int(np.argmax(other[:, 0] == 1.0))
     other[at, 0] = 0.0
-    honest, repeated = study.log_odds(data, seen)
-    honest_then, repeated_then = study.log_odds(replace(data, labels=other), seen)
+    honest, repeated = assay_ways.log_odds(data, seen)
+    honest_then, repeated_then = assay_ways.log_odds(replace(data, labels=other), seen)
     # only the scale, which is over all molecules, may move it
     assert abs(honest[at, 0] - honest_then[at, 0]) < 0.02
     assert abs(repeated[at, 0] - repeated_then[at, 0]) > 0.1
