@@ -75,8 +75,7 @@ def test_networks_that_learn_to_adapt_tell_a_new_assay() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 def test_the_study_tells_all_ways_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    from metasci.studies import assay_ways
-    from metasci.studies import assays as whole
+    from metasci.studies import assay_ways, assays as whole
 
     monkeypatch.setattr(whole, "_ENOUGH", 10)
     for name, value in {"_TREES": 10, "_MOST": 40, "PARTS": 2}.items():

@@ -12,8 +12,7 @@ from torch import nn
 from metasci.errors import InputError
 from metasci.meta import Network
 from metasci.responses import linear_predictor
-from metasci.studies import assay_ways
-from metasci.studies import assays as study
+from metasci.studies import assay_ways, assays as study
 from metasci.studies.biased_supports import BIASED, episode, pools, shares_of_slope
 
 
