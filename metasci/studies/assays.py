@@ -33,6 +33,7 @@ __all__ = [
     "assays",
     "balanced_supports",
     "figure",
+    "kept",
     "read_assays",
     "scores",
 ]
@@ -153,19 +154,19 @@ def figure(table: pd.DataFrame) -> Figure:
     return draw()
 
 
-def _kept(out: Path, file: str, molecules_too: bool) -> pd.DataFrame:
+def kept(out: Path, file: str, molecules_too: bool) -> pd.DataFrame:
     """Scores of a set of assays, part by part as they stand in the folder, or are computed and written there."""
     folder = out / f"{file}-{'molecules-too' if molecules_too else 'leaks'}"
     folder.mkdir(exist_ok=True)
-    data, told = assays(name=file), None
+    told: Told | None = None
     tables = []
-    for place, part in enumerate(parts_of(data), 1):
-        kept = folder / f"part-{place}.csv"
-        if not kept.exists():
-            told = told or Told.split(data, molecules_too)
-            print(f"{folder.name}, part {place} of {PARTS}", file=sys.stderr, flush=True)
-            write_atomically(kept, csv_bytes(scores_of_part(told, part)))
-        tables.append(pd.read_csv(kept))
+    for place in range(PARTS):
+        file_of_part = folder / f"part-{place + 1}.csv"
+        if not file_of_part.exists():
+            print(f"{folder.name}, part {place + 1} of {PARTS}", file=sys.stderr, flush=True)
+            told = told or Told.split(assays(name=file), molecules_too)
+            write_atomically(file_of_part, csv_bytes(scores_of_part(told, parts_of(told.data)[place])))
+        tables.append(pd.read_csv(file_of_part))
     return pd.concat(tables)
 
 
@@ -174,7 +175,7 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     parts = [
-        _kept(out, file, too).assign(data=title, split=split)
+        kept(out, file, too).assign(data=title, split=split)
         for file, title in DATA.items()
         for split, too in SPLITS.items()
     ]
