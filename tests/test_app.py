@@ -27,7 +27,7 @@ from metasci.app.drawing import ticks_of
 from metasci.app.fitting import Fitted, Refused, try_to_fit
 from metasci.app.grammar import question_of
 from metasci.app.guard import Guard
-from metasci.app.listing import choices
+from metasci.app.listing import choice_of, choices
 from metasci.app.page import EXAMPLES
 from metasci.app.questions import QUESTIONS, answer, questions_for
 from metasci.app.sheets import MOST_ROWS, Sheet, sheet_of_cells, sheet_of_file, sheet_of_text
@@ -172,6 +172,11 @@ def test_ticks_are_round_and_inside() -> None:
     assert ticks_of(-1.0, 1.0, 4) == [-1.0, -0.5, 0.0, 0.5, 1.0]
     assert ticks_of(0.0, 0.0) == []
     assert ticks_of(3.0, 8.0, 5, logarithmic=True) == [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+
+
+def test_outcomes_are_listed_as_such_and_not_as_families_of_materials() -> None:
+    assert {choice_of(name).face for name in ("alloy_phases", "bacteria", "kidney")} == {"outcome"}
+    assert choice_of("boiling_point").face == "family"
 
 
 def test_faces_show_what_belongs_to_them(steel: Fitted, infant: Fitted) -> None:

@@ -33,7 +33,7 @@ def assays(count: int = 6) -> Assays:
     return Assays(tuple(f"assay {at}" for at in range(count)), labels, described, CHAINS)
 
 
-def test_padding_changes_nothing_and_the_order_stays() -> None:
+def test_molecules_together_are_told_as_each_alone_in_their_order() -> None:
     data, seen = assays(), np.ones(len(CHAINS), bool)
     of = study.molecules(data.smiles, data.described, seen)
     network = study.fitted(of, data.labels, np.arange(40))
@@ -75,10 +75,11 @@ def test_networks_that_learn_to_adapt_tell_a_new_assay() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 def test_the_study_tells_all_ways_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    from metasci.studies import assays as whole
+    from metasci.studies import assay_ways, assays as whole
 
-    for name, value in {"_TREES": 10, "_MOST": 40, "PARTS": 2, "_ENOUGH": 10}.items():
-        monkeypatch.setattr(whole, name, value)
+    monkeypatch.setattr(whole, "_ENOUGH", 10)
+    for name, value in {"_TREES": 10, "_MOST": 40, "PARTS": 2}.items():
+        monkeypatch.setattr(assay_ways, name, value)
     found = scores(assays(4), molecules_too=True, shots=(3,), seeds=1).groupby("method")["auc"].mean()
     assert "learned prior on forests and graph networks of other assays" in found
     assert "graph network, process head by Laplace" in found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -12,15 +14,15 @@ from torch import nn
 from metasci.errors import InputError
 from metasci.meta import Network
 from metasci.responses import linear_predictor
-from metasci.studies import assays as study
+from metasci.studies import assay_ways, assays as study
 from metasci.studies.biased_supports import BIASED, episode, pools, shares_of_slope
 
 
 @pytest.fixture
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "_TREES", 20)
-    monkeypatch.setattr(study, "_MOST", 50)
-    monkeypatch.setattr(study, "PARTS", 2)
+    monkeypatch.setattr(assay_ways, "_TREES", 20)
+    monkeypatch.setattr(assay_ways, "_MOST", 50)
+    monkeypatch.setattr(assay_ways, "PARTS", 2)
 
 
 def _assays(of_structure: float, of_molecule: float) -> study.Assays:
@@ -60,11 +62,35 @@ def test_what_a_forest_says_of_a_molecule_does_not_lean_on_its_own_label() -> No
     other = data.labels.copy()
     at = int(np.argmax(other[:, 0] == 1.0))
     other[at, 0] = 0.0
-    honest, repeated = study.log_odds(data, seen)
-    honest_then, repeated_then = study.log_odds(replace(data, labels=other), seen)
+    honest, repeated = assay_ways.log_odds(data, seen)
+    honest_then, repeated_then = assay_ways.log_odds(replace(data, labels=other), seen)
     # only the scale, which is over all molecules, may move it
     assert abs(honest[at, 0] - honest_then[at, 0]) < 0.02
     assert abs(repeated[at, 0] - repeated_then[at, 0]) > 0.1
+
+
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+@pytest.mark.usefixtures("few_trees")
+def test_a_study_goes_on_behind_the_parts_that_it_has_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[list[int]] = []
+
+    def told(_: study.Told, part: list[int]) -> pd.DataFrame:
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(part)
+        return pd.DataFrame({"assay": part})
+
+    monkeypatch.setattr(study, "assays", lambda name: _assays(1.0, 1.0))
+    monkeypatch.setattr(study, "scores_of_part", told)
+    monkeypatch.setattr(study, "PARTS", 2)
+    with pytest.raises(KeyboardInterrupt):
+        study.kept(tmp_path, "simulated", True)
+    monkeypatch.setattr(study, "scores_of_part", lambda _, part: pd.DataFrame({"assay": part}))
+    whole = study.kept(tmp_path, "simulated", True)
+    assert sorted(whole["assay"]) == [0, 1, 2, 3, 4, 5]
+    assert whole["assay"].tolist()[:3] == done[0]
 
 
 def test_supports_hold_as_many_of_both_kinds() -> None:

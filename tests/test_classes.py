@@ -340,3 +340,7 @@ def test_a_card_that_numbers_classes_otherwise_is_refused() -> None:
         ms.TaskSet.from_frame(simulated(1, 5), other, model=model)
     with pytest.raises(InputError, match="fcc = 0, bcc = 1, mixed = 2"):
         ms.TaskSet.from_frame(simulated(1, 5), other).batch(model)
+    without = replace(column, codes={})
+    other = replace(card, columns=tuple(without if each.role == "output" else each for each in card.columns))
+    with pytest.raises(InputError, match=r"no number; give it `codes = \{ fcc = 0, bcc"):
+        ms.TaskSet.from_frame(simulated(1, 5), other, model=model)

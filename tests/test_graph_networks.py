@@ -18,7 +18,7 @@ pytest.importorskip("chemicals", reason="needs the extra metasci-calibration[mat
 
 from metasci.materials.compositions import element_table, fractions
 from metasci.materials.crystals import atoms_of
-from metasci.materials.graphs import composition_graph, crystal_graph, molecule_graph, stacked
+from metasci.materials.graphs import composition_graph, crystal_graph, joined, molecule_graph, stacked
 from metasci.materials.networks import CompositionNetwork, GraphNetwork
 from metasci.materials.structures import canonical, features
 
@@ -87,6 +87,17 @@ def test_all_families_at_once_are_each_by_itself_and_padding_is_nothing(kind: st
                 for name in ("source", "target", "edge", "weight"):
                     one[name] = one[name][:, kept]
             torch.testing.assert_close(module(one), alone[:1])
+
+
+def test_joined_members_are_told_as_padded_ones() -> None:
+    torch.manual_seed(0)
+    network = Network(GraphNetwork(15, 5, width=6, outputs=2).to(FLOAT))
+    texts = [["CCO", "C", "c1ccccc1C=O"], ["CC=O", "CCCCCCCCCC", "O"]]
+    graphs = [[molecule_graph(text) for text in family] for family in texts]
+    padded = [network.module(stacked(family, FLOAT)) for family in graphs]
+    together = stacked([joined(family, FLOAT) for family in graphs], FLOAT)
+    weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
+    torch.testing.assert_close(network(weights, together), torch.stack(padded), rtol=1e-12, atol=1e-12)
 
 
 def test_the_order_of_atoms_and_elements_does_not_matter() -> None:

@@ -245,7 +245,12 @@ def test_evaluation_scores_yes_or_no_as_such() -> None:
 
 @pytest.mark.parametrize(
     ("name", "figure", "most"),
-    [("wine", "ranked_probability_score", 0.5), ("epilepsy", "mae", 5.0), ("kidney", "log_score", 4.5)],
+    [
+        ("wine", "ranked_probability_score", 0.5),
+        ("epilepsy", "mae", 5.0),
+        ("kidney", "log_score", 4.5),
+        ("alloy_phases", "log_score", 0.62),
+    ],
 )
 def test_an_evaluation_of_outcomes_is_a_frame_and_a_figure(name: str, figure: str, most: float) -> None:
     """Of several tasks at once, each with more measurements than one; figures are the kind's own."""
@@ -285,6 +290,7 @@ def test_a_range_to_aim_at_is_of_curves_only() -> None:
         ("epilepsy", "seizures", "2.5", "row 4: 2.5 is no whole number"),
         ("epilepsy", "seizures", ">20", "row 4: >20 is no single count"),
         ("wine", "rating", "7", "row 4: 7 is none of the grades 1 to 5"),
+        ("alloy_phases", "phase", "HCP", "row 4: 'HCP' is none of FCC, BCC, other"),
     ],
 )
 def test_a_bad_cell_is_told_with_row_and_column(

@@ -11,8 +11,13 @@ from metasci.catalogue import names, published_source, shipped
 
 __all__ = ["FACES", "Choice", "choice_of", "choices"]
 
-FACES = {"alloy": "Alloys", "patient": "Patients (research only)", "family": "Families of materials"}
-"""The three ways in which a fit is shown, and what the list of priors calls them."""
+FACES = {
+    "alloy": "Alloys",
+    "patient": "Patients (research only)",
+    "family": "Families of materials",
+    "outcome": "Yes or no, classes, counts, grades and times (research only)",
+}
+"""The ways in which a fit is shown, and what the list of priors calls them."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +64,5 @@ def _face(description: dict[str, Any]) -> str:
     model = str(
         description["model"]["name"] if isinstance(description["model"], dict) else description["model"]
     )
-    return {"patients": "patient", "kinetics": "alloy"}.get(model.partition(".")[0], "family")
+    faces = {"patients": "patient", "kinetics": "alloy", "responses": "outcome"}
+    return faces.get(model.partition(".")[0], "family")

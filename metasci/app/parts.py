@@ -73,7 +73,9 @@ def fit_part(fit: Any, width: float) -> str:
 
 
 def face_of(fit: Any, face: str, width: float) -> str:
-    """What belongs to one of the three faces, under its heading."""
+    """What belongs to one face, under its heading; an outcome has nothing but its curves."""
+    if face == "outcome":
+        return ""
     title, draw = {
         "patient": ("Doses and samples", faces.timeline),
         "alloy": ("Map over time and temperature", faces.tempering),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "check_contents",
     "check_density",
     "check_limits",
+    "check_named_classes",
     "check_names",
     "check_outcomes",
     "check_rows",
@@ -190,11 +191,25 @@ def check_codes(card: Card, model: Model) -> None:
     """Refuse a card that numbers classes otherwise than the model does."""
     own, told = dict(model.noise.codes), dict(card.output.codes)
     if own and told and told != own:
-        classes = ", ".join(f"{key} = {value:g}" for key, value in own.items())
-        raise InputError(
-            f"the card '{card.name}', column '{card.output.header}': it numbers the classes otherwise than "
-            f"'{model.name}' does; give it `codes = {{ {classes} }}`."
+        raise _codes_of(card, model, f"it numbers the classes otherwise than '{model.name}' does")
+
+
+def check_named_classes(card: Card, model: Model | None, cells: Iterable[Any]) -> None:
+    """Refuse a card that has no numbers for the classes which the output's cells name."""
+    if model is None or card.output.codes or not model.noise.codes:
+        return
+    if named := next((text for cell in cells if (text := str(cell).strip()) in model.noise.codes), ""):
+        raise _codes_of(
+            card, model, f"its cells name classes such as '{shown(named)}', for which it has no number"
         )
+
+
+def _codes_of(card: Card, model: Model, what: str) -> InputError:
+    """The error of a card whose numbers of classes are not the model's."""
+    classes = ", ".join(f"{key} = {value:g}" for key, value in model.noise.codes.items())
+    return InputError(
+        f"the card '{card.name}', column '{card.output.header}': {what}; give it `codes = {{ {classes} }}`."
+    )
 
 
 def check_outcomes(

@@ -25,6 +25,7 @@ from metasci.data.checks import (
     check_amounts,
     check_contents,
     check_limits,
+    check_named_classes,
     check_names,
     check_outcomes,
     check_rows,
@@ -129,6 +130,7 @@ def tidy(
     frame, columns = _columns_of(frame, card, model, where, require_output)
     units = target_units(card, model)
     cells = {name: frame.iloc[:, column.position] for name, column in columns.items()}
+    check_named_classes(card, model, cells.get(card.output.name, ()))
     written = {card.output.name: model.noise.written} if model is not None and model.noise.written else {}
     headers = {name: column.header for name, column in columns.items()}
     fault = Faults(where, headers, cells, frame.index, written=written)

@@ -1,7 +1,8 @@
 """Graphs of molecules, crystals and compositions as tensors that a network takes: nodes, edges, and how they belong.
 
 A family's members are padded to the largest of them, so that all families run at once: (member, node, ...) and
-(member, edge, ...). Padded nodes have share zero; padded edges lead from node 0 to node 0 with weight zero.
+(member, edge, ...). Padded nodes have share zero; padded edges lead from node 0 to node 0 with weight zero. Members of
+very unlike sizes are better joined to one graph without padding, whose nodes know their members.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from metasci.materials.crystals import atoms_of
 from metasci.materials.molecules import molecule_of
 from metasci.materials.structures import needs
 
-__all__ = ["Graph", "composition_graph", "crystal_graph", "distances", "molecule_graph", "stacked"]
+__all__ = ["Graph", "composition_graph", "crystal_graph", "distances", "joined", "molecule_graph", "stacked"]
 
 Graph = dict[str, Tensor]
 """``node`` (node, feature), ``share`` (node,), ``source`` and ``target`` (edge,), ``edge`` (edge, feature),
-``weight`` (edge,)."""
+``weight`` (edge,); joined ones also ``member`` (node,) and ``there`` (member,)."""
 
 _ATOMS = ("C", "N", "O", "F", "S", "Cl", "Br", "I", "P", "Si")
 _BONDS = ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC")
+_PLACES = ("source", "target", "member")
 
 
 def molecule_graph(smiles: str) -> Graph:
@@ -150,11 +152,34 @@ def stacked(graphs: Sequence[Graph], dtype: torch.dtype = torch.float32) -> Grap
     for name in graphs[0]:
         longest = max(len(graph[name]) for graph in graphs)
         shape = (len(graphs), longest, *graphs[0][name].shape[1:])
-        whole = torch.zeros(shape, dtype=torch.long if name in ("source", "target") else dtype)
+        whole = torch.zeros(shape, dtype=torch.long if name in _PLACES else dtype)
         for row, graph in enumerate(graphs):
             whole[row, : len(graph[name])] = graph[name].to(whole.dtype)
         arrays[name] = whole
     return arrays
+
+
+def joined(graphs: Sequence[Graph], dtype: torch.dtype = torch.float32) -> Graph:
+    """Graphs as one, with no edge between them and no padding.
+
+    Several of these with equally many members stand side by side by `stacked`.
+
+    Examples
+    --------
+    >>> both = joined([molecule_graph("CCO"), molecule_graph("CO")])
+    >>> both["member"].tolist(), both["source"].tolist()
+    ([0, 0, 0, 1, 1], [0, 1, 1, 2, 3, 4])
+    """
+    sizes = torch.tensor([len(graph["node"]) for graph in graphs])
+    first = sizes.cumsum(0) - sizes
+    whole = {
+        name: torch.cat([graph[name] for graph in graphs]).to(dtype)
+        for name in ("node", "share", "edge", "weight")
+    }
+    for end in ("source", "target"):
+        whole[end] = torch.cat([graph[end] + at for graph, at in zip(graphs, first, strict=True)])
+    member = torch.arange(len(graphs)).repeat_interleave(sizes)
+    return {**whole, "member": member, "there": torch.ones(len(graphs), dtype=dtype)}
 
 
 GRAPHS: dict[str, Callable[[str], Graph]] = {

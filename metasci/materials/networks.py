@@ -36,6 +36,8 @@ class _Convolution(CGConv):
 class GraphNetwork(nn.Module):
     """Message passing over the atoms of molecules or crystals, a sum over atoms by their share, and a head.
 
+    Members are padded side by side or joined to one graph (`metasci.materials.graphs.stacked`, `joined`).
+
     Parameters
     ----------
     nodes, edges : int
@@ -66,15 +68,25 @@ class GraphNetwork(nn.Module):
 
     def forward(self, members: Graph) -> Tensor:
         """Outputs of the members of one family, (member, output)."""
-        count, size, _ = members["node"].shape
-        first = size * torch.arange(count, device=members["node"].device)[:, None]
-        ends = torch.stack([(members[end] + first).flatten() for end in ("source", "target")])
-        edge = torch.cat([members["edge"], members["weight"][..., None]], -1).flatten(0, 1)
-        node = torch.tanh(self.embed(members["node"].flatten(0, 1)))
+        one = members if "member" in members else _side_by_side(members)
+        ends = torch.stack([one["source"], one["target"]])
+        edge = torch.cat([one["edge"], one["weight"][:, None]], -1)
+        node = torch.tanh(self.embed(one["node"]))
         for layer in self.layers:
             node = torch.tanh(layer(node, ends, edge))
-        whole = (node.reshape(count, size, -1) * members["share"][..., None]).sum(1)
+        shared = node * one["share"][:, None]
+        zeros = shared.new_zeros((len(one["there"]), shared.shape[-1]))
+        whole = zeros.index_add(0, one["member"], shared)
         return self.head(self.body(_with_conditions(whole, members)))
+
+
+def _side_by_side(members: Graph) -> Graph:
+    """Padded members as one graph, padding and all."""
+    count, size, _ = members["node"].shape
+    at = torch.arange(count, device=members["node"].device)
+    one = {name: members[name].flatten(0, 1) for name in ("node", "share", "edge", "weight")}
+    one |= {end: (members[end] + size * at[:, None]).flatten() for end in ("source", "target")}
+    return one | {"member": at.repeat_interleave(size), "there": members["node"][:, 0, 0]}
 
 
 class CompositionNetwork(nn.Module):

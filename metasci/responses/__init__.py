@@ -3,6 +3,7 @@
 from metasci.responses.dose import dose_toxicity, exposure_response
 from metasci.responses.lifetimes import stress_life
 from metasci.responses.linear import linear_predictor
+from metasci.responses.phases import alloy_phase
 from metasci.responses.trials import (
     bacteria_present,
     bitterness,
@@ -13,6 +14,7 @@ from metasci.responses.trials import (
 from metasci.responses.volatility import past_volatility, volatility
 
 __all__ = [
+    "alloy_phase",
     "bacteria_present",
     "bitterness",
     "catheter_infection",

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metasci.materials.graphs import Graph, molecule_graph, stacked
+from metasci.materials.graphs import Graph, joined, molecule_graph, stacked
 from metasci.materials.networks import GraphNetwork
 from metasci.meta import Composition, Network, NetworkEpisode, Outer, adapt, initial, meta_train, named
 from metasci.meta.adaptation.inner import Parameters
@@ -55,13 +55,10 @@ class Molecules:
         return np.array([len(graph["node"]) for graph in self.graphs])
 
     def at(self, places: Places | Sequence[int]) -> Graph:
-        """Some of them, padded to the largest."""
-        made = stacked([self.graphs[place] for place in places])
-        return {
-            **made,
-            "share": _SHARE * made["share"],
-            "conditions": self.conditions[torch.as_tensor(places)],
-        }
+        """Some of them, joined: molecules differ in size by a factor of a hundred, and padding would cost it."""
+        made = joined([self.graphs[place] for place in places])
+        made["share"] = _SHARE * made["share"]
+        return {**made, "conditions": self.conditions[torch.as_tensor(places)]}
 
 
 def molecules(smiles: Sequence[str], described: Floats, seen: Flags) -> Molecules:
@@ -257,11 +254,11 @@ def _episode(
         kinds = [draw.permutation(kind)[: _SHOTS + _ASKED] for kind in pools[at]]
         rows.append(np.stack(kinds))
         mask.append(np.arange(_SHOTS) < draw.integers(1, _SHOTS + 1))
-    whole = of.at(np.stack(rows).ravel())
-    shape = (_TASKS, 2, _SHOTS + _ASKED)
-    parts = {name: value.reshape(*shape, *value.shape[1:]) for name, value in whole.items()}
-    known = {name: value[:, :, :_SHOTS].flatten(1, 2) for name, value in parts.items()}
-    asked = {name: value[:, :, _SHOTS:].flatten(1, 2) for name, value in parts.items()}
+    places = np.stack(rows)  # (task, class, molecule)
+    known, asked = (
+        stacked([of.at(own.ravel()) for own in part])
+        for part in (places[:, :, :_SHOTS], places[:, :, _SHOTS:])
+    )
     labels = torch.arange(2).repeat_interleave(_SHOTS).expand(_TASKS, -1)
     wanted = torch.arange(2).repeat_interleave(_ASKED).expand(_TASKS, -1)
     there = torch.as_tensor(np.stack(mask))[:, None].expand(-1, 2, -1).flatten(1)

@@ -27,7 +27,8 @@ from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_tr
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.networks.episode import cross_entropy
 from metasci.report.style import save_figure
-from metasci.studies.assays import assays, held_out_molecules, log_odds, parts_of
+from metasci.studies.assay_data import assays
+from metasci.studies.assay_ways import held_out_molecules, log_odds, parts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -71,6 +71,7 @@ RECIPES = (
     Recipe("bacteria", "responses.bacteria_present", _MOST_LIKELY),
     Recipe("wine", "responses.bitterness", _MOST_LIKELY),
     Recipe("kidney", "responses.catheter_infection", _MOST_LIKELY),
+    Recipe("alloy_phases", "responses.alloy_phase", GaussianPrior(objective="marginal")),
 )
 
 # a second prior of data that have one already
