@@ -91,8 +91,13 @@ def covariance_of(
     varies = np.diag(matrix) > 0.0
     if matrix[~varies].any():
         raise InputError("variability: a parameter without a variance has a covariance.")
+    if not varies.any():
+        raise InputError(
+            "variability: no parameter varies, so that nothing could be learned of a patient; give one of them a "
+            "variance, 'sd 0.3' or '30 %'."
+        )
     part = matrix[np.ix_(varies, varies)]
-    if not len(part) or np.linalg.eigvalsh(part).min() <= 0.0:
+    if np.linalg.eigvalsh(part).min() <= 0.0:
         raise InputError(
             "variability: these variances and covariances are no covariance matrix (not positive definite)."
         )
