@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metasci.expressions import names_in
 from metasci.petab.parts import parts_of
-from metasci.petab.problem import COARSE, DRAWN, FINE, ROUGH, Care, Problem
+from metasci.petab.problem import COARSE, FINE, ROUGH, Care, Problem
 from metasci.petab.search import Ends, Pace, combined, objective_of, search
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Sought:
     def starts(self, count: int, random: np.random.Generator) -> Floats:
         """Coordinates (start, what is searched) between the bounds, each the best of many draws of its own."""
         lower, upper = self.lower, self.upper
-        likelihood = self.on_logarithms if self.wide.any() else self.likelihood(DRAWN)
+        likelihood = self.on_logarithms if self.wide.any() else self.likelihood(COARSE)
         best, least = random.uniform(lower, upper, (count, len(lower))), np.full(count, np.inf)
         for _ in range(0, _DRAWS, _AT_ONCE):
             draws = random.uniform(lower, upper, (_AT_ONCE, count, len(lower)))

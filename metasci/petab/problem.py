@@ -32,7 +32,7 @@ from metasci.petab.tables import Tables, read_tables
 if TYPE_CHECKING:
     from metasci.petab.optimum import Optimum
 
-__all__ = ["COARSE", "DRAWN", "FINE", "ROUGH", "SCALES", "Care", "Problem", "read_problem"]
+__all__ = ["COARSE", "FINE", "ROUGH", "SCALES", "Care", "Problem", "read_problem"]
 
 Floats = NDArray[np.float64]
 
@@ -50,10 +50,8 @@ class Care(NamedTuple):
     most: int = 1000
 
 
-# to simulate, and on the way to an optimum; few sets take many steps, and those cost what few sets cost
-FINE, ROUGH, COARSE = Care(1e-8, 5000), Care(1e-6, 2000), Care(1e-4, 500)
-# of draws at random, most of those that ask for more are no good
-DRAWN = Care(1e-4, 200)
+# to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
+FINE, ROUGH, COARSE = Care(1e-8, 5000), Care(1e-6, 2000), Care(1e-4, 200)
 # what the method of high order must do with to be the one
 _AT_EASE = Care(1e-8, 1000)
 # equations solved at once: of more at a time each costs more (`metasci.ode.few`)

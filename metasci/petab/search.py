@@ -34,7 +34,6 @@ _LEAST = 1e-12  # so that what no measurement tells of is no division by zero
 _TRIED, _STIFFER = (0.03, 0.3, 3.0, 30.0), 10.0
 _NOTHING = 1e-2  # of what is enough: a step that promises less is the last
 _WEIGHTS, _CROSSED = (0.3, 1.0), 0.5  # of differences between places, and how many coordinates change
-_GOOD = 0.25  # of the ends, the best of which what is moved is one
 _LASTING = 10  # rounds over which a search must gain something
 
 
@@ -88,11 +87,10 @@ class Ends:
 
 
 def combined(ends: Ends, lower: Floats, upper: Floats, random: np.random.Generator) -> Floats:
-    """For every end another place: half its coordinates are one of the best ends', moved by how two more differ.
+    """For every end another place: half its coordinates are a second one's, moved by how two more differ.
 
     The share of that difference is drawn for each, as differential evolution does it: where ends lie along a valley,
-    so do what lies between and beyond them. What is moved is one of the best quarter, as in JADE (Zhang and Sanderson,
-    IEEE Trans Evol Comput 13 (2009) 945). (To move the very best led nowhere where the best are alike.)
+    so do what lies between and beyond them. (To move one of the best ends instead led nowhere where these are alike.)
 
     Parameters
     ----------
@@ -111,11 +109,7 @@ def combined(ends: Ends, lower: Floats, upper: Floats, random: np.random.Generat
     places, count = ends.places, len(ends.places)
     keys = random.random((count, count))
     np.fill_diagonal(keys, np.inf)  # none is combined with itself
-    good = np.argsort(ends.objective)[: max(2, round(_GOOD * count))]
-    first = good[keys[:, good].argmin(1)]
-    keys[np.arange(count), first] = np.inf
-    others = np.argsort(keys, axis=1)[:, :2].T
-    second, third, fourth = (places[which] for which in (first, *others))
+    second, third, fourth = (places[which] for which in np.argsort(keys, axis=1)[:, :3].T)
     moved = second + random.uniform(*_WEIGHTS, (count, 1)) * (third - fourth)
     crossed = random.random(places.shape) < _CROSSED
     return np.clip(np.where(crossed, moved, places), lower, upper)
