@@ -188,6 +188,8 @@ def _bolus(clearance: float, volume: float) -> np.ndarray:
     [
         ({"variability": {}}, "no parameter varies, so that nothing could be learned"),
         ({"variability": {"clearance": 0.0}}, "no parameter varies"),
+        ({"variability": {"clearance": 0.09, "volume": 0.04}, "correlation": {("clearance", "volume"): 1.0}},
+         "not positive definite"),
         ({"occasions": {"ka": 0.1}}, "'ka' is no parameter; they are clearance, volume\\.$"),
         ({"covariates": {"ka": Power("weight", "kg", 70, 1)}}, "'ka' is no parameter"),
         ({"typical": {"clearance": "0.06 L/h/kg", "volume": "49 L"}}, r"by weight; give it for a body of 70 kg"),

@@ -57,6 +57,9 @@ def _of_percent(cv: float, parameter: Parameter) -> float:
     return math.log1p(cv**2) if parameter.positive else (cv * parameter.typical) ** 2
 
 
+_SINGULAR = 1e-12  # of correlations, whose least eigenvalue is a rounding error where two parameters are one
+
+
 def covariance_of(
     space: ParameterSpace,
     variability: Mapping[Any, Amount] | pd.DataFrame,
@@ -97,7 +100,8 @@ def covariance_of(
             "variance, 'sd 0.3' or '30 %'."
         )
     part = matrix[np.ix_(varies, varies)]
-    if np.linalg.eigvalsh(part).min() <= 0.0:
+    roots = np.sqrt(np.diag(part))
+    if np.linalg.eigvalsh(part / np.outer(roots, roots)).min() <= _SINGULAR:
         raise InputError(
             "variability: these variances and covariances are no covariance matrix (not positive definite)."
         )
