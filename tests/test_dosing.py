@@ -135,6 +135,8 @@ def test_nonsense_is_refused(infant: ms.Calibration) -> None:
         ({"number": 1.5}, "number: 1.5 is not a whole number"),
         ({"draws": 0}, "draws: 0 is not a whole number"),
         ({"start": -5.0}, "start: -5 lies before time zero"),
+        ({"start": float("nan")}, "start: nan is no time"),
+        ({"start": float("inf")}, "start: inf is no time"),
         ({"duration": 13.0}, "an infusion lasts from 0 to the interval, 12"),
         ({"doses": ["3 m"]}, "'m' cannot be converted to 'mg'"),
         ({"intervals": ["often"]}, "not a number with a unit"),

@@ -247,3 +247,64 @@ def test_a_formula_with_an_unknown_operation_is_refused() -> None:
     slope = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     value = compiled(("where", ("gt", "x", 0.0), ("log", "x"), -5.0))({"x": slope})
     assert torch.autograd.grad(value.sum(), slope)[0].item() == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$subs advan1,trans2 tol=6\n$pk\n\tcl = theta(1)*exp(eta(1)) ; Clearance\n\tv = theta(2)*exp(eta(2))\n"
+        "\ts1 = v\n"
+        "$err\n\ty = f*(1 + eps(1))\n$thet (0,5,10)\n$thet 40 fix\n$omeg 0.09 0.04\n$sigm 0.01\n",
+        "$ABBR REPLACE THETA(CL)=THETA(1)\n$ABBR REPLACE ETA(CL)=ETA(1)\n$SUBROUTINES ADVAN1 TRANS2\n$PK\n"
+        "CL = THETA(CL)*EXP(ETA(CL))\nV = THETA(2)*EXP(ETA(2))\nS1 = V\n$ERROR\nY = F*(1 + EPS(1))\n"
+        "$THETA 5 40\n$OMEGA 0.09 0.04\n$SIGMA 0.01\n",
+    ],
+)  # fmt: skip
+def test_what_nm_tran_takes_besides_capitals_and_numbers(text: str, tmp_path: Path) -> None:
+    read = from_nonmem(stream(tmp_path, text))
+    assert read.noise == Proportional((0.1,))
+    assert np.diag(read.variability).tolist() == [0.09, 0.04]
+    assert [name.endswith("CL") for name in read.variability] == [text.startswith("$ABBR"), False]
+    frame = events([{"TIME": 0, "AMT": 100}, {"TIME": 12, "AMT": 80}])
+    clearance, volume = 5 * np.exp(0.2), 40 * np.exp(-0.1)
+    since = np.stack([TIMES, TIMES - 12.0])
+    each = np.where(since >= 0.0, np.exp(-clearance / volume * since), 0.0)
+    expected = np.array([100.0, 80.0]) @ each / volume
+    etas = dict(zip(read.variability, (0.2, -0.1), strict=True))
+    assert at(read.model, frame, etas) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("advan", "pk", "exponents", "rates"),
+    [
+        ("ADVAN3 TRANS5", "AOB=THETA(1)*EXP(ETA(1))", (1.5, 0.1), None),
+        ("ADVAN3 TRANS6", "K21=0.6*EXP(ETA(1))", (1.5, 0.1), (0.6,)),
+        ("ADVAN11 TRANS6", "K21=0.6*EXP(ETA(1))\nK31=0.05\nGAMMA=0.02", (1.5, 0.1, 0.02), (0.6, 0.05)),
+        ("ADVAN4 TRANS6", "K32=0.6*EXP(ETA(1))\nKA=0.9", (1.5, 0.1), (0.6,)),
+    ],
+)
+def test_rates_by_exponents_give_the_curve_of_these_exponents(
+    advan: str, pk: str, exponents: tuple[float, ...], rates: tuple[float, ...] | None, tmp_path: Path
+) -> None:
+    oral = advan.startswith("ADVAN4")
+    body = f"$SUBROUTINES {advan}\n$PK\n{pk}\nALPHA=1.5\nBETA=0.1\nS{1 + oral}=40\n"
+    rest = "$ERROR\nY=F+EPS(1)\n$THETA 2\n$OMEGA 0.09\n$SIGMA 0.01\n"
+    read = from_nonmem(stream(tmp_path, body + rest))
+    frame = events([{"TIME": 0, "AMT": 100}])
+    found = at(read.model, frame, {"ETA_1": 0.1})
+    if rates is None:  # the ratio of the two terms
+        ratio = 2 * np.exp(0.1)
+        shares = np.array([ratio, 1.0]) / (ratio + 1.0)
+    else:
+        back = np.array([rates[0] * np.exp(0.1), *rates[1:]])
+        shares = np.array(
+            [
+                np.prod(back - own) / np.prod([other - own for other in exponents if other != own])
+                for own in exponents
+            ]
+        )
+    terms = np.exp(-np.multiply.outer(np.array(exponents), TIMES))
+    if oral:
+        away = np.array(exponents)[:, None]
+        terms = 0.9 / (0.9 - away) * (terms - np.exp(-0.9 * TIMES))
+    assert found == pytest.approx(100.0 / 40.0 * shares @ terms, rel=1e-8)

@@ -209,3 +209,30 @@ def test_duals_of_duals_hold_second_derivatives() -> None:
         np.testing.assert_allclose(
             found.slope.slope[..., 0, place], random[..., 0] @ hessian, rtol=1e-9, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("method", ["explicit", "stiff"])
+def test_tasks_that_take_many_steps_are_led_on_without_the_others(method: str) -> None:
+    """Seven oscillators from one turn to hundreds, one that is lost, and one that is only asked where it begins."""
+    turns = torch.tensor([1.0, 2.0, 3.0, 5.0, 40.0, 60.0, 300.0, 1.0, 1.0], dtype=F64)
+    growth = torch.tensor([0.0] * 7 + [1e6, 0.0], dtype=F64)
+    end = torch.tensor([1.0] * 8 + [0.0], dtype=F64)
+
+    def turning(time: Any, state: Any, p: Any) -> Any:
+        first, second = state[..., 0], state[..., 1]
+        speed = 2.0 * np.pi * p["turns"]
+        return math.stack([speed * second + p["growth"] * first * first, -speed * first])
+
+    begin = torch.tensor([[1.0, 0.0]], dtype=F64).repeat(9, 1)
+    times = end[:, None] * torch.tensor([0.3, 1.0], dtype=F64)
+    found = solve(turning, begin, times, {"turns": turns, "growth": growth}, method=method, most=20_000)
+    phase = (2.0 * np.pi * turns[:, None] * times).numpy()
+    expected = np.stack([np.cos(phase), -np.sin(phase)], -1)
+    sound = np.array([True] * 7 + [False, True])
+    assert found.converged.tolist() == sound.tolist()
+    np.testing.assert_allclose(found.states.numpy()[sound], expected[sound], atol=1e-4)
+    for task in range(9):
+        alone = {"turns": turns[task : task + 1], "growth": growth[task : task + 1]}
+        own = solve(turning, begin[:1], times[task : task + 1], alone, method=method, most=20_000)
+        assert own.steps.tolist() == found.steps[task : task + 1].tolist()
+        torch.testing.assert_close(own.states[0], found.states[task], rtol=1e-7, atol=1e-9, equal_nan=True)

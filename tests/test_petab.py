@@ -21,6 +21,7 @@ pytest.importorskip("libsbml", reason="the extra `petab` (python-libsbml) is not
 
 from metasci.petab import read_problem
 from metasci.petab.optimum import Sought, _on_logarithms
+from metasci.petab.parts import parts_of
 from metasci.petab.problem import ROUGH
 from metasci.petab.search import Pace, combined, objective_of, search
 
@@ -172,6 +173,64 @@ def test_a_deviation_that_is_a_parameter_is_computed_and_not_searched(tmp_path: 
     # one that stands in a formula is searched
     nested = TABLES["observables.tsv"].replace("0.2*left", "sigma*left")
     assert Sought(read_problem(written(tmp_path, **{"observables.tsv": nested}))).free.all()
+
+
+def switched(folder: Path, noise: tuple[str, str]) -> Path:
+    """The problem with a rate of its own under each condition, which the conditions switch on and off."""
+    both = "".join(f"<apply><times/><ci>on_{k}</ci><ci>k_{k}</ci></apply>" for k in "ab")
+    parameters = "".join(
+        f'<parameter id="{each}_{k}" value="1" constant="true"/>' for each in ("on", "k") for k in "ab"
+    )
+    names = ("k_a", "k_b", "sigma_a", "sigma_b")
+    path = written(
+        folder,
+        **{
+            "parameters.tsv": TABLES["parameters.tsv"].split("k\tlog10")[0]
+            + "start\tlin\t0\t20\t8\t1\nshift\tlin\t0\t1\t0.5\t0\n"
+            + "".join(f"{name}\tlog10\t0.001\t10\t0.2\t1\n" for name in names),
+            "conditions.tsv": "conditionId\tA\ton_a\ton_b\nfirst\tstart\t1\t0\nsecond\t3\t0\t1\n",
+        },
+    )
+    text = MODEL.format(events="").replace("<ci>k</ci>", f"<apply><plus/>{both}</apply>")
+    (folder / "model.xml").write_text(
+        text.replace('<parameter id="k" value="1" constant="true"/>', parameters)
+    )
+    table = pd.read_csv(folder / "measurements.tsv", sep="\t")
+    own = table["simulationConditionId"].map(dict(zip(("first", "second"), noise, strict=True)))
+    table["noiseParameters"] = own.where(table["observableId"] == "made")
+    table.to_csv(folder / "measurements.tsv", sep="\t", index=False)
+    return path
+
+
+def test_conditions_that_share_no_parameter_are_searched_one_by_one(tmp_path: Path) -> None:
+    problem = read_problem(switched(tmp_path, ("sigma_a", "sigma_b")))
+    parts = parts_of(problem)
+    assert [sorted(part.parameters.index) for part in parts] == [
+        ["k_a", "sigma_a", "start"],
+        ["k_b", "sigma_b"],
+    ]
+    values = {"k_a": 0.25, "k_b": 0.4, "start": 7.0, "sigma_a": 0.3, "sigma_b": 0.5}
+    each = sum(part.objective({name: values[name] for name in part.parameters.index}) for part in parts)
+    assert each == pytest.approx(problem.objective(values), rel=1e-9)
+    best = problem.optimum(starts=2, seed=1, most=30)
+    assert len(best.every) == 2
+    assert problem.objective(best.parameters) == pytest.approx(best.objective, abs=1e-6)
+    table = pd.read_csv(tmp_path / "measurements.tsv", sep="\t")
+    first = table[table["simulationConditionId"] == "first"]
+    k, start = closed_form_fit(first)
+    assert (best.parameters["k_a"], best.parameters["start"]) == pytest.approx((k, start), rel=1e-4)
+    for name in best.parameters:
+        for factor in (0.999, 1.001):
+            moved = {**best.parameters, name: best.parameters[name] * factor}
+            assert problem.objective(moved) >= best.objective - 1e-6
+
+
+def test_conditions_that_share_a_parameter_are_one_problem(tmp_path: Path) -> None:
+    problem = read_problem(switched(tmp_path, ("sigma_a", "sigma_a")))
+    (part,) = parts_of(problem)
+    assert sorted(part.parameters.index) == ["k_a", "k_b", "sigma_a", "start"]
+    best = problem.optimum(starts=1, seed=1, most=30)
+    assert 0.001 <= best.parameters["sigma_b"] <= 10.0  # of which no measurement tells
 
 
 def test_ends_that_are_combined_lead_out_of_local_minima() -> None:

@@ -184,6 +184,26 @@ def _bolus(clearance: float, volume: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ({"variability": {}}, "no parameter varies, so that nothing could be learned"),
+        ({"variability": {"clearance": 0.0}}, "no parameter varies"),
+        ({"variability": {"clearance": 0.09, "volume": 0.04}, "correlation": {("clearance", "volume"): 1.0}},
+         "not positive definite"),
+        ({"occasions": {"ka": 0.1}}, "'ka' is no parameter; they are clearance, volume\\.$"),
+        ({"covariates": {"ka": Power("weight", "kg", 70, 1)}}, "'ka' is no parameter"),
+        ({"typical": {"clearance": "0.06 L/h/kg", "volume": "49 L"}}, r"by weight; give it for a body of 70 kg"),
+    ],
+)  # fmt: skip
+def test_numbers_that_make_no_prior_are_refused_with_the_way_out(
+    numbers: dict[str, object], sentence: str
+) -> None:
+    given = {"typical": {"clearance": "4.2 L/h", "volume": "49 L"}, "variability": {"clearance": 0.09}}
+    with pytest.raises(ms.errors.InputError, match=sentence):
+        ms.Prior.published(Structure(1), source="none", noise=ms.Additive((0.1,)), **{**given, **numbers})
+
+
+@pytest.mark.parametrize(
     ("noise", "deviation"),
     [
         (ms.Additive((0.8,)), lambda f: 0.8 + 0.0 * f),

@@ -206,10 +206,12 @@ def check_numbers(
             raise InputError(f"{what}: {count:g} is not a whole number above zero.")
         if count > _MOST:
             raise InputError(f"{what}: {count:,} are more than are computed, {_MOST:,}.")
-    if gap <= 0.0:
-        raise InputError(f"interval: {gap:g} is not above zero.")
+    if not 0.0 < gap < np.inf:
+        raise InputError(f"interval: {gap:g} is not a finite number above zero.")
     if start is not None and start < 0.0:
         raise InputError(f"start: {start:g} lies before time zero.")
+    if start is not None and not np.isfinite(start):
+        raise InputError(f"start: {start:g} is no time.")
     if not 0.0 <= duration <= gap:
         raise InputError(
             f"duration: an infusion lasts from 0 to the interval, {gap:g}, and not {duration:g}."

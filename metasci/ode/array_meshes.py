@@ -1,4 +1,4 @@
-"""Meshes of steps for few tasks, on NumPy arrays: searched for as in `metasci.ode.mesh`, or kept from last time.
+"""Meshes of steps for few tasks that are kept from last time.
 
 A search for the most probable parameters of a patient solves the same system some ten times, at parameters that hardly
 differ in the end. The mesh of the last time will then do: the states along it are found for all steps side by side by
@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metasci.duals import Dual
+from metasci.ode.array_walks import as_array, mesh_of, on_arrays, ratio
 from metasci.ode.arrays import STEPS, Array, ArraySystem
 from metasci.ode.events import Timeline
-from metasci.ode.mesh import GROW, SAFETY, SHRINK, SMALLEST, Forcing, Mesh, Tolerance, compact, find_mesh
+from metasci.ode.mesh import Forcing, Mesh, Tolerance
 from metasci.ode.methods import Step, System
 
-__all__ = ["SIDE_BY_SIDE", "carried_along", "keeping", "kept_mesh", "mesh_of", "on_arrays"]
+__all__ = ["SIDE_BY_SIDE", "carried_along", "keeping", "kept_mesh"]
 
 SIDE_BY_SIDE = 64
 """Tasks at most whose steps are all held side by side, which takes memory."""
@@ -55,107 +55,6 @@ def keeping() -> Iterator[None]:
         yield
     finally:
         _kept.reset(token)
-
-
-def _numbers(value: Any) -> Any:
-    return value.detach().numpy() if isinstance(value, Tensor) else value
-
-
-def on_arrays(system: System) -> ArraySystem:
-    """The same system on NumPy arrays, without tangents."""
-    parameters = {name: _numbers(value) for name, value in system.parameters.items()}
-    return ArraySystem(system.rate, parameters, system.own or frozenset(), system.states, system.held)
-
-
-@dataclass(frozen=True)
-class _Acting:
-    """`Forcing` as arrays."""
-
-    kept: Any
-    push: Array
-    supply: Array | None
-
-    def arrived(self, place: Any, state: Array) -> Array:
-        every = np.arange(len(place))
-        return np.where(self.kept[every, place][:, None], state, 0.0) + self.push[every, place]
-
-    def running(self, place: Any) -> Array | None:
-        return None if self.supply is None else self.supply[np.arange(len(place)), place]
-
-
-def _ratio(tolerance: Tolerance, error: Array, before: Array, after: Array) -> Array:
-    """As `Tolerance.ratio`."""
-    relative = max(tolerance.relative, 20.0 * np.finfo(error.dtype).eps)
-    absolute = _numbers(tolerance.absolute)
-    worst = (np.abs(error) / (absolute + relative * np.maximum(np.abs(before), np.abs(after)))).max(1)
-    sound = np.isfinite(worst) & np.isfinite(after).all(1)
-    return np.where(sound, worst, np.inf)
-
-
-def mesh_of(
-    step: Step, system: System, line: Timeline, forcing: Forcing, tolerance: Tolerance
-) -> tuple[Mesh, Tensor, Tensor]:
-    """As `metasci.ode.mesh.find_mesh`, on arrays where the system is for them."""
-    if not system.copies:
-        return find_mesh(step, system, line, forcing, tolerance)
-    with np.errstate(all="ignore"):
-        return _search(step, on_arrays(system), line, forcing, tolerance)
-
-
-def _search(
-    step: Step, system: ArraySystem, line: Timeline, forcing: Forcing, tolerance: Tolerance
-) -> tuple[Mesh, Tensor, Tensor]:
-    take = STEPS[step.name]
-    breaks, last = line.breaks.numpy(), line.count.numpy() - 1
-    acting = _Acting(forcing.kept.numpy(), forcing.push.numpy(), _numbers(forcing.supply))
-    every = np.arange(len(last))
-    place, time = np.zeros_like(last), breaks[:, 0].copy()
-    span = breaks[:, -1] - time
-    state = acting.arrived(place, forcing.initial.numpy())
-    size = _first_size(system, time, state, span, acting, tolerance)
-    worst, attempts, given_up = np.zeros_like(time), np.zeros_like(place), span < 0.0
-    fresh = ~given_up
-    records = []
-    live = place < last
-    while live.any():
-        end = breaks[every, place + live]
-        left = end - time
-        given_up = given_up | (attempts >= tolerance.most) | (size < SMALLEST * span)
-        chosen = np.where(size < left, np.minimum(size, 0.5 * left), left)
-        chosen = np.where(live, np.where(given_up, left, chosen), 0.0)
-        after, error = take(system, time, state, chosen, acting.running(place))
-        ratio = _ratio(tolerance, error, state, after)
-        accepted = live & ((ratio <= 1.0) | given_up)
-        records.append((place, time, chosen, fresh, state, accepted))
-        worst = np.where(accepted, np.maximum(worst, ratio), worst)
-        factor = np.clip(SAFETY * np.maximum(ratio, 1e-30) ** (-1.0 / step.order), SHRINK, GROW)
-        next_size = chosen * factor
-        next_size = np.where(accepted & (factor >= 1.0), np.maximum(size, next_size), next_size)
-        size = np.where(live, next_size, size)
-        arrived = accepted & (chosen >= left)
-        time = np.where(arrived, end, np.where(accepted, time + chosen, time))
-        state = np.where(accepted[:, None], after, state)
-        if arrived.any():
-            place = place + arrived
-            state = np.where(arrived[:, None], acting.arrived(place, state), state)
-            live = place < last
-        fresh = np.where(accepted, arrived, fresh)
-        attempts = np.where(arrived, 0, attempts + 1)
-    records.append((place, time, np.zeros_like(time), fresh, state, np.ones_like(fresh)))
-    columns = [torch.from_numpy(np.stack(column, 1)) for column in zip(*records, strict=True)]
-    return *compact(*columns), torch.from_numpy(worst)
-
-
-def _first_size(
-    system: ArraySystem, time: Array, state: Array, span: Array, acting: _Acting, tolerance: Tolerance
-) -> Array:
-    """As in `metasci.ode.mesh`."""
-    system, supply = system.within(acting.running(np.zeros(len(time), dtype=np.int64)))
-    slope = system.slope(time, state, supply)
-    scale = _numbers(tolerance.absolute) + tolerance.relative * np.abs(state)
-    height, speed = (np.abs(state) / scale).max(1), (np.abs(slope) / scale).max(1)
-    guess = np.where((height < 1e-5) | (speed < 1e-5), 1e-4 * span, 0.01 * height / speed)
-    return np.where(np.isfinite(guess), np.minimum(guess, span), 1e-6 * span)
 
 
 def kept_mesh(
@@ -201,7 +100,7 @@ def _renewed(
     supply = None if forcing.supply is None else forcing.supply.numpy()[rows, place[:, :-1].reshape(-1)]
     some, time, size = system.select(rows), *(v[:, :-1].reshape(-1).numpy() for v in (mesh.time, mesh.size))
     unit = np.repeat(np.eye(states)[:, None], len(rows), 1)
-    absolute = _numbers(tolerance.absolute)
+    absolute = as_array(tolerance.absolute)
     absolute = absolute[:, None] if np.ndim(absolute) == 2 else absolute
     for _ in range(_NEWTON):
         before = nodes[:, :-1].reshape(-1, states)
@@ -215,8 +114,8 @@ def _renewed(
             return None
         if (np.abs(move) <= _ARRIVED * (absolute + tolerance.relative * np.abs(nodes))).all():
             flat = _each_step(tolerance, tasks, count - 1)
-            ratio = _ratio(flat, error, before, new.value).reshape(tasks, -1).max(1)
-            return (mesh, torch.from_numpy(nodes), torch.from_numpy(ratio)) if (ratio <= 1.0).all() else None
+            errs = ratio(flat, error, before, new.value).reshape(tasks, -1).max(1)
+            return (mesh, torch.from_numpy(nodes), torch.from_numpy(errs)) if (errs <= 1.0).all() else None
     return None
 
 

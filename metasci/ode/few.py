@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from metasci.duals import Dual
-from metasci.ode.array_meshes import on_arrays
+from metasci.ode.array_walks import on_arrays
 from metasci.ode.methods import System
 from metasci.ode.tangents import along
 

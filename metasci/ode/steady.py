@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from metasci.ode.array_meshes import mesh_of
+from metasci.ode.array_walks import mesh_of
 from metasci.ode.events import Doses, Timeline, moved, timeline
 from metasci.ode.mesh import Forcing, Mesh, Tolerance, forced, walk
 from metasci.ode.methods import Step, System

@@ -31,6 +31,8 @@ from metasci.patients.estimates import Estimates, final_estimates
 from metasci.patients.residual import residual_error
 from metasci.patients.stream_checks import check_stream
 from metasci.patients.stream_outputs import StreamOutput, outputs_of
+from metasci.patients.stream_rates import rates_of_exponents
+from metasci.patients.stream_text import usual_text
 
 __all__ = ["ImportedModel", "from_nonmem"]
 
@@ -125,6 +127,7 @@ def from_nonmem(
     stated = _stated_units(stream, units or {})
     reader = StreamReader(path, stream, stated)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
+    statements += rates_of_exponents(reader.defined, "DEPOT" in reader.compartments)
     after = (*along, *reader.statements(stream.statements.after_odes))
     outputs = outputs_of(f"{path}, $ERROR", stream, after, reader.numbers, epsilons)
     outputs = tuple(
@@ -210,9 +213,9 @@ def from_nonmem(
 
 def _parsed(path: Path) -> Any:
     """Pharmpy's model of the file."""
-    reader = needed("pharmpy.model", "nonmem", "a NONMEM control stream").Model
+    parse = needed("pharmpy.model.external.nonmem", "nonmem", "a NONMEM control stream").parse_model
     try:
-        stream = reader.parse_model(path)
+        stream = parse(usual_text(path.read_text("latin-1")), path)
         if stream.statements.ode_system is None:
             raise InputError(f"{path}: there is no $SUBROUTINE with compartments, or $DES is not understood.")
     except InputError:

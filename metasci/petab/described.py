@@ -17,11 +17,11 @@ from metasci.petab.streamlined import Streamlined, streamlined
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["KIND", "System", "predictions", "system_model", "system_of"]
+__all__ = ["INITIAL", "KIND", "System", "predictions", "system_model", "system_of"]
 
 KIND = "system"
 
-_INITIAL = "the initial "
+INITIAL = "the initial "
 _LIKE = "like the others"
 
 
@@ -162,7 +162,7 @@ def predictions(
         like = 0.0 * values[_LIKE]
         known = run(early, {**values, "t": like})
         return tuple(
-            known.get(_INITIAL + name, start(known)) + like for name, start in zip(names, starts, strict=True)
+            known.get(INITIAL + name, start(known)) + like for name, start in zip(names, starts, strict=True)
         )
 
     method = "stiff" if system.stiff else "explicit"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metasci.expressions import names_in
+from metasci.petab.parts import parts_of
 from metasci.petab.problem import COARSE, FINE, ROUGH, Care, Problem
 from metasci.petab.search import Ends, Pace, combined, objective_of, search
 
@@ -57,6 +58,22 @@ class Optimum:
 
 def optimum_of(problem: Problem, starts: int, seed: int, most: int) -> Optimum:
     """The best of several searches from random starts within the bounds.
+
+    Of a problem whose conditions share no parameter each part is searched on its own (`metasci.petab.parts`). The ends
+    of their starts are added in order, the best to the best.
+    """
+    lower, upper = problem.bounds()
+    parameters = {name: float(value) for name, value in problem.physical(0.5 * (lower + upper)).items()}
+    every = np.zeros(starts)
+    for part in parts_of(problem):
+        found = _searched(part, starts, seed, most)
+        parameters |= found.parameters
+        every += found.every
+    return Optimum(parameters, float(every[0]), tuple(map(float, every)))
+
+
+def _searched(problem: Problem, starts: int, seed: int, most: int) -> Optimum:
+    """The same of a problem that is one.
 
     Outputs whose measurements reach over decades are fitted on the logarithm first: on their own scale a population
     that dies at once and one that never grows are equally far off, and no slope leads away from either.

@@ -24,7 +24,7 @@ from metasci.expressions import Expression, bounded, compiled, names_in, replace
 from metasci.model import Model
 from metasci.noise import Additive, LogNormal, Noise, Several
 from metasci.parameters import Parameter
-from metasci.petab.described import System, predictions, system_model
+from metasci.petab.described import INITIAL, System, predictions, system_model
 from metasci.petab.formulas import parsed
 from metasci.petab.sbml import read_network
 from metasci.petab.tables import Tables, read_tables
@@ -51,7 +51,11 @@ class Care(NamedTuple):
 
 
 # to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
-FINE, ROUGH, COARSE = Care(1e-8), Care(1e-6), Care(1e-4, 200)
+FINE, ROUGH, COARSE = Care(1e-8, 5000), Care(1e-6, 2000), Care(1e-4, 200)
+# what the method of high order must do with to be the one
+_AT_EASE = Care(1e-8, 1000)
+# equations solved at once: of more at a time each costs more (`metasci.ode.few`)
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,13 @@ class Problem:
             "condition": condition.repeat(2),
             "output": torch.cat([output, output + count]),
         }
+        sets, each = max(map(len, tensors.values())), max(1, _AT_ONCE // len(self.system.conditions))
+        parts = []
         with torch.no_grad():
-            both = self._cache[care](inputs, tensors).numpy()
+            for begin in range(0, sets, each):
+                some = {n: v if len(v) == 1 else v[begin : begin + each] for n, v in tensors.items()}
+                parts.append(self._cache[care](inputs, some))
+        both = torch.cat(parts).numpy()
         predicted, deviation = both[:, : len(self.rows)], both[:, len(self.rows) :]
         return (predicted[0], deviation[0]) if alone else (predicted, deviation)
 
@@ -313,7 +322,7 @@ def _at_ease(problem: Problem) -> Problem:
         name: each.typical for name, each in zip(problem.system.parameters, problem._declared(), strict=True)
     }
     rest = {name: 1.0 for name in problem.parameters.index if name not in middle}
-    predicted, _ = problem.simulate({**rest, **middle})
+    predicted, _ = problem.simulated({**rest, **middle}, _AT_EASE)
     return (
         problem
         if np.isfinite(predicted).all()
@@ -376,7 +385,7 @@ def _conditions(tables: Tables, network: Any) -> tuple[tuple[dict[str, Expressio
         for name in columns:
             empty = row[name] == "" or row[name].lower() == "nan"
             if name in states:
-                each[f"the initial {name}"] = states[name] if empty else _value(row[name])
+                each[INITIAL + name] = states[name] if empty else _value(row[name])
             elif not empty:
                 each[name] = _value(row[name])
         conditions.append(each)

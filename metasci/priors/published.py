@@ -135,8 +135,12 @@ def published(
     record: dict[str, Any] = {"source": source, "population": population, "remarks": list(remarks)}
     if isinstance(model, Structure):
         structure = model
-        effects = _effects(typical or {}, covariates or {}, occasions or {}, most_occasions)
         numbers = _typical(structure, typical or {}, time, volume)
+        if odd := [key for key in (*(occasions or {}), *(covariates or {})) if key not in numbers]:
+            raise InputError(
+                f"occasions and covariates: '{odd[0]}' is no parameter; they are {', '.join(numbers)}."
+            )
+        effects = _effects(typical or {}, covariates or {}, occasions or {}, most_occasions)
         options: dict[str, Any] = {
             "amount": amount,
             "time": time,
@@ -193,6 +197,11 @@ def _typical(
     if odd := sorted(set(typical) ^ set(units)):
         what = "is no parameter" if odd[0] in typical else "is missing"
         raise InputError(f"typical: '{odd[0]}' {what}; the parameters are {', '.join(units)}.")
+    if by_weight := [key for key, value in typical.items() if str(value).replace(" ", "").endswith("/kg")]:
+        raise InputError(
+            f"typical '{by_weight[0]}': '{typical[by_weight[0]]}' is by weight; give it for a body of 70 kg, and "
+            f"covariates={{'{by_weight[0]}': Power('weight', 'kg', 70, 1)}}."
+        )
     return {
         key: value.typical if isinstance(value, Formula) else magnitude(value, units[key], f"typical '{key}'")
         for key, value in typical.items()

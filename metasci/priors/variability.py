@@ -57,6 +57,9 @@ def _of_percent(cv: float, parameter: Parameter) -> float:
     return math.log1p(cv**2) if parameter.positive else (cv * parameter.typical) ** 2
 
 
+_SINGULAR = 1e-12  # of correlations, whose least eigenvalue is a rounding error where two parameters are one
+
+
 def covariance_of(
     space: ParameterSpace,
     variability: Mapping[Any, Amount] | pd.DataFrame,
@@ -91,8 +94,14 @@ def covariance_of(
     varies = np.diag(matrix) > 0.0
     if matrix[~varies].any():
         raise InputError("variability: a parameter without a variance has a covariance.")
+    if not varies.any():
+        raise InputError(
+            "variability: no parameter varies, so that nothing could be learned of a patient; give one of them a "
+            "variance, 'sd 0.3' or '30 %'."
+        )
     part = matrix[np.ix_(varies, varies)]
-    if not len(part) or np.linalg.eigvalsh(part).min() <= 0.0:
+    roots = np.sqrt(np.diag(part))
+    if np.linalg.eigvalsh(part / np.outer(roots, roots)).min() <= _SINGULAR:
         raise InputError(
             "variability: these variances and covariances are no covariance matrix (not positive definite)."
         )
