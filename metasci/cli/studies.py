@@ -22,6 +22,8 @@ STUDIES: dict[str, tuple[str, ...]] = {
     "biased-supports": ("materials",),
     "broken-sensors": (),
     "continual": (),
+    "continual-drawings": (),
+    "continual-propofol": (),
     "crystal-potential": ("materials",),
     "delayed-reward": (),
     "fairness": ("studies",),
