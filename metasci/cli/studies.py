@@ -26,6 +26,7 @@ STUDIES: dict[str, tuple[str, ...]] = {
     "continual-propofol": (),
     "crystal-potential": ("materials",),
     "delayed-reward": (),
+    "drifting-sensors": (),
     "fairness": ("studies",),
     "families": ("materials",),
     "feature-reuse": (),
