@@ -1,7 +1,7 @@
 """Peak resident memory of one calibration: by the exported program in onnxruntime, and by Python.
 
 ``python benchmarks/calibration_memory.py [PRIOR ...]``. Each row is a process of its own that reports its own greatest
-resident memory (`ru_maxrss`). Those of the first four rows know nothing of metasci and torch.
+resident memory (Linux' `VmHWM`). Those of the first four rows know nothing of metasci and torch.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ import metasci as ms
 from metasci.programs import Sizes, calibrator, given_of
 
 _RUNS = 1
+# not `ru_maxrss`, which a process begins with from the one that started it
 _REPORT = """
-import json, resource, sys
-def say(): print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+import sys
+def say():
+    lines = open("/proc/self/status").read().splitlines()
+    print(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")))
 """
 _PROCESSES = {
     "an interpreter with NumPy": _REPORT + "import numpy\nsay()",

@@ -38,9 +38,9 @@ _KINDS: dict[str, Callable[[], Any]] = {
 
 
 def stored(module: nn.Module, kind: str) -> nn.Module:
-    """A copy whose linear layers torchao has stored."""
+    """A copy whose linear layers torchao has stored; those with one input stay as they are, which it cannot."""
     made = copy.deepcopy(module).eval()
-    quantize_(made, _KINDS[kind]())
+    quantize_(made, _KINDS[kind](), lambda layer, _: isinstance(layer, nn.Linear) and layer.in_features > 1)
     return made
 
 

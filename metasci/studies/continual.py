@@ -70,7 +70,7 @@ def regained(name: str) -> xr.Dataset:
         label: meta_calibrate(shipped.model, tasks, method, covariates=covariates)
         for label, method in methods.items()
     }
-    return reacquisition(starts, tasks.select(tasks.counts > max(_SHOTS)), shots=_SHOTS, seeds=_DRAWS)
+    return reacquisition(starts, tasks.select(tasks.counts > max(_SHOTS)), shots=_SHOTS, seeds=_FEW)
 
 
 def by_draws(name: str = "theophylline") -> pd.DataFrame:
