@@ -63,17 +63,8 @@ def fit_alone(
         ) -> NDArray[np.float64]:
             return _huber(squares, readings)
 
-        def slopes(
-            z: NDArray[np.float64], own: Problem = own, pull: NDArray[np.float64] = pull
-        ) -> NDArray[np.float64]:
-            line = own.linearise(torch.as_tensor(z)[None], prior.state.log_noise)
-            steep = line.jacobian[0] / line.variance.expand(own.batch.mask.shape)[0, :, None].sqrt()
-            return np.nan_to_num(np.concatenate([-steep.numpy(), pull]), nan=0.0, posinf=1e3, neginf=-1e3)
-
-        # where the noise moves with the prediction, residuals have slopes of their own
-        jacobian: Any = slopes if prior.model.noise.constant else "2-point"
         chosen: Any = rho if loss == "huber" else "linear"
-        rows.append(least_squares(residuals, start, jacobian, loss=chosen, f_scale=_HUBER, max_nfev=60).x)
+        rows.append(least_squares(residuals, start, loss=chosen, f_scale=_HUBER, max_nfev=60).x)
     return torch.as_tensor(np.array(rows))
 
 
