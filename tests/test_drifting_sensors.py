@@ -22,29 +22,29 @@ def prior():
     return as_known(ms.meta_calibrate(line, lines(30), covariates=()))
 
 
-def _of_four(prior, count=3, seed=4):
+def _of_three(prior, count=3, seed=4):
     batch = prior.batch(lines(count, seed=seed))
-    return batch.with_mask(batch.mask & (torch.arange(batch.mask.shape[1]) < 4))
+    return batch.with_mask(batch.mask & (torch.arange(batch.mask.shape[1]) < 3))
 
 
 @pytest.mark.parametrize("how", ["steadily", "wandering"])
 def test_probabilities_and_estimates_are_those_of_whole_gaussian_densities(prior, how):
     """In a linear model every case is one Gaussian over readings and coordinates, written out here."""
-    batch = _of_four(prior)
+    batch = _of_three(prior)
     found = sensor_may_drift(prior, batch, chance=0.1, times=8.0, how=how)
     start, covariance = prior.method.start(prior.state, prior.covariates.design(batch.covariates))
     variance = float(prior.state.log_noise.exp()[0]) ** 2
-    ramps = [torch.tensor([0, 1, 2, 3]) / 3, torch.tensor([0, 0, 1, 2]) / 2, torch.tensor([0, 0, 0, 1]) / 1]
+    ramps = [torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.0, 1.0])]
     shapes = [torch.outer(ramp, ramp).double() for ramp in ramps]
     if how == "wandering":
-        place = torch.arange(4).double() / 3
+        place = torch.arange(3).double() / 2
         shapes = [torch.minimum(place[:, None], place)]
     for task in range(3):
-        x, y = batch.inputs["x"][task, :4], batch.output[task, :4]
+        x, y = batch.inputs["x"][task, :3], batch.output[task, :3]
         jacobian = torch.stack([torch.ones_like(x), x], 1)
         logs, means = [], []
         for case, shape in enumerate([0.0 * shapes[0], *shapes]):
-            spread = variance * (torch.eye(4).double() + 64.0 * shape)
+            spread = variance * (torch.eye(3).double() + 64.0 * shape)
             whole = jacobian @ covariance[task] @ jacobian.T + spread
             law = torch.distributions.MultivariateNormal(jacobian @ start[task], whole)
             share = 0.1 / len(shapes) if case else 0.9
@@ -76,7 +76,7 @@ def test_a_drift_is_told_and_no_longer_turns_the_curve(prior):
 
 def test_without_a_drift_the_estimate_is_the_plain_one(prior):
     """The case of a sound sensor is the prior's own calibration; one reading alone tells of no drift."""
-    batch = _of_four(prior)
+    batch = _of_three(prior)
     found, plain = sensor_may_drift(prior, batch), prior.adapt(batch).coordinates
     torch.testing.assert_close(found.coordinates[0], plain, rtol=1e-6, atol=1e-8)
     one = batch.with_mask(batch.mask & (torch.arange(batch.mask.shape[1]) < 1))
