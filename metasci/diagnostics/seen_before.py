@@ -25,7 +25,7 @@ from metasci.priors.equation import Prior, meta_calibrate
 if TYPE_CHECKING:
     from metasci.learned.equation import LearnedEquation
 
-__all__ = ["forgetting", "reacquisition"]
+__all__ = ["error_on", "forgetting", "reacquisition"]
 
 
 def forgetting(
@@ -50,7 +50,8 @@ def forgetting(
     -------
     xarray.Dataset
         ``updated`` and ``joint``, root mean square errors on the old tasks, by ``batch`` (0: before any new task);
-        ``seen``, tasks learned from; the verdict in ``attrs["verdict"]``.
+        ``seen``, tasks learned from; the verdict in ``attrs["verdict"]``. Errors are on the scale on which the noise is
+        Gaussian: of a log-normal noise they are of logarithms.
     """
     if not batches:
         raise InputError("batches: give at least one batch of new tasks.")
@@ -76,7 +77,7 @@ def forgetting(
             "joint": ("batch", table[:, 1]),
             "seen": ("batch", seen),
         },
-        attrs={"verdict": verdict, "unit": first.model.output.unit},
+        attrs={"verdict": verdict, "unit": _unit(first)},
     )
 
 
@@ -119,13 +120,12 @@ def reacquisition(
         f"{name} {'more than ' + str(most) if np.isnan(count) else int(count)}"
         for name, count in zip(starts, needed, strict=True)
     )
-    prior = next(iter(starts.values()))
     return xr.Dataset(
         {"error": (("start", "shots"), table), "needed": ("start", needed)},
         coords={"start": list(starts), "shots": list(shots)},
         attrs={
             "verdict": f"Measurements until the error is within {100 * (within - 1):.0f} % of the least: {words}.",
-            "unit": prior.model.output.unit,
+            "unit": _unit(next(iter(starts.values()))),
         },
     )
 
@@ -133,7 +133,10 @@ def reacquisition(
 def error_on(
     prior: LearnedEquation, tasks: TaskSet, shots: int, seeds: int, most: int | None = None
 ) -> float:
-    """Root mean square error on the measurements in no support, of the same tasks for all numbers of shots."""
+    """Root mean square error on the measurements in no support, of the same tasks for all numbers of shots.
+
+    It is of what the noise links to: of logarithms where the noise is log-normal.
+    """
     batch = prior.batch(tasks)
     protocol = Protocol(support="random", query="rest", shots=(shots, shots if most is None else most))
     split = split_tasks(batch.mask, shots, protocol, seeds)
@@ -145,7 +148,14 @@ def error_on(
     if not prior.model.noise.measures:
         raise InputError("errors are of measurements that scatter about a curve.")
     median = torch.as_tensor(predictive(problem, adapted).median)
-    return float((median - chosen.output)[split.query].square().mean().sqrt())
+    link = prior.model.noise.link
+    return float((link(median[split.query]) - link(chosen.output[split.query])).square().mean().sqrt())
+
+
+def _unit(prior: LearnedEquation) -> str:
+    """Of errors."""
+    measured_as_it_is = float(prior.model.noise.link(2.0)) == 2.0
+    return prior.model.output.unit if measured_as_it_is else "1, of logarithms"
 
 
 def _joined(first: TaskSet, other: TaskSet) -> TaskSet:

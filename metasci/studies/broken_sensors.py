@@ -12,13 +12,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from torch import Tensor
 
 from metasci import catalogue
@@ -28,7 +27,6 @@ from metasci.evaluation.evaluate import held_out
 from metasci.files import write_atomically
 from metasci.fits.broken import one_may_be_broken
 from metasci.meta import GaussianPrior
-from metasci.meta.adapted import Adapted
 from metasci.meta.methods import MetaSGD
 from metasci.meta.problem import Problem
 from metasci.outcomes.measurements import StudentAdditive
@@ -36,6 +34,7 @@ from metasci.priors.equation import Prior, meta_calibrate
 from metasci.priors.load import load
 from metasci.report.style import save_figure
 from metasci.studies.attacked_learning import UnderAttack
+from metasci.studies.robust_fits import fit_alone, physical
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +44,6 @@ __all__ = ["Learned", "attacked", "errors", "figure", "scores"]
 READINGS, MOVED = 5, (0.0, 3.0, 6.0, 10.0)
 _DATA = {"theophylline": ("subject", 4), "steel_tempering": ("steel", 4)}
 _ROBUST_ITERATIONS = 200  # under attack; twice as many without, as an attack costs a gradient of its own
-_HUBER = 1.345  # of the noise's standard deviations: 95 % efficient where nothing is wrong
 
 
 def attacked(values: Tensor, readings: Tensor, by: Tensor) -> Tensor:
@@ -88,7 +86,7 @@ class Learned:
         names, model = plain.covariates.names, plain.model
         heavy = model.with_noise(StudentAdditive((sd, 3.0)))
         shared: dict[str, Any] = {"steps": 1, "shots": (READINGS, READINGS)}
-        least = 1e-3 if _physical(plain.batch(others)) else -np.inf
+        least = 1e-3 if physical(plain.batch(others)) else -np.inf
         attack = UnderAttack(
             iterations=_ROBUST_ITERATIONS, moved=tuple(sd * far for far in MOVED), least=least, **shared
         )
@@ -98,11 +96,6 @@ class Learned:
             meta_calibrate(heavy, others, GaussianPrior(), covariates=names),
             *(meta_calibrate(model, others, method, covariates=names) for method in (usual, attack)),
         )
-
-
-def _physical(batch: Batch) -> bool:
-    """Whether measurements are never below zero."""
-    return float(batch.output[batch.mask].min()) >= 0.0
 
 
 def errors(
@@ -119,9 +112,9 @@ def errors(
         "learned prior": whole.predict(prior.adapt(known).coordinates),
         "learned prior, a reading in doubt": doubted.mean(whole),
         "learned prior, Student noise": whole.predict(learned.student.adapt(known).coordinates),
-        "learned prior, Huber": whole.predict(_alone(prior, known, "huber", prior.adapt(known))),
-        "least squares alone": whole.predict(_alone(prior, known, "linear")),
-        "Huber alone": whole.predict(_alone(prior, known, "huber")),
+        "learned prior, Huber": whole.predict(fit_alone(prior, known, "huber", prior.adapt(known))),
+        "least squares alone": whole.predict(fit_alone(prior, known, "linear")),
+        "Huber alone": whole.predict(fit_alone(prior, known, "huber")),
         "one step, meta-trained": whole.predict(learned.stepped.adapt(known).coordinates),
         "one step, meta-trained under attack": whole.predict(learned.attacked.adapt(known).coordinates),
     }
@@ -133,64 +126,6 @@ def errors(
 
 def _narrow(batch: Batch, support: Tensor) -> Batch:
     return batch.trimmed(support)
-
-
-def _alone(
-    prior: Prior, batch: Batch, loss: Literal["linear", "huber"], under: Adapted | None = None
-) -> Tensor:
-    """Each task's own fit from the declared typical values, with a faint pull to them where readings say nothing; or
-    under a prior, whose pull is quadratic whatever the loss of readings is.
-    """
-    problem, size = Problem(prior.model, batch), len(prior.model.parameters)
-    rows = []
-    for at in range(len(batch)):
-        own = problem.select(torch.tensor([at]))
-        own = own.trimmed(own.batch.mask)
-        start, pull = np.zeros(size), 0.1 * np.eye(size)
-        if under is not None:
-            start = under.start[at].numpy()
-            pull = np.linalg.inv(np.linalg.cholesky(under.start_covariance[at].numpy()))
-
-        def residuals(
-            z: NDArray[np.float64],
-            own: Problem = own,
-            start: NDArray[np.float64] = start,
-            pull: NDArray[np.float64] = pull,
-        ) -> NDArray[np.float64]:
-            here = torch.as_tensor(z)[None]
-            raw = own.predict(here)
-            linked = prior.model.noise.link(raw)
-            scaled = (own.target - linked) / own.variance(raw, prior.state.log_noise).sqrt()
-            return np.nan_to_num(
-                np.concatenate([scaled[0].detach().numpy(), pull @ (z - start)]),
-                nan=1e3,
-                posinf=1e3,
-                neginf=-1e3,
-            )
-
-        def rho(
-            squares: NDArray[np.float64], readings: int = int(own.batch.mask.sum())
-        ) -> NDArray[np.float64]:
-            return _huber(squares, readings)
-
-        chosen: Any = rho if loss == "huber" else "linear"
-        rows.append(least_squares(residuals, start, loss=chosen, f_scale=_HUBER, max_nfev=60).x)
-    return torch.as_tensor(np.array(rows))
-
-
-def _huber(squares: NDArray[np.float64], readings: int) -> NDArray[np.float64]:
-    """Huber's loss of the first residuals, squares of the others, as `scipy.optimize.least_squares` takes it.
-
-    Examples
-    --------
-    >>> _huber(np.array([0.25, 4.0, 4.0]), 2)[0].tolist()
-    [0.25, 3.0, 4.0]
-    """
-    far = (squares > 1.0) & (np.arange(len(squares)) < readings)
-    root = np.sqrt(np.maximum(squares, 1e-300))
-    value = np.where(far, 2.0 * root - 1.0, squares)
-    slope = np.where(far, 1.0 / root, 1.0)
-    return np.stack([value, slope, np.where(far, -0.5 / root**3, 0.0)])
 
 
 def scores(name: str, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -223,7 +158,7 @@ def scores(name: str, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
                 index = torch.zeros(len(copies), dtype=torch.long)
                 many = own.select(index)
                 # what is measured stays physical: a concentration that is moved below zero is as good as none
-                copies = copies.clamp(min=1e-3) if _physical(own) else copies
+                copies = copies.clamp(min=1e-3) if physical(own) else copies
                 found, broken = errors(learned, replace(many, output=copies), support[index], many)
                 order = (
                     chosen.sort().values
