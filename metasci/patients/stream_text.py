@@ -1,7 +1,8 @@
 """The text of a control stream as pharmpy reads it: what NM-TRAN takes besides is written in the usual way.
 
 Small letters are capitals to NM-TRAN, a comma stands as well as a space in $SUBROUTINES, and $ABBREVIATED REPLACE may
-give ETA(1) the name ETA(CL), of which pharmpy takes ETA_CL only.
+give ETA(1) the name ETA(CL), of which pharmpy takes ETA_CL only. A name of THETA(1) it does not find among the
+parameters, so that this is written by its number again.
 
 Source: Beal, Sheiner, Boeckmann and Bauer, NONMEM 7.5 Users Guides (2020), IV and VIII.
 """
@@ -9,13 +10,14 @@ Source: Beal, Sheiner, Boeckmann and Bauer, NONMEM 7.5 Users Guides (2020), IV a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 __all__ = ["usual_text"]
 
 _SMALL = re.compile(r"^\s*\$[a-z]|\b(?:theta|eta|eps|err)\s*\(", re.MULTILINE)
 _RECORD = re.compile(r"^\s*\$(\w+)", re.MULTILINE)
 _REPLACED = re.compile(r"\bREPLACE\s+(\w+)\(([A-Z]\w*)\)\s*=", re.IGNORECASE)
+_THETA = re.compile(r"\bREPLACE\s+(THETA\([A-Z]\w*\)|[A-Z]\w*)\s*=\s*(THETA\(\d+\))", re.IGNORECASE)
 
 
 def usual_text(text: str) -> str:
@@ -28,13 +30,14 @@ def usual_text(text: str) -> str:
     $PK
     CL = THETA(1)*EXP(ETA(1))
     >>> print(usual_text("$ABBR REPLACE THETA(CL)=THETA(1)\n$PK\nCL = THETA(CL)"))
-    $ABBR REPLACE THETA_CL=THETA(1)
     $PK
-    CL = THETA_CL
+    CL = THETA(1)
     """
     records = re.split(r"^(?=[ \t]*\$)", text, flags=re.MULTILINE)
     if _SMALL.search("\n".join(_code(line) for line in text.splitlines())):
         records = [_capitals(record) for record in records]
+    numbered = dict(_THETA.findall("\n".join(_code(line) for line in text.splitlines())))
+    records = [_by_number(record, numbered) for record in records]
     names: set[tuple[str, str]] = set()
     for place, record in enumerate(records):
         kind = _kind(record)
@@ -43,6 +46,17 @@ def usual_text(text: str) -> str:
         elif kind.startswith("ABB"):
             names.update(_REPLACED.findall("\n".join(map(_code, record.splitlines()))))
     return "".join(_each_line(record, lambda line: _without_brackets(line, names)) for record in records)
+
+
+def _by_number(record: str, numbered: Mapping[str, str]) -> str:
+    """A record with the names of fixed effects written as numbers again, and without what gave the names."""
+    if _kind(record).startswith("ABB"):
+        record = _each_line(record, lambda line: _THETA.sub("", line))
+        return "" if re.fullmatch(r"\s*\$\w+\s*", record) else record
+    for name, number in numbered.items():
+        spelt = re.compile(rf"(?<![\w]){re.escape(name)}(?![\w(])", re.IGNORECASE)
+        record = _each_line(record, lambda line, spelt=spelt, number=number: spelt.sub(number.upper(), line))
+    return record
 
 
 def _without_brackets(line: str, names: Collection[tuple[str, str]]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def chosen_times(keep: Path, budget: Budget = _BUDGET) -> tuple[float, pd.DataFr
         rows.append([times, *kept_numbers(keep / f"choice-{times:g}.json", errors)])
     table = pd.DataFrame(rows, columns=["times", *(lesson.name for lesson in three)]).set_index("times")
     mean = table.mean(axis=1)
-    return float(mean.iloc[1:].idxmin()), table.assign(mean=mean)
+    return float(table.index[1:][int(mean.iloc[1:].argmin())]), table.assign(mean=mean)
 
 
 def _module(of: Sequence[Lesson], weights: Parameters, budget: Budget) -> nn.Sequential:
@@ -94,6 +95,11 @@ def forgotten(made: list[Parameters], of: Sequence[Lesson], budget: Budget = _BU
     return table
 
 
+def _forgotten(made: list[Parameters], of: Sequence[Lesson]) -> list[list[float]]:
+    rows: list[list[float]] = forgotten(made, of).tolist()
+    return rows
+
+
 def nearest_error(body: nn.Module, lesson: Lesson, shots: int, draws: int = _DRAWS) -> float:
     """Error on an alphabet by the nearest mean of features, from some drawings of each character by the same people."""
     asked = lesson.by(JUDGE)
@@ -102,7 +108,7 @@ def nearest_error(body: nn.Module, lesson: Lesson, shots: int, draws: int = _DRA
     with torch.no_grad():
         told = body(warped(lesson.alphabet.drawings[asked])).flatten(1)
         for draw in range(draws):
-            known = lesson.by(np.random.default_rng(draw).permutation(len(TEACH))[:shots])
+            known = lesson.by(np.random.default_rng(draw).permutation(len(TEACH))[:shots].tolist())
             labels = lesson.characters(known) - lesson.first
             features = body(warped(lesson.alphabet.drawings[known])).flatten(1)
             centres = prototypes(features[None], labels[None], lesson.alphabet.characters)
@@ -137,7 +143,7 @@ def _all(
         place = keep / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
         made = way.learned(of, TEACH, _BUDGET, seed, place)
         if name in _NAMING:
-            table = kept_numbers(place / "forgotten.json", lambda made=made: forgotten(made, of).tolist())
+            table = kept_numbers(place / "forgotten.json", partial(_forgotten, made, of))
             for after, row in enumerate(table):
                 lost.append(
                     pd.DataFrame(

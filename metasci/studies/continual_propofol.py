@@ -70,12 +70,17 @@ def learned_in_turn(studies: dict[str, TaskSet], keep: Path) -> tuple[dict[str, 
         updated[name] = kept_prior(
             keep / f"after-{name}",
             model,
-            partial(from_all, tasks) if before is None else lambda _, own=tasks, old=before: old.update(own),
+            partial(from_all, tasks) if before is None else partial(_after, before, tasks),
         )
         if name in (*JOINT, next(reversed(studies))):
             together = whole.select(np.isin(whole.names, so_far))
             joint[name] = kept_prior(keep / f"together-{name}", model, partial(from_all, together))
     return updated, joint
+
+
+def _after(prior: Prior, tasks: TaskSet, _: Path) -> Prior:
+    """The prior that knows more tasks, for which no checkpoint is needed."""
+    return prior.update(tasks)
 
 
 def forgotten(
@@ -93,7 +98,7 @@ def forgotten(
             if name in priors:
                 row[way] = kept_numbers(
                     keep / f"error-{way}-{name}.json",
-                    lambda prior=priors[name]: error_on(prior, old, SAMPLES, SEEDS),
+                    partial(error_on, priors[name], old, SAMPLES, SEEDS),
                 )
         rows.append(row)
     return pd.DataFrame(rows).set_index("study")
@@ -106,7 +111,7 @@ def regained(starts: dict[str, Prior], old: TaskSet, keep: Path) -> pd.DataFrame
         rows[label] = {
             shots: kept_numbers(
                 keep / f"regained-{label.replace(' ', '-').replace(',', '')}-{shots}.json",
-                lambda prior=prior, shots=shots: error_on(prior, old, shots, SEEDS, max(_SHOTS)),
+                partial(error_on, prior, old, shots, SEEDS, max(_SHOTS)),
             )
             for shots in _SHOTS
         }

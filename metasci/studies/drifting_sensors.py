@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,9 +135,7 @@ def scores(name: str, keep: Path) -> pd.DataFrame:
     recipe = replace(shipped, method=GaussianPrior())
     rows: list[dict[str, Any]] = []
     for number, (fold, left_out) in enumerate(held_out(recipe, tasks, group, folds)):
-        rows += kept_numbers(
-            keep / f"{name}-{number}.json", lambda fold=fold, own=left_out: _of_fold(fold, fold.batch(own))
-        )
+        rows += kept_numbers(keep / f"{name}-{number}.json", partial(_of_fold, fold, fold.batch(left_out)))
     return pd.DataFrame(rows)
 
 
