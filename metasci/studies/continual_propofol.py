@@ -144,13 +144,18 @@ def figure(forgotten: pd.DataFrame, regained: pd.DataFrame) -> Figure:
         left.plot(count, forgotten["together"], "s", color=PALETTE[1], label="learned from all together")
         left.set(
             xlabel="patients learned from, study by study",
-            ylabel="error on the first study",
-            ylim=(0.0, None),
+            ylabel="error on the first study (of logarithms)",
+            ylim=(0.0, 1.15 * float(forgotten[["updated", "together"]].max().max())),
         )
         left.legend()
         for colour, (start, row) in zip(PALETTE, regained.iterrows(), strict=False):
             right.plot(regained.columns, row, "o-", color=colour, label=start, ms=4)
-        right.set(xlabel="samples known of a patient of the first study", ylabel="error", ylim=(0.0, None))
+        right.set(
+            xlabel="samples known of a patient of the first study",
+            ylabel="error (of logarithms)",
+            ylim=(0.0, 1.25 * float(regained.max().max())),
+            xticks=list(_SHOTS),
+        )
         right.legend(fontsize=6.5)
         return drawing
 
