@@ -38,7 +38,7 @@ from metasci.studies.ship import BESIDE
 
 NUTS = {  # simulations of each
     "theophylline": 200, "phenobarbital": 200, "alloy_fatigue": 200, "steel_tempering": 200, "remifentanil": 120,
-    "propofol": 200, "steel_tempering_discrepancy": 200,
+    "propofol": 200, "steel_tempering_discrepancy": 60,
 }  # fmt: skip
 LONG = 50  # doses; with histories of hundreds a simulation takes minutes, so the shorter half is taken
 # where tests stop: beyond, cracks of the wide prior are a thousand times as long
