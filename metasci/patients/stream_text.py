@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 __all__ = ["usual_text"]
 
@@ -55,7 +56,7 @@ def _by_number(record: str, numbered: Mapping[str, str]) -> str:
         return "" if re.fullmatch(r"\s*\$\w+\s*", record) else record
     for name, number in numbered.items():
         spelt = re.compile(rf"(?<![\w]){re.escape(name)}(?![\w(])", re.IGNORECASE)
-        record = _each_line(record, lambda line, spelt=spelt, number=number: spelt.sub(number.upper(), line))
+        record = _each_line(record, partial(spelt.sub, number.upper()))
     return record
 
 
