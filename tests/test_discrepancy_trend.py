@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import metasci as ms
+from metasci.data.tasks import TaskSet
 from metasci.meta import DiscrepancyPrior
 from metasci.meta.covariates import Design
 from metasci.meta.discrepancy.condensing import condensed
 from metasci.meta.discrepancy.likelihood import linearised, posterior_means
+from metasci.meta.discrepancy.places import rows_of
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 
@@ -100,13 +102,34 @@ def test_a_trend_of_another_shape_is_refused_by_name(learned: ms.Prior) -> None:
         DiscrepancyState.of({**tensors, "trend": torch.zeros(3, 1, dtype=F64)})
 
 
-def test_pymc_has_the_trend(learned: ms.Prior) -> None:
+def unknown_size(tasks: TaskSet, place: int) -> TaskSet:
+    dataset = tasks.dataset.copy(deep=True)
+    dataset["size"].values[place] = np.nan
+    return replace(tasks, dataset=dataset)
+
+
+def test_pymc_has_the_trend_and_what_is_not_known_of_covariates(learned: ms.Prior) -> None:
     from metasci.bayes.discrepancy import with_discrepancy
 
-    batch = learned.batch(some_tasks(4, seed=8))
+    batch, state = learned.batch(unknown_size(some_tasks(4, seed=8), 2)), learned.state
     built = with_discrepancy(learned, batch, scales_known=True)
-    zero = {name: np.zeros_like(value) for name, value in built.initial_point().items()}
-    coordinates = built.replace_rvs_by_values([built["coordinates"]])[0]
-    expected = learned.state.origin_of(learned.design(batch).values).numpy()
-    found = coordinates.eval({variable: zero[variable.name] for variable in built.value_vars})
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    point = {name: np.zeros_like(value) for name, value in built.initial_point().items()}
+    graph = built.replace_rvs_by_values([built["coordinates"]])[0]
+
+    def coordinates(at: dict[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(graph.eval({variable: at[variable.name] for variable in built.value_vars}))
+
+    middle = coordinates(point)
+    design = learned.design(batch)
+    np.testing.assert_allclose(middle, state.origin_of(design.values).numpy(), atol=1e-9)
+    # linear in standard normal offsets, so that their covariance is W Wᵀ
+    columns = []
+    for name, value in point.items():
+        for place in range(value.size):
+            unit = {**point, name: (np.arange(value.size) == place).astype(float).reshape(value.shape)}
+            columns.append((coordinates(unit) - middle).ravel())
+    eye = torch.eye(2, dtype=F64).expand(4, -1, -1)
+    rows = rows_of(torch.zeros(4, 2, 1, dtype=F64), eye, design, seen=0.0, task=torch.arange(4.0, dtype=F64))
+    flat = rows.select(torch.ones(4, 2, dtype=torch.bool))
+    expected = state.kernel.whole(flat, flat).numpy()
+    np.testing.assert_allclose(np.array(columns).T @ np.array(columns), expected, atol=1e-6 * expected.max())

@@ -12,15 +12,14 @@ Source: Box and Tiao, Biometrika 55 (1968) 119, for contaminated normal errors.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.fits.cases import Cases, refuse_unable
 from metasci.meta.adapted import Adapted
-from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
@@ -30,28 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["OneMayBeBroken", "one_may_be_broken"]
 
 
-@dataclass(frozen=True)
-class OneMayBeBroken:
-    """Calibrations of some tasks, with each reading in doubt.
+class OneMayBeBroken(Cases):
+    """Calibrations of some tasks, with each reading in doubt: that none is broken, then each reading's case."""
 
-    Attributes
-    ----------
-    broken : Tensor, (task, observation)
-        Probability that a reading is the broken one; zero where there is none.
-    weight : Tensor, (1 + observation, task)
-        Of the case that none is, and of each reading's.
-    coordinates : Tensor, (1 + observation, task, parameter)
-        Estimates in each case.
-    """
-
-    broken: Tensor
-    weight: Tensor
-    coordinates: Tensor
-
-    def mean(self, problem: Problem) -> Tensor:
-        """Mean prediction over the cases, (task, observation), of a problem of the same tasks."""
-        each = torch.stack([problem.predict(at) for at in self.coordinates])
-        return (self.weight[..., None] * each).sum(0)
+    @property
+    def broken(self) -> Tensor:
+        """Probability that a reading is the broken one, (task, observation); zero where there is none."""
+        return self.weight[1:].T
 
 
 def one_may_be_broken(
@@ -75,14 +59,7 @@ def one_may_be_broken(
         If the prior has no Gaussian noise, or each task has one of its own, which explains any scatter; or if
         `chance` is no probability.
     """
-    if not isinstance(prior.method, GaussianPrior) or not prior.model.noise.gaussian:
-        raise InputError(
-            "a broken reading is told from the others by a Gaussian prior of Gaussian measurements."
-        )
-    if prior.method.task_noise:
-        raise InputError(
-            "a noise of each task's own explains a broken reading: learn one without `task_noise`."
-        )
+    refuse_unable(prior, "a broken reading")
     if not 0.0 < chance < 1.0:
         raise InputError(f"chance: {chance:g} is not between 0 and 1.")
     whole, columns = batch.mask, batch.mask.shape[1]
@@ -99,7 +76,7 @@ def one_may_be_broken(
         evidence.append(log)
         coordinates.append(adapted.coordinates)
     weight = torch.softmax(torch.stack(evidence), 0)
-    return OneMayBeBroken(weight[1:].T, weight, torch.stack(coordinates))
+    return OneMayBeBroken(weight, torch.stack(coordinates))
 
 
 def _column(mask: Tensor, at: int) -> Tensor:

@@ -12,14 +12,13 @@ Source: Bell and Cathey, IEEE Trans Autom Control 38 (1993) 294, for Gauss–New
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from metasci.errors import InputError
-from metasci.meta.laplace.gaussian import GaussianPrior
+from metasci.fits.cases import Cases, refuse_unable
 from metasci.meta.problem import Problem
 
 if TYPE_CHECKING:
@@ -32,28 +31,13 @@ __all__ = ["MayDrift", "drifts_of", "sensor_may_drift"]
 _STEPS, _HALVINGS, _ARRIVED = 60, 8, 1e-8
 
 
-@dataclass(frozen=True)
-class MayDrift:
-    """Calibrations of some tasks whose sensor may be sound or not.
+class MayDrift(Cases):
+    """Calibrations of some tasks whose sensor may be sound, or go astray in one of several ways: a case each."""
 
-    Attributes
-    ----------
-    drifts : Tensor, (task,)
-        Probability that it is not sound.
-    weight : Tensor, (case, task)
-        Of the case that it is, and of each way to go astray.
-    coordinates : Tensor, (case, task, parameter)
-        Estimates in each case.
-    """
-
-    drifts: Tensor
-    weight: Tensor
-    coordinates: Tensor
-
-    def mean(self, problem: Problem) -> Tensor:
-        """Mean prediction over the cases, (task, observation), of a problem of the same tasks."""
-        each = torch.stack([problem.predict(at) for at in self.coordinates])
-        return (self.weight[..., None] * each).sum(0)
+    @property
+    def drifts(self) -> Tensor:
+        """Probability that the sensor is not sound, (task,)."""
+        return 1.0 - self.weight[0]
 
 
 def sensor_may_drift(
@@ -83,12 +67,7 @@ def sensor_may_drift(
         If the prior has no Gaussian noise, or each task has one of its own, which explains much of a drift; if `chance`
         is no probability above zero, or a sensor is to drift in no known way.
     """
-    if not isinstance(prior.method, GaussianPrior) or not prior.model.noise.gaussian:
-        raise InputError("a drift is told from a curve by a Gaussian prior of Gaussian measurements.")
-    if prior.method.task_noise:
-        raise InputError(
-            "a noise of each task's own explains much of a drift: learn one without `task_noise`."
-        )
+    refuse_unable(prior, "a drift")
     if not 0.0 < chance <= 1.0:
         raise InputError(f"chance: {chance:g} is not above 0 and at most 1.")
     if how not in ("steadily", "wandering"):
@@ -109,7 +88,7 @@ def sensor_may_drift(
         logs.append(evidence)
         coordinates.append(here)
     weight = torch.softmax(torch.stack(logs), 0)
-    return MayDrift(1.0 - weight[0], weight, torch.stack(coordinates))
+    return MayDrift(weight, torch.stack(coordinates))
 
 
 def drifts_of(mask: Tensor) -> Tensor:

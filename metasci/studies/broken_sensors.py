@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,15 +34,11 @@ from metasci.priors.equation import Prior, meta_calibrate
 from metasci.priors.load import load
 from metasci.report.style import save_figure
 from metasci.studies.attacked_learning import UnderAttack
+from metasci.studies.moved_readings import DATA, MOVED, READINGS, error_figure, mean_in_words
 from metasci.studies.robust_fits import fit_alone, physical
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["Learned", "attacked", "errors", "scores"]
 
-__all__ = ["Learned", "attacked", "errors", "figure", "scores"]
-
-READINGS, MOVED = 5, (0.0, 3.0, 6.0, 10.0)
-_DATA = {"theophylline": ("subject", 4), "steel_tempering": ("steel", 4)}
 _ROBUST_ITERATIONS = 200  # under attack; twice as many without, as an attack costs a gradient of its own
 
 
@@ -107,7 +103,7 @@ def errors(
     prior = learned.plain
     known = batch.with_mask(support)
     whole, judged = Problem(prior.model, truth), truth.mask & ~support
-    doubted = one_may_be_broken(prior, _narrow(known, support))
+    doubted = one_may_be_broken(prior, known.trimmed(support))
     ways = {
         "learned prior": whole.predict(prior.adapt(known).coordinates),
         "learned prior, a reading in doubt": doubted.mean(whole),
@@ -124,15 +120,11 @@ def errors(
     }, doubted.broken
 
 
-def _narrow(batch: Batch, support: Tensor) -> Batch:
-    return batch.trimmed(support)
-
-
 def scores(name: str, folds: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of every task the worst case's error, by way and by how far the reading is moved; and of every case how
     probable it was said that the reading that was moved is broken, or, where none was, that any is.
     """
-    group, _ = _DATA[name]
+    group, _ = DATA[name]
     tasks, shipped = catalogue.dataset(name), load(name)
     group = group if group in tasks.dataset else "task"
     recipe = meta_calibrate(shipped.model, tasks, GaussianPrior(), covariates=shipped.covariates.names)
@@ -189,33 +181,8 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
         for moved, own in table.groupby("moved"):
             wide = own.pivot_table("error", "task", "method")
             off = (wide[one] - wide[other]).to_numpy(float)
-            draw = np.random.default_rng(0)
-            means = off[draw.integers(len(off), size=(2000, len(off)))].mean(1)
-            low, high = np.quantile(means, (0.05, 0.95))
-            rows.setdefault(f"{one}, less {other}", {})[moved] = f"{off.mean():.2f} ({low:.2f} to {high:.2f})"
+            rows.setdefault(f"{one}, less {other}", {})[moved] = mean_in_words(off)
     return pd.DataFrame(rows).T
-
-
-def figure(found: dict[str, Any]) -> Figure:
-    """Error against how far the worst reading is moved, a panel for each data set."""
-    from matplotlib.figure import Figure
-
-    from metasci.report.style import PALETTE, styled
-
-    @styled
-    def draw() -> Figure:
-        drawing = Figure(figsize=(3.8 * len(found), 3.8), layout="constrained")
-        panels = drawing.subplots(1, len(found), squeeze=False)[0]
-        for axes, (name, table) in zip(panels, found.items(), strict=True):
-            styles = [*((colour, "o-") for colour in PALETTE), *((colour, "s--") for colour in PALETTE)]
-            for (colour, style), (way, row) in zip(styles, table.iterrows(), strict=False):
-                axes.plot(table.columns, row, style, color=colour, label=way, ms=4)
-            axes.set(title=name.replace("_", " "), xlabel="worst reading moved by (sd of the noise)")
-            axes.set(ylabel=f"error ({load(name).model.output.unit})", ylim=(0.0, None))
-        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        return drawing
-
-    return draw()
 
 
 def main(out: Path) -> None:
@@ -223,7 +190,7 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     found = {}
-    for name, (_, folds) in _DATA.items():
+    for name, (_, folds) in DATA.items():
         table, broken = scores(name, folds)
         write_atomically(out / f"{name}.csv", csv_bytes(table))
         found[name] = table.pivot_table("error", "method", "moved", sort=False)
@@ -237,7 +204,7 @@ def main(out: Path) -> None:
         told = broken.assign(told=100.0 * (broken["probability"] > 0.5)).groupby("moved")["told"].mean()
         print("\nThe moved reading is said to be broken with more than even odds (%); at 0.0: any of them is")
         print(told.round(1).to_frame().T.to_string(index=False))
-    save_figure(figure(found), out / "broken-sensors.png", dpi=150)
+    save_figure(error_figure(found, "worst reading moved"), out / "broken-sensors.png", dpi=150)
 
 
 if __name__ == "__main__":

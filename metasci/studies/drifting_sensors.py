@@ -12,7 +12,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,15 +33,10 @@ from metasci.priors.equation import Prior
 from metasci.priors.load import load
 from metasci.report.style import save_figure
 from metasci.studies.kept import kept_numbers
+from metasci.studies.moved_readings import DATA, MOVED, READINGS, error_figure, mean_in_words
 from metasci.studies.robust_fits import fit_alone, physical
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["differences", "drifted", "errors", "figure", "main", "scores"]
-
-READINGS, MOVED = 5, (0.0, 3.0, 6.0, 10.0)
-_DATA = {"theophylline": ("subject", 4), "steel_tempering": ("steel", 4)}
+__all__ = ["differences", "drifted", "errors", "main", "scores"]
 
 
 def drifted(values: Tensor, support: Tensor, by: float) -> Tensor:
@@ -129,7 +124,7 @@ def _of_fold(fold: Prior, batch: Batch) -> list[dict[str, Any]]:
 
 def scores(name: str, keep: Path) -> pd.DataFrame:
     """One row for each task and how far its last reading drifts, tasks left out in parts."""
-    group, folds = _DATA[name]
+    group, folds = DATA[name]
     shipped, tasks = load(name), catalogue.dataset(name)
     # one noise for all tasks, as doubt needs it
     recipe = replace(shipped, method=GaussianPrior())
@@ -151,39 +146,15 @@ def differences(table: pd.DataFrame, other: str = "learned prior") -> pd.DataFra
     for way in wide.columns.drop(other):
         for moved in MOVED:
             off = (wide[way] - wide[other]).loc[moved].to_numpy(float)
-            means = off[np.random.default_rng(0).integers(len(off), size=(2000, len(off)))].mean(1)
-            low, high = np.quantile(means, (0.05, 0.95))
-            rows.setdefault(f"{way}, less {other}", {})[moved] = f"{off.mean():.2f} ({low:.2f} to {high:.2f})"
+            rows.setdefault(f"{way}, less {other}", {})[moved] = mean_in_words(off)
     return pd.DataFrame(rows).T
-
-
-def figure(found: dict[str, pd.DataFrame]) -> Figure:
-    """Error against how far the last reading drifts, a panel for each data set."""
-    from matplotlib.figure import Figure
-
-    from metasci.report.style import PALETTE, styled
-
-    @styled
-    def draw() -> Figure:
-        drawing = Figure(figsize=(3.8 * len(found), 3.8), layout="constrained")
-        panels = drawing.subplots(1, len(found), squeeze=False)[0]
-        styles = [*((colour, "o-") for colour in PALETTE), *((colour, "s--") for colour in PALETTE)]
-        for axes, (name, table) in zip(panels, found.items(), strict=True):
-            for (colour, style), (way, row) in zip(styles, table.iterrows(), strict=False):
-                axes.plot(table.columns, row, style, color=colour, label=way, ms=4)
-            axes.set(title=name.replace("_", " "), xlabel="last of five readings off by (sd of the noise)")
-            axes.set(ylabel=f"error ({load(name).model.output.unit})", ylim=(0.0, None))
-        drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        return drawing
-
-    return draw()
 
 
 def main(out: Path) -> None:
     """Print the tables, and write them and the figure into a folder."""
     torch.set_num_threads(1)
     found = {}
-    for name in _DATA:
+    for name in DATA:
         table = scores(name, out / "kept")
         write_atomically(out / f"{name}.csv", csv_bytes(table))
         found[name] = _part(table, "error").drop(columns="task").groupby("moved").mean().T
@@ -197,7 +168,7 @@ def main(out: Path) -> None:
         told = 100.0 * _part(table, "told").drop(columns="task").groupby("moved").mean().T
         print("\nTold with more than even odds, in % of the cases; at 0.0 nothing is wrong")
         print(told.round(1).to_string())
-    save_figure(figure(found), out / "drifting-sensors.png", dpi=150)
+    save_figure(error_figure(found, "last of five readings off"), out / "drifting-sensors.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ class DiscrepancyPrior:
         few = torch.arange(len(counts)) if self.trend else drawn_tasks(counts, self.together, 0)
         alone, _ = learn(self.begin, problem.select(few), design.select(few))
         if int(counts.sum()) > self.together:
-            at = _near(problem, design, alone)
+            at = _near(self.begin, problem, design, alone)
         else:
             at = self.begin.adapt(problem, design, alone).coordinates
         line, mask = problem.linearise(at, alone.log_noise), problem.batch.mask
@@ -304,9 +304,9 @@ class DiscrepancyPrior:
         return Outer(self.iterations, self.learning_rate, "adam", "cosine", decay=(0.9, 0.99))
 
 
-def _near(problem: Problem, design: Design, alone: GaussianState) -> Tensor:
+def _near(begin: GaussianPrior, problem: Problem, design: Design, alone: GaussianState) -> Tensor:
     """About where the equation alone ends for each of many tasks, of which none is searched for other valleys."""
-    mean, covariance = GaussianPrior().start(alone, design)
+    mean, covariance = begin.start(alone, design)
     found = map_estimate(problem, mean, torch.linalg.inv(covariance), alone.log_noise, tolerance=_NEAR)
     return torch.where(found.finite[:, None], found.coordinates, mean)
 
