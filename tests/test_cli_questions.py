@@ -179,6 +179,11 @@ def test_predictions_are_those_of_python_in_the_units_asked_for(run: Run, tmp_pa
     run(*call, "-o", "out/table.csv")
     table = pd.read_csv(tmp_path / "out" / "table.csv")
     assert {"median [HRC]", "time [h]"} <= set(table.columns)
+    assert said["warnings"] == fit.warnings
+    far = ("predict", "steel_tempering", "steel.csv", "--at", "time=2 h", "--at", "temperature=200,900 degC")
+    for line in (*fit.warnings, "temperature 900 °C lies outside the range that the prior was learned from"):
+        assert f"warning: {line}" in run(*far)[2]
+    assert "outside" not in run(*call)[2].replace("lies outside the range of the tasks", "")
     status, _, err = run("predict", "steel_tempering", "steel.csv", "--at", "time 2 h")
     assert status == 2
     assert "'time 2 h' is no condition" in err

@@ -89,6 +89,9 @@ def test_what_it_cannot_tell_is_refused(prior):
     batch = prior.batch(lines(3))
     with pytest.raises(InputError, match="not above 0 and at most 1"):
         sensor_may_drift(prior, batch, chance=0.0)
+    for times in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=r"times: .* is no number above zero"):
+            sensor_may_drift(prior, batch, times=times)
     with pytest.raises(InputError, match="'leaping' is not a way to drift"):
         sensor_may_drift(prior, batch, how="leaping")
     noisy = ms.meta_calibrate(line, lines(6), GaussianPrior(task_noise=True, iterations=2), covariates=())

@@ -82,14 +82,20 @@ def predict(
             "calibrate."
         )
     predictions = _as_asked(fit.predict(level=level, **asked), at)
+    cautions = [*fit.warnings, *filter(None, [predictions.attrs["extrapolates"]])]
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
     table = table.drop(columns=[name for name in table if str(name).startswith("point")])
     conditions = [str(name) for name in predictions.coords if name in table and name != "task"]
     table = table[["task", *conditions, *(name for name in table if name not in ("task", *conditions))]]
     if as_json:
-        print_json({"prior": prior, "level": level, "units": units, "predictions": table.to_dict("records")})
+        rows = table.to_dict("records")
+        print_json(
+            {"prior": prior, "level": level, "units": units, "predictions": rows, "warnings": cautions}
+        )
         return
+    for caution in cautions:
+        typer.echo(f"warning: {caution}", err=True)
     table = table.rename(
         columns={name: f"{name} [{unit}]" for name, unit in units.items() if unit not in ("", "1")}
     )

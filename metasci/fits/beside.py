@@ -57,10 +57,14 @@ def beside_line(row: Mapping[Any, Any], unit: str) -> str:
     --------
     >>> beside_line({"size": 1.234, "least": -0.5, "most": 2.25, "share": 0.031}, "HRC")
     'beside the equation: 1.2 HRC (root mean square; -0.5 to +2.2), 3.1 % of how the predictions vary'
+    >>> beside_line({"size": 2.0, "least": -3.0, "most": 1.0, "share": 61.0}, "HRC")
+    'beside the equation: 2 HRC (root mean square; -3 to +1), more than the predictions vary'
     """
     symbol = pretty_unit(unit)
     ends = f"{row['least']:+.2g} to {row['most']:+.2g}"
     text = f"beside the equation: {number(row['size'], 2)}{' ' * bool(symbol)}{symbol} (root mean square; {ends})"
     if pd.isna(row["share"]):
         return text
+    if row["share"] > 1.0:
+        return f"{text}, more than the predictions vary"
     return f"{text}, {number(100.0 * row['share'], 2)} % of how the predictions vary"

@@ -57,9 +57,9 @@ def one_may_be_broken(
     ------
     InputError
         If the prior has no Gaussian noise, or each task has one of its own, which explains any scatter; or if
-        `chance` is no probability.
+        `chance` is no probability, or `times` not above zero.
     """
-    refuse_unable(prior, "a broken reading")
+    refuse_unable(prior, "a broken reading", times)
     if not 0.0 < chance < 1.0:
         raise InputError(f"chance: {chance:g} is not between 0 and 1.")
     whole, columns = batch.mask, batch.mask.shape[1]

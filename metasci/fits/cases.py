@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,20 +40,24 @@ class Cases:
         return (self.weight[..., None] * each).sum(0)
 
 
-def refuse_unable(prior: LearnedEquation, what: str) -> None:
-    """Refuse a prior under which what is wrong cannot be told from what is not.
+def refuse_unable(prior: LearnedEquation, what: str, times: float) -> None:
+    """Refuse what is wrong where it cannot be told from what is not.
 
     Parameters
     ----------
     prior : Prior
     what : str
-        That may be wrong, as a sentence begins.
+        What may be wrong, as a sentence begins.
+    times : float
+        How many times as far as the noise it scatters.
 
     Raises
     ------
     InputError
-        If the prior has no Gaussian noise, or each task has one of its own.
+        If the prior has no Gaussian noise, or each task has one of its own; or `times` is no number above zero.
     """
+    if not (math.isfinite(times) and times > 0.0):
+        raise InputError(f"times: {times:g} is no number above zero.")
     if not isinstance(prior.method, GaussianPrior) or not prior.model.noise.gaussian:
         raise InputError(f"{what} is told by a Gaussian prior of Gaussian measurements only.")
     if prior.method.task_noise:

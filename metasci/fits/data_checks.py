@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from metasci.data.levels import groups_of
 from metasci.fits.findings import (
@@ -27,8 +28,18 @@ from metasci.words import enumerated, number, pretty_unit, words
 
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
+    from metasci.learned.equation import LearnedEquation
 
-__all__ = ["extrapolation", "lack_of_fit", "missing", "new_groups", "surprises", "unmeasured", "unusual"]
+__all__ = [
+    "extrapolation",
+    "forecasts_beyond",
+    "lack_of_fit",
+    "missing",
+    "new_groups",
+    "surprises",
+    "unmeasured",
+    "unusual",
+]
 
 # probability: of ten patients with ten samples each, one in ten has such a sample by chance alone
 _FAR = 1e-3
@@ -148,23 +159,46 @@ def extrapolation(calibration: AdaptedTasks) -> Iterator[Finding]:
         if name not in batch.inputs or name not in model.inputs:
             continue
         values = batch.inputs[name].expand(batch.mask.shape)
-        margin = _TOLERANCE * max(high - low, abs(high), 1e-300)
-        outside = ((values < low - margin) | (values > high + margin)) & batch.mask
+        outside = _outside(values, low, high) & batch.mask
         unit = model.inputs[name].unit
-        known = f"{quantity_text(low, unit)} to {quantity_text(high, unit)}"
         for index in flagged(outside.any(1)):
-            beyond_range = values[index][outside[index]]
-            least, most = (
-                quantity_text(float(beyond_range.min()), unit),
-                quantity_text(float(beyond_range.max()), unit),
-            )
-            at = least if least == most else f"{least} to {most}"
-            beyond = f"outside the range that the prior was learned from ({known})"
+            at, beyond = _from_to(values[index][outside[index]], unit), _beyond(low, high, unit)
             yield Finding(
                 batch.names[index],
                 f"{words(name)} {at} lies {beyond}, so the calibration extrapolates",
                 f"{words(name)} lies {beyond}, so the calibration extrapolates",
             )
+
+
+def forecasts_beyond(prior: LearnedEquation, conditions: Mapping[str, Tensor]) -> list[str]:
+    """Conditions of a forecast that lie outside of those that the prior was learned from, a sentence each."""
+    sentences = []
+    for name, (low, high) in prior.training.get("ranges", {}).items():
+        if name not in conditions or name not in prior.model.inputs:
+            continue
+        values = conditions[name]
+        outside, unit = _outside(values, low, high), prior.model.inputs[name].unit
+        if bool(outside.any()):
+            at = _from_to(values[outside], unit)
+            sentences.append(
+                f"{words(name)} {at} lies {_beyond(low, high, unit)}, so the forecast extrapolates"
+            )
+    return sentences
+
+
+def _outside(values: Tensor, low: float, high: float) -> Tensor:
+    margin = _TOLERANCE * max(high - low, abs(high), 1e-300)
+    return (values < low - margin) | (values > high + margin)
+
+
+def _from_to(values: Tensor, unit: str) -> str:
+    least, most = (quantity_text(float(end), unit) for end in (values.min(), values.max()))
+    return least if least == most else f"{least} to {most}"
+
+
+def _beyond(low: float, high: float, unit: str) -> str:
+    known = f"{quantity_text(low, unit)} to {quantity_text(high, unit)}"
+    return f"outside the range that the prior was learned from ({known})"
 
 
 def missing(calibration: AdaptedTasks) -> Iterator[Finding]:

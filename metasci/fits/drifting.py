@@ -48,13 +48,15 @@ def sensor_may_drift(
     times: float = 10.0,
     how: Literal["steadily", "wandering"] = "steadily",
 ) -> MayDrift:
-    """Calibrate tasks whose readings, in the order in which they stand, may go astray together.
+    """Calibrate tasks whose readings may go astray together, the further the later they stand: sort them by when they
+    were taken.
 
     Parameters
     ----------
     prior : Prior
         A learned Gaussian prior with one noise for all tasks.
     batch : Batch
+        As `prior.batch(tasks)` gives it.
     chance : float
         That a sensor goes astray; 1 where it always does.
     times : float
@@ -65,9 +67,19 @@ def sensor_may_drift(
     ------
     InputError
         If the prior has no Gaussian noise, or each task has one of its own, which explains much of a drift; if `chance`
-        is no probability above zero, or a sensor is to drift in no known way.
+        is no probability above zero, `times` not above zero, or a sensor is to drift in no known way.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> from metasci.meta.problem import Problem
+    >>> prior, tasks = ms.load("theophylline"), ms.dataset("theophylline").select(["1"])
+    >>> batch = prior.batch(tasks)
+    >>> found = sensor_may_drift(prior, batch)
+    >>> found.drifts.shape, found.mean(Problem(prior.model, batch)).shape == batch.mask.shape
+    (torch.Size([1]), True)
     """
-    refuse_unable(prior, "a drift")
+    refuse_unable(prior, "a drift", times)
     if not 0.0 < chance <= 1.0:
         raise InputError(f"chance: {chance:g} is not above 0 and at most 1.")
     if how not in ("steadily", "wandering"):

@@ -18,6 +18,7 @@ from metasci.data.conditions import asked_for, batch_at, followed
 from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
 from metasci.fits.beside import beside_line, beside_table
+from metasci.fits.data_checks import forecasts_beyond
 from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
 from metasci.forecasts import Forecast
@@ -143,8 +144,9 @@ class EquationFit(AdaptedTasks):
             ``median``, ``lower``, ``upper`` (of a measurement), ``curve_lower``, ``curve_upper`` (of the
             curve), and ``prior``, ``prior_lower``, ``prior_upper``; dims (task, point...). With a prior that knows
             what the equation leaves out also ``equation``: what that says alone. A covariate that was carried forward
-            is a coordinate. Of classes there are instead ``likeliest``, and of each its ``probability_…``, with
-            ``_lower`` and ``_upper``, and ``prior_probability_…``.
+            is a coordinate. The attribute ``extrapolates`` says which conditions lie outside of those that the prior
+            was learned from; it is empty where none does. Of classes there are instead ``likeliest``, and of each its
+            ``probability_…``, with ``_lower`` and ``_upper``, and ``prior_probability_…``.
         """
         check_level(level)
         model = self.prior.model
@@ -167,7 +169,10 @@ class EquationFit(AdaptedTasks):
             else:
                 spread = ("task", *dims), batch.inputs[name][:, :size].numpy().reshape(full)
             coords[name] = (*spread, {"units": model.inputs[name].unit})
-        return xr.Dataset(variables, coords, {"level": level, "model": model.name, "prior": self.prior.name})
+        given = {name: torch.as_tensor(np.asarray(value, float)) for name, value in points.items()}
+        beyond = "; ".join(forecasts_beyond(self.prior, given))
+        named = {"level": level, "model": model.name, "prior": self.prior.name}
+        return xr.Dataset(variables, coords, {**named, "extrapolates": beyond})
 
     def _curves(self, problem: Problem, level: float) -> dict[str, torch.Tensor]:
         after, before = predictive(problem, self.adapted), predictive(problem, self.adapted, prior=True)
