@@ -19,7 +19,7 @@ from known import as_known
 import metasci as ms
 from metasci.bayes import comparison, joint
 from metasci.bayes.described import population_of
-from metasci.bayes.folds import GIVEN, Arrangement, Fold
+from metasci.bayes.folds import ANEW, GIVEN, Arrangement, Fold, arranged
 from metasci.bayes.joint import Joint, posterior_of_new_task, together
 from metasci.bayes.sampling import Posterior
 from metasci.bayes.scores import LEVELS, HeldOut, ensemble_crps
@@ -28,6 +28,7 @@ from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
 from metasci.evaluation.protocol import Protocol, split_tasks
+from metasci.learned.learned_from import learned_from
 from metasci.meta.covariates import Covariates
 from metasci.meta.laplace.gaussian import GaussianPrior
 
@@ -95,7 +96,10 @@ def setting() -> tuple[ms.Prior, ms.TaskSet]:
         log_noise=torch.tensor([math.log(NOISE)], dtype=torch.float64),
         widening=torch.ones_like(prior.state.widening),
     )
-    told = replace(prior, state=state, training={**prior.training, "data_sha256": "of other tasks"})
+    told = replace(
+        prior, state=state,
+        training={**prior.training, "data_sha256": "of other tasks", "task_checksums": ["of another"]},
+    )  # fmt: skip
     return as_known(told), tasks
 
 
@@ -315,6 +319,24 @@ def test_on_its_own_tasks_a_prior_is_judged_as_given_beside_the_folds(
     assert float(found["rmse"][3]) > 5.0 * float(found["rmse"][0])
     rows = ms.report.comparison_table(found)
     assert [row[0] for row in rows[1:]] == found["forecaster"].values.tolist()
+
+
+def test_other_tasks_of_the_file_that_a_prior_was_learned_from_are_new_to_it(tmp_path) -> None:
+    tasks = ms.dataset("theophylline")
+    prior = ms.load("theophylline").retrain(tasks.select(range(8)))
+    prior.save(tmp_path / "eight")
+    prior = ms.Prior.load(tmp_path / "eight")
+    plan = arranged(prior, tasks.select(range(8, 12)), Protocol(shots=(0, 3)), 2)
+    (fold,) = plan.folds
+    assert (plan.judged, plan.beside) == (GIVEN, "")
+    assert fold.old.names == tasks.names[:8]
+    assert fold.new.names == tasks.names[8:]
+
+    mixed = arranged(prior, tasks.select(range(6, 12)), Protocol(shots=(0, 3)), 2)
+    assert mixed.judged == ANEW
+    assert "since the prior has seen 2 of them" in mixed.sentence
+    since = prior.update(tasks.select([8]))
+    assert learned_from(since, tasks).tolist() == 9 * [True] + 3 * [False]
 
 
 def test_a_covariate_shifts_the_start_to_where_pymcs_tasks_are_ordinary(setting) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from metasci.data.batch import Batch
-from metasci.data.checksums import checksum
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.evaluation.evaluate import held_out
 from metasci.evaluation.protocol import Protocol, with_enough_rows
 from metasci.learned.equation import LearnedEquation
+from metasci.learned.learned_from import all_learned_from, learned_from
 
 __all__ = ["ANEW", "GIVEN", "Arrangement", "Fold", "arranged"]
 
@@ -90,10 +90,9 @@ def arranged(
     InputError
         If `known` are other tasks than those, or too few tasks are there for folds.
     """
-    learned_from = str(prior.training.get("data_sha256", ""))
-    own = checksum(tasks) in learned_from.split()  # of what it has learned from at first, and since
-    if not own:
-        known = _known(prior, protocol, learned_from, known)
+    seen = int(learned_from(prior, tasks).sum())
+    if not seen:
+        known = _known(prior, protocol, known)
         if known is not None:
             fold = Fold(prior, None, prior, prior.batch(known), prior.batch(tasks))
             sentence = (
@@ -108,8 +107,11 @@ def arranged(
             "give more tasks, or as `known` those that the prior has learned from."
         )
     among = "these tasks" if group in ("task", *tasks.card.task) else f"groups by {group}"
-    if own:
-        sentence = f"Prior and PyMC are learned anew without {among}, in {parts} folds, since the prior has seen them"
+    if seen:
+        which = "them" if seen == len(tasks) else f"{seen} of them"
+        sentence = (
+            f"Prior and PyMC are learned anew without {among}, in {parts} folds, since the prior has seen {which}"
+        )
         return Arrangement(
             ANEW, GIVEN, parts, sentence, _held_out(prior, tasks, group, folds, from_known=False)
         )
@@ -131,14 +133,13 @@ def _held_out(
         yield Fold(judged, beside, anew, anew.batch(old), anew.batch(new))
 
 
-def _known(
-    prior: LearnedEquation, protocol: Protocol, learned_from: str, known: TaskSet | None
-) -> TaskSet | None:
+def _known(prior: LearnedEquation, protocol: Protocol, known: TaskSet | None) -> TaskSet | None:
     """What the prior has learned from, if that is at hand."""
     from metasci.catalogue import dataset, names
 
     if known is not None:
-        if checksum(known) != learned_from:
+        given = all_learned_from(prior, known)
+        if given is None or len(given) < len(known):
             raise InputError(
                 f"known: the {len(known)} tasks of '{known.card.name}' are not those that '{prior.name}' has learned "
                 "from (their checksums differ); leave it out, or give these."
@@ -147,9 +148,7 @@ def _known(
     if prior.card.name not in names("datasets"):
         return None
     try:
-        shipped = dataset(prior.card.name, model=prior.model)
+        shipped = all_learned_from(prior, dataset(prior.card.name, model=prior.model))
     except InputError:  # data that do not ship, and are not here
         return None
-    if checksum(shipped) != learned_from:
-        return None
-    return with_enough_rows(shipped, protocol)[0]
+    return None if shipped is None else with_enough_rows(shipped, protocol)[0]

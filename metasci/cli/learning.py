@@ -222,9 +222,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a prior on held-out tasks, beside baselines."""
-    from metasci.data.checksums import checksum
     from metasci.evaluation.evaluate import evaluate as judge, who_was_left_out
     from metasci.evaluation.protocol import Protocol
+    from metasci.learned.learned_from import learned_from
 
     counts = _shots(shots)
     recipe, tasks, trained = recipe_and_tasks(prior, data, method, model, noise)
@@ -232,7 +232,7 @@ def evaluate(
     protocol = protocol.choosing(support.value if support else None, query.value if query else None)
     if not trained and leave_out is None:
         leave_out = protocol.leave_out or (*tasks.card.task, "task")[0]
-    same_data = recipe.training.get("data_sha256") == checksum(tasks)
+    seen = int(learned_from(recipe, tasks).sum())
     report = judge(
         recipe,
         tasks,
@@ -244,8 +244,9 @@ def evaluate(
         baselines=baselines if baselines == "all" else tuple(filter(None, baselines.split(","))),
         progress=says_progress(),
     )
-    if leave_out is None and same_data:
-        remark("these are the tasks that the prior learned from; --leave-out gives honest figures")
+    if leave_out is None and seen:
+        which = "these are the" if seen == len(tasks) else f"{seen} of these are"
+        remark(f"{which} tasks that the prior learned from; --leave-out gives honest figures")
     if as_json:
         print_json(report)
         return

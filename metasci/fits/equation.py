@@ -169,7 +169,7 @@ class EquationFit(AdaptedTasks):
             else:
                 spread = ("task", *dims), batch.inputs[name][:, :size].numpy().reshape(full)
             coords[name] = (*spread, {"units": model.inputs[name].unit})
-        given = {name: torch.as_tensor(np.asarray(value, float)) for name, value in points.items()}
+        given = {name: torch.as_tensor(np.array(value, float)) for name, value in points.items()}
         beyond = "; ".join(forecasts_beyond(self.prior, given))
         named = {"level": level, "model": model.name, "prior": self.prior.name}
         return xr.Dataset(variables, coords, {**named, "extrapolates": beyond})

@@ -139,6 +139,7 @@ _TRAINING: dict[str, Any] = {
     "iterations": int,
     "seconds": float,
     "data_sha256": str,
+    "task_checksums": list[str],
     "ranges": dict[str, tuple[float, float]],
     "familiar": dict[str, Any],
     "left_out_as_not_finite": dict[str, int],

@@ -14,6 +14,7 @@ from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.learned.equation import LearnedEquation
+from metasci.learned.learned_from import SUMS, learned_from
 from metasci.noise import Several
 from metasci.report.bins import Correction, edges_of, order_statistics, percentiles_in
 from metasci.report.curves import WIDE, Axis, is_logarithmic
@@ -174,10 +175,10 @@ def are_simulated(tasks: TaskSet) -> bool:
 
 
 def were_learned_from(prior: LearnedEquation, tasks: TaskSet) -> bool:
-    """Whether the prior was certainly learned from these tasks, too: from all of the file that they are of."""
-    checksum = str(tasks.dataset.attrs.get("checksum", ""))
-    whole = prior.training.get("tasks") == prior.card.tasks
-    return bool(checksum) and whole and checksum == str(prior.training.get("data_sha256", ""))
+    """Whether the prior has certainly seen some of these tasks."""
+    # of a prior that was saved before tasks were noted one by one it is certain where it has learned from all
+    certain = SUMS in prior.training or prior.training.get("tasks") == prior.card.tasks
+    return certain and bool(learned_from(prior, tasks).any())
 
 
 def _of_output(prior: LearnedEquation, batch: Batch, output: int) -> Batch:
