@@ -97,7 +97,7 @@ FLOWER := $(VENV)-flower
 federated-test:  ## federated learning over Flower: its simulation, and its server and clients over loopback
 	test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
 	$(FLOWER)/bin/python -m pip install --quiet $(TORCH_ARGS) torch
-	$(FLOWER)/bin/python -m pip install --quiet --editable ".[federated]" pytest scikit-learn
+	$(FLOWER)/bin/python -m pip install --quiet --editable ".[federated]" hypothesis pytest scikit-learn
 	FLWR_TELEMETRY_ENABLED=0 $(ONE_THREAD) $(FLOWER)/bin/python -m pytest -p no:xdist -o addopts="" tests/test_federated_flower.py
 
 check: setup  ## style, types, and imports that run one way

@@ -70,7 +70,8 @@ def growth(x: Any, trials: Any, *, level: Any, slope: Any) -> Any:
 
 
 KINDS: tuple[tuple[Model, Outcome], ...] = (
-    (line, Bernoulli()), (line, Bernoulli(of="probit")), (line, Binomial()), (line, Ordinal(grades=4)),
+    (line, Bernoulli()), (line, Bernoulli(of="probit")), (line, Bernoulli(of="cloglog")),
+    (line, Binomial()), (line, Ordinal(grades=4)),
     (growth, Poisson()), (growth, NegativeBinomial()), (growth, ZeroInflatedPoisson()), (growth, Exponential()),
     (growth, Weibull()), (growth, LogLogistic()), (growth, LogNormalTime()), (growth, Gompertz()),
     (growth, Deviation()), (growth, StudentDeviation()),

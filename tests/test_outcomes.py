@@ -36,6 +36,7 @@ COUNTS = np.arange(0.0, 400.0)
 DISCRETE: dict[str, tuple[Outcome, tuple[float, ...], np.ndarray, Any]] = {
     "logit": (Bernoulli(), (), np.arange(2.0), lambda e: st.bernoulli(1 / (1 + np.exp(-e)))),
     "probit": (Bernoulli(of="probit"), (), np.arange(2.0), lambda e: st.bernoulli(st.norm.cdf(e))),
+    "cloglog": (Bernoulli(of="cloglog"), (), np.arange(2.0), lambda e: st.bernoulli(-np.expm1(-np.exp(e)))),
     "binomial": (Binomial(), (), np.arange(8.0), lambda e: st.binom(7, 1 / (1 + np.exp(-e)))),
     "poisson": (Poisson(), (), COUNTS, lambda e: st.poisson(np.exp(e))),
     "negative binomial": (
@@ -177,7 +178,7 @@ def test_information_is_what_the_density_bends_by(name: str) -> None:
     for eta in ETA:
         if outcome.whole:
             values = torch.arange(0.0, 4.0 if name == "ordinal" else (8.0 if name == "binomial" else 400.0))
-            values = values[:2] if name in ("logit", "probit") else values
+            values = values[:2] if name in ("logit", "probit", "cloglog") else values
             values = values.double()
         else:
             values = torch.tensor([0.3, 1.0, 2.5], dtype=torch.float64)
@@ -248,7 +249,7 @@ def test_what_is_no_such_outcome_is_told_in_a_sentence(
 def test_a_wrong_declaration_is_refused() -> None:
     with pytest.raises(InputError, match="three grades"):
         Ordinal(grades=2)
-    with pytest.raises(InputError, match="'logit' or 'probit'"):
+    with pytest.raises(InputError, match="'logit', 'probit' or 'cloglog'"):
         Bernoulli(of="cauchit")
     with pytest.raises(InputError, match="number of trials"):
         Binomial().log_density(np.array([1.0]), np.array([0.0]), ())

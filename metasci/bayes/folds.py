@@ -109,7 +109,8 @@ def arranged(
     among = "these tasks" if group in ("task", *tasks.card.task) else f"groups by {group}"
     if seen:
         which = "them" if seen == len(tasks) else f"{seen} of them"
-        sentence = f"Prior and PyMC are learned anew without {among}, in {parts} folds, since the prior has seen {which}"
+        anew = f"Prior and PyMC are learned anew without {among}, in {parts} folds"
+        sentence = f"{anew}, since the prior has seen {which}"
         return Arrangement(
             ANEW, GIVEN, parts, sentence, _held_out(prior, tasks, group, folds, from_known=False)
         )

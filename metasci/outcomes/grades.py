@@ -1,4 +1,4 @@
-"""Yes or no, the number of yes among several trials, and grades: outcomes whose predictor is a log-odds.
+"""Yes or no, the number of yes among several trials, and grades: outcomes whose predictor is mostly a log-odds.
 
 Sources: McCullagh and Nelder, Generalized Linear Models (1989), chapters 4 and 5; McCullagh, JRSS B 42 (1980) 109, for
 grades.
@@ -14,21 +14,21 @@ import scipy
 
 from metasci import math
 from metasci.errors import InputError
+from metasci.outcomes.chances import CHANCES
 from metasci.outcomes.outcome import Floats, Inputs, Outcome, first_that
 
 __all__ = ["Bernoulli", "Binomial", "Ordinal"]
 
-_HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
-
 
 @dataclass(frozen=True)
 class Bernoulli(Outcome):
-    """Yes (1) or no (0), P(Y = 1 | η) = 1/(1 + e^(−η)), or Φ(η); the equation returns η.
+    """Yes (1) or no (0), P(Y = 1 | η) = 1/(1 + e^(−η)), Φ(η) or 1 − e^(−H) with H = e^η; the equation returns η.
 
     Parameters
     ----------
-    of : "logit" or "probit"
-        What η is.
+    of : "logit", "probit" or "cloglog"
+        What η is. By the last it is the logarithm of H, the hazard summed over the time that a row stands for: whether
+        an event came within it. `metasci.math.integral` sums a hazard that changes.
 
     Examples
     --------
@@ -43,8 +43,8 @@ class Bernoulli(Outcome):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.of not in ("logit", "probit"):
-            raise InputError(f"Bernoulli outcomes are of 'logit' or 'probit', not of '{self.of}'.")
+        if self.of not in CHANCES:
+            raise InputError(f"Bernoulli outcomes are of 'logit', 'probit' or 'cloglog', not of '{self.of}'.")
 
     def log_density(
         self,
@@ -55,8 +55,8 @@ class Bernoulli(Outcome):
         below: Any = None,
         upper: Any = None,
     ) -> Any:
-        signed = math.where(value > 0.5, predictor, -predictor)
-        return math.log_expit(signed) if self.of == "logit" else math.log_ndtr(signed)
+        chance = CHANCES[self.of]
+        return math.where(value > 0.5, chance.log_yes(predictor), chance.log_no(predictor))
 
     def information(
         self,
@@ -67,17 +67,12 @@ class Bernoulli(Outcome):
         below: Any = None,
         upper: Any = None,
     ) -> Any:
-        """Fisher's: p(1 − p), or φ²/Φ(1 − Φ)."""
-        if self.of == "logit":
-            return math.exp(math.log_expit(predictor) + math.log_expit(-predictor))
-        log_density = -(predictor**2) - 2.0 * _HALF_LOG_TWO_PI
-        return math.exp(log_density - math.log_ndtr(predictor) - math.log_ndtr(-predictor))
+        """Fisher's: p(1 − p), φ²/Φ(1 − Φ) or H²/(e^H − 1)."""
+        return CHANCES[self.of].information(predictor)
 
     def expected(self, predictor: Floats, log_scales: Any, inputs: Inputs | None = None) -> Floats:
         """The probability of yes."""
-        return np.asarray(
-            scipy.special.expit(predictor) if self.of == "logit" else scipy.special.ndtr(predictor)
-        )
+        return np.asarray(CHANCES[self.of].of_numbers(predictor))
 
     def cumulative(
         self, value: Floats, predictor: Floats, log_scales: Any, inputs: Inputs | None = None
@@ -116,7 +111,7 @@ class Binomial(Bernoulli):
     ----------
     trials : str
         The input of the model that says n.
-    of : "logit" or "probit"
+    of : "logit", "probit" or "cloglog"
 
     Examples
     --------
@@ -142,10 +137,9 @@ class Binomial(Bernoulli):
         below: Any = None,
         upper: Any = None,
     ) -> Any:
-        n = self._number(inputs)
-        log_p = math.log_expit if self.of == "logit" else math.log_ndtr
+        n, chance = self._number(inputs), CHANCES[self.of]
         ways = math.log_gamma(n + 1.0) - math.log_gamma(value + 1.0) - math.log_gamma(n - value + 1.0)
-        return ways + value * log_p(predictor) + (n - value) * log_p(-predictor)
+        return ways + value * chance.log_yes(predictor) + (n - value) * chance.log_no(predictor)
 
     def information(
         self,
