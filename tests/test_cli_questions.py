@@ -189,6 +189,29 @@ def test_predictions_are_those_of_python_in_the_units_asked_for(run: Run, tmp_pa
     assert "'time 2 h' is no condition" in err
 
 
+def test_where_nothing_is_measured_the_prior_says_what_it_knows(run: Run, tmp_path: Path) -> None:
+    head = "task,time [h],temperature [degC],carbon [percent],hardness [HRC]\n"
+    (tmp_path / "new.csv").write_text(head + "new,1,400,0.4,\nnew,2,500,0.4,\n")
+    call = ("predict", "steel_tempering", "new.csv", "--at", "time=1 h", "--at", "temperature=400 degC")
+    row = json.loads(run(*call, "--json")[1])["predictions"][0]
+    typical = ms.load("steel_tempering").typical(carbon="0.4 %")
+    known = typical.predict(time="1 h", temperature=400 * ms.unit("degC"))
+    assert row["median"] == pytest.approx(float(known["median"][0, 0]), rel=1e-9)
+    assert row["lower"] == pytest.approx(float(known["lower"][0, 0]), rel=1e-9)
+    assert "nothing was measured" in run("calibrate", "steel_tempering", "new.csv")[1]
+    (tmp_path / "some.csv").write_text(head + "new,1,400,0.4,\nnew,2,500,0.4,45\n")
+    status, _, err = run("calibrate", "steel_tempering", "some.csv")
+    assert (status, "row 2: the cell is empty" in err) == (2, True)
+    status, _, err = run("train", "kinetics.tempering_rockwell", "new.csv", "-o", "learned")
+    assert (status, (tmp_path / "learned").exists()) == (2, False)
+
+    classes = "task,electrons,phase\nmine,8.2,\n"
+    (tmp_path / "alloy.csv").write_text(classes)
+    said = run("predict", "alloy_phases", "alloy.csv", "--at", "electrons=7.5", "--json")[1]
+    shares = json.loads(said)["predictions"][0]
+    assert sum(shares[f"probability_{name}"] for name in ("FCC", "BCC", "other")) == pytest.approx(1.0)
+
+
 def test_saved_tables_are_in_the_units_of_the_file_and_are_read_again(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(
         "time/min;Temperature [degF];hardness [HRC];C [wt%]\n60;392;55,5;0,4\n60;752;46,5;0,4\n60;1112;33;0,4\n"

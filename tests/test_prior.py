@@ -356,11 +356,15 @@ def steels() -> TaskSet:
     return load("steel_tempering").read(frame)
 
 
-def test_a_file_without_measurements_is_refused_by_row(prior: Prior, tmp_path: Path) -> None:
+def test_a_row_without_a_measurement_is_refused_unless_all_are_so(prior: Prior, tmp_path: Path) -> None:
     path = tmp_path / "empty.csv"
-    ROWS.assign(**{"concentration [mg/L]": ""}).to_csv(path, index=False)
+    ROWS.assign(**{"concentration [mg/L]": ["", *ROWS["concentration [mg/L]"][1:]]}).to_csv(path, index=False)
     with pytest.raises(InputError, match=r"empty\.csv, column 'concentration \[mg/L\]', row 2: .*empty"):
         prior.calibrate(path)
+    ROWS.assign(**{"concentration [mg/L]": ""}).to_csv(path, index=False)
+    fit = prior.calibrate(path)
+    assert fit.parameters["estimate"].tolist() == pytest.approx(fit.parameters["prior"].tolist(), rel=1e-6)
+    assert any("nothing was measured" in warning for warning in fit.warnings)
 
 
 def test_no_task_at_all(prior: Prior, patients: TaskSet) -> None:

@@ -44,7 +44,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["read_table", "target_units", "tidy"]
+__all__ = ["measures_nothing", "read_table", "target_units", "tidy"]
 
 
 def read_table(
@@ -90,6 +90,17 @@ def read_table(
     )
     table.attrs["checksum"] = hashlib.sha256(content).hexdigest()
     return table
+
+
+def measures_nothing(table: str | Path | pd.DataFrame, card: Card) -> bool:
+    """Whether a table has a column for measurements in which no cell is filled: all is still to be measured."""
+    frame = table if isinstance(table, pd.DataFrame) else table_of(bytes_of(table), table)
+    stated = frame.attrs.get("units", {})
+    headers = [str(header).strip() for header in frame.columns]
+    columns = resolve(headers, card, "table", stated if isinstance(stated, Mapping) else {})
+    if card.output.name not in columns:
+        return False
+    return all(text_of(cell) == "" for cell in frame.iloc[:, columns[card.output.name].position])
 
 
 def _printable(name: str) -> str:

@@ -9,6 +9,7 @@ from metasci.catalogue import card as card_of, dataset
 from metasci.data.cards import Card
 from metasci.data.door import read
 from metasci.data.events.read import headers_of, tells_events
+from metasci.data.tables import measures_nothing
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.model import Model
@@ -32,7 +33,7 @@ def read_for(model: Model, card: Card, data: Data, *, require_output: bool = Tru
         Says what columns and variables mean; a TaskSet has its own, and so has a folder with a `dataset.toml`.
     data : path, DataFrame, Dataset or TaskSet
     require_output : bool
-        Whether every row of a table is to be measured.
+        Whether every row of a table is to be measured; one in which none is may stand for what is still to be measured.
 
     Raises
     ------
@@ -43,10 +44,26 @@ def read_for(model: Model, card: Card, data: Data, *, require_output: bool = Tru
         data = dataset(Path(str(data)).absolute(), model=model)
     if isinstance(data, TaskSet) and len(data) and data.card is card and data.is_in_units_of(model):
         return data  # these have been read by the same card
-    tasks = read(data, card, model, require_output)
+    try:
+        tasks = read(data, card, model, require_output)
+    except InputError:
+        if not _is_still_to_be_measured(data, card):
+            raise
+        tasks = read(data, card, model, require_output=False)
     if not len(tasks):
         raise InputError("there is no task to calibrate in the data.")
     return tasks
+
+
+def _is_still_to_be_measured(data: Data, card: Card) -> bool:
+    """Whether data are a table of conditions and covariates, with an empty column for measurements."""
+    import pandas as pd
+
+    table = isinstance(data, pd.DataFrame) or (isinstance(data, str | Path) and Path(data).suffix != ".nc")
+    try:
+        return table and measures_nothing(data, card)  # type: ignore[arg-type]
+    except InputError:  # what was wrong has been said better
+        return False
 
 
 def tell_events(data: Data, model: Model, card: Card) -> bool:

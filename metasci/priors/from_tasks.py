@@ -72,6 +72,8 @@ def learned_from_tasks(
         raise InputError(
             f"a prior needs at least two tasks to learn from, but '{tasks.card.name}' has {len(tasks)}."
         )
+    if not tasks.counts.any():
+        raise InputError(f"a prior needs measurements to learn from, but '{tasks.card.name}' has none.")
     chosen = _chosen(covariates, model, tasks)
     marked = [covariate for covariate in chosen if covariate in tasks.card.covariates]
     model = with_covariates(model, {covariate: tasks.card.column(covariate).unit for covariate in marked})
