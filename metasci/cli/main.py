@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, diagrams, imports, learning, look, studies
+from metasci.cli import calibrations, crossings, diagrams, imports, learning, look, studies
 from metasci.cli.usage import reworded
 from metasci.cli.voice import hushed, with_voice
 from metasci.errors import LONGEST, InputError, as_sentence
@@ -38,6 +38,7 @@ for command in (
     look.fetch,
     calibrations.calibrate,
     calibrations.predict,
+    crossings.when,
     calibrations.plot,
     calibrations.average,
     calibrations.recommend,

@@ -18,6 +18,7 @@ from metasci.data.conditions import asked_for, batch_at, followed
 from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
 from metasci.fits.beside import beside_line, beside_table
+from metasci.fits.crossing import Crossing, crossing
 from metasci.fits.data_checks import forecasts_beyond
 from metasci.fits.predictive import predictive
 from metasci.fits.warnings import warnings_of
@@ -173,6 +174,10 @@ class EquationFit(AdaptedTasks):
         beyond = "; ".join(forecasts_beyond(self.prior, given))
         named = {"level": level, "model": model.name, "prior": self.prior.name}
         return xr.Dataset(variables, coords, {**named, "extrapolates": beyond})
+
+    def when(self, value: Any, along: str, **asked: Any) -> Crossing:
+        """When each task's curve first reaches a value along an input; see `metasci.fits.crossing.crossing`."""
+        return crossing(self, value, along, **asked)
 
     def _curves(self, problem: Problem, level: float) -> dict[str, torch.Tensor]:
         after, before = predictive(problem, self.adapted), predictive(problem, self.adapted, prior=True)

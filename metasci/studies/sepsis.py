@@ -217,7 +217,7 @@ def compared(
             policies = [drawn(tilt[None]).best(tolerance=1e-5)[1].argmax(1) for tilt in tilts]
             chosen = torch.nn.functional.one_hot(torch.as_tensor(np.array(policies)), ACTIONS)
             tables.append(_rows("calibrated, then best", patients, draw, where.returns(chosen.double())))
-    table = torch.as_tensor(ppo(hospitals(_TRAINED, 1000 + seed), ppo_steps, seed))
+    table = torch.as_tensor(ppo(hospitals(_TRAINED, 1000 + seed), ppo_steps, seed, say))
     tables.append(_rows("PPO, not adapted", 0, 0, where.returns(everywhere * table)))
     return pd.concat(tables)
 
