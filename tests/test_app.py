@@ -276,6 +276,17 @@ def test_answers_are_those_of_the_library(steel: Fitted, infant: Fitted) -> None
     assert "at 49.5 h" in answer(infant.fit, "before_next", {}).words
 
 
+def test_when_a_curve_reaches_a_value_is_that_of_the_library(steel: Fitted, infant: Fitted) -> None:
+    assert "when" not in {each.name for each in questions_for(steel.fit)}  # two inputs to follow
+    said = answer(infant.fit, "when", {"value": "5", "start": "50 h", "until": "300 h"}).words
+    assert said == f"{infant.fit.when('5 mg/L', 'time', start='50 h', until='300 h').sentences[0]}."
+    asked = question_of(infant.fit, "When is it 5 mg/L until 300 h?")
+    assert asked == ("when", {"value": "5 mg/L", "until": "300 h"})
+    assert "at" in answer(infant.fit, *asked).words
+    with pytest.raises(InputError, match="say which value"):
+        answer(infant.fit, "when", {})
+
+
 def test_a_bare_number_is_in_the_unit_that_people_read(steel: Fitted) -> None:
     both = [answer(steel.fit, "predict", {"time": "2 h", "temperature": at}).rows for at in ("500", "500 °C")]
     assert both[0] == both[1]

@@ -4,6 +4,7 @@ What is understood, in small letters or capitals::
 
     hardness after 2 h at 500 °C            (conditions, each with its unit)
     level at 12 h
+    when is it 5 mg/L until 72 h            (the end may be left out)
     level before the next dose
     dose for a trough of 10 to 15 mg/L      (or peak, auc; then: from 250, 500 mg; every 8, 12 h)
     what to measure next                    (or: which test next)
@@ -37,6 +38,9 @@ _FURNACE = re.compile(
     rf"(?:furnace\s+)?time\s+(?:to|until|for)\s+(?P<bound>at least\s+|at most\s+)?(?P<value>{_AMOUNT})\s*(?P<unit>\S+)?"
     r"\s+at\s+(?P<temperature>.+)",
     re.IGNORECASE,
+)
+_WHEN = re.compile(
+    rf"when\b.*?(?P<value>{_AMOUNT})\s*(?P<unit>\S+)?(?:\s+until\s+(?P<until>.+))?", re.IGNORECASE
 )
 _NEXT = re.compile(r".*\b(?:measure|test|sample|measurement)\b.*\bnext\b.*|next\b.*", re.IGNORECASE)
 _BEFORE = re.compile(r".*\b(?:before|trough)\b.*\bnext\b.*dose.*", re.IGNORECASE)
@@ -83,6 +87,9 @@ def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
         fields = {"target": match["target"].lower(), "low": match["low"], "high": high}
         fields |= {name: match[name].strip() for name in ("doses", "intervals") if match[name]}
         return "dose", fields | {"unit": match["unit"].strip()}
+    if match := _WHEN.fullmatch(text):
+        until = {"until": match["until"]} if match["until"] else {}
+        return "when", {"value": f"{match['value']} {match['unit'] or ''}".strip(), **until}
     if match := _FURNACE.fullmatch(text):
         value = f"{match['value']} {match['unit'] or ''}".strip()
         least = (match["bound"] or "").lower().startswith("at least")

@@ -15,6 +15,7 @@ FIRST = "steel_tempering"
 
 EXAMPLES = {
     "predict": "hardness after 2 h at 500 °C",
+    "when": "when is it 5 mg/L",
     "before_next": "level before the next dose",
     "dose": "dose for a trough of 10 to 15 mg/L",
     "next": "what to measure next",
