@@ -149,6 +149,17 @@ def test_what_cannot_be_asked_is_refused(cracks: ms.TaskSet, asked: dict, words:
         fit.when(1.8, **asked)
 
 
+def test_another_condition_is_one_number() -> None:
+    steel = ms.load("steel_tempering").calibrate(ms.dataset("steel_tempering").select([0]))
+    found = steel.when("34 HRC", "time", temperature="500 degC").table.iloc[0]
+    predicted = steel.predict(time=float(found["median"]), temperature="500 degC")
+    assert float(predicted["median"].item()) == pytest.approx(
+        34.0, abs=0.1
+    )  # within the first minute of 32 hours
+    with pytest.raises(InputError, match="temperature: give one number"):
+        steel.when("45 HRC", "time", temperature=[500, 600] * ms.unit("degC"))
+
+
 def test_the_command_says_what_python_says(tmp_path: Path, capsys, cracks: ms.TaskSet) -> None:
     from metasci.cli.main import run
 

@@ -137,7 +137,10 @@ def crossing(
         raise InputError(f"'{model.name}' has outcomes that are no measurements about a curve.")
     unit, wanted = model.inputs[along].unit, magnitude(value, output.unit, "value")
     begin, end = _ends(fit, along, unit, start, until)
-    places = np.linspace(begin, end, _PLACES)
+    for name, condition in conditions.items():
+        if name != along and np.size(getattr(condition, "magnitude", condition)) != 1:
+            raise InputError(f"{name}: give one number, under which {words(along)} is followed.")
+    places = _places(begin, end)
     points = asked_for(model, fit.batch, {along: places, **conditions})
     tail = 0.5 * (1.0 - level)
     rows = []
@@ -151,6 +154,12 @@ def crossing(
             {"task": name, "median": median, "earliest": earliest, "latest": latest, "probability": share}
         )
     return Crossing(pd.DataFrame(rows), wanted, along, unit, output.name, output.unit, end, level)
+
+
+def _places(begin: float, end: float) -> Floats:
+    """Evenly spaced ones, and as closely by their logarithm: tempering goes by decades, doses by hours."""
+    evenly = np.linspace(begin, end, _PLACES)
+    return np.union1d(evenly, np.geomspace(begin, end, _PLACES // 2)) if begin > 0.0 else evenly
 
 
 def _ends(fit: EquationFit, along: str, unit: str, start: Any, until: Any) -> tuple[float, float]:
