@@ -18,10 +18,11 @@ from metasci.unit_grammar import shown
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["GIVEN", "ROLES", "SOURCE", "UNKNOWN", "Card", "Column", "owning_up"]
+__all__ = ["GIVEN", "NAME", "ROLES", "SOURCE", "UNKNOWN", "Card", "Column", "owning_up"]
 
 UNKNOWN = "unknown"
 SOURCE = "source"
+NAME = "name"
 """The kind of an input that names who measured."""
 GIVEN = "given"
 """The category of what was not told."""
@@ -92,12 +93,12 @@ class Column:
     @property
     def optional(self) -> bool:
         """Whether a table may lack the column."""
-        return UNKNOWN in self.codes or self.computed or self.kind == SOURCE
+        return UNKNOWN in self.codes or self.computed or self.kind in (SOURCE, NAME)
 
     @property
     def structural(self) -> bool:
         """Whether the column holds chemical structures."""
-        return self.kind not in ("", SOURCE)
+        return self.kind not in ("", SOURCE, NAME)
 
     @property
     def computed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from metasci.words import enumerated
@@ -52,14 +52,18 @@ def columns_of(
         {
             "column": _headed(name, each.unit, card),
             "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit, card),
+            "meaning": _meaning(name, card)
+            + _learned_range(name, ranges, each.unit, card)
+            + _categories(name, card),
         }
         for name, each in model.inputs.items()
     ]
+    classes = f": {_one_of(model.noise.codes)}" if model.noise.codes else ""
     output = {
         "column": _headed(model.output.name, model.output.unit, card),
         "needed": True,
-        "meaning": "what is measured" if not model.output.label else f"{model.output.label}, measured",
+        "meaning": ("what is measured" if not model.output.label else f"{model.output.label}, measured")
+        + classes,
     }
     return [*inputs, output, *_covariates(model, card), *above]
 
@@ -141,6 +145,16 @@ def _unit_of(name: str, unit: str, card: Card | None) -> str:
 def _meaning(name: str, card: Card | None) -> str:
     columns = {column.name: column for column in card.columns} if card is not None else {}
     return columns[name].description if name in columns else ""
+
+
+def _categories(name: str, card: Card | None) -> str:
+    """What may stand in a column of texts."""
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    return f" ({_one_of(columns[name].codes)})" if name in columns and columns[name].codes else ""
+
+
+def _one_of(texts: Iterable[str]) -> str:
+    return f"one of {enumerated(list(texts), most=12)}".replace(" and ", " or ")
 
 
 def _learned_range(name: str, ranges: dict[str, list[float]], unit: str, card: Card | None) -> str:
