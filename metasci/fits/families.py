@@ -23,6 +23,7 @@ from metasci.learned.places import linked, places_of, structure_of
 from metasci.materials.structures import makeup
 from metasci.model import Model
 from metasci.units import magnitude
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -226,6 +227,7 @@ class MembersFit(Fit):
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
         sentences += self._strange()
+        sentences += self._handed()
         sentences += self._at_odds()
         values = linked(model.noise, self.batch.output, self.batch.mask)
         far = ((values - self.before.mean).abs() > self.before.reach(SURPRISE)) & self.batch.mask
@@ -252,6 +254,20 @@ class MembersFit(Fit):
             f"{_named(kind, text)}: {sentence}; its interval is wider for it."
             for text, sentence in told
             if sentence
+        ]
+
+    def _handed(self) -> list[str]:
+        """Molecules whose stereochemistry is given, of which no descriptor knows."""
+        structure = structure_of(self.tasks, self.prior.model)
+        if self.tasks.card.column(structure).kind != "smiles":
+            return []
+        handed = [text for text in self.tasks.structures(structure) if set(text) & set("@/\\")]
+        if not handed:
+            return []
+        said = enumerated([_named("smiles", text) for text in handed], most=3)
+        return [
+            f"the stereochemistry of {said} is not looked at: molecules that differ in nothing else are predicted "
+            "alike."
         ]
 
     def _at_odds(self) -> list[str]:
