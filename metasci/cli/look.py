@@ -56,7 +56,7 @@ def info(name: Annotated[str, _NAME], as_json: Json = False) -> None:
         return
     columns = described.pop("columns")
     for key, value in described.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and value:
             typer.echo(f"{key}:")
             for item in value:
                 typer.echo(f"  - {item}")

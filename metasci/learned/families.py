@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.data.cards import NAME, Card, Column
+from metasci.data.cards import MEMBER_NAME, NAME, Card
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State
@@ -202,9 +202,7 @@ def with_names(card: Card) -> Card:
     """The card, by which a table may also have a column ``name`` of what its members are called."""
     if any(NAME in (column.name, column.header) for column in card.columns):
         return card
-    described = "What a member is called; nothing depends on it"
-    named = Column(NAME, NAME, "input", "1", described, kind=NAME)
-    return replace(card, columns=(named, *card.columns))
+    return replace(card, columns=(MEMBER_NAME, *card.columns))
 
 
 def check_card(card: Card, model: Model, record: Record) -> None:
