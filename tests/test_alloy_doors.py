@@ -298,3 +298,13 @@ def test_numbers_before_elements_are_contents() -> None:
         fractions("Fe 18Cr 8Ni")
     with pytest.raises(InputError, match="does not come to 100 %; write 'Ti-6Al-4V wt%'"):
         fractions("Ti6Al4V wt%")
+
+
+def test_a_prior_is_evaluated_on_a_few_steels_of_ones_own() -> None:
+    prior = ms.load("steel_tempering")
+    several = pd.concat([STEEL.assign(task=name) for name in "ab"], ignore_index=True)
+    report = ms.evaluate(
+        prior, prior.read(several), shots=(1,)
+    )  # whose own data need 17 readings of each steel
+    assert report["tasks"] == 2
+    assert all(np.isfinite(row["rmse"]) for row in report["results"])

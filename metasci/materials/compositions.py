@@ -217,9 +217,9 @@ def _amounts(text: str) -> dict[str, float]:
         return alloy
     plain, per = _said_per(text)
     bare = "".join(plain.split())
-    if per and (alloy := _perhaps_alloy(bare)):  # shares of the whole would come to it
+    if per and (meant := _perhaps_alloy(bare)):  # shares of the whole would come to it
         raise InputError(
-            f"'{text}' does not come to 100 %; write '{alloy} {per}%' if the first element is the rest."
+            f"'{text}' does not come to 100 %; write '{meant} {per}%' if the first element is the rest."
         )
     wrong = f"'{text}' is not a formula such as 'Al0.25 Co Ni'"
     if set(bare) & set("()[]{}"):
