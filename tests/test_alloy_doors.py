@@ -241,6 +241,7 @@ def test_a_mistyped_duplicate_is_set_aside_and_named() -> None:
     columns = ["predicted", "lower", "upper"]
     np.testing.assert_allclose(slip.predictions[columns][:6], right.predictions[columns], rtol=1e-9)
     assert sum("CCCCCC=O: boiling_point 586.1" in text and "set aside" in text for text in slip.warnings) == 1
+    assert any("404.1 and 586.1 K are at odds, 586.1 being set aside" in text for text in slip.warnings)
     assert "6 of 7 members measured, 1 of them set aside" in slip.summary()
     assert not right.aside.any()
 

@@ -273,7 +273,7 @@ class MembersFit(Fit):
     def _at_odds(self) -> list[str]:
         """Measurements of one member under the same conditions that cannot both be right."""
         output, table = self.prior.model.output, self.predictions
-        measured = table[table[output.name].notna() & ~self.aside[self.places].numpy()]
+        measured = table.assign(aside=self.aside[self.places].numpy())[table[output.name].notna()]
         told = [name for name in self._sources if name in table]
         sentences = []
         for _, rows in measured.groupby(["task", *self.prior.model.inputs, *told], sort=False, dropna=False):
@@ -281,11 +281,13 @@ class MembersFit(Fit):
             width = float((rows["prior_upper"] - rows["prior_lower"]).min())
             if len(rows) > 1 and float(values.max() - values.min()) > _AT_ODDS * width:
                 member = rows.iloc[0]
+                so = "which makes all intervals of its family wide"
+                if rows["aside"].any():
+                    so = f"{' and '.join(f'{value:.4g}' for value in values[rows['aside']])} being set aside"
                 spelled = " and ".join(f"{value:.4g}" for value in sorted(values))
                 sentences.append(
                     f"{self._called(member)} is measured more than once, and its "
-                    f"{output.name} of {spelled} {output.unit} are at odds, which makes all intervals of its family "
-                    "wide; check them for a slip."
+                    f"{output.name} of {spelled} {output.unit} are at odds, {so}; check them for a slip."
                 )
         return sentences
 
