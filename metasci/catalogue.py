@@ -104,9 +104,10 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     """
     from metasci.data.door import read
     from metasci.data.tasks import TaskSet
+    from metasci.regular_files import book_and_sheet
 
     path = Path(name_or_path)
-    if str(name_or_path) not in names("datasets") and path.is_file():
+    if str(name_or_path) not in names("datasets") and book_and_sheet(path)[0].is_file():
         if card is None and path.suffix != ".nc":
             raise InputError(
                 f"'{path}' needs a card that says what its columns mean: give one, or a folder with a dataset.toml."

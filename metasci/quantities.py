@@ -1,4 +1,4 @@
-"""Functions of plain numbers that take quantities, too, each converted to the unit declared for its argument."""
+"""Functions of plain numbers that take quantities and texts, ``"600 degC"``, too, converted to the declared units."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_quantity(value: Any) -> bool:
 
 
 def in_unit(value: Any, unit: str, name: str) -> Any:
-    """The value itself, if it carries no unit; else its numbers in the unit.
+    """The value itself, if it carries no unit; else its numbers in the unit. A text is read: ``"600 degC"``.
 
     Raises
     ------
@@ -37,7 +37,13 @@ def in_unit(value: Any, unit: str, name: str) -> Any:
     >>> from metasci.units import unit
     >>> in_unit(600 * unit("degC"), "K", "temperature"), in_unit(873.15, "K", "temperature")
     (873.15, 873.15)
+    >>> in_unit("600 degC", "K", "temperature")
+    873.15
     """
+    if isinstance(value, str):
+        from metasci.units import magnitude
+
+        return float(magnitude(value, unit, name))
     if not is_quantity(value):
         return value
     if isinstance(value, list | tuple):
@@ -77,12 +83,14 @@ def takes_quantities(**units: str) -> Callable[[Callable[P, R]], Callable[P, R]]
 
         @wraps(function)
         def converting(*args: P.args, **kwargs: P.kwargs) -> R:
-            if not any(is_quantity(value) for value in (*args, *kwargs.values())):
+            if not any(isinstance(value, str) or is_quantity(value) for value in (*args, *kwargs.values())):
                 return function(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             for name, value in bound.arguments.items():
                 if is_quantity(value) and name not in units:
                     raise InputError(f"{name}: a plain number is needed, not the quantity {value}.")
+                if isinstance(value, str) and name not in units:
+                    continue
                 bound.arguments[name] = in_unit(value, units.get(name, "1"), name.replace("_", " "))
             return function(*bound.args, **bound.kwargs)
 

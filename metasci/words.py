@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["duration", "enumerated", "label", "number", "pretty_unit", "suggestion", "words"]
+__all__ = ["duration", "enumerated", "label", "number", "pretty_unit", "suggestion", "with_unit", "words"]
 
 _UNITS = {
     "1": "",
@@ -20,6 +20,7 @@ _UNITS = {
     "um": "µm",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_POWER = re.compile("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _DURATIONS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -44,6 +45,21 @@ def _product(text: str) -> str:
     parts = re.split(r"(?<!\*)\*(?!\*)", text)
     powers = [part.replace("^", "**").partition("**") for part in parts]
     return "·".join(_UNITS.get(base, base) + power.translate(_RAISED) for base, _, power in powers)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A number, or several as they stand in a sentence, with its unit; a unit that begins with a power is a factor.
+
+    Examples
+    --------
+    >>> [with_unit("0.2", unit) for unit in ("mg/L", "1", "Mcycle")], with_unit("0", "Mcycle")
+    (['0.2 mg/L', '0.2', '0.2 × 10⁶ cycles'], '0 cycles')
+    """
+    symbol = pretty_unit(unit)
+    power, _, rest = symbol.partition(" ")
+    if not _POWER.fullmatch(power):
+        return f"{text} {symbol}".rstrip()
+    return f"{text} {rest}".rstrip() if text == "0" else f"{text} × {symbol}"
 
 
 def words(name: str) -> str:

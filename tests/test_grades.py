@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import metasci as ms
-from metasci.data.elements import NAMES
 from metasci.data.grades import contents_of_grade, grade_named, grades, near_grades
+from metasci.elements import NAMES
 from metasci.errors import InputError
 from metasci.heat_treatment import hardness_by_composition
 from metasci.heat_treatment.transformations import Martensite

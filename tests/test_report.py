@@ -396,7 +396,7 @@ def test_missing_and_unusual_covariates(theophylline: ms.Prior) -> None:
 def test_extrapolation(cracks: ms.Prior) -> None:
     found = warnings_of(crack_readings(cracks, cycles=(0.01, 0.2), lengths=(1.02, 1.5)))
     assert any(
-        "cycles 0.2 10⁶ cycles lies outside the range" in line and "extrapolates" in line for line in found
+        "cycles 0.2 × 10⁶ cycles lies outside the range" in line and "extrapolates" in line for line in found
     )
 
 

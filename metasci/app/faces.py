@@ -19,7 +19,7 @@ from metasci.report.curves import axis_of, given_along, has_map, measurements, s
 from metasci.report.html import paragraph
 from metasci.report.panels import Field, Panel, Series
 from metasci.units import convert
-from metasci.words import duration, label, number, pretty_unit, words
+from metasci.words import duration, label, number, pretty_unit, with_unit, words
 
 __all__ = ["members", "structures", "tempering", "timeline", "transformation"]
 
@@ -78,7 +78,7 @@ def timeline(fit: Any, width: float) -> str:
         for begin, end, amount in doses
     ]
     levels = [
-        f"{number(float(value))} {pretty_unit(fit.prior.model.output.unit)} at {number(float(at))} {axis.shown}"
+        f"{with_unit(number(float(value)), fit.prior.model.output.unit)} at {number(float(at))} {axis.shown}"
         for at, value in zip(sampled, measurements(fit), strict=True)
     ]
     series = (Series("sampled", sampled, measurements(fit), points=True),)
@@ -188,11 +188,7 @@ def transformation(fit: Any, width: float) -> str:
             np.clip(diagram[name].isel(reaches=place).to_numpy() * seconds, 1e-3, 1e12)
             for name in ("median", "lower", "upper")
         )
-        name = (
-            f"{number(100 * value)} %"
-            if output.unit == "1"
-            else f"{number(value)} {pretty_unit(output.unit)}"
-        )
+        name = f"{number(100 * value)} %" if output.unit == "1" else with_unit(number(value), output.unit)
         parts.append((name, looks[place % len(looks)], median, lower, upper))
         inside = (median >= _SHORTEST) & (median <= _LONGEST)
         series.append(Series(name, np.where(inside, median, np.nan), shown, points=True))
@@ -328,7 +324,7 @@ def structures(fit: Any) -> str:
         )
         measured = row[output.name]
         value = (
-            f"measured {number(measured, 4)} {pretty_unit(output.unit)}"
+            f"measured {with_unit(number(measured, 4), output.unit)}"
             if measured == measured
             else f"predicted {number(row['predicted'], 4)} ({number(row['lower'], 4)} to {number(row['upper'], 4)}) "
             f"{pretty_unit(output.unit)}"
@@ -343,7 +339,7 @@ def _name(row: dict[Any, Any], fit: Any) -> str:
     """A member's structure with its conditions."""
     inputs = fit.prior.model.inputs
     parts = [
-        row[name] if isinstance(row[name], str) else f"{number(row[name])} {pretty_unit(each.unit)}".strip()
+        row[name] if isinstance(row[name], str) else with_unit(number(row[name]), each.unit)
         for name, each in inputs.items()
     ]
     return ", ".join(str(part) for part in parts)[:60]

@@ -11,7 +11,7 @@ from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.report.curves import axis_of, coordinates, span
 from metasci.units import stated
-from metasci.words import number, pretty_unit, words
+from metasci.words import number, pretty_unit, with_unit as in_words, words
 
 __all__ = ["can_follow", "can_predict", "conditions", "predict", "when", "when_fields", "with_unit"]
 
@@ -31,12 +31,14 @@ def conditions(fit: Any) -> tuple[Field, ...]:
             fields.append(Field(name, f"{words(name)} (as in the table)"))
             continue
         axis = axis_of(fit, name) if isinstance(fit, EquationFit) else None
-        symbol = pretty_unit(axis.shown if axis else inputs[name].unit)
+        shown = axis.shown if axis else inputs[name].unit
+        symbol = pretty_unit(shown)
         middle = ""
         if axis is not None:
             low, high = span(fit, name)
             middle = f"{number(float(axis.show(0.5 * (low + high))), 2)} {symbol if '⁶' not in symbol else ''}".strip()
-        fields.append(Field(name, f"{words(name)}{f', such as 1 {symbol}' if symbol else ''}", middle))
+        such = f", such as {in_words('1', shown)}" if symbol else ""
+        fields.append(Field(name, f"{words(name)}{such}", middle))
     return tuple(fields)
 
 

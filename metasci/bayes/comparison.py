@@ -141,9 +141,12 @@ def compare(
     for name, margin in (("rmse_margin", rmse_margin), ("nats_margin", nats_margin)):
         if not margin > 0.0:
             raise InputError(f"{name}: {margin:g} is no margin; it must be above zero.")
-    protocol = Protocol.from_card(tasks.card if tasks.card.protocol else prior.card)
+    own = tasks.card if tasks.card.protocol else prior.card
+    protocol = Protocol.from_card(own)
+    judged_alike = shots is None or "shots" in (own.protocol or {})
     shots = min(protocol.shots, key=lambda k: abs(k - 3)) if shots is None else shots
-    protocol = replace(protocol, shots=tuple(sorted({*protocol.shots, shots})))
+    # what is judged by is what no support takes, of those that a card compares; else of this one
+    protocol = replace(protocol, shots=tuple(sorted({*protocol.shots, shots})) if judged_alike else (shots,))
     tasks, _ = with_enough_rows(tasks, protocol)
     plan = arranged(prior, tasks, protocol, folds, known)
     sampler = _Sampler(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metasci.errors import InputError
+from metasci.regular_files import book_and_sheet
 from metasci.words import suggestion
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def named(name: str, known: Iterable[str], kind: str) -> str:
         If nothing of that name is there but something much like it is; what is nothing like it is left to the reader.
     """
     names = tuple(known)
-    if name in names or Path(name).exists():
+    if name in names or book_and_sheet(name)[0].exists():
         return name
     same = {_spelling(each): each for each in names}
     if _spelling(name) in same:

@@ -18,6 +18,7 @@ from metasci.cli.arguments import (
     given_file,
 )
 from metasci.errors import InputError
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     from metasci.heat_treatment import Martensite, Transformations
@@ -41,7 +42,7 @@ def diagram(
     composition: Annotated[
         str | None,
         typer.Option(
-            help="Weight per cent, 'carbon=0.4,manganese=0.85', or a grade, 'AISI 4140': for Ms and the hardness of "
+            help="Weight per cent, 'carbon=0.4,Mn=0.85', or a grade, 'AISI 4140': for Ms and the hardness of "
             "what forms, where they are not given."
         ),
     ] = None,
@@ -69,7 +70,7 @@ def diagram(
     contents = _contents(composition)
     martensite = _martensite(martensite_start, martensite_start_sd, contents)
     shares = _numbers(largest, "--largest")
-    told = _hardness(_numbers(hardness, "--hardness"), contents)
+    told, lacking = _hardness(_numbers(hardness, "--hardness"), contents)
     asked = quantities([f"rates={rates}"])["rates"]
     speeds = asked.to("K/s").magnitude if hasattr(asked, "to") else asked
     curves = [constant_rate(float(speed), start) for speed in sorted(speeds, reverse=True)]
@@ -88,6 +89,8 @@ def diagram(
         return
     typer.echo(fit.summary(level))
     typer.echo(_said(tables, martensite, level))
+    if lacking:
+        typer.echo(f"warning: no hardness is told: {lacking}", err=True)
     typer.echo(f"written to {out}: {', '.join(written)}")
 
 
@@ -99,10 +102,16 @@ def _martensite(start: str | None, sd: str, contents: dict[str, float]) -> Marte
     return Martensite.of_composition(contents) if contents else None
 
 
-def _hardness(told: dict[str, float], contents: dict[str, float]) -> Any:
+def _hardness(told: dict[str, float], contents: dict[str, float]) -> tuple[Any, str]:
+    """Of what forms, by what is said or else by composition, and why there is none where a composition is told."""
     from metasci.heat_treatment import hardness_by_composition
 
-    return told or (hardness_by_composition(contents) if contents else None)
+    if told or not contents:
+        return told or None, ""
+    try:
+        return hardness_by_composition(contents), ""
+    except InputError as error:  # the diagrams need none
+        return None, str(error)
 
 
 def _cct(cooled: Any, martensite: Martensite | None, level: float) -> Any:
@@ -184,7 +193,13 @@ def _said(tables: dict[str, Any], martensite: Martensite | None, level: float) -
 def _said_of(martensite: Martensite) -> str:
     scatter = f", give or take {1.645 * martensite.sd:.0f} K (90 %)" if martensite.sd else ""
     source = f"; {martensite.source}" if martensite.source else ""
-    return f"Ms {martensite.start - 273.15:.0f} °C{scatter}{source}"
+    said = f"Ms {martensite.start - 273.15:.0f} °C{scatter}{source}"
+    if martensite.outside:
+        said += (
+            f"\n  warning: that regression was not made for {enumerated(martensite.outside)}; "
+            "give Ms yourself (--martensite-start)."
+        )
+    return said
 
 
 def _contents(composition: str | None) -> dict[str, float]:

@@ -56,7 +56,7 @@ def info(name: Annotated[str, _NAME], as_json: Json = False) -> None:
         return
     columns = described.pop("columns")
     for key, value in described.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and value:
             typer.echo(f"{key}:")
             for item in value:
                 typer.echo(f"  - {item}")
@@ -80,17 +80,18 @@ def template(
     from metasci.files import write_atomically
 
     recipe = learned_prior(prior, model)
-    header = ",".join(
-        column["column"]
-        for column in columns_of(recipe.model, recipe.card, recipe.training, recipe.known_groups)
-    )
+    columns = columns_of(recipe.model, recipe.card, recipe.training, recipe.known_groups)
+    header = ",".join(column["column"] for column in columns)
+    if out is not None and out.exists():
+        raise InputError(f"'{out}' exists; give a new name.")
     if out is None:
         typer.echo(header)
-        return
-    if out.exists():
-        raise InputError(f"'{out}' exists; give a new name.")
-    write_atomically(out, (header + "\n").encode())
-    typer.echo(f"written to {out}")
+    else:
+        write_atomically(out, (header + "\n").encode())
+        typer.echo(f"written to {out}")
+    for column in columns:  # beside the header, not in it: what may stand in a column of texts
+        if "one of " in column["meaning"]:
+            typer.echo(f"{column['column']}: {column['meaning']}", err=True)
 
 
 def fetch(

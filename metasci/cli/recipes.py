@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metasci.cli.arguments import learned_prior, named, own_equation
 from metasci.errors import InputError
 from metasci.methods import method_of_command
+from metasci.regular_files import book_and_sheet
 
 if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
@@ -139,7 +140,7 @@ def tasks_of_model(data: str, equation: Model) -> TaskSet:
     from metasci.data.cards import Card
 
     place = _data(data)
-    bare = Path(place).is_file() and Path(place).suffix != ".nc"
+    bare = book_and_sheet(place)[0].is_file() and Path(place).suffix != ".nc"
     card = Card.from_model(equation) if bare else None
     # what is no outcome of the model's kind is then told with its row
     return ms.dataset(place, card=card, model=equation if bare or not equation.noise.gaussian else None)

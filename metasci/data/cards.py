@@ -18,10 +18,11 @@ from metasci.unit_grammar import shown
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["GIVEN", "ROLES", "SOURCE", "UNKNOWN", "Card", "Column", "owning_up"]
+__all__ = ["GIVEN", "MEMBER_NAME", "NAME", "ROLES", "SOURCE", "UNKNOWN", "Card", "Column", "owning_up"]
 
 UNKNOWN = "unknown"
 SOURCE = "source"
+NAME = "name"
 """The kind of an input that names who measured."""
 GIVEN = "given"
 """The category of what was not told."""
@@ -67,7 +68,7 @@ class Column:
         Of an input that is a chemical structure and no number: how it is written, ``"smiles"``, ``"formula"`` or
         ``"crystal"`` (see `metasci.materials.structures`). Its unit is ``"1"``. Or `SOURCE`: a name of who measured,
         such as a laboratory, a heat or a publication. A table may lack that column, and cells be empty: what names no
-        source comes from one.
+        source comes from one. Or `NAME`: what a member is called, on which nothing depends.
     of : str
         Of a column that names the task: the structure that says it where the table has no such column, such as a
         formula its system of elements (see `metasci.materials.structures.family`).
@@ -92,17 +93,23 @@ class Column:
     @property
     def optional(self) -> bool:
         """Whether a table may lack the column."""
-        return UNKNOWN in self.codes or self.computed or self.kind == SOURCE
+        return UNKNOWN in self.codes or self.computed or self.kind in (SOURCE, NAME)
 
     @property
     def structural(self) -> bool:
         """Whether the column holds chemical structures."""
-        return self.kind not in ("", SOURCE)
+        return self.kind not in ("", SOURCE, NAME)
 
     @property
     def computed(self) -> bool:
         """Whether the package itself can tell the column from a structure."""
         return self.simulator not in ("", GIVEN)
+
+
+MEMBER_NAME = Column(
+    "name", "name", "input", "1", "What a member is called; nothing depends on it", kind=NAME
+)
+"""A column that a table of families' members may always have."""
 
 
 @dataclass(frozen=True)

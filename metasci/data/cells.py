@@ -11,7 +11,7 @@ import pandas as pd
 
 from metasci.data.text_tables import MOST_COLUMNS, cells_of, head_of
 from metasci.errors import InputError
-from metasci.regular_files import MOST_BYTES, bytes_of
+from metasci.regular_files import MOST_BYTES, book_and_sheet, bytes_of
 
 __all__ = ["bytes_of", "cells_of", "head_of", "is_text", "table_of", "unpacked"]
 
@@ -60,11 +60,18 @@ def is_text(path: str | Path) -> bool:
     >>> is_text("mine.csv.gz"), is_text("mine.xlsx")
     (True, False)
     """
-    return not str(path).lower().removesuffix(".gz").endswith((".json", ".xlsx", ".xlsm", *_OTHER_WORKBOOKS))
+    return (
+        not str(book_and_sheet(path)[0])
+        .lower()
+        .removesuffix(".gz")
+        .endswith((".json", ".xlsx", ".xlsm", *_OTHER_WORKBOOKS))
+    )
 
 
 def table_of(content: bytes, path: str | Path) -> pd.DataFrame:
     """The cells of a table: text (see `metasci.data.text_tables`), ``.xlsx``, or ``.json`` as pandas splits it.
+
+    Of a workbook with several sheets the path says which: ``book.xlsx#sheet``.
 
     Text and JSON may be gzipped. A cell of a JSON table that holds a dictionary or a list, such as a crystal, stays
     JSON.
@@ -74,13 +81,14 @@ def table_of(content: bytes, path: str | Path) -> pd.DataFrame:
     InputError
         If the content is no such table.
     """
-    name = str(path).lower()
+    book, sheet = book_and_sheet(path)
+    name = str(book).lower()
     if name.endswith(_OTHER_WORKBOOKS):
         raise InputError(f"'{path}' is a kind of workbook that is not read; save it as .xlsx or as CSV.")
     if name.endswith((".xlsx", ".xlsm")):
         from metasci.data.workbooks import cells_of_workbook
 
-        return cells_of_workbook(content, str(path))
+        return cells_of_workbook(content, str(book), sheet)
     content = unpacked(content, path)
     if not name.removesuffix(".gz").endswith(".json"):
         return cells_of(content, str(path))

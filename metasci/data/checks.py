@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.data.cards import SOURCE, Card
-from metasci.data.elements import element_of
+from metasci.data.cards import NAME, SOURCE, Card
+from metasci.elements import element_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
 from metasci.units import convert, same_dimension
@@ -130,7 +130,9 @@ def first_of_copies(
 ) -> NDArray[np.bool_]:
     """Which rows are no copy of an earlier one: of the same task, under the same conditions, with the same output."""
     conditions = [
-        column.name for column in card.with_role("input") if not column.codes and column.kind != SOURCE
+        column.name
+        for column in card.with_role("input")
+        if not column.codes and column.kind not in (SOURCE, NAME)
     ]
     rows = pd.DataFrame({"task": labels, **{name: numbers[name] for name in (*conditions, card.output.name)}})
     return ~rows.duplicated().to_numpy()

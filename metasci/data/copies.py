@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.data.arrays import any_alike, limit_names, present, width
-from metasci.data.cards import Card
+from metasci.data.cards import NAME, Card
 
 __all__ = ["copies", "counted_once", "which_tasks", "without"]
 
@@ -25,7 +25,9 @@ def copies(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     output = dataset[card.output.name].values
     measured = present(dataset, card) & ~np.isnan(output)
     task, place = np.nonzero(measured)
-    names = (*card.inputs, card.output.name, *(name for name in limit_names(card) if name in dataset))
+    # what a row is called is no condition
+    inputs = [column.name for column in card.with_role("input") if column.kind != NAME]
+    names = (*inputs, card.output.name, *(name for name in limit_names(card) if name in dataset))
     rows = {"task": task} | {name: dataset[name].values[task, place] for name in names}
     repeated = np.zeros(measured.shape, dtype=bool)
     if any_alike(list(rows.values())):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from metasci.data.cards import Card
-from metasci.data.elements import element_of
 from metasci.data.grades import contents_of_grade, grade_named
 from metasci.data.headers import spelling
 from metasci.data.readings import text_of
+from metasci.elements import element_of
 
 __all__ = ["with_contents_of_grades"]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metasci.data.elements import NAMES
+from metasci.elements import NAMES
 from metasci.errors import InputError
 
 __all__ = ["Grade", "contents_of_grade", "grade_named", "grades", "is_numbered", "near_grades", "unknown"]

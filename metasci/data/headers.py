@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from metasci.data.cards import Card, Column
-from metasci.data.elements import element_of
 from metasci.data.hardness import range_of, scale_of
+from metasci.elements import element_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
 from metasci.units import check, same_dimension, unfit

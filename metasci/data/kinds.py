@@ -60,7 +60,8 @@ def kind_named(name: str) -> Kind:
 
 
 def _no_family(text: str) -> str:
-    raise InputError(f"the source '{text}' says no family: give it in a column.")
+    raise InputError(f"the name '{text}' says no family: give it in a column.")
 
 
 register("source", Kind(str.strip, _no_family))
+register("name", Kind(str.strip, _no_family))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from metasci.data.cards import Card
 from metasci.data.checks import Faults
 from metasci.data.kinds import kind_named
-from metasci.units import convert
+from metasci.units import convert, same_dimension
 
-__all__ = ["families_of", "labels_of"]
+__all__ = ["families_of", "labels_of", "perhaps_several"]
 
 
 def families_of(
@@ -63,3 +63,55 @@ def labels_of(
         " / ".join(part for part in row if part) for row in zip(*(values for _, values in parts), strict=True)
     ]
     return np.array(joined, dtype=object)
+
+
+def perhaps_several(
+    card: Card,
+    texts: Mapping[str, NDArray[Any]],
+    numbers: Mapping[str, NDArray[np.float64]],
+    units: Mapping[str, str],
+    fault: Faults,
+) -> list[str]:
+    """What is to be said of a table that names no task, where it looks as if it held several, one below the other.
+
+    Conditions that begin again, two rows of them, tell it; and of a table in which nothing but time or a number of
+    cycles varies, one that goes back to smaller ones.
+    """
+    columns = card.with_role("input")
+    named = "task" in texts or any(card.column(header).name in fault.headers for header in card.task)
+    if named or card.histories or not columns or any(column.kind or column.codes for column in columns):
+        return []
+    names = [column.name for column in columns]
+    rows = np.stack([numbers[name] for name in names], 1)
+    at = _again(rows)
+    varying = [place for place in range(len(names)) if len(np.unique(rows[:, place])) > 1]
+    if at is None and len(varying) == 1 and _runs_on(units[names[varying[0]]]):
+        at = _back(rows[:, varying[0]])
+    if at is None:
+        return []
+    said = " and ".join(
+        f"{name} {fault.shown(name, at)}" for place, name in enumerate(names) if place in varying
+    )
+    return [
+        f"the table has no column 'task' and is read as one task, but its conditions begin again in row "
+        f"{fault.rows[at]} ({said}): if it holds several, such as specimens, name each in a column 'task'"
+    ]
+
+
+def _again(rows: NDArray[np.float64]) -> int | None:
+    """The first row from which on two rows repeat the first two, with others between."""
+    if len(rows) < 4 or (rows[0] == rows[1]).all():
+        return None
+    same = (rows[2:-1] == rows[0]).all(1) & (rows[3:] == rows[1]).all(1)
+    return int(np.argmax(same)) + 2 if same.any() else None
+
+
+def _back(values: NDArray[np.float64]) -> int | None:
+    """The first row at which rising values fall back to rise again, at least two of them on both sides."""
+    falls = np.flatnonzero(np.diff(values) < 0) + 1
+    ends = [0, *falls.tolist(), len(values)]
+    return int(falls[0]) if len(falls) and min(np.diff(ends)) > 1 else None
+
+
+def _runs_on(unit: str) -> bool:
+    return same_dimension(unit, "s") or same_dimension(unit, "cycle")

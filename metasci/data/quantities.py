@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.data.cards import SOURCE, UNKNOWN, Card, Column
+from metasci.data.cards import NAME, SOURCE, UNKNOWN, Card, Column
 from metasci.data.checks import Faults
 from metasci.data.hardness import scale_of
 from metasci.data.headers import QUANTITIES, Given
@@ -51,7 +51,7 @@ def quantities_of(
         name = column.name
         if column.role not in QUANTITIES:
             continue
-        if name not in declared and column.kind == SOURCE:
+        if name not in declared and column.kind in (SOURCE, NAME):
             readings[name], structures[name] = Readings.exact(np.zeros(len(fault.rows))), [UNKNOWN]
             continue
         if name not in declared:
@@ -154,7 +154,7 @@ def _numbered(
     places: dict[str, int] = {}
     numbers = np.full(len(cells), np.nan)
     for at, cell in enumerate(cells):
-        text = text_of(cell) or (UNKNOWN if column.kind == SOURCE else "")
+        text = text_of(cell) or (UNKNOWN if column.kind in (SOURCE, NAME) else "")
         if not text:
             continue
         try:

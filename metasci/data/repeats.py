@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from metasci.data.arrays import any_alike, limit_names, present
-from metasci.data.cards import Card
+from metasci.data.cards import NAME, Card
 from metasci.data.copies import which_tasks, without
 from metasci.noise import Noise
 
@@ -51,7 +51,8 @@ def repeats(dataset: xr.Dataset, card: Card) -> pd.DataFrame:
         if name in dataset:
             measured &= ~(np.nan_to_num(dataset[name].values) > 0.0)
     task, place = np.nonzero(measured)
-    told = {"task": task} | {name: dataset[name].values[task, place] for name in card.inputs}
+    inputs = [column.name for column in card.with_role("input") if column.kind != NAME]
+    told = {"task": task} | {name: dataset[name].values[task, place] for name in inputs}
     if not any_alike(list(told.values())):
         return pd.DataFrame(dict.fromkeys(("task", "place", "group"), task[:0]))
     rows, conditions = pd.DataFrame({"task": task, "place": place}), pd.DataFrame(told)

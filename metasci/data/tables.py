@@ -35,7 +35,7 @@ from metasci.data.checks import (
 from metasci.data.frames import written
 from metasci.data.grade_columns import with_contents_of_grades
 from metasci.data.headers import QUANTITIES, Given, resolve, spelling
-from metasci.data.labels import families_of, labels_of
+from metasci.data.labels import families_of, labels_of, perhaps_several
 from metasci.data.quantities import quantities_of, target_units
 from metasci.data.readings import Readings, text_of
 from metasci.data.text_tables import check_header
@@ -177,7 +177,8 @@ def tidy(
     table.attrs["written_units"] = {
         name: column.unit for name, column in columns.items() if column.column.role in QUANTITIES
     }
-    table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes]
+    several = perhaps_several(card, texts, numbers, units, fault)
+    table.attrs["reading"] = [*(reading if isinstance(reading, list) else []), *quantities.notes, *several]
     return table
 
 

@@ -12,6 +12,7 @@ from metasci.data.decimals import with_points
 from metasci.data.text_tables import MOST_COLUMNS, check_header
 from metasci.errors import InputError
 from metasci.extras import needed
+from metasci.words import suggestion
 
 __all__ = ["cells_of_workbook"]
 
@@ -20,13 +21,14 @@ _MOST_CELLS = 300_000  # openpyxl reads some hundred thousand a second
 _MOST_EMPTY = 10_000  # rows without a cell, as below a table that was emptied: a sheet may declare a million
 
 
-def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
-    """The cells of the one sheet that holds anything, as numbers and texts, indexed by the sheet's rows.
+def cells_of_workbook(content: bytes, where: str, sheet: str = "") -> pd.DataFrame:
+    """The cells of a sheet, or of the one that holds anything, as numbers and texts, indexed by the sheet's rows.
 
     Raises
     ------
     InputError
-        If openpyxl is not installed, the content is no workbook, or several sheets hold something.
+        If openpyxl is not installed, the content is no workbook, there is no such sheet, or several hold something and
+        none is named.
     """
     openpyxl = needed("openpyxl", "tables", f"reading '{where}'")
     try:
@@ -34,7 +36,13 @@ def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
             if sum(item.file_size for item in packed.infolist()) > _MOST_UNPACKED:
                 raise InputError(f"'{where}' unpacks to more than {_MOST_UNPACKED >> 20} MB; split it.")
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheets = {sheet.title: _rows(sheet, where) for sheet in book.worksheets}
+        titles = [one.title for one in book.worksheets]
+        if sheet and sheet not in titles:
+            meant = suggestion(sheet, titles)
+            raise InputError(f"'{where}' has no sheet '{sheet}'{meant}; its sheets are {', '.join(titles)}.")
+        sheets = {
+            one.title: _rows(one, where) for one in book.worksheets if one.title == (sheet or one.title)
+        }
         book.close()
     except InputError:
         raise
@@ -42,10 +50,14 @@ def cells_of_workbook(content: bytes, where: str) -> pd.DataFrame:
         raise InputError(f"'{where}' is no workbook that can be read ({type(error).__name__}).") from None
     filled = {title: rows for title, rows in sheets.items() if rows}
     if len(filled) > 1:
-        raise InputError(f"'{where}' has {len(filled)} sheets with cells ({', '.join(filled)}); keep one.")
+        raise InputError(
+            f"'{where}' has {len(filled)} sheets with cells ({', '.join(filled)}); say which, as "
+            f"'{where}#{next(iter(filled))}'."
+        )
     if not filled:
-        raise InputError(f"{where} is empty.")
+        raise InputError(f"{where}, sheet '{sheet}' is empty." if sheet else f"{where} is empty.")
     ((_, rows),) = filled.items()
+    where = f"{where}#{sheet}" if sheet else where
     (_, header), *body = rows
     width = max(place + 1 for place, cell in enumerate(header) if cell is not None)
     for line, row in body:

@@ -25,7 +25,7 @@ from metasci.errors import InputError
 from metasci.meta.problem import Problem
 from metasci.model import Model
 from metasci.priors.calibrated import Calibration
-from metasci.words import number, pretty_unit, words
+from metasci.words import number, with_unit, words
 
 __all__ = ["next_measurement", "sharpened"]
 
@@ -168,7 +168,7 @@ def _verdict(result: xr.Dataset, inputs: list[str]) -> str:
     def place(candidate: int) -> str:
         best = result.isel(candidate=candidate)
         parts = [
-            f"{words(name)} {number(float(best[name]))} {pretty_unit(best[name].attrs['units'])}"
+            f"{words(name)} {with_unit(number(float(best[name])), best[name].attrs['units'])}"
             for name in inputs
         ]
         return " and ".join(part.strip() for part in parts)

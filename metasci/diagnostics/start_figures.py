@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from metasci.report.marks import legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, PALETTE, RED, RULE, plain_log_axis, styled
-from metasci.words import label, number, pretty_unit, words
+from metasci.words import label, number, with_unit, words
 
 __all__ = [
     "identifiability_figure",
@@ -193,7 +193,7 @@ def next_measurement_figure(result: xr.Dataset, along: str, task: int = 0) -> Fi
     left.set_ylabel("gain in ln det of the precision")
     left.set_title(
         titled(
-            f"tells most at {number(x[best])} {pretty_unit(unit)}".strip(),
+            f"tells most at {with_unit(number(x[best]), unit)}",
             of_task.attrs["simulated"] == "true",
             50,
         )

@@ -131,6 +131,7 @@ def evaluate(
         of shots: figures (NaN where no task could be judged), ``tasks`` (the number that they are of) and ``left_out``,
         tasks that gave no support or query of that size, and why.
     """
+    of_card = protocol is None
     protocol = protocol or Protocol.from_card(tasks.card)
     shots = tuple(dict.fromkeys(protocol.shots if shots is None else shots))
     if not shots:
@@ -146,6 +147,9 @@ def evaluate(
         else tuple(baselines)
     )
     check_baselines(names, prior.model, leave_out)
+    if of_card and max(tasks.counts) < protocol.minimum_rows:
+        # a table of one's own, read by a prior's card: how the prior's own data are divided is not about these
+        protocol = replace(protocol, minimum_rows=0, query_from=None, positions=None, skip=())
     tasks, too_few = with_enough_rows(tasks, protocol)
     if not len(tasks):
         raise InputError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from metasci.words import number, pretty_unit
+from metasci.words import number, with_unit
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
@@ -60,9 +60,8 @@ def beside_line(row: Mapping[Any, Any], unit: str) -> str:
     >>> beside_line({"size": 2.0, "least": -3.0, "most": 1.0, "share": 61.0}, "HRC")
     'beside the equation: 2 HRC (root mean square; -3 to +1), more than the predictions vary'
     """
-    symbol = pretty_unit(unit)
     ends = f"{row['least']:+.2g} to {row['most']:+.2g}"
-    text = f"beside the equation: {number(row['size'], 2)}{' ' * bool(symbol)}{symbol} (root mean square; {ends})"
+    text = f"beside the equation: {with_unit(number(row['size'], 2), unit)} (root mean square; {ends})"
     if pd.isna(row["share"]):
         return text
     if row["share"] > 1.0:

@@ -15,7 +15,7 @@ from metasci.fits.findings import (
     quantity_text,
     without_likelihood,
 )
-from metasci.words import number, pretty_unit, words
+from metasci.words import number, with_unit, words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def broken_laws(calibration: AdaptedTasks) -> Iterator[Finding]:
             )
             yield Finding(row["task"], breaks, breaks)
             continue
-        size = f"{number(row['violation'])} {pretty_unit(model.output.unit)}".strip()
+        size = with_unit(number(row["violation"]), model.output.unit)
         at = [
             f"{words(name)} {quantity_text(row[name], declared.unit)}"
             for name, declared in model.inputs.items()

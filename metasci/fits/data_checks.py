@@ -22,9 +22,11 @@ from metasci.fits.misfit import misfits
 from metasci.fits.other_laws import that_follow
 from metasci.fits.predictive import predictive
 from metasci.fits.turning import Turn, turns
+from metasci.meta.discrepancy.conditioning import TaskProcess
+from metasci.meta.discrepancy.lawful import LawfulProcess
 from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
-from metasci.words import enumerated, number, pretty_unit, words
+from metasci.words import enumerated, number, with_unit, words
 
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
@@ -77,12 +79,12 @@ def surprises(calibration: AdaptedTasks) -> Iterator[Finding]:
         order = {place: rank + 1 for rank, place in enumerate(flagged(batch.mask[index]))}
         ranks = enumerated([str(order[place]) for place in which], most=5)
         texts = [_told(calibration, index, at) for at in which]
-        values, unit = enumerated(texts, most=5), pretty_unit(output.unit)
+        values = with_unit(enumerated(texts, most=5), output.unit)
         stands = f"is far outside what the prior expects; check its {slip}"
         many = len(which) > 1
         yield Finding(
             batch.names[index],
-            f"measurement{'s' * many} {ranks} ({words(output.name)} {values}{' ' * bool(unit)}{unit}) "
+            f"measurement{'s' * many} {ranks} ({words(output.name)} {values}) "
             f"{stands.replace('is', 'are', 1).replace('its', 'their') if many else stands}",
             f"a measurement lies far outside what the prior expects; check the {slip}",
         )
@@ -121,7 +123,28 @@ def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:
             f"{lack}: do not trust its estimates and intervals, and {take}",
         )
     told = {misfit.task for misfit in found}
+    yield from _unlike_all(calibration)
     yield from (_turned(calibration, turn) for turn in turns(calibration) if turn.task not in told)
+
+
+def _unlike_all(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Measurements that equation and discrepancy together hold to be next to impossible as a whole.
+
+    A discrepancy bends as far as it is told to, so that residuals say nothing; how far it had to bend does.
+    """
+    process = calibration.adapted.discrepancy
+    process = process.process if isinstance(process, LawfulProcess) else process
+    if not isinstance(process, TaskProcess):
+        return
+    with torch.no_grad():
+        rare = process.rarity() < _FAR
+    for index in flagged(rare & calibration.adapted.finite & calibration.batch.mask.any(1)):
+        says = (
+            "these measurements, taken together, are unlike anything that the prior was learned from: neither the law "
+            f"'{calibration.prior.model.name}' nor what it leaves out of other tasks bends so; do not trust its "
+            "estimates and intervals"
+        )
+        yield Finding(calibration.batch.names[index], says, says)
 
 
 def _turned(calibration: AdaptedTasks, turn: Turn) -> Finding:

@@ -12,16 +12,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from metasci.data.cards import SOURCE, UNKNOWN
+from metasci.data.cards import NAME, SOURCE, UNKNOWN
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.fits.base import Fit
+from metasci.fits.slips import SURPRISE, slips
 from metasci.forecasts import StudentForecast
 from metasci.learned.families import LearnedMembers
 from metasci.learned.places import linked, places_of, structure_of
 from metasci.materials.structures import makeup
 from metasci.model import Model
 from metasci.units import magnitude
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +33,6 @@ __all__ = ["MembersFit", "members_as_dataset"]
 _FORECAST = ("predicted", "lower", "upper", "prior", "prior_lower", "prior_upper")
 _AT_ODDS = 0.25  # of the prior's 90 % interval: repeated measurements of one member scatter by far less
 _LONGEST = 60  # letters of a structure in a sentence
-_SURPRISE = 0.999  # probability of a measurement that is nearer
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,6 +48,9 @@ class MembersFit(Fit):
         Of all members of each family, (task, place), given those that were measured and given none.
     places : Tensor of bool, (task, place)
         Where there is a member.
+    aside : Tensor of bool, (task, place)
+        Measurements that nothing was learned from, being at odds with the prior and with all others
+        (`metasci.fits.slips`).
 
     Examples
     --------
@@ -64,6 +68,7 @@ class MembersFit(Fit):
     after: StudentForecast
     before: StudentForecast
     places: Tensor
+    aside: Tensor
 
     files: ClassVar[tuple[str, ...]] = ("predictions.csv", "report.html")
 
@@ -72,9 +77,10 @@ class MembersFit(Fit):
         """Calibrate families that the prior has read."""
         batch, forecast = prior.batch(tasks), prior.forecaster(tasks)
         seen, none = batch.mask, torch.zeros_like(batch.mask)
-        return cls(
-            prior, tasks, batch, forecast(batch, seen, seen), forecast(batch, none, seen), places_of(tasks)
-        )
+        before = forecast(batch, none, seen)
+        aside = slips(forecast, batch, prior.model.noise, before)
+        after = forecast(batch, seen & ~aside, seen)
+        return cls(prior, tasks, batch, after, before, places_of(tasks), aside)
 
     def _things(self) -> str:
         return "families"
@@ -91,7 +97,7 @@ class MembersFit(Fit):
         """
         frame = self.tasks.to_frame()
         told = [name for name in self._sources if (frame[name] != UNKNOWN).any()]
-        used = (*self.prior.model.inputs, *told)
+        used = (*self._names, *self.prior.model.inputs, *told)
         frame = frame.drop(columns=[name for name in self.tasks.card.inputs if name not in used])
         columns = {}
         for label, ends, forecast in (
@@ -171,6 +177,18 @@ class MembersFit(Fit):
         """Columns that name who measured."""
         return [column.name for column in self.tasks.card.with_role("input") if column.kind == SOURCE]
 
+    @cached_property
+    def _names(self) -> list[str]:
+        """The column of what members are called, where the table has one."""
+        named = [column.name for column in self.tasks.card.with_role("input") if column.kind == NAME]
+        return [name for name in named if set(self.tasks.structures(name)) - {UNKNOWN}]
+
+    def _called(self, member: pd.Series[Any]) -> str:
+        """A member in a sentence."""
+        structure = str(member[structure_of(self.tasks, self.prior.model)])
+        names = [member[name] for name in self._names if member[name] != UNKNOWN]
+        return f"{names[0]} ({structure})" if names else structure
+
     def _for_each(self, name: str, value: Any, count: int) -> list[Any]:
         """A condition for each of some structures, in the model's unit."""
         inputs = self.prior.model.inputs
@@ -203,22 +221,24 @@ class MembersFit(Fit):
         sentences += self.tasks.notes
         frame = self.tasks.to_frame()
         for column in self.tasks.card.with_role("input"):
-            used = column.name in model.inputs or column.kind == SOURCE
+            used = column.name in model.inputs or column.kind in (SOURCE, NAME)
             if column.optional and not used and (frame[column.name] != UNKNOWN).any():
                 sentences.append(
                     f"{column.name} is told, but not used: '{self.prior.name}' was learned without it."
                 )
         sentences += self._strange()
+        sentences += self._handed()
         sentences += self._at_odds()
-        structure = structure_of(self.tasks, model)
         values = linked(model.noise, self.batch.output, self.batch.mask)
-        far = ((values - self.before.mean).abs() > self.before.reach(_SURPRISE)) & self.batch.mask
+        far = ((values - self.before.mean).abs() > self.before.reach(SURPRISE)) & self.batch.mask
+        aside = self.aside[self.places].tolist()
         for row in far[self.places].nonzero()[:, 0].tolist():
             member = tables.iloc[row]
+            also = " and what the other members say, so that it was set aside" if aside[row] else ""
             known = f"{member['prior_lower']:.4g} to {member['prior_upper']:.4g} {model.output.unit}"
             sentences.append(
-                f"{member[structure]}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
-                f"prior expects ({known}); check its unit and structure."
+                f"{self._called(member)}: {model.output.name} {member[model.output.name]:.4g} is far outside what the "
+                f"prior expects ({known}){also}; check its unit and structure."
             )
         return sentences
 
@@ -236,10 +256,24 @@ class MembersFit(Fit):
             if sentence
         ]
 
+    def _handed(self) -> list[str]:
+        """Molecules whose stereochemistry is given, of which no descriptor knows."""
+        structure = structure_of(self.tasks, self.prior.model)
+        if self.tasks.card.column(structure).kind != "smiles":
+            return []
+        handed = [text for text in self.tasks.structures(structure) if set(text) & set("@/\\")]
+        if not handed:
+            return []
+        said = enumerated([_named("smiles", text) for text in handed], most=3)
+        return [
+            f"the stereochemistry of {said} is not looked at: molecules that differ in nothing else are predicted "
+            "alike."
+        ]
+
     def _at_odds(self) -> list[str]:
         """Measurements of one member under the same conditions that cannot both be right."""
         output, table = self.prior.model.output, self.predictions
-        measured = table[table[output.name].notna()]
+        measured = table.assign(aside=self.aside[self.places].numpy())[table[output.name].notna()]
         told = [name for name in self._sources if name in table]
         sentences = []
         for _, rows in measured.groupby(["task", *self.prior.model.inputs, *told], sort=False, dropna=False):
@@ -247,11 +281,13 @@ class MembersFit(Fit):
             width = float((rows["prior_upper"] - rows["prior_lower"]).min())
             if len(rows) > 1 and float(values.max() - values.min()) > _AT_ODDS * width:
                 member = rows.iloc[0]
+                so = "which makes all intervals of its family wide"
+                if rows["aside"].any():
+                    so = f"{' and '.join(f'{value:.4g}' for value in values[rows['aside']])} being set aside"
                 spelled = " and ".join(f"{value:.4g}" for value in sorted(values))
                 sentences.append(
-                    f"{member[structure_of(self.tasks, self.prior.model)]} is measured more than once, and its "
-                    f"{output.name} of {spelled} {output.unit} are at odds, which makes all intervals of its family "
-                    "wide; check them for a slip."
+                    f"{self._called(member)} is measured more than once, and its "
+                    f"{output.name} of {spelled} {output.unit} are at odds, {so}; check them for a slip."
                 )
         return sentences
 
@@ -260,12 +296,15 @@ class MembersFit(Fit):
         lines, table = [], self.table(level)
         output = self.prior.model.output
         conditions = list(self.prior.model.inputs)
-        for (task, rows), seen in zip(table.groupby("task", sort=False), self.batch.mask, strict=True):
-            count = int(seen.sum())
-            lines.append(
-                f"{task}: {self.prior.model.name} in {output.unit}, {count} of {len(rows)} members measured"
-            )
-            shown = pd.DataFrame({name: rows[name] for name in conditions})
+        for (task, rows), seen, odd in zip(
+            table.groupby("task", sort=False), self.batch.mask, self.aside, strict=True
+        ):
+            aside = f", {int(odd.sum())} of them set aside" if bool(odd.any()) else ""
+            count = f"{int(seen.sum())} of {len(rows)} members measured{aside}"
+            lines.append(f"{task}: {self.prior.model.name} in {output.unit}, {count}")
+            shown = pd.DataFrame({name: rows[name] for name in (*self._names, *conditions)})
+            for name in self._names:
+                shown[name] = shown[name].where(shown[name] != UNKNOWN, "")
             shown["measured"] = [_number(value) for value in rows[output.name]]
             shown["predicted"] = [_number(value) for value in rows["predicted"]]
             shown[f"{100 * level:.0f} % interval"] = [
@@ -308,7 +347,7 @@ def members_as_dataset(table: pd.DataFrame, model: Model) -> xr.Dataset:
         model.output.name: model.output.unit
     }
     variables: dict[str, Any] = {}
-    for name in [name for name in table.columns if name in units or name in _FORECAST]:
+    for name in [name for name in table.columns if name in units or name in (NAME, *_FORECAST)]:
         numeric = pd.api.types.is_numeric_dtype(table[name])
         filled = np.full(shape, np.nan) if numeric else np.full(shape, "", dtype=object)
         filled[codes, place] = table[name].to_numpy()

@@ -9,7 +9,7 @@ import torch
 
 from metasci.meta.stages import staged
 from metasci.units import convert
-from metasci.words import duration, number, pretty_unit
+from metasci.words import duration, number, with_unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ def quantity_text(value: float, unit: str) -> str:
         return duration(value)
     if unit == "K":
         value, unit = float(convert(value, "K", "degC")), "degC"
-    return f"{number(value)} {pretty_unit(unit)}".strip()
+    return with_unit(number(value), unit)
 
 
 def measured_text(calibration: AdaptedTasks, index: int, place: int) -> str:

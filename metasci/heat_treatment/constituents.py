@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from metasci.data.grades import contents_of_grade
+from metasci.elements import contents_by_name
 from metasci.errors import InputError
-from metasci.quantities import in_unit
 
 __all__ = ["MAYNIER", "hardness_by_composition"]
 
@@ -71,7 +71,7 @@ def hardness_by_composition(composition: Mapping[str, float] | str) -> Callable[
     Parameters
     ----------
     composition : mapping of str to float, or str
-        Elements, by their English names, to weight per cent; or a grade, such as ``"AISI 4140"``.
+        Elements, by symbol or English name, to weight per cent; or a grade, such as ``"AISI 4140"``.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def hardness_by_composition(composition: Mapping[str, float] | str) -> Callable[
     """
     if isinstance(composition, str):
         composition = contents_of_grade(composition)
-    contents = {element: float(in_unit(value, "percent", element)) for element, value in composition.items()}
+    contents = contents_by_name(composition)
     for element, (low, high) in _LIMITS.items():
         content = contents.get(element, 0.0)
         if not low <= content <= high:

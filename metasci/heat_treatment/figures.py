@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from metasci.errors import InputError
 from metasci.report.marks import draw_band, headline, legend_below, titled
 from metasci.report.style import BLUE, GREY, INK, PALETTE, styled
-from metasci.words import duration, label, number, words
+from metasci.words import duration, label, number, with_unit, words
 
 if TYPE_CHECKING:
     from metasci.heat_treatment import FurnaceTime
@@ -132,7 +132,7 @@ def furnace_figure(
 
 def _reached(diagram: xr.Dataset, value: float) -> str:
     unit = diagram["reaches"].attrs["units"]
-    return f"{100 * value:g} %" if unit == "1" else f"{number(value)} {unit}"
+    return f"{100 * value:g} %" if unit == "1" else with_unit(number(value), unit)
 
 
 def logarithmic_time(axes: Axes, shortest: float, longest: float, unit: str) -> None:

@@ -26,7 +26,7 @@ from metasci.heat_treatment.conditions import (
 )
 from metasci.model import Model
 from metasci.priors.calibrated import Calibration
-from metasci.words import duration, number, pretty_unit, words
+from metasci.words import duration, number, pretty_unit, with_unit, words
 
 __all__ = ["FurnaceTime", "furnace_time"]
 
@@ -271,4 +271,4 @@ def _words(model: Model, row: dict[Any, float], kelvin: float, low: float, high:
 
 def _length(model: Model, time: float) -> str:
     unit = model.inputs["time"].unit
-    return duration(time) if unit == "s" else f"{number(time)} {pretty_unit(unit)}"
+    return duration(time) if unit == "s" else with_unit(number(time), unit)

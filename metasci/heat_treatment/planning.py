@@ -12,7 +12,7 @@ from metasci.diagnostics.next_point import next_measurement, sharpened
 from metasci.heat_treatment.conditions import one_alloy, range_of, values
 from metasci.model import Model
 from metasci.priors.calibrated import Calibration
-from metasci.words import duration, number
+from metasci.words import duration, number, with_unit
 
 __all__ = ["next_test"]
 
@@ -59,7 +59,7 @@ def _advice(model: Model, ranking: xr.Dataset) -> str:
     def place(candidate: int) -> str:
         time, kelvin = (float(ranking[name][candidate]) for name in ("time", "temperature"))
         unit = model.inputs["time"].unit
-        length = duration(time) if unit == "s" else f"{number(time)} {unit}"
+        length = duration(time) if unit == "s" else with_unit(number(time), unit)
         return f"{length} at {kelvin - 273.15:.0f} degC"
 
     best = int(ranking["best"][0])

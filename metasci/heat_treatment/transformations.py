@@ -63,12 +63,15 @@ class Martensite:
     rate : float
         Per kelvin below the start.
     source : str
+    outside : tuple of str
+        Contents for which a regression that tells the start was not made.
     """
 
     start: float
     sd: float = 0.0
     rate: float = 0.011
     source: str = ""
+    outside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "start", in_unit(self.start, "K", "start"))
@@ -86,11 +89,11 @@ class Martensite:
 
     @classmethod
     def of_composition(cls, composition: Mapping[str, float] | str) -> Martensite:
-        """With the start of a low-alloy steel: weight per cent by the elements' names, or a grade, ``"AISI 4140"``."""
+        """With the start of a low-alloy steel, from weight per cent by symbol or name, or a grade, ``"AISI 4140"``."""
         if isinstance(composition, str):
             composition = contents_of_grade(composition)
         found = critical_temperature("Ms", composition)
-        return cls(found.value, found.sd, source=found.source)
+        return cls(found.value, found.sd, source=found.source, outside=found.outside)
 
     @classmethod
     def of_fit(cls, calibration: Calibration) -> Martensite:

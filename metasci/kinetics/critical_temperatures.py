@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from metasci.elements import contents_by_name
 from metasci.errors import InputError
-from metasci.quantities import in_unit
 
 __all__ = ["FORMULAS", "CriticalTemperature", "critical_temperature"]
 
@@ -127,12 +127,12 @@ def critical_temperature(which: str, composition: Mapping[str, float]) -> Critic
     which : str
         ``"Ac1"``, ``"Ac3"``, ``"Bs"`` or ``"Ms"``.
     composition : mapping of str to float
-        Elements, by their English names, to weight per cent; those not given count as none.
+        Elements, by symbol or English name, to weight per cent; those not given count as none.
 
     Raises
     ------
     InputError
-        If there is no such temperature, or a content is no number from 0 to 100.
+        If there is no such temperature or element, or a content is no number from 0 to 100.
 
     Notes
     -----
@@ -158,13 +158,7 @@ def critical_temperature(which: str, composition: Mapping[str, float]) -> Critic
     """
     if which not in FORMULAS:
         raise InputError(f"there is no critical temperature '{which}'; known are {', '.join(FORMULAS)}.")
-    formula, contents = FORMULAS[which], {}
-    for element, content in composition.items():
-        contents[element] = number = float(in_unit(content, "percent", element))
-        if not (math.isfinite(number) and 0.0 <= number <= 100.0):
-            raise InputError(
-                f"{element}: a content is given in weight per cent, from 0 to 100, not {number:g}."
-            )
+    formula, contents = FORMULAS[which], contents_by_name(composition)
     value = formula.constant + _ICE
     value += sum(slope * contents.get(element, 0.0) for element, slope in formula.coefficients.items())
     value += sum(slope * math.sqrt(contents.get(element, 0.0)) for element, slope in formula.root.items())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from metasci.data.cards import MEMBER_NAME, NAME, Column
 from metasci.words import enumerated
 
 if TYPE_CHECKING:
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from metasci.model import Model
 
 __all__ = ["columns_of"]
+
+_KINDS = {
+    "smiles": "a SMILES",
+    "formula": "a formula or a grade",
+    "crystal": "a CIF file, or pymatgen's JSON",
+}
 
 
 def columns_of(
@@ -51,17 +58,23 @@ def columns_of(
     inputs = [
         {
             "column": _headed(name, each.unit, card),
-            "needed": True,
-            "meaning": _meaning(name, card) + _learned_range(name, ranges, each.unit, card),
+            "needed": not _column(name, card).optional,
+            "meaning": (
+                _meaning(name, card)
+                + _learned_range(name, ranges, each.unit, card)
+                + _written(_column(name, card))
+            ).strip(),
         }
         for name, each in model.inputs.items()
     ]
+    classes = f": {_one_of(model.noise.codes)}" if model.noise.codes else ""
     output = {
         "column": _headed(model.output.name, model.output.unit, card),
         "needed": True,
-        "meaning": "what is measured" if not model.output.label else f"{model.output.label}, measured",
+        "meaning": ("what is measured" if not model.output.label else f"{model.output.label}, measured")
+        + classes,
     }
-    return [*inputs, output, *_covariates(model, card), *above]
+    return [*inputs, output, *_covariates(model, card), *_beside(model, card), *above]
 
 
 def _above(levels: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -138,9 +151,39 @@ def _unit_of(name: str, unit: str, card: Card | None) -> str:
     return columns[name].unit if name in columns and columns[name].unit else unit
 
 
+def _column(name: str, card: Card | None) -> Column:
+    """The card's column, or one of which nothing more is said."""
+    columns = {column.name: column for column in card.columns} if card is not None else {}
+    return columns.get(name, Column(name, name, "input"))
+
+
 def _meaning(name: str, card: Card | None) -> str:
     columns = {column.name: column for column in card.columns} if card is not None else {}
     return columns[name].description if name in columns else ""
+
+
+def _written(column: Column) -> str:
+    """What may stand in a column of texts."""
+    if column.codes:
+        return f" ({_one_of(column.codes)})"
+    return f" ({_KINDS[column.kind]})" if column.kind in _KINDS else ""
+
+
+def _beside(model: Model, card: Card | None) -> list[dict[str, Any]]:
+    """What may be told of a member of a family beside that on which its property depends."""
+    columns = [] if card is None else card.with_role("input")
+    if not any(column.structural for column in columns):
+        return []
+    named = [] if any(NAME in (column.name, column.header) for column in columns) else [MEMBER_NAME]
+    told = [column for column in columns if column.optional and column.name not in model.inputs]
+    return [
+        {"column": column.name, "needed": False, "meaning": column.description + _written(column)}
+        for column in (*told, *named)
+    ]
+
+
+def _one_of(texts: Iterable[str]) -> str:
+    return f"one of {enumerated(list(texts), most=12)}".replace(" and ", " or ")
 
 
 def _learned_range(name: str, ranges: dict[str, list[float]], unit: str, card: Card | None) -> str:

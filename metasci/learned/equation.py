@@ -235,7 +235,7 @@ def _model_of(description: Table) -> Model:
     if name not in known:
         raise InputError(
             f"{description.where}: the prior is of the model '{name}', which is not one of the package's own; load it "
-            "with `model=`, that equation."
+            "with `model=`, that equation, or on the command line with --model FILE.py:NAME."
         )
     return known[name]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metasci.data.cards import Card
+from metasci.data.cards import MEMBER_NAME, NAME, Card
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State
@@ -21,19 +21,30 @@ from metasci.learned.checked import dataclass_of
 from metasci.learned.described import described_property, property_described
 from metasci.learned.familiar import Familiar, Strange
 from metasci.learned.places import linked, places_of, points_of, structure_of
+from metasci.learned.reading import read_for
 from metasci.learned.record import Record
 from metasci.materials.baselines import Known
 from metasci.meta.group_process import GroupProcess, Outlook
 from metasci.meta.group_state import ProcessState
 from metasci.model import Model
 
-__all__ = ["LearnedFamilies", "LearnedMembers"]
+if TYPE_CHECKING:
+    from metasci.learned.reading import Data
+
+__all__ = ["LearnedFamilies", "LearnedMembers", "with_names"]
 
 
 class LearnedMembers(Learned):
     """A record of a property of families' members, such as molecules, that follows from their structure."""
 
     members_may_be_unmeasured: ClassVar[bool] = True
+
+    def read(self, data: Data) -> TaskSet:
+        """Families from a file, a DataFrame, a Dataset or a TaskSet; a column ``name`` says what members are called."""
+        card = with_names(self.card)
+        if isinstance(data, TaskSet) and data.card == card:
+            card = data.card  # these have been read by such a card
+        return read_for(self.model, card, data, require_output=False)
 
     def _learned_from(self) -> str:
         return f"learned from {self.training.get('tasks', 'unknown')} families"
@@ -185,6 +196,13 @@ class LearnedFamilies(LearnedMembers):
             raise InputError(f"{record.tensors_path}: 'counts' must not be below zero.")
         state = ProcessState.of({name: value.to(torch.float64) for name, value in owed.items()})
         return cls(description.get("name", str), model or named, method, state, card, training)
+
+
+def with_names(card: Card) -> Card:
+    """The card, by which a table may also have a column ``name`` of what its members are called."""
+    if any(NAME in (column.name, column.header) for column in card.columns):
+        return card
+    return replace(card, columns=(MEMBER_NAME, *card.columns))
 
 
 def check_card(card: Card, model: Model, record: Record) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,15 +79,17 @@ def canonical(text: str) -> str:
         warnings.warn(f"'{text}' is taken as the middle of {grade.standard}.", stacklevel=2)
         return grade.name
     amounts = sorted(_amounts(text).items())
-    bare = "".join(text.split())
-    added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
-    if _LIKE_AN_ALLOY.fullmatch(bare) and _LEAST_ADDED <= sum(added) < _MOST_ADDED:
-        base, *rest = re.findall(r"[A-Z][a-z]?|\d+\.?\d*", bare)
-        parts = "".join(f"-{number}{element}" for number, element in zip(rest[::2], rest[1::2], strict=True))
+    if "-" in _hyphened(text):
+        return _formula(amounts)
+    if alloy := _perhaps_alloy("".join(text.split())):
         warnings.warn(
-            f"'{text}' is read as numbers of atoms; if they are per cent by weight, write '{base}{parts} wt%'.",
+            f"'{text}' is read as numbers of atoms; if they are per cent by weight, write '{alloy} wt%'.",
             stacklevel=2,
         )
+    return _formula(amounts)
+
+
+def _formula(amounts: Iterable[tuple[str, float]]) -> str:
     return "".join(f"{element}{'' if amount == 1.0 else f'{amount:g}'}" for element, amount in amounts)
 
 
@@ -169,6 +171,7 @@ def _said_per(text: str) -> tuple[str, str]:
 def _of_alloy(text: str) -> dict[str, float] | None:
     """Amounts of atoms of ``Ti-6Al-4V wt%``; None of any other text."""
     bare, per = _said_per(text)
+    bare = _hyphened(bare)
     match = _ALLOY.fullmatch("".join(bare.split()))
     if match is None:
         return None
@@ -187,6 +190,24 @@ def _of_alloy(text: str) -> dict[str, float] | None:
     return _by_atoms(shares, per)
 
 
+def _hyphened(text: str) -> str:
+    """``Fe 18Cr 8Ni`` with hyphens: a number belongs to the element that it stands before, not to one further off."""
+    base, *added = text.split() or [""]
+    apart = bool(added) and all(_ADDED.fullmatch(f"-{part}") for part in added)
+    return "-".join((base, *added)) if apart and base.isalpha() else text
+
+
+def _perhaps_alloy(bare: str) -> str:
+    """``Ti-6Al-4V``, which ``Ti6Al4V`` may mean; nothing where numbers are no such contents."""
+    added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
+    if not (_LIKE_AN_ALLOY.fullmatch(bare) and _LEAST_ADDED <= sum(added) < _MOST_ADDED):
+        return ""
+    base, *rest = re.findall(r"[A-Z][a-z]?|\d+\.?\d*", bare)
+    return base + "".join(
+        f"-{number}{element}" for number, element in zip(rest[::2], rest[1::2], strict=True)
+    )
+
+
 def _amounts(text: str) -> dict[str, float]:
     if (grade := grade_named(text)) is not None:
         return _by_atoms(grade.weight_percent, "wt")
@@ -196,6 +217,10 @@ def _amounts(text: str) -> dict[str, float]:
         return alloy
     plain, per = _said_per(text)
     bare = "".join(plain.split())
+    if per and (meant := _perhaps_alloy(bare)):  # shares of the whole would come to it
+        raise InputError(
+            f"'{text}' does not come to 100 %; write '{meant} {per}%' if the first element is the rest."
+        )
     wrong = f"'{text}' is not a formula such as 'Al0.25 Co Ni'"
     if set(bare) & set("()[]{}"):
         raise InputError(

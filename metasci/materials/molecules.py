@@ -11,7 +11,7 @@ import numpy as np
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
-__all__ = ["DESCRIPTORS", "canonical", "features", "makeup", "molecule_of"]
+__all__ = ["DESCRIPTORS", "canonical", "features", "largest_fragment", "makeup", "molecule_of"]
 
 DESCRIPTORS = (
     "MolWt",
@@ -62,8 +62,22 @@ def canonical(text: str) -> str:
     chem = needs("rdkit.Chem")
     molecule = molecule_of(text)
     if len(chem.GetMolFrags(molecule)) > 1:
-        raise InputError(f"'{text}' is of several molecules; give one.")
+        largest = largest_fragment(text)
+        raise InputError(f"'{text}' is of several molecules; give one, such as its largest, '{largest}'.")
     return str(chem.MolToSmiles(molecule))
+
+
+def largest_fragment(text: str) -> str:
+    """The canonical SMILES of the molecule with the most atoms, of a salt or a solvate; the first of several as large.
+
+    Examples
+    --------
+    >>> largest_fragment("[Na+].CC(=O)[O-]"), largest_fragment("OCC")
+    ('CC(=O)[O-]', 'CCO')
+    """
+    chem = needs("rdkit.Chem")
+    parts = chem.GetMolFrags(molecule_of(text), asMols=True)
+    return str(chem.MolToSmiles(max(parts, key=lambda part: part.GetNumAtoms())))
 
 
 def makeup(text: str) -> tuple[set[str], int]:

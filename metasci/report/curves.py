@@ -14,7 +14,7 @@ from metasci.errors import InputError
 from metasci.noise import LogNormal, Several
 from metasci.patients.moments import Moments
 from metasci.units import convert, same_dimension
-from metasci.words import duration, label, number, pretty_unit, words
+from metasci.words import duration, label, number, with_unit, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
@@ -68,7 +68,7 @@ class Axis:
         """One value, in the model's unit, with its unit, as in ``10 min`` or ``400 °C``."""
         if self.unit == "s":
             return duration(value)
-        return f"{number(float(self.show(value)))} {pretty_unit(self.shown)}".strip()
+        return with_unit(number(float(self.show(value))), self.shown)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from metasci import __version__
 from metasci.report.html import Section, definitions, paragraph, table
-from metasci.words import label, number, pretty_unit, words
+from metasci.words import label, number, with_unit, words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +53,7 @@ def _constants(data: xr.Dataset) -> str:
     if not names:
         return ""
     if data.sizes["task"] == 1:
-        return definitions({words(name): _said(data[name], 0, with_unit=True) for name in names})
+        return definitions({words(name): _said(data[name], 0, of_unit=True) for name in names})
     header = ["task", *(label(words(name), _unit(data[name])) for name in names)]
     rows = [
         [str(task), *(_said(data[name], place) for name in names)]
@@ -84,11 +84,11 @@ def _tells_of(history: str, name: str) -> bool:
     return name == history or (name.startswith(f"{history}_") and name != f"{history}_time")
 
 
-def _said(values: xr.DataArray, place: int, with_unit: bool = False) -> str:
+def _said(values: xr.DataArray, place: int, of_unit: bool = False) -> str:
     value = float(values.values[place])
     if not np.isfinite(value):
         return "not given"
-    return f"{number(value, _DIGITS)} {pretty_unit(_unit(values)) if with_unit else ''}".rstrip()
+    return with_unit(number(value, _DIGITS), _unit(values) if of_unit else "1")
 
 
 def _unit(values: xr.DataArray) -> str:

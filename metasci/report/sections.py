@@ -32,7 +32,7 @@ from metasci.report.maps import tempering_map
 from metasci.report.patient_summary import exposure_rows, own_parameters, published_provenance
 from metasci.report.pharmacometric import goodness_of_fit_figure
 from metasci.report.reading import what_was_read
-from metasci.words import enumerated, label, number, pretty_unit, words
+from metasci.words import enumerated, label, number, pretty_unit, with_unit, words
 
 if TYPE_CHECKING:
     from metasci.fits.equation import EquationFit
@@ -280,8 +280,8 @@ def _laws(calibration: EquationFit) -> str:
             worst = broken.to_dict("records")[int(np.argmax(broken["violation"].fillna(np.inf)))]
             verdict = "not satisfied: the curve is not a finite number"
             if np.isfinite(worst["violation"]):
-                size = f"{number(worst['violation'])} {pretty_unit(model.output.unit)}"
-                verdict = f"broken by up to {size}".rstrip()
+                size = with_unit(number(worst["violation"]), model.output.unit)
+                verdict = f"broken by up to {size}"
             at = {name: worst[name] for name in axes if np.isfinite(worst[name])}
             where = ", ".join(f"{words(name)} {axes[name].text(value)}" for name, value in at.items())
         rows.append([f"{model.output.name} {law}".replace("_", " "), verdict, where, tasks])

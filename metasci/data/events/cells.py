@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.data.cells import bytes_of, cells_of, unpacked
+from metasci.data.cells import bytes_of, cells_of, is_text, table_of, unpacked
 from metasci.data.checks import Faults
 from metasci.data.events.columns import looks_like_events
+from metasci.errors import InputError
+from metasci.regular_files import book_and_sheet
 
 __all__ = ["Cells", "first", "headers_of", "numbers", "read_cells", "texts"]
 
@@ -49,8 +51,13 @@ def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
     """The headers of a table; none where a file cannot be read, which whoever reads it will say."""
     if isinstance(source, pd.DataFrame):
         return [str(column) for column in source.columns]
-    if not Path(source).is_file():  # a pipe might never end
+    if not book_and_sheet(source)[0].is_file():  # a pipe might never end
         return []
+    if not is_text(source):
+        try:
+            return [str(header) for header in table_of(bytes_of(source), source).columns]
+        except InputError:
+            return []
     opened = gzip.open if Path(source).suffix == ".gz" else open
     try:
         with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
@@ -70,6 +77,8 @@ def read_cells(source: str | Path | pd.DataFrame, where: str) -> Cells:
         return _without_comments(source, 0, "")
     content = bytes_of(source)
     checksum = hashlib.sha256(content).hexdigest()
+    if not is_text(source):
+        return _without_comments(table_of(content, source), 0, checksum)
     lines = unpacked(content, source).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     comments, header = 0, b""
     for at, line in enumerate(lines):

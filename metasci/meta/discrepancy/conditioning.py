@@ -136,6 +136,18 @@ class TaskProcess:
         rows = self.rows_at(problem, line)
         return self.covariance(rows, rows, prior)
 
+    def rarity(self) -> Tensor:
+        """With which probability a task's measurements would surprise as much, if it were one of those learned from.
+
+        Of n of a Student distribution with ν degrees of freedom the mean square in units of its scale is F(n, ν).
+        """
+        from scipy.special import fdtrc
+
+        far, count = self._solved[1].square().sum(1), torch.isfinite(self.variance).sum(1)
+        mean_square = far / (count.clamp(min=1) * self.state.stretch)
+        rare = fdtrc(count.clamp(min=1).numpy(), float(self.state.freedom), mean_square.numpy())
+        return torch.where(count > 0, torch.as_tensor(rare, dtype=far.dtype), torch.ones_like(far))
+
     def mixture(self, prior: bool = False) -> NoiseMixture:
         """Coordinates at each factor on all variances, and how probable each is."""
         precision, probability = noise_levels(0.5 * self.state.freedom)

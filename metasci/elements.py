@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["NAMES", "element_of"]
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from metasci.errors import InputError
+from metasci.quantities import in_unit
+from metasci.words import suggestion
+
+__all__ = ["NAMES", "contents_by_name", "element_of"]
 
 _SYMBOLS_AND_NAMES = (
     "H hydrogen He helium Li lithium Be beryllium B boron C carbon N nitrogen O oxygen F fluorine Ne neon Na sodium "
@@ -35,3 +43,34 @@ def element_of(text: str) -> str:
     name = text.strip().lower()
     name = _OTHER.get(name, name)
     return name if name in _ELEMENTS else ""
+
+
+def contents_by_name(composition: Mapping[str, Any]) -> dict[str, float]:
+    """Contents in weight per cent by the elements' names, of elements by symbol or name.
+
+    Raises
+    ------
+    InputError
+        If there is no such element, one is given twice, or a content is no number from 0 to 100.
+
+    Examples
+    --------
+    >>> contents_by_name({"C": 0.4, "manganese": 0.85})
+    {'carbon': 0.4, 'manganese': 0.85}
+    >>> contents_by_name({"carbn": 0.4})
+    Traceback (most recent call last):
+    metasci.errors.InputError: there is no element 'carbn' (did you mean 'carbon'?).
+    """
+    contents: dict[str, float] = {}
+    for text, content in composition.items():
+        element = element_of(text.strip())
+        if not element:
+            raise InputError(f"there is no element '{text}'{suggestion(text.strip().lower(), _ELEMENTS)}.")
+        if element in contents:
+            raise InputError(f"{element} is given twice.")
+        contents[element] = number = float(in_unit(content, "percent", element))
+        if not (math.isfinite(number) and 0.0 <= number <= 100.0):
+            raise InputError(
+                f"{element}: a content is given in weight per cent, from 0 to 100, not {number:g}."
+            )
+    return contents
