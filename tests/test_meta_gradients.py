@@ -327,10 +327,11 @@ def test_conjugate_gradients_and_neumann_solve_every_task() -> None:
         neumann_series(apply, right, 5000, rate=0.2)["x"], expected, rtol=1e-6, atol=1e-6
     )
     # a task that is done stays as it is, whatever others still need
-    with_others = conjugate_gradients(apply, right, 8, tolerance=0.2)["x"]
+    rough = 0.6
+    with_others = conjugate_gradients(apply, right, 8, tolerance=rough)["x"]
     for task in range(len(episode)):
         alone = lambda v, task=task: {"x": v["x"] @ episode.hessian[task]}  # noqa: E731
-        found = conjugate_gradients(alone, {"x": episode.support_at[[task]]}, 8, tolerance=0.2)["x"]
+        found = conjugate_gradients(alone, {"x": episode.support_at[[task]]}, 8, tolerance=rough)["x"]
         torch.testing.assert_close(with_others[[task]], found, rtol=1e-12, atol=1e-14)
 
 
