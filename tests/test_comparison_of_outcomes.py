@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,14 @@ def test_classes_with_the_same_posterior_are_told_alike(tmp_path: Path) -> None:
     ms.report.save_comparison(compared, tmp_path / "compared")
     text = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert "root of half Brier&#x27;s score" in text
+
+
+def test_each_output_is_counted_in_its_own_spread() -> None:
+    which = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
+    values = np.array([3.0, 0.0, 5.0, 1.0, 7.0, 1.0])
+    seen = xr.Dataset({"output": ("measurement", which), "measured": ("measurement", values)})
+    expected = np.where(which == 1.0, math.sqrt(8.0 / 3.0), math.sqrt(2.0 / 9.0))
+    np.testing.assert_allclose(spreads(effect.noise, seen), expected)
 
 
 def test_outputs_of_several_kinds_are_judged_each_by_its_own_spread(tmp_path: Path) -> None:

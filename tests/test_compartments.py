@@ -203,6 +203,12 @@ def test_records_agree_with_superposition_where_nothing_changes(compartments: in
     z = torch.zeros(5, 1, len(still.parameters), dtype=FLOAT)
     told = {"dose_weight": torch.full_like(inputs["dose"], 50.0)}
     torch.testing.assert_close(moving.at(z, inputs | told), still.at(z, inputs), rtol=1e-9, atol=1e-12)
+    # every half an hour, so that infusions run beside each other
+    again = inputs["dose_interval"] > 0.0
+    often = inputs | {"dose_interval": torch.where(again, 0.5, 0.0).to(FLOAT)}
+    if absorption == "none":
+        often |= {"dose_duration": torch.where(again, 1.3, inputs["dose_duration"])}
+    torch.testing.assert_close(moving.at(z, often | told), still.at(z, often), rtol=1e-9, atol=1e-12)
 
 
 def test_records_with_a_weight_that_changes_agree_with_a_solver() -> None:
@@ -302,13 +308,13 @@ def test_tasks_in_groups_are_predicted_as_in_one_padded_batch() -> None:
     model = compartment_model(Structure(2), name="test_ragged")
     tasks, events, observed = 300, 60, 20
     generator = torch.Generator().manual_seed(3)
-    few = torch.randint(1, events + 1, (tasks,), generator=generator) ** 2 // events + 1
+    few = torch.randint(1, events, (tasks,), generator=generator) ** 2 // events + 1
     seen = torch.randint(0, observed + 1, (tasks,), generator=generator)
-    amount = torch.where(torch.arange(events) < few[:, None], 10.0, 0.0).to(FLOAT)[:, None]
-    blank = torch.zeros_like(amount)
+    given = (torch.arange(events) < few[:, None]).to(FLOAT)[:, None]
+    blank = torch.zeros_like(given)
     inputs = {
-        "time": torch.arange(observed, dtype=FLOAT).expand(tasks, -1).clone(), "dose": amount,
-        "dose_time": torch.arange(events, dtype=FLOAT).expand(tasks, 1, -1).clone(), "dose_duration": blank + 0.3,
+        "time": torch.arange(observed, dtype=FLOAT).expand(tasks, -1).clone(), "dose": 10.0 * given,
+        "dose_time": given * torch.arange(events, dtype=FLOAT), "dose_duration": 0.3 * given,
         "dose_interval": blank, "dose_until": blank + NEVER,
     }  # fmt: skip
     mask = torch.arange(observed) < seen[:, None]
@@ -316,6 +322,8 @@ def test_tasks_in_groups_are_predicted_as_in_one_padded_batch() -> None:
     problem = Problem(model, batch)
     assert problem.ragged is not None
     assert len(problem.ragged.groups) > 5
+    for group in problem.ragged.groups:  # no wider than its members need: neither padding nor what is never
+        assert group.inputs["dose"].shape[-1] == int(few[group.index].max())
     z = torch.randn(tasks, len(model.parameters), generator=generator, dtype=FLOAT)
     whole = model.at(z[:, None, :], inputs)
     torch.testing.assert_close(problem.predict(z)[mask], whole[mask], rtol=1e-12, atol=1e-14)
@@ -350,10 +358,17 @@ def test_effects_are_what_their_formulas_say() -> None:
         factors({"flow": effects["volume"]}, {"clearance": 1.0}, covariates)
 
 
+def test_a_straight_effect_ends_at_a_thousandth() -> None:
+    """1 + slope (x − centre), and never less than 0.001."""
+    found = Linear("albumin", "g/L", 40.0, -0.1).factor(np.array([40.0, 49.0, 49.985, 49.995, 60.0]), {})
+    np.testing.assert_allclose(found, [1.0, 0.1, 0.0015, 0.001, 0.001], rtol=1e-9)
+
+
 def test_occasions_move_a_parameter_each_on_its_own() -> None:
     effect = Occasion(parameter="clearance", count=2)
     learned = {"clearance_occasion_1": 0.5, "clearance_occasion_2": -0.5}
-    np.testing.assert_allclose(effect.factor(np.array([1.0, 2.0, 3.0]), learned), np.exp([0.5, -0.5, 0.0]))
+    number = np.array([0.0, 1.0, 2.0, 3.0])  # none is 0, as where a record was padded
+    np.testing.assert_allclose(effect.factor(number, learned), np.exp([0.0, 0.5, -0.5, 0.0]))
 
 
 def test_a_structure_that_cannot_be_is_refused() -> None:

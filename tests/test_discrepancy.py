@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,14 +12,17 @@ import torch
 from scipy import stats
 
 import metasci as ms
+from metasci.constraints import Monotone, NonNegative
 from metasci.data.tasks import TaskSet
 from metasci.errors import InputError
 from metasci.fits.posterior import posterior_draws
 from metasci.fits.predictive import predictive, sampled
 from metasci.meta import DiscrepancyPrior, DiscrepancyState, GaussianPrior
 from metasci.meta.covariates import Design
+from metasci.meta.discrepancy import condensing
 from metasci.meta.discrepancy.condensing import condensed, inducing_rows, likeliest_tails, with_tasks
 from metasci.meta.discrepancy.kernel import Rows, first_scales
+from metasci.meta.discrepancy.lawful import rises_and_bounds
 from metasci.meta.discrepancy.likelihood import cost_and_slopes, linearised, posterior_means
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
@@ -306,6 +311,29 @@ def test_tails_are_students() -> None:
     np.testing.assert_allclose((high - low)[0].numpy() / 2.0, expected, rtol=0.01)
 
 
+def test_tails_are_learned_from_each_task_given_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Squared distances from the conditional of a joint Gaussian, in its own covariance."""
+    rng = np.random.default_rng(3)
+    root, left = rng.normal(size=(7, 7)), rng.normal(size=7)
+    joint, task = root @ root.T + 0.5 * np.eye(7), np.array([0, 0, 1, 1, 1, 2, 2])
+    data = SimpleNamespace(rows=SimpleNamespace(task=torch.as_tensor(task)), left=torch.as_tensor(left))
+    state = SimpleNamespace(kernel=None, log_noise=None, pull=torch.zeros(1, dtype=F64))
+    monkeypatch.setattr(condensing, "covariance", lambda *_: torch.as_tensor(joint))
+    monkeypatch.setattr(condensing, "likeliest_tails", lambda far, count, share: (far, count))
+    far, count = condensing.tails(None, data, state, members=3)
+    expected = {}
+    for label in range(3):
+        own, rest = task == label, task != label
+        gain = joint[np.ix_(own, rest)] @ np.linalg.inv(joint[np.ix_(rest, rest)])
+        off = left[own] - gain @ left[rest]
+        expected[label] = off @ np.linalg.solve(
+            joint[np.ix_(own, own)] - gain @ joint[np.ix_(rest, own)], off
+        )
+    each = far.reshape(3, -1)
+    np.testing.assert_allclose(each, np.broadcast_to([[value] for value in expected.values()], each.shape))
+    np.testing.assert_array_equal(count.reshape(3, -1)[:, 0], [2, 3, 2])
+
+
 def test_learned_tails_are_those_that_tasks_were_drawn_from() -> None:
     """Tasks whose variances have a common factor of their own, from four degrees of freedom."""
     rng = np.random.default_rng(0)
@@ -423,6 +451,21 @@ def test_laws_are_looked_at_in_the_whole_prediction_and_can_be_kept() -> None:
     np.testing.assert_allclose(
         (lawful["upper"] - lawful["lower"]).values, (curve["upper"] - curve["lower"]).values, rtol=1e-9
     )
+
+
+def test_laws_are_inequalities_of_a_curve() -> None:
+    """It falls from each place to the next greater, and −m ≤ −lowest says that it is at least the lowest."""
+    x, eye = torch.tensor([2.0, 0.0, 1.0], dtype=F64), torch.eye(3, dtype=F64)
+    laws = [NonNegative(), Monotone("x", increasing=False)]
+    falls, at_most = rises_and_bounds(laws, {"x": x}, -1.5)
+    torch.testing.assert_close(
+        falls, torch.stack([-eye[0], -eye[1], -eye[2], eye[2] - eye[1], eye[0] - eye[2]])
+    )
+    torch.testing.assert_close(at_most, torch.tensor([1.5, 1.5, 1.5, 0.0, 0.0], dtype=F64))
+    falls, at_most = rises_and_bounds(laws, {"x": x}, -math.inf)  # as of a logarithm
+    assert (falls.shape, at_most.tolist()) == ((2, 3), [0.0, 0.0])
+    falls, at_most = rises_and_bounds(laws[1:], {"x": x}, -1.5)
+    assert (falls.shape, at_most.tolist()) == ((2, 3), [0.0, 0.0])
 
 
 def test_the_nearest_lawful_curve_is_that_of_a_general_solver() -> None:

@@ -72,3 +72,15 @@ def test_scales_without_a_covariance_are_no_place_to_go_to(monkeypatch: pytest.M
     value, slopes = posterior.with_slopes(torch.zeros(1, dtype=F64))
     assert value == math.inf
     assert torch.equal(slopes, torch.zeros(1, dtype=F64))
+
+
+def test_draws_that_follow_each_other_hardly_hang_together() -> None:
+    """Steps along the momentum cross a Gaussian within a draw; the density alone would forgive any other step."""
+
+    def far(x: torch.Tensor) -> tuple[float, torch.Tensor]:
+        return 0.5 * float(x.square().sum()), x
+
+    drawn, taken = hamiltonian_draws(far, torch.zeros(4, dtype=F64), torch.eye(4, dtype=F64), 1000, seed=2)
+    together = [abs(np.corrcoef(drawn[:-1, k], drawn[1:, k])[0, 1]) for k in range(4)]
+    assert taken > 0.5
+    assert max(together) < 0.5

@@ -396,6 +396,33 @@ def test_pooled_estimate_is_the_least_cost_of_all_tasks_together() -> None:
     np.testing.assert_allclose(found.coordinates[0].numpy(), best.x, atol=1e-6)
 
 
+def test_a_pooled_estimate_arrives_where_gauss_newton_creeps() -> None:
+    """Residuals z + 1 and λz² + z − 1 at λ = −0.99: each step leaves 99 % of the way to zero (Dennis and Schnabel)."""
+
+    @ms.equation(
+        inputs={"x": "1"}, output=("y", "1"), parameters=[ms.Parameter("z", spread=1e6)],
+        noise=ms.Additive((1.0,)), name="test.creeping",
+    )  # fmt: skip
+    def creeping(x, *, z):
+        """One residual at x = 0, the other at x = 1."""
+        return z + x * (-0.99 * z**2)
+
+    x, y = torch.tensor([[0.0, 1.0]], dtype=FLOAT), torch.tensor([[-1.0, 1.0]], dtype=FLOAT)
+    both = torch.ones(2, 2, dtype=torch.bool)
+    batch = Batch({"x": x.expand(2, -1)}, y.expand(2, -1), both, torch.zeros(2, 0, dtype=FLOAT), ("a", "b"))
+    at = (
+        torch.zeros(1, 1, dtype=FLOAT),
+        torch.full((1, 1, 1), 1e-12, dtype=FLOAT),
+        torch.zeros(1, dtype=FLOAT),
+    )
+    start = torch.full((1, 1), 0.3, dtype=FLOAT)
+    found = pooled_estimate(
+        Problem(creeping, batch), *at, start=start / creeping.parameters.parameters[0].spread
+    )
+    assert bool(found.converged)
+    assert float(creeping.parameters.to_physical(found.coordinates)["z"]) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_unknown_covariates_widen_the_prior_and_take_their_expectation() -> None:
     values = torch.tensor([[1.0, 1.1], [2.0, 2.1], [3.0, 2.9], [4.0, 4.0]], dtype=FLOAT)
     scaled = Covariates.learn(("a", "b"), ("identity", "identity"), values)

@@ -57,6 +57,8 @@ def test_additional_doses_are_those_written_out() -> None:
     for name in ("dose", "dose_time", "dose_duration", "dose_interval"):
         np.testing.assert_array_equal(short[name].values, long[name].values)
     assert short["dose_duration"].values[0, 0] == 2.0
+    counts = [json.loads(data.attrs["records"]) for data in (short, long)]
+    assert [(each["doses"], each["additional_doses"]) for each in counts] == [(4, 3), (4, 0)]
 
 
 def test_a_steady_state_forgets_and_the_second_kind_adds() -> None:
@@ -121,7 +123,9 @@ def test_dates_and_clocks_are_hours_since_the_first_record() -> None:
     hours = table(DOSE, (1, 26.5, 0, 0, 0, 0, 0, 0, 0, 5.0))
     dated = hours.assign(DATE=["2024-02-28", "2024-02-29"], TIME=["08:00", "10:30"])
     stamped = hours.drop(columns="TIME").assign(DATETIME=["2024-02-28 08:00", "2024-02-29 10:30"])
-    for frame in (dated, stamped):
+    numbered = dated.assign(TIME=[8.0, 10.5])  # the hour of the day
+    minutes = dated.drop(columns="TIME").assign(**{"TIME [min]": [480, 630]})
+    for frame in (dated, stamped, numbered, minutes):
         data, _ = read_events(frame, iv)
         assert data["time"].values.tolist() == [[26.5]]
     with pytest.raises(InputError, match="write it as 2024-03-01"):
@@ -518,6 +522,9 @@ def test_a_duration_says_what_a_rate_says() -> None:
     with pytest.raises(InputError, match="row 0: the duration 3 is not the amount over the rate"):
         read_events(both, iv)
     read_events(both.assign(DUR=[2, 0]), iv)
+    for rate, lasting in ((0.5, 100), (400, 0.5)):
+        with pytest.raises(InputError, match=f"the duration {lasting} is not the amount over the rate"):
+            read_events(both.assign(RATE=[rate, 0], DUR=[lasting, 0]), iv)
     with pytest.raises(InputError, match="row 1: DUR 2 stands on a row that gives no dose"):
         read_events(both.assign(DUR=[2, 2]), iv)
 
@@ -731,6 +738,7 @@ def test_clocks_zones_and_slashes() -> None:
             "some times say their zone and others do not",
         ),
         (["2022/02/30 08:00", "2022/03/02 10:00", "2022/03/03 10:00"], "there is no day '2022/02/30'"),
+        (["08:00", "08:30:60", "09:00"], "'08:30:60' is no time of the day; write it as 08:30"),
         (["2/3/2022 08:00", "2/3/2022 10:00", "2/3/2022 12:00"], "write it as 2024-03-01 08:30"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -821,3 +829,35 @@ def test_one_patient_needs_no_name() -> None:
     xr.testing.assert_equal(alone, with_name)
     with pytest.raises(InputError, match=r"no column 'ID'.*not in use: bed"):
         read_events(named.assign(bed="7"), one_compartment_bolus)
+
+
+def test_rows_of_comments_are_none_of_the_records() -> None:
+    """A frame whose first column holds a remark, or NONMEM's column C with a lone C in it."""
+    expected, _ = read_events(table(DOSE, SAMPLE), iv)
+    rows = table(DOSE, changed(SAMPLE, DV=9.0), SAMPLE)
+    remarked = rows.astype(object)
+    remarked.loc[1] = ["# the pump was changed", *[np.nan] * (len(HEADER) - 1)]
+    struck = rows.copy()
+    struck.insert(0, "C", [".", "C", "."])
+    for frame in (remarked.astype({"TIME": float}), struck):
+        data, _ = read_events(frame, iv)
+        assert json.loads(data.attrs["records"])["comments"] == 1
+        for name in expected.data_vars:
+            np.testing.assert_array_equal(data[name].values, expected[name].values)
+
+
+@pytest.mark.parametrize("carried", ["backward", "forward"])
+def test_additional_doses_leave_the_covariates_of_their_time_as_they_are(carried: str) -> None:
+    """A weight recorded between them holds on, as where every dose has a row that says it."""
+    model = compartment_model(
+        Structure(1), name="test_additional", effects={"clearance": [Power("weight", "kg", 70.0, 0.75)]},
+        changing=("weight",),
+    )  # fmt: skip
+    header = ["ID", "TIME", "EVID", "AMT", "ADDL", "II", "DV", "weight [kg]"]
+    told, seen = (1, 10, 2, 0, 0, 0, ".", 35), (1, 30, 0, 0, 0, 0, 1.0, 20)
+    short = [(1, 0, 1, 100, 3, 8, ".", 70), told, seen]
+    later = {"forward": (70, 35, 35), "backward": (35, 20, 20)}[carried]
+    doses = [(1, 8 * k, 1, 100, 0, 0, ".", weight) for k, weight in enumerate(later, 1)]
+    long = [(1, 0, 1, 100, 0, 0, ".", 70), doses[0], told, *doses[1:], seen]
+    found = [predicted(model, table(*rows, header=header), carried) for rows in (short, long)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)

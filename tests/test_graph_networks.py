@@ -201,6 +201,8 @@ def test_a_head_on_learned_features_adapts_and_knows_how_well() -> None:
     weights, shared = test.start(done.learned)
     mean, sd = test.predicted({**weights, **shared})
     off = test.query_targets[..., 0] - mean
+    told = torch.distributions.Normal(mean, sd).log_prob(test.query_targets[..., 0])
+    torch.testing.assert_close(test.query({**weights, **shared}), -told.mean(1))
     untaught = float(test.query(dict.__or__(*test.start(start))).mean())
     assert float(test.query({**weights, **shared}).mean()) < untaught - 0.5
     assert float(off.square().mean().sqrt()) < 0.6  # tasks differ by more than one

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -246,6 +247,16 @@ def test_a_learned_process_is_looked_through(name: str, change: Callable[[Any], 
     state.check()
     with pytest.raises(InputError, match=words):
         dataclasses.replace(state, **{name: change(getattr(state, name))}).check()
+
+
+@pytest.mark.parametrize("name", ["centre", "precision", "pull", "rows/place", "rows/task"])
+def test_a_learned_process_that_lacks_a_part_says_which(name: str) -> None:
+    state = ms.load("steel_tempering_discrepancy").state
+    assert isinstance(state, DiscrepancyState)
+    tensors = state.tensors()
+    assert DiscrepancyState.of(tensors).tensors().keys() == tensors.keys()
+    with pytest.raises(InputError, match=f"'{re.escape(name)}' is missing"):
+        DiscrepancyState.of({key: value for key, value in tensors.items() if key != name})
 
 
 def test_a_finished_piece_that_was_changed_is_calibrated_anew(

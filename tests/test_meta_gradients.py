@@ -35,8 +35,10 @@ from metasci.meta import (
     named,
     query_loss,
 )
+from metasci.meta.adaptation.checkpointing import segment_length
 from metasci.meta.adaptation.implicit import conjugate_gradients, neumann_series
 from metasci.meta.adaptation.inner import unroll
+from metasci.meta.adaptation.recurrent import _features
 from metasci.meta.compositions.compiled import compile_meta_gradient
 from metasci.meta.compositions.outer import outer_state, outer_step
 
@@ -324,6 +326,31 @@ def test_conjugate_gradients_and_neumann_solve_every_task() -> None:
     torch.testing.assert_close(
         neumann_series(apply, right, 5000, rate=0.2)["x"], expected, rtol=1e-6, atol=1e-6
     )
+    # a task that is done stays as it is, whatever others still need
+    rough = 0.6
+    with_others = conjugate_gradients(apply, right, 8, tolerance=rough)["x"]
+    for task in range(len(episode)):
+        alone = lambda v, task=task: {"x": v["x"] @ episode.hessian[task]}  # noqa: E731
+        found = conjugate_gradients(alone, {"x": episode.support_at[[task]]}, 8, tolerance=rough)["x"]
+        torch.testing.assert_close(with_others[[task]], found, rtol=1e-12, atol=1e-14)
+
+
+def test_segments_are_as_long_as_there_are_of_them() -> None:
+    """⌈√steps⌉ steps each, so that starts of segments and steps within one take as little memory as they can."""
+    assert [segment_length(steps) for steps in range(1, 101)] == [math.ceil(n**0.5) for n in range(1, 101)]
+
+
+def test_a_learned_optimiser_sees_sizes_and_signs_of_gradients() -> None:
+    """Andrychowicz et al. 2016, appendix A, with p = 10: (ln|g| / p, sign g), or (−1, eᵖ g) where |g| < e⁻ᵖ."""
+    slopes = [0.5, -2.0, -1e-3, math.exp(-9.9), 1e-6, -math.exp(-10.1), 0.0]
+    expected = [
+        (math.log(abs(g)) / 10.0, math.copysign(1.0, g))
+        if abs(g) >= math.exp(-10.0)
+        else (-1.0, math.exp(10.0) * g)
+        for g in slopes
+    ]
+    found = _features(torch.tensor(slopes, dtype=FLOAT)[:, None])
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=FLOAT))
 
 
 def test_newton_steps_finish_what_descent_begins() -> None:
@@ -353,6 +380,28 @@ def test_reptile_is_its_formula_to_the_bit() -> None:
     )
     for name in start:
         torch.testing.assert_close(adapted[name], walked[name].detach(), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("composition", "optimiser"),
+    [
+        (named.maml_with_rmsprop(6, 0.03), torch.optim.RMSprop),
+        (named.maml_with_adam(6, 0.03), torch.optim.Adam),
+    ],
+    ids=["RMSprop", "Adam"],
+)
+def test_rules_by_name_walk_as_torchs_optimisers_do(composition, optimiser) -> None:
+    """With nothing said but the step size, on both sides."""
+    episode, start = quadratics(3), {"x": draw(4, seed=3)}
+    adapted = adapt(composition, episode, start)["x"]
+    for task in range(len(episode)):
+        x = start["x"][None].clone().requires_grad_()
+        walk = optimiser([x], lr=0.03)
+        for _ in range(6):
+            walk.zero_grad()
+            episode.select([task]).support({"x": x}).sum().backward()
+            walk.step()
+        torch.testing.assert_close(adapted[[task]], x.detach(), rtol=1e-6, atol=1e-7)
 
 
 def descent(start, rate: float):

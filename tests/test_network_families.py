@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_gradient, meta_train, named
 from metasci.meta.networks.codes import Coded, with_code
 from metasci.meta.networks.linear_head import posterior
-from metasci.meta.networks.process_head import covariance, process_posterior
+from metasci.meta.networks.process_head import (
+    ProcessHeadEpisode,
+    covariance,
+    process_posterior,
+    process_start,
+)
 
 FLOAT = torch.float64
 WAYS = ("CAVIA, code of 8", "Gaussian-process head")
@@ -251,3 +257,22 @@ def test_what_a_network_is_told_beside_the_graph() -> None:
     assert float(values.std()) == pytest.approx(1.0, abs=1e-4)
     with pytest.raises(InputError, match="beside: 'everything' is not known"):
         scales_of(tasks, case.model, "everything")
+
+
+def test_what_the_process_head_predicts_of_a_measurement_has_its_noise() -> None:
+    """The variance of the function at a case and the noise's, around the network's mean."""
+    network = Network(torch.nn.Linear(2, 1 + 2).to(FLOAT))
+    generator = torch.Generator().manual_seed(1)
+    x, y, new = (torch.randn(*s, generator=generator, dtype=FLOAT) for s in ((2, 4, 2), (2, 4, 1), (2, 3, 2)))
+    episode = ProcessHeadEpisode(network, x, y, new, torch.zeros(2, 3, 1, dtype=FLOAT))
+    learned = process_start(network) | {"head/log_noise": torch.tensor(math.log(0.7), dtype=FLOAT)}
+    mean, sd = episode.predicted(dict.__or__(*episode.start(learned)))
+    scales = {key.removeprefix("head/log_"): value.exp() for key, value in learned.items() if "/" in key}
+    with torch.no_grad():
+        seen, there = network.module(x), network.module(new)
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    off, variance = process_posterior(
+        seen[..., 1:], (y - seen[..., :1])[..., 0], mask, there[..., 1:], scales
+    )
+    torch.testing.assert_close(mean, there[..., 0] + off)
+    torch.testing.assert_close(sd, (variance + 0.49).sqrt())

@@ -21,6 +21,7 @@ from metasci.noise import Additive, Combined, CombinedDeviations, PowerNoise, Pr
 from metasci.patients import Structure, compartment_model, from_nonmem, michaelis_menten
 from metasci.patients.estimates import final_estimates
 from metasci.patients.residual import form_of
+from metasci.patients.symbols import expression_from
 
 pytest.importorskip("pharmpy", reason="the extra `nonmem` (pharmpy) is not installed")
 
@@ -112,6 +113,9 @@ def test_two_compartments_with_covariates_lag_and_occasions(
     assert isinstance(read.noise, Combined)
     assert read.noise.typical == pytest.approx((0.2, 0.1))
     assert read.variability.loc["ETA_1", "ETA_2"] == 0.03
+    tied = {each.name: each.tied for each in read.model.parameters}
+    assert tied["ETA_4"] == tied["ETA_5"] != ""  # one quantity, on two occasions
+    assert not any(tied[f"ETA_{number}"] for number in (1, 2, 3))
     frame = events([{"TIME": 0, "AMT": 100}, {"TIME": 12, "AMT": 100}], WT=50.0, OCC=1.0, SEX=2.0)
     if changing:
         frame["OCC"] = np.where(frame["TIME"] < 12.0, 1.0, 2.0)
@@ -238,6 +242,14 @@ def test_forms_that_are_none_are_not_taken_for_one() -> None:
     level = np.geomspace(0.1, 50.0, 20)
     assert form_of(level, 0.01 + 0.04 * level**3) is None
     assert form_of(level, np.where(level > 3.0, 1.0, 2.0)) is None
+
+
+def test_conditions_that_are_settled_are_as_numbers_have_them() -> None:
+    import sympy
+
+    for truth, expected in ((sympy.true, 2.0), (sympy.false, 3.0)):
+        condition = expression_from(truth, "here")
+        assert compiled(("where", condition, 2.0, 3.0))({}) == expected
 
 
 def test_a_formula_with_an_unknown_operation_is_refused() -> None:

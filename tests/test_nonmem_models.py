@@ -183,6 +183,12 @@ def test_equations_with_two_outputs_lag_rates_and_a_weight_that_changes(
     np.testing.assert_array_equal(predicted(again, frame, ETA_1=0.2).reshape(-1, 2).T, found)
 
 
+def test_outputs_of_several_units_have_none_in_common(tmp_path: Path) -> None:
+    path = stream(tmp_path, PARENT.format(error=BY_DVID), "WT CMT DVID")
+    assert from_nonmem(path, units={"DV": "ug/L"}).model.output.unit == "ug/L"
+    assert from_nonmem(path, units={"Y_2": "umol/L"}).model.output.unit == "1"
+
+
 ONE = "$SUBROUTINES ADVAN1 TRANS2\n$PK\nCL = THETA(1)*EXP(ETA(1))\nV = THETA(2)\nS1 = V\n{pk}\n$ERROR\nY = F + EPS(1)\n"
 ONE += "$THETA (0,5) (0,40) (0,3)\n$OMEGA 0.09\n$SIGMA 0.02\n"
 

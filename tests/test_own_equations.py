@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from scipy.integrate import solve_ivp
 
 import metasci as ms
 from metasci.errors import InputError
 from metasci.model import Model
 from metasci.ode.tangents import along
-from metasci.patients import Entry, Observed, Occasion, Power, ode_model
+from metasci.patients import Entry, Observed, Occasion, Power, Structure, compartment_model, ode_model
+from metasci.patients.entering import through_transit
 
 FLOAT = torch.float64
 Pulse = tuple[float, float, float, str]
@@ -267,6 +269,27 @@ def test_transit_compartments_in_one_formula_are_the_chain_of_compartments() -> 
     still = predicted(model, table([(0.0, 100.0, "")], [5.0]), cl=1e-12)[0]
     gone = sum((speed * 5.0) ** k / factorial(k) for k in range(number + 1)) * exp(-speed * 5.0)
     assert still == pytest.approx(100.0 * (1.0 - gone), rel=1e-7)
+
+
+def test_nothing_has_passed_transit_compartments_at_the_time_of_the_dose() -> None:
+    """Not even in the slopes, where the logarithm of no time at all stands; later they are a Gamma density's."""
+    number, mean = (torch.tensor([value], dtype=torch.float64, requires_grad=True) for value in (3.0, 2.0))
+    dose = {"amount": 100.0, "start": 1.5, "until": inf}
+    parameters = {f"_0_{name}": torch.tensor([[value]], dtype=torch.float64) for name, value in dose.items()}
+    parameters |= {"_0_number": number[:, None], "_0_mean": mean[:, None]}
+    for since in (0.0, 2.0):
+        rate = through_transit(torch.tensor([1.5 + since], dtype=torch.float64), parameters, 0)
+        slopes = torch.autograd.grad(rate.sum(), [number, mean])
+        assert float(rate.detach()) == pytest.approx(
+            100.0 * stats.gamma(4.0, scale=0.5).pdf(since), rel=1e-12
+        )
+        assert all(bool(torch.isfinite(slope).all()) for slope in slopes)
+
+
+def test_an_output_without_a_noise_has_that_of_compartments() -> None:
+    assert (
+        Observed("mg/L", lambda x, p: x.central).noise == compartment_model(Structure(1), name="usual").noise
+    )
 
 
 def test_a_steady_state_with_a_lag_is_that_of_doses_written_out() -> None:

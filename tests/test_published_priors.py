@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import minimize
 
 import metasci as ms
+from metasci.errors import InputError
 from metasci.fits.objective import objective_function
 from metasci.math import where
 from metasci.patients import Formula, Occasion, Power, Structure, Threshold, body, compartment_model
@@ -487,3 +488,10 @@ def test_absorption_and_elimination_change_places_where_that_is_better(
 
     fit = prior.calibrate(_table(times.tolist(), levels, 1e4))
     assert cost(_etas(fit)) < cost(np.array(best)) + 1e-6
+
+
+def test_a_formula_whose_patient_is_another_is_refused() -> None:
+    with pytest.raises(InputError, match="reference patient and its units differ in 'age'"):
+        Formula(
+            function=lambda *, weight: weight, units={"weight": "kg"}, reference={"weight": 70.0, "age": 40.0}
+        )

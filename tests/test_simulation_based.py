@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 
 pytest.importorskip("pymc")
 
@@ -12,7 +13,7 @@ from known import as_known
 
 import metasci as ms
 from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
-from metasci.bayes.simulation_based import _simulated
+from metasci.bayes.simulation_based import _simulated, _unconstrained
 from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
 from metasci.errors import InputError
@@ -45,6 +46,17 @@ def test_what_cannot_be_simulated_is_refused() -> None:
     batch = prior.batch(ms.dataset("theophylline")).select(torch.arange(2))
     with pytest.raises(InputError, match="cannot simulate its own measurements"):
         nuts_ranks(hierarchical(prior.model, batch, centred=True), simulations=2)
+
+
+def test_variables_are_where_pymc_samples_them() -> None:
+    """Positive ones as logarithms, shares as log-odds, others as they are."""
+    shares = np.array([0.1, 0.5, 0.9])
+    for name, expected in (
+        ("rate_log__", np.log(shares)),
+        ("share_logodds__", logit(shares)),
+        ("level", shares),
+    ):
+        np.testing.assert_allclose(_unconstrained(name, shares), expected, rtol=1e-12)
 
 
 def crack_growth() -> tuple[ms.Prior, Batch]:

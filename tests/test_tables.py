@@ -149,6 +149,24 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, case: str, model)
     assert "\n" not in sentence
 
 
+def test_an_unknown_column_is_told_which_there_are(tmp_path: Path):
+    card = Card.from_model(softening)
+    path = write(tmp_path, "time [s],temperature [K],hardness [HRC],colour\n1,300,50,7\n")
+    with pytest.raises(
+        InputError, match=r"known are task, time \[s\], temperature \[K\], hardness \[HRC\]\.$"
+    ):
+        read_table(path, card)
+
+
+@pytest.mark.parametrize(("level", "more"), [("3e20", ""), ("-3e20", ", and below zero")])
+def test_no_level_is_heavier_than_a_substance(tmp_path: Path, level: str, more: str):
+    path = write(tmp_path, f"time [min],weight [g],dose [mg],concentration [mg/L]\n0,9,5,\n1,9,,{level}\n")
+    with pytest.raises(
+        InputError, match=f"concentration.*{level} mg/L is more than any substance weighs{more}; check"
+    ):
+        read_table(path, Card.from_model(bolus), bolus)
+
+
 def test_files_that_are_none(tmp_path: Path):
     with pytest.raises(InputError, match=r"there is no file '.*absent\.csv'"):
         read_table(tmp_path / "absent.csv", STEEL)

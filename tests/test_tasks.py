@@ -265,6 +265,7 @@ def test_dataset_from_elsewhere_is_converted(tasks: TaskSet):
     dataset = tasks.select([0]).dataset.drop_vars(["ward", "bed"]).assign_coords(task=[7])
     taken = TaskSet.from_dataset(dataset, CARD, model=MODEL)
     assert taken.names == ("7",)
+    assert taken.dataset["task"].values.tolist() == ["7"]
     assert taken.dataset["time"].values.tolist() == [[60, 120]]
     assert taken.dataset["time"].attrs["units"] == "min"
     assert taken.dataset["dose_time"].attrs["units"] == "min"

@@ -22,7 +22,7 @@ Run = Callable[[Sequence[Tensor], bool], tuple[Tensor, ...]]
 
 def segment_length(steps: int) -> int:
     """The segment that needs the least memory, ⌈√steps⌉."""
-    return max(1, math.isqrt(max(steps - 1, 0)) + 1)
+    return math.isqrt(max(steps - 1, 0)) + 1
 
 
 def unroll_in_segments(
