@@ -34,6 +34,7 @@ def test_what_is_unlike_all_that_was_learned_from_is_told_and_covered(
     fit = prior.typical(molecule=molecule)
     row = fit.predictions.iloc[0]
     assert row["lower"] < UNLIKE[molecule] < row["upper"]
+    assert row["lower"] >= 0.0  # no temperature lies below absolute zero
     assert len(fit.warnings) == 1
     assert fit.warnings[0].startswith(f"{molecule}: ")
     assert fit.warnings[0].endswith("its interval is wider for it.")
