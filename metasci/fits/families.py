@@ -107,7 +107,9 @@ class MembersFit(Fit):
             values = (forecast.median, *forecast.interval(level))
             for name, column in zip((label, *ends), values, strict=True):
                 columns[name] = column[self.places].numpy()
-                if self.prior.model.output.unit == "K":  # of a very strange member all is thought possible but that
+                if (
+                    self.prior.model.output.unit == "K"
+                ):  # of a very strange member all is thought possible but that
                     columns[name] = np.maximum(columns[name], 0.0)
         return pd.concat([frame, pd.DataFrame(columns)], axis=1)
 
