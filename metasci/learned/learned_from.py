@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from metasci.data.batch import Batch
 from metasci.data.checksums import checksum, task_checksums
 from metasci.data.tasks import TaskSet
 from metasci.learned.base import Learned
 from metasci.learned.equation import LearnedEquation
 
-__all__ = ["SUMS", "all_learned_from", "learned_from"]
+__all__ = ["SUMS", "all_learned_from", "learned_from", "noted"]
 
 SUMS = "task_checksums"  # among what is told of the learning
+_MOST_NOTED = 100_000  # tasks: beyond, a record would be of notes
+
+
+def noted(batch: Batch, before: Sequence[str] | None = ()) -> dict[str, list[str]]:
+    """What is kept of the tasks that were learned from, after those before; nothing where they are too many or, None,
+    where those before are not known.
+    """
+    if before is None or len(before) + len(batch) > _MOST_NOTED:
+        return {}
+    return {SUMS: [*before, *task_checksums(batch)]}
 
 
 def learned_from(prior: Learned, tasks: TaskSet) -> NDArray[np.bool_]:

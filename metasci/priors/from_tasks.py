@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from metasci.data.batch import check_measurable
-from metasci.data.checksums import checksum, task_checksums
+from metasci.data.checksums import checksum
 from metasci.data.levels import known_groups
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.kinetics.reference import reference_for
 from metasci.learned.base import versions
 from metasci.learned.equation import LearnedEquation, with_covariates
-from metasci.learned.learned_from import SUMS
+from metasci.learned.learned_from import noted
 from metasci.meta.compositions.training import learn
 from metasci.meta.covariates import Covariates
 from metasci.meta.discrepancy.method import DiscrepancyPrior
@@ -107,7 +107,7 @@ def learned_from_tasks(
         "iterations": int(state.iteration),
         "seconds": round(time.perf_counter() - began, 2),
         "data_sha256": checksum(tasks),
-        SUMS: task_checksums(batch),
+        **noted(batch),
         "ranges": ranges_of(model, batch),
         "versions": versions(),
     }

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from metasci.data.checksums import checksum, task_checksums
+from metasci.data.checksums import checksum
 from metasci.data.levels import known_groups
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.learned.base import versions
 from metasci.learned.equation import LearnedEquation
-from metasci.learned.learned_from import SUMS
+from metasci.learned.learned_from import SUMS, noted
 from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.statistics import learn_also, why_no_update
@@ -79,13 +79,13 @@ def _training(
     }
     of_data = checksum(tasks)
     return {
-        **old,
+        **{name: value for name, value in old.items() if name != SUMS},
         "tasks": int(old.get("tasks", 0)) + len(tasks),
         "measurements": int(old.get("measurements", 0)) + int(batch.mask.sum()),
         "left_out_as_not_finite": {**old.get("left_out_as_not_finite", {}), **left_out},
         "seconds": round(float(old.get("seconds", 0.0)) + seconds, 2),
         "data_sha256": " ".join(part for part in (old.get("data_sha256", ""), of_data) if part),
-        **({SUMS: [*old[SUMS], *task_checksums(batch)]} if SUMS in old else {}),
+        **noted(batch, old.get(SUMS)),
         "ranges": {**old.get("ranges", {}), **ranges},
         "versions": versions(),
     }
