@@ -149,6 +149,13 @@ def test_what_cannot_be_asked_is_refused(cracks: ms.TaskSet, asked: dict, words:
         fit.when(1.8, **asked)
 
 
+def test_a_value_that_is_none_is_refused(cracks: ms.TaskSet) -> None:
+    fit = ms.load("alloy_fatigue").calibrate(early(cracks.select([7]), 4))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="is no value that a curve could reach"):
+            fit.when(value, "cycles")
+
+
 def test_another_condition_is_one_number() -> None:
     steel = ms.load("steel_tempering").calibrate(ms.dataset("steel_tempering").select([0]))
     found = steel.when("34 HRC", "time", temperature="500 degC").table.iloc[0]

@@ -115,7 +115,8 @@ def crossing(
     Raises
     ------
     InputError
-        If there is no such input, outcomes have no curve, or `until` does not lie beyond `start`.
+        If there is no such input, outcomes have no curve, the value is not finite, or `until` does not lie beyond
+        `start`.
 
     Notes
     -----
@@ -136,6 +137,8 @@ def crossing(
     if not model.noise.gaussian:
         raise InputError(f"'{model.name}' has outcomes that are no measurements about a curve.")
     unit, wanted = model.inputs[along].unit, magnitude(value, output.unit, "value")
+    if not np.isfinite(wanted):
+        raise InputError(f"value: {wanted:g} is no value that a curve could reach.")
     begin, end = _ends(fit, along, unit, start, until)
     for name, condition in conditions.items():
         if name != along and np.size(getattr(condition, "magnitude", condition)) != 1:
