@@ -21,6 +21,7 @@ from torch import Tensor
 from metasci.duals import Dual
 from metasci.meta.laplace.curvature import full_curvature
 from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
+from metasci.meta.laplace.secant import NEAR, bent
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["estimate_few"]
@@ -221,18 +222,25 @@ class _Search:
         damping = np.full(len(here), 1e-3)
         converged = np.zeros(len(here), dtype=bool)
         identity = np.eye(here.shape[1])
+        bend, near = np.zeros_like(seen.hessian), np.zeros_like(converged)
         for number in range(steps):
             if converged.all():
                 break
-            hessian = seen.hessian if number < GAUSS_NEWTON else self._full(here, seen.hessian)
+            if number < GAUSS_NEWTON:
+                whole = seen.hessian + bend
+                hessian = np.where((near & _sound(whole))[:, None, None], whole, seen.hessian)
+            else:
+                hessian = self._full(here, seen.hessian)
             scale = np.diagonal(hessian, axis1=1, axis2=2)
             damped = hessian + (damping[:, None] * scale)[:, :, None] * identity
             step = np.linalg.solve(damped, seen.gradient[..., None])[..., 0]
             new = self.look(here - step)
             better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
-            short = np.sqrt((step * step * scale).sum(1)) < tolerance
+            length = np.sqrt((step * step * scale).sum(1))
+            short, near = length < tolerance, length < NEAR
             still = ~converged
             taken = better & still
+            bend = bent(bend, new.hessian, -step, new.gradient - seen.gradient, taken)
             here = np.where(taken[:, None], here - step, here)
             seen.replace_rows(taken, new)
             damping = np.where(
@@ -263,3 +271,10 @@ class _Search:
             torch.from_numpy(v) for v in (here, covariance, squared, converged)
         )
         return Estimate(place, covered, squares, line, arrived, torch.ones_like(arrived))
+
+
+def _sound(hessian: Array) -> NDArray[np.bool_]:
+    """Which are finite and positive definite, (task,)."""
+    finite = np.isfinite(hessian)
+    positive: NDArray[np.bool_] = np.linalg.eigvalsh(np.where(finite, hessian, 0.0))[:, 0] > 0.0
+    return positive & np.all(finite, (1, 2))

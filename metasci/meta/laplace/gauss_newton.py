@@ -15,6 +15,7 @@ from torch import Tensor
 from metasci.meta.laplace.curvature import full_curvature
 from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.laplace.few import estimate_few
+from metasci.meta.laplace.secant import NEAR, bent
 from metasci.meta.likelihood import information_share, squared_residual
 from metasci.meta.problem import Linearisation, Problem
 from metasci.meta.stages import staged
@@ -88,6 +89,7 @@ def _searched(
     finite = torch.isfinite(seen.value)
     damping = torch.full_like(seen.value, 1e-3)
     converged = torch.zeros_like(finite)
+    bend, near = torch.zeros_like(seen.hessian), torch.zeros_like(finite)
     # a task that has converged rests, so that its result is the same in whatever company it is estimated
     moving, part = torch.arange(len(mean), device=mean.device), (problem, mean, precision, weight)
     for step_number in range(steps):
@@ -102,18 +104,22 @@ def _searched(
             part = problem.select(moving), mean[moving], precision[moving], weight[moving]
         these, centre, prior, trust = part
         at, damped, old = here[moving], damping[moving], seen.value[moving]
-        hessian = seen.hessian[moving]
+        hessian, slope = seen.hessian[moving], seen.gradient[moving]
         if step_number >= GAUSS_NEWTON:
             full = _full(these, at, centre, prior, log_noise, trust, hessian)
-            sound = (torch.linalg.cholesky_ex(full).info == 0) & torch.isfinite(full).all(-1).all(-1)
-            hessian = torch.where(sound[:, None, None], full, hessian)
+            hessian = torch.where(_sound(full)[:, None, None], full, hessian)
+        elif bool(near.any()):
+            whole = hessian + bend[moving]
+            hessian = torch.where((near[moving] & _sound(whole))[:, None, None], whole, hessian)
         scale = hessian.diagonal(dim1=1, dim2=2)
-        step = _solve(hessian + torch.diag_embed(damped[:, None] * scale), seen.gradient[moving])
+        step = _solve(hessian + torch.diag_embed(damped[:, None] * scale), slope)
         proposed = at - step
         new = _look(these, proposed, centre, prior, log_noise, trust)
         better = (new.value <= old + 1e-12 * old.abs()) & torch.isfinite(new.value)
         damped = torch.where(better, damped * 0.1, damped * 10.0).clamp(1e-9, 1e12)
-        short = (step.square() * scale).sum(1).sqrt() < tolerance
+        length = (step.square() * scale).sum(1).sqrt()
+        short, near[moving] = length < tolerance, length < NEAR
+        bend[moving] = bent(bend[moving], new.hessian, -step, new.gradient - slope, better & still)
         taken = (better & still).nonzero()[:, 0]
         here[moving[taken]] = proposed[taken]
         seen.replace_rows(moving[taken], new, taken)
@@ -272,6 +278,11 @@ def _curvature_of_penalty(problem: Problem, at: Tensor) -> tuple[Tensor, Tensor]
             torch.autograd.grad(slope[:, i].sum(), free, retain_graph=True)[0] for i in range(at.shape[1])
         ]
     return slope.detach(), torch.stack(rows, 1)
+
+
+def _sound(hessian: Tensor) -> Tensor:
+    """Which are finite and positive definite, (task,)."""
+    return (torch.linalg.cholesky_ex(hessian).info == 0) & torch.isfinite(hessian).all(-1).all(-1)
 
 
 def _solve(hessian: Tensor, gradient: Tensor) -> Tensor:

@@ -49,8 +49,9 @@ _FIRST_SHAPE = 2.0
 # iterations before parameters that all tasks share are climbed by gradients: until then they are taken to differ, and
 # their spread would only creep towards nothing
 _ONLY_A_START = 20
-# posterior standard deviations: rough while the noise's level is still to be found, fine where the estimate is reported
-_ROUGH, _FINE = 1e-2, 1e-6
+# posterior standard deviations: rough before levels of the scales are weighed, close before they are weighed again,
+# fine where the estimate is reported
+_ROUGH, _CLOSE, _FINE = 1e-2, 1e-3, 1e-6
 # on the noise's variance, beyond which few tasks are so noisy: of Gamma(2, 2) on the precision, one in fifty
 _NOISIEST = 10.0
 
@@ -346,7 +347,7 @@ class GaussianPrior:
         precision = torch.linalg.inv(covariance)
         log_noise = state.log_noise
         levels = levels_of(state, self.task_noise)
-        tolerance = _ROUGH if self.task_noise else _FINE
+        tolerance = _FINE if len(levels) == 1 else _ROUGH
         estimate = map_estimate(problem, mean, precision, log_noise, tolerance=tolerance)
         # a noisy task is another explanation of a misfit, but not of any
         explained = _NOISIEST if self.task_noise else 1.0
@@ -356,7 +357,7 @@ class GaussianPrior:
         mixture = NoiseMixture.single(estimate.covariance)
         start_mixture = levels.before(covariance)
         if len(levels) > 1:
-            for tolerance in (_ROUGH, _FINE):
+            for tolerance in (_CLOSE, _FINE):
                 weight = level_weights(problem, estimate, mean, precision, log_noise, levels)
                 narrow = (weight / levels.spread[:, None]).sum(0)
                 estimate = map_estimate(
