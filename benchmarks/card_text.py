@@ -141,20 +141,18 @@ def _ordinary(prior: Prior) -> dict[str, str]:
 
 
 def _baselines(report: dict[str, Any]) -> str:
-    lines = ["| method | shots | " + " | ".join(_HEADS) + " | ms a task |", "|" + "---|" * (len(_HEADS) + 3)]
+    lines = ["| method | shots | " + " | ".join(_HEADS) + " |", "|" + "---|" * (len(_HEADS) + 2)]
     for row in report["results"]:
         cells = " | ".join(f"{row[name]:.3g}" for name in _FIGURES)
-        lines.append(f"| {row['method']} | {row['shots']} | {cells} | {1000 * row['seconds_per_task']:.1f} |")
+        lines.append(f"| {row['method']} | {row['shots']} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
 def _variants(table: list[dict[str, Any]]) -> str:
     shots = _shots(table[0])
     lines = [
-        "| method | equation | covariates | penalty | "
-        + " | ".join(f"{k} shots" for k in shots)
-        + " | training, s |",
-        "|" + "---|" * (len(shots) + 5),
+        "| method | equation | covariates | penalty | " + " | ".join(f"{k} shots" for k in shots) + " |",
+        "|" + "---|" * (len(shots) + 4),
     ]
     for row in table:
         by_shots = {entry["shots"]: entry for entry in row["results"]}
@@ -164,10 +162,7 @@ def _variants(table: list[dict[str, Any]]) -> str:
         )
         covariates = "with" if row["covariates"] else "without"
         equation = row["model"].partition(".")[2]
-        lines.append(
-            f"| {row['label']} | {equation} | {covariates} | {row['penalty']:g} | {cells} | "
-            f"{row['training_seconds']:.1f} |"
-        )
+        lines.append(f"| {row['label']} | {equation} | {covariates} | {row['penalty']:g} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
