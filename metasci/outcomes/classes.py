@@ -27,8 +27,8 @@ __all__ = ["Categorical", "Stage"]
 class Categorical(Outcome):
     """One of K classes without an order, P(Y = k | η) = e^(η_k)/(1 + Σ e^(η_j)), with η = 0 of the first.
 
-    The equation returns the log-odds η_k of every class but the first against the first, `metasci.math.stack`ed along a
-    last axis in the order of the classes.
+    The equation returns the log-odds η_k of every class but the first against the first, stacked along a last axis
+    (`metasci.math.stack`) in the order of the classes.
 
     Parameters
     ----------
