@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,28 @@ def test_critical_temperatures_by_hand() -> None:
         critical_temperature("Mf", STEEL)
     with pytest.raises(InputError, match="weight per cent"):
         critical_temperature("Ms", {"carbon": -0.1})
+
+
+def test_what_carbon_does_levels_off_where_there_is_much_of_it() -> None:
+    """A bearing steel by hand, in °C; a straight line in carbon would have its martensite begin below 60 °C."""
+    steel = {
+        "carbon": 1.0,
+        "manganese": 0.35,
+        "silicon": 0.25,
+        "chromium": 1.5,
+        "nickel": 0.1,
+        "molybdenum": 0.05,
+    }
+    found = critical_temperature("Ms", steel)
+    by_hand = 565 - 600 * (1 - math.exp(-0.96)) - 31 * 0.35 - 13 * 0.25 - 10 * 1.5 - 18 * 0.1 - 12 * 0.05
+    assert found.value - 273.15 == pytest.approx(by_hand, abs=1e-9)
+    assert not found.outside
+    assert "Bohemen" in found.source
+    bainite = 839 - 270 * (1 - math.exp(-1.33)) - 86 * 0.35 - 23 * 0.25 - 67 * 1.5 - 33 * 0.1 - 75 * 0.05
+    assert critical_temperature("Bs", steel).value - 273.15 == pytest.approx(bainite, abs=1e-9)
+    assert critical_temperature("Ms", {"carbon": 2.5}).outside == ("carbon 2.5 % (0.1 to 1.9 %)",)
+    border = [critical_temperature("Ms", {**STEEL, "carbon": c}) for c in (0.55, 0.55001)]
+    assert abs(border[1].value - border[0].value) < border[1].sd
 
 
 # additivity -------------------------------------------------------------------------------------
