@@ -160,6 +160,7 @@ def test_what_carbon_does_levels_off_where_there_is_much_of_it() -> None:
     bainite = 839 - 270 * (1 - math.exp(-1.33)) - 86 * 0.35 - 23 * 0.25 - 67 * 1.5 - 33 * 0.1 - 75 * 0.05
     assert critical_temperature("Bs", steel).value - 273.15 == pytest.approx(bainite, abs=1e-9)
     assert critical_temperature("Ms", {"carbon": 2.5}).outside == ("carbon 2.5 % (0.1 to 1.9 %)",)
+    assert critical_temperature("Ms", {**steel, "chromium": 12.0}).outside == ("chromium 12 % (0 to 3.5 %)",)
     border = [critical_temperature("Ms", {**STEEL, "carbon": c}) for c in (0.55, 0.55001)]
     assert abs(border[1].value - border[0].value) < border[1].sd
 
