@@ -130,7 +130,7 @@ def test_an_evaluation_is_numbers_a_frame_a_figure_and_a_table(prior: ms.Prior) 
 
 def test_a_comparison_shows_a_table_with_intervals() -> None:
     pytest.importorskip("pymc", reason="a comparison needs the extra metasci-calibration[bayes]: pymc")
-    from metasci.bayes.comparison import Summary
+    from metasci.bayes.summary import Summary
 
     both = {"prior": 1.5, "pymc": 1.4}
     found = Summary(

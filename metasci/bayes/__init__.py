@@ -6,7 +6,7 @@ from typing import Any
 from metasci.bayes import libraries as libraries  # first: what is missing is said in a sentence
 from metasci.bayes.bands import ecdf_bands, leaves_bands
 from metasci.bayes.baselines import complete_pooling, no_pooling
-from metasci.bayes.comparison import compare, summary
+from metasci.bayes.comparison import compare
 from metasci.bayes.discrepancy import forecast_with_discrepancy, with_discrepancy
 from metasci.bayes.forecast import curve, predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
@@ -17,6 +17,7 @@ from metasci.bayes.quick import Approximation, quick
 from metasci.bayes.replicates import posterior_predictive, prior_predictive
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.simulation_based import importance_ranks, laplace_ranks, nuts_ranks, uniformity
+from metasci.bayes.summary import summary
 from metasci.bayes.traced import TracedModel, sample_traced, traced
 
 __all__ = [

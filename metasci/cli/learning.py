@@ -289,10 +289,8 @@ def compare(
 
     Both forecast the same held-out measurements.
     """
-    from metasci.bayes.comparison import (
-        compare as run,  # first of all: it says which extra is missing
-        summary,
-    )
+    from metasci.bayes.comparison import compare as run  # first of all: it says which extra is missing
+    from metasci.bayes.summary import summary
     from metasci.priors.equation import Prior
 
     still_free = check_folder(out)

@@ -101,7 +101,8 @@ def as_table(tasks: TaskSet) -> Table:
 
 def against_pymc(tasks: TaskSet, shots: int = 3, draws: int = 400) -> dict[str, Any]:
     """The learned Gaussian prior beside PyMC's hierarchical posterior, grades left out in three parts."""
-    from metasci.bayes.comparison import compare, summary
+    from metasci.bayes.comparison import compare
+    from metasci.bayes.summary import summary
 
     prior = meta_calibrate(tempering_rockwell, tasks, methods()["Gaussian prior"])
     return summary(compare(prior, tasks, shots=shots, folds=3, draws=draws, tune=draws))
