@@ -12,6 +12,7 @@ from scipy import optimize, stats
 
 import metasci as ms
 from metasci.bayes.discrepancy import forecast_with_discrepancy, with_discrepancy
+from metasci.bayes.joint_discrepancy import _population
 from metasci.bayes.sampling import Posterior
 from metasci.errors import InputError
 from metasci.meta import DiscrepancyPrior
@@ -138,3 +139,40 @@ def test_a_limit_is_not_taken_for_a_number(steels):
     first[2, 0] = True
     with pytest.raises(InputError, match=f"task '{batch.names[2]}' has a measurement that is a limit"):
         with_discrepancy(prior, replace(batch, censored=first))
+
+
+def test_draws_say_of_a_new_task_what_the_process_does(straight):
+    """Mean and covariance of a new task, over standard normal offsets, add up to the process's own covariance."""
+    prior, tasks = straight
+    batch, state = prior.batch(tasks), prior.state
+    count, size = len(batch), len(state.origin)
+    number = size + count * size
+    offsets = np.vstack([np.zeros(number), np.eye(number)])
+    draws = {
+        "common_offset": offsets[:, :size],
+        "effect_offset": offsets[:, size:].reshape(-1, count, size),
+        "coordinates": np.zeros((number + 1, count, size)),
+    }
+    told = _population(prior, batch, Posterior(draws, batch.names, None, 0.0, 0.0, 1.0, 1e3, 0))
+    assert told["coordinate_mean"][0] == pytest.approx(state.origin.numpy(), abs=1e-12)
+    moved = told["coordinate_mean"][1:] - told["coordinate_mean"][0]
+    sd = told["coordinate_sd"][0]
+    whole = moved.T @ moved + sd[:, None] * told["coordinate_correlation"][0] * sd
+    rows = state._ordinary
+    expected = state.kernel.shared(rows, rows) + state.kernel.own(rows, rows)
+    np.testing.assert_allclose(whole, expected.numpy(), atol=1e-7)
+
+
+def test_a_comparison_knows_what_the_equation_leaves_out():
+    """PyMC with the same scales forecasts nearly what the learned prior does, of a straight line that bends."""
+    old = lines(["north", "north", "south", "south", "east", "east"], 3, {"north": 0.5, "south": -0.4})
+    new = lines(["west", "west", "north"], 4, {"north": 0.5, "west": 0.2})
+    prior = ms.meta_calibrate(line, old, DiscrepancyPrior(iterations=4, members=5))
+    found = ms.bayes.compare(prior, new, known=old, shots=2, draws=300, tune=300)
+    told = ms.bayes.summary(found)
+    assert list(found["forecaster"].values) == ["learned prior, as given", "PyMC, joint"]
+    assert "PyMC takes the scales of that as the prior has learned them" in told["verdict"]
+    assert 0.7 < told["rmse_ratio"] < 1.4
+    assert abs(told["nlpd_difference"]) < 0.4
+    assert all(0.5 < ratio < 2.0 for ratio in told["spread_ratio"].values())
+    assert told["against_population"] == {}

@@ -56,6 +56,7 @@ def compare(
     tune: int = 1000,
     seed: int = 0,
     seeds: int = 1,
+    scales_known: bool = True,
     rmse_margin: float = 0.02,
     nats_margin: float = 0.02,
     keep: str | Path | None = None,
@@ -82,6 +83,9 @@ def compare(
         See `metasci.bayes.sample`.
     seeds : int
         How often PyMC samples everything, each time with another seed; all draws count.
+    scales_known : bool
+        Of a prior with a discrepancy: whether PyMC takes its scales as learned, which is a matter of minutes, or
+        samples them, too, which takes hours for more than some ten tasks.
     rmse_margin, nats_margin : float
         What does not matter: of the ratio of errors, and of the log density a measurement.
     keep : path, optional
@@ -130,7 +134,8 @@ def compare(
 
     PyMC's joint fit knows the supports of all tasks held out in a fold together, the learned prior of each only its
     own: where old tasks are few, new ones tell much of the population. ``"PyMC, population as prior"`` knows what the
-    learned prior knows.
+    learned prior knows; of a prior with a discrepancy it is left out, since what the equation leaves out at a new task
+    depends on every measurement of the old ones.
     """
     for name, margin in (("rmse_margin", rmse_margin), ("nats_margin", nats_margin)):
         if not margin > 0.0:
@@ -144,9 +149,17 @@ def compare(
     tasks, _ = with_enough_rows(tasks, protocol)
     plan = arranged(prior, tasks, protocol, folds, known)
     sampler = _Sampler(
-        KeptDraws(_folder(keep)), Steps(progress), draws=draws, tune=tune, seed=seed, seeds=seeds
+        KeptDraws(_folder(keep)),
+        Steps(progress),
+        scales_known,
+        draws=draws,
+        tune=tune,
+        seed=seed,
+        seeds=seeds,
     )
-    scores = {name: HeldOut() for name in (plan.judged, JOINT, POPULATION, plan.beside) if name}
+    left_out = isinstance(prior.state, DiscrepancyState)
+    alone = "" if left_out else POPULATION
+    scores = {name: HeldOut() for name in (plan.judged, JOINT, alone, plan.beside) if name}
     populations, of_tasks, measurements, runs = [], [], [], []
     for place, fold in enumerate(plan.folds, 1):
         split = split_tasks(fold.new.mask, shots, protocol, seeds=1)
@@ -204,7 +217,7 @@ def compare(
         "inputs": ",".join(prior.model.inputs),
         "rmse_margin": rmse_margin,
         "nats_margin": nats_margin,
-        "learned": plan.sentence + (_ALONE if isinstance(prior.state, DiscrepancyState) else ""),
+        "learned": plan.sentence + (_LEFT_OUT[scales_known] if left_out else ""),
     }
     result = result.assign(against_pymc(result))
     result.attrs["verdict"] = verdict(result)
@@ -213,13 +226,11 @@ def compare(
     return result
 
 
-# also said of the levels, which the hierarchical model of the equation does not have
-_ALONE = (
-    "; PyMC's model is of the equation alone, without what the prior knows that it leaves out "
-    "(`ms.bayes.with_discrepancy` builds it with that)"
-)
-
-
+_LEFT_OUT = {
+    True: "; both know what the equation leaves out, and PyMC takes the scales of that as the prior has learned them",
+    False: "; both know what the equation leaves out, and PyMC samples the scales of that",
+}
+"""What is said of a prior with a discrepancy, by whether its scales are known."""
 _ERRORS = {
     "class": "root of half Brier's score",
     "several kinds": "RMSE in each output's standard deviations",
@@ -234,6 +245,7 @@ class _Sampler:
 
     kept: KeptDraws
     steps: Steps
+    scales_known: bool
     draws: int
     tune: int
     seed: int
@@ -247,6 +259,8 @@ class _Sampler:
         parts: list[Posterior] = []
         for seed in range(self.seed, self.seed + self.seeds):
             settings: dict[str, Any] = {"draws": self.draws, "tune": self.tune}
+            if isinstance(fold.same.state, DiscrepancyState):
+                settings["scales_known"] = self.scales_known
             key = key_of(fold.same, batch, seed=seed, **settings)
             self.keys.append(key)
 

@@ -16,6 +16,7 @@ from metasci.bayes.populations import gaussian_distances, start_against_mean
 from metasci.bayes.shrinkage import contraction, of_prior, of_steps
 from metasci.data.batch import Batch
 from metasci.learned.equation import LearnedEquation
+from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.gradient import GradientMethod
 from metasci.meta.laplace.gauss_newton import normal_equations
 from metasci.meta.laplace.gaussian_state import GaussianState
@@ -36,10 +37,12 @@ def population_of(fold: Fold, known: Joint, joint: Joint, number: int) -> xr.Dat
     if prior is not fold.same and stated:  # where the covariates of PyMC's tasks are ordinary
         ordinary = prior.covariates.design(fold.old.covariates).values.mean(0)
         start = start + (state.effects @ ordinary).numpy()
-    implied = implied_prior(prior, fold.old)
-    spread = implied["average"].values
     if stated:
         spread = (state.covariance * state.widening).numpy()
+    elif isinstance(state, DiscrepancyState):
+        spread = state.spread.numpy()
+    else:
+        spread = implied_prior(prior, fold.old)["average"].values
     means = known.posterior.draws["coordinate_mean"]
     covariances = population_covariances(known.posterior)
     shared = np.array([parameter.shared for parameter in prior.model.parameters])

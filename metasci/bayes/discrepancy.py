@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from metasci.data.batch import Batch
     from metasci.learned.equation import LearnedEquation
 
-__all__ = ["forecast_with_discrepancy", "with_discrepancy"]
+__all__ = ["JITTER", "SCALES", "forecast_with_discrepancy", "state_of", "with_discrepancy"]
 
-_JITTER = 1e-9
-_SCALES = "scales_"
+JITTER = 1e-9
+"""On the diagonal of how alike tasks are."""
+SCALES = "scales_"
+"""What the names of sampled scales begin with."""
 
 
 def with_discrepancy(
@@ -94,7 +96,7 @@ def with_discrepancy(
             log_noise: Any = pt.constant(state.log_noise.detach().numpy())
         else:
             scales = {
-                name: _normal(_SCALES + name, values.shape, first.get(name, 0.0), BELIEVED)
+                name: _normal(SCALES + name, values.shape, first.get(name, 0.0), BELIEVED)
                 for name, values in scales.items()
             }
             log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale")
@@ -159,12 +161,12 @@ def forecast_with_discrepancy(
             variance[:, begin + here] = noise.variance(values, log_noise.T[..., None], inputs)
     left = np.asarray(noise.link(known.rows.output)) - fitted[:, :seen]
     mean, sd = np.zeros((2, len(chosen), len(rows) - seen))
+    sampled = [name for name in state.scales if SCALES + name in part.draws]
+    whole = state.kernel.whole(rows, rows).numpy()
     for draw in range(len(chosen)):
-        scales = {
-            name: torch.as_tensor(part.draws[_SCALES + name][draw]) if _SCALES + name in part.draws else value
-            for name, value in state.scales.items()
-        }
-        whole = replace(state.kernel, scales=scales).whole(rows, rows).numpy()
+        if sampled:
+            scales = {name: torch.as_tensor(part.draws[SCALES + name][draw]) for name in sampled}
+            whole = replace(state.kernel, scales={**state.scales, **scales}).whole(rows, rows).numpy()
         among = whole[:seen, :seen] + np.diag(variance[draw, :seen])
         weights = np.linalg.solve(among, np.column_stack([left[draw], whole[:seen, seen:]]))
         mean[draw] = fitted[draw, seen:] + whole[:seen, seen:].T @ weights[:, 0]
@@ -255,7 +257,7 @@ def _coordinates(state: DiscrepancyState, data: _Places, scales: Mapping[str, An
     common = pm.Normal("common_offset", dims="parameter")
     moved = pm.Normal("effect_offset", dims=("task", "parameter"))
     own = pm.Normal("own_offset", dims=("task", "parameter"))
-    alike = _matern(_unlike(data, scales)) + _JITTER * np.eye(tasks)
+    alike = _matern(_unlike(data, scales)) + JITTER * np.eye(tasks)
     value = (
         state.origin_of(torch.as_tensor(data.covariates)).numpy()
         + math.sqrt(float(state.level)) * common[None]

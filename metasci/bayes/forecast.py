@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from metasci.data.tasks import Batch
     from metasci.model import Model
 
-__all__ = ["curve", "predictive"]
+__all__ = ["curve", "of_normals", "predictive"]
 
 
 def curve(posterior: Posterior, model: Model, inputs: Mapping[str, Any], task: str | int) -> np.ndarray:
@@ -96,7 +96,27 @@ def predictive(
     sd = np.sqrt(noise.variance(values, scales, rows.inputs))
     if "noise_precision" in posterior.draws:
         sd = sd / np.sqrt(posterior.draws["noise_precision"][:, index, None])
-    random = np.random.default_rng(seed)
+    return of_normals(model, rows, values, centre, sd, seed)
+
+
+def of_normals(
+    model: Model, rows: Rows, values: np.ndarray, centre: np.ndarray, sd: np.ndarray, seed: int = 0
+) -> DrawsForecast:
+    """The forecast of measurements that are normal on the linked scale in every draw.
+
+    Parameters
+    ----------
+    model : Model
+    rows : metasci.bayes.hierarchical.Rows
+        What was measured there, for the density.
+    values : array, (draw, row)
+        The curve, in the output's unit.
+    centre, sd : array, (draw, row)
+        Of a measurement, on the linked scale.
+    seed : int
+        For the noise.
+    """
+    noise, random = model.noise, np.random.default_rng(seed)
     measurement = np.asarray(noise.unlink(centre + sd * random.standard_normal(centre.shape)))
     limits = _narrowest([law.limits for law in model.constraints])
     reading_limits = _narrowest([law.reading_limits for law in model.constraints])

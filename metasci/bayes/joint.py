@@ -17,11 +17,13 @@ from torch import Tensor
 
 from metasci.bayes.forecast import predictive
 from metasci.bayes.hierarchical import hierarchical, initial_point
+from metasci.bayes.joint_discrepancy import forecast_of_task, posterior_with_discrepancy
 from metasci.bayes.sampling import Posterior, sample
 from metasci.bayes.traced import sample_traced, traced
 from metasci.data.batch import Batch
 from metasci.forecasts import DrawsForecast
 from metasci.learned.equation import LearnedEquation
+from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.laplace.gauss_newton import map_estimate
 
 __all__ = [
@@ -57,6 +59,8 @@ class Joint:
 
     def forecast(self, prior: LearnedEquation, new_task: int, query: Tensor) -> DrawsForecast:
         """Forecast some measurements (observation,) of a new task."""
+        if isinstance(prior.state, DiscrepancyState):
+            return forecast_of_task(self.posterior, prior, self.batch, self.first_new + new_task, query)
         mask = torch.zeros_like(self.batch.mask)
         mask[self.first_new + new_task, : len(query)] = query
         return predictive(self.posterior, prior.model, self.batch.with_mask(mask), self.first_new + new_task)
@@ -73,6 +77,7 @@ def joint_posterior(
     chains: int = 2,
     seed: int = 0,
     progress: bool = False,
+    scales_known: bool = True,
 ) -> Joint:
     """Sample the hierarchical model of old tasks, and of new ones' supports, from adapted starts.
 
@@ -90,8 +95,22 @@ def joint_posterior(
         Which measurements of the new tasks count; all by default.
     draws, tune, chains, seed, progress
         See `metasci.bayes.sample`.
+    scales_known : bool
+        Of a prior with a discrepancy: whether its scales are those that were learned, or sampled, too.
     """
     batch = together(old, new, support)
+    if isinstance(prior.state, DiscrepancyState):
+        known = posterior_with_discrepancy(
+            prior,
+            batch,
+            scales_known=scales_known,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            progress=progress,
+        )
+        return Joint(known, batch, len(old))
     adapted = prior.adapt(batch)
     # where the measurements say more of a task than the population does, centred coordinates mix better
     share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(dim1=1, dim2=2)

@@ -34,6 +34,7 @@ __all__ = [
     "POPULATION",
     "against_pymc",
     "differences",
+    "others",
     "score_learned",
     "score_pymc",
     "scores_of",
@@ -105,16 +106,14 @@ def score_pymc(
     off: list[list[NDArray[np.float64]]] = [[] for _ in runs]
     for row in range(len(batch)):
         task = batch.select([row])
-        began = time.perf_counter()
-        own = posterior_of_new_task(
-            known.posterior, prior, task.with_mask(task.mask & support[[row]]), seed=seed
-        )
-        from_population = forecast_of(own, prior.model, task.with_mask(query[[row]]), 0)
-        scores[POPULATION].seconds.append(time.perf_counter() - began)
-        forecasts: dict[str, DrawsForecast] = {
-            JOINT: joint.forecast(prior, row, query[row]),
-            POPULATION: from_population,
-        }
+        forecasts: dict[str, DrawsForecast] = {JOINT: joint.forecast(prior, row, query[row])}
+        if POPULATION in scores:
+            began = time.perf_counter()
+            own = posterior_of_new_task(
+                known.posterior, prior, task.with_mask(task.mask & support[[row]]), seed=seed
+            )
+            forecasts[POPULATION] = forecast_of(own, prior.model, task.with_mask(query[[row]]), 0)
+            scores[POPULATION].seconds.append(time.perf_counter() - began)
         asked = query[row]
         limits = _limits(task, asked)
         for name, forecast in forecasts.items():
@@ -211,6 +210,12 @@ def scores_of(
         "seconds": ("forecaster", [float(np.median(scores[name].seconds)) for name in names]),
     }
     return xr.Dataset(data, {"forecaster": names, "level": list(LEVELS)})
+
+
+def others(comparison: xr.Dataset) -> list[tuple[int, str]]:
+    """Position and name of forecasters that are judged beside the first one; PyMC's are none of them."""
+    names = [str(name) for name in comparison["forecaster"].values]
+    return [(place, name) for place, name in enumerate(names) if place and name not in (JOINT, POPULATION)]
 
 
 def _errors(compared: xr.Dataset, run: bool = False) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from metasci.bayes.differences import Difference
-from metasci.bayes.scoring import differences
+from metasci.bayes.scoring import POPULATION, differences, others
 from metasci.markup import captioned, table
 from metasci.words import number
 
@@ -74,7 +74,8 @@ def summary(comparison: xr.Dataset) -> Summary:
         a measurement), ``speed_ratio``; ``rmse_ratio_interval`` and ``nlpd_difference_interval``, 90 % by Student's t,
         ``nlpd_difference_se``, clustered by task and over chains; ``tost``, p of the two one-sided tests of
         equivalence within ``margins``; ``beside``, the ratio and the difference of what is judged as well;
-        ``against_population``, those against what PyMC forecasts from the old tasks' population alone; of the
+        ``against_population``, those against what PyMC forecasts from the old tasks' population alone (empty of a prior
+        with a discrepancy); of the
         population ``start_tail`` (the smallest χ² tail of a fold), ``spread_ratio`` (by parameter, the learned spread
         over PyMC's, their geometric mean over folds), ``wasserstein``; ``converged``, whether all chains have; and
         ``verdict``.
@@ -89,9 +90,8 @@ def summary(comparison: xr.Dataset) -> Summary:
     coverage = comparison["coverage"].sel(level=0.9)
     ratio = np.exp(np.log((comparison["implied_sd"] / comparison["population_sd"]).values).mean(0))
     error, density = differences(comparison)
-    alike = differences(comparison, 0, 2)
     beside: dict[str, float] = {}
-    for place, name in enumerate(names[3:], 3):
+    for place, name in others(comparison):
         of_error, of_density = differences(comparison, place)
         beside |= {
             f"{name}: rmse_ratio": float(np.exp(of_error.estimate)),
@@ -116,11 +116,7 @@ def summary(comparison: xr.Dataset) -> Summary:
             "nats": float(comparison.attrs["nats_margin"]),
         },
         "beside": beside,
-        "against_population": {
-            "rmse_ratio": float(np.exp(alike[0].estimate)),
-            "nlpd_difference": alike[1].estimate,
-            "nlpd_difference_se": alike[1].standard_error,
-        },
+        "against_population": _against_population(comparison),
         "crps": of_both("mean_crps"),
         "coverage90": {key: float(coverage.sel(forecaster=method)) for key, method in both.items()},
         "seconds_per_task": seconds,
@@ -132,6 +128,18 @@ def summary(comparison: xr.Dataset) -> Summary:
         "verdict": str(comparison.attrs["verdict"]),
     }
     return Summary(figures)
+
+
+def _against_population(comparison: xr.Dataset) -> dict[str, float]:
+    """What is judged against what PyMC forecasts from the old tasks' population alone; nothing where it does not."""
+    if POPULATION not in comparison["forecaster"].values:
+        return {}
+    error, density = differences(comparison, 0, 2)
+    return {
+        "rmse_ratio": float(np.exp(error.estimate)),
+        "nlpd_difference": density.estimate,
+        "nlpd_difference_se": density.standard_error,
+    }
 
 
 def _named(quantity: Difference, shown: Callable[[float], Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from metasci.bayes.differences import ALPHA, Difference
 from metasci.bayes.folds import GIVEN
-from metasci.bayes.scoring import differences
+from metasci.bayes.scoring import POPULATION, differences, others
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,8 +29,7 @@ def verdict(comparison: xr.Dataset) -> str:
     given must not be shown to be worse either.
     """
     error, density = differences(comparison)
-    beside = list(enumerate(_names(comparison)))[3:]
-    from_known = [differences(comparison, place) for place, name in beside if name == GIVEN]
+    from_known = [differences(comparison, place) for place, name in others(comparison) if name == GIVEN]
     seconds = comparison["seconds"].values
     forecasts = _forecasts(error, density, _error_name(comparison))
     return (
@@ -42,10 +41,6 @@ def verdict(comparison: xr.Dataset) -> str:
 
 def _error_name(comparison: xr.Dataset) -> str:
     return str(comparison.attrs.get("error_name", "RMSE"))
-
-
-def _names(comparison: xr.Dataset) -> list[str]:
-    return [str(name) for name in comparison["forecaster"].values]
 
 
 def _forecasts(error: Difference, density: Difference, name: str) -> str:
@@ -69,6 +64,8 @@ def _forecasts(error: Difference, density: Difference, name: str) -> str:
 
 def _alike(comparison: xr.Dataset) -> str:
     """Whether PyMC's joint fit owes something to the other new tasks, which the learned prior has not seen."""
+    if POPULATION not in comparison["forecaster"].values:
+        return ""
     error, density = differences(comparison, 2)
     if error.judgement != "worse" and density.judgement != "worse":
         return ""
@@ -82,7 +79,7 @@ def _alike(comparison: xr.Dataset) -> str:
 def _beside(comparison: xr.Dataset) -> str:
     """What is said of the forecaster that is judged as well."""
     clauses = []
-    for place, name in enumerate(_names(comparison)[3:], 3):
+    for place, name in others(comparison):
         error, density = differences(comparison, place)
         who = (
             "as given, having seen these tasks,"

@@ -275,6 +275,14 @@ def compare(
     shots: Annotated[int | None, typer.Option(help="Measurements that calibrate each held-out task.")] = None,
     folds: Annotated[int, typer.Option(min=2, help="Groups of tasks held out together.")] = 3,
     draws: Annotated[int, typer.Option(min=100, help="Of each chain, and as many to tune it.")] = 1000,
+    sample_scales: Annotated[
+        bool,
+        typer.Option(
+            "--sample-scales",
+            help="Of a prior with a discrepancy: PyMC samples its scales, too, which may take hours, and does not take "
+            "them as learned.",
+        ),
+    ] = False,
     rmse_margin: Annotated[float, typer.Option(help="Of the ratio of errors, what does not matter.")] = 0.02,
     nats_margin: Annotated[
         float, typer.Option(help="Of the log density a measurement, what does not matter.")
@@ -304,6 +312,7 @@ def compare(
         folds=folds,
         draws=draws,
         tune=draws,
+        scales_known=not sample_scales,
         rmse_margin=rmse_margin,
         nats_margin=nats_margin,
         progress=says_progress(),
@@ -318,6 +327,8 @@ def compare(
         print_json(result)
         return
     for key, value in result.items():
+        if value == {}:
+            continue
         shown = (
             "   ".join(f"{who} {number:.4g}" for who, number in value.items())
             if isinstance(value, dict)

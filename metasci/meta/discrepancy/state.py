@@ -140,13 +140,22 @@ class DiscrepancyState(NamedTensors):
     @property
     def mean(self) -> Tensor:
         """Where a task of average covariates starts, (parameter,), in scaled coordinates."""
+        return self.origin + self.mean_of(self._ordinary)
+
+    @property
+    def spread(self) -> Tensor:
+        """Covariance of such a task's coordinates about that, (parameter, parameter)."""
+        return self.covariance(self._ordinary, self._ordinary)
+
+    @property
+    def _ordinary(self) -> Rows:
+        """The coordinates of a task of average covariates, of groups that nobody knows."""
         eye = torch.eye(len(self.origin), dtype=self.origin.dtype, device=self.origin.device)
         nothing = eye.new_zeros(len(eye), len(self.scales["covariate_lengths"]))
         place = eye.new_zeros(len(eye), len(self.centre))
         number, unseen = eye.new_full((len(eye),), -1.0), eye.new_zeros(len(eye))
         group = eye.new_full((len(eye), self.levels), torch.nan)
-        rows = Rows(place, eye, nothing, nothing, number, unseen, group)
-        return self.origin + self.mean_of(rows)
+        return Rows(place, eye, nothing, nothing, number, unseen, group)
 
     @cached_property
     def whitening(self) -> Tensor:
