@@ -15,8 +15,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 import metasci as ms
@@ -60,11 +62,19 @@ def error(prior: NetworkPrior, tasks: TaskSet, way: str) -> float:
     return float(off.mean())
 
 
-def told(title: str, prior: NetworkPrior, sides: Sequence[TaskSet]) -> None:
-    """A row of each way."""
-    for way in prior.ways:
-        figures = [error(prior, side, way) for side in sides]
-        print(f"| {way} | {title} | {' | '.join(f'{figure:.2f}' for figure in figures)} |", flush=True)
+def errors(prior: NetworkPrior, sides: Sequence[TaskSet]) -> dict[str, list[float]]:
+    """Of each way, on each side."""
+    return {way: [error(prior, side, way) for side in sides] for way in prior.ways}
+
+
+def show(rows: list[dict[str, Any]], sides: Sequence[str]) -> None:
+    """Means over seeds, and their range."""
+    table = pd.DataFrame(rows)
+    for (way, how), each in table.groupby(["way", "how"], sort=False):
+        figures = [
+            f"{each[side].mean():.1f} ({each[side].min():.1f} to {each[side].max():.1f})" for side in sides
+        ]
+        print(f"| {way} | {how} | {' | '.join(figures)} |", flush=True)
 
 
 def choose(tasks: TaskSet) -> None:
@@ -74,28 +84,37 @@ def choose(tasks: TaskSet) -> None:
     halves = aliphatic[: len(aliphatic) // 2], aliphatic[len(aliphatic) // 2 :]
     sides = [judge.select(half) for half in halves]
     first = learn_networks(boiling_point, teach.select(halves[0]), METHOD)
-    told("first half alone", first, sides)
+    priors = {"first half alone": first}
     for times in TIMES:
-        told(
-            f"then second half, kept {times:g} times",
-            first.update(teach.select(halves[1]), times=times),
-            sides,
-        )
+        held = first.update(teach.select(halves[1]), times=times)
+        priors[f"then second half, kept counts {times:g} times"] = held
+    rows = [
+        {"way": way, "how": how, "first": old, "second": new}
+        for how, prior in priors.items()
+        for way, (old, new) in errors(prior, sides).items()
+    ]
+    show(rows, ("first", "second"))
 
 
 def judge(tasks: TaskSet, seeds: int) -> None:
     """Errors on aliphatic and aromatic families by how they were learned from."""
     teach, judges = of_members(tasks, 0)
     groups = [[name for name in teach.names if name.startswith(start)] for start in ("al", "ar")]
-    sides = [judges.select(group) for group in groups]
+    sides, newer = [judges.select(group) for group in groups], teach.select(groups[1])
+    rows = []
     for seed in range(seeds):
         method = replace(METHOD, seed=seed)
         first = learn_networks(boiling_point, teach.select(groups[0]), method)
-        told(f"aliphatic alone, seed {seed}", first, sides)
-        newer = teach.select(groups[1])
-        told(f"fine-tuned, seed {seed}", first.update(newer, times=0.0), sides)
-        told(f"online Laplace, seed {seed}", first.update(newer), sides)
-        told(f"all together, seed {seed}", learn_networks(boiling_point, teach, method), sides)
+        priors = {
+            "aliphatic alone": first,
+            "then aromatic, fine-tuned": first.update(newer, times=0.0),
+            "then aromatic, `update`": first.update(newer),
+            "all together": learn_networks(boiling_point, teach, method),
+        }
+        for how, prior in priors.items():
+            for way, (old, new) in errors(prior, sides).items():
+                rows.append({"way": way, "how": how, "aliphatic": old, "aromatic": new})
+    show(rows, ("aliphatic", "aromatic"))
 
 
 if __name__ == "__main__":
