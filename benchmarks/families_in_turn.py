@@ -68,13 +68,14 @@ def errors(prior: NetworkPrior, sides: Sequence[TaskSet]) -> dict[str, list[floa
 
 
 def show(rows: list[dict[str, Any]], sides: Sequence[str]) -> None:
-    """Means over seeds, and their range."""
-    table = pd.DataFrame(rows)
-    for (way, how), each in table.groupby(["way", "how"], sort=False):
-        figures = [
-            f"{each[side].mean():.1f} ({each[side].min():.1f} to {each[side].max():.1f})" for side in sides
-        ]
-        print(f"| {way} | {how} | {' | '.join(figures)} |", flush=True)
+    """Means over seeds, and their range where there are several."""
+
+    def told(errors: pd.Series) -> str:
+        range_of = f" ({errors.min():.1f} to {errors.max():.1f})" if len(errors) > 1 else ""
+        return f"{errors.mean():.1f}{range_of}"
+
+    for (way, how), each in pd.DataFrame(rows).groupby(["way", "how"], sort=False):
+        print(f"| {way} | {how} | {' | '.join(told(each[side]) for side in sides)} |", flush=True)
 
 
 def choose(tasks: TaskSet) -> None:

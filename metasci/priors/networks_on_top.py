@@ -38,7 +38,7 @@ from metasci.priors.widths import also_judged, judged_widths
 __all__ = ["TIMES", "learned_also", "remembered"]
 
 TIMES = 10.0
-"""How many times what is kept counts by default; docs/studies/continual.md says how it was chosen."""
+"""How many times what is kept counts by default; benchmarks/families_in_turn.md says how it was chosen."""
 _SHARE = 3  # one episode for so many iterations of learning: precisions are known to a quarter from thirty
 
 
