@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -186,6 +187,9 @@ def test_a_prior_saved_without_what_is_kept_loads_and_says_what_to_do(
     torch.testing.assert_close(error(again, new, HEAD), error(brief, new, HEAD))
     with pytest.raises(InputError, match="saved without what stands in for its families: learn it anew"):
         again.update(new)
+    nothing = pd.DataFrame({"smiles": ["CCCC=O", "CCCCC=O"], "boiling_point [K]": [None, None]})
+    with pytest.raises(InputError, match="no member that was measured"):
+        brief.update(brief.read(nothing))
     recipe = dataclasses.replace(brief, ways={})
     with pytest.raises(InputError, match="still to be learned"):
         recipe.update(new)

@@ -59,7 +59,7 @@ def learned_also(prior: LearnedNetworks, tasks: TaskSet, times: float = TIMES) -
     Raises
     ------
     InputError
-        If the prior keeps nothing of its families.
+        If the prior keeps nothing of its families, or nothing of the new ones was measured.
     """
     began, method = time.perf_counter(), prior.method
     if not prior.ways:
@@ -69,7 +69,10 @@ def learned_also(prior: LearnedNetworks, tasks: TaskSet, times: float = TIMES) -
             f"the prior '{prior.name}' was saved without what stands in for its families: learn it anew, from old and "
             "new families together, with `retrain`."
         )
-    check_measurable(tasks.batch(prior.model), prior.model)
+    batch = tasks.batch(prior.model)
+    check_measurable(batch, prior.model)
+    if not bool(batch.mask.any()):
+        raise InputError(f"the new families of '{tasks.card.name}' have no member that was measured.")
     members = members_of(tasks, prior.model, prior.scales, method.architecture.graph, method.beside)
     ways = {
         name: tuple(

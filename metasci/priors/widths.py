@@ -62,8 +62,9 @@ def also_judged(
 
     Examples
     --------
-    >>> also_judged((1.0, 2.0), (3, 3), (4.0, 9.0), (1, 0))
-    ((1.4142135623730951, 2.0), (4, 3))
+    >>> widths, judges = also_judged((1.0, 2.0), (3, 3), (4.0, 9.0), (1, 0))
+    >>> [round(width, 3) for width in widths], judges
+    ([1.414, 2.0], (4, 3))
     """
     both, told = [], []
     for width, count, other, own in zip(old, judges, new, more, strict=True):
