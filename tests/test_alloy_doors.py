@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import metasci as ms
 from metasci.cli.main import app
+from metasci.data.cards import Card, Column
 from metasci.errors import InputError
 from metasci.meta.discrepancy.conditioning import TaskProcess
 
@@ -289,6 +291,62 @@ def test_stereochemistry_is_said_and_salts_name_their_largest_part() -> None:
         InputError, match=r"of several molecules; give one, such as its largest, 'CC\(=O\)\[O-\]'"
     ):
         prior.typical(molecule="[Na+].CC(=O)[O-]")
+
+
+@pytest.mark.parametrize(
+    "salt", ["[Na+].CC(=O)[O-]", "CCCCN.Cl", "Cl.CCCCN", "O.O.OCCCO", "CCO", "C1.C1CCO", "[Na+].[Cl-]"]
+)
+def test_the_largest_molecule_is_the_one_that_rdkit_chooses(salt: str) -> None:
+    from rdkit import Chem
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    from metasci.materials.molecules import parts
+
+    whole = Chem.MolFromSmiles(salt)
+    each = parts(salt)
+    assert sorted(".".join(each).split(".")) == sorted(Chem.MolToSmiles(whole).split("."))
+    if salt != "[Na+].[Cl-]":  # of two as large the first is taken here, and the heavier one there
+        chosen = rdMolStandardize.LargestFragmentChooser().choose(whole)
+        assert each[0] == Chem.MolToSmiles(chosen)
+
+
+def test_of_salts_the_largest_molecule_is_taken_where_asked_and_told(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "smiles": ["CCCN.Cl", "CCCCN", "[Na+].CC(=O)[O-]", "CCCCCN"],
+            "boiling_point [degC]": [48.0, 78.0, None, None],
+        }
+    )
+    bare = table.assign(smiles=["CCCN", "CCCCN", "CC(=O)[O-]", "CCCCCN"])
+    prior = ms.load("boiling_point")
+    asked = prior.of_largest_molecules().calibrate(table)
+    pd.testing.assert_frame_equal(asked.predictions, prior.calibrate(bare).predictions)
+    sentence = (
+        "of salts and solvates the largest molecule is taken: 'CCCN' of 'CCCN.Cl' and 'CC(=O)[O-]' of "
+        "'[Na+].CC(=O)[O-]'"
+    )
+    assert sum(sentence in text for text in asked.warnings) == 1
+    assert not any("salts" in text for text in prior.of_largest_molecules().calibrate(bare).warnings)
+    asked.report(tmp_path / "report.html")
+    assert "of salts and solvates the largest" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    table.to_csv(tmp_path / "salts.csv", index=False)
+    refused = CliRunner().invoke(app, ["calibrate", "boiling_point", str(tmp_path / "salts.csv")])
+    assert refused.exit_code != 0
+    assert sentence in told("calibrate", "boiling_point", str(tmp_path / "salts.csv"), "--largest-molecule")
+
+    asked_of_steel = CliRunner().invoke(
+        app, ["calibrate", "steel_tempering", str(tmp_path / "salts.csv"), "--largest-molecule"]
+    )
+    assert "is of no structures" in str(asked_of_steel.exception)
+    with pytest.raises(InputError, match="not written as SMILES"):
+        ms.load("alloy_strength").of_largest_molecules()
+    column = Column("formula", "formula", "input", "1", kind="formula", largest_molecule=True)
+    with pytest.raises(InputError, match="it holds no SMILES"):
+        dataclasses.replace(prior.card, columns=(*prior.card.columns, column))
+    mine = prior.of_largest_molecules().card
+    assert Card.from_dict(mine.to_dict()) == mine
+    assert all("largest_molecule" not in column for column in prior.card.to_dict()["columns"])
 
 
 def test_numbers_before_elements_are_contents() -> None:

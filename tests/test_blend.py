@@ -91,8 +91,11 @@ def test_a_blend_is_saved_loaded_and_calibrates(blend: BlendPrior, tmp_path: Pat
     columns = ["predicted", "lower", "upper"]
     assert np.allclose(then.predictions[columns], now.predictions[columns], rtol=1e-4)
     assert now.warnings == then.warnings
-    with pytest.raises(InputError, match="retrain"):
-        again.update(again.read(rows))
+    wiser = again.update(again.read(rows))
+    assert wiser.training["tasks"] == blend.training["tasks"] + 1
+    assert wiser.calibrate(rows).predictions["prior"].sub(then.predictions["prior"]).abs().min() > 0.0
+    for part in ("process", "networks"):
+        assert getattr(wiser, part).training["tasks"] == wiser.training["tasks"]
 
 
 def test_a_broken_blend_is_refused(blend: BlendPrior, tmp_path: Path) -> None:

@@ -290,6 +290,57 @@ def test_a_furnace_time_is_that_of_python(run: Run, tmp_path: Path) -> None:
     assert run("furnace", "steel_tempering", "steel.csv", "--temperature", "550 degC")[0] == 2
 
 
+def test_a_map_is_that_of_python_and_says_where_it_ends(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metasci.report import tempering_map
+    from metasci.report.style import save_figure
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")  # pictures tell when they were drawn
+    spans = ("--times", "0.1,10 h", "--temperatures", "300,700 degC")
+    status, out, _ = run("map", "steel_tempering", "steel.csv", "-o", "map.svg", *spans)
+    assert status == 0
+    assert out == "written to map.svg; hatched: outside of 20 to 68 HRC\n"
+    fit = ms.load("steel_tempering").calibrate(tmp_path / "steel.csv")
+    figure = tempering_map(fit, shortest=360.0, longest=36000.0, temperatures=(573.15, 973.15))
+    save_figure(figure, tmp_path / "python.svg", dpi=200)
+    assert (tmp_path / "map.svg").read_text() == (tmp_path / "python.svg").read_text()
+
+
+def test_a_map_of_a_composition_needs_no_readings(run: Run) -> None:
+    status, out, error = run(
+        "map", "steel-tempering", "--composition", "C=0.4,Mn=0.8,tungsten=1", "--temperatures", "650,850 degC"
+    )
+    assert status == 0
+    assert "above Ac1" in out
+    assert "knows nothing of tungsten" in error
+    assert "nothing was measured" in error
+    assert Path("map.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["steel_tempering"], "give either a file with measurements or --composition"),
+        (["steel_tempering", "steel.csv", "--composition", "C=1"], "give either"),
+        (["steel_tempering", "steel.csv", "--times", "10,1 h"], "does not lie below"),
+        (["steel_tempering", "steel.csv", "--times", "10 h"], "--times takes two numbers and their unit"),
+        (["steel_tempering", "steel.csv", "--temperatures", "1,2"], "--temperatures takes two numbers"),
+        (["steel_tempering", "steel.csv", "--task", "other"], "there is no task 'other'; say one of steel"),
+        (["steel_tempering", "steel.csv", "-o", "map.doc"], "ends in .png, .svg or .pdf"),
+        (["steel_tempering", "--composition", "W=1"], "knows none of what 'W=1' tells"),
+        (["theophylline", "ann.csv"], "needs these two inputs"),
+        (["alloy_strength", "--composition", "C=1"], "which 'alloy_strength' is not"),
+    ],
+)
+def test_a_map_that_cannot_be_drawn_says_why(run: Run, arguments: list[str], sentence: str) -> None:
+    status, out, error = run("map", *arguments)
+    assert status == 2
+    assert sentence in error
+    assert not out
+    assert not Path("map.png").exists()
+
+
 def coupons(folder: Path) -> None:
     """Simulated fatigue tests of six heats, from Basquin's law."""
     (folder / "dataset.toml").write_text(CARD)

@@ -27,6 +27,14 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
+LargestMolecule = Annotated[
+    bool,
+    typer.Option(
+        "--largest-molecule",
+        help="Of a salt or a solvate in SMILES take the largest molecule, and say so; else it is refused.",
+    ),
+]
+
 __all__ = ["app", "average", "calibrate", "furnace", "plot", "predict", "recommend"]
 
 
@@ -36,11 +44,12 @@ def calibrate(
     out: OutFolder = None,
     model: OwnModel = None,
     level: Level = 0.9,
+    largest_molecule: LargestMolecule = False,
     as_json: Json = False,
 ) -> None:
     """Calibrate a prior's model to your measurements."""
     still_free = check_folder(out)
-    fit = _fit(prior, file, model)
+    fit = _fit(prior, file, model, largest_molecule)
     result = fit.to_json(level)
     if out is not None:
         still_free()
@@ -119,6 +128,7 @@ def plot(
     ] = None,
     until: Annotated[str | None, typer.Option(help="How far to forecast, such as '72 h'.")] = None,
     log: Annotated[bool | None, typer.Option(help="A logarithmic axis of the output, or none.")] = None,
+    largest_molecule: LargestMolecule = False,
 ) -> None:
     """Calibrate, then draw measurements and curve.
 
@@ -133,7 +143,7 @@ def plot(
     look |= {} if within is None else {"within": _range(within)}
     look |= {} if until is None else {"until": until}
     look |= {} if log is None else {"logarithmic": log}
-    figure = _fit(prior, file, model).plot(**look)
+    figure = _fit(prior, file, model, largest_molecule).plot(**look)
     save_figure(figure, out, dpi=200)
     typer.echo(f"written to {out}")
 
@@ -394,9 +404,16 @@ def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
     return predictions
 
 
-def _fit(prior: str, file: str, model: str | None) -> Any:
+def _fit(prior: str, file: str, model: str | None, largest_molecule: bool = False) -> Any:
+    learned = learned_prior(prior, model)
+    if largest_molecule:
+        from metasci.learned.families import LearnedMembers
+
+        if not isinstance(learned, LearnedMembers):
+            raise InputError(f"--largest-molecule: '{prior}' is of no structures that are written as SMILES.")
+        learned = learned.of_largest_molecules()
     with given_file(file) as path:
-        return learned_prior(prior, model).calibrate(path)
+        return learned.calibrate(path)
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from metasci.words import enumerated
 if TYPE_CHECKING:
     from metasci.heat_treatment import Martensite, Transformations
 
-__all__ = ["diagram"]
+__all__ = ["contents_of", "diagram"]
 
 _RATES = "100,60,30,20,10,6,3,2,1,0.6,0.3,0.2,0.1 K/s"
 _SIXTEENTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32)
@@ -67,7 +67,7 @@ def diagram(
     from metasci.heat_treatment import by_product, constant_rate, transformations
 
     check_folder(out)
-    contents = _contents(composition)
+    contents = contents_of(composition)
     martensite = _martensite(martensite_start, martensite_start_sd, contents)
     shares = _numbers(largest, "--largest")
     told, lacking = _hardness(_numbers(hardness, "--hardness"), contents)
@@ -202,7 +202,7 @@ def _said_of(martensite: Martensite) -> str:
     return said
 
 
-def _contents(composition: str | None) -> dict[str, float]:
+def contents_of(composition: str | None) -> dict[str, float]:
     """Contents by the elements' names, also of a grade."""
     from metasci.data.grades import contents_of_grade, grade_named, near_grades
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from metasci import __version__
-from metasci.cli import calibrations, crossings, diagrams, imports, learning, look, studies
+from metasci.cli import calibrations, crossings, diagrams, imports, learning, look, maps, studies
 from metasci.cli.usage import reworded
 from metasci.cli.voice import hushed, with_voice
 from metasci.errors import LONGEST, InputError, as_sentence
@@ -43,6 +43,7 @@ for command in (
     calibrations.average,
     calibrations.recommend,
     calibrations.furnace,
+    maps.map_tempering,
     diagrams.diagram,
     calibrations.app,
     imports.import_model,

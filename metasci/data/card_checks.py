@@ -210,6 +210,10 @@ def check_card(card: Any) -> None:
             _check_unit(column.unit, f"{where}, column '{shown(column.header)}'")
         if column.kind and column.role != "input":
             raise InputError(f"{where} gives column '{column.header}' a kind, which belongs to inputs only.")
+        if column.largest_molecule and column.kind != "smiles":
+            raise InputError(
+                f"{where} has column '{column.header}' hold the largest molecule of each cell, but it holds no SMILES."
+            )
         if column.simulator:
             _check_simulator(card, column, where)
         if column.of and (

@@ -76,6 +76,9 @@ class Column:
         Of an input that is what a cheap model says of the output: which one (see `metasci.data.simulators`), and cells
         that are empty, or a column that is not there, are computed from the structure; or ``"given"``, and the table
         has to hold it.
+    largest_molecule : bool
+        Of SMILES: of a salt or a solvate, which is written as several molecules, the largest is taken, and this told;
+        else such a text is refused.
     """
 
     header: str
@@ -89,6 +92,7 @@ class Column:
     kind: str = ""
     of: str = ""
     simulator: str = ""
+    largest_molecule: bool = False
 
     @property
     def optional(self) -> bool:
@@ -247,8 +251,8 @@ class Card:
             if key in values:
                 values[key] = list(values[key])
         for column in values.get("columns", ()):
-            for key in ("limit", "codes", "kind", "of", "simulator"):
-                if column[key] in (None, {}, ""):
+            for key in ("limit", "codes", "kind", "of", "simulator", "largest_molecule"):
+                if column[key] in (None, {}, "", False):
                     del column[key]
         return values
 

@@ -18,6 +18,10 @@ _SHIPPED_BY = "metasci.materials.structures"
 _registered: dict[str, Kind] = {}
 
 
+def _no_parts(text: str) -> list[str]:
+    raise InputError(f"'{text}' is not of several molecules, of which one is largest.")
+
+
 @dataclass(frozen=True)
 class Kind:
     """How structures of one kind are read.
@@ -28,10 +32,13 @@ class Kind:
         From a text to the one form that the structure has here; `InputError` if it is none.
     family : callable
         From that form to the name of the family that the structure belongs to; `InputError` if it has none.
+    parts : callable
+        From a text of several molecules to the form of each, the largest first; `InputError` if the kind has no such.
     """
 
     canonical: Callable[[str], str]
     family: Callable[[str], str]
+    parts: Callable[[str], list[str]] = _no_parts
 
 
 def register(name: str, kind: Kind) -> None:

@@ -19,7 +19,9 @@ from metasci.data.kinds import kind_named
 from metasci.data.readings import Readings, converted, numbers_of, readings_of, text_of
 from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
+from metasci.unit_grammar import shown
 from metasci.units import convert, same_dimension
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -59,7 +61,8 @@ def quantities_of(
             continue
         here = partial(fault, name)
         if column.kind:
-            places, structures[name] = _numbered(cells[name], column, here)
+            places, structures[name], spelled = _numbered(cells[name], column, here)
+            notes += spelled
             readings[name] = Readings.exact(places)
             continue
         is_output = column.role == "output"
@@ -149,17 +152,26 @@ def _coded(cells: pd.Series[Any], column: Column, fault: Callable[[int, str], In
 
 def _numbered(
     cells: pd.Series[Any], column: Column, fault: Callable[[int, str], InputError]
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Structures, or sources: for each cell the place of its text in a list of different ones, and that list."""
+) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """Structures, or sources: for each cell the place of its text in a list of different ones, that list, and what is
+    to be told of the reading.
+    """
     places: dict[str, int] = {}
+    taken: dict[str, str] = {}
     numbers = np.full(len(cells), np.nan)
     for at, cell in enumerate(cells):
         text = text_of(cell) or (UNKNOWN if column.kind in (SOURCE, NAME) else "")
         if not text:
             continue
         try:
-            structure = kind_named(column.kind).canonical(text)
+            if column.largest_molecule:
+                structure, *others = kind_named(column.kind).parts(text)
+                taken |= {text: structure} if others else {}
+            else:
+                structure = kind_named(column.kind).canonical(text)
         except InputError as error:
             raise fault(at, str(error).removesuffix(".")) from None
         numbers[at] = places.setdefault(structure, len(places))
-    return numbers, list(places)
+    told = [f"'{structure}' of '{shown(text)}'" for text, structure in taken.items()]
+    notes = [f"of salts and solvates the largest molecule is taken: {enumerated(told)}"] if told else []
+    return numbers, list(places), notes

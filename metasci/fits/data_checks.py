@@ -172,7 +172,10 @@ def _turned(calibration: AdaptedTasks, turn: Turn) -> Finding:
 def _another_law(calibration: AdaptedTasks, task: int) -> str:
     """What to do about it."""
     others = that_follow(calibration, task)
-    return "take another law" + (f", such as {others[0]}, which follows them" if others else "")
+    if not others:
+        return "take another law"
+    name = others[0].rpartition(".")[2]
+    return f"take another law, such as that of {words(name)} ({others[0]}), which follows them"
 
 
 def extrapolation(calibration: AdaptedTasks) -> Iterator[Finding]:

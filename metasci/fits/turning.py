@@ -49,9 +49,11 @@ def turns(calibration: AdaptedTasks) -> list[Turn]:
     """Of every task the pair that goes furthest against a law, if noise is unlikely to have taken it there.
 
     Pairs are neighbours along the law's input with all other inputs alike. Their difference is compared with that of
-    the fitted curve; of n pairs each has the n-th part of the probability (Bonferroni).
+    the fitted curve; of n pairs each has the n-th part of the probability (Bonferroni). A discrepancy may take a curve
+    anywhere that the law allows, of which level comes nearest to measurements that turn; where the prior itself expects
+    a curve that turns, since other tasks' did, with that.
     """
-    if not calibration.prior.model.noise.gaussian or calibration.adapted.discrepancy is not None:
+    if not calibration.prior.model.noise.gaussian:
         return []
     found = (_of_task(calibration, task) for task in range(len(calibration.batch)))
     return [turn for turn in found if turn is not None]
@@ -64,12 +66,14 @@ def _of_task(calibration: AdaptedTasks, task: int) -> Turn | None:
     if not pairs or not bool(calibration.adapted.finite[task]):
         return None
     measured, fitted, variance = _numbers(calibration, task)
+    bends = calibration.adapted.discrepancy is not None
     candidates = []
     for law, first, second in pairs:
         sign = -1.0 if law.increasing else 1.0
         apart = float(np.sqrt(variance[first] + variance[second]))
         wrong = sign * float(measured[second] - measured[first])
         expected = sign * float(fitted[second] - fitted[first])
+        expected = max(expected, 0.0) if bends else expected
         rarity = len(pairs) * float(ndtr((expected - wrong) / apart))
         if wrong > _SEEN * apart and rarity < _RARE:
             candidates.append((rarity, Turn(task, first, second, law)))
@@ -79,11 +83,17 @@ def _of_task(calibration: AdaptedTasks, task: int) -> Turn | None:
 def _numbers(
     calibration: AdaptedTasks, task: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Measurements, the fitted curve and the noise's variance at each place, on the scale of the noise."""
+    """Measurements, the curve and the noise's variance at each place, on the scale of the noise.
+
+    The curve is the fitted one, or, where a discrepancy would follow the measurements, what was expected before them.
+    """
     problem, adapted = calibration.problem, calibration.adapted
     line = problem.linearise(adapted.coordinates, adapted.log_noise)
-    shape = line.prediction.shape
-    rows = (problem.target, line.prediction, line.variance.expand(shape))
+    curve = line.prediction
+    if adapted.discrepancy is not None:
+        before = problem.linearise(adapted.start, adapted.log_noise)
+        curve = before.prediction + adapted.discrepancy.left_out(problem, before, adapted.start, prior=True)
+    rows = (problem.target, curve, line.variance.expand(curve.shape))
     measured, fitted, variance = (row[task].detach().numpy() for row in rows)
     return measured, fitted, variance
 

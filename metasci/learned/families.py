@@ -46,6 +46,35 @@ class LearnedMembers(Learned):
             card = data.card  # these have been read by such a card
         return read_for(self.model, card, data, require_output=False)
 
+    def of_largest_molecules(self) -> Self:
+        """The same prior, for which of a salt or a solvate the largest molecule is taken, and this told, as a warning.
+
+        A charge stays with the molecule: of sodium acetate it is the acetate ion.
+
+        Raises
+        ------
+        InputError
+            If its structures are not written as SMILES.
+
+        Examples
+        --------
+        >>> import metasci as ms
+        >>> prior = ms.load("boiling_point").of_largest_molecules()
+        >>> prior.typical(molecule="CCCN.Cl").warnings[0]
+        "of salts and solvates the largest molecule is taken: 'CCCN' of 'CCCN.Cl'."
+        """
+        if not any(column.kind == "smiles" for column in self.card.columns):
+            raise InputError(
+                f"the structures of the prior '{self.name}' are not written as SMILES: none is of several molecules."
+            )
+        columns = tuple(
+            replace(column, largest_molecule=True) if column.kind == "smiles" else column
+            for column in self.card.columns
+        )
+        mine: Any = self
+        same: Self = replace(mine, card=replace(self.card, columns=columns))
+        return same
+
     def _learned_from(self) -> str:
         return f"learned from {self.training.get('tasks', 'unknown')} families"
 

@@ -29,11 +29,12 @@ from metasci.learned.ways import WAYS, Way, shrunken_error
 from metasci.materials.architectures import Architecture
 from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.compositions.adapting import adapt
-from metasci.meta.compositions.composition import initial
+from metasci.meta.compositions.composition import RULE, initial
 from metasci.meta.networks.codes import Coded
 from metasci.meta.networks.episode import NetworkEpisode
 from metasci.meta.networks.linear_head import LinearHeadEpisode
 from metasci.meta.networks.network import Network
+from metasci.meta.networks.online_laplace import Kept
 from metasci.model import Model
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
 
 SHOTS = (0, 1, 3, 5, 10)
 """Numbers of measured members for which the widths of intervals are learned; between them they are interpolated."""
+_PRECISION, _CASES, _JUDGES = "kept/precision/", "kept/cases", "kept/judges"
 _PREFERRED = "Gaussian-process head"  # the best row of docs/studies/graph-networks.md
 
 
@@ -129,12 +131,33 @@ class NetworkMethod:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with what was learned in one way, and how far its errors reach beyond what it says, by shots."""
+    """A network with what was learned in one way.
+
+    Attributes
+    ----------
+    network : Network
+    way : Way
+    tensors : dict of Tensor
+    widths : tuple of float
+        How far its errors reach beyond what it says, by shots.
+    judges : tuple of int
+        How many families, unseen by it then, have told each width.
+    kept : Kept, optional
+        What stands in, about `start`, for the families that it has learned from; none where the prior was saved
+        without.
+    """
 
     network: Network
     way: Way
     tensors: Parameters
     widths: tuple[float, ...] = (1.0,) * len(SHOTS)
+    judges: tuple[int, ...] = (0,) * len(SHOTS)
+    kept: Kept | None = None
+
+    @property
+    def start(self) -> Parameters:
+        """What of the tensors families start from; the others tell how they adapt."""
+        return {name: value for name, value in self.tensors.items() if not name.startswith(RULE)}
 
     def forecast(self, members: Members, choice: Choice) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the judged members, (task, case), standardised."""
@@ -227,6 +250,10 @@ class LearnedNetworks(LearnedMembers):
             for number, trained in enumerate(networks):
                 own = {f"weights/{name}": value for name, value in trained.tensors.items()}
                 own["widths"] = torch.tensor(trained.widths, dtype=torch.float64)
+                if trained.kept is not None:  # about the weights as they are
+                    own |= {f"{_PRECISION}{name}": value for name, value in trained.kept.precision.items()}
+                    own[_CASES] = torch.tensor(trained.kept.cases, dtype=torch.float64)
+                    own[_JUDGES] = torch.tensor(trained.judges, dtype=torch.float64)
                 tensors |= {f"{_place(at, number)}{name}": value for name, value in own.items()}
         return tensors
 
@@ -291,7 +318,17 @@ def _network_at(
     widths = record.take({f"{place}widths": (len(SHOTS),)}, torch.float64)[f"{place}widths"]
     record.check_positive(f"{place}widths")
     tensors = {name.removeprefix(f"{place}weights/"): value for name, value in weights.items()}
-    return TrainedNetwork(network, way, tensors, tuple(widths.tolist()))
+    trained = TrainedNetwork(network, way, tensors, tuple(widths.tolist()))
+    if f"{place}{_CASES}" not in record.tensors:
+        return trained
+    names = {f"{place}{_PRECISION}{name}": tuple(value.shape) for name, value in trained.start.items()}
+    precision = record.take(names, torch.float32)
+    told = record.take({f"{place}{_CASES}": (), f"{place}{_JUDGES}": (len(SHOTS),)}, torch.float64)
+    record.check_not_negative(*precision, *told)
+    of_weights = {name.removeprefix(f"{place}{_PRECISION}"): value for name, value in precision.items()}
+    kept = Kept(trained.start, of_weights, float(told[f"{place}{_CASES}"]))
+    judges = tuple(int(count) for count in told[f"{place}{_JUDGES}"].tolist())
+    return replace(trained, judges=judges, kept=kept)
 
 
 def network_of(architecture: Architecture, way: Way, conditions: int) -> Network:

@@ -109,6 +109,12 @@ class Record:
             if name in self.tensors and not bool((self.tensors[name] > 0).all()):
                 raise InputError(f"{self.tensors_path}: '{name}' must be above zero.")
 
+    def check_not_negative(self, *names: str) -> None:
+        """Refuse precisions and counts below zero."""
+        for name in names:
+            if not bool((self.tensors[name] >= 0).all()):
+                raise InputError(f"{self.tensors_path}: '{name}' must not be below zero.")
+
     def card(self) -> Card:
         """What the columns of the prior's data mean."""
         table = self.description.table("data")

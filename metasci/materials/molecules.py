@@ -11,7 +11,7 @@ import numpy as np
 from metasci.errors import InputError
 from metasci.materials.structures import Features, needs
 
-__all__ = ["DESCRIPTORS", "canonical", "features", "largest_fragment", "makeup", "molecule_of"]
+__all__ = ["DESCRIPTORS", "canonical", "features", "largest_fragment", "makeup", "molecule_of", "parts"]
 
 DESCRIPTORS = (
     "MolWt",
@@ -75,9 +75,20 @@ def largest_fragment(text: str) -> str:
     >>> largest_fragment("[Na+].CC(=O)[O-]"), largest_fragment("OCC")
     ('CC(=O)[O-]', 'CCO')
     """
+    return parts(text)[0]
+
+
+def parts(text: str) -> list[str]:
+    """The canonical SMILES of each molecule of a salt or a solvate, that with the most atoms first; charges stay.
+
+    Examples
+    --------
+    >>> parts("Cl.CCN"), parts("O.O.CCO")
+    (['CCN', 'Cl'], ['CCO', 'O', 'O'])
+    """
     chem = needs("rdkit.Chem")
-    parts = chem.GetMolFrags(molecule_of(text), asMols=True)
-    return str(chem.MolToSmiles(max(parts, key=lambda part: part.GetNumAtoms())))
+    molecules = chem.GetMolFrags(molecule_of(text), asMols=True)
+    return [str(chem.MolToSmiles(each)) for each in sorted(molecules, key=lambda each: -each.GetNumAtoms())]
 
 
 def makeup(text: str) -> tuple[set[str], int]:

@@ -20,7 +20,7 @@ from metasci.data.kinds import Kind, register
 from metasci.errors import InputError
 from metasci.extras import needed
 
-__all__ = ["KINDS", "Features", "Makeup", "canonical", "family", "features", "makeup"]
+__all__ = ["KINDS", "Features", "Makeup", "canonical", "family", "features", "makeup", "parts"]
 
 KINDS = {"smiles": "molecules", "formula": "compositions", "crystal": "crystals"}
 
@@ -93,6 +93,28 @@ def family(kind: str, text: str) -> str:
     return name
 
 
+def parts(kind: str, text: str) -> list[str]:
+    """The one form of each molecule that a text is of, such as of a salt, the largest first.
+
+    Raises
+    ------
+    InputError
+        If structures of that kind are no molecules.
+
+    Examples
+    --------
+    >>> parts("smiles", "Cl.CCN")
+    ['CCN', 'Cl']
+    """
+    module = _module(kind)
+    if not hasattr(module, "parts"):
+        raise InputError(
+            f"a structure written as {kind} is not of several molecules, of which one is largest."
+        )
+    each: list[str] = module.parts(text)
+    return each
+
+
 def makeup(kind: str, text: str) -> Makeup:
     """Of what a structure is.
 
@@ -124,7 +146,7 @@ def needs(library: str) -> Any:
 
 def _register() -> None:
     for name in KINDS:
-        register(name, Kind(partial(canonical, name), partial(family, name)))
+        register(name, Kind(partial(canonical, name), partial(family, name), partial(parts, name)))
 
 
 _register()

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 from metasci.data.tasks import TaskSet
-from metasci.errors import InputError
 from metasci.forecasts import StudentForecaster
 from metasci.learned.blend import LearnedBlend, averaged
 from metasci.learned.families import LearnedFamilies
@@ -50,17 +49,24 @@ class BlendPrior(MembersVerbs, LearnedBlend):
         return replace(self, process=process, networks=networks, training=training)
 
     def update(self, tasks: TaskSet) -> BlendPrior:
-        """Not for networks: nothing small stands in for the families that their weights were learned from.
+        """A prior that has learned from new families, too: the process by its sums, the networks by online Laplace.
+
+        Parameters
+        ----------
+        tasks : TaskSet
+            None of which was learned from before: a family that comes twice counts twice.
 
         Raises
         ------
         InputError
-            Always; the sentence says what to do.
+            If the networks keep nothing of their families, as those do that were saved by an earlier version.
         """
-        raise InputError(
-            f"the prior '{self.name}' cannot learn from new families on top of the old, since its networks cannot; "
-            "learn from all together with `retrain`."
-        )
+        process, networks = self._parts()
+        networks, process = networks.update(tasks), process.update(tasks)
+        seconds = round(process.training["seconds"] + networks.training["seconds"], 2)
+        sums = networks.training["data_sha256"]
+        training = {**self.training, **process.training, "seconds": seconds, "data_sha256": sums}
+        return replace(self, process=process, networks=networks, training=training)
 
     def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """The mean, each of its parts, and the baselines of the process."""

@@ -16,17 +16,14 @@ from torch import Tensor
 from metasci.data.batch import check_measurable
 from metasci.data.checksums import checksum
 from metasci.data.tasks import TaskSet
-from metasci.errors import InputError
 from metasci.forecasts import StudentForecaster
 from metasci.learned.base import versions
 from metasci.learned.members import Members, members_of, scales_of
 from metasci.learned.networks import (
-    SHOTS,
     LearnedNetworks,
     NetworkMethod,
     TrainedNetwork,
     episode_of,
-    family_forecast,
     network_of,
 )
 from metasci.learned.ways import POOLED, Way
@@ -37,11 +34,12 @@ from metasci.meta.networks.episode import NetworkEpisode
 from metasci.meta.networks.network import Network
 from metasci.model import Model
 from metasci.priors.base import MembersVerbs
+from metasci.priors.networks_on_top import TIMES, learned_also, remembered
+from metasci.priors.widths import judged_widths
 from metasci.progress import bar
 
 __all__ = ["NetworkMethod", "NetworkPrior", "learn_networks"]
 
-_QUANTILE_95 = 1.6448536269514722  # of a standard normal: within as much on either side are nine tenths
 _EVERY = 60.0  # seconds between checkpoints
 
 
@@ -63,18 +61,27 @@ class NetworkPrior(MembersVerbs, LearnedNetworks):
         method = self.method if seed is None else replace(self.method, seed=seed)
         return learn_networks(self.model, tasks, method, name=self.name, progress=progress)
 
-    def update(self, tasks: TaskSet) -> NetworkPrior:
-        """Not for networks: nothing small stands in for the families that their weights were learned from.
+    def update(self, tasks: TaskSet, *, times: float = TIMES) -> NetworkPrior:
+        """A prior that has learned from new families, too, on top of those it was learned from, whose data may be gone.
+
+        For the old families a Gaussian about the weights stands in, of a precision for each weight, which new families
+        add to: online Laplace (`metasci.priors.networks_on_top`). This forgets less than to go on learning from the
+        new families alone, and more than `retrain` with all of them. The new families judge the networks before these
+        learn from them; by their number that widens or narrows the intervals.
+
+        Parameters
+        ----------
+        tasks : TaskSet
+            None of which was learned from before: a family that comes twice counts twice.
+        times : float
+            How many times what is kept of the old families counts; nothing holds the networks where it is zero.
 
         Raises
         ------
         InputError
-            Always; the sentence says what to do.
+            If the prior keeps nothing of its families, as one does that was saved by an earlier version.
         """
-        raise InputError(
-            f"the prior '{self.name}' cannot learn from new families on top of the old: its networks have no "
-            "statistics that stand in for these; learn from all together with `retrain`."
-        )
+        return replace(self, **learned_also(self, self.read(tasks), times))
 
     def forecasters(self, tasks: TaskSet) -> dict[str, StudentForecaster]:
         """Each way, its networks averaged; and each of its networks alone."""
@@ -113,8 +120,9 @@ def learn_networks(
             out[by_size[number :: method.parts]] = True
             learned = _network(method, members, torch.as_tensor(~out).nonzero()[:, 0], number, run)
             for way, trained in learned.items():
-                widths = _widths(trained, members, torch.as_tensor(out).nonzero()[:, 0])
-                ways[way].append(replace(trained, widths=widths))
+                widths, judges = judged_widths(trained, members, torch.as_tensor(out).nonzero()[:, 0])
+                known = remembered(trained, method, members, torch.as_tensor(~out).nonzero()[:, 0])
+                ways[way].append(replace(known, widths=widths, judges=judges))
             advance(number + 1)
     training = {
         "seed": method.seed,
@@ -155,33 +163,6 @@ def _network(
         pooled = pooled or done
         learned[name] = TrainedNetwork(network, way, done)
     return {name: learned[name] for name in method.ways}
-
-
-def _widths(trained: TrainedNetwork, members: Members, unseen: Tensor, draws: int = 2) -> tuple[float, ...]:
-    """By what the spread that a network says must be multiplied for 90 % of unseen families' members, by shots."""
-    widths: list[float] = []
-    generator = torch.Generator().manual_seed(0)
-    for shots in SHOTS:
-        far, weight = [], []
-        for family in unseen.tolist():
-            measured = members.mask[family].nonzero()[:, 0]
-            if len(measured) <= shots:
-                continue
-            orders = [measured[torch.randperm(len(measured), generator=generator)] for _ in range(draws)]
-            support = torch.zeros(draws, members.mask.shape[1], dtype=torch.bool)
-            for row, order in enumerate(orders):
-                support[row, order[:shots]] = True
-            mean, sd = family_forecast(trained, members, [family] * draws, support)
-            off = ((members.values[family] - mean).abs() / sd)[members.mask[family] & ~support]
-            far.append(off)
-            weight.append(torch.full_like(off, 1.0 / len(off)))
-        if not far:  # families are too small to tell: as after fewer shots
-            widths.append(widths[-1] if widths else 1.0)
-            continue
-        value, order = torch.cat(far).sort()
-        share = torch.cat(weight)[order].cumsum(0)
-        widths.append(float(value[int((share < 0.9 * share[-1]).sum())]) / _QUANTILE_95)
-    return tuple(widths)
 
 
 def _grown(start: Parameters, pooled: Parameters) -> Parameters:
