@@ -133,3 +133,11 @@ def test_networks_are_trained_on_the_command_line(
     prior = ms.load(tmp_path / "prior")
     assert isinstance(prior, kind)
     assert prior.typical(molecule="CCCS").predictions["predicted"].notna().all()
+
+
+def test_a_blend_is_evaluated_as_every_prior_is(blend: BlendPrior, tasks: TaskSet) -> None:
+    """Its error at a family left out is no greater than the mean of its parts' errors: of means |a + b| ≤ |a| + |b|."""
+    report = ms.evaluate(blend, tasks, leave_out="task", shots=(3,), seeds=1)
+    assert report["learned_method"] == "Gaussian process over families and networks of graphs, averaged"
+    mae = {row["method"]: row["mae"] for row in report["results"]}
+    assert mae["prior"] <= 0.5 * (mae["process over families"] + mae[HEAD]) * (1.0 + 1e-9)

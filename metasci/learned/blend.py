@@ -39,6 +39,19 @@ def averaged(process: StudentForecaster, networks: StudentForecaster) -> Student
     return forecast
 
 
+@dataclass(frozen=True)
+class Averaging:
+    """How a mean is learned: each part by its own method."""
+
+    process: Any
+    networks: Any
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return f"{self.process.name} and {self.networks.name}, averaged"
+
+
 @dataclass(frozen=True, repr=False)
 class LearnedBlend(LearnedMembers):
     """A process over families and networks, learned from the same families.
@@ -65,6 +78,11 @@ class LearnedBlend(LearnedMembers):
     format: ClassVar[str] = "metasci-blended-prior-1"
     kinds: ClassVar[tuple[type[LearnedFamilies], type[LearnedNetworks]]] = (LearnedFamilies, LearnedNetworks)
     """Of what the parts become when they are read."""
+
+    @property
+    def method(self) -> Averaging:
+        """Those of both."""
+        return Averaging(self.process.method, self.networks.method)
 
     def measurement_variance(self, tasks: TaskSet) -> NDArray[np.float64] | None:
         return self.process.measurement_variance(tasks)
