@@ -174,6 +174,13 @@ def test_ticks_are_round_and_inside() -> None:
     assert ticks_of(3.0, 8.0, 5, logarithmic=True) == [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
 
 
+@pytest.mark.parametrize("name", [each.name for each in choices()])
+def test_every_prior_of_the_list_begins_with_a_table_that_it_reads(name: str) -> None:
+    found = try_to_fit(name, example_of(name))
+    assert isinstance(found, Fitted), found
+    assert any(cell for row in found.sheet.rows for cell in row)
+
+
 def test_outcomes_are_listed_as_such_and_not_as_families_of_materials() -> None:
     assert {choice_of(name).face for name in ("alloy_phases", "bacteria", "kidney")} == {"outcome"}
     assert choice_of("boiling_point").face == "family"
