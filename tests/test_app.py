@@ -25,7 +25,7 @@ from metasci.app.comparing import compared
 from metasci.app.curves import curves_of
 from metasci.app.drawing import ticks_of
 from metasci.app.fitting import Fitted, Refused, try_to_fit
-from metasci.app.grammar import question_of
+from metasci.app.grammar import line_of, question_of
 from metasci.app.guard import Guard
 from metasci.app.listing import choice_of, choices
 from metasci.app.page import EXAMPLES
@@ -329,6 +329,16 @@ def test_lines_are_understood(steel: Fitted, infant: Fitted) -> None:
             if question.name != "predict" or fit is steel.fit:
                 assert question_of(fit, EXAMPLES[question.name])[0] == question.name
     assert {each.name for each in QUESTIONS} == set(EXAMPLES)
+
+
+def test_an_input_without_a_unit_may_be_named_and_its_line_is_the_example() -> None:
+    phases = fitted("alloy_phases").fit
+    for line in ("phase at 8.1 electrons", "which phase at electrons 8.1?", "phase at 8.1"):
+        assert question_of(phases, line) == ("predict", {"electrons": "8.1"})
+    with pytest.raises(InputError, match=r"'phase at 5\.7'; 'what to measure next'"):
+        question_of(phases, "tell me a joke")
+    bacteria = fitted("bacteria").fit
+    assert question_of(bacteria, line_of(bacteria, "predict"))[0] == "predict"
 
 
 @pytest.mark.parametrize(
