@@ -181,6 +181,25 @@ def test_every_prior_of_the_list_begins_with_a_table_that_it_reads(name: str) ->
     assert any(cell for row in found.sheet.rows for cell in row)
 
 
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("bacteria", '<td class="number">n</td>'),
+        ("kidney", '<td class="number">&gt; 60</td>'),
+        ("wine", "cold"),
+        ("epilepsy", "placebo"),
+        ("alloy_phases", "<td>BCC</td>"),
+    ],
+)
+def test_outcomes_of_every_kind_are_tabled_and_what_is_offered_to_be_asked_is_answered(
+    name: str, cells: str
+) -> None:
+    fit = fitted(name).fit
+    assert cells in tables.predictions(fit)
+    for question in questions_for(fit):
+        assert answer(fit, question.name, {}).words
+
+
 def test_outcomes_are_listed_as_such_and_not_as_families_of_materials() -> None:
     assert {choice_of(name).face for name in ("alloy_phases", "bacteria", "kidney")} == {"outcome"}
     assert choice_of("boiling_point").face == "family"
