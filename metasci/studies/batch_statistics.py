@@ -255,13 +255,10 @@ def adapting(out: Path) -> None:
     """The same of a network that adapts, MAML: its tables, figures and picture."""
     table = adapting_scores(out / "learned" / "adapting", ADAPTING_SEEDS)
     write_atomically(out / "batch_statistics_adapting.csv", csv_bytes(table))
-    print(
-        f"\nMAML on five characters, error (%); drawings known of each; seeds of learning: {ADAPTING_SEEDS}"
-    )
-    kinds = table["learned from"] + ", judged by " + table["judged by"]
-    for kind, part in table.groupby(kinds, sort=False):
-        wide = part.pivot_table("error", "statistics", "shots", sort=False)
-        print(f"\nlearned from {kind}\n{(100.0 * wide).round(1).to_string()}")
+    print(f"\nMAML on five new characters, error (%); seeds of learning: {ADAPTING_SEEDS}")
+    wide = table.pivot_table("error", "statistics", ["learned from", "judged by", "shots"], sort=False)
+    wide.columns.names = ["learned from", "judged by", "drawings known of each"]
+    print((100.0 * wide).round(1).to_string())
     save_figure(adapting_figure(table), out / "batch_statistics_adapting.png", dpi=150)
 
 

@@ -307,7 +307,9 @@ def adapting_figure(table: pd.DataFrame) -> Figure:
                 axes.plot(
                     means.index, 100.0 * means, dashes, marker="o", color=colour, markersize=3.5, label=name
                 )
-            axes.set(title=f"learned from {learned},\njudged by {judge}", xticks=SHOTS)
+            chance = 100.0 * (1.0 - 1.0 / _WAYS)
+            axes.axhline(chance, color="0.6", linewidth=0.8, linestyle=":", zorder=0, label="chance")
+            axes.set(title=f"learned from {learned},\njudged by {judge}", xticks=SHOTS, ylim=(0.0, 84.0))
         for place in (0, 2):
             drawing.axes[place].set_ylabel("error (%)")
         for place in (2, 3):
