@@ -25,7 +25,7 @@ from metasci.app.comparing import compared
 from metasci.app.curves import curves_of
 from metasci.app.drawing import ticks_of
 from metasci.app.fitting import Fitted, Refused, try_to_fit
-from metasci.app.grammar import question_of
+from metasci.app.grammar import line_of, question_of
 from metasci.app.guard import Guard
 from metasci.app.listing import choice_of, choices
 from metasci.app.page import EXAMPLES
@@ -172,6 +172,32 @@ def test_ticks_are_round_and_inside() -> None:
     assert ticks_of(-1.0, 1.0, 4) == [-1.0, -0.5, 0.0, 0.5, 1.0]
     assert ticks_of(0.0, 0.0) == []
     assert ticks_of(3.0, 8.0, 5, logarithmic=True) == [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+
+
+@pytest.mark.parametrize("name", [each.name for each in choices()])
+def test_every_prior_of_the_list_begins_with_a_table_that_it_reads(name: str) -> None:
+    found = try_to_fit(name, example_of(name))
+    assert isinstance(found, Fitted), found
+    assert any(cell for row in found.sheet.rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("bacteria", '<td class="number">n</td>'),
+        ("kidney", '<td class="number">&gt; 60</td>'),
+        ("wine", "cold"),
+        ("epilepsy", "placebo"),
+        ("alloy_phases", "<td>BCC</td>"),
+    ],
+)
+def test_outcomes_of_every_kind_are_tabled_and_what_is_offered_to_be_asked_is_answered(
+    name: str, cells: str
+) -> None:
+    fit = fitted(name).fit
+    assert cells in tables.predictions(fit)
+    for question in questions_for(fit):
+        assert answer(fit, question.name, {}).words
 
 
 def test_outcomes_are_listed_as_such_and_not_as_families_of_materials() -> None:
@@ -322,6 +348,16 @@ def test_lines_are_understood(steel: Fitted, infant: Fitted) -> None:
             if question.name != "predict" or fit is steel.fit:
                 assert question_of(fit, EXAMPLES[question.name])[0] == question.name
     assert {each.name for each in QUESTIONS} == set(EXAMPLES)
+
+
+def test_an_input_without_a_unit_may_be_named_and_its_line_is_the_example() -> None:
+    phases = fitted("alloy_phases").fit
+    for line in ("phase at 8.1 electrons", "which phase at electrons 8.1?", "phase at 8.1"):
+        assert question_of(phases, line) == ("predict", {"electrons": "8.1"})
+    with pytest.raises(InputError, match=r"'phase at 5\.7'; 'what to measure next'"):
+        question_of(phases, "tell me a joke")
+    bacteria = fitted("bacteria").fit
+    assert question_of(bacteria, line_of(bacteria, "predict"))[0] == "predict"
 
 
 @pytest.mark.parametrize(

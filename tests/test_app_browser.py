@@ -112,6 +112,31 @@ def test_a_wrong_cell_is_said_at_its_row_and_mended_in_place(visit: Visit) -> No
     visit.page.wait_for_selector("#fit svg", timeout=WAIT)
 
 
+def test_classes_are_typed_shown_asked_for_and_compared(visit: Visit) -> None:
+    visit.choose("alloy_phases")
+    visit.until("#fit", "probability of phase")
+    assert all(name in visit.text("#fit") for name in ("FCC", "BCC", "other"))
+    visit.cell(2, 2).fill("B2")
+    visit.page.wait_for_selector("tr.fault", timeout=WAIT)
+    assert "'B2' is none of FCC, BCC, other" in visit.text("#cells tr.fault")
+    visit.cell(2, 2).fill("BCC")
+    visit.page.wait_for_selector("tr.fault", state="detached", timeout=WAIT)
+    visit.until("#examples", "phase at")
+    visit.page.fill("#line", "phase at 8.4 electrons")
+    visit.page.click("#ask_line")
+    visit.until("#answer", "FCC, with probability")
+    visit.page.click("#keep")
+    visit.cell(3, 2).fill("FCC")
+    visit.until("#comparison", "Classes have a curve each")
+
+
+def test_other_outcomes_are_chosen_one_after_another(visit: Visit) -> None:
+    visit.page.locator("details", has_text="Measured and predicted values").locator("summary").click()
+    for name, shown in (("bacteria", "compliance"), ("kidney", "> 60"), ("wine", "contact")):
+        visit.choose(name)
+        visit.until("#predictions", shown)
+
+
 def test_two_users_at_once_do_not_see_each_other(browser: Any, address: str) -> None:
     ann, ben = Visit(browser, address), Visit(browser, address)
     ann.cell(1, 3).fill("61.73219")

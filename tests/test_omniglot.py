@@ -13,13 +13,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 
 from metasci.errors import InputError
 from metasci.meta import Network, NetworkEpisode, adapt, initial
 from metasci.meta.networks.episode import cross_entropy
 from metasci.meta.networks.prototypes import prototypical_episode
 from metasci.meta.networks.sampling import few_shot_classes
-from metasci.studies import batch_statistics, feature_reuse
+from metasci.studies import batch_statistics, batch_statistics_adapting as adapting, feature_reuse
 from metasci.studies.batch_statistics import asked_alone, styled_tasks
 from metasci.studies.omniglot import errors, hausdorff_scores, pairs_of
 from metasci.studies.omniglot_drawings import Alphabet, Run, Warp, background, laid, runs, warped
@@ -242,6 +243,35 @@ def test_only_statistics_of_the_whole_task_let_drawings_answer_for_one_another(
     apart = asked_alone(episode, 6)
     alone = apart.outputs(dict.__or__(*apart.start(network.start())))[:, 0].unflatten(0, together.shape[:2])
     assert (not torch.allclose(together, alone, atol=1e-3)) is hangs
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_drawings_answer_for_one_another_in_adaptation_where_the_whole_task_is_looked_at(whole: bool) -> None:
+    torch.manual_seed(0)
+    network = Network(adapting.classifier(batch_statistics.embedding(16)))
+    squares = functional.avg_pool2d(warped(laid(_strokes(5, 60))), 2)
+    episode = adapting.tasks(network, (squares, torch.arange(60) // 10), 2, 2, whole=whole, unlike=True)(0)
+    learned = adapting.start(network, False)
+    apart = asked_alone(episode, 5)
+    together, alone = (part.outputs(adapt(adapting.METHOD, part, learned)) for part in (episode, apart))
+    same = torch.allclose(together[:, ::5].flatten(0, 1), alone[:, 0], atol=1e-3)
+    assert same is not whole
+
+
+def test_averages_of_each_step_answer_as_the_support_that_they_were_taken_over() -> None:
+    torch.manual_seed(0)
+    network = Network(adapting.classifier(batch_statistics.embedding(16)))
+    squares = functional.avg_pool2d(warped(laid(_strokes(5, 60))), 2)
+    drawings = (squares, torch.arange(60) // 10)
+    learned = adapting.start(network, False)
+    keeper, means = adapting.averaged(network, learned, drawings, unlike=False, count=1)
+    (episode,) = (adapting.tasks(network, drawings, (1, 5), 1)(0),)
+    adapted = adapt(adapting.METHOD, episode, learned)
+    last = {name.removeprefix("step/3/"): value for name, value in means.items() if "step/3/" in name}
+    own = episode.outputs(adapted)
+    kept = replace(episode, network=keeper).outputs({**adapted, **last})
+    assert (own - kept).abs().max() < 0.1 * own.std()  # variances are of so many less one
+    assert adapting.judged_error(episode, learned, (keeper, last)) == adapting.judged_error(episode, learned)
 
 
 def test_tasks_of_their_own_ink_show_the_same_drawings() -> None:

@@ -34,11 +34,13 @@ def blank_sheet(name: str, rows: int = 3) -> Sheet:
 def example_of(name: str) -> Sheet:
     """A small table to look at, made up but for theophylline's, which is the first patient of its data.
 
-    A prior without one of its own has a plausible course: for the published priors of patients two doses and a level.
+    A published prior of patients has two doses and a level; any other without a table of its own has empty rows.
     """
     if name in _EXAMPLES:
         header, *rows = (line.split(",") for line in _EXAMPLES[name].strip().splitlines())
         return Sheet(tuple(header), tuple(tuple(row) for row in rows))
+    if "time" not in prior_named(name).model.inputs:
+        return blank_sheet(name)
     return _course_of(name)
 
 
@@ -153,6 +155,38 @@ NbMoTaW,800,552
 NbMoTaW,1000,
 NbMoTaWV,25,1246
 NbMoTaWV,1000,
+""",
+}
+_EXAMPLES |= {
+    "alloy_phases": """
+electrons,phase
+6.5,BCC
+7.4,BCC
+7.9,other
+8.3,FCC
+""",
+    "bacteria": """
+week,active,compliance,present
+0,p,hi,y
+2,p,hi,y
+6,p,hi,n
+""",
+    "epilepsy": """
+visit,treatment,baseline,age [year],seizures
+1,placebo,30,29,9
+2,placebo,30,29,7
+3,placebo,30,29,11
+""",
+    "kidney": """
+age [year],sex,time [day]
+45,2,120
+45,2,>60
+""",
+    "wine": """
+temperature,contact,rating
+cold,no,2
+cold,yes,3
+warm,no,4
 """,
 }
 _EXAMPLES["steel_tempering_discrepancy"] = _EXAMPLES["steel_tempering"]

@@ -10,7 +10,8 @@ What is understood, in small letters or capitals::
     what to measure next                    (or: which test next)
     furnace time to 40 HRC at 600 °C        (or: to at least 40 HRC)
 
-Conditions are told apart by their units, so that every input of a prior has to have a dimension of its own.
+Conditions are told apart by their units, so that every input of a prior has to have a dimension of its own; one without
+a unit may be named, `phase at 8.1 electrons`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.app.page import EXAMPLES
+from metasci.app.predictions import conditions
 from metasci.app.questions import questions_for
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.report.curves import coordinates
 from metasci.units import same_dimension, stated
+from metasci.words import words
 
-__all__ = ["question_of"]
+__all__ = ["line_of", "question_of"]
 
 _AMOUNT = r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?"
 _DOSE = re.compile(
@@ -72,7 +75,7 @@ def question_of(fit: Any, line: str) -> tuple[str, dict[str, str]]:
     name, fields = _read(fit, text)
     known = [each.name for each in questions_for(fit)]
     if name not in known:
-        raise InputError(_not_understood(known))
+        raise InputError(_not_understood(fit, known))
     _check_unit(fit, fields.pop("unit", ""))
     return name, fields
 
@@ -98,8 +101,8 @@ def _read(fit: Any, text: str) -> tuple[str, dict[str, str]]:
             "at_least": value if least else "",
             "at_most": "" if least else value,
         }
-    if conditions := [each["value"] for each in _CONDITION.finditer(text)]:
-        return "predict", _inputs_of(fit, conditions)
+    if places := [each["value"] for each in _CONDITION.finditer(_without_names(fit, text))]:
+        return "predict", _inputs_of(fit, places)
     return "", {}
 
 
@@ -139,6 +142,33 @@ def _check_unit(fit: Any, symbol: str) -> None:
         raise InputError(f"the target is in {own}, the unit of this prior's levels, and not in '{symbol}'.")
 
 
-def _not_understood(known: list[str]) -> str:
-    examples = "; ".join(f"'{EXAMPLES[name]}'" for name in known)
-    return f"the line is not understood. Lines that are: {examples}."
+def line_of(fit: Any, name: str) -> str:
+    """A line that asks a question of this fit, or nothing where a line cannot tell its conditions apart."""
+    if name != "predict" or {"time", "temperature"} <= set(fit.prior.model.inputs):
+        return EXAMPLES[name]
+    if not isinstance(fit, EquationFit):
+        return ""
+    output, given = fit.prior.model.output, {each.name: each.value for each in conditions(fit)}
+    line = f"{output.label or words(output.name)} at {' and '.join(given.values())}"
+    try:
+        return line if _read(fit, line) == (name, given) else ""
+    except InputError:
+        return ""
+
+
+def _without_names(fit: Any, text: str) -> str:
+    """The line with inputs that have no unit left unnamed: `8.1` for `8.1 electrons` and `electrons 8.1`."""
+    names = coordinates(fit) if isinstance(fit, EquationFit) else []
+    for name in names:
+        if fit.prior.model.inputs[name].unit == "1":
+            named = re.escape(words(name))
+            text = re.sub(rf"\b{named}\s*=?\s*({_AMOUNT})", r"\1", text, flags=re.IGNORECASE)
+            text = re.sub(rf"({_AMOUNT})\s+{named}\b", r"\1", text, flags=re.IGNORECASE)
+    return text
+
+
+def _not_understood(fit: Any, known: list[str]) -> str:
+    lines = [f"'{line}'" for name in known if (line := line_of(fit, name))]
+    if not lines:
+        return "the line is not understood; ask by the forms below."
+    return f"the line is not understood. Lines that are: {'; '.join(lines)}."

@@ -25,7 +25,9 @@ _CANDIDATES = 25  # times that the next measurement is looked for at
 
 def can_plan(fit: Any) -> bool:
     """Whether a next measurement can be looked for."""
-    return not isinstance(fit, EquationFit) or (len(fit.batch) == 1 and bool(coordinates(fit)))
+    if not isinstance(fit, EquationFit):
+        return True
+    return len(fit.batch) == 1 and (has_map(fit) or len(coordinates(fit)) == 1)
 
 
 def next_one(fit: Any, fields: Mapping[str, str]) -> Answer:

@@ -9,7 +9,7 @@ from metasci.app import faces
 from metasci.app.classes import classes_figure, names_of_classes
 from metasci.app.curves import curves_figure
 from metasci.app.fitting import Fitted, Refused
-from metasci.app.page import EXAMPLES
+from metasci.app.grammar import line_of
 from metasci.app.questions import Answer, questions_for
 from metasci.app.sheets import Sheet
 from metasci.fits.equation import EquationFit
@@ -119,7 +119,7 @@ def forms(fit: Any) -> str:
 
 def example_lines(fit: Any) -> str:
     """Lines that can be asked of a fit."""
-    return "; ".join(f"“{EXAMPLES[each.name]}”" for each in questions_for(fit) if _line_suits(fit, each.name))
+    return "; ".join(f"“{line}”" for each in questions_for(fit) if (line := line_of(fit, each.name)))
 
 
 def answered(asked: str, found: Answer | Refused) -> str:
@@ -134,8 +134,3 @@ def answered(asked: str, found: Answer | Refused) -> str:
         + body
         + (bullets(found.warnings) if found.warnings else "")
     )
-
-
-def _line_suits(fit: Any, name: str) -> bool:
-    """Whether the line that stands for a question can be asked as it is: the prediction's is one of steels."""
-    return name != "predict" or {"time", "temperature"} <= set(fit.prior.model.inputs)

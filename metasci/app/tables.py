@@ -107,13 +107,20 @@ def predictions(fit: Any) -> str:
     rows = [
         [
             *(row[name] if isinstance(row[name], str) else number(row[name], 4) for name in columns),
-            number(row[output.name], 4),
+            _measured(row, output.name),
             number(row["predicted"], 4),
             f"{number(row[low])} to {number(row[high])}",
         ]
         for row in frame.to_dict("records")
     ]
     return table(header, rows, range(len(columns), len(header)))
+
+
+def _measured(row: dict[Any, Any], name: str) -> str:
+    """A measured value, a yes or no as it was written, a time that was not waited out as more than that."""
+    if isinstance(row[name], str):
+        return row[name]
+    return f"{'> ' if row.get(f'{name}_above') == 1.0 else ''}{number(row[name], 4)}"
 
 
 def warned(messages: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
-"""Study: where batch normalisation takes its statistics. ``metasci study batch-statistics`` (some fifteen minutes).
+"""Study: where batch normalisation takes its statistics. ``metasci study batch-statistics`` (some forty minutes).
 
 Prototypical networks that learned the characters of one minimal background set of Omniglot, judged on alphabets of the
 other one, with the mean and variance of each layer taken from the whole task, support and what is asked alike; from its
 support; or from running averages over learning. Tasks are alike, black on white; or each has an ink and a paper of its
-own.
+own. Then the same of a network that adapts (`metasci.studies.batch_statistics_adapting`). What is done is kept in the
+folder: the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metasci.data.frames import csv_bytes
 from metasci.files import write_atomically
@@ -30,7 +30,8 @@ from metasci.meta.networks.prototypes import class_scores, prototypes
 from metasci.meta.networks.sampling import few_shot_classes
 from metasci.meta.networks.stateless import called
 from metasci.report.style import save_figure
-from metasci.studies.omniglot_drawings import Alphabet, background, warped
+from metasci.studies.batch_statistics_adapting import adapting_figure, adapting_scores
+from metasci.studies.batch_statistics_tasks import asked_alone, new_squares, old_squares, own_ink, told
 from metasci.studies.omniglot_networks import embedding
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ SHAPES = ((2, 1), (5, 1), (5, 5), (20, 1), (20, 5))
 _WIDTH, _TEMPERATURE = 16, 4.0
 _WAYS, _SHOTS, _ASKED, _TASKS = 10, (1, 5), 3, 2  # of an episode
 _ITERATIONS, _RATE, _SEEDS = 600, 2e-3, 1
+ADAPTING_SEEDS = 1
 _JUDGED = 50  # tasks of each shape
 _SETTLED = 50  # episodes that averages are taken over
 
@@ -82,16 +84,6 @@ class Prototypes(NetworkEpisode):
         return next(iter(parameters.values())).new_zeros(len(self))
 
 
-def squares_of(alphabets: tuple[Alphabet, ...]) -> tuple[Tensor, Tensor]:
-    """All drawings on squares of 14 dots, and the number of the character that each shows."""
-    numbers, before = [], 0
-    for alphabet in alphabets:
-        numbers.append(before + torch.arange(alphabet.characters).repeat_interleave(alphabet.people))
-        before += alphabet.characters
-    squares = torch.cat([warped(alphabet.drawings) for alphabet in alphabets])
-    return functional.avg_pool2d(squares, 2), torch.cat(numbers)
-
-
 def styled_tasks(draw: Draw, classes: int, *, whole: bool, unlike: bool) -> Draw:
     """Prototypes for tasks of a sampler; if `unlike`, each task has a contrast, a sign and a level of its own."""
 
@@ -99,10 +91,7 @@ def styled_tasks(draw: Draw, classes: int, *, whole: bool, unlike: bool) -> Draw
         plain = draw(seed)
         parts = {"inputs": plain.inputs, "query_inputs": plain.query_inputs}
         if unlike:
-            generator = torch.Generator().manual_seed(seed)
-            contrast, sign, level = torch.rand(3, len(plain), 1, 1, 1, 1, generator=generator)
-            factor = (3.0 * contrast - 1.5).exp() * torch.where(sign > 0.5, 1.0, -1.0)
-            parts = {name: 2.0 * level - 1.0 + factor * value for name, value in parts.items()}
+            parts = own_ink(parts, seed)
         return Prototypes(
             plain.network,
             parts["inputs"],
@@ -118,22 +107,11 @@ def styled_tasks(draw: Draw, classes: int, *, whole: bool, unlike: bool) -> Draw
     return drawn
 
 
-def asked_alone(episode: NetworkEpisode, each: int) -> NetworkEpisode:
-    """Every `each`-th drawing that is asked as a task of its own, its support repeated."""
-    places = torch.arange(0, episode.query_targets.shape[1], each)
-    repeated = episode.select(torch.arange(len(episode)).repeat_interleave(len(places)))
-    alone = {
-        "query_inputs": episode.query_inputs[:, places].flatten(0, 1)[:, None],
-        "query_targets": episode.query_targets[:, places].flatten()[:, None],
-    }
-    return repeated.with_tensors({**repeated.tensors(), **alone})
-
-
 def _learn(source: str, unlike: bool, seed: int, keep: Path) -> tuple[Network, Parameters]:
     """A network and what it has learned, running averages with it if they are its source."""
     torch.manual_seed(seed)
     network = Network(embedding(_WIDTH), statistics="running" if source == "running" else "task")
-    squares, numbers = squares_of(background(1))
+    squares, numbers = old_squares()
     sampler = few_shot_classes(
         network, squares, numbers, ways=_WAYS, shots=_SHOTS, queries=_ASKED, tasks=_TASKS
     )
@@ -151,7 +129,7 @@ def _learn(source: str, unlike: bool, seed: int, keep: Path) -> tuple[Network, P
 def averaged(learned: Parameters, unlike: bool) -> tuple[Network, Parameters]:
     """A network with the mean statistics of whole episodes of learning, as layers are mostly used once learned."""
     module = embedding(_WIDTH)
-    squares, numbers = squares_of(background(1))
+    squares, numbers = old_squares()
     network = Network(module, statistics="running")
     sampler = few_shot_classes(
         network, squares, numbers, ways=_WAYS, shots=_SHOTS[1], queries=_ASKED, tasks=_TASKS
@@ -175,8 +153,7 @@ def averaged(learned: Parameters, unlike: bool) -> tuple[Network, Parameters]:
 
 def scores(keep: Path, seed: int) -> pd.DataFrame:
     """Error by where statistics come from, what was learned from, and what judges."""
-    new = tuple(a for a in background(2) if a.name not in {old.name for old in background(1)})
-    squares, numbers = squares_of(new)
+    squares, numbers = new_squares()
     rows = []
     for unlike in (False, True):
         networks = {
@@ -192,8 +169,8 @@ def scores(keep: Path, seed: int) -> pd.DataFrame:
                     )
                     episode = styled_tasks(sampler, ways, whole=whole, unlike=judged)(10_000 + seed)
                     row: dict[str, Any] = {
-                        "learned from": _told(unlike),
-                        "judged by": _told(judged),
+                        "learned from": told(unlike),
+                        "judged by": told(judged),
                         "statistics": name,
                     }
                     row |= {"ways": ways, "shots": shots, "seed": seed}
@@ -208,10 +185,6 @@ def scores(keep: Path, seed: int) -> pd.DataFrame:
                             }
                         )
     return pd.DataFrame(rows)
-
-
-def _told(unlike: bool) -> str:
-    return "unlike tasks" if unlike else "tasks alike"
 
 
 def _error(episode: NetworkEpisode, learned: Parameters) -> float:
@@ -275,6 +248,18 @@ def main(out: Path) -> None:
         wide = part.pivot_table("error", "statistics", "task", sort=False)
         print(f"\nlearned from {learned}, judged by {judged}\n{(100.0 * wide).round(1).to_string()}")
     save_figure(figure(table), out / "batch_statistics.png", dpi=150)
+    adapting(out)
+
+
+def adapting(out: Path) -> None:
+    """The same of a network that adapts, MAML: its tables, figures and picture."""
+    table = adapting_scores(out / "learned" / "adapting", ADAPTING_SEEDS)
+    write_atomically(out / "batch_statistics_adapting.csv", csv_bytes(table))
+    print(f"\nMAML on five new characters, error (%); seeds of learning: {ADAPTING_SEEDS}")
+    wide = table.pivot_table("error", "statistics", ["learned from", "judged by", "shots"], sort=False)
+    wide.columns.names = ["learned from", "judged by", "drawings known of each"]
+    print((100.0 * wide).round(1).to_string())
+    save_figure(adapting_figure(table), out / "batch_statistics_adapting.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,8 @@ from metasci.studies.omniglot_networks import PEOPLE, Together, Way, by_people, 
 __all__ = ["HeadInTurn", "head_scores", "learn_head", "right_in_turn"]
 
 
-_WIDER = {
-    "log_plane": 1.0,
-    "log_bend": 1.0,
-    "log_length": -0.3,
-}  # twenty classes need steeper scores than two
+# twenty classes need steeper scores than two; with a bend, and without
+_WIDER = {True: {"log_plane": 1.0, "log_bend": 1.0, "log_length": -0.3}, False: {"log_plane": 2.5}}
 
 
 class HeadInTurn(nn.Module):
@@ -40,7 +37,7 @@ class HeadInTurn(nn.Module):
         super().__init__()
         self.body, self.people = embedding(), people
         self.scales = nn.ParameterDict(
-            {name: value + _WIDER.get(name, 0.0) for name, value in log_scales(bend).items()}
+            {name: value + _WIDER[bend].get(name, 0.0) for name, value in log_scales(bend).items()}
         )
 
     def forward(self, drawings: Tensor) -> Tensor:
