@@ -28,6 +28,7 @@ from metasci.materials.properties import (
 )
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
+from metasci.priors.blend import BlendPrior
 from metasci.priors.families import StructurePrior, learn_structures
 from metasci.report.style import save_figure
 
@@ -42,6 +43,7 @@ __all__ = [
     "by_method",
     "errors_by_members",
     "learn_alloys",
+    "learn_averaged_boiling_points",
     "learn_boiling_points",
     "scores",
 ]
@@ -61,6 +63,29 @@ def learn_boiling_points() -> StructurePrior:
     tasks = catalogue.dataset("boiling_points", model=boiling_point)
     tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
     return learn_structures(boiling_point, tasks, name="boiling_point")
+
+
+def learn_averaged_boiling_points() -> BlendPrior:
+    """The mean of such a process and of networks of graphs, which ships beside it; some minutes.
+
+    Raises
+    ------
+    MissingExtra
+        If torch-geometric is not installed.
+    """
+    from metasci.learned.networks import NetworkMethod
+    from metasci.learned.ways import WAYS
+    from metasci.materials.architectures import usual_architecture
+    from metasci.priors.networks import NetworkPrior
+
+    tasks = catalogue.dataset("boiling_points", model=boiling_point)
+    tasks, _ = with_enough_rows(tasks, Protocol.from_card(tasks.card))
+    name, card = "boiling_point_averaged", tasks.card
+    head = "Gaussian-process head"
+    method = NetworkMethod(usual_architecture("smiles"), ways={head: WAYS[head]})
+    process = StructurePrior(name, boiling_point, GroupProcess(), None, card)
+    networks = NetworkPrior(name, boiling_point, method, card)
+    return BlendPrior(name, boiling_point, card, process, networks).retrain(tasks)
 
 
 def scores(recipe: StructurePrior, tasks: TaskSet, folds: int | None = None, seeds: int = 5) -> pd.DataFrame:
