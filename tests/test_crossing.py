@@ -250,3 +250,32 @@ def test_the_command_says_what_python_says(tmp_path: Path, capsys, cracks: ms.Ta
     assert said["median"] == pytest.approx(known["median"], rel=1e-9)
     assert said["latest"] == pytest.approx(known["latest"], rel=1e-9)
     assert run([*call[:3], "--reaches", "1.8"]) == 2
+
+
+def test_doses_alone_are_asked_when_as_an_event_table_of_them_is() -> None:
+    """Nothing is measured yet; the answer is that of the prior, by draws of the closed form."""
+    doses = pd.DataFrame({"time [h]": [0.0, 12.0], "dose [mg]": [25.0, 5.0], "concentration [mg/L]": np.nan})
+    plain = ms.load("phenobarbital").calibrate(doses.assign(**{"weight [kg]": 1.4}))
+    events = pd.DataFrame(
+        {"ID": "b", "TIME [h]": [0.0, 12.0], "AMT [mg]": [25.0, 5.0], "DV [mg/L]": np.nan, "EVID": 1}
+    )
+    told = ms.load("phenobarbital").calibrate(events.assign(**{"weight [kg]": 1.4}))
+    asked = {"value": "15 mg/L", "along": "time", "start": 13.0, "until": 400.0, "draws": 4000}
+    found, same = (fit.when(**asked).table.iloc[0] for fit in (plain, told))
+    random = np.random.default_rng(3)
+    start = plain.adapted.start_mixture  # Gaussians, of which each is drawn from by its weight
+    centre, counts = plain.adapted.start[0].numpy(), random.multinomial(100_000, start.weight[:, 0].numpy())
+    drawn = [
+        random.multivariate_normal(
+            centre + start.shift[level, 0].numpy(), start.covariance[level, 0].numpy(), count
+        )
+        for level, count in enumerate(counts)
+    ]
+    values = plain.prior.model.parameters.to_physical(np.concatenate(drawn))
+    rate, volume = values["clearance"] / values["volume"], 1.4 * values["volume"]
+    level = 25.0 / volume * np.exp(-13.0 * rate) + 5.0 / volume * np.exp(-rate)
+    reached = np.where(level > 15.0, 13.0 + np.log(level / 15.0) / rate, 13.0)
+    assert found["below"] == pytest.approx((level < 15.0).mean(), abs=0.03)
+    for name, p in (("median", 0.5), ("earliest", 0.05), ("latest", 0.95)):
+        assert found[name] == pytest.approx(same[name], rel=1e-6)
+        assert found[name] == pytest.approx(np.quantile(reached, p), abs=3.0)  # of a spread of 37 h
