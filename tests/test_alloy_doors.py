@@ -16,6 +16,7 @@ import metasci as ms
 from metasci.cli.main import app
 from metasci.data.cards import Card, Column
 from metasci.errors import InputError
+from metasci.materials.compositions import fractions
 from metasci.meta.discrepancy.conditioning import TaskProcess
 
 STEEL = pd.DataFrame(
@@ -369,3 +370,9 @@ def test_a_prior_is_evaluated_on_a_few_steels_of_ones_own() -> None:
     )  # whose own data need 17 readings of each steel
     assert report["tasks"] == 2
     assert all(np.isfinite(row["rmse"]) for row in report["results"])
+
+
+@pytest.mark.parametrize("text", ["Ni20Cr wt%", "Ni 20 Cr wt%", "Fe 18 Cr 8 Ni wt%"])
+def test_per_cent_that_do_not_come_to_a_hundred_are_no_shares_of_the_whole(text: str) -> None:
+    with pytest.raises(InputError, match=r"does not come to 100 %; write '(Ni-20Cr|Fe-18Cr-8Ni) wt%'"):
+        fractions(text)

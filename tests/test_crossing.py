@@ -13,7 +13,9 @@ import torch
 from scipy import optimize, stats
 
 import metasci as ms
+from metasci.data.conditions import followed
 from metasci.errors import InputError
+from metasci.fits.posterior import posterior_draws
 from metasci.studies.alloy_fatigue import life
 
 
@@ -59,6 +61,71 @@ def test_of_a_straight_line_it_is_the_root_of_the_closed_form() -> None:
     for label, p in (("earliest", 0.05), ("median", 0.5), ("latest", 0.95)):
         assert found[label] == pytest.approx(optimize.brentq(below, 1.0, 20.0, args=(p,)), rel=0.01)
     assert found["probability"] == pytest.approx(below(20.0, 0.0), abs=0.003)
+
+
+def test_a_line_that_may_be_past_the_value_from_the_start_says_how_likely() -> None:
+    """Most of what is believed lies below 7.5 at the start already, and the rest falls below it soon."""
+    readings = pd.DataFrame({"time [h]": [0.0, 1.0, 2.0], "level [mg/L]": [10.4, 9.1, 8.3]})
+    fit = ms.Prior.declared(falling).calibrate(readings)
+    late = fit.predict(time=3.0)
+    median, upper = (float(late[name].item()) for name in ("median", "curve_upper"))
+    value = median + 0.5 * (upper - median) / stats.norm.ppf(0.95)  # half a standard deviation above the line
+    found = fit.when(value, "time", start=3.0, until="20 h", draws=20_000)
+    row = found.table.iloc[0]
+    assert row["below"] == pytest.approx(stats.norm.cdf(0.5), abs=0.02)
+    assert row["probability"] == pytest.approx(stats.norm.sf(0.5), abs=0.02)
+    assert row["median"] == row["earliest"] == 3.0 < row["latest"] < 6.0
+    assert f"already at 3 h with a probability of {100.0 * row['below']:.3g} %" in str(found)
+    close = fit.when(median - 0.5 * (upper - median) / stats.norm.ppf(0.95), "time", start=3.0, until="20 h")
+    assert close.table["median"].item() > 3.0 == close.table["earliest"].item()
+    assert "interval before 3 h to" in str(close)
+    assert "level stays below 7.5 mg/L from 10 h to 20 h" in str(
+        fit.when(7.5, "time", start=10.0, until=20.0)
+    )
+
+
+def test_levels_between_doses_are_those_of_the_closed_form() -> None:
+    """Troughs just before a dose, of forty doses within two thousand hours."""
+    times = 48.0 * np.arange(40)
+    doses = pd.DataFrame(
+        {"time [h]": times, "dose [mg]": 12.0, "concentration [mg/L]": np.nan, "weight [kg]": 1.5}
+    )
+    reading = pd.DataFrame({"time [h]": [60.0], "concentration [mg/L]": [14.0], "weight [kg]": [1.5]})
+    table = pd.concat([doses, reading]).sort_values("time [h]")
+    fit = ms.load("phenobarbital").calibrate(table)
+    values = fit.prior.model.parameters.to_physical(posterior_draws(fit, draws=1000).coordinates.numpy())
+    rate = values["clearance"] / values["volume"]
+    peak = 12.0 / (1.5 * values["volume"])
+
+    def first_below(value: float, start: float) -> np.ndarray:
+        level, before = peak + 0.0, np.full(1000, np.inf)
+        for at in times:
+            # of one dose after the other, while nothing was below it
+            reached = at + np.log(level / value) / rate
+            before = np.where(np.isinf(before) & (reached < at + 48.0) & (reached > start), reached, before)
+            level = level * np.exp(-48.0 * rate) + peak
+        return before
+
+    expected = first_below(14.0, 481.0)
+    found = fit.when(14.0, "time", start=481.0, until=2000.0 - 81.0, draws=1000).table.iloc[0]
+    known = np.quantile(expected, [0.5, 0.05, 0.95], method="inverted_cdf")
+    assert found["probability"] == pytest.approx(np.isfinite(expected).mean(), abs=0.002)
+    for name, place in zip(("median", "earliest", "latest"), known, strict=True):
+        assert found[name] == pytest.approx(place, abs=0.05) if np.isfinite(place) else np.isnan(found[name])
+
+
+def test_covariates_that_are_carried_forward_are_as_if_they_were_said() -> None:
+    fit = ms.load("quinidine").calibrate(ms.dataset("quinidine").select([0]))
+    own = {name: float(fit.batch.inputs[name][0, 0]) for name in followed(fit.prior.model)}
+    carried, said = (fit.when("2 mg/L", "time", start=1, until=30, **each).table for each in ({}, own))
+    assert 0.1 < carried["probability"].item() < 0.5
+    pd.testing.assert_frame_equal(carried, said)
+
+
+def test_an_answer_beyond_what_the_prior_knows_says_so(cracks: ms.TaskSet) -> None:
+    fit = ms.load("alloy_fatigue").calibrate(early(cracks.select([7]), 4))
+    assert fit.when(1.2, "cycles").extrapolates == ""
+    assert "so the forecast extrapolates" in fit.when(1.8, "cycles", until=0.3).extrapolates
 
 
 def test_the_life_of_a_crack_is_that_of_the_posterior_on_a_grid(cracks: ms.TaskSet) -> None:
@@ -129,7 +196,7 @@ def test_what_is_not_reached_is_said(cracks: ms.TaskSet) -> None:
     fit = ms.load("alloy_fatigue").calibrate(early(cracks.select([7]), 4))
     soon = fit.when(1.8, "cycles", until="50 kcycle")
     assert soon.table[["median", "earliest", "latest"]].isna().all(axis=None)
-    assert "with a probability of 0 %" in str(soon)
+    assert "relative length stays below 1.8 from" in str(soon)
     late = fit.when(1.8, "cycles")
     assert late.table["latest"].isna().all()
     assert "beyond" in str(late)
@@ -138,6 +205,10 @@ def test_what_is_not_reached_is_said(cracks: ms.TaskSet) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
+        ({"along": "cycles", "cycles": 0.1}, "cycles is what is followed"),
+        ({"along": "cycles", "until": float("inf")}, "until: inf is no place along cycles"),
+        ({"along": "cycles", "start": float("nan")}, "start: nan is no place along cycles"),
+        ({"along": "cycles", "draws": 1.5}, "whole number of draws"),
         ({"along": "time"}, "has no input 'time'; it has cycles"),
         ({"along": "cycles", "start": 0.1, "until": 0.05}, "does not lie beyond the start"),
         ({"along": "cycles", "until": "3 h"}, "cannot be converted"),
@@ -179,3 +250,32 @@ def test_the_command_says_what_python_says(tmp_path: Path, capsys, cracks: ms.Ta
     assert said["median"] == pytest.approx(known["median"], rel=1e-9)
     assert said["latest"] == pytest.approx(known["latest"], rel=1e-9)
     assert run([*call[:3], "--reaches", "1.8"]) == 2
+
+
+def test_doses_alone_are_asked_when_as_an_event_table_of_them_is() -> None:
+    """Nothing is measured yet; the answer is that of the prior, by draws of the closed form."""
+    doses = pd.DataFrame({"time [h]": [0.0, 12.0], "dose [mg]": [25.0, 5.0], "concentration [mg/L]": np.nan})
+    plain = ms.load("phenobarbital").calibrate(doses.assign(**{"weight [kg]": 1.4}))
+    events = pd.DataFrame(
+        {"ID": "b", "TIME [h]": [0.0, 12.0], "AMT [mg]": [25.0, 5.0], "DV [mg/L]": np.nan, "EVID": 1}
+    )
+    told = ms.load("phenobarbital").calibrate(events.assign(**{"weight [kg]": 1.4}))
+    asked = {"value": "15 mg/L", "along": "time", "start": 13.0, "until": 400.0, "draws": 4000}
+    found, same = (fit.when(**asked).table.iloc[0] for fit in (plain, told))
+    random = np.random.default_rng(3)
+    start = plain.adapted.start_mixture  # Gaussians, of which each is drawn from by its weight
+    centre, counts = plain.adapted.start[0].numpy(), random.multinomial(100_000, start.weight[:, 0].numpy())
+    drawn = [
+        random.multivariate_normal(
+            centre + start.shift[level, 0].numpy(), start.covariance[level, 0].numpy(), count
+        )
+        for level, count in enumerate(counts)
+    ]
+    values = plain.prior.model.parameters.to_physical(np.concatenate(drawn))
+    rate, volume = values["clearance"] / values["volume"], 1.4 * values["volume"]
+    level = 25.0 / volume * np.exp(-13.0 * rate) + 5.0 / volume * np.exp(-rate)
+    reached = np.where(level > 15.0, 13.0 + np.log(level / 15.0) / rate, 13.0)
+    assert found["below"] == pytest.approx((level < 15.0).mean(), abs=0.03)
+    for name, p in (("median", 0.5), ("earliest", 0.05), ("latest", 0.95)):
+        assert found[name] == pytest.approx(same[name], rel=1e-6)
+        assert found[name] == pytest.approx(np.quantile(reached, p), abs=3.0)  # of a spread of 37 h

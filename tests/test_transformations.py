@@ -428,3 +428,12 @@ def test_the_command_writes_pictures_and_tables(tmp_path: Path, capsys: pytest.C
     assert (np.diff(bar["hardness [HV]"]) < 0.0).all()
     assert run([*command[:-1], "carbon"]) == 2
     assert "names and numbers" in capsys.readouterr().err
+
+
+def test_a_prior_of_something_else_is_refused_in_its_own_words() -> None:
+    """Its card has two columns that say which task a row is of, and a level."""
+    fit = by_product(ms.load("steel_tempering")).calibrate(
+        pd.DataFrame({"time [h]": [1.0], "temperature [degC]": [400.0], "hardness [HRC]": [45.0]})
+    )
+    with pytest.raises(InputError, match="tells no transformation of austenite"):
+        transformations(fit)

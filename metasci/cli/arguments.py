@@ -216,6 +216,11 @@ def quantities(texts: Sequence[str]) -> dict[str, Any]:
     --------
     >>> {name: value.magnitude.tolist() for name, value in quantities(["temperature=200,400 degC"]).items()}
     {'temperature': [200.0, 400.0]}
+
+    A unit may also stand behind each value:
+
+    >>> quantities(["temperature=200 degC, 400 degC"])["temperature"].magnitude.tolist()
+    [200.0, 400.0]
     """
     return dict(_quantity(text) for text in texts)
 
@@ -226,16 +231,17 @@ def _quantity(text: str) -> tuple[str, Any]:
     from metasci.units import unit
 
     name, equals, value = text.partition("=")
-    numbers, _, symbol = value.strip().partition(" ")
+    each = [one.strip().partition(" ") for one in value.split(",")]
+    symbol = each[-1][2].strip()
     try:
-        if not equals:
+        if not equals or any(own.strip() not in ("", symbol) for _, _, own in each):
             raise ValueError
-        values = np.array([float(number) for number in numbers.split(",")])
+        values = np.array([float(number) for number, _, _ in each])
     except ValueError:
         raise InputError(
             f"'{text}' is no condition; write a name, its values and their unit, such as 'temperature=200,400 degC'."
         ) from None
-    return name.strip(), values * unit(symbol.strip()) if symbol.strip() else values
+    return name.strip(), values * unit(symbol) if symbol else values
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -45,11 +45,20 @@ def when(
     if not isinstance(fit, EquationFit):
         raise InputError(f"'{prior}' predicts members, which have no curve to follow.")
     found = fit.when(reaches, along, start=start, until=until, level=level, **conditions)
+    cautions = [*fit.warnings, *filter(None, [found.extrapolates])]
     if as_json:
         rows = found.table.astype(object).where(found.table.notna(), None).to_dict("records")
-        about = {"along": along, "unit": found.unit, "value": found.value, "until": found.until}
-        print_json({"prior": prior, "level": level, **about, "when": rows, "warnings": fit.warnings})
+        about = {
+            "along": along,
+            "unit": found.unit,
+            "output": found.output,
+            "output_unit": found.output_unit,
+            "value": found.value,
+            "start": found.start,
+            "until": found.until,
+        }
+        print_json({"prior": prior, "level": level, **about, "when": rows, "warnings": cautions})
         return
     typer.echo(str(found))
-    for caution in fit.warnings:
+    for caution in cautions:
         typer.echo(f"warning: {caution}", err=True)

@@ -123,6 +123,8 @@ def assemble(table: pd.DataFrame, card: Card) -> xr.Dataset:
     output, units = card.output.name, table.attrs["units"]
     has_amount = table[list(card.histories)].notna().any(axis=1).to_numpy()
     observed = table[output].notna().to_numpy() | ~has_amount
+    if not observed.any():  # nothing is measured yet: the last dose is where a measurement is missing
+        observed = ~table["task"].duplicated(keep="last").to_numpy()
 
     def pack(rows: NDArray[np.bool_], *names: str) -> list[NDArray[np.float64]]:
         task = codes[rows]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from metasci.constraints.verdicts import rounding, verdicts
 from metasci.data.tasks import Batch, TaskSet
+from metasci.errors import InputError
 from metasci.fits.base import Fit
 from metasci.fits.predictive import median_curve, predictive
 from metasci.forecasts import Forecast
@@ -83,6 +84,22 @@ class AdaptedTasks(Fit):
         factor = (mixture.weight * mixture.factor.log()).sum(0).mul(0.5).exp().median()
         scales = zip(self.prior.model.noise.scales, self.adapted.log_noise.exp(), strict=True)
         return {name: float(value * factor) for name, value in scales}
+
+    def range_of(self, name: str) -> tuple[float, float]:
+        """Between which values of an input the prior has been learned, and these tasks measured.
+
+        Raises
+        ------
+        InputError
+            If that is no range.
+        """
+        low, high = self.prior.training.get("ranges", {}).get(name, (np.inf, -np.inf))
+        seen = self.batch.inputs[name].expand(self.batch.mask.shape)[self.batch.mask]
+        if len(seen):
+            low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+        if not low <= high:
+            raise InputError(f"say between which {name} to look: the prior names no range.")
+        return float(low), float(high)
 
     def laws(self, collocation: Collocation | None = None) -> pd.DataFrame:
         """Each physical law: whether every task keeps it, where it is broken most, and by how much.

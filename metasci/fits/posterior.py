@@ -82,8 +82,9 @@ def posterior_draws(calibration: AdaptedTasks, task: int = 0, draws: int = 2000,
     >>> tuple(found.coordinates.shape), found.effective > 250
     ((500, 3), True)
     """
-    if draws < 1:
-        raise InputError(f"`draws` is a number of draws, at least 1, not {draws}.")
+    if draws < 1 or draws != int(draws):
+        raise InputError(f"`draws` is a whole number of draws, at least 1, not {draws}.")
+    draws = int(draws)
     if calibration.adapted.discrepancy is not None:
         raise InputError(
             f"the prior '{calibration.prior.name}' knows what its equation leaves out, of which draws of parameters "

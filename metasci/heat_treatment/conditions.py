@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metasci.model import Model
     from metasci.priors.calibrated import Calibration
 
-__all__ = ["constant_inputs", "curves", "in_output_unit", "one_alloy", "range_of", "values"]
+__all__ = ["constant_inputs", "curves", "in_output_unit", "one_alloy", "values"]
 
 _AT_ONCE = 400_000  # numbers of one evaluation
 
@@ -57,17 +57,6 @@ def in_output_unit(model: Model, value: Any, what: str) -> float:
     if not np.isfinite(number):
         raise InputError(f"{what} must be finite, not {number:g}.")
     return number
-
-
-def range_of(calibration: Calibration, name: str) -> tuple[float, float]:
-    """Between which values of an input the prior has been learned, and this alloy measured."""
-    low, high = calibration.prior.training.get("ranges", {}).get(name, (np.inf, -np.inf))
-    seen = calibration.batch.inputs[name].expand(calibration.batch.mask.shape)[calibration.batch.mask]
-    if len(seen):
-        low, high = min(low, float(seen.min())), max(high, float(seen.max()))
-    if not low <= high:
-        raise InputError(f"say between which {name} to look: the prior names no range.")
-    return low, high
 
 
 def constant_inputs(calibration: Calibration, conditions: dict[str, Any]) -> dict[str, Tensor]:

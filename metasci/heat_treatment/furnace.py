@@ -21,7 +21,6 @@ from metasci.heat_treatment.conditions import (
     curves,
     in_output_unit,
     one_alloy,
-    range_of,
     values,
 )
 from metasci.model import Model
@@ -202,7 +201,7 @@ def _best(inside: Array, good: NDArray[np.int64], against: bool, two_sided: bool
 
 def _grid(calibration: Calibration, model: Model, shortest: Any, longest: Any) -> Array:
     """Times to look at, evenly spaced on the logarithm."""
-    low, high = range_of(calibration, "time") if shortest is None or longest is None else (0.0, np.inf)
+    low, high = calibration.range_of("time") if shortest is None or longest is None else (0.0, np.inf)
     first = (
         max(low, 1e-3 * high if np.isfinite(high) and low <= 0.0 else low)
         if shortest is None

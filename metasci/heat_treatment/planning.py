@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from metasci.diagnostics.next_point import next_measurement, sharpened
-from metasci.heat_treatment.conditions import one_alloy, range_of, values
+from metasci.heat_treatment.conditions import one_alloy, values
 from metasci.model import Model
 from metasci.priors.calibrated import Calibration
 from metasci.words import duration, number, with_unit
@@ -44,10 +44,10 @@ def next_test(
     """
     model = one_alloy(calibration)
     if times is None:
-        low, high = range_of(calibration, "time")
+        low, high = calibration.range_of("time")
         times = np.geomspace(max(low, 1e-4 * high), high, _TIMES)
     if temperatures is None:
-        temperatures = np.linspace(*range_of(calibration, "temperature"), _TEMPERATURES)
+        temperatures = np.linspace(*calibration.range_of("temperature"), _TEMPERATURES)
     time, temperature = np.meshgrid(values(model, "time", times), values(model, "temperature", temperatures))
     ranking = next_measurement(
         calibration, {"time": time.ravel(), "temperature": temperature.ravel()}, target

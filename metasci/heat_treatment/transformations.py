@@ -110,13 +110,11 @@ class Martensite:
 
 def by_product(prior: Prior) -> Prior:
     """The same prior for tables whose column ``product`` says which transformation a row is of."""
-    columns = tuple(
-        Column("product", "product", "task", description="What austenite becomes: ferrite, pearlite, bainite")
-        if column.role == "task"
-        else column
-        for column in prior.card.columns
+    product = Column(
+        "product", "product", "task", description="What austenite becomes: ferrite, pearlite, bainite"
     )
-    return replace(prior, card=replace(prior.card, columns=columns, task=("product",)))
+    columns = (product, *(column for column in prior.card.columns if column.role != "task"))
+    return replace(prior, card=replace(prior.card, columns=columns, task=("product",), levels=()))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ _ALLOY = re.compile(r"([A-Z][a-z]?)((?:-(?:\d+\.?\d*|\.\d+)[A-Z][a-z]?)+)")
 _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
 # an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two
 _LIKE_AN_ALLOY = re.compile(r"[A-Z][a-z]?(?:\d+\.?\d*[A-Z][a-z]?){2,}")
+_OF_TWO = re.compile(r"[A-Z][a-z]?\d+\.?\d*[A-Z][a-z]?")  # Ni20Cr, which may be atoms unless it says per cent
 _LEAST_ADDED, _MOST_ADDED = 5.0, 50.0  # per cent, in alloys that are named so
 _PER = re.compile(r"[\s,(\[]*(wt|at)\.?\s*%[)\]]?$")  # at the end: wt%, (at.%)
 _OF_ONE = (1.0, 100.0)  # what may stand behind an element without others; S355 and P92 are steels
@@ -197,10 +198,11 @@ def _hyphened(text: str) -> str:
     return "-".join((base, *added)) if apart and base.isalpha() else text
 
 
-def _perhaps_alloy(bare: str) -> str:
-    """``Ti-6Al-4V``, which ``Ti6Al4V`` may mean; nothing where numbers are no such contents."""
+def _perhaps_alloy(bare: str, said: bool = False) -> str:
+    """``Ti-6Al-4V``, which ``Ti6Al4V`` may mean; nothing where they are no contents (`said` to be or not)."""
     added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
-    if not (_LIKE_AN_ALLOY.fullmatch(bare) and _LEAST_ADDED <= sum(added) < _MOST_ADDED):
+    like = _LIKE_AN_ALLOY.fullmatch(bare) or (said and _OF_TWO.fullmatch(bare))
+    if not (like and _LEAST_ADDED <= sum(added) < _MOST_ADDED):
         return ""
     base, *rest = re.findall(r"[A-Z][a-z]?|\d+\.?\d*", bare)
     return base + "".join(
@@ -217,7 +219,7 @@ def _amounts(text: str) -> dict[str, float]:
         return alloy
     plain, per = _said_per(text)
     bare = "".join(plain.split())
-    if per and (meant := _perhaps_alloy(bare)):  # shares of the whole would come to it
+    if per and (meant := _perhaps_alloy(bare, said=True)):  # shares of the whole would come to it
         raise InputError(
             f"'{text}' does not come to 100 %; write '{meant} {per}%' if the first element is the rest."
         )
