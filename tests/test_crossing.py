@@ -79,9 +79,7 @@ def test_a_line_that_may_be_past_the_value_from_the_start_says_how_likely() -> N
     close = fit.when(median - 0.5 * (upper - median) / stats.norm.ppf(0.95), "time", start=3.0, until="20 h")
     assert close.table["median"].item() > 3.0 == close.table["earliest"].item()
     assert "interval before 3 h to" in str(close)
-    assert "level stays below 7.5 mg/L from 10 h to 20 h" in str(
-        fit.when(7.5, "time", start=10.0, until=20.0)
-    )
+    assert "level stays below 9 mg/L from 10 h to 20 h" in str(fit.when(9.0, "time", start=10.0, until=20.0))
 
 
 def test_levels_between_doses_are_those_of_the_closed_form() -> None:

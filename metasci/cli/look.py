@@ -38,7 +38,7 @@ def list_everything(as_json: Json = False) -> None:
         print_json({"priors": priors, "datasets": titles, "models": models})
         return
     published = {name: source for name in priors if (source := catalogue.published_source(name))}
-    _heading("Learned priors", ((name, text) for name, text in priors.items() if name not in published), 18)
+    _heading("Learned priors", ((name, text) for name, text in priors.items() if name not in published), 28)
     _heading("Published priors", published.items(), 28)
     _heading("Data sets", ((name, card.title) for name, card in cards.items()), 18)
     _heading("Models", models.items(), 32)
@@ -116,7 +116,10 @@ def _title(prior: str) -> str:
     from metasci import catalogue
 
     description = json.loads((catalogue.shipped("models") / prior / "prior.json").read_text(encoding="utf-8"))
-    return str(description["data"].get("title", ""))
+    data = (
+        description.get("data") or description["process"]["data"]
+    )  # a mean says of its parts what they are of
+    return str(data.get("title", ""))
 
 
 def _heading(title: str, entries: Iterable[tuple[str, str]], width: int) -> None:
