@@ -191,7 +191,7 @@ def _choice(recipe: Recipe, table: list[dict[str, Any]]) -> str:
     twins = [(row, other) for row in table for other in table if _twin(row, other)]
     worst = max((abs(_mean(a, "rmse") / _mean(b, "rmse") - 1.0) for a, b in twins), default=0.0)
     lines.append(
-        f"\nThe physical penalties change no method's RMSE by more than {100 * worst:.2g} %: "
+        f"\nThe physical penalties change no method's RMSE by more than {round(100.0 * worst, 2):g} %: "
         "the equation keeps its laws by construction wherever its parameters are inside their bounds."
     )
     return "\n".join(lines) + "\n"
