@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
+import metasci as ms
 from metasci.data.batch import Batch
 from metasci.fits.predictive import predictive
 from metasci.meta import Design, GaussianPrior
@@ -176,3 +179,21 @@ def test_the_median_is_that_of_the_draws(noise: Noise) -> None:
     problem = Problem(model, measured([1.0]))
     forecast, draws = predictive(problem, adapted), predictive(problem, adapted).sample(40_000, seed=1)
     assert float(forecast.median) == pytest.approx(float(draws.median()), abs=0.03)
+
+
+@pytest.mark.parametrize("freedom", [1.5, 3.0, 8.0, 40.0])
+def test_intervals_of_parameters_are_students(freedom: float) -> None:
+    """Of a spread known by few degrees of freedom; the variance of their mixture would say something else by far."""
+    known = torch.tensor(1e6, dtype=torch.float64)
+    state = replace(
+        ms.load("theophylline").state, spread_freedom=torch.tensor(freedom).double(), noise_freedom=known
+    )
+    covariance = torch.diag(torch.tensor([0.25, 4.0]).double())[None]
+    mixture = levels_of(state, False).before(covariance)
+    for level in (0.5, 0.9):
+        low, high = mixture.bounds(level)
+        wanted = stats.t(freedom).ppf(0.5 + 0.5 * level) * np.array([[0.5, 2.0]])
+        np.testing.assert_allclose(high, wanted, rtol=0.03)
+        np.testing.assert_allclose(low, -wanted, rtol=0.03)
+    one = mixture.along(torch.tensor([[3.0, 1.0]]).double()).bounds(0.9)[1]
+    assert float(one) == pytest.approx(float(high[0, 0]) * np.sqrt(9.0 + 16.0), rel=1e-9)

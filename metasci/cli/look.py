@@ -116,10 +116,7 @@ def _title(prior: str) -> str:
     from metasci import catalogue
 
     description = json.loads((catalogue.shipped("models") / prior / "prior.json").read_text(encoding="utf-8"))
-    data = (
-        description.get("data") or description["process"]["data"]
-    )  # a mean says of its parts what they are of
-    return str(data.get("title", ""))
+    return str(description["data"].get("title", ""))
 
 
 def _heading(title: str, entries: Iterable[tuple[str, str]], width: int) -> None:

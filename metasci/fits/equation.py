@@ -241,16 +241,15 @@ class EquationFit(AdaptedTasks):
         """Everything as a labelled Dataset (task, parameter[, observation]), and each law's greatest violation."""
         check_level(level)
         model, adapted = self.prior.model, self.adapted
-        quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
         variables: dict[str, Any] = {}
-        for label, centre, covariance in (
-            ("", adapted.coordinates, adapted.covariance),
-            ("prior", adapted.start, adapted.start_covariance),
+        for label, centre, mixture in (
+            ("", adapted.coordinates, adapted.mixture),
+            ("prior", adapted.start, adapted.start_mixture),
         ):
-            sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
-            for suffix, shift in (("", 0.0), ("lower", -quantile), ("upper", quantile)):
+            low, high = mixture.bounds(level)
+            for suffix, off in (("", torch.zeros_like(low)), ("lower", low), ("upper", high)):
                 name = "_".join(part for part in (label, suffix) if part) or "estimate"
-                physical = model.parameters.to_physical((centre + shift * sd).numpy())
+                physical = model.parameters.to_physical((centre + off).numpy())
                 stacked = np.stack([physical[key] for key in model.parameters.names], 1)
                 variables[name] = (("task", "parameter"), stacked)
         share = adapted.covariance.diagonal(dim1=1, dim2=2) / adapted.start_covariance.diagonal(

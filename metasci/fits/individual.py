@@ -70,24 +70,22 @@ def individual_table(calibration: AdaptedTasks, level: float = 0.9) -> pd.DataFr
     columns = ["task", "name", "unit", "estimate", "lower", "upper", "prior", "reference", "fixed"]
     if model.individual is None:
         return pd.DataFrame(columns=columns)
-    quantile = float(torch.special.ndtri(torch.tensor(0.5 * (1.0 + level), dtype=torch.float64)))
     own, slopes = _values(calibration, adapted.coordinates, True)
     expected, _ = _values(calibration, adapted.start, False)
-    half = quantile * adapted.covariance.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
+    low, high = adapted.mixture.bounds(level)
     reference, below, above = (
         model.parameters.to_physical(place.numpy())
-        for place in (adapted.coordinates, adapted.coordinates - half, adapted.coordinates + half)
+        for place in (adapted.coordinates, adapted.coordinates + low, adapted.coordinates + high)
     )
     held = {parameter.name: parameter.typical for parameter in model.fixed}
     rows = []
     for name, unit in model.individual.units.items():
         value, slope = own[name], slopes[name]
-        sd = torch.einsum("ti,tij,tj->t", slope, adapted.covariance, slope).clamp(min=0.0).sqrt()
         positive = value > 0.0
-        relative = torch.where(positive, sd / torch.where(positive, value, 1.0), 0.0)
+        whole = torch.where(positive, value, 1.0)
         lower, upper = (
-            torch.where(positive, value * torch.exp(side * quantile * relative), value + side * quantile * sd)
-            for side in (-1.0, 1.0)
+            torch.where(positive, value * torch.exp(off[:, 0] / whole), value + off[:, 0])
+            for off in adapted.mixture.along(slope).bounds(level)
         )
         if name in reference:  # where covariates leave it as it is, on its own scale
             same = torch.isclose(value, torch.as_tensor(reference[name]), rtol=1e-12, atol=0.0)

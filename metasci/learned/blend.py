@@ -101,7 +101,9 @@ class LearnedBlend(LearnedMembers):
 
     def description(self) -> dict[str, Any]:
         """What ``prior.json`` says."""
-        own = {"name": self.name, "model": self.model.name, "training": self.training}
+        own = {
+            "name": self.name, "model": self.model.name, "training": self.training, "data": self.card.to_dict(),
+        }  # fmt: skip
         return {**own, **{name: getattr(self, name).description() for name in _PARTS}}
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from metasci.meta.mixtures import many_quantiles
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Adapted", "Discrepancy", "NoiseMixture", "moved"]
@@ -97,6 +98,31 @@ class NoiseMixture:
             torch.where(lost[:, None], other.shift, self.shift),
             torch.where(lost[:, None, None], other.covariance, self.covariance),
         )
+
+    def bounds(self, level: float) -> tuple[Tensor, Tensor]:
+        """Ends of the central interval of each coordinate, from the adapted ones, (task, parameter) each.
+
+        They are the mixture's own: where few tasks were learned from, the levels lie so far apart that its variance
+        says little of how much lies where.
+
+        Examples
+        --------
+        >>> half, one = torch.full((2, 1), 0.5), torch.ones(1, 1)
+        >>> wide = NoiseMixture(half, half, torch.zeros(2, 1, 1), torch.tensor([1.0, 10_000.0]).reshape(2, 1, 1, 1))
+        >>> low, high = wide.bounds(0.5)
+        >>> round(high.item(), 3), round(0.674 * wide.total_covariance.sqrt().item(), 1)
+        (2.199, 47.7)
+        """
+        sd = self.covariance.diagonal(dim1=2, dim2=3).clamp(min=0.0).sqrt()
+        tail = 0.5 * (1.0 - level)
+        low, high = (many_quantiles(self.shift, sd, self.weight, p) for p in (tail, 1.0 - tail))
+        return low, high
+
+    def along(self, direction: Tensor) -> NoiseMixture:
+        """The mixture of one number that changes by `direction` (task, parameter) with the coordinates."""
+        shift = torch.einsum("tp,ltp->lt", direction, self.shift)
+        variance = torch.einsum("tp,ltpq,tq->lt", direction, self.covariance, direction)
+        return NoiseMixture(self.factor, self.weight, shift[..., None], variance[..., None, None])
 
     @property
     def total_covariance(self) -> Tensor:

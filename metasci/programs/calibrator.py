@@ -151,11 +151,10 @@ def _recorded(prior: LearnedEquation, sizes: Sizes) -> Program:
     if len(levels) > 1:
         place, look, trust, last_step = _under_levels(search, place, levels, sizes)
     posterior = inverse(look.hessian) if trust is None else trust.covariance
-    sd = np.sqrt(_diagonal(posterior))
-    half = _Z90 * sd
+    low, high = _bounds(posterior, trust)
     physical: dict[str, Any] = {
         name: np.stack([value[0] for value in model.parameters.to_physical(each).values()])
-        for name, each in {"estimate": place, "lower": place - half, "upper": place + half}.items()
+        for name, each in {"estimate": place, "lower": place + low, "upper": place + high}.items()
     }
     forecast = search.forecast(place, posterior, {**queries, **events}, trust)
     count = np.where(seen, 1.0, 0.0).sum(1)
@@ -168,6 +167,15 @@ def _recorded(prior: LearnedEquation, sizes: Sizes) -> Program:
         last_step=last_step.reshape(()),
         misfit=misfit.reshape(()),
     )
+
+
+def _bounds(posterior: Any, trust: Trust | None) -> tuple[Any, Any]:
+    """Ends of the coordinates' 90 % intervals, from the estimate, (1, parameter) each."""
+    if trust is None:
+        half = _Z90 * np.sqrt(_diagonal(posterior))
+        return -half, half
+    low, high = mixture_quantiles(trust.shifts, np.sqrt(_diagonal(trust.covariances)), trust.weights, _Z90)
+    return low[None], high[None]
 
 
 def _scales(prior: LearnedEquation) -> Any:
