@@ -113,6 +113,21 @@ def test_gradient_is_that_of_finite_differences(name: str, task_noise: bool, cen
     assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
 
 
+def test_a_tasks_precision_divides_its_variance() -> None:
+    """With a precision of four, squared deviations of that task count four times, and each reading twice as densely."""
+    batch = lines()
+    built = hierarchical(line, batch, task_noise=True)
+    each = built.compile_logp(vars=[built["measurement"]], sum=False, mode=PYTHON)
+    point, task = random_point(built), flatten(line, batch).task
+    precision = np.ones(len(batch))
+    even = each({**point, "noise_precision_log__": np.log(precision)})[0]
+    precision[2] = 4.0
+    uneven = each({**point, "noise_precision_log__": np.log(precision)})[0]
+    constant = point["log_noise"][0] + 0.5 * np.log(2.0 * np.pi)
+    wanted = np.where(task == 2, 4.0 * (even + constant) + np.log(2.0) - constant, even)
+    np.testing.assert_allclose(uneven, wanted, rtol=1e-10)
+
+
 def test_density_is_conjugate_in_the_linear_gaussian_case() -> None:
     """At the closed-form conditional mean of every task the gradient vanishes, and only there."""
     batch = lines()

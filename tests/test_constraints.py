@@ -559,6 +559,22 @@ def test_laws_can_be_traced(monkeypatch) -> None:
     assert not quick.holds_for(dataclasses.replace(lawful, outer=2.0))
 
 
+@pytest.mark.parametrize(("loss", "weight"), [("support", "inner"), ("query", "outer")])
+def test_a_broken_law_costs_in_proportion_to_its_weight(loss: str, weight: str) -> None:
+    network = perceptron()
+    episode = network_episode(network, laws=(NonNegative(), Even("x")), collocation=POINTS)
+
+    def cost(of: float) -> torch.Tensor:
+        one = dataclasses.replace(episode, **{weight: of})
+        own, shared = one.start(network.start())
+        value: torch.Tensor = getattr(one, loss)({**own, **shared})
+        return value.detach()
+
+    free, once, thrice = (cost(of) for of in (0.0, 1.0, 3.0))
+    assert bool((once > free).all())
+    torch.testing.assert_close(thrice - free, 3.0 * (once - free), rtol=1e-9, atol=0.0)
+
+
 def test_a_network_learns_to_be_lawful_and_weights_of_laws_are_learned_beside() -> None:
     network = perceptron()
     laws = (NonNegative(), Even("x"))
