@@ -111,7 +111,7 @@ class NoiseMixture:
         >>> wide = NoiseMixture(half, half, torch.zeros(2, 1, 1), torch.tensor([1.0, 10_000.0]).reshape(2, 1, 1, 1))
         >>> low, high = wide.bounds(0.5)
         >>> round(high.item(), 3), round(0.674 * wide.total_covariance.sqrt().item(), 1)
-        (2.199, 47.7)
+        (2.35, 47.7)
         """
         sd = self.covariance.diagonal(dim1=2, dim2=3).clamp(min=0.0).sqrt()
         tail = 0.5 * (1.0 - level)
