@@ -39,7 +39,7 @@ _CHOOSE = range(11, 14)
 """… and who judge while a choice is made, among those who teach otherwise."""
 TRIED = (1.0, 10.0, 100.0, 1000.0)
 """How many times what online Laplace keeps may count."""
-SEEDS = 1
+SEEDS = 2
 _SHOTS, _DRAWS = (1, 2, 3, 5, 8), 10
 _BUDGET = Budget()
 
@@ -164,8 +164,8 @@ def _all(
     return pd.concat(lost).dropna(), again.assign(seed=seed, shots=again["shots"].astype(int))
 
 
-def summary(lost: pd.DataFrame) -> pd.DataFrame:
-    """Errors (%) by way, means over seeds."""
+def summary(lost: pd.DataFrame, over_seeds: str = "mean") -> pd.DataFrame:
+    """Errors (%) by way, their means over seeds, or their standard deviation (``"std"``)."""
     first, end = lost["alphabet"] == 0, lost["after"] == lost["after"].max()
     parts = {
         "first, just learned": lost[first & (lost["after"] == 0)],
@@ -174,7 +174,13 @@ def summary(lost: pd.DataFrame) -> pd.DataFrame:
         "each, at the end": lost[end],
     }
     return 100.0 * pd.DataFrame(
-        {label: part.groupby("way", sort=False)["error"].mean() for label, part in parts.items()}
+        {
+            label: part.groupby(["way", "seed"], sort=False)["error"]
+            .mean()
+            .groupby("way", sort=False)
+            .agg(over_seeds)
+            for label, part in parts.items()
+        }
     )
 
 
@@ -220,13 +226,20 @@ def main(out: Path) -> None:
     lost, again = (pd.concat(each) for each in zip(*parts, strict=True))
     write_atomically(out / "forgotten.csv", csv_bytes(lost))
     write_atomically(out / "regained.csv", csv_bytes(again))
-    print(f"\nError (%) of naming among an alphabet's characters, {len(of)} alphabets one after another")
+    print(
+        f"\nError (%) of naming among an alphabet's characters, {len(of)} alphabets one after another; {SEEDS} seeds"
+    )
     print(summary(lost).round(1).to_string())
+    print("\nIts standard deviation over seeds")
+    print(summary(lost, "std").round(1).to_string())
     print(
         f"\nError (%) on the first alphabet ({of[0].name}), met again with so many drawings of each character"
     )
     mean = 100.0 * again.groupby(["start", "shots"], sort=False)["error"].mean().unstack()
     print(mean.round(1).to_string())
+    each = 100.0 * again.groupby(["start", "shots", "seed"], sort=False)["error"].mean()
+    print("\nIts standard deviation over seeds")
+    print(each.groupby(["start", "shots"], sort=False).std().unstack().round(1).to_string())
     save_figure(figure(lost, again), out / "continual-drawings.png", dpi=150)
 
 
