@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from metasci.expressions import names_in
 from metasci.petab.parts import parts_of
-from metasci.petab.problem import COARSE, FINE, ROUGH, Care, Problem
+from metasci.petab.problem import COARSE, FINE, FINEST, ROUGH, Care, Problem
 from metasci.petab.search import Ends, Pace, combined, objective_of, search
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 _FAR = Pace(step=1e-3, enough=1e-2, most=200)
 _CLOSER = Pace(step=1e-4, enough=1e-3, most=200)
 _NEAR = Pace(step=3e-4, enough=1e-5, most=200, central=True)
+_NEAREST = Pace(step=1e-7, enough=1e-5, most=200, central=True)
 _IN_SIGHT = 10.0  # above the best end, further from which none is led on
 _LED_ON = 2  # ends that are led on with the finer solver
 # of so many draws the best is a start: among decades of rates few lie where the measurements tell which way to go, and
@@ -110,6 +111,8 @@ def _searched(problem: Problem, starts: int, seed: int, most: int) -> Optimum:
     fine = Sought(problem)
     fine = fine if np.isfinite(fine.likelihood(FINE)(leading.places)[0]).all() else rough
     ends = searched(fine.likelihood(FINE), leading.places, _NEAR).best(_LED_ON)
+    if not fine.problem.system.stiff:  # where digits cost little
+        ends = searched(fine.likelihood(FINEST), ends.places, _NEAREST).best(_LED_ON)
     reached = [
         *ends.objective,
         *np.sort(near.objective)[len(ends.objective) :],

@@ -27,7 +27,7 @@ from metasci.petab.described import System, predictions, system_model
 if TYPE_CHECKING:
     from metasci.petab.optimum import Optimum
 
-__all__ = ["COARSE", "FINE", "ROUGH", "SCALES", "Care", "Problem"]
+__all__ = ["COARSE", "FINE", "FINEST", "ROUGH", "SCALES", "Care", "Problem"]
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +47,8 @@ class Care(NamedTuple):
 
 # to simulate; on the way to an optimum; and far from it, where a set of parameters that asks for more steps is no good
 FINE, ROUGH, COARSE = Care(1e-8, 5000), Care(1e-6, 2000), Care(1e-4, 200)
+# beside an edge at which a system explodes, where differences must be narrow and so hold many digits
+FINEST = Care(1e-12, 20000)
 # equations solved at once: of more at a time each costs more (`metasci.ode.few`)
 _AT_ONCE = 1000
 
