@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metasci.data.asked_values import asked_value
 from metasci.data.conditions import read_conditions
 from metasci.errors import InputError
-from metasci.units import magnitude
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -46,14 +46,14 @@ def values(model: Model, name: str, value: Any) -> NDArray[np.float64]:
 
 
 def in_output_unit(model: Model, value: Any, what: str) -> float:
-    """One value of the output in its unit: a number, a quantity, or a text such as ``"40 HRC"``.
+    """One value of the output in its unit: a number, a quantity, or a text such as ``"40 HRC"`` or ``"400 HV"``.
 
     Raises
     ------
     InputError
         If it is no finite number of that unit.
     """
-    number = magnitude(value, model.output.unit, what)
+    number = asked_value(value, model.output.unit, what)
     if not np.isfinite(number):
         raise InputError(f"{what} must be finite, not {number:g}.")
     return number
