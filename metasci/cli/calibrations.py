@@ -27,6 +27,8 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from metasci.data.cards import Card
+
 LargestMolecule = Annotated[
     bool,
     typer.Option(
@@ -83,14 +85,14 @@ def predict(
     from metasci.fits.equation import EquationFit
 
     check_folder(out.parent if out else None)
-    asked = quantities(at)
     fit = _fit(prior, file, model)
+    asked = quantities(at, fit.tasks.card)
     if not isinstance(fit, EquationFit):
         raise InputError(
             f"'{prior}' predicts members: add rows whose {fit.prior.model.output.name} is empty to the file, and "
             "calibrate."
         )
-    predictions = _as_asked(fit.predict(level=level, **asked), at)
+    predictions = _as_asked(fit.predict(level=level, **asked), at, fit.tasks.card)
     cautions = [*fit.warnings, *filter(None, [predictions.attrs["extrapolates"]])]
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
@@ -321,12 +323,13 @@ def average(
     """
     from metasci.priors.averaging import average as weighed
 
-    asked = quantities(at or [])
     with given_file(file) as path:
         averaged = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
+    card = averaged.fits[0].tasks.card
+    asked = quantities(at or [], card)
     forecast = None
     if asked:
-        predictions = _as_asked(averaged.predict(level=level, seed=seed, **asked), at or [])
+        predictions = _as_asked(averaged.predict(level=level, seed=seed, **asked), at or [], card)
         names = [*asked, "median", "lower", "upper", "curve_lower", "curve_upper"]
         forecast = predictions[names].drop_vars(["model", "weight"], errors="ignore").to_dataframe()[names]
     if as_json:
@@ -383,12 +386,21 @@ def app(
     run(port, browser)
 
 
-def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
-    """The conditions in the units in which they were asked for."""
+def _as_asked(predictions: xr.Dataset, asked: Sequence[str], card: Card) -> xr.Dataset:
+    """The conditions in the units in which they were asked for; codes as the texts that they stand for."""
     import numpy as np
 
     from metasci.units import convert
 
+    for column in card.columns:
+        if column.codes and column.name in predictions.coords:
+            coordinate = predictions[column.name]
+            texts = {code: text for text, code in column.codes.items()}
+            said = [texts.get(float(number), f"{number:g}") for number in coordinate.values.ravel()]
+            shaped = np.array(said, object).reshape(coordinate.shape)
+            predictions = predictions.assign_coords(
+                {column.name: (coordinate.dims, shaped, coordinate.attrs)}
+            )
     for text in asked:
         name, _, value = (part.strip() for part in text.partition("="))
         _, _, unit = value.partition(" ")

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.data.conditions import asked_for, batch_at
+from metasci.data.conditions import asked_for, batch_at, coded
 from metasci.errors import InputError, check_level
 from metasci.fits.data_checks import forecasts_beyond
 from metasci.fits.findings import quantity_text
@@ -170,6 +170,7 @@ def crossing(
     begin, end = _ends(fit, along, unit, start, until)
     if along in conditions:
         raise InputError(f"{along} is what is followed, from start to until, and no condition beside it.")
+    conditions = coded(fit.tasks.card, conditions)
     for name, condition in conditions.items():
         if np.size(getattr(condition, "magnitude", condition)) != 1:
             raise InputError(f"{name}: give one number, under which {words(along)} is followed.")

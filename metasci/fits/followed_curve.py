@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from metasci.model import Model
     from metasci.noise import Noise
 
-__all__ = ["FollowedCurve", "followed_curve", "shown_curve"]
+__all__ = ["FollowedCurve", "curve_name", "followed_curve", "shown_curve"]
 
 _CALLED = {
     "yes or no": "probability of {}",
@@ -107,9 +107,15 @@ def shown_curve(model: Model, prediction: Tensor, log_scales: Tensor, inputs: Ma
     return torch.as_tensor(outcome.expected(predictor, log_scales.detach().numpy(), conditions))
 
 
+def curve_name(noise: Noise, output: str) -> str:
+    """What the curve of an output is called, such as the expected count of what is counted."""
+    kind = noise.kind if isinstance(noise, Outcome) and not noise.measures else ""
+    return _CALLED.get(kind, "{}").format(output)
+
+
 def _curve_of(noise: Noise, output: Output) -> FollowedCurve:
     kind = noise.kind if isinstance(noise, Outcome) and not noise.measures else ""
-    called = _CALLED.get(kind, "{}").format(words(output.name))
+    called = curve_name(noise, words(output.name))
     if kind not in _CALLED or not isinstance(noise, Outcome):
         return FollowedCurve(called, output.unit)
     return FollowedCurve(called, output.unit, max(noise.least, 0.0), noise.most)

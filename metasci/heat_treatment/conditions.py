@@ -12,6 +12,7 @@ from torch import Tensor
 from metasci.data.asked_values import asked_value
 from metasci.data.conditions import read_conditions
 from metasci.errors import InputError
+from metasci.words import label
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -70,7 +71,7 @@ def constant_inputs(calibration: Calibration, conditions: dict[str, Any]) -> dic
         else:
             own = calibration.batch.inputs[name][0]
             if not bool((own == own[0]).all()):
-                raise InputError(f"say at which {name} ({model.inputs[name].unit}).")
+                raise InputError(f"say at which {label(name, model.inputs[name].unit)}.")
             constants[name] = own[:1]
         if len(constants[name]) != 1:
             raise InputError(f"{name}: give one number.")
