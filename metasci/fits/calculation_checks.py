@@ -118,7 +118,7 @@ def broken_laws(calibration: AdaptedTasks) -> Iterator[Finding]:
         return
     model = calibration.prior.model
     laws = calibration.laws()
-    for row in laws[~laws["satisfied"].astype(bool)].to_dict("records"):
+    for row in laws[laws["satisfied"].eq(False)].to_dict("records"):
         breaks = f"the calibrated curve breaks the law '{row['law']}'"
         if not np.isfinite(row["violation"]):
             breaks = (

@@ -264,7 +264,7 @@ class EquationFit(AdaptedTasks):
         variables["converged"] = (("task",), adapted.converged.numpy())
         if model.constraints:
             violations, negligible = self._broken(self.problem)
-            worst = greatest(violations, self.problem.checked[1], negligible)
+            worst = greatest(model.constraints, violations, negligible, *self._checked(self.problem))
             attributes = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
             variables["law_violation"] = (("task", "law"), worst.numpy(), attributes)
         if self.local_error is not None:
