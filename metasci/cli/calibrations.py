@@ -23,6 +23,7 @@ from metasci.cli.arguments import (
     quantities,
 )
 from metasci.errors import InputError
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,7 +56,10 @@ def calibrate(
     result = fit.to_json(level)
     if out is not None:
         still_free()
+        replaced = _replaced_in(out, fit)
         fit.save(out)
+        if replaced:
+            typer.echo(f"warning: {replaced}", err=True)
     if as_json:
         print_json(result)
         return
@@ -384,6 +388,20 @@ def app(
     from metasci.app.serving import run
 
     run(port, browser)
+
+
+def _replaced_in(out: Path, fit: Any) -> str:
+    """What is to be said where a folder holds another calibration, which this one takes the place of."""
+    import pandas as pd
+
+    before = out / "predictions.csv"
+    if not before.is_file() or before.read_bytes() == fit.contents()[before.name]:
+        return ""
+    try:
+        tasks = enumerated(list(pd.read_csv(before, usecols=["task"], dtype=str)["task"].unique()), most=3)
+    except (ValueError, OSError):  # a file of somebody else's
+        return ""
+    return f"{out} held another calibration, of {tasks}, which this one has replaced."
 
 
 def _as_asked(predictions: xr.Dataset, asked: Sequence[str], card: Card) -> xr.Dataset:
