@@ -7,11 +7,13 @@ evaluated by NumPy for plots, and compiled natively inside a PyMC model.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from metasci.quadrature import integral
 
 __all__ = [
     "absolute",
@@ -103,29 +105,6 @@ def expm1(x: Any) -> Any:
 def floor(x: Any) -> Any:
     """Greatest whole number that is not above."""
     return _call("floor", x)
-
-
-def integral(function: Callable[[Any], Any], start: Any, stop: Any, nodes: int = 8) -> Any:
-    """Integral of a function between two ends, by Gauss and Legendre; exact for polynomials of degree 2·nodes − 1.
-
-    Parameters
-    ----------
-    function : callable
-        Written with these functions. It is called once for each node, with an array of the ends' shape.
-    start, stop : array
-    nodes : int
-        A function that turns sharply between the ends needs more.
-
-    Examples
-    --------
-    >>> round(float(integral(exp, np.array(0.0), np.array(1.0))) - (np.e - 1.0), 12)
-    0.0
-    """
-    middle, half = 0.5 * (stop + start), 0.5 * (stop - start)
-    total: Any = 0.0
-    for place, weight in zip(*np.polynomial.legendre.leggauss(nodes), strict=True):
-        total = total + float(weight) * function(middle + float(place) * half)
-    return half * total
 
 
 def like(constant: np.ndarray, x: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from metasci import math
 from metasci.errors import InputError
+from metasci.unit_grammar import declared_unit
 
 __all__ = ["BoxCox", "Parameter", "ParameterSpace", "described_parameter", "parameter_described"]
 
@@ -65,6 +66,7 @@ class Parameter:
     shared: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", declared_unit(self.unit, f"parameter '{self.name}'"))
         lower, upper = self.limits
         if self.bounds is not None and not np.isfinite(self.bounds).all():
             raise InputError(

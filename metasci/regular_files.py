@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metasci.errors import InputError
 
-__all__ = ["MOST_BYTES", "book_and_sheet", "bytes_of"]
+__all__ = ["MOST_BYTES", "book_and_sheet", "bytes_of", "title_of"]
 
 MOST_BYTES = 256 * 2**20
 """More text than this would take several gigabytes as cells."""
@@ -27,6 +27,18 @@ def book_and_sheet(path: str | Path) -> tuple[Path, str]:
     """
     matched = _SHEET.fullmatch(str(path))
     return (Path(matched[1]), matched[2]) if matched else (Path(path), "")
+
+
+def title_of(path: str | Path) -> str:
+    """What a file is called without its ending; of a sheet that is named, the sheet, too.
+
+    Examples
+    --------
+    >>> title_of("bench/steel.csv"), title_of("tests.xlsx"), title_of("tests.xlsx#Series 2.1")
+    ('steel', 'tests', 'tests#Series 2.1')
+    """
+    file, sheet = book_and_sheet(path)
+    return f"{file.stem}#{sheet}" if sheet else file.stem
 
 
 def bytes_of(path: str | Path, most: int = MOST_BYTES) -> bytes:

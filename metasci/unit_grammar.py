@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from metasci.errors import InputError
 
-__all__ = ["factors_of", "shown"]
+__all__ = ["declared_unit", "factors_of", "shown"]
 
 _LONGEST = 60  # characters; no unit is longer, and a sentence shows no more
 _SPELLINGS = (
@@ -118,6 +118,26 @@ def _named(name: str, power: float, known: Callable[[str], bool]) -> tuple[str, 
     if numbered and power in (1.0, -1.0) and not known(name):
         return numbered["name"], power * float(numbered["power"])
     return name, power
+
+
+def declared_unit(unit: object, of: str) -> str:
+    """A unit as it is declared; a blank one is that of a pure number.
+
+    Raises
+    ------
+    InputError
+        If it is no text.
+
+    Examples
+    --------
+    >>> declared_unit("", "share"), declared_unit("mg/L", "level")
+    ('1', 'mg/L')
+    """
+    if not isinstance(unit, str):
+        raise InputError(
+            f"{of}: its unit is a text, such as 'mg/L', or '1' for a pure number, and not {unit!r}."
+        )
+    return unit if unit.strip() else "1"
 
 
 def shown(text: str) -> str:

@@ -376,3 +376,32 @@ def test_a_prior_is_evaluated_on_a_few_steels_of_ones_own() -> None:
 def test_per_cent_that_do_not_come_to_a_hundred_are_no_shares_of_the_whole(text: str) -> None:
     with pytest.raises(InputError, match=r"does not come to 100 %; write '(Ni-20Cr|Fe-18Cr-8Ni) wt%'"):
         fractions(text)
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    pytest.importorskip("openpyxl", reason="needs the extra metasci-calibration[tables]: openpyxl")
+    with pd.ExcelWriter(tmp_path / "lab.xlsx") as writer:
+        for number in (1, 2):
+            STEEL.assign(**{"hardness [HRC]": STEEL["hardness [HRC]"] - number}).to_excel(
+                writer, sheet_name=f"Series {number}", index=False
+            )
+    return tmp_path / "lab.xlsx"
+
+
+def test_sheets_of_one_workbook_are_tasks_of_different_names(series: Path) -> None:
+    prior = ms.load("steel_tempering")
+    first, second = (prior.calibrate(f"{series}#Series {number}") for number in (1, 2))
+    assert (first.tasks.names, second.tasks.names) == (("lab#Series 1",), ("lab#Series 2",))
+    assert first.tasks.dataset.attrs["checksum"] != second.tasks.dataset.attrs["checksum"]
+
+
+def test_a_calibration_that_takes_another_ones_place_says_so(series: Path, tmp_path: Path, capsys) -> None:
+    from metasci.cli.main import run
+
+    def said(sheet: str) -> str:
+        assert run(["calibrate", "steel_tempering", f"{series}#{sheet}", "--out", str(tmp_path / "out")]) == 0
+        return capsys.readouterr().err
+
+    assert "held another calibration" not in said("Series 1") + said("Series 1")
+    assert "out held another calibration, of lab#Series 1, which this one has replaced." in said("Series 2")

@@ -200,6 +200,31 @@ def test_outcomes_of_every_kind_are_tabled_and_what_is_offered_to_be_asked_is_an
         assert answer(fit, question.name, {}).words
 
 
+def test_a_category_is_chosen_by_its_name_and_not_asked_as_a_number() -> None:
+    """The wine's grapes are cold or warm when crushed; between the two there is nothing."""
+    wine = fitted("wine").fit
+    asked = next(each for each in questions_for(wine) if each.name == "predict").fields(wine)
+    assert [(each.name, each.choices) for each in asked] == [
+        ("temperature", ("cold", "warm")),
+        ("contact", ("no", "yes")),
+    ]
+    said = answer(wine, "predict", {"temperature": "warm", "contact": "yes"}).words
+    known = float(wine.predict(temperature=1.0, contact=1.0)["median"].item())
+    assert said.startswith(f"mean bitterness at temperature warm and contact yes: {known:.3g} ")
+    with pytest.raises(InputError, match="temperature: 'hot' is none of cold, warm"):
+        answer(wine, "predict", {"temperature": "hot", "contact": "yes"})
+
+
+def test_what_is_predicted_of_an_outcome_is_called_what_it_is() -> None:
+    bacteria = fitted("bacteria").fit
+    assert answer(bacteria, "predict", {"week": "4"}).words.startswith(
+        "probability of bacteria found at week 4: "
+    )
+    assert line_of(bacteria, "when") == "when is it 0.5"
+    assert question_of(bacteria, "when is it 0.5") == ("when", {"value": "0.5"})
+    assert "probability of present" in answer(bacteria, "when", {"value": "0.5"}).words
+
+
 def test_outcomes_are_listed_as_such_and_not_as_families_of_materials() -> None:
     assert {choice_of(name).face for name in ("alloy_phases", "bacteria", "kidney")} == {"outcome"}
     assert choice_of("boiling_point").face == "family"

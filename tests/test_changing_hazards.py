@@ -155,3 +155,83 @@ def test_a_biomarker_tells_of_the_event(learned: ms.Prior) -> None:
     exact = np.array([exact[int(name[1:])] for name in order])
     assert np.abs(told - exact).mean() < 0.5 * np.abs(nobody - exact).mean()
     assert stats.spearmanr(told, exact).statistic > 0.8
+
+
+@ms.equation(
+    inputs={"start": "day", "stop": "day"},
+    output=("seen", "1"),
+    name="tests.gompertz_by_rows",
+    parameters=[
+        ms.Parameter("base", "1", typical=-3.0, spread=0.5),
+        ms.Parameter("slope", "1/day", typical=0.02, spread=0.02),
+    ],
+    noise=ms.outcomes.Bernoulli(of="cloglog"),
+)
+def gompertz(start, stop, *, base, slope):
+    """A hazard that grows exponentially, row by row."""
+    return log(integral(lambda day: exp(base + slope * day), start, stop))
+
+
+def rows_of(*rows: tuple[float, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["start [day]", "stop [day]", "seen"])
+
+
+def test_a_row_of_no_length_without_an_event_tells_nothing() -> None:
+    prior = ms.Prior.declared(gompertz)
+    looks = (0.0, 8.0, 0.0), (8.0, 16.0, 1.0)
+    fit = prior.calibrate(rows_of(looks[0], (8.0, 8.0, 0.0), looks[1]))
+    known = prior.calibrate(rows_of(*looks))
+    assert fit.adapted.coordinates.numpy() == pytest.approx(known.adapted.coordinates.numpy(), abs=1e-6)
+    assert fit.adapted.covariance.numpy() == pytest.approx(known.adapted.covariance.numpy(), rel=1e-5)
+
+
+def test_a_row_of_no_length_with_an_event_is_an_event_at_that_very_time() -> None:
+    """The mode against that of prior times h(12) e^(−H(12)), in closed form."""
+    fit = ms.Prior.declared(gompertz).calibrate(rows_of((0.0, 8.0, 0.0), (8.0, 12.0, 0.0), (12.0, 12.0, 1.0)))
+
+    def cost(at: np.ndarray) -> float:
+        base, slope = at
+        hazard = base + slope * 12.0
+        summed_up = np.exp(base) * np.expm1(slope * 12.0) / slope
+        return summed_up - hazard + 0.5 * (((base + 3.0) / 1.0) ** 2 + ((slope - 0.02) / 0.04) ** 2)
+
+    best = optimize.minimize(
+        cost, [-3.0, 0.02], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}
+    ).x
+    assert fit.table()["estimate"].to_numpy() == pytest.approx(best, abs=1e-4)
+
+
+def test_a_row_that_ends_before_it_starts_is_named_with_its_conditions() -> None:
+    fit = ms.Prior.declared(gompertz).calibrate(rows_of((0.0, 8.0, 0.0), (8.0, 7.0, 0.0)))
+    assert "at measurement 2 (start 8 day, stop 7 day, seen 0)" in fit.warnings[0]
+
+
+def test_integrals_that_are_not_exact_are_told() -> None:
+    """e^(5t) over 60 days grows by e³⁰⁰; over 3 days it is exact."""
+
+    def steep(days: float) -> list[str]:
+        fit = ms.Prior.declared(grows_steeply).calibrate(
+            pd.DataFrame({"until [day]": [days], "seen": [float(np.expm1(5.0 * days) / 5.0)]})
+        )
+        return [each for each in fit.warnings if "integrals of the equation are not exact" in each]
+
+    assert steep(3.0) == []
+    assert len(steep(60.0)) == 1
+
+
+@ms.equation(
+    inputs={"until": "day"},
+    output=("seen", "1"),
+    name="tests.steep_integral",
+    parameters=[ms.Parameter("rate", "1/day", typical=5.0, spread=0.1)],
+    noise=ms.LogNormal((0.1,)),
+)
+def grows_steeply(until, *, rate):
+    """An integral."""
+    return integral(lambda day: exp(rate * day), 0.0 * until, until)
+
+
+def test_the_integral_of_an_exponential_is_as_exact_as_it_says() -> None:
+    for growth, exact in ((20.0, 1e-13), (40.0, 1e-8), (100.0, 5e-4)):
+        found = float(integral(np.exp, np.array(0.0), np.array(growth)))
+        assert found == pytest.approx(np.expm1(growth), rel=exact)

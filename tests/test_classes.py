@@ -244,6 +244,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
     [
         ("hcp", "column 'phase', row 3: 'hcp' is none of fcc, bcc, mixed"),
         ("1", "column 'phase', row 3: '1' is none of fcc, bcc, mixed"),
+        ("", "column 'phase', row 3: the cell is empty; say one of fcc, bcc, mixed"),
         (">bcc", "column 'phase', row 3: '>bcc' is none of fcc, bcc, mixed"),
     ],
 )

@@ -699,3 +699,39 @@ def test_points_are_not_taken_for_outputs() -> None:
     two = lambda at: torch.stack([at["x"], -at["x"]], -1)  # noqa: E731
     with pytest.raises(InputError, match="and there are 2"):
         OfOutput(2, NonNegative()).violation(two, here)
+
+
+def test_a_law_that_no_point_tells_of_is_not_called_satisfied() -> None:
+    """Nothing measured; or only at zero, where a slope over the input's size, and a far end, are nothing."""
+
+    @ms.equation(
+        inputs={"time": "h"},
+        output=("level", "mg/L"),
+        name="tests.laws_unchecked",
+        parameters=[
+            ms.Parameter("first", "mg/L", typical=10.0, positive=True, spread=0.3),
+            ms.Parameter("slope", "mg/L/h", typical=-1.0, spread=3.0),
+        ],
+        noise=ms.Additive((0.5,)),
+        constraints=[NonNegative(), Monotone("time", increasing=False), Limit("time", float("inf"), 0.0)],
+    )
+    def line(time, *, first, slope):
+        """A line, which breaks the last law as soon as there is a time."""
+        return first + slope * time
+
+    prior = ms.Prior.declared(line)
+    empty = prior.calibrate(pd.DataFrame({"time [h]": [1.0], "level [mg/L]": [np.nan]}))
+    assert empty.laws()["satisfied"].isna().all()
+    assert empty.to_json()["laws"][0]["satisfied"] is None
+    assert empty.to_xarray()["law_violation"].isnull().all()
+    assert calibration_report(empty).count("not checked: no point tells of it") == 3
+    both = pd.DataFrame({"task": ["a", "b"], "time [h]": [0.0, 2.0], "level [mg/L]": [9.0, 8.0]})
+    fit = prior.calibrate(both)
+    laws = fit.laws().set_index(["law", "task"])["satisfied"]
+    assert laws["falling with time", "a"] is None
+    assert laws["falling with time", "b"] is True
+    assert laws["tending to 0 as time grows", "a"] is None
+    assert laws["tending to 0 as time grows", "b"] is False
+    assert laws["not below zero", "a"] is True
+    assert not [text for text in fit.warnings if "task a" in text and "breaks the law" in text]
+    assert "satisfied in the 1 of 2 tasks in which it was checked" in calibration_report(fit)

@@ -435,3 +435,24 @@ def test_what_all_tasks_share_has_no_spread_in_pymcs_population() -> None:
     shared = np.array([False, True])
     covariance = without_shared(np.array([[[4.0, 1.0], [1.0, 2.0]]]), shared)
     np.testing.assert_allclose(covariance, [[[4.0, 0.0], [0.0, 1e-6]]])
+
+
+def test_conditions_of_categories_are_asked_by_their_texts(tmp_path: Path, capsys) -> None:
+    from metasci.cli.main import run
+
+    fit = ms.load("wine").calibrate(ms.dataset("wine").select([0]))
+    by_text = fit.predict(temperature=["cold", "warm"], contact="yes")
+    by_code = fit.predict(temperature=[0.0, 1.0], contact=1.0)
+    np.testing.assert_array_equal(by_text["median"].values, by_code["median"].values)
+    with pytest.raises(InputError, match="contact: 'perhaps' is none of no, yes"):
+        fit.predict(temperature="cold", contact="perhaps")
+    table = tmp_path / "wine.csv"
+    table.write_text("temperature,contact,rating\ncold,no,2\nwarm,yes,4\n")
+    call = ["predict", "wine", str(table), "--at", "temperature=cold,warm", "--at"]
+    assert run([*call, "contact=yes"]) == 0
+    assert [line.split()[1:3] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["cold", "yes"],
+        ["warm", "yes"],
+    ]
+    assert run([*call, "contact=perhaps"]) == 2
+    assert "contact: 'perhaps' is none of no, yes" in capsys.readouterr().err

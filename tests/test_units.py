@@ -193,3 +193,27 @@ def test_a_coulomb_for_a_degree_is_told() -> None:
         convert(500.0, "C", "K")
     with pytest.raises(InputError, match=r"'C' cannot be converted to 's'"):
         convert(500.0, "C", "s")
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_unit_is_that_of_a_pure_number(blank: str) -> None:
+    """Wherever a model declares one; its columns then need no unit in their headers."""
+    import pandas as pd
+
+    import metasci as ms
+
+    @ms.equation(
+        inputs={"x": blank},
+        output=("share", blank),
+        parameters=[ms.Parameter("level", blank, typical=0.5)],
+        name=f"tests.blank_unit_{len(blank)}",
+    )
+    def level(x, *, level):
+        """Constant."""
+        return level + 0.0 * x
+
+    assert (level.output.unit, level.inputs["x"].unit, next(iter(level.parameters)).unit) == ("1", "1", "1")
+    fit = ms.Prior.declared(level).calibrate(pd.DataFrame({"x": [1.0, 2.0], "share": [0.4, 0.5]}))
+    assert fit.batch.mask.all()
+    with pytest.raises(InputError, match="output 'share': its unit is a text, such as 'mg/L'"):
+        ms.model.Output("share", None)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metasci.app.page import EXAMPLES
-from metasci.app.predictions import conditions
+from metasci.app.predictions import conditions, value_on_the_way
 from metasci.app.questions import questions_for
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
@@ -144,6 +144,8 @@ def _check_unit(fit: Any, symbol: str) -> None:
 
 def line_of(fit: Any, name: str) -> str:
     """A line that asks a question of this fit, or nothing where a line cannot tell its conditions apart."""
+    if name == "when":
+        return _when_line(fit)
     if name != "predict" or {"time", "temperature"} <= set(fit.prior.model.inputs):
         return EXAMPLES[name]
     if not isinstance(fit, EquationFit):
@@ -154,6 +156,10 @@ def line_of(fit: Any, name: str) -> str:
         return line if _read(fit, line) == (name, given) else ""
     except InputError:
         return ""
+
+
+def _when_line(fit: EquationFit) -> str:
+    return f"when is it {value_on_the_way(fit)} {fit.prior.model.output.unit}".removesuffix(" 1")
 
 
 def _without_names(fit: Any, text: str) -> str:

@@ -9,11 +9,22 @@ from metasci.app.asked import Answer, Field, number_of
 from metasci.app.classes import likeliest_in_words, names_of_classes
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
+from metasci.fits.followed_curve import curve_name
+from metasci.outcomes import Categorical
 from metasci.report.curves import axis_of, coordinates, span
 from metasci.units import stated
 from metasci.words import number, pretty_unit, with_unit as in_words, words
 
-__all__ = ["can_follow", "can_predict", "conditions", "predict", "when", "when_fields", "with_unit"]
+__all__ = [
+    "can_follow",
+    "can_predict",
+    "conditions",
+    "predict",
+    "value_on_the_way",
+    "when",
+    "when_fields",
+    "with_unit",
+]
 
 
 def can_predict(fit: Any) -> bool:
@@ -30,6 +41,9 @@ def conditions(fit: Any) -> tuple[Field, ...]:
         if not isinstance(fit, EquationFit) and fit.tasks.card.column(name).kind:
             fields.append(Field(name, f"{words(name)} (as in the table)"))
             continue
+        if texts := _texts(fit, name):
+            fields.append(Field(name, words(name), texts[0], texts))
+            continue
         axis = axis_of(fit, name) if isinstance(fit, EquationFit) else None
         shown = axis.shown if axis else inputs[name].unit
         symbol = pretty_unit(shown)
@@ -45,7 +59,10 @@ def conditions(fit: Any) -> tuple[Field, ...]:
 def predict(fit: Any, fields: Mapping[str, str]) -> Answer:
     """What would be measured there."""
     output = fit.prior.model.output
-    symbol, what = pretty_unit(output.unit), output.label or words(output.name)
+    symbol, what = (
+        pretty_unit(output.unit),
+        curve_name(fit.prior.model.noise, output.label or words(output.name)),
+    )
     for name, text in fields.items():
         if not text:
             raise InputError(f"say at which {words(name)}.")
@@ -106,12 +123,19 @@ def _likeliest(fit: Any, predicted: Any, classes: tuple[str, ...], fields: Mappi
 
 
 def with_unit(fit: Any, name: str, text: str) -> str:
-    """A text with its unit; a bare number is in the unit in which people read the input."""
+    """A text with its unit; a bare number is in the unit in which people read the input, and a code stays as it is."""
+    if _texts(fit, name):
+        return text
     value, symbol = stated(text, name)
     if symbol:
         return text
     axis = axis_of(fit, name) if isinstance(fit, EquationFit) else None
     return f"{value!r} {axis.shown if axis else fit.prior.model.inputs[name].unit}"
+
+
+def _texts(fit: Any, name: str) -> tuple[str, ...]:
+    """What may be said of an input of categories; nothing of others."""
+    return next((tuple(column.codes) for column in fit.tasks.card.columns if column.name == name), ())
 
 
 def can_follow(fit: Any) -> bool:
@@ -120,7 +144,8 @@ def can_follow(fit: Any) -> bool:
         isinstance(fit, EquationFit)
         and len(fit.batch) == 1
         and len(coordinates(fit)) == 1
-        and fit.prior.model.noise.gaussian
+        and not isinstance(fit.prior.model.noise, Categorical)
+        and not _texts(fit, coordinates(fit)[0])
     )
 
 
@@ -131,16 +156,36 @@ def when_fields(fit: Any) -> tuple[Field, ...]:
     low, high = span(fit, name)
     axis = axis_of(fit, name)
     return (
-        Field("value", f"which value{f', in {symbol}' if symbol else ''}"),
+        Field(
+            "value",
+            f"which {_called(fit)}{f', in {symbol}' if symbol else ''}",
+            "" if model.noise.measures else value_on_the_way(fit),
+        ),
         Field("start", f"from which {words(name)} on", axis.text(low)),
         Field("until", f"until which {words(name)}", axis.text(2.0 * high)),
     )
 
 
+def value_on_the_way(fit: EquationFit) -> str:
+    """Where the curve stands in the middle of its range, by two digits; of a yes or no where both are as likely."""
+    name, noise = coordinates(fit)[0], fit.prior.model.noise
+    if getattr(noise, "kind", "") == "yes or no":
+        return "0.5"
+    middle: dict[str, Any] = {name: 0.5 * sum(span(fit, name))}
+    value = float(fit.predict(**middle)["median"].squeeze())
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def _called(fit: Any) -> str:
+    """What is asked to be reached."""
+    noise, name = fit.prior.model.noise, words(fit.prior.model.output.name)
+    return f"value of {name}" if noise.measures else curve_name(noise, name)
+
+
 def when(fit: Any, fields: Mapping[str, str]) -> Answer:
     """When the curve reaches a value."""
     if not fields["value"]:
-        raise InputError(f"say which value of {words(fit.prior.model.output.name)}.")
+        raise InputError(f"say which {_called(fit)}.")
     name = coordinates(fit)[0]
     ends = {key: with_unit(fit, name, fields[key]) for key in ("start", "until") if fields[key]}
     found = fit.when(number_of(fields["value"], "value"), name, **ends)

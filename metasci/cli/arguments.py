@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from metasci.regular_files import book_and_sheet
 from metasci.words import suggestion
 
 if TYPE_CHECKING:
+    from metasci.data.cards import Card
     from metasci.model import Model
 
 __all__ = [
@@ -209,8 +210,10 @@ def check_folder(out: Path | None) -> Callable[[], None]:
     return still_free
 
 
-def quantities(texts: Sequence[str]) -> dict[str, Any]:
+def quantities(texts: Sequence[str], card: Card | None = None) -> dict[str, Any]:
     """Conditions as they are typed, ``temperature=200,400 degC``, as quantities by name.
+
+    What a card has codes for, ``contact=yes,no``, stays text.
 
     Examples
     --------
@@ -222,7 +225,15 @@ def quantities(texts: Sequence[str]) -> dict[str, Any]:
     >>> quantities(["temperature=200 degC, 400 degC"])["temperature"].magnitude.tolist()
     [200.0, 400.0]
     """
-    return dict(_quantity(text) for text in texts)
+    coded = {column.name for column in card.columns if column.codes} if card is not None else set()
+    return dict(_condition(text, coded) for text in texts)
+
+
+def _condition(text: str, coded: Collection[str]) -> tuple[str, Any]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if equals and name in coded:
+        return name, [each.strip() for each in value.split(",")]
+    return _quantity(text)
 
 
 def _quantity(text: str) -> tuple[str, Any]:

@@ -23,9 +23,12 @@ from metasci.cli.arguments import (
     quantities,
 )
 from metasci.errors import InputError
+from metasci.words import enumerated
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from metasci.data.cards import Card
 
 LargestMolecule = Annotated[
     bool,
@@ -53,7 +56,10 @@ def calibrate(
     result = fit.to_json(level)
     if out is not None:
         still_free()
+        replaced = _replaced_in(out, fit)
         fit.save(out)
+        if replaced:
+            typer.echo(f"warning: {replaced}", err=True)
     if as_json:
         print_json(result)
         return
@@ -83,14 +89,14 @@ def predict(
     from metasci.fits.equation import EquationFit
 
     check_folder(out.parent if out else None)
-    asked = quantities(at)
     fit = _fit(prior, file, model)
+    asked = quantities(at, fit.tasks.card)
     if not isinstance(fit, EquationFit):
         raise InputError(
             f"'{prior}' predicts members: add rows whose {fit.prior.model.output.name} is empty to the file, and "
             "calibrate."
         )
-    predictions = _as_asked(fit.predict(level=level, **asked), at)
+    predictions = _as_asked(fit.predict(level=level, **asked), at, fit.tasks.card)
     cautions = [*fit.warnings, *filter(None, [predictions.attrs["extrapolates"]])]
     units = {name: predictions[name].attrs.get("units", "") for name in predictions.variables}
     table = predictions.to_dataframe().reset_index()
@@ -321,12 +327,13 @@ def average(
     """
     from metasci.priors.averaging import average as weighed
 
-    asked = quantities(at or [])
     with given_file(file) as path:
         averaged = weighed([learned_prior(name) for name in priors], path, by=by, seed=seed)
+    card = averaged.fits[0].tasks.card
+    asked = quantities(at or [], card)
     forecast = None
     if asked:
-        predictions = _as_asked(averaged.predict(level=level, seed=seed, **asked), at or [])
+        predictions = _as_asked(averaged.predict(level=level, seed=seed, **asked), at or [], card)
         names = [*asked, "median", "lower", "upper", "curve_lower", "curve_upper"]
         forecast = predictions[names].drop_vars(["model", "weight"], errors="ignore").to_dataframe()[names]
     if as_json:
@@ -383,12 +390,35 @@ def app(
     run(port, browser)
 
 
-def _as_asked(predictions: xr.Dataset, asked: Sequence[str]) -> xr.Dataset:
-    """The conditions in the units in which they were asked for."""
+def _replaced_in(out: Path, fit: Any) -> str:
+    """What is to be said where a folder holds another calibration, which this one takes the place of."""
+    import pandas as pd
+
+    before = out / "predictions.csv"
+    if not before.is_file() or before.read_bytes() == fit.contents()[before.name]:
+        return ""
+    try:
+        tasks = enumerated(list(pd.read_csv(before, usecols=["task"], dtype=str)["task"].unique()), most=3)
+    except (ValueError, OSError):  # a file of somebody else's
+        return ""
+    return f"{out} held another calibration, of {tasks}, which this one has replaced."
+
+
+def _as_asked(predictions: xr.Dataset, asked: Sequence[str], card: Card) -> xr.Dataset:
+    """The conditions in the units in which they were asked for; codes as the texts that they stand for."""
     import numpy as np
 
     from metasci.units import convert
 
+    for column in card.columns:
+        if column.codes and column.name in predictions.coords:
+            coordinate = predictions[column.name]
+            texts = {code: text for text, code in column.codes.items()}
+            said = [texts.get(float(number), f"{number:g}") for number in coordinate.values.ravel()]
+            shaped = np.array(said, object).reshape(coordinate.shape)
+            predictions = predictions.assign_coords(
+                {column.name: (coordinate.dims, shaped, coordinate.attrs)}
+            )
     for text in asked:
         name, _, value = (part.strip() for part in text.partition("="))
         _, _, unit = value.partition(" ")

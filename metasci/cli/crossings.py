@@ -39,9 +39,9 @@ def when(
     """Calibrate, then say when the curve reaches a value."""
     from metasci.fits.equation import EquationFit
 
-    conditions = quantities(at or [])
     with given_file(file) as path:
         fit = learned_prior(prior, model).calibrate(path)
+    conditions = quantities(at or [], fit.tasks.card)
     if not isinstance(fit, EquationFit):
         raise InputError(f"'{prior}' predicts members, which have no curve to follow.")
     found = fit.when(reaches, along, start=start, until=until, level=level, **conditions)

@@ -12,7 +12,7 @@ from metasci.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Constraint", "OfOutput", "Predict", "Within", "amount", "given", "shown"]
+__all__ = ["Constraint", "OfOutput", "Predict", "Within", "amount", "given", "has_size", "shown"]
 
 Predict: TypeAlias = "Callable[[Mapping[str, Tensor]], Tensor]"
 """From inputs, each (task, point), to predictions, (task, point) or, with several outputs, (task, point, output)."""
@@ -51,6 +51,10 @@ class Constraint(ABC):
     def place(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Where the violations lie: the points themselves, unless the law is about other ones."""
         return inputs
+
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        """At which points the law can be checked: at all, unless it counts in the size of an input that is zero."""
+        return True
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -105,6 +109,9 @@ class Within(Constraint):
     def place(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return self.of.place(inputs)
 
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        return self.of.tells(inputs)
+
 
 @dataclass(frozen=True)
 class OfOutput(Constraint):
@@ -139,6 +146,9 @@ class OfOutput(Constraint):
     def place(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return self.of.place(inputs)
 
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        return self.of.tells(inputs)
+
 
 def given(inputs: Mapping[str, Tensor], name: str, law: str) -> Tensor:
     """The input of that name.
@@ -151,6 +161,11 @@ def given(inputs: Mapping[str, Tensor], name: str, law: str) -> Tensor:
     if name not in inputs:
         raise InputError(f"law '{law}': '{name}' is not an input; the inputs are {', '.join(inputs)}.")
     return inputs[name]
+
+
+def has_size(inputs: Mapping[str, Tensor], name: str) -> Tensor:
+    """Whether an input is anything but zero in a task, (task, 1)."""
+    return (inputs[name] != 0.0).any(-1, keepdim=True)
 
 
 def amount(value: float | str, inputs: Mapping[str, Tensor], law: str) -> float | Tensor:

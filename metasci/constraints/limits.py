@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metasci.constraints.law import Constraint, Predict, amount, given, shown
+from metasci.constraints.law import Constraint, Predict, amount, given, has_size, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,3 +61,6 @@ class Limit(Constraint):
             return {**inputs, self.input: torch.full_like(here, self.at)}
         end = math.copysign(self.reach, self.at) * here.detach().abs().amax(-1, keepdim=True)
         return {**inputs, self.input: end.expand_as(here)}
+
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        return has_size(inputs, self.input) if math.isinf(self.at) else True

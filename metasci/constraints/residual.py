@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metasci.constraints.derivatives import Derivatives, derivatives, largest
-from metasci.constraints.law import Constraint, Predict, given
+from metasci.constraints.law import Constraint, Predict, given, has_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,3 +58,6 @@ class Residual(Constraint):
         if isinstance(self.scale, str):
             return left * largest(given(inputs, self.scale, self.law), left)
         return left * self.scale
+
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        return has_size(inputs, self.scale) if isinstance(self.scale, str) else True

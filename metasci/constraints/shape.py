@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metasci.constraints.derivatives import derivatives, largest
-from metasci.constraints.law import Constraint, Predict, given
+from metasci.constraints.law import Constraint, Predict, given, has_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,9 @@ class Monotone(Constraint):
         wrong = -rise if self.increasing else rise
         return wrong.clamp(min=0.0) * largest(inputs[self.input], rise)
 
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        return has_size(inputs, self.input)
+
 
 @dataclass(frozen=True)
 class Convex(Constraint):
@@ -75,6 +78,9 @@ class Convex(Constraint):
         if not _any(straight):
             return bent
         return straight.logical_not() * bent + straight * self._beyond_chords(predict, inputs)
+
+    def tells(self, inputs: Mapping[str, Tensor]) -> Tensor | bool:
+        return has_size(inputs, self.input)
 
     def _beyond_chords(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
         """How far the curve lies on the wrong side of chords about each point, in the output's unit."""

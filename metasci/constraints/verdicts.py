@@ -25,12 +25,25 @@ def rounding(prediction: Tensor, mask: Tensor, scale: float) -> Tensor:
     return float(torch.finfo(size.dtype).eps ** (2.0 / 3.0)) * size
 
 
-def greatest(violations: Sequence[Tensor], mask: Tensor, negligible: Tensor) -> Tensor:
-    """The greatest violation of each law, (task, law), in the output's unit; zero where it is satisfied."""
+def greatest(
+    constraints: Sequence[Constraint],
+    violations: Sequence[Tensor],
+    negligible: Tensor,
+    inputs: Mapping[str, Tensor],
+    mask: Tensor,
+) -> Tensor:
+    """The greatest violation of each law, (task, law), in the output's unit: zero where it is satisfied, NaN where it
+    could not be checked. Of the arguments of `verdicts`.
+    """
     import torch
 
-    worst = torch.stack([torch.where(mask, values.detach(), 0.0).amax(1) for values in violations], 1)
-    return torch.where(worst <= negligible[:, None], 0.0, worst)
+    each = []
+    for law, values in zip(constraints, violations, strict=True):
+        checked = mask & law.tells(inputs)
+        worst = torch.where(checked, values.detach(), 0.0).amax(1)
+        lawful = torch.where(worst <= negligible, 0.0, worst)
+        each.append(torch.where(checked.any(1), lawful, torch.nan))
+    return torch.stack(each, 1)
 
 
 def verdicts(
@@ -61,23 +74,24 @@ def verdicts(
     DataFrame
         Columns: task, law, satisfied, violation (the greatest), points (checked), broken (share of them), and every
         input's value at the greatest violation, missing where the law is satisfied or is not about one value of it.
+        Where a law could be checked at no point, `satisfied` and the violation are missing.
     """
     import pandas as pd
     import torch
 
     rows: list[dict[str, Any]] = []
     for law, values in zip(constraints, violations, strict=True):
-        values = values.detach()
-        worst, at = torch.where(mask, values, -torch.inf).max(1)
-        broken = mask & ~(values <= negligible[:, None])
+        values, checked = values.detach(), mask & law.tells(inputs)
+        worst, at = torch.where(checked, values, -torch.inf).max(1)
+        broken = checked & ~(values <= negligible[:, None])
         place = {name: v.detach() for name, v in law.place(inputs).items() if v.shape == mask.shape}
         for task, name in enumerate(names):
-            count, lost = int(mask[task].sum()), int(broken[task].sum())
+            count, lost = int(checked[task].sum()), int(broken[task].sum())
             row = {
                 "task": name,
                 "law": law.law,
-                "satisfied": not lost,
-                "violation": max(float(worst[task]), 0.0) if count else 0.0,
+                "satisfied": not lost if count else None,
+                "violation": max(float(worst[task]), 0.0) if count else float("nan"),
                 "points": count,
                 "broken": lost / count if count else 0.0,
             }

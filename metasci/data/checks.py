@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.data.cards import NAME, SOURCE, Card
+from metasci.data.cards import NAME, SOURCE, Card, Column
 from metasci.elements import element_of
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
@@ -101,7 +101,7 @@ def check_rows(
             kept = ~(empty & recorded)
             lacking = f"the row has neither {output} nor {' nor '.join(card.histories)}"
         else:
-            lacking = "the cell is empty or not a number"
+            lacking = f"{_nothing_in(card.output)}{_choices(card.output)}"
             if card.compilation:
                 kept = measured.copy()
         at = _first(empty & kept)
@@ -120,9 +120,18 @@ def check_rows(
                 needed |= has_amount[column.name]
         at = _first(kept & needed & np.isnan(numbers[name]))
         if at is not None:
-            lacking = "the cell is empty" if card.column(name).kind else "the cell is empty or not a number"
-            raise fault(name, at, lacking)
+            raise fault(name, at, f"{_nothing_in(card.column(name))}{_choices(card.column(name))}")
     return kept
+
+
+def _nothing_in(column: Column) -> str:
+    """What is wrong with a cell that says nothing."""
+    return "the cell is empty" if column.kind or column.codes else "the cell is empty or not a number"
+
+
+def _choices(column: Column) -> str:
+    """What may be said in a column of categories."""
+    return f"; say one of {', '.join(column.codes)}" if column.codes else ""
 
 
 def first_of_copies(
@@ -315,9 +324,9 @@ def check_tasks(
         first_row[tasks_known] = known[first]
         if name in needed and (without := _first(first_row < 0)) is not None:
             at = int(np.flatnonzero(codes == without)[0])
-            raise fault(
-                name, at, f"the cell is empty or not a number, and task '{labels[without]}' needs {name}"
-            )
+            column = card.column(name)
+            needs = f"and task '{labels[without]}' needs {name}"
+            raise fault(name, at, f"{_nothing_in(column)}, {needs}{_choices(column)}")
         differs = known[values[known] != values[first_row[codes[known]]]]
         if len(differs):
             at = int(differs[0])

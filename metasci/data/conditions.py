@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from metasci.data.batch import Batch
 from metasci.errors import InputError
 from metasci.model import Model
+from metasci.unit_grammar import shown
 from metasci.units import convert, stated, unit
+from metasci.words import label
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from metasci.data.cards import Card, Column
     from metasci.model import Input, Model
 
-__all__ = ["asked_for", "batch_at", "followed", "last_known", "read_conditions", "runs_along"]
+__all__ = ["asked_for", "batch_at", "coded", "followed", "last_known", "read_conditions", "runs_along"]
 
 
 def followed(model: Model) -> tuple[str, ...]:
@@ -52,6 +55,40 @@ def last_known(model: Model, batch: Batch, name: str, times: Tensor) -> Tensor:
     return values.gather(1, order).gather(1, last.clamp(min=0))
 
 
+def coded(card: Card, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The same conditions with numbers in the place of the texts that a card has codes for.
+
+    Raises
+    ------
+    InputError
+        If a text is none of those.
+
+    Examples
+    --------
+    >>> import metasci as ms
+    >>> coded(ms.dataset("wine").card, {"temperature": ["cold", "warm"], "contact": "yes"})
+    {'temperature': [0.0, 1.0], 'contact': 1.0}
+    """
+    numbers = dict(conditions)
+    for column in card.columns:
+        if column.codes and column.name in conditions:
+            numbers[column.name] = _code_of(column, conditions[column.name])
+    return numbers
+
+
+def _code_of(column: Column, value: Any) -> Any:
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype.kind in "OUS"):
+        return [_code_of(column, each) for each in value]
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text in column.codes:
+        return column.codes[text]
+    if text in {f"{code:g}" for code in column.codes.values()}:
+        return float(text)
+    raise InputError(f"{column.name}: '{shown(text)}' is none of {', '.join(column.codes)}.")
+
+
 def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """What a user asks for, in the model's units, by input.
 
@@ -68,7 +105,7 @@ def asked_for(model: Model, batch: Batch, conditions: Mapping[str, Any]) -> dict
     own = followed(model)
     for name, declared in model.inputs.items():
         if name not in conditions and name not in own and not _is_constant(model, batch, name):
-            raise InputError(f"say at which {name} ({declared.unit}) to predict.")
+            raise InputError(f"say at which {label(name, declared.unit)} to predict.")
     return {
         name: _numbers(name, conditions[name], declared)
         for name, declared in model.inputs.items()
@@ -179,7 +216,7 @@ def read_conditions(
             f"'{unknown[0]}' is not an input of {model.name}; its inputs are {', '.join(model.inputs)}."
         )
     if missing := [name for name in needed if name not in conditions]:
-        raise InputError(f"say at which {missing[0]} ({model.inputs[missing[0]].unit}) to measure.")
+        raise InputError(f"say at which {label(missing[0], model.inputs[missing[0]].unit)} to measure.")
     values = {}
     for name, value in conditions.items():
         declared = model.inputs[name]

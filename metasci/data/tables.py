@@ -40,6 +40,7 @@ from metasci.data.quantities import quantities_of, target_units
 from metasci.data.readings import Readings, text_of
 from metasci.data.text_tables import check_header
 from metasci.errors import InputError
+from metasci.regular_files import book_and_sheet, title_of
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -86,9 +87,10 @@ def read_table(
         _columns_of(head, card, model, str(path), require_output)
     cells = _with_files_beside(table_of(content, path), card, Path(path).parent)
     table = tidy(
-        cells, card, model, where=str(path), require_output=require_output, task=_printable(Path(path).stem)
+        cells, card, model, where=str(path), require_output=require_output, task=_printable(title_of(path))
     )
-    table.attrs["checksum"] = hashlib.sha256(content).hexdigest()
+    if not book_and_sheet(path)[1]:  # of a sheet the checksum of the workbook is not that of its data
+        table.attrs["checksum"] = hashlib.sha256(content).hexdigest()
     return table
 
 

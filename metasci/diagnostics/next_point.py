@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metasci.data.batch import Batch
-from metasci.data.conditions import read_conditions, runs_along
+from metasci.data.conditions import coded, read_conditions, runs_along
 from metasci.diagnostics.designs import conditions_batch
 from metasci.diagnostics.information import fisher_information, unit_scales
 from metasci.errors import InputError
@@ -76,8 +76,9 @@ def next_measurement(
     if target is not None and model.noise.predictors > 1:
         raise InputError("classes have no one curve to aim at: leave the target out.")
     varying = tuple(name for name in model.inputs if not _constant(model, calibration.batch, name))
-    points = read_conditions(model, candidates, varying)
-    aim = None if target is None else read_conditions(model, target, varying)
+    card = calibration.tasks.card
+    points = read_conditions(model, coded(card, candidates), varying)
+    aim = None if target is None else read_conditions(model, coded(card, target), varying)
     if aim is not None and len(next(iter(aim.values()))) != 1:
         raise InputError("the target is one condition; give one number for each input.")
     count, size = len(next(iter(points.values()))), len(model.parameters)

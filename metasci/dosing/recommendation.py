@@ -301,7 +301,9 @@ def _warnings(
         if len(sizes) > 1 and size in (sizes[0], sizes[-1]):
             edge = "smallest" if size == sizes[0] else "largest"
             sentences.append(f"it is the {edge} dose that was tried: try further sizes.")
-    if left > _UNINFORMED:
+    if not bool(calibration.batch.mask.any()):
+        sentences.append("nothing was measured: this is what the prior says of such a patient.")
+    elif left > _UNINFORMED:
         sentences.append(
             f"the measurements hardly inform this forecast: they leave {100 * min(left, 1.0):.0f} % of the variance "
             "that other patients of these covariates have."

@@ -114,14 +114,18 @@ class AdaptedTasks(Fit):
         DataFrame
             A row for each law and task: task, law, satisfied, violation (the greatest, in the output's unit), points
             (that were looked at), broken (share of them), and each input's value at the greatest violation, in the
-            model's unit; missing where the law is satisfied.
+            model's unit; missing where the law is satisfied. Of a law that could be checked nowhere, as where nothing
+            was measured and the model names no collocation, satisfied and violation are missing.
         """
         model, problem = self.prior.model, self.problem
         if collocation is not None:
             problem = replace(problem, model=replace(model, collocation=collocation))
+        return verdicts(model.constraints, *self._broken(problem), *self._checked(problem), self.batch.names)
+
+    def _checked(self, problem: Problem) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The model's inputs at every point where laws are checked, (task, point), and which of them count."""
         inputs, mask = problem.checked
-        shown = {name: inputs[name].expand(mask.shape) for name in model.inputs}
-        return verdicts(model.constraints, *self._broken(problem), shown, mask, self.batch.names)
+        return {name: inputs[name].expand(mask.shape) for name in self.prior.model.inputs}, mask
 
     def _broken(self, problem: Problem) -> tuple[list[torch.Tensor], torch.Tensor]:
         """By how much each law is broken, (task, point), and what of it is rounding, (task,)."""

@@ -15,6 +15,7 @@ from metasci.fits.findings import (
     quantity_text,
     without_likelihood,
 )
+from metasci.quadrature import finer_integrals
 from metasci.words import number, with_unit, words
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from metasci.fits.adapted_tasks import AdaptedTasks
 
-__all__ = ["accuracy", "broken_laws", "clipped", "convergence"]
+__all__ = ["accuracy", "broken_laws", "clipped", "convergence", "integrals"]
 
+_CONDITIONS = 4  # that fit into a sentence
+_INTEGRALS = 1e-3  # of a prediction, to which its integrals are to be exact
 _TOLERANCE = 1e-6  # of a limit: nearer is on it, but for rounding
 
 
@@ -50,10 +53,9 @@ def _at_fault(calibration: AdaptedTasks, index: int, faults: Tensor) -> str:
     batch, model = calibration.batch, calibration.prior.model
     place = flagged(faults)[0]
     rank = int(batch.mask[index, : place + 1].sum())
-    when = ""
-    if "time" in model.inputs:
-        time = float(batch.inputs["time"].expand(batch.mask.shape)[index, place])
-        when = f"time {quantity_text(time, model.inputs['time'].unit)}, "
+    shown = ["time"] if "time" in model.inputs else list(model.inputs)[:_CONDITIONS]
+    at = {name: float(batch.inputs[name].expand(batch.mask.shape)[index, place]) for name in shown}
+    when = "".join(f"{words(name)} {quantity_text(at[name], model.inputs[name].unit)}, " for name in shown)
     value = f"{words(model.output.name)} {measured_text(calibration, index, place)}"
     predicted = float(calibration.problem.predict(calibration.adapted.start)[index, place])
     cause = "where the prediction is not a number"
@@ -82,13 +84,41 @@ def accuracy(calibration: AdaptedTasks) -> Iterator[Finding]:
         )
 
 
+def integrals(calibration: AdaptedTasks) -> Iterator[Finding]:
+    """Integrals of an equation that would be others with twice as many nodes."""
+    problem, adapted = calibration.problem, calibration.adapted
+    if problem.model.solution is not None or problem.model.joint:
+        return
+    with torch.no_grad():
+        with finer_integrals() as taken:
+            finer = problem.predict(adapted.coordinates)
+        if not taken.count:
+            return
+        plain = problem.predict(adapted.coordinates)
+    noise = problem.model.noise
+    if noise.measures:
+        off = (plain - finer).abs() / finer.abs()
+    else:
+        off = (
+            noise.link(plain) - noise.link(finer)
+        ).abs()  # of log-odds, or as the logarithm of what is expected
+    off = off.nan_to_num(0.0)
+    off = off.reshape(*off.shape[:2], -1).amax(-1) * problem.batch.mask
+    for index in flagged((off > _INTEGRALS).any(1)):
+        text = (
+            "the integrals of the equation are not exact: say more `nodes`, or take them from piece to piece"
+        )
+        size = number(float(off[index].max()))
+        yield Finding(calibration.batch.names[index], f"{text} (a prediction is off by {size})", text)
+
+
 def broken_laws(calibration: AdaptedTasks) -> Iterator[Finding]:
     """Physical laws that the calibrated curve breaks."""
     if not calibration.prior.model.constraints:
         return
     model = calibration.prior.model
     laws = calibration.laws()
-    for row in laws[~laws["satisfied"].astype(bool)].to_dict("records"):
+    for row in laws[laws["satisfied"].eq(False)].to_dict("records"):
         breaks = f"the calibrated curve breaks the law '{row['law']}'"
         if not np.isfinite(row["violation"]):
             breaks = (

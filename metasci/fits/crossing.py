@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from metasci.data.conditions import asked_for, batch_at
+from metasci.data.conditions import asked_for, batch_at, coded
 from metasci.errors import InputError, check_level
 from metasci.fits.data_checks import forecasts_beyond
 from metasci.fits.findings import quantity_text
+from metasci.fits.followed_curve import followed_curve, shown_curve
 from metasci.fits.posterior import posterior_draws
 from metasci.fits.predictive import sampled
 from metasci.meta.problem import Problem
@@ -124,7 +125,7 @@ def crossing(
     ----------
     fit : Calibration
     value : number, str or quantity
-        Of the output; a number is in the model's unit.
+        Of the output; a number is in the model's unit. A hardness may be on another scale, ``"400 HV"``.
     along : str
         The input that is followed: time, cycles.
     start, until : number, str or quantity, optional
@@ -144,14 +145,15 @@ def crossing(
     Raises
     ------
     InputError
-        If there is no such input, outcomes have no curve, the value is not finite, the input that is followed is also
-        a condition, or `until` does not lie beyond `start`.
+        If there is no such input, outcomes are classes, the value is none that the curve could reach, the input that is
+        followed is also a condition, or `until` does not lie beyond `start`.
 
     Notes
     -----
-    It is the curve that is asked, not a measurement, which scatters about it. After a dose, begin at the peak: a curve
-    that begins below the value is followed until it is above. Where the start is close to the value, some of the
-    curves that are believed are past it by then: those that lie where most others come to.
+    It is the curve that is asked, not a measurement, which scatters about it: of a yes or no its probability, of counts
+    the expected count, of grades the mean grade, of times the median, of deviations their standard deviation. After a
+    dose, begin at the peak: a curve that begins below the value is followed until it is above. Where the start is close
+    to the value, some of the curves that are believed are past it by then: those that lie where most others come to.
 
     Examples
     --------
@@ -161,21 +163,20 @@ def crossing(
     1: concentration reaches 5 mg/L at 13.8 h (90 % interval 12.2 h to 15.8 h)
     """
     check_level(level)
-    model, output = fit.prior.model, fit.prior.model.output
+    model = fit.prior.model
     if along not in model.inputs:
         raise InputError(f"'{model.name}' has no input '{along}'; it has {', '.join(model.inputs)}.")
-    if not model.noise.gaussian:
-        raise InputError(f"'{model.name}' has outcomes that are no measurements about a curve.")
-    unit, wanted = model.inputs[along].unit, magnitude(value, output.unit, "value")
-    if not np.isfinite(wanted):
-        raise InputError(f"value: {wanted:g} is no value that a curve could reach.")
+    unit = model.inputs[along].unit
     begin, end = _ends(fit, along, unit, start, until)
     if along in conditions:
         raise InputError(f"{along} is what is followed, from start to until, and no condition beside it.")
+    conditions = coded(fit.tasks.card, conditions)
     for name, condition in conditions.items():
         if np.size(getattr(condition, "magnitude", condition)) != 1:
             raise InputError(f"{name}: give one number, under which {words(along)} is followed.")
-    asked_for(model, fit.batch, {along: np.array([begin, end]), **conditions})
+    points = asked_for(model, fit.batch, {along: np.array([begin, end]), **conditions})
+    curve = followed_curve(model, batch_at(model, fit.batch, points)[0].inputs)
+    wanted = curve.value(value)
     tail = 0.5 * (1.0 - level)
     rows = []
     for task, name in enumerate(fit.batch.names):
@@ -201,7 +202,7 @@ def crossing(
     others = {key: points[key] for key in points if key != along}
     given = {key: torch.as_tensor(np.array(at, float)) for key, at in {along: answers, **others}.items()}
     beyond = "; ".join(forecasts_beyond(fit.prior, given))
-    named = (along, unit, output.name, output.unit)
+    named = (along, unit, curve.name, curve.unit)
     return Crossing(table, wanted, *named, begin, end, level, beyond)
 
 
@@ -260,15 +261,17 @@ def _curves(
     batch, _ = batch_at(model, fit.batch.select([task]), points)  # what was measured may follow the places
     if fit.adapted.discrepancy is not None:
         adapted = fit.adapted.select(torch.tensor([task]))
-        curve, _ = sampled(Problem(model, batch), adapted, draws, seed=seed)
-        return np.asarray(curve[:, 0, :count].numpy())
+        drawn_curves, _ = sampled(Problem(model, batch), adapted, draws, seed=seed)
+        return np.asarray(drawn_curves[:, 0, :count].numpy())
     longest = max((values.shape[2] for values in batch.inputs.values() if values.dim() == 3), default=1)
     pieces = []
     with torch.no_grad():
         drawn = posterior_draws(fit, task, draws, seed).coordinates
         for some in drawn.split(max(1, _AT_ONCE // (batch.mask.shape[1] * longest))):
             alike = batch.select(torch.zeros(len(some), dtype=torch.long))
-            pieces.append(Problem(model, alike).predict(some)[:, :count])
+            predicted = Problem(model, alike).predict(some)
+            shown = shown_curve(model, predicted, fit.adapted.log_noise, alike.inputs)
+            pieces.append(shown[:, :count])
     return np.asarray(torch.cat(pieces).numpy())
 
 

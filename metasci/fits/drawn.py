@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metasci.data.conditions import asked_for, batch_at
+from metasci.data.conditions import asked_for, batch_at, coded
 from metasci.fits.posterior import posterior_draws
 from metasci.meta.problem import Problem
 from metasci.units import convert
@@ -25,7 +25,7 @@ def drawn_forecast(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
     """Curves and measurements of one model's posterior, (draw, point), in a unit; and the shape that was asked for."""
     model = fit.prior.model
-    batch, shape = batch_at(model, fit.batch, asked_for(model, fit.batch, conditions))
+    batch, shape = batch_at(model, fit.batch, asked_for(model, fit.batch, coded(fit.tasks.card, conditions)))
     size = int(np.prod(shape))
     drawn = posterior_draws(fit, draws=draws, seed=seed)
     problem = Problem(model, batch.select(torch.zeros(draws, dtype=torch.long)), 0.0)

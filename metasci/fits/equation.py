@@ -14,7 +14,7 @@ import xarray as xr
 from metasci.class_forecasts import ClassForecast
 from metasci.constraints.verdicts import greatest
 from metasci.data.cards import owning_up
-from metasci.data.conditions import asked_for, batch_at, followed
+from metasci.data.conditions import asked_for, batch_at, coded, followed
 from metasci.errors import check_level
 from metasci.fits.adapted_tasks import AdaptedTasks
 from metasci.fits.beside import beside_line, beside_table
@@ -151,7 +151,7 @@ class EquationFit(AdaptedTasks):
         """
         check_level(level)
         model = self.prior.model
-        points = asked_for(model, self.batch, conditions)
+        points = asked_for(model, self.batch, coded(self.tasks.card, conditions))
         batch, shape = batch_at(model, self.batch, points)
         size = int(np.prod(shape))
         dims = ("point",) if len(shape) <= 1 else tuple(f"point_{i}" for i in range(len(shape)))
@@ -264,7 +264,7 @@ class EquationFit(AdaptedTasks):
         variables["converged"] = (("task",), adapted.converged.numpy())
         if model.constraints:
             violations, negligible = self._broken(self.problem)
-            worst = greatest(violations, self.problem.checked[1], negligible)
+            worst = greatest(model.constraints, violations, negligible, *self._checked(self.problem))
             attributes = {"units": model.output.unit, "long_name": "greatest violation of each physical law"}
             variables["law_violation"] = (("task", "law"), worst.numpy(), attributes)
         if self.local_error is not None:

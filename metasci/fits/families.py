@@ -23,7 +23,7 @@ from metasci.learned.places import linked, places_of, structure_of
 from metasci.materials.structures import makeup
 from metasci.model import Model
 from metasci.units import magnitude
-from metasci.words import enumerated
+from metasci.words import enumerated, label as labelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -158,7 +158,7 @@ class MembersFit(Fit):
         structure = structure_of(self.tasks, model)
         for name in model.inputs:
             if name != structure and name not in conditions and not card.column(name).optional:
-                raise InputError(f"say at which {name} ({model.inputs[name].unit}) to predict.")
+                raise InputError(f"say at which {labelled(name, model.inputs[name].unit)} to predict.")
         structures = [structures] if isinstance(structures, str) else list(structures)
         columns = {name: self._for_each(name, value, len(structures)) for name, value in conditions.items()}
         old = self.tasks.select([place]).to_frame()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from metasci.fits.calculation_checks import accuracy, broken_laws, clipped, convergence
+from metasci.fits.calculation_checks import accuracy, broken_laws, clipped, convergence, integrals
 from metasci.fits.data_checks import (
     extrapolation,
     lack_of_fit,
@@ -30,6 +30,7 @@ _CHECKS: tuple[Callable[[AdaptedTasks], Iterator[Finding]], ...] = (
     unmeasured,
     convergence,
     accuracy,
+    integrals,
     surprises,
     extrapolation,
     missing,

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metasci.data.asked_values import asked_value
 from metasci.data.conditions import read_conditions
 from metasci.errors import InputError
-from metasci.units import magnitude
+from metasci.words import label
 
 if TYPE_CHECKING:
     from metasci.model import Model
@@ -46,14 +47,14 @@ def values(model: Model, name: str, value: Any) -> NDArray[np.float64]:
 
 
 def in_output_unit(model: Model, value: Any, what: str) -> float:
-    """One value of the output in its unit: a number, a quantity, or a text such as ``"40 HRC"``.
+    """One value of the output in its unit: a number, a quantity, or a text such as ``"40 HRC"`` or ``"400 HV"``.
 
     Raises
     ------
     InputError
         If it is no finite number of that unit.
     """
-    number = magnitude(value, model.output.unit, what)
+    number = asked_value(value, model.output.unit, what)
     if not np.isfinite(number):
         raise InputError(f"{what} must be finite, not {number:g}.")
     return number
@@ -70,7 +71,7 @@ def constant_inputs(calibration: Calibration, conditions: dict[str, Any]) -> dic
         else:
             own = calibration.batch.inputs[name][0]
             if not bool((own == own[0]).all()):
-                raise InputError(f"say at which {name} ({model.inputs[name].unit}).")
+                raise InputError(f"say at which {label(name, model.inputs[name].unit)}.")
             constants[name] = own[:1]
         if len(constants[name]) != 1:
             raise InputError(f"{name}: give one number.")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metasci.unit_grammar import declared_unit
+
 if TYPE_CHECKING:
     from metasci.model.model import Model
 
@@ -27,6 +29,9 @@ class Input:
     constant: bool = False
     simulates: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", declared_unit(self.unit, "an input"))
+
 
 @dataclass(frozen=True)
 class EventColumn:
@@ -36,6 +41,9 @@ class EventColumn:
 
     unit: str
     default: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", declared_unit(self.unit, "a column of a history"))
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,9 @@ class History:
     ways: Mapping[str, int] = field(default_factory=dict)
     course: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", declared_unit(self.unit, "a history"))
+
 
 @dataclass(frozen=True)
 class Output:
@@ -80,6 +91,9 @@ class Output:
     name: str
     unit: str = "1"
     label: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", declared_unit(self.unit, f"output '{self.name}'"))
 
 
 @dataclass(frozen=True)

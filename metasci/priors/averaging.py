@@ -22,7 +22,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from metasci.data.conditions import asked_for
+from metasci.data.conditions import asked_for, coded
 from metasci.errors import InputError, check_level
 from metasci.fits.drawn import drawn_forecast, weighted_quantiles
 from metasci.fits.evidence import evidence
@@ -149,7 +149,7 @@ class Average:
         }
         each = np.stack([np.median(curve, 0).reshape(shape or (1,)) for curve in curves])
         variables["of_model"] = (("model", *dims), each, attributes)
-        points = asked_for(model, self.fits[0].batch, conditions)
+        points = asked_for(model, self.fits[0].batch, coded(self.fits[0].tasks.card, conditions))
         coords: dict[str, Any] = {"model": self.table["prior"].tolist(), "weight": ("model", self.weights)}
         for name, values in points.items():
             coords[name] = (

@@ -274,8 +274,14 @@ def _laws(calibration: EquationFit) -> str:
     model, laws, rows = calibration.prior.model, calibration.laws(), []
     axes = {name: axis_of(calibration, name) for name in model.inputs}
     for law, group in laws.groupby("law", sort=False):
-        broken = group[~group["satisfied"].astype(bool)]
+        broken, checked = group[group["satisfied"].eq(False)], group["satisfied"].notna()
         tasks, verdict, where = enumerated([str(task) for task in broken["task"]], most=3), "satisfied", ""
+        if not checked.all():
+            verdict = "not checked: no point tells of it"
+            if checked.any():
+                verdict = (
+                    f"satisfied in the {int(checked.sum())} of {len(group)} tasks in which it was checked"
+                )
         if not broken.empty:
             worst = broken.to_dict("records")[int(np.argmax(broken["violation"].fillna(np.inf)))]
             verdict = "not satisfied: the curve is not a finite number"

@@ -76,7 +76,8 @@ def read_cells(source: str | Path | pd.DataFrame, where: str) -> Cells:
     if isinstance(source, pd.DataFrame):
         return _without_comments(source, 0, "")
     content = bytes_of(source)
-    checksum = hashlib.sha256(content).hexdigest()
+    # of a sheet the checksum of the workbook is not that of its data
+    checksum = "" if book_and_sheet(source)[1] else hashlib.sha256(content).hexdigest()
     if not is_text(source):
         return _without_comments(table_of(content, source), 0, checksum)
     lines = unpacked(content, source).removeprefix(b"\xef\xbb\xbf").split(b"\n")
