@@ -16,7 +16,7 @@ from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 from metasci.errors import InputError
-from metasci.meta import Network, NetworkEpisode, adapt, initial
+from metasci.meta import Network, NetworkEpisode, adapt, cross_entropy, initial
 from metasci.meta.compositions import named
 from metasci.meta.compositions.adapting import meta_gradient
 
@@ -433,3 +433,56 @@ def test_a_network_that_fails_is_named_with_what_torch_said() -> None:
     weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
     with pytest.raises(InputError, match=r"the network Sequential fails at task 0: .*channels"):
         network(weights, torch.zeros(2, 4, 3, 5))
+
+
+def halves(cases: int = 4, tasks: int = 3) -> Tensor:
+    return torch.linspace(-1.0, 1.0, tasks * cases * 3).reshape(tasks, cases, 3)
+
+
+MISFITS = {
+    "no tasks": (dict.fromkeys(("inputs", "query_inputs"), halves(tasks=0)), r"of 3 tasks, and inputs of shape"),
+    "other tasks": ({"query_inputs": halves(tasks=2)}, r"query has targets of 3 tasks, and inputs of shape \(2, 4"),
+    "a mask of other cases": ({"mask": torch.ones(3, 5, dtype=torch.bool)}, r"mask is to be \(3, 4\) of bool"),
+    "a mask of numbers": ({"query_mask": torch.ones(3, 4)}, r"query's mask .* of torch.float32"),
+    "targets of NumPy": ({"targets": np.zeros((3, 4, 1))}, r"support's targets are to be a tensor"),
+    "a mean over all": ({"loss": lambda o, t, m: (o - t).square().mean()}, r"one number for each of 3 tasks, .*\(\)"),
+    "none over cases": ({"loss": lambda o, t, m: (o - t).square()}, r"one number for each of 3 tasks, .*\(3, 4, 1\)"),
+    "classes as fractions": ({"loss": cross_entropy, "targets": torch.zeros(3, 4)}, r"whole numbers of classes"),
+    "a class too many": (
+        {"loss": cross_entropy, "targets": torch.ones(3, 4, dtype=torch.long)}, r"from 0 to 0.* the greatest of them 1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [nn.Linear(3, 1), nn.Sequential(nn.Linear(3, 1), nn.LayerNorm(1))])
+@pytest.mark.parametrize("what", MISFITS)
+def test_an_episode_that_does_not_fit_together_says_where(what: str, module: nn.Module) -> None:
+    """For networks of both ways; a loss over tasks would divide every step by their number without a word."""
+    others, words = MISFITS[what]
+    network, composition = Network(module), named.maml(1, STEP)
+    given = {"inputs": halves(), "targets": torch.zeros(3, 4, 1), "query_inputs": halves()}
+    given |= {"query_targets": torch.zeros(3, 4, 1)}
+
+    def used() -> None:
+        meta_gradient(
+            composition, NetworkEpisode(network, **(given | others)), initial(composition, network.start())
+        )
+
+    with pytest.raises(InputError, match=words):
+        used()
+
+
+@pytest.mark.parametrize("cases", [0, 4])
+def test_a_query_without_cases_asks_nothing(cases: int) -> None:
+    """Its loss is no part of the mean, and not a number either; a support without cases moves nothing."""
+    torch.manual_seed(10)
+    network, composition = Network(nn.Linear(3, 1)), named.maml(1, STEP)
+    empty, full = (halves(0), torch.zeros(3, 0, 1)), (halves(4), torch.ones(3, 4, 1))
+    asked = empty if cases == 0 else full
+    episode = NetworkEpisode(network, *empty, *asked)
+    learned = initial(composition, network.start())
+    loss, slopes = meta_gradient(composition, episode, learned)
+    adapted = adapt(composition, episode, learned)
+    assert all(torch.equal(adapted[name], value.expand(3, *value.shape)) for name, value in learned.items())
+    assert bool(torch.isfinite(loss).all())
+    assert (float(slopes["weight"].abs().max()) > 0.0) is (cases > 0)

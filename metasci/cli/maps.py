@@ -20,6 +20,7 @@ from metasci.cli.diagrams import contents_of
 from metasci.cli.voice import remark
 from metasci.elements import element_of
 from metasci.errors import InputError
+from metasci.quantities import in_unit
 from metasci.words import enumerated
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _two(text: str, option: str, unit: str) -> tuple[float, float]:
     (asked,) = quantities([f"{option}={text}"]).values()
     if not hasattr(asked, "to") or len(asked) != 2:
         raise InputError(f"--{option} takes two numbers and their unit, not '{text}'.")
-    low, high = (float(value) for value in asked.to(unit).magnitude)
+    low, high = (float(value) for value in in_unit(asked, unit, f"--{option}"))
     if not low < high:
         raise InputError(f"--{option}: the first of '{text}' does not lie below the second.")
     return low, high
