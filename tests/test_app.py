@@ -253,11 +253,8 @@ def test_of_a_salt_the_largest_molecule_is_taken_where_that_is_asked_for() -> No
     assert refused_salt.row == 1
     taken, alone = try_to_fit("boiling_point", salts, True), try_to_fit("boiling_point", plain)
     assert isinstance(taken, Fitted)
-    assert "'CCCN' of 'CCCN.Cl'" in tables.warned(taken.fit.warnings)
-    assert tables.predictions(taken.fit).count("<tr") == tables.predictions(alone.fit).count("<tr")
-    np.testing.assert_array_equal(
-        *(each.fit.forecast.median[each.fit.batch.mask].numpy() for each in (taken, alone))
-    )
+    assert "'CCCN' of 'CCCN.Cl'" in unescape(tables.warned(taken.fit.warnings))
+    assert tables.predictions(taken.fit).replace("CCCN.Cl", "CCCN") == tables.predictions(alone.fit)
     assert 'id="largest_molecule" type="checkbox"' in tables.needs("boiling_point")
     assert "largest_molecule" not in tables.needs("steel_tempering")
     steel = try_to_fit("steel_tempering", example_of("steel_tempering"), True)
