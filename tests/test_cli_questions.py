@@ -343,6 +343,7 @@ def test_a_map_that_cannot_be_drawn_says_why(run: Run, arguments: list[str], sen
     status, out, error = run("map", *arguments)
     assert status == 2
     assert sentence in error
+    assert len(error.strip().splitlines()) == 1
     assert not out
     assert not Path("map.png").exists()
 
