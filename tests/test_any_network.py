@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import copy
+import random
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 from metasci.errors import InputError
-from metasci.meta import Network, NetworkEpisode, adapt, initial
+from metasci.meta import Network, NetworkEpisode, adapt, cross_entropy, initial
 from metasci.meta.compositions import named
 from metasci.meta.compositions.adapting import meta_gradient
 
 STEP = 0.1
+DRAWS = np.random.default_rng(0)
 
 
 def by_hand(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int) -> dict[str, Tensor]:
     """The module's weights after plain descent on one task, by torch's own optimiser."""
-    module = copy.deepcopy(module)
     optimiser = torch.optim.SGD(module.parameters(), STEP)
     for _ in range(steps):
         optimiser.zero_grad()
@@ -30,8 +34,17 @@ def by_hand(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int) -> d
     return {name: value.detach() for name, value in module.named_parameters()}
 
 
-def as_torch(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int = 3) -> Network:
-    """Adapt tasks here and one by one with torch: the same weights; returns the network."""
+def as_torch(
+    module: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    steps: int = 3,
+    again: Callable[[], nn.Module] | None = None,
+) -> Network:
+    """Adapt tasks here and one by one with torch: the same weights; returns the network.
+
+    A module that torch cannot copy is made again.
+    """
     before = copy.deepcopy(module.state_dict())
     network = Network(module)
     episode = NetworkEpisode(network, inputs, targets, inputs, targets)
@@ -41,7 +54,7 @@ def as_torch(module: nn.Module, inputs: Tensor, targets: Tensor, steps: int = 3)
         adapted = adapt(named.maml(steps, STEP), episode, learned)
         _, slopes = meta_gradient(named.maml(steps, STEP), episode, learned)
     for task in range(len(inputs)):
-        expected = by_hand(module, inputs[task], targets[task], steps)
+        expected = by_hand(again() if again else copy.deepcopy(module), inputs[task], targets[task], steps)
         for name, value in expected.items():
             torch.testing.assert_close(adapted[name][task], value, rtol=2e-4, atol=2e-6, msg=name)
     assert all(bool(torch.isfinite(slope).all()) for slope in slopes.values())
@@ -257,8 +270,219 @@ def test_a_function_that_drops_out_is_refused_in_training_and_runs_in_evaluation
     as_torch(make().eval(), inputs, torch.randn(2, 4, 1))
 
 
+class Does(nn.Module):
+    """Whatever is said, with a layer of three inputs and one output."""
+
+    def __init__(self, what: Callable[[nn.Module, Tensor], object], **others: object) -> None:
+        super().__init__()
+        self.what, self.layer = what, nn.Linear(3, 1)
+        for name, other in others.items():
+            setattr(self, name, other)
+
+    def forward(self, inputs: Tensor) -> object:
+        return self.what(self, inputs)
+
+
+def counted(self: Does, inputs: Tensor) -> Tensor:
+    """A number of the object's own, which every call raises."""
+    self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+    return self.layer(inputs) * self.__dict__["calls"]
+
+
+def counted_in_a_buffer(self: Does, inputs: Tensor) -> Tensor:
+    self.calls = self.calls + 1.0
+    return self.layer(inputs) * self.calls
+
+
+def anew(self: Does, inputs: Tensor) -> Tensor:
+    return self.layer(checkpoint(self.deep, inputs, use_reentrant=False))
+
+
+def anew_with_its_inputs(self: Does, inputs: Tensor) -> Tensor:
+    return self.layer(checkpoint(self.deep, inputs.detach().clone().requires_grad_(), use_reentrant=True))
+
+
+def anew_beside_a_recurrent_layer(self: Does, inputs: Tensor) -> Tensor:
+    return self.layer(self.recurrent(checkpoint(self.deep, inputs, use_reentrant=False))[0])
+
+
+def deep() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+
+
+def differentiated(module: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+    """A meta-gradient of it, whatever torch warns of on the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network, composition = Network(module), named.maml(2, STEP)
+        episode = NetworkEpisode(network, inputs, targets, inputs, targets)
+        meta_gradient(composition, episode, initial(composition, network.start()))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Does(counted), "remembers what it was called with"),
+        (lambda: Does(counted_in_a_buffer, calls=nn.Buffer(torch.zeros(()))), "changes its 'calls'"),
+        (lambda: Does(lambda m, x: m.layer(x) + DRAWS.random()), "draws at random"),
+        (lambda: Does(lambda m, x: m.layer(x) + random.random()), "draws at random"),
+        (lambda: Does(lambda m, x: m.layer(x.mul_(2.0))), "changes its inputs in place"),
+        (lambda: Does(anew, deep=deep()), "anew in the backward pass"),
+        (lambda: Does(anew_with_its_inputs, deep=deep()), "anew in the backward pass"),
+        (
+            lambda: Does(anew_beside_a_recurrent_layer, deep=deep(), recurrent=nn.LSTM(3, 3)),
+            "anew in the backward pass",
+        ),
+        (lambda: Does(lambda m, x: (m.layer(x), x)), "gives a tuple"),
+        (lambda: Does(lambda m, x: {"y": m.layer(x)}), "gives a dict"),
+        (lambda: Does(lambda m, x: None), "gives nothing"),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 1)),
+            r"'0', Linear\(in_features=4.* cannot take inputs of float32 2×4×3",
+        ),
+        (
+            lambda: nn.Linear(3, 1, dtype=torch.float64),
+            "weights of float64 2×3×1 on cpu, cannot take inputs of float32",
+        ),
+        (
+            lambda: Does(lambda m, x: m.layer(m.bag((x > 0).long())), bag=nn.EmbeddingBag(2, 3, mode="mean")),
+            "first-order meta-gradient",
+        ),
+        (lambda: Does(lambda m, x: m.layer(x.numpy() * m.layer.weight.item())), "fails at task 0"),
+    ],
+)
+def test_what_cannot_be_repeated_or_differentiated_is_said_in_a_sentence(
+    make: Callable[[], nn.Module], words: str
+) -> None:
+    """By whatever way: no error of torch reaches the user, and nothing of the user's is changed."""
+    torch.manual_seed(7)
+    inputs, targets, module = torch.randn(2, 4, 3), torch.randn(2, 4, 1), make()
+    before, state = inputs.clone(), copy.deepcopy(module.state_dict())
+    with pytest.raises(InputError, match=words):
+        differentiated(module, inputs, targets)
+    assert torch.equal(inputs, before)
+    assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
+
+
+def test_a_bag_of_rows_adapts_in_first_order() -> None:
+    torch.manual_seed(8)
+    module = Does(lambda m, x: m.layer(m.bag(x)), bag=nn.EmbeddingBag(7, 3))
+    tokens, targets = torch.randint(0, 7, (3, 5, 4)), torch.randn(3, 5, 1)
+    network, composition = Network(module), named.fomaml(2, STEP)
+    episode = NetworkEpisode(network, tokens, targets, tokens, targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, slopes = meta_gradient(composition, episode, initial(composition, network.start()))
+        adapted = adapt(composition, episode, initial(composition, network.start()))
+    for task in range(3):
+        one = copy.deepcopy(module)
+        for name, value in by_hand(one, tokens[task], targets[task], 2).items():
+            torch.testing.assert_close(adapted[name][task], value)
+    assert float(slopes["bag.weight"].abs().max()) > 0.0
+
+
+def weight_norm() -> nn.Module:
+    torch.manual_seed(9)
+    return nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 4)), nn.Tanh(), nn.Linear(4, 1))
+
+
+def pruned() -> nn.Module:
+    torch.manual_seed(9)
+    layer = nn.Linear(3, 4)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    return nn.Sequential(layer, nn.Tanh(), nn.Linear(4, 1))
+
+
+@pytest.mark.parametrize("make", [weight_norm, pruned])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_weights_made_anew_before_each_call_adapt_as_torch_does(make: Callable[[], nn.Module]) -> None:
+    """Which torch itself cannot copy."""
+    as_torch(make(), torch.randn(3, 5, 3), torch.randn(3, 5, 1), again=make)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.LazyLinear(3), "has no shape yet"),
+        (lambda: nn.Linear(3, 1, device="meta"), "has no values"),
+        (lambda: torch.jit.script(nn.Linear(3, 1)), "TorchScript"),
+        (lambda: nn.Sequential(nn.Embedding(3, 2, sparse=True)), "'0' .Embedding. has sparse gradients"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_weights_that_cannot_be_taken_are_refused_by_name(make: Callable[[], nn.Module], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Network(make())
+
+
+def test_recurrent_layers_leave_the_settings_of_torch_and_no_warning_of_their_own() -> None:
+    torch.manual_seed(2)
+    network, inputs = Network(Reads(nn.LSTM)), torch.randn(2, 5, 4, 2)
+    weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
+    settings = torch._C._get_mkldnn_enabled(), torch._C._get_onednn_allow_tf32()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        network(weights, inputs)
+        network(weights, inputs)
+    assert [str(one.message)[:28] for one in told] == ["tasks of the network Reads r"]
+    assert (torch._C._get_mkldnn_enabled(), torch._C._get_onednn_allow_tf32()) == settings
+
+
 def test_a_network_that_fails_is_named_with_what_torch_said() -> None:
     network = Network(nn.Sequential(nn.Conv1d(2, 1, 3)))
     weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
     with pytest.raises(InputError, match=r"the network Sequential fails at task 0: .*channels"):
         network(weights, torch.zeros(2, 4, 3, 5))
+
+
+def halves(cases: int = 4, tasks: int = 3) -> Tensor:
+    return torch.linspace(-1.0, 1.0, tasks * cases * 3).reshape(tasks, cases, 3)
+
+
+MISFITS = {
+    "no tasks": (dict.fromkeys(("inputs", "query_inputs"), halves(tasks=0)), r"of 3 tasks, and inputs of shape"),
+    "other tasks": ({"query_inputs": halves(tasks=2)}, r"query has targets of 3 tasks, and inputs of shape \(2, 4"),
+    "a mask of other cases": ({"mask": torch.ones(3, 5, dtype=torch.bool)}, r"mask is to be \(3, 4\) of bool"),
+    "a mask of numbers": ({"query_mask": torch.ones(3, 4)}, r"query's mask .* of torch.float32"),
+    "targets of NumPy": ({"targets": np.zeros((3, 4, 1))}, r"support's targets are to be a tensor"),
+    "a mean over all": ({"loss": lambda o, t, m: (o - t).square().mean()}, r"one number for each of 3 tasks, .*\(\)"),
+    "none over cases": ({"loss": lambda o, t, m: (o - t).square()}, r"one number for each of 3 tasks, .*\(3, 4, 1\)"),
+    "classes as fractions": ({"loss": cross_entropy, "targets": torch.zeros(3, 4)}, r"whole numbers of classes"),
+    "a class too many": (
+        {"loss": cross_entropy, "targets": torch.ones(3, 4, dtype=torch.long)}, r"from 0 to 0.* the greatest of them 1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [nn.Linear(3, 1), nn.Sequential(nn.Linear(3, 1), nn.LayerNorm(1))])
+@pytest.mark.parametrize("what", MISFITS)
+def test_an_episode_that_does_not_fit_together_says_where(what: str, module: nn.Module) -> None:
+    """For networks of both ways; a loss over tasks would divide every step by their number without a word."""
+    others, words = MISFITS[what]
+    network, composition = Network(module), named.maml(1, STEP)
+    given = {"inputs": halves(), "targets": torch.zeros(3, 4, 1), "query_inputs": halves()}
+    given |= {"query_targets": torch.zeros(3, 4, 1)}
+
+    def used() -> None:
+        meta_gradient(
+            composition, NetworkEpisode(network, **(given | others)), initial(composition, network.start())
+        )
+
+    with pytest.raises(InputError, match=words):
+        used()
+
+
+@pytest.mark.parametrize("cases", [0, 4])
+def test_a_query_without_cases_asks_nothing(cases: int) -> None:
+    """Its loss is no part of the mean, and not a number either; a support without cases moves nothing."""
+    torch.manual_seed(10)
+    network, composition = Network(nn.Linear(3, 1)), named.maml(1, STEP)
+    empty, full = (halves(0), torch.zeros(3, 0, 1)), (halves(4), torch.ones(3, 4, 1))
+    asked = empty if cases == 0 else full
+    episode = NetworkEpisode(network, *empty, *asked)
+    learned = initial(composition, network.start())
+    loss, slopes = meta_gradient(composition, episode, learned)
+    adapted = adapt(composition, episode, learned)
+    assert all(torch.equal(adapted[name], value.expand(3, *value.shape)) for name, value in learned.items())
+    assert bool(torch.isfinite(loss).all())
+    assert (float(slopes["weight"].abs().max()) > 0.0) is (cases > 0)

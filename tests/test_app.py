@@ -268,6 +268,24 @@ def test_structures_are_drawn() -> None:
     assert "<?xml" not in drawn
 
 
+def test_of_a_salt_the_largest_molecule_is_taken_where_that_is_asked_for() -> None:
+    pytest.importorskip("rdkit", reason="rdkit is not installed")
+    rows = (("CCCN.Cl", "322"), ("CCCCN", "350"), ("CCCCCN", ""))
+    salts = Sheet(("molecule", "boiling_point [K]"), rows)
+    plain = Sheet(salts.header, (("CCCN", "322"), *rows[1:]))
+    refused_salt = try_to_fit("boiling_point", salts)
+    assert isinstance(refused_salt, Refused)
+    assert refused_salt.row == 1
+    taken, alone = try_to_fit("boiling_point", salts, True), try_to_fit("boiling_point", plain)
+    assert isinstance(taken, Fitted)
+    assert "'CCCN' of 'CCCN.Cl'" in unescape(tables.warned(taken.fit.warnings))
+    assert tables.predictions(taken.fit).replace("CCCN.Cl", "CCCN") == tables.predictions(alone.fit)
+    assert 'id="largest_molecule" type="checkbox"' in tables.needs("boiling_point")
+    assert "largest_molecule" not in tables.needs("steel_tempering")
+    steel = try_to_fit("steel_tempering", example_of("steel_tempering"), True)
+    assert isinstance(steel, Fitted)  # which has no molecules: what was ticked before is no matter
+
+
 def test_nothing_that_a_user_wrote_becomes_part_of_the_page() -> None:
     header = ("task", *HEADER)
     sheet = Sheet(header, ((HOSTILE, "1", "200", "55"), (HOSTILE, "1", "400", "45"), ("b", "2", "300", "50")))

@@ -326,6 +326,12 @@ def test_a_map_of_a_composition_needs_no_readings(run: Run) -> None:
         (["steel_tempering", "steel.csv", "--times", "10,1 h"], "does not lie below"),
         (["steel_tempering", "steel.csv", "--times", "10 h"], "--times takes two numbers and their unit"),
         (["steel_tempering", "steel.csv", "--temperatures", "1,2"], "--temperatures takes two numbers"),
+        (
+            ["steel_tempering", "steel.csv", "--times", "1,100 K"],
+            "--times: 'kelvin' cannot be converted to 's'",
+        ),
+        (["steel_tempering", "steel.csv", "--temperatures", "1,100 h"], "'hour' cannot be converted to 'K'"),
+        (["steel_tempering", "steel.csv", "--times", "0,100 h"], "shortest (0) must be above zero"),
         (["steel_tempering", "steel.csv", "--task", "other"], "there is no task 'other'; say one of steel"),
         (["steel_tempering", "steel.csv", "-o", "map.doc"], "ends in .png, .svg or .pdf"),
         (["steel_tempering", "--composition", "W=1"], "knows none of what 'W=1' tells"),
@@ -337,6 +343,7 @@ def test_a_map_that_cannot_be_drawn_says_why(run: Run, arguments: list[str], sen
     status, out, error = run("map", *arguments)
     assert status == 2
     assert sentence in error
+    assert len(error.strip().splitlines()) == 1
     assert not out
     assert not Path("map.png").exists()
 

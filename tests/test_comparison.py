@@ -305,6 +305,16 @@ def test_pymc_conditions_on_the_tasks_that_the_prior_has_learned_from(
         comparison.compare(of_a_frame, new, known=other_lines(2, "others"), keep=tmp_path)
 
 
+@pytest.mark.parametrize(("count", "folds"), [(2, 2), (2, 5), (3, 2)])
+def test_folds_that_leave_one_task_to_learn_from_are_refused(of_a_frame, count: int, folds: int) -> None:
+    few = other_lines(1, "new").select(range(count))
+    with pytest.raises(
+        InputError, match=rf"^{count} tasks cannot be held out in {folds} folds.* give more tasks"
+    ):
+        arranged(of_a_frame, few, Protocol(shots=(0, 1)), folds)
+    assert arranged(of_a_frame, other_lines(1, "new").select(range(3)), Protocol(shots=(0, 1)), 3).count == 3
+
+
 def test_on_its_own_tasks_a_prior_is_judged_as_given_beside_the_folds(
     of_a_frame, monkeypatch, tmp_path
 ) -> None:

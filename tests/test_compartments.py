@@ -19,6 +19,7 @@ from metasci.patients.compartments import Structure, compartment_model
 from metasci.patients.disposition import modes
 from metasci.patients.effects import Category, Exponential, Linear, Maturation, Occasion, Power, factors
 from metasci.patients.regimen import DoseArrays
+from metasci.patients.superposition import mean_survival
 from metasci.units import convert
 
 FLOAT = torch.float64
@@ -369,6 +370,18 @@ def test_occasions_move_a_parameter_each_on_its_own() -> None:
     learned = {"clearance_occasion_1": 0.5, "clearance_occasion_2": -0.5}
     number = np.array([0.0, 1.0, 2.0, 3.0])  # none is 0, as where a record was padded
     np.testing.assert_allclose(effect.factor(number, learned), np.exp([0.0, 0.5, -0.5, 0.0]))
+
+
+def test_what_is_left_of_a_very_short_infusion_has_its_value_and_both_slopes() -> None:
+    """(1 − e⁻ˣ)/x = 1 − x/2 + x²/6 − …, however small x is: no line of a formula divides by it."""
+    small = torch.tensor([0.0, 1e-9, 1e-6, 9.9e-6, 1.1e-5, 1e-3], dtype=FLOAT, requires_grad=True)
+    left = mean_survival(small)
+    x = small.detach()
+    torch.testing.assert_close(left.detach(), 1.0 - x / 2.0 + x**2 / 6.0 - x**3 / 24.0, rtol=1e-13, atol=0.0)
+    (slope,) = torch.autograd.grad(left.sum(), small, create_graph=True)
+    torch.testing.assert_close(slope.detach(), -0.5 + x / 3.0 - x**2 / 8.0, rtol=1e-7, atol=0.0)
+    (bend,) = torch.autograd.grad(slope.sum(), small)
+    assert bend[x < 1e-5].tolist() == pytest.approx([1.0 / 3.0] * 4, abs=1e-5)
 
 
 def test_a_structure_that_cannot_be_is_refused() -> None:

@@ -83,6 +83,24 @@ def test_statistics_of_the_task_are_its_support() -> None:
         torch.testing.assert_close(episode.outputs(start)[task], expected)
 
 
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_a_support_of_one_image_has_the_statistics_of_its_pixels(images: int) -> None:
+    """As torch's own layer in training mode; without any support, as one whose averages have seen nothing."""
+    module = nn.Sequential(nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(18, 1)).to(device=DEVICE, dtype=FLOAT)
+    network = Network(module, "task")
+    pictures = 3.0 * draw(1, 3, 2, 3, 3, seed=5) + 1.0
+    mask = (torch.arange(3, device=DEVICE) < images)[None]
+    targets = draw(1, 3, 1, seed=6)
+    episode = NetworkEpisode(network, pictures, targets, pictures, targets, mask=mask)
+    module[0].momentum = 1.0
+    if images:
+        module(pictures[0, :images])  # leaves its mean and variance in the layer
+    count = 9 * max(images, 1)
+    module[0].running_var *= (count - 1.0) / count if images else 1.0  # torch keeps the one with n − 1
+    expected = module.eval()(pictures[0])
+    torch.testing.assert_close(episode.outputs(stacked(network.start(), 1))[0], expected)
+
+
 def test_padding_is_not_part_of_the_statistics() -> None:
     episode, learned = normalised("task")
     mask = torch.ones(3, 6, dtype=torch.bool, device=DEVICE)

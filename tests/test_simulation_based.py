@@ -12,7 +12,7 @@ pytest.importorskip("pymc")
 from known import as_known
 
 import metasci as ms
-from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity
+from metasci.bayes import hierarchical, importance_ranks, laplace_ranks, nuts_ranks, uniformity, versions
 from metasci.bayes.simulation_based import _simulated, _unconstrained
 from metasci.data.batch import Batch
 from metasci.diagnostics.simulated import simulated_tasks
@@ -39,6 +39,22 @@ def test_nuts_holds_the_truth_as_often_as_it_says() -> None:
     assert found["quantity"].size == 4  # mean, spread, a task's offset, the noise
     assert right.min() > 1e-3, dict(zip(found["quantity"].values, right, strict=True))
     assert np.median(narrow) < 1e-6
+
+
+def test_the_share_of_divergent_draws_is_told(monkeypatch) -> None:
+    """Every fifth draw of each of three simulations is said to have diverged."""
+
+    def every_fifth(*arguments, **options):
+        found = nuts(*arguments, **options)
+        flags = found["sample_stats"]["diverging"]
+        flags[:] = np.arange(flags.size).reshape(flags.shape) % 5 == 0
+        return found
+
+    nuts = versions.nuts
+    monkeypatch.setattr(versions, "nuts", every_fifth)
+    tasks = simulated_tasks(level_only, {"level": np.linspace(-1.0, 1.0, 3)}, {"x": np.arange(3.0)})
+    found = nuts_ranks(hierarchical(level_only, tasks.batch(level_only)), simulations=3, draws=40, tune=40)
+    assert found.attrs["diverging"] == pytest.approx(0.2)
 
 
 def test_what_cannot_be_simulated_is_refused() -> None:

@@ -215,3 +215,28 @@ def test_a_calibration_with_limits_is_at_the_mode_that_scipy_finds():
     assert np.log([found["clearance"] / 4.0, found["volume"] / 30.0]) == pytest.approx(best, abs=2e-5)
     assert not any("not converged" in line for line in fit.warnings)
     assert np.isfinite(predictive(fit.problem, fit.adapted).log_density().numpy()).all()
+
+
+@ms.equation(
+    inputs={"x": "1"}, output=("y", "1"), parameters=[ms.Parameter("level", spread=1.0)],
+    noise=STUDENT, name="test.student_level",
+)  # fmt: skip
+def constant(x, *, level):
+    """A constant."""
+    return level + 0.0 * x
+
+
+@pytest.mark.parametrize(("near", "far", "where"), [(6, 7, 2.0), (6, 8, -2.0)])
+def test_of_two_valleys_the_deeper_is_found(near: int, far: int, where: float):
+    """Few readings at the prior's mean and more far off: Student's tails make a valley of each, however straight."""
+    few, many = np.linspace(-0.06, 0.08, near), where + np.linspace(-0.08, 0.07, far)
+    rows = pd.DataFrame({"task": "a", "x": 0.0, "y": np.r_[few, many]})
+    wide = ms.Prior.published(
+        constant, typical={"level": 0.0}, variability={"level": 4.0}, noise=ms.StudentAdditive((0.1, 0.2)),
+        source="made up",
+    )  # fmt: skip
+    grid = np.linspace(-8.0, 8.0, 160_001)
+    told = stats.t.logpdf(np.r_[few, many][:, None], 2.2, grid, 0.1 * np.sqrt(0.2 / 2.2)).sum(0)
+    best = grid[np.argmin(grid**2 / 8.0 - told)]
+    found = wide.calibrate(rows).parameters.set_index("name")["estimate"]["level"]
+    assert found == pytest.approx(best, abs=2e-4)

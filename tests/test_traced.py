@@ -14,7 +14,7 @@ pytest.importorskip("pymc")
 from pytensor.compile.mode import Mode
 
 import metasci as ms
-from metasci.bayes import hierarchical, initial_point
+from metasci.bayes import forecast, hierarchical, initial_point
 from metasci.bayes.recording import with_slope
 from metasci.bayes.sampling import Posterior, derive
 from metasci.bayes.traced import expanded, sample_traced, traced
@@ -161,6 +161,29 @@ def test_a_network_is_sampled() -> None:
     np.testing.assert_allclose(found.draws["level"].std(0), 0.3 / np.sqrt(8.0), rtol=0.5)
     assert found.draws["coordinate_correlation"].shape == (160, 1, 1)
     assert found.tasks == batch.names
+
+
+def test_draws_of_a_model_along_events_give_the_curve_of_each() -> None:
+    """Doses and covariates that change are the patient's own in every draw, as if each were calibrated alone."""
+    prior = ms.load("quinidine")
+    assert prior.model.joint
+    batch = prior.batch(ms.dataset("quinidine")).select(torch.tensor([4]))
+    place = batch.mask[0]
+    at = 0.3 * np.random.default_rng(0).standard_normal((3, 1, len(prior.model.parameters)))
+    found = Posterior({"coordinates": at}, batch.names, None, 1.0, 0.0, 1.0, 400.0, 0)
+    events = set(prior.model.event_names)
+    inputs = {
+        name: (values[0] if name in events else values[0, place]).numpy()
+        for name, values in batch.inputs.items()
+    }
+    curves = forecast.curve(found, prior.model, inputs, batch.names[0])
+    for one, coordinates in zip(curves, at, strict=True):
+        alone = prior.model(
+            batch.inputs, prior.model.parameters.to_physical(torch.tensor(coordinates)[:, None])
+        )
+        np.testing.assert_allclose(one, alone[0, place].numpy(), rtol=1e-9)
+    assert curves.shape == (3, int(place.sum()))
+    assert np.ptp(curves, 0).min() > 0.0
 
 
 def test_one_parameter_is_sampled_natively() -> None:

@@ -161,8 +161,25 @@ def test_what_carbon_does_levels_off_where_there_is_much_of_it() -> None:
     assert critical_temperature("Bs", steel).value - 273.15 == pytest.approx(bainite, abs=1e-9)
     assert critical_temperature("Ms", {"carbon": 2.5}).outside == ("carbon 2.5 % (0.1 to 1.9 %)",)
     assert critical_temperature("Ms", {**steel, "chromium": 12.0}).outside == ("chromium 12 % (0 to 3.5 %)",)
-    border = [critical_temperature("Ms", {**STEEL, "carbon": c}) for c in (0.55, 0.55001)]
-    assert abs(border[1].value - border[0].value) < border[1].sd
+
+
+@pytest.mark.parametrize("which", ["Ms", "Bs"])
+@pytest.mark.parametrize("others", [{}, {"chromium": 3.5}, {"nickel": 5.0}, {"molybdenum": 1.0}])
+def test_from_one_formula_to_the_other_nothing_jumps_and_more_carbon_never_raises(
+    which: str, others: dict[str, float]
+) -> None:
+    carbon = np.round(np.arange(0.3, 1.2, 0.001), 3)
+    found = [critical_temperature(which, {**others, "carbon": c}) for c in carbon]
+    values, sds = (np.array([getattr(each, name) for each in found]) for name in ("value", "sd"))
+    steps = np.diff(values)
+    assert np.abs(steps).max() < 0.5
+    assert steps.max() < 0.0
+    assert np.diff(sds).min() >= 0.0
+    assert np.diff(sds).max() < 0.1
+    middle = found[int(np.searchsorted(carbon, 0.6))].source
+    assert "Steven" in middle
+    assert "Bohemen" in middle
+    assert "Steven" not in found[-1].source
 
 
 # additivity -------------------------------------------------------------------------------------

@@ -10,13 +10,18 @@ from metasci.app.sheets import Sheet
 from metasci.learned.columns import columns_of
 from metasci.priors.load import load
 
-__all__ = ["blank_sheet", "columns_needed", "example_of", "prior_named"]
+__all__ = ["blank_sheet", "columns_needed", "example_of", "of_molecules", "prior_named"]
 
 
 @lru_cache(maxsize=32)
 def prior_named(name: str) -> Any:
     """A prior that ships, read once: nothing changes it, so that all sessions may share it."""
     return load(choice_of(name).name)
+
+
+def of_molecules(prior: Any) -> bool:
+    """Whether a prior reads structures as SMILES, of which one text may hold several molecules."""
+    return any(column.kind == "smiles" for column in prior.card.columns)
 
 
 def columns_needed(name: str) -> list[dict[str, Any]]:

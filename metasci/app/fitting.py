@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from metasci.app.choices import prior_named
+from metasci.app.choices import of_molecules, prior_named
 from metasci.app.sheets import Sheet
 from metasci.errors import InputError
 
@@ -33,8 +33,8 @@ class Refused:
     column: str = ""
 
 
-def try_to_fit(prior: str, sheet: Sheet) -> Fitted | Refused:
-    """Calibrate a prior to a table.
+def try_to_fit(prior: str, sheet: Sheet, largest_molecule: bool = False) -> Fitted | Refused:
+    """Calibrate a prior to a table; of salts and solvates, where asked for, by the largest molecule.
 
     Examples
     --------
@@ -48,7 +48,10 @@ def try_to_fit(prior: str, sheet: Sheet) -> Fitted | Refused:
     if sheet.is_empty:
         return Refused("The table is empty: type values, paste a table, or choose a file.")
     try:
-        return Fitted(prior, sheet, prior_named(prior).calibrate(sheet.frame()))
+        learned = prior_named(prior)
+        if largest_molecule and of_molecules(learned):
+            learned = learned.of_largest_molecules()
+        return Fitted(prior, sheet, learned.calibrate(sheet.frame()))
     except InputError as error:
         return refused(str(error), sheet)
 

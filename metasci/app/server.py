@@ -68,7 +68,8 @@ def serve(input: Inputs, output: Outputs, session: Session) -> None:
 
     @reactive.calc
     def outcome() -> Fitted | Refused:
-        return try_to_fit(choice_of(input.prior()).name, cells())
+        largest = "largest_molecule" in input and bool(input.largest_molecule())
+        return try_to_fit(choice_of(input.prior()).name, cells(), largest)
 
     @reactive.calc
     def fit() -> Any:

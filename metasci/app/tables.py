@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from metasci.app.choices import columns_needed, prior_named
+from metasci.app.choices import columns_needed, of_molecules, prior_named
 from metasci.app.classes import class_predictions, names_of_classes
 from metasci.fits.equation import EquationFit
 from metasci.fits.individual import reference_label
@@ -18,6 +18,12 @@ __all__ = ["needs", "parameters", "predictions", "warned"]
 
 _STRIP = 150.0  # pixels of the strip on which a parameter's intervals lie
 _MOST_TASKS = 6  # as many as have a chart
+
+
+_LARGEST = (
+    '<label><input id="largest_molecule" type="checkbox"> Of a salt or a solvate take the largest molecule, and say so'
+    "</label>"
+)
 
 
 def needs(name: str) -> str:
@@ -38,6 +44,7 @@ def needs(name: str) -> str:
     return (
         paragraph(f"{model.name}: {model.description.partition(chr(10))[0]}".replace("`", ""))
         + table(["column", "", "what it is"], rows)
+        + (_LARGEST if of_molecules(prior) else "")
         + paragraph(f"{learned}Source: {source}", "note")
     )
 

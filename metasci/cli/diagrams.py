@@ -18,6 +18,7 @@ from metasci.cli.arguments import (
     given_file,
 )
 from metasci.errors import InputError
+from metasci.quantities import in_unit
 from metasci.words import enumerated
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def diagram(
     shares = _numbers(largest, "--largest")
     told, lacking = _hardness(_numbers(hardness, "--hardness"), contents)
     asked = quantities([f"rates={rates}"])["rates"]
-    speeds = asked.to("K/s").magnitude if hasattr(asked, "to") else asked
+    speeds = in_unit(asked, "K/s", "--rates")
     curves = [constant_rate(float(speed), start) for speed in sorted(speeds, reverse=True)]
     with given_file(file) as path:
         fit = by_product(learned_prior(prior, model)).calibrate(path)

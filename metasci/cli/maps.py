@@ -20,6 +20,7 @@ from metasci.cli.diagrams import contents_of
 from metasci.cli.voice import remark
 from metasci.elements import element_of
 from metasci.errors import InputError
+from metasci.quantities import in_unit
 from metasci.words import enumerated
 
 if TYPE_CHECKING:
@@ -69,14 +70,17 @@ def map_tempering(
             "give either a file with measurements or --composition, such as 'carbon=0.4,Mn=0.85'."
         )
     learned = learned_prior(prior, model)
+    unknown: list[str] = []
     if composition is not None:
-        fit = _of_composition(learned, composition)
+        fit, unknown = _of_composition(learned, composition)
     else:
         with given_file(str(file)) as path:
             fit = learned.calibrate(path)
     place = _position(fit, task)
     figure = tempering_map(fit, place, shortest=shortest, longest=longest, temperatures=heat)
     save_figure(figure, out, dpi=200)
+    if unknown:
+        remark(f"the prior '{learned.name}' knows nothing of {enumerated(unknown)}")
     for warning in fit.warnings:
         typer.echo(f"warning: {warning}", err=True)
     hatched = figure.get_supxlabel()
@@ -88,29 +92,28 @@ def _two(text: str, option: str, unit: str) -> tuple[float, float]:
     (asked,) = quantities([f"{option}={text}"]).values()
     if not hasattr(asked, "to") or len(asked) != 2:
         raise InputError(f"--{option} takes two numbers and their unit, not '{text}'.")
-    low, high = (float(value) for value in asked.to(unit).magnitude)
+    low, high = (float(value) for value in in_unit(asked, unit, f"--{option}"))
     if not low < high:
         raise InputError(f"--{option}: the first of '{text}' does not lie below the second.")
     return low, high
 
 
-def _of_composition(learned: Any, composition: str) -> EquationFit:
-    """What is expected of a steel of which only contents are known."""
+def _of_composition(learned: Any, composition: str) -> tuple[EquationFit, list[str]]:
+    """What is expected of a steel of which only contents are known, and those that the prior knows nothing of."""
     from metasci.priors.equation import Prior
 
     if not isinstance(learned, Prior):
         raise InputError(f"a map is of an equation of time and temperature, which '{learned.name}' is not.")
     contents = {element_of(name) or name: value for name, value in contents_of(composition).items()}
     known = learned.covariates.names
-    if unknown := [name for name in contents if name not in known]:
-        remark(f"the prior '{learned.name}' knows nothing of {enumerated(unknown)}")
     told = {name: f"{content:g} wt%" for name, content in contents.items() if name in known}
     if not told:
         raise InputError(
             f"--composition: the prior '{learned.name}' knows none of what '{composition}' tells."
         )
     fit = learned.typical(**told)
-    return replace(fit, batch=replace(fit.batch, names=(composition,)))
+    unknown = [name for name in contents if name not in known]
+    return replace(fit, batch=replace(fit.batch, names=(composition,))), unknown
 
 
 def _position(fit: EquationFit, task: str | None) -> int:

@@ -105,6 +105,7 @@ _BOHEMEN = "van Bohemen, Mater Sci Technol 28 (2012) 487"
 # the source was read second-hand, without its scatter and ranges: twice the scatter of the others is taken, and of all
 # but carbon no more than what those have seen
 _READ_SECOND_HAND = 2.0 * _NINE_IN_TEN
+_FADES = 0.45  # weight per cent of carbon, to 1 %: over less of it Bs would rise with carbon
 _VOUCHED_FOR = {**{name: (0.0, most) for name, (_, most) in _STEVEN_HAYNES.items()}, "carbon": (0.1, 1.9)}
 _HIGH_CARBON: Mapping[str, Formula] = {
     "Bs": Formula(
@@ -179,8 +180,9 @@ def critical_temperature(which: str, composition: Mapping[str, float]) -> Critic
     - Bs = 839 − 270 (1 − e^(−1.33 C)) − 86 Mn − 23 Si − 67 Cr − 33 Ni − 75 Mo;
     - Ms = 565 − 600 (1 − e^(−0.96 C)) − 31 Mn − 13 Si − 10 Cr − 18 Ni − 12 Mo.
 
-    Carbon is that of the austenite: what stays in carbides, as in bearing steels, does not count. Where one formula
-    follows the other the value jumps, by some 25 K.
+    Carbon is that of the austenite: what stays in carbides, as in bearing steels, does not count. Where the second
+    formula takes over at 0.55 %, the two differ by some 20 K; up to 1 % this difference fades out along a straight
+    line, so that no value jumps, and so does that of their scatter.
 
     Sources: Andrews, J Iron Steel Inst 203 (1965) 721, for Ac1 and Ac3; Steven and Haynes, J Iron Steel Inst 183 (1956)
     349, for Bs and Ms; van Bohemen, Mater Sci Technol 28 (2012) 487, for those of high carbon, typed in from others who
@@ -202,18 +204,29 @@ def critical_temperature(which: str, composition: Mapping[str, float]) -> Critic
     if which not in FORMULAS:
         raise InputError(f"there is no critical temperature '{which}'; known are {', '.join(FORMULAS)}.")
     formula, contents = FORMULAS[which], contents_by_name(composition)
-    if which in _HIGH_CARBON and contents.get("carbon", 0.0) > formula.ranges["carbon"][1]:
-        formula = _HIGH_CARBON[which]
-    value = formula.constant + _ICE
-    value += sum(slope * contents.get(element, 0.0) for element, slope in formula.coefficients.items())
-    value += sum(slope * math.sqrt(contents.get(element, 0.0)) for element, slope in formula.root.items())
-    value += sum(
-        most * (1.0 - math.exp(-rate * contents.get(element, 0.0)))
-        for element, (most, rate) in formula.levelling.items()
-    )
+    carbon, most = contents.get("carbon", 0.0), formula.ranges["carbon"][1]
+    if which in _HIGH_CARBON and carbon > most:
+        low, formula, border = formula, _HIGH_CARBON[which], {**contents, "carbon": most}
+        share = max(0.0, 1.0 - (carbon - most) / _FADES)
+        value = _celsius(formula, contents) + share * (_celsius(low, border) - _celsius(formula, border))
+        sd = formula.sd + share * (low.sd - formula.sd)
+        source = f"{formula.source}, and {low.source}" if share else formula.source
+    else:
+        value, sd, source = _celsius(formula, contents), formula.sd, formula.source
     outside = tuple(
         f"{element} {contents.get(element, 0.0):g} % ({low:g} to {high:g} %)"
         for element, (low, high) in formula.ranges.items()
         if not low <= contents.get(element, 0.0) <= high
     )
-    return CriticalTemperature(value, formula.sd, formula.source, outside)
+    return CriticalTemperature(value + _ICE, sd, source, outside)
+
+
+def _celsius(formula: Formula, contents: Mapping[str, float]) -> float:
+    """What a formula gives, in °C."""
+    of = {element: contents.get(element, 0.0) for element in (*formula.coefficients, *formula.root)}
+    value = formula.constant + sum(slope * of[element] for element, slope in formula.coefficients.items())
+    value += sum(slope * math.sqrt(of[element]) for element, slope in formula.root.items())
+    return value + sum(
+        most * (1.0 - math.exp(-rate * contents.get(element, 0.0)))
+        for element, (most, rate) in formula.levelling.items()
+    )

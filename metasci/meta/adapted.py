@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from metasci.meta.mixtures import many_quantiles
+from metasci.meta.mixtures import mixture_quantile
 from metasci.meta.problem import Linearisation, Problem
 
 __all__ = ["Adapted", "Discrepancy", "NoiseMixture", "moved"]
@@ -115,7 +115,7 @@ class NoiseMixture:
         """
         sd = self.covariance.diagonal(dim1=2, dim2=3).clamp(min=0.0).sqrt()
         tail = 0.5 * (1.0 - level)
-        low, high = (many_quantiles(self.shift, sd, self.weight, p) for p in (tail, 1.0 - tail))
+        low, high = (mixture_quantile(self.shift, sd, self.weight, p) for p in (tail, 1.0 - tail))
         return low, high
 
     def along(self, direction: Tensor) -> NoiseMixture:

@@ -93,8 +93,8 @@ def tempering_map(
     output, axis = single.prior.model.output, axis_of(single, "temperature")
     quantity = output.label or words(output.name)
     seconds = convert(values_of(single, "time"), single.prior.model.inputs["time"].unit, "s")
-    shortest = shortest or min([60.0, *seconds[seconds > 0.0]])
-    longest = longest or max([86400.0, *seconds])
+    shortest = min([60.0, *seconds[seconds > 0.0]]) if shortest is None else shortest
+    longest = max([86400.0, *seconds]) if longest is None else longest
     if not 0.0 < shortest < longest:
         raise InputError(f"shortest ({shortest:g}) must be above zero and below longest ({longest:g}).")
     time = np.geomspace(shortest, longest, points)

@@ -276,11 +276,39 @@ _COMMANDS = (
     ("furnace", "steel_tempering", "steel.csv", "--temperature", "600 degC", "--at-least", "30 HRC"),
     ("evaluate", "alloy_fatigue", "alloy_fatigue", "--shots", "0,1", "--seeds", "1", "--support", "first"),
     ("evaluate", "theophylline", "theophylline", "--shots", "0", "--query", "rest"),
+    ("map", "steel_tempering", "steel.csv", "--out", "map.svg", "--times", "0.1,100 h"),
     ("train", "kinetics.crack_growth", "alloy_fatigue", "--out", "learned", "--method", "pooled", "--seed", "1"),
     ("info", "theophylline", "--json"),
     ("template", "quinidine"),
     ("list",),
 )  # fmt: skip
+
+
+_GRADES = ("carbon=0.4,Mn=0.85", "C=0.40,Cr=0.95", "AISI 4140", "carbon=0.4")
+
+
+def _map(rng: Random) -> Case:
+    """A tempering map, of readings or of a composition alone."""
+    prior = "steel_tempering" if rng.random() < 0.9 else rng.choice(("theophylline", "alloy_fatigue"))
+
+    def changed(sound: str, alphabet: str) -> str:
+        return (mutations.text(rng, sound, alphabet) or "x") if rng.random() < 0.4 else sound
+
+    words, files = ["map", prior], {}
+    if rng.random() < 0.4:
+        words.append("data.csv")
+        table = seeds.STEEL.encode() if rng.random() < 0.5 else mutations.table(rng, seeds.STEEL)
+        files["data.csv"] = table
+    if not files or rng.random() < 0.1:
+        words += ["--composition", changed(rng.choice(_GRADES), "0123456789.,=-+eE CMnoarbwt%AISI")]
+    for name, sound in (("--times", "0.1,100 h"), ("--temperatures", "200,650 degC")):
+        if rng.random() < 0.5:
+            words += [name, changed(sound, "0123456789.,-+e hmsdegCK*^()")]
+    if rng.random() < 0.3:
+        words += ["--out", rng.choice(("map.svg", "map.txt", ".", "no/map.png", mutations.cell(rng) or "x"))]
+    if rng.random() < 0.1:
+        words += ["--task", mutations.cell(rng) or "a"]
+    return Case("map", tuple(word.replace("\x00", "?") for word in words), files)
 
 
 _EXPORTED = ("theophylline", "alloy_fatigue", "steel_tempering", "quinidine", "bacteria", "boiling_point")
@@ -397,6 +425,7 @@ DOORS: dict[str, Callable[[Random], Case]] = {
     "app": app,
     "export": _export,
     "average": _average,
+    "map": _map,
     "frame": objects.frame,
     "dataset": objects.dataset,
     "checkpoint": objects.checkpoint,

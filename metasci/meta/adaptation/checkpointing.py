@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.adaptation.inner import InnerRule, Loss, Memory, Parameters, by_step, walk
+from metasci.meta.adaptation.slopes import slopes as slopes_of
 
 __all__ = ["segment_length", "unroll_in_segments"]
 
@@ -105,7 +106,7 @@ class _Segment(torch.autograd.Function):
             tensors = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
             ends = ctx.run(tensors, True)
             used = [(end, slope) for end, slope in zip(ends, slopes, strict=True) if end.requires_grad]
-            gradient = torch.autograd.grad(
+            gradient = slopes_of(
                 [end for end, _ in used], tensors, [slope for _, slope in used], allow_unused=True
             )
         return None, *gradient

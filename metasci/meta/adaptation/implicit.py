@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.adaptation.inner import Loss, Parameters
+from metasci.meta.adaptation.slopes import slopes as slopes_of
 
 _GAIN = 1e-18  # of the objective: far below the rounding of its sum, so that a step no longer counts
 
@@ -120,13 +121,13 @@ def newton(objective: Loss, start: Parameters, steps: int, iterations: int = 20)
             at = {name: value.clone().requires_grad_() for name, value in here.items()}
             values = list(at.values())
             before = objective(at)
-            slopes = torch.autograd.grad(before.sum(), values, create_graph=True)
+            slopes = slopes_of(before.sum(), values, create_graph=True)
 
             def hessian(
                 vector: Parameters, at: Parameters = at, slopes: tuple[Tensor, ...] = slopes
             ) -> Parameters:
                 values = list(at.values())
-                image = torch.autograd.grad(
+                image = slopes_of(
                     slopes, values, [vector[name] for name in at], retain_graph=True, allow_unused=True
                 )
                 return {n: _or_zero(s, v) for (n, v), s in zip(at.items(), image, strict=True)}
@@ -181,22 +182,22 @@ def implicit_gradient(
         at = {name: value.detach().requires_grad_() for name, value in solution.items()}
         loss = query(at)
         share = torch.full_like(loss, 1.0 / len(loss)) if weight is None else weight
-        slopes = torch.autograd.grad(
+        slopes = slopes_of(
             (share * loss).sum(), [*at.values(), *learned], retain_graph=True, allow_unused=True
         )
         pull = {name: _or_zero(s, v) for (name, v), s in zip(at.items(), slopes, strict=False)}
         direct = [_or_zero(s, v) for s, v in zip(slopes[len(at) :], learned, strict=True)]
         values = list(at.values())
-        inner = torch.autograd.grad(objective(at).sum(), values, create_graph=True)
+        inner = slopes_of(objective(at).sum(), values, create_graph=True)
 
         def hessian(vector: Parameters) -> Parameters:
-            image = torch.autograd.grad(
+            image = slopes_of(
                 inner, values, [vector[name] for name in at], retain_graph=True, allow_unused=True
             )
             return {name: _or_zero(s, v) for (name, v), s in zip(at.items(), image, strict=True)}
 
         answer = solve(hessian, pull)
-        through = torch.autograd.grad(inner, learned, [answer[name] for name in at], allow_unused=True)
+        through = slopes_of(inner, learned, [answer[name] for name in at], allow_unused=True)
     total = [d if t is None else d - t for d, t in zip(direct, through, strict=True)]
     return loss.detach(), total
 

@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from metasci.meta.adaptation.slopes import slopes as slopes_of
+
 __all__ = ["InnerRule", "Loss", "Memory", "Parameters", "Visit", "by_step", "takes", "unroll", "walk"]
 
 Parameters = dict[str, Tensor]
@@ -123,7 +125,7 @@ def walk(
     with torch.enable_grad():
         for step in steps:
             at = {name: _differentiable(value, second_order) for name, value in here.items()}
-            slopes = torch.autograd.grad(
+            slopes = slopes_of(
                 cost(at, step).sum(), list(at.values()), create_graph=second_order, allow_unused=True
             )
             gradient = {

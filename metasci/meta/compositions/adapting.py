@@ -12,6 +12,7 @@ from metasci.errors import InputError
 from metasci.meta.adaptation.checkpointing import segment_length, unroll_in_segments
 from metasci.meta.adaptation.implicit import conjugate_gradients, implicit_gradient, neumann_series, newton
 from metasci.meta.adaptation.inner import InnerRule, Loss, Parameters, Visit, by_step, takes, unroll
+from metasci.meta.adaptation.slopes import slopes as slopes_of
 from metasci.meta.compositions.composition import PROXIMAL, RULE, Composition
 from metasci.meta.compositions.episode import Episode, asked
 from metasci.meta.compositions.gradients import Displacement, Exact, Implicit
@@ -119,7 +120,7 @@ def meta_gradient(
         loss, gradient = _implicit(composition, composition.gradient, episode, free)
     else:
         each = query_loss(composition, episode, free)
-        slopes = torch.autograd.grad(_mean(episode, each), list(free.values()), allow_unused=True)
+        slopes = slopes_of(_mean(episode, each), list(free.values()), allow_unused=True)
         loss, gradient = each.detach(), dict(zip(free, slopes, strict=True))
     slopes_or_zero: Parameters = {}
     for name, value in learned.items():
@@ -221,13 +222,11 @@ def _displacement(
     away = {name: (value.detach() - adapted[name]) / len(episode) for name, value in moving.items()}
     values = list(learned.values())
     slopes = list(
-        torch.autograd.grad(
-            list(moving.values()), values, list(away.values()), retain_graph=True, allow_unused=True
-        )
+        slopes_of(list(moving.values()), values, list(away.values()), retain_graph=True, allow_unused=True)
     )
     loss = episode.query({**{name: adapted[name] for name in moving}, **shared})
     if loss.requires_grad:
-        beside = torch.autograd.grad(_mean(episode, loss), values, allow_unused=True)
+        beside = slopes_of(_mean(episode, loss), values, allow_unused=True)
         slopes = [
             slope if other is None else other if slope is None else slope + other
             for slope, other in zip(slopes, beside, strict=True)

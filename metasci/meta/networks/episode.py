@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
@@ -29,7 +29,7 @@ def squared_error(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor
             f"outputs of shape {tuple(output.shape)} cannot be compared with targets of shape {tuple(target.shape)}."
         )
     if mask is None:
-        return (output - target).square().flatten(1).mean(1)
+        return (output - target).square().flatten(1).sum(1) / max(output[0].numel(), 1)
     seen = mask.reshape(
         *mask.shape, *[1] * (output.dim() - 2)
     )  # what is not measured may be anything, even NaN
@@ -44,8 +44,34 @@ def cross_entropy(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor
     """
     known = target >= 0
     mask = known if mask is None else mask & known
-    each = -torch.log_softmax(output, -1).gather(-1, target.clamp(min=0)[..., None])[..., 0]
+    try:
+        each = -torch.log_softmax(output, -1).gather(-1, target.clamp(min=0)[..., None])[..., 0]
+    except RuntimeError as error:
+        beyond = f", the greatest of them {target.max():g}" if target.numel() else ""
+        raise InputError(
+            f"targets are to be whole numbers of classes from 0 to {output.shape[-1] - 1}, (task, case), for scores of "
+            f"shape {tuple(output.shape)}; these are {tuple(target.shape)} of {target.dtype}{beyond}."
+        ) from error
     return torch.where(mask, each, 0.0).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _check_side(side: str, inputs: Any, targets: Tensor, mask: Tensor | None) -> None:
+    """That support or query are of the same tasks, and the mask is of their cases."""
+    if not isinstance(targets, Tensor) or targets.dim() < 2:
+        raise InputError(f"the {side}'s targets are to be a tensor, (task, case, …).")
+    if not len(targets):
+        raise InputError(f"the {side} has no tasks; give one at least.")
+    for leaf in tree_leaves(inputs):
+        if isinstance(leaf, Tensor) and (not leaf.dim() or len(leaf) != len(targets)):
+            raise InputError(
+                f"the {side} has targets of {len(targets)} tasks, and inputs of shape {tuple(leaf.shape)}; both "
+                "need the same tasks first."
+            )
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != targets.shape[:2]):
+        raise InputError(
+            f"the {side}'s mask is to be {tuple(targets.shape[:2])} of bool, (task, case), not {tuple(mask.shape)} of "
+            f"{mask.dtype}."
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +88,11 @@ class NetworkEpisode:
         What is measured; everything by default.
     loss : callable
         `squared_error`, `cross_entropy`, or one of your own.
+
+    Raises
+    ------
+    InputError
+        If inputs, targets and masks are not of the same tasks and cases, or there is no task.
     """
 
     network: Network
@@ -74,6 +105,12 @@ class NetworkEpisode:
     loss: TaskLoss = squared_error
 
     def __post_init__(self) -> None:
+        sides = (
+            ("support", self.inputs, self.targets, self.mask),
+            ("query", self.query_inputs, self.query_targets, self.query_mask),
+        )
+        for side, inputs, targets, mask in sides:
+            _check_side(side, inputs, targets, mask)
         if len(self.targets) != len(self.query_targets):
             raise InputError(
                 f"the support has {len(self.targets)} tasks, the query {len(self.query_targets)}; both need the same."
@@ -85,7 +122,11 @@ class NetworkEpisode:
     @property
     def asked(self) -> Tensor | None:
         """Which tasks have a query, (task,), all if nothing is said; the mean of the losses is over them."""
-        return None if self.query_mask is None else self.query_mask.any(1)
+        if self.query_mask is not None:
+            return self.query_mask.any(1)
+        return (
+            None if self.query_targets.shape[1] else self.query_targets.new_zeros(len(self), dtype=torch.bool)
+        )
 
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task starts from the same weights; buffers are shared."""
@@ -97,11 +138,20 @@ class NetworkEpisode:
     def support(self, parameters: Parameters) -> Tensor:
         """Loss of each task's support, (task,)."""
         seen = self._support_mask if self.network.looks_at_support else None
-        return self.loss(self.network(parameters, self.inputs, seen), self.targets, self.mask)
+        return self._of_tasks(self.loss(self.network(parameters, self.inputs, seen), self.targets, self.mask))
 
     def query(self, parameters: Parameters) -> Tensor:
         """Loss of each task's query, (task,)."""
-        return self.loss(self.outputs(parameters), self.query_targets, self.query_mask)
+        return self._of_tasks(self.loss(self.outputs(parameters), self.query_targets, self.query_mask))
+
+    def _of_tasks(self, loss: Tensor) -> Tensor:
+        """A loss, if it is one of each task."""
+        if loss.shape != (len(self),):
+            raise InputError(
+                f"the loss is to be one number for each of {len(self)} tasks, not of shape {tuple(loss.shape)}: take "
+                "the mean over cases, and none over tasks."
+            )
+        return loss
 
     def outputs(self, parameters: Parameters) -> Tensor:
         """What the network says at the query's inputs, (task, case, ...)."""

@@ -7,7 +7,6 @@ the module that depends on the numbers), tasks run one after the other, and a wa
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,8 @@ from metasci.meta.networks.normalisation import (
     with_task_statistics,
 )
 from metasci.meta.networks.plain_stacks import is_plain, stacked
-from metasci.meta.networks.stateless import called, check_repeatable, with_padding_kept
+from metasci.meta.networks.repeatable import check_same_again, is_traced
+from metasci.meta.networks.stateless import called, check_repeatable, copied, with_padding_kept
 
 __all__ = ["Network"]
 
@@ -68,14 +68,7 @@ class Network:
 
     def __post_init__(self) -> None:
         check_repeatable(self.module)
-        try:
-            own = copy.deepcopy(self.module)
-        except RuntimeError as error:
-            raise InputError(
-                f"the module {type(self.module).__name__} cannot be copied: it holds a tensor with a history of "
-                "gradients; detach what is no weight."
-            ) from error
-        own = with_task_statistics(with_padding_kept(own), self.statistics)
+        own = with_task_statistics(with_padding_kept(copied(self.module)), self.statistics)
         object.__setattr__(self, "module", own)
 
     def start(self) -> Parameters:
@@ -123,8 +116,15 @@ class Network:
 
         def one(weights: Parameters, inputs: Any, support: Tensor | None) -> Tensor:
             with statistics_from(support):
-                output: Tensor = called(self.module, {**weights, **shared}, inputs)
+                output = called(self.module, {**weights, **shared}, inputs)
+            if not isinstance(output, Tensor):
+                raise InputError(
+                    f"the network {type(self.module).__name__} gives {_kind(output)} for its cases; "
+                    "let its `forward` return one tensor."
+                )
             return output
+
+        self._try_once(one, weights, inputs, support)
 
         if not self._one_by_one:
             cases = None if support is None else 0
@@ -147,6 +147,23 @@ class Network:
             )
         return outputs
 
+    def _try_once(
+        self, one: Callable[..., Tensor], weights: Parameters, inputs: Any, support: Tensor | None
+    ) -> None:
+        """Before the first call of all, see that the first task can be computed again."""
+        if self.__dict__.get("_tried", False) or is_traced() or not weights:
+            return
+        if not len(next(iter(weights.values()))):
+            return
+        first = tree_map(itemgetter(0), inputs)
+        check_same_again(
+            self.module,
+            lambda weights, inputs: one(weights, inputs, None if support is None else support[0]),
+            {name: value[0].detach() for name, value in weights.items()},
+            first,
+        )
+        self.__dict__["_tried"] = True
+
     @property
     def _one_by_one(self) -> bool:
         """Whether tasks are known not to run side by side."""
@@ -166,6 +183,8 @@ class Network:
             own = tree_map(itemgetter(task), inputs)
             try:
                 outputs.append(call(of_task, own, None if support is None else support[task]))
+            except InputError:
+                raise
             except (RuntimeError, IndexError, TypeError, ValueError) as error:
                 raise InputError(
                     f"the network {name} fails at task {task}: {_first_sentence(error)}."
@@ -182,6 +201,10 @@ class Network:
                     "call `module.eval()` first."
                 )
         return torch.stack(outputs)
+
+
+def _kind(output: Any) -> str:
+    return "nothing" if output is None else f"a {type(output).__name__}"
 
 
 def _first_sentence(error: BaseException) -> str:

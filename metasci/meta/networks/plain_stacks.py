@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
 
 __all__ = ["is_plain", "stacked"]
@@ -36,6 +37,12 @@ def is_plain(module: nn.Module) -> bool:
     return type(module) in _ELEMENTWISE and not getattr(module, "inplace", False)
 
 
+def _written(tensor: Tensor) -> str:
+    """A tensor's type, shape and device."""
+    shape = "×".join(str(size) for size in tensor.shape)
+    return f"{str(tensor.dtype).removeprefix('torch.')} {shape} on {tensor.device}"
+
+
 def stacked(module: nn.Module, parameters: Parameters, prefix: str, inputs: Tensor) -> Tensor:
     """The forward pass of a plain stack, with a weight matrix for every task."""
     if isinstance(module, nn.Sequential):
@@ -55,8 +62,16 @@ def stacked(module: nn.Module, parameters: Parameters, prefix: str, inputs: Tens
         }
         parameters = {**parameters, **own}
     weight = parameters[f"{prefix}weight"].transpose(1, 2)
-    if module.bias is None:
-        output = torch.bmm(flat, weight)
-    else:
-        output = torch.baddbmm(parameters[f"{prefix}bias"].unsqueeze(1), flat, weight)
+    try:
+        if module.bias is None:
+            output = torch.bmm(flat, weight)
+        else:
+            output = torch.baddbmm(parameters[f"{prefix}bias"].unsqueeze(1), flat, weight)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise InputError(
+            f"the layer '{prefix.removesuffix('.')}', {module} with weights of {_written(weight)}, cannot take inputs "
+            f"of {_written(inputs)} (task × case × …)."
+        ) from error
     return output if inputs.dim() == 3 else output.reshape(*shape[:-1], -1)

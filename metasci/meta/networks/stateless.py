@@ -8,6 +8,7 @@ the first task only, where all tasks are computed at once; such modules are refu
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,12 +20,14 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
 
-__all__ = ["PaddedEmbedding", "called", "check_repeatable", "with_padding_kept"]
+__all__ = ["PaddedEmbedding", "called", "check_repeatable", "copied", "with_padding_kept"]
 
 _SWAPPED = threading.RLock()
 
@@ -69,12 +72,43 @@ def _differentiable_kernels(module: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if recurrent:
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            # this alone: setting its other flags warns in every call of kernels that Intel's GPUs have
+            stack.callback(_alone, *_alone(False))
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         if attentive:
             stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
             torch.backends.mha.set_fastpath_enabled(False)
         yield
+
+
+def _alone(enabled: bool) -> tuple[bool]:
+    """Switch oneDNN's kernels on or off; what was before."""
+    before, *_ = torch.backends.mkldnn.set_flags(_enabled=enabled, _fp32_precision=None)
+    return (before,)
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy. What hooks compute from the weights before each call (weight norm, pruning) is computed anew in it.
+
+    Raises
+    ------
+    InputError
+        If the module holds another tensor with a history of gradients.
+    """
+    memo: dict[int, Any] = {}
+    for layer in module.modules():
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm | SpectralNorm | BasePruningMethod):
+                name = hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name
+                made = getattr(layer, name)
+                memo[id(made)] = made.detach().clone()
+    try:
+        return copy.deepcopy(module, memo)
+    except RuntimeError as error:
+        raise InputError(
+            f"the module {type(module).__name__} cannot be copied: it holds a tensor with a history of "
+            "gradients; detach what is no weight."
+        ) from error
 
 
 def check_repeatable(module: nn.Module) -> None:
@@ -89,6 +123,11 @@ def check_repeatable(module: nn.Module) -> None:
         at = (
             f"the layer '{name}' ({type(layer).__name__})" if name else f"the module ({type(layer).__name__})"
         )
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise InputError(
+                f"{at} is a program of TorchScript, whose weights cannot be replaced; give the module it was made from."
+            )
+        _check_numbers(at, layer)
         if layer.training and _draws(layer):
             raise InputError(
                 f"{at} drops out at random, so that no adaptation could be repeated; "
@@ -101,6 +140,10 @@ def check_repeatable(module: nn.Module) -> None:
             )
         if getattr(layer, "max_norm", None) is not None:
             raise InputError(f"{at} shortens its own weights by `max_norm` in every call; leave that out.")
+        if getattr(layer, "sparse", False) is True:
+            raise InputError(
+                f"{at} has sparse gradients (`sparse=True`), which no inner step can take; leave that out."
+            )
         if getattr(layer, "scale_grad_by_freq", False):
             raise InputError(
                 f"{at} scales gradients by how often a row is used (`scale_grad_by_freq`), which is not done for many "
@@ -115,11 +158,24 @@ def check_repeatable(module: nn.Module) -> None:
                 f"{at} has hooks on its gradients, which tasks side by side would not heed; remove them."
             )
         for own, value in layer._parameters.items():
-            if value is not None and value._backward_hooks:
+            if value is not None and (value._backward_hooks or value._post_accumulate_grad_hooks):
                 raise InputError(
                     f"the weight '{own}' of {at} has a hook on its gradient, which adaptation would not heed; "
                     "remove it."
                 )
+
+
+def _check_numbers(at: str, layer: nn.Module) -> None:
+    """Refuse weights that have no values yet."""
+    for name, value in layer._parameters.items():
+        if isinstance(value, nn.parameter.UninitializedParameter):
+            raise InputError(
+                f"the weight '{name}' of {at} has no shape yet; call the module once with some inputs first."
+            )
+        if value is not None and value.is_meta:
+            raise InputError(
+                f"the weight '{name}' of {at} has no values (its device is 'meta'); load or draw them first."
+            )
 
 
 def _draws(layer: nn.Module) -> bool:
