@@ -120,6 +120,15 @@ def test_a_limit_on_the_row_of_a_dose_says_nothing_of_its_dv() -> None:
         ms.TaskSet.from_events(wrong, iv)
 
 
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_unicode_text_of_spreadsheets_is_read(separator: str, tmp_path: Path) -> None:
+    text = table(DOSE, SAMPLE).to_csv(index=False, sep=separator)
+    (tmp_path / "plain.csv").write_text(text)
+    (tmp_path / "wide.csv").write_bytes(text.encode("utf-16"))
+    plain, wide = (ms.TaskSet.from_events(tmp_path / f"{name}.csv", iv) for name in ("plain", "wide"))
+    assert wide.dataset["concentration"].values.tolist() == plain.dataset["concentration"].values.tolist()
+
+
 def test_units_in_headers_are_converted_and_checked() -> None:
     frame = pd.DataFrame(
         {"id": [1, 1], "time [min]": [0, 120], "Amt [g]": [0.1, 0], "dv [ug/L]": [".", 5000.0]}
