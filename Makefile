@@ -82,7 +82,7 @@ page-test: setup  ## the calibrator's page in a browser: needs npm, installs Chr
 
 import-test: setup  ## NONMEM control streams and PEtab problems, with the libraries that read them
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[nonmem,petab]"
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_nonmem_models.py tests/test_petab.py
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) tests/test_nonmem.py tests/test_nonmem_models.py tests/test_control_streams.py tests/test_petab.py
 
 rewards-test: setup  ## hospitals that treat sepsis: their patients, and a learner of policies beside
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[rewards]"

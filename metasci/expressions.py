@@ -18,10 +18,12 @@ from metasci import math
 from metasci.errors import InputError
 
 __all__ = [
+    "COMPARED",
     "Expression",
     "Statement",
     "bounded",
     "compiled",
+    "decided",
     "expression_of",
     "names_in",
     "needed_for",
@@ -105,6 +107,11 @@ def _elementwise(of_arrays: Callable[[Any], Any], of_numbers: Callable[[Any], An
     return lambda x: _of_numbers(of_numbers, x) if _is_number(x) else of_arrays(x)
 
 
+def _normal(x: Any) -> Any:
+    """The normal distribution function."""
+    return math.exp(math.log_ndtr(x))
+
+
 def _extreme(of_arrays: Callable[[Any, Any], Any], of_numbers: Callable[..., Any]) -> Callable[..., Any]:
     def choose(*values: Any) -> Any:
         if all(_is_number(value) for value in values):
@@ -125,6 +132,16 @@ def _truncated(x: Any) -> Any:
     return _where(x >= 0.0, math.floor(x), -math.floor(-x))
 
 
+COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
+"""Operations that are true or not."""
+
 _OPERATIONS: dict[str, tuple[int | None, Callable[..., Any]]] = {
     "add": (None, lambda *terms: reduce(operator.add, terms)),
     "mul": (None, lambda *factors: reduce(operator.mul, factors)),
@@ -138,16 +155,13 @@ _OPERATIONS: dict[str, tuple[int | None, Callable[..., Any]]] = {
     "cos": (1, _elementwise(math.cos, np.cos)),
     "sin": (1, _elementwise(lambda x: math.cos(x - 0.5 * plain.pi), np.sin)),
     "floor": (1, _elementwise(math.floor, np.floor)),
+    "normal": (1, _elementwise(_normal, _normal)),
+    "log_gamma": (1, _elementwise(math.log_gamma, math.log_gamma)),
     "trunc": (1, _truncated),
     "max": (None, _extreme(math.maximum, max)),
     "min": (None, _extreme(math.minimum, min)),
     "where": (3, _where),
-    "lt": (2, operator.lt),
-    "le": (2, operator.le),
-    "gt": (2, operator.gt),
-    "ge": (2, operator.ge),
-    "eq": (2, operator.eq),
-    "ne": (2, operator.ne),
+    **{name: (2, compare) for name, compare in COMPARED.items()},
     "and": (None, lambda *terms: reduce(operator.and_, map(_truth, terms))),
     "or": (None, lambda *terms: reduce(operator.or_, map(_truth, terms))),
     "not": (1, _not),
@@ -261,6 +275,41 @@ def _simpler(kind: str, parts: list[Expression]) -> Expression:
             return kept[0] if kept else (0.0 if kind == "add" else 1.0)
         parts = kept
     return (kind, *parts)
+
+
+def decided(formula: Expression) -> Expression:
+    """A formula without conditions on numbers.
+
+    Examples
+    --------
+    >>> decided(("where", ("and", ("eq", 2.0, 1.0), ("gt", "x", 0.0)), "x", ("mul", 2.0, "x")))
+    ('mul', 2.0, 'x')
+    """
+    if not isinstance(formula, tuple):
+        return formula
+    kind, *parts = formula
+    parts = [decided(part) for part in parts]
+    if kind in ("and", "or"):
+        settled = [truth for part in parts if (truth := _holds(part)) is not None]
+        if any(truth is (kind == "or") for truth in settled):
+            return ("eq", 1.0, float(kind == "or"))
+        parts = [part for part in parts if _holds(part) is None]
+        if len(parts) < 2:
+            return parts[0] if parts else ("eq", 1.0, float(kind == "and"))
+    if kind == "not" and (truth := _holds(parts[0])) is not None:
+        return ("eq", 1.0, float(not truth))
+    if kind == "where" and (truth := _holds(parts[0])) is not None:
+        return parts[1] if truth else parts[2]
+    return (kind, *parts)
+
+
+def _holds(condition: Expression) -> bool | None:
+    """Whether a condition on numbers holds; None where it is of something else."""
+    if isinstance(condition, tuple) and condition[0] in COMPARED:
+        kind, first, second = condition
+        if isinstance(first, float) and isinstance(second, float):
+            return bool(COMPARED[kind](first, second))
+    return None
 
 
 def needed_for(statements: Sequence[Statement], targets: Collection[str]) -> tuple[Statement, ...]:

@@ -408,3 +408,79 @@ def test_exposure_at_a_steady_state_is_that_of_the_steady_state(rate: float) -> 
     for which in ("last", "next"):
         assert found["AUC", which] == pytest.approx(100.0 / 4.0, rel=1e-4)
     assert found["trough", "last"] == pytest.approx(found["trough", "next"], rel=1e-6)
+
+
+def _two_ways() -> ms.Prior:
+    """Half of a dose by mouth is absorbed, all of one into the vein."""
+    return ms.Prior.published(
+        ms.patients.Structure(1, "first-order", bioavailability=True),
+        name="two_ways",
+        source="made up",
+        typical={"clearance": "4 L/h", "volume": "40 L", "absorption_rate": "1 1/h", "bioavailability": 0.5},
+        variability={"clearance": 1e-6},
+        noise=ms.Proportional((0.2,)),
+        covariates={"volume": ms.patients.Power("wt", "kg", 70.0, 0.0)},
+    )
+
+
+def _given(ways: list[tuple[float, int]]) -> pd.DataFrame:
+    """100 mg at each time and into each compartment, and a level at 13 h."""
+    doses = [{"TIME": at, "AMT": 100.0, "CMT": way, "EVID": 1} for at, way in ways]
+    level = {"TIME": 13.0, "AMT": 0.0, "CMT": 0, "EVID": 0, "DV": 3.0}
+    return pd.DataFrame([*doses, level]).assign(ID=1, **{"wt [kg]": 50.0})
+
+
+def _levels(into_vein: list[float], by_mouth: list[float], times: np.ndarray) -> np.ndarray:
+    rate, absorption = 0.1, 1.0
+    total = np.zeros_like(times)
+    for at in into_vein:
+        since = np.maximum(times - at, 0.0)
+        total += np.where(times >= at, 2.5 * np.exp(-rate * since), 0.0)
+    for at in by_mouth:
+        since = np.maximum(times - at, 0.0)
+        total += (
+            0.5
+            * 2.5
+            * absorption
+            / (absorption - rate)
+            * (np.exp(-rate * since) - np.exp(-absorption * since))
+        )
+    return total
+
+
+@pytest.mark.parametrize(
+    ("ways", "vein", "mouth"),
+    [
+        ([(0.0, 1), (12.0, 2)], [12.0, 24.0], [0.0]),
+        ([(0.0, 2), (12.0, 1)], [0.0], [12.0, 24.0]),
+        ([(0.0, 1), (0.0, 2), (12.0, 1), (12.0, 2)], [0.0, 12.0, 24.0], [0.0, 12.0, 24.0]),
+    ],
+)
+def test_what_was_given_last_is_given_again_in_the_same_way(
+    ways: list[tuple[float, int]], vein: list[float], mouth: list[float]
+) -> None:
+    found = exposure(_two_ways().calibrate(_given(ways)))
+    following = found[found["interval"] == "next"].set_index("quantity")["estimate"]
+    times = np.linspace(24.0, 36.0 - 1e-9, 20_001)
+    curve = _levels(vein, mouth, times)
+    assert following["AUC"] == pytest.approx(np.trapezoid(curve, times), rel=1e-3)
+    assert following["peak"] == pytest.approx(curve.max(), rel=1e-3)
+    assert following["trough"] == pytest.approx(curve[-1], rel=1e-3)
+
+
+def test_new_doses_go_where_the_last_one_went_and_words_say_it() -> None:
+    target, asked = (
+        ms.Target("trough", low=0.5, high=9.0),
+        {"doses": [100.0], "intervals": [12.0], "number": 1},
+    )
+    times = np.array([36.0 - 1e-9])
+    for way, words, level in (
+        (2, "into a vein", _levels([0.0, 12.0, 24.0], [], times)),
+        (1, "by mouth", _levels([], [0.0, 12.0, 24.0], times)),
+    ):
+        fit = _two_ways().calibrate(_given([(0.0, way), (12.0, way)]))
+        advice = ms.recommend(fit, target, **asked)
+        assert f"100 mg (2 mg/kg) {words} every 12 h" in advice.words
+        assert advice.median == pytest.approx(float(level[0]), rel=2e-3)
+        infused = ms.recommend(fit, target, **asked, duration=1.0)
+        assert "into a vein" in infused.words

@@ -107,6 +107,28 @@ def test_measurements_below_the_limit_are_marked() -> None:
     assert data["concentration"].values.tolist() == [[0.1]]
 
 
+def test_a_limit_on_the_row_of_a_dose_says_nothing_of_its_dv() -> None:
+    """The classic form: neither EVID nor MDV, zeros in DV, and the limit in every row."""
+    rows = pd.DataFrame(
+        {"ID": 1, "TIME": [0, 1, 9], "AMT": [100, 0, 0], "DV": [0, 2.0, 0], "BLQ": [0, 0, 1], "LLOQ": 0.3}
+    )
+    batch = ms.TaskSet.from_events(rows, iv).batch(iv)
+    assert batch.output.tolist() == [[2.0, 0.3]]
+    assert batch.censored.tolist() == [[False, True]]
+    wrong = rows.assign(DV=[0, 0.1, 0])
+    with pytest.raises(InputError, match=r"row 1: 0\.1 lies below the limit"):
+        ms.TaskSet.from_events(wrong, iv)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_unicode_text_of_spreadsheets_is_read(separator: str, tmp_path: Path) -> None:
+    text = table(DOSE, SAMPLE).to_csv(index=False, sep=separator)
+    (tmp_path / "plain.csv").write_text(text)
+    (tmp_path / "wide.csv").write_bytes(text.encode("utf-16"))
+    plain, wide = (ms.TaskSet.from_events(tmp_path / f"{name}.csv", iv) for name in ("plain", "wide"))
+    assert wide.dataset["concentration"].values.tolist() == plain.dataset["concentration"].values.tolist()
+
+
 def test_units_in_headers_are_converted_and_checked() -> None:
     frame = pd.DataFrame(
         {"id": [1, 1], "time [min]": [0, 120], "Amt [g]": [0.1, 0], "dv [ug/L]": [".", 5000.0]}

@@ -181,7 +181,7 @@ def test_the_usual_forms_of_residual_error(error: str, noise: ms.Noise, tmp_path
         ("S1 = V\nIF (NEWIND.NE.2) X = 1\nALAG1 = X", "Y = F + EPS(1)", "", "newind is not taken"),
         ("S1 = V", "IF (FLAG.EQ.0) THEN\nY = F + EPS(1)\nELSE\nY = F + F*EPS(2)\nENDIF", "FLAG", "as 0, 1; number"),
         ("S1 = V", "IF (CMT.EQ.3) THEN\nY = F + EPS(1)\nELSE\nY = F + F*EPS(2)\nENDIF", "CMT", "CMT 3 is no comp"),
-        ("S1 = V*GAMLN(THETA(3))", "Y = F + EPS(1)", "", "not taken"),
+        ("S1 = V*TANH(THETA(3))", "Y = F + EPS(1)", "", r"cannot read 'S1 = V\*TANH\(THETA\(3\)\)' in .PK"),
         ('S1 = V\n" WRITE(*,*) CL', "Y = F + EPS(1)", "", "verbatim"),
     ],
 )  # fmt: skip

@@ -23,6 +23,7 @@ __all__ = [
     "judged_times",
     "next_due",
     "usual_interval",
+    "way_in",
 ]
 
 _POINTS, _EARLY = 97, 128  # evenly, a quarter of an hour of a day; and closer after a dose, where peaks are
@@ -169,6 +170,35 @@ def curves_by_size(
     return at
 
 
+def way_in(calibration: EquationFit, history: str, course: Course) -> dict[str, float]:
+    """The compartment that new doses enter, and whether the model says how long they take; of what a model is told.
+
+    What is infused into a drug that is else absorbed goes into a vein; all other doses go where the last one went.
+    """
+    columns, ways = (
+        getattr(calibration.prior.model.histories[history], name) for name in ("columns", "ways")
+    )
+    inputs = calibration.batch.inputs
+    earlier = (inputs[history] > 0.0) & (inputs[f"{history}_time"] < course.begins)
+    at = torch.where(earlier, inputs[f"{history}_time"], -torch.inf)
+    last = int(at.ravel().argmax()) if bool(earlier.any()) else None
+
+    def as_last(name: str) -> float:
+        usual = float(columns[name].default)
+        return usual if last is None else float(inputs[f"{history}_{name}"].ravel()[last])
+
+    way = {}
+    if "compartment" in columns:
+        way["compartment"] = 2.0 if course.duration > 0.0 and not ways else as_last("compartment")
+    if (
+        "modelled" in columns
+    ):  # an infusion is told how long it lasts, a dose after one is as the model has it
+        infused = last is not None and float(inputs[f"{history}_duration"].ravel()[last]) > 0.0
+        usual = float(columns["modelled"].default)
+        way["modelled"] = 0.0 if course.duration > 0.0 else usual if infused else as_last("modelled")
+    return way
+
+
 def _inputs(
     calibration: EquationFit, history: str, course: Course, size: float, times: NDArray[np.float64]
 ) -> dict[str, Tensor]:
@@ -184,11 +214,7 @@ def _inputs(
         new["output"] = torch.ones_like(new["time"])
     defaults = {f"{history}_{name}": column.default for name, column in columns.items()}
     defaults |= {history: size, f"{history}_duration": course.duration}
-    if course.duration > 0.0 and "modelled" in columns:  # it is told how long the doses last
-        defaults[f"{history}_modelled"] = 0.0
-    ways = model.histories[history].ways
-    if course.duration > 0.0 and "compartment" in columns and not ways:  # what is infused goes into a vein
-        defaults[f"{history}_compartment"] = 2.0
+    defaults |= {f"{history}_{name}": value for name, value in way_in(calibration, history, course).items()}
     before = batch.inputs[f"{history}_time"] < course.begins
     for name in model.event_names:
         so_far = batch.inputs[name]

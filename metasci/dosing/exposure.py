@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,6 +15,7 @@ from metasci.fits.posterior import posterior_draws
 
 __all__ = ["exposure"]
 
+_HOW = ("duration", "compartment", "modelled")  # columns that say in which way a dose is given
 _DRAWS = 300  # ends of a 90 % interval are then good to an eighth of a standard deviation
 
 
@@ -53,23 +56,19 @@ def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.
     last, gap = usual_interval(calibration, history)
     if last is None or not gap:
         return pd.DataFrame(columns=columns)
-    inputs = calibration.batch.inputs
-    place = int(torch.where(inputs[history] > 0.0, inputs[f"{history}_time"], -torch.inf).argmax())
-    size = float(inputs[history].ravel()[place])
-    lasting = inputs.get(f"{history}_duration")
-    duration = 0.0 if lasting is None else float(lasting.ravel()[place])
+    size, duration = _last_dose(calibration, history)
+    once_more = _given_again(calibration, history, last, gap)
     drawn = torch.cat(
         [calibration.adapted.coordinates, posterior_draws(calibration, draws=_DRAWS, seed=seed).coordinates]
     )
     time, output = model.inputs["time"].unit, model.first_output.unit
     tails = 0.5 * (1.0 - level), 0.5 * (1.0 + level)
     rows = []
-    for which, begins in (("last", last), ("next", last + gap)):
-        # the dose that opens the last interval is the record's own, be it at steady state; then the same once more
-        asked = Course(begins, gap, 1, min(duration, gap))
-        given = Course(last + gap, gap, int(which == "next"), duration)
-        times = asked.judged(corner_times(calibration, history, given, [size], drawn, begins, begins + gap))
-        (curves,) = concentrations(calibration, history, given, [size], drawn, times)
+    for which, begins, who in (("last", last, calibration), ("next", last + gap, once_more)):
+        # the doses that open the intervals are the record's own, be they at steady state, and the same once more
+        asked, none = Course(begins, gap, 1, min(duration, gap)), Course(begins + gap, gap, 0, 0.0)
+        times = asked.judged(corner_times(who, history, none, [size], drawn, begins, begins + gap))
+        (curves,) = concentrations(who, history, none, [size], drawn, times)
         for name, values, unit in (
             ("AUC", np.trapezoid(curves, times, axis=1), f"{output}*{time}"),
             ("peak", curves.max(1), output),
@@ -89,3 +88,28 @@ def exposure(calibration: EquationFit, level: float = 0.9, seed: int = 0) -> pd.
                 )
             )
     return pd.DataFrame(rows, columns=columns)
+
+
+def _last_dose(calibration: EquationFit, history: str) -> tuple[float, float]:
+    """Its size and how long it took."""
+    inputs = calibration.batch.inputs
+    place = int(torch.where(inputs[history] > 0.0, inputs[f"{history}_time"], -torch.inf).argmax())
+    lasting = inputs.get(f"{history}_duration")
+    return float(inputs[history].ravel()[place]), 0.0 if lasting is None else float(lasting.ravel()[place])
+
+
+def _given_again(calibration: EquationFit, history: str, last: float, gap: float) -> EquationFit:
+    """The patient to whom all that was given last is given once more after an interval, in the same way."""
+    batch, columns = calibration.batch, calibration.prior.model.histories[history].columns
+    amount, at = batch.inputs[history], batch.inputs[f"{history}_time"]
+    chosen = ((amount > 0.0) & ((at - last).abs() < 1e-6)).ravel()
+    inputs = dict(batch.inputs)
+    for name in calibration.prior.model.event_names:
+        again = inputs[name][..., chosen]
+        told = name.removeprefix(f"{history}_")
+        if told == "time":
+            again = again + gap
+        elif name != history and told not in _HOW:
+            again = torch.full_like(again, columns[told].default)
+        inputs[name] = torch.cat([inputs[name], again], -1)
+    return replace(calibration, batch=replace(batch, inputs=inputs))

@@ -17,20 +17,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metasci.dosing.course import Course, concentrations, doses_left_out, judged_times, next_due
+from metasci.dosing.course import Course, concentrations, doses_left_out, judged_times, next_due, way_in
 from metasci.dosing.targets import Target
 from metasci.errors import InputError
 from metasci.fits.equation import EquationFit
 from metasci.fits.posterior import posterior_draws, prior_draws
-from metasci.units import convert, magnitude, stated
+from metasci.units import convert, magnitude, same_dimension, stated
 
-__all__ = ["Recommendation", "dosed", "doses_words", "recommend", "size_words", "sizes_given"]
+__all__ = ["Recommendation", "dosed", "doses_words", "recommend", "route_words", "size_words", "sizes_given"]
 
 # of a probability: doses that reach the target within one in a hundred as often are equally good
 _ALIKE = 0.01
 _GAPS = 500  # intervals that are compared: one takes some milliseconds
 _LARGEST, _MOST = 1e15, 10_000  # of a dose, in the unit of the model; of doses and draws, sizes by intervals
 _UNINFORMED = 0.8  # of the prior's spread: where so much is left, the levels have said little of this patient
+_WEIGHTS = ("weight", "wt", "wgt", "bw", "bwt")  # what tables call it
 NO_DEVICE = "This is research software and no medical device: a clinician decides the dose."
 
 
@@ -168,8 +169,9 @@ def recommend(
     chance, middle, low, high = (float(best[name]) for name in ("probability", "median", "lower", "upper"))
     reached = chance >= probability
     units = model.histories[history].unit, model.inputs["time"].unit, model.first_output.unit
+    given = f"{size_words(calibration, size)}{route_words(calibration, course)}"
     words = (
-        f"{size_words(calibration, size)} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a "
+        f"{given} every {gap:g} {units[1]}: {target.words(units[2], units[1])} with a "
         f"probability of {100 * chance:.0f} % (median {middle:.3g}, 90 % interval {low:.3g} to "
         f"{f'{high:.3g} {target.measure(units[2], units[1])}'.strip()}; after {doses_words(course, units[1])})"
     )
@@ -264,13 +266,26 @@ def doses_words(course: Course, time: str) -> str:
     return f"{course.number} dose{'s' if course.number > 1 else ''} from {course.begins:g} {time} on"
 
 
+def route_words(calibration: EquationFit, course: Course) -> str:
+    """Where the doses enter, of a model in which they may in several ways."""
+    model, history = dosed(calibration)
+    number = way_in(calibration, history, course).get("compartment")
+    ways = {place: name for name, place in model.histories[history].ways.items()}
+    if number is None or len(ways) == 1:
+        return ""
+    if not ways:
+        return " into a vein" if number == 2.0 else " by mouth"
+    return f" into {ways[int(number)]}"
+
+
 def _weight(calibration: EquationFit) -> float | None:
     """The patient's last weight in kilograms, where the model takes it."""
-    weight = calibration.batch.inputs.get("weight")
-    if weight is None or not weight.numel():
+    inputs = calibration.prior.model.inputs
+    name = next((each for each in inputs if each.lower() in _WEIGHTS), "")
+    weight = calibration.batch.inputs.get(name)
+    if weight is None or not weight.numel() or not same_dimension(inputs[name].unit, "kg"):
         return None
-    unit = calibration.prior.model.inputs["weight"].unit
-    return float(convert(float(weight.ravel()[-1]), unit, "kg", "weight"))
+    return float(convert(float(weight.ravel()[-1]), inputs[name].unit, "kg", "weight"))
 
 
 def _positive(values: Sequence[float | str], unit: str, what: str) -> list[float]:

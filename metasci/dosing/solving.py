@@ -18,6 +18,7 @@ from metasci.dosing.recommendation import (
     check_numbers,
     dosed,
     doses_words,
+    route_words,
     size_words,
     sizes_given,
 )
@@ -145,7 +146,11 @@ def solve_dose(
     if loading is not None:
         what = f"{loading:g} {unit} first, then {int(number) - 1} doses, one every {gap:g} {time}"
     near = f", rounded to {rounded:g} {unit}" if multiple is not None or len(sizes) else ""
-    given, until = f"{what}: {size_words(calibration, exact)}{near}", f"after {doses_words(course, time)}"
+    way = route_words(calibration, course)
+    given, until = (
+        f"{what}{way}: {size_words(calibration, exact)}{near}",
+        f"after {doses_words(course, time)}",
+    )
     if needless:
         given = f"no loading dose at {begins:g} {time}: what was given before suffices"
         until = f"until {begins + gap:g} {time}"

@@ -17,12 +17,16 @@ from metasci.errors import InputError
 from metasci.expressions import Expression, Statement, bounded, names_in, replaced
 from metasci.extras import needed
 from metasci.patients.description import CENTRAL, Way
+from metasci.patients.stream_text import HIDDEN
 from metasci.patients.structure import Structure
 from metasci.patients.symbols import expression_from
 
 __all__ = ["StreamReader"]
 
 _OUT = "out of the body"
+_FIRST = re.compile(r"first\((\w+), ID\)")  # IF (NEWIND.NE.2) BWT = WT
+_MEANT: dict[str, Expression] = {**HIDDEN, "A_0FLG": 1.0}
+"""Names that stand for others, and what is 1 where amounts begin."""
 _PREDPP = ("DEPOT", "CENTRAL", "PERIPHERAL", "PERIPHERAL1", "PERIPHERAL2")
 """The compartments of ADVAN1 to 4, 10, 11 and 12 in the order of their numbers, as pharmpy calls them."""
 
@@ -35,16 +39,28 @@ class StreamReader:
         self.compartments = list(stream.statements.ode_system.compartment_names)
         self.numbers = _numbered(path.read_text(errors="replace"), self.compartments)
         self.defined: set[str] = set()
+        self.firsts: dict[str, str] = {}
+        self._refused: dict[str, InputError] = {}
 
     def formula(self, expression: Any, where: str) -> Expression:
-        return expression_from(expression, f"{self.path}, {where}")
+        return replaced(expression_from(expression, f"{self.path}, {where}"), _MEANT)
 
     def statements(self, several: Any) -> tuple[Statement, ...]:
-        """Assignments in their order; one under a condition that is given no value before is zero elsewhere."""
+        """Assignments in their order; one under a condition that is given no value before is zero elsewhere.
+
+        What cannot be taken is refused only where it is needed: many a statement is there for a table alone.
+        """
         assignments = []
         for each in several:
             name = str(each.symbol)
-            formula = self.formula(each.expression, f"{name} = {each.expression}")
+            if first := _FIRST.fullmatch(str(each.expression)):
+                self.firsts[first[1]] = name
+                formula: Expression = first[1]
+            else:
+                try:
+                    formula = self.formula(each.expression, f"{name} = {each.expression}")
+                except InputError as error:
+                    self._refused[formula := f"{name}?"] = error
             if name not in self.defined and name in names_in(formula):
                 formula = replaced(formula, {name: 0.0})
             self.defined.add(name)
@@ -70,6 +86,8 @@ class StreamReader:
         known, taken = {*estimated, *states, "t"}, []
         for name, formula in several:
             for each in sorted(names_in(formula) - known):
+                if each in self._refused:
+                    raise self._refused[each]
                 if each not in columns or each in ("TIME", "AMT", "DV", "RATE", "EVID", "MDV", "CMT"):
                     why = "which is not taken: it is no covariate."
                     if name.startswith("$SUBROUTINES"):

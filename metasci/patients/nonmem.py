@@ -30,9 +30,10 @@ from metasci.patients.description import Described, Measured
 from metasci.patients.estimates import Estimates, final_estimates
 from metasci.patients.residual import residual_error
 from metasci.patients.stream_checks import check_stream
-from metasci.patients.stream_outputs import StreamOutput, outputs_of
+from metasci.patients.stream_limits import without_limits
+from metasci.patients.stream_outputs import CODES, StreamOutput, outputs_of
 from metasci.patients.stream_rates import rates_of_exponents
-from metasci.patients.stream_text import usual_text
+from metasci.patients.stream_text import unread_line, usual_text
 
 __all__ = ["ImportedModel", "from_nonmem"]
 
@@ -117,18 +118,24 @@ def from_nonmem(
         raise InputError(f"there is no control stream '{path}'.")
     check_stream(path)
     stream = _parsed(path)
-    places, etas, epsilons = _effects(stream)
+    places, etas, epsilons = _effects(path, stream)
     final = final_estimates(path, len(places), len(etas), len(epsilons))
     notes = (
         [] if final is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
     )
-    numbers = final or _initial(stream, places)
+    numbers = final or _initial(path, stream, places)
     constants = dict(zip(places, numbers.fixed, strict=True))
     stated = _stated_units(stream, units or {})
     reader = StreamReader(path, stream, stated)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
     statements += rates_of_exponents(reader.defined, "DEPOT" in reader.compartments)
-    after = (*along, *reader.statements(stream.statements.after_odes))
+    of_error = reader.statements(stream.statements.after_odes)
+    after = (*along, *((key, replaced(formula, {"TIME": "t"})) for key, formula in of_error))
+    after, limited = without_limits(f"{path}, $ERROR", after, "Y", epsilons, numbers.within, CODES)
+    if limited:
+        notes.append(
+            "where F_FLAG is not 0 a measurement lies below its limit, which BLQ and LLOQ tell in the table"
+        )
     outputs = outputs_of(f"{path}, $ERROR", stream, after, reader.numbers, epsilons)
     outputs = tuple(
         replace(each, statements=needed_for(each.statements, [each.measured])) for each in outputs
@@ -137,6 +144,12 @@ def from_nonmem(
     volume = _volume(stated["AMT"], stated["DV"]) if _scaled_by_volume(statements) else ""
     own = _own(statements, stated, volume)
     statements = needed_for(statements, {*own, *_taken(outputs), *_taken_by(system)})
+    taken = (
+        set().union(*(names_in(formula) for _, formula in statements)) | _taken(outputs) | _taken_by(system)
+    )
+    kept = [each for each in etas if each in taken]
+    if odd := [each for each in etas if each not in taken]:
+        notes.append(f"{', '.join(odd)}: left out, since no statement that counts takes them")
     written = "$DES" if "$DES" in stream.code else "$SUBROUTINES (ADVAN and TRANS)"
     of_system = [(written, formula) for formula in _formulas(system)]
     covariates = reader.covariates([*statements, *of_system], {*constants, *etas, *epsilons})
@@ -148,6 +161,11 @@ def from_nonmem(
     if odd := [each for each in moving if each not in covariates]:
         raise InputError(
             f"{path}: '{odd[0]}' changes, but is no covariate; they are {', '.join(covariates) or 'none'}."
+        )
+    if odd := [each for each in moving if each in reader.firsts]:
+        raise InputError(
+            f"{path}: {reader.firsts[odd[0]]} is the first {odd[0]} of a patient, but {odd[0]} changes: give the first "
+            "one in a column of its own."
         )
     without = dict.fromkeys(epsilons, 0.0)
     first = outputs[0]
@@ -167,7 +185,7 @@ def from_nonmem(
         notes.append(f"outputs are {', '.join(f'{n} ({each.name})' for n, each in enumerate(several, 1))}")
     described = Described(
         name=name or path.stem,
-        random=_labels(stream),
+        random={each: label for each, label in _labels(stream).items() if each in kept},
         constants=constants,
         covariates={each: stated.get(each, "1") for each in covariates},
         changing=moving,
@@ -199,7 +217,7 @@ def from_nonmem(
     source = f"{path.name}, {kind} estimates" + (
         "" if final is None else f", objective {final.objective:.6f}"
     )
-    frame = pd.DataFrame(numbers.between, index=etas, columns=etas)
+    frame = pd.DataFrame(numbers.between, index=etas, columns=etas).loc[kept, kept]
     return ImportedModel(
         described_model(described, noise),
         frame,
@@ -214,30 +232,42 @@ def from_nonmem(
 def _parsed(path: Path) -> Any:
     """Pharmpy's model of the file."""
     parse = needed("pharmpy.model.external.nonmem", "nonmem", "a NONMEM control stream").parse_model
+    text = usual_text(path.read_text("latin-1"), str(path))
     try:
-        stream = parse(usual_text(path.read_text("latin-1")), path)
+        stream = parse(text, path)
         if stream.statements.ode_system is None:
             raise InputError(f"{path}: there is no $SUBROUTINE with compartments, or $DES is not understood.")
     except InputError:
         raise
     except Exception as error:  # pharmpy's parsers raise many kinds
+        if line := unread_line(text, error):
+            raise InputError(f"{path}: pharmpy cannot read {line}.") from error
         message = " ".join(str(error).split())
         raise InputError(f"{path}: pharmpy cannot read it: {message:.200}") from error
     return stream
 
 
-def _effects(stream: Any) -> tuple[list[str], list[str], list[str]]:
+def _effects(path: Path, stream: Any) -> tuple[list[str], list[str], list[str]]:
     """Names of the fixed effects, of the random ones between patients and occasions, and of the residual ones."""
     random = stream.random_variables
     scattering = set(random.parameter_names)
     fixed = [each.name for each in stream.parameters if each.name not in scattering]
     if not random.etas.names:
-        raise InputError(f"'{stream.name}': there is no $OMEGA, so that patients do not differ.")
+        raise InputError(f"{path}: there is no $OMEGA, so that patients do not differ.")
     return fixed, list(random.etas.names), list(random.epsilons.names)
 
 
-def _initial(stream: Any, fixed: Sequence[str]) -> Estimates:
+def _initial(path: Path, stream: Any, fixed: Sequence[str]) -> Estimates:
+    """The estimates that the control stream has; pharmpy would move a matrix that is none of variances."""
     inits = stream.parameters.inits
+    for kind in ("OMEGA", "SIGMA"):
+        for record in stream.internals.control_stream.get_records(kind):
+            for _, lower, _, same in record.parse():
+                if not same and not _is_of_variances(lower):
+                    raise InputError(
+                        f"{path}: the matrix of {' '.join(str(record).split()):.80} is no covariance: it is not "
+                        "positive definite, so that a correlation is above 1."
+                    )
 
     def matrix(variables: Any) -> NDArray[np.float64]:
         symbols = variables.covariance_matrix
@@ -248,6 +278,21 @@ def _initial(stream: Any, fixed: Sequence[str]) -> Estimates:
     return Estimates(
         [float(inits[each]) for each in fixed], matrix(random.etas), matrix(random.epsilons), float("nan")
     )
+
+
+def _is_of_variances(lower: Sequence[float]) -> bool:
+    """Whether a lower triangle, row by row, is that of a covariance matrix.
+
+    Examples
+    --------
+    >>> _is_of_variances([0.1, 0.05, 0.2]), _is_of_variances([0.1, 0.3, 0.2])
+    (True, False)
+    """
+    size = round(((8 * len(lower) + 1) ** 0.5 - 1) / 2)
+    matrix = np.zeros((size, size))
+    matrix[np.tril_indices(size)] = lower
+    values = np.linalg.eigvalsh(matrix + np.tril(matrix, -1).T)
+    return bool(values.min() >= -1e-12 * max(values.max(), 0.0))
 
 
 def _labels(stream: Any) -> dict[str, str]:

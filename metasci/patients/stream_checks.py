@@ -23,7 +23,72 @@ _REFUSED = {
     "LEVEL": "random effects above the patient",
     "SUPER": "a problem within problems",
     "CONTR": "a likelihood of its own",
+    "INCLUDE": "put that file's text in its place",
+    "MSFI": "the estimates lie in another file; write them in $THETA, $OMEGA and $SIGMA",
+    "THETAI": "a transformation of the estimates",
+    "THETAR": "a transformation of the estimates",
 }
+_TAKEN = (
+    "PROBLEM",
+    "INPUT",
+    "DATA",
+    "INFILE",
+    "SUBROUTINES",
+    "SUBS",
+    "ABBREVIATED",
+    "MODEL",
+    "PK",
+    "DES",
+    "ERROR",
+    "THETA",
+    "THETAS",
+    "OMEGA",
+    "OMEGAS",
+    "SIGMA",
+    "SIGMAS",
+)
+"""Records that are the model."""
+_OF_A_RUN = (
+    "ESTIMATION",
+    "ESTIMATE",
+    "ESTM",
+    "COVARIANCE",
+    "COVR",
+    "TABLE",
+    "TABLES",
+    "SCATTERPLOT",
+    "SIZES",
+    "SIMULATION",
+    "SIMULATE",
+    "SIML",
+    "NONPARAMETRIC",
+    "ETAS",
+    "PHIS",
+    "DESIGN",
+    "CHAIN",
+    "ANNEAL",
+    "OLKJDF",
+    "OVARF",
+    "SLKJDF",
+    "SVARF",
+    "TTDF",
+    "RCOV",
+    "RCOVI",
+    "FORMAT",
+    "WARNINGS",
+    "DEFAULT",
+    "OMIT",
+    "TOL",
+    "PRIOR",
+    "THETAP",
+    "THETAPV",
+    "OMEGAP",
+    "OMEGAPD",
+    "SIGMAP",
+    "SIGMAPD",
+)
+"""Records that say how a model is fitted, and what is printed of it."""
+_SHORTEST = 3  # letters of a record's name that tell it; $PK has two
 _NUMBER = r"\d+(?:\.\d*)?(?:[ED][-+]?\d+)?|\.\d+(?:[ED][-+]?\d+)?"
 _ONLY_NUMBERS = re.compile(rf"(?:{_NUMBER}|[-+*/()\s])*")
 _OPERAND = re.compile(rf"\s*[-+]?\s*(?:{_NUMBER}|\w+)", re.IGNORECASE)
@@ -42,20 +107,38 @@ def check_stream(path: Path) -> None:
     lines = text.splitlines()
     if len(lines) > _MOST_LINES:
         raise InputError(f"{path} has {len(lines)} lines; control streams of up to {_MOST_LINES} are read.")
+    problems = 0
     for line in lines:
-        record = re.match(r"\s*\$(\w+)", line)
-        for key, what in _REFUSED.items():
-            if record and record[1].upper() == key:
-                raise InputError(f"{path}: ${key} is not taken ({what}).")
+        if record := re.match(r"\s*\$(\w+)", line):
+            _check_record(path, record[1].upper())
+            problems += record[1].upper().startswith("PRO")
+        elif re.match(r"\s*INCLUDE\b", line, re.IGNORECASE):
+            raise InputError(f"{path}: INCLUDE is not taken; put that file's text in its place.")
+        if re.match(r"\s*DO\s*WHILE\b", line, re.IGNORECASE):
+            raise InputError(f"{path}: DO WHILE is not taken: {line.strip():.60}")
         if line.lstrip().startswith('"'):
             raise InputError(f"{path}: verbatim code is not taken: {line.strip():.60}")
         _check_powers(path, line.partition(";")[0])
+    if problems > 1:
+        raise InputError(
+            f"{path}: there are {problems} $PROBLEM records; keep the one that is to be imported."
+        )
     _check_data(path, text)
     for size in re.findall(r"\bBLOCK\s*\(\s*(\d+)", text, re.IGNORECASE):
         if len(size) > 4 or int(size) > _MOST_EFFECTS:
             raise InputError(
                 f"{path}: BLOCK({size:.9}) is larger than {_MOST_EFFECTS}, up to which blocks are read."
             )
+
+
+def _check_record(path: Path, name: str) -> None:
+    for key, what in _REFUSED.items():
+        if name == key:
+            raise InputError(f"{path}: ${key} is not taken ({what}).")
+    if not any(
+        known.startswith(name) and len(name) >= min(_SHORTEST, len(known)) for known in (*_TAKEN, *_OF_A_RUN)
+    ):
+        raise InputError(f"{path}: ${name} is not taken.")
 
 
 def _check_data(path: Path, text: str) -> None:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, Statement, bounded, names_in, replaced
+from metasci.expressions import COMPARED, Expression, Statement, bounded, decided, names_in, replaced
 
-__all__ = ["StreamOutput", "outputs_of"]
+__all__ = ["CODES", "StreamOutput", "outputs_of"]
 
-_CODES = ("DVID", "CMT", "YTYPE", "FLAG", "TYPE", "DVTYPE")
+CODES = ("DVID", "CMT", "YTYPE", "FLAG", "TYPE", "DVTYPE")
 """Columns that say which output a measurement is of."""
 _OF_DOSES = ("AMT", "RATE", "EVID", "MDV")
 """Columns that are zero on the row of a sample, which is where $ERROR says what is measured."""
 _NONE = -999.0  # no number of an output: what a statement gives where none of the conditions holds
-_COMPARED = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
 
 
 @dataclass(frozen=True)
@@ -79,9 +70,13 @@ def outputs_of(
         return tuple(StreamOutput(name, tuple(after), name) for _, name in sorted(by_number.items()))
     measured = next(iter(by_number.values()))
     columns = {column.name for column in stream.datainfo}
-    code = next((each for each in _CODES if each in columns and _asked(after, each)), "")
+    code = next((each for each in CODES if each in columns and _asked(after, each)), "")
     if not code:
         return (StreamOutput("DV", tuple(after), measured),)
+    if _asked(after, code, ("lt", "le", "gt", "ge")):
+        raise InputError(
+            f"{where}: outputs are told apart by {code}.EQ.1 and the like, not by which is greater."
+        )
     told = sorted(_asked(after, code))
     cases = {number: _given(after, code, number) for number in told}
     rest = StreamOutput("", _given(after, code, _NONE), measured)
@@ -129,56 +124,21 @@ def _rest(
     return float(free[0])
 
 
-def _asked(statements: Sequence[Statement], code: str) -> set[float]:
+def _asked(statements: Sequence[Statement], code: str, how: Collection[str] = tuple(COMPARED)) -> set[float]:
     """With which numbers a column is compared."""
-    return {number for _, formula in statements for number in _comparisons(formula, code)}
+    return {number for _, formula in statements for number in _comparisons(formula, code, how)}
 
 
-def _comparisons(formula: Expression, code: str) -> Iterator[float]:
+def _comparisons(formula: Expression, code: str, how: Collection[str]) -> Iterator[float]:
     if not isinstance(formula, tuple):
         return
     kind, *parts = formula
-    if kind in _COMPARED and code in parts:
+    if kind in how and code in parts:
         yield from (part for part in parts if isinstance(part, float))
     for part in parts:
-        yield from _comparisons(part, code)
+        yield from _comparisons(part, code, how)
 
 
 def _given(statements: Sequence[Statement], code: str, number: float) -> tuple[Statement, ...]:
     """The statements where a column is a number, without the branches that are not taken then."""
-    return tuple((name, _decided(replaced(formula, {code: number}))) for name, formula in statements)
-
-
-def _decided(formula: Expression) -> Expression:
-    """A formula without conditions on numbers.
-
-    Examples
-    --------
-    >>> _decided(("where", ("and", ("eq", 2.0, 1.0), ("gt", "x", 0.0)), "x", ("mul", 2.0, "x")))
-    ('mul', 2.0, 'x')
-    """
-    if not isinstance(formula, tuple):
-        return formula
-    kind, *parts = formula
-    parts = [_decided(part) for part in parts]
-    if kind in ("and", "or"):
-        settled = [truth for part in parts if (truth := _truth(part)) is not None]
-        if any(truth is (kind == "or") for truth in settled):
-            return ("eq", 1.0, float(kind == "or"))
-        parts = [part for part in parts if _truth(part) is None]
-        if len(parts) < 2:
-            return parts[0] if parts else ("eq", 1.0, float(kind == "and"))
-    if kind == "not" and (truth := _truth(parts[0])) is not None:
-        return ("eq", 1.0, float(not truth))
-    if kind == "where" and (truth := _truth(parts[0])) is not None:
-        return parts[1] if truth else parts[2]
-    return (kind, *parts)
-
-
-def _truth(condition: Expression) -> bool | None:
-    """Whether a condition on numbers holds; None where it is of something else."""
-    if isinstance(condition, tuple) and condition[0] in _COMPARED:
-        kind, first, second = condition
-        if isinstance(first, float) and isinstance(second, float):
-            return bool(_COMPARED[kind](first, second))
-    return None
+    return tuple((name, decided(replaced(formula, {code: number}))) for name, formula in statements)

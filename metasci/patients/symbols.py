@@ -18,6 +18,7 @@ _FUNCTIONS = {
     "cos": "cos",
     "sin": "sin",
     "floor": "floor",
+    "loggamma": "log_gamma",
     "Max": "max",
     "Min": "min",
     "And": "and",
@@ -83,6 +84,11 @@ def _walked(node: Any, where: str) -> Expression:
     arguments = [str(part) for part in node.args]
     if name.startswith("A_") and arguments in (["t"], ["0"]):
         return name if arguments == ["t"] else f"{name}(0)"
+    if name == "PHI":
+        return ("normal", _walked(node.args[0], where))
+    if name == "sign":
+        of = _walked(node.args[0], where)
+        return ("where", ("gt", of, 0.0), 1.0, ("where", ("lt", of, 0.0), -1.0, 0.0))
     if name.lower() in ("trunc", "int", "floor") and len(node.args) == 1:
         return ("trunc", _walked(node.args[0], where))
     if kind == "Mod" or name == "Mod":

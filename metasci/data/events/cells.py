@@ -5,6 +5,7 @@ A dot and an empty cell hold nothing. Comment lines start with ``#``. Cells are 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -60,7 +61,9 @@ def headers_of(source: str | Path | pd.DataFrame) -> list[str]:
             return []
     opened = gzip.open if Path(source).suffix == ".gz" else open
     try:
-        with opened(source, "rt", encoding="utf-8-sig", errors="replace") as file:
+        with opened(source, "rb") as marked:
+            wide = marked.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        with opened(source, "rt", encoding="utf-16" if wide else "utf-8-sig", errors="replace") as file:
             line = file.readline(_LONGEST_HEADER)
     except (OSError, EOFError, zlib.error):
         return []
@@ -80,7 +83,7 @@ def read_cells(source: str | Path | pd.DataFrame, where: str) -> Cells:
     checksum = "" if book_and_sheet(source)[1] else hashlib.sha256(content).hexdigest()
     if not is_text(source):
         return _without_comments(table_of(content, source), 0, checksum)
-    lines = unpacked(content, source).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = _in_utf_8(unpacked(content, source)).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     comments, header = 0, b""
     for at, line in enumerate(lines):
         stripped = line.lstrip(b' \t"')
@@ -94,6 +97,12 @@ def read_cells(source: str | Path | pd.DataFrame, where: str) -> Cells:
             header = header or line
     plain = _with_commas(b"\n".join(lines), _separator(header.decode("utf-8", "replace")))
     return _without_comments(cells_of(plain, str(source)), comments, checksum)
+
+
+def _in_utf_8(content: bytes) -> bytes:
+    """Text as spreadsheets export it as "Unicode", in the usual encoding; any other as it is."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16", "replace").encode() if wide else content
 
 
 def _separator(header: str) -> str:

@@ -115,7 +115,7 @@ def records_of(
     for code, parameter in ((-2, lasts), (-1, flows)):
         if parameter:  # the model says so
             rate = np.where(rate == code, 0.0, rate)
-    value, below, above, upper = _limits(table)
+    value, below, above, upper = _limits(table, dose_rows_measure)
     amount, steady, mdv, empty = table["AMT"], table["SS"], table["MDV"], np.isnan(value)
     endless = (amount == 0) & (rate > 0) & (steady > 0)
     if "EVID" in table:
@@ -218,7 +218,7 @@ def _with(table: Table, values: dict[str, Floats]) -> Table:
     return replace(table, values={**table.values, **values})
 
 
-def _limits(table: Table) -> tuple[Floats, Flags, Flags, Floats]:
+def _limits(table: Table, dose_rows_measure: bool) -> tuple[Floats, Flags, Flags, Floats]:
     """Measurements, or what is known of them: limits below and above which they lie, and upper ends of intervals.
 
     Where a flag says so, DV or LLOQ holds the limit: LLOQ if there is one. Monolix, whose flag is CENS, has the limit
@@ -247,6 +247,7 @@ def _limits(table: Table) -> tuple[Floats, Flags, Flags, Floats]:
     under = value < limit if "BLQ" not in table else False
     below = (flag == 1) | table.below | (under & ~above & np.isnan(upper))
     holds = np.where(below & ~np.isnan(limit), limit, value)
-    counts = (np.nan_to_num(table["EVID"]) == 0) & (table["MDV"] != 1)
+    samples = table["EVID"] == 0 if "EVID" in table else (table["AMT"] == 0) | dose_rows_measure
+    counts = samples & (table["MDV"] != 1)
     refuse(rules_of_limits(value, limit, holds, below, flag, counts), table.fault)
     return holds, below, above, upper
