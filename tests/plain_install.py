@@ -76,6 +76,10 @@ sites = [{"species": [{"element": name, "occu": 1}], "abc": [at] * 3} for name, 
 lattice = {"matrix": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]}
 assert 50 < computed_frequency(json.dumps({"lattice": lattice, "sites": sites})) < 500
 """
+SOLVATION = """
+from metasci.materials.solvation import computed
+assert -30 < computed("CCCCCCCCCCCCCO").water_solvation < 0
+"""
 
 Program = list[str] | str  # arguments of the command line, or Python
 WITH: dict[str, list[Program]] = {
@@ -93,6 +97,7 @@ WITH: dict[str, list[Program]] = {
     "petab": [["import", "decay/decay.yaml", "--out", "decay-imported"]],
     "potential": [POTENTIAL],
     "scale": [ZARR],
+    "solvation": [SOLVATION],
     "studies": [
         SCIKIT,
         [

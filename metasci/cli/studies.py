@@ -46,6 +46,7 @@ STUDIES: dict[str, tuple[str, ...]] = {
     "private-sites": ("federated", "studies"),
     "propofol": (),
     "sepsis": ("rewards",),
+    "solvation": ("materials",),
     "steel-tempering": ("studies",),
     "unlike-sites": ("studies",),
     "warfarin": ("studies",),

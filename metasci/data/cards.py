@@ -73,9 +73,9 @@ class Column:
         Of a column that names the task: the structure that says it where the table has no such column, such as a
         formula its system of elements (see `metasci.materials.structures.family`).
     simulator : str
-        Of an input that is what a cheap model says of the output: which one (see `metasci.data.simulators`), and cells
-        that are empty, or a column that is not there, are computed from the structure; or ``"given"``, and the table
-        has to hold it.
+        Of an input that is what a cheap model says of the output, or of another quantity that describes the structure:
+        which one (see `metasci.data.simulators`), and cells that are empty, or a column that is not there, are computed
+        from the structure; or ``"given"``, and the table has to hold it.
     largest_molecule : bool
         Of SMILES: of a salt or a solvate, which is written as several molecules, the largest is taken, and this told;
         else such a text is refused.

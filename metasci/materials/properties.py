@@ -85,13 +85,18 @@ def property_of_card(name: str, card: Card, noise: Noise) -> Model:
             f"the data '{card.name}' have {len(kinds)} inputs that are structures, and a property needs one; give "
             "its column a `kind`."
         )
-    conditions = {column.name: _condition(column) for column in card.with_role("input") if not column.kind}
+    conditions = {
+        column.name: _condition(column, card.output.unit)
+        for column in card.with_role("input")
+        if not column.kind
+    }
     output = Output(card.output.name, card.output.unit)
     return property_of(kinds[0], output, noise, conditions, card.output.description, name)
 
 
-def _condition(column: Column) -> Input:
-    simulates = bool(column.simulator)
+def _condition(column: Column, target: str) -> Input:
+    """An input; what a cheap model says of another quantity than the output describes the structure only."""
+    simulates = bool(column.simulator) and same_dimension(column.unit, target)
     if same_dimension(column.unit, "K"):
         return Input("K", lower=0.0, simulates=simulates)
     return Input(column.unit, simulates=simulates)

@@ -16,8 +16,9 @@ from metasci.data.simulators import Simulator, register
 from metasci.extras import needed
 from metasci.materials.molecules import molecule_of
 from metasci.materials.potentials import chgnet_frequency
+from metasci.materials.solvation import UNITS, solvation
 
-__all__ = ["chgnet_frequency", "joback_boiling_point"]
+__all__ = ["chgnet_frequency", "joback_boiling_point", "solvation"]
 
 _NO_GROUPS = 198.0  # K; what the method says of a molecule without any group
 
@@ -64,3 +65,14 @@ register(
     "chgnet_frequency",
     Simulator("crystal", "1/cm", chgnet_frequency, "CHGNet, Deng and others, Nat Mach Intell 5 (2023) 1031"),
 )
+for _name, _unit in UNITS.items():
+    register(
+        _name,
+        Simulator(
+            "smiles",
+            _unit,
+            functools.partial(solvation, name=_name),
+            "GFN2-xTB in ALPB's solvents: Bannwarth and others, J Chem Theory Comput 15 (2019) 1652; "
+            "Ehlert and others, J Chem Theory Comput 17 (2021) 4250",
+        ),
+    )

@@ -19,6 +19,7 @@ from metasci.outcomes import StudentAdditive
 from metasci.priors.equation import Prior, meta_calibrate
 from metasci.studies.crystal_potential import learn_phonon_peaks
 from metasci.studies.families import learn_alloys, learn_averaged_boiling_points, learn_boiling_points
+from metasci.studies.solvation import learn_boiling_points_by_solvation
 
 __all__ = ["BESIDE", "RECIPES", "Recipe", "learn_recipe"]
 
@@ -131,7 +132,13 @@ def main() -> None:
         print(
             f"{recipe.folder}: learned from {prior.training['tasks']} tasks in {prior.training['seconds']} s"
         )
-    of_families = (learn_boiling_points, learn_averaged_boiling_points, learn_alloys, learn_phonon_peaks)
+    of_families = (
+        learn_boiling_points,
+        learn_boiling_points_by_solvation,
+        learn_averaged_boiling_points,
+        learn_alloys,
+        learn_phonon_peaks,
+    )
     for learn_families in of_families:
         try:
             families = learn_families()

@@ -1,0 +1,87 @@
+"""Energies of solvation as inputs of the prior of boiling points: looked up, told in a table, or computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metasci as ms
+from metasci import extras
+from metasci.data.cards import Card, Column
+from metasci.data.simulators import simulator_named
+from metasci.errors import InputError
+from metasci.materials import solvation
+from metasci.materials.properties import property_of_card
+from metasci.materials.solvation import UNITS, Solvation, known
+from metasci.noise import Additive
+
+pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
+
+ALKANOLS = ["CCCCO", "CCCCCO", "CCCCCCO", "CCCCCCCO"]
+POINTS = [390.9, 411.1, 430.8, 449.6]  # K, as the handbook has them
+
+
+def test_the_table_that_ships_holds_finite_numbers_of_every_molecule_of_the_data() -> None:
+    table, molecules = known(), ms.dataset("boiling_points").to_frame()["molecule"]
+    assert set(molecules) == set(table)
+    numbers = np.array([[getattr(each, name) for name in UNITS] for each in table.values()])
+    assert np.isfinite(numbers).all()
+    assert (numbers[:, list(UNITS).index("dipole")] >= 0.0).all()
+
+
+def test_the_table_knows_what_is_polar() -> None:
+    """Measured free energies of hydration (FreeSolv) order these as the method does."""
+    table = known()
+    order = ["CCCCCC", "c1ccccc1", "CCCCC=O", "CCCCCO"]  # 2.5, -0.9, -3.0, -4.6 kcal/mol
+    found = [table[text].water_solvation for text in order]
+    assert found == sorted(found, reverse=True)
+
+
+def test_another_molecule_asks_for_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(module: str, extra: str, purpose: str) -> None:
+        raise extras.missing(module.partition(".")[0], extra, purpose)
+
+    monkeypatch.setattr(solvation, "needed", absent)
+    monkeypatch.setattr(solvation, "known", lambda: {ALKANOLS[0]: Solvation(-1.0, 2.0, 3.0, 4.0, 5.0, 6.0)})
+    solvation.computed.cache_clear()
+    dipole = simulator_named("dipole").values
+    assert dipole(ALKANOLS[:1]).tolist() == [3.0]
+    with pytest.raises(InputError, match=r"metasci-calibration\[solvation\]"):
+        dipole(ALKANOLS[1:2])
+
+
+def test_what_says_another_quantity_than_the_output_describes_and_is_no_trend() -> None:
+    columns = (
+        Column("smiles", "molecule", "input", "1", kind="smiles"),
+        Column("dipole", "dipole", "input", "debye", simulator="dipole"),
+        Column("joback", "joback", "input", "K", simulator="joback_boiling_point"),
+        Column("y", "melting_point", "output", "K"),
+    )
+    model = property_of_card("materials.melting_point", Card("mine", columns=columns), Additive((5.0,)))
+    assert {name: one.simulates for name, one in model.inputs.items()} == {
+        "molecule": False,
+        "dipole": False,
+        "joback": True,
+    }
+
+
+def test_the_prior_takes_numbers_of_the_table_or_of_ones_own_and_listens_to_members() -> None:
+    prior = ms.load("boiling_point_solvation")
+    rows = pd.DataFrame({"molecule": ALKANOLS, "boiling_point [K]": [*POINTS[:3], None]})
+    last = prior.calibrate(rows).predictions.iloc[-1]
+    assert abs(last["predicted"] - POINTS[3]) < 5.0
+    assert last["lower90"] < POINTS[3] < last["upper90"]
+    told = rows.assign(**{"dipole [debye]": 5.0})
+    assert prior.calibrate(told).predictions.iloc[-1]["prior"] != last["prior"]
+
+
+def test_numbers_that_are_computed_are_those_of_the_table() -> None:
+    pytest.importorskip("tblite", reason="needs the extra metasci-calibration[solvation]: tblite")
+    for text in (ALKANOLS[0], "c1ccncc1", "CC(C)(C)CC(=O)O"):
+        solvation.computed.cache_clear()
+        found, stored = solvation.computed(text), known()[text]
+        for name in UNITS:
+            assert getattr(found, name) == pytest.approx(getattr(stored, name), rel=1e-2, abs=0.02)
+    with pytest.raises(InputError, match=r"space|cannot take"):
+        solvation.computed("[U]C[U]")
