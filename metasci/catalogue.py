@@ -88,7 +88,8 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     card : Card, optional
         Says what the columns of a CSV file mean; the others have a card of their own. It decides, too, if it is of
         another model and of the same file, by the checksum: alloys may be told apart by composition, or
-        by their system of elements, as ``alloy_systems`` does with the file of ``mpea``.
+        by their system of elements, as ``alloy_systems`` does with the file of ``mpea``. And so it does if it has
+        columns that are computed of the structures (`metasci.data.simulators`).
     model : Model, optional
         Its units are those of the result, and the limits of its inputs are checked.
 
@@ -116,13 +117,18 @@ def dataset(name_or_path: str | Path, card: Card | None = None, model: Model | N
     folder = _folder(name_or_path)
     own = Card.from_toml(folder / _MARK["datasets"])
     path = _data_file(folder, own)
-    if card is not None and own.sha256 and card.sha256 == own.sha256 and card.model != own.model:
+    if card is not None and own.sha256 and card.sha256 == own.sha256 and _tells_more(card, own):
         own = card
     if own.events:
         from metasci.library import find
 
         return TaskSet.from_events(path, model or find(own.model), own)
     return TaskSet.from_csv(path, own, model=model)
+
+
+def _tells_more(card: Card, own: Card) -> bool:
+    """Whether a card of the same file has another model, or computes more of its structures."""
+    return card.model != own.model or any(column.computed for column in card.columns)
 
 
 def fetch(name_or_folder: str | Path) -> Path:

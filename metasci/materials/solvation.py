@@ -92,8 +92,8 @@ def solvation(structures: Sequence[str], name: str) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> solvation(["CCCCCC", "CCCCCO"], "water_solvation").round(1).tolist()
-    [4.2, -17.4]
+    >>> solvation(["C=CCCCC", "CCCCCO"], "water_solvation").round(1).tolist()
+    [-1.8, -20.1]
     """
     table = known()
     return np.array([getattr(table[text] if text in table else computed(text), name) for text in structures])
