@@ -9,41 +9,32 @@ the files.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.expressions import Expression, Statement, names_in, needed_for, replaced
+from metasci.expressions import Expression, names_in, needed_for, replaced
 from metasci.extras import needed
 from metasci.model import Model, Output
 from metasci.noise import Additive, Noise, Several
 from metasci.patients.control_stream import StreamReader
 from metasci.patients.described import described_model
 from metasci.patients.description import Described, Measured
-from metasci.patients.estimates import Estimates, final_estimates
+from metasci.patients.estimates import final_estimates
 from metasci.patients.residual import residual_error
 from metasci.patients.stream_checks import check_stream
+from metasci.patients.stream_estimates import effects_of, initial_estimates, labels_of
 from metasci.patients.stream_limits import without_limits
 from metasci.patients.stream_outputs import CODES, StreamOutput, outputs_of
 from metasci.patients.stream_rates import rates_of_exponents
 from metasci.patients.stream_text import unread_line, usual_text
+from metasci.patients.stream_units import USUAL, own_units, scaled_by_volume, stated_units, volume_of
 
 __all__ = ["ImportedModel", "from_nonmem"]
-
-_UNITS = {"TIME": "h", "AMT": "mg", "DV": "mg/L"}
-# what a clinician looks for among all that a control stream computes
-_PARAMETERS = re.compile(
-    r"^(CL[A-Z0-9]{0,2}|V[CPM0-9]?[0-9]?|VSS|VMAX|Q[0-9]?|KA|KM|KEO|KE0|MTT|KIN|KOUT|[EI]C50|[EI]MAX|F[0-9]|ALAG[0-9]|D[0-9])$"
-)
-_FLOW, _VOLUME, _RATE, _TIME = r"^(CL|Q)", r"^V(?!MAX|M$)", r"^(KA|KE|KOUT)", r"^(ALAG|D[0-9]|MTT)"
-_LEVEL, _SPEED = r"^(KM|[EI]C50)$", r"^(VM|VMAX)$"
 
 
 @dataclass(frozen=True)
@@ -118,14 +109,14 @@ def from_nonmem(
         raise InputError(f"there is no control stream '{path}'.")
     check_stream(path)
     stream = _parsed(path)
-    places, etas, epsilons = _effects(path, stream)
+    places, etas, epsilons = effects_of(path, stream)
     final = final_estimates(path, len(places), len(etas), len(epsilons))
     notes = (
         [] if final is not None else ["no final estimates stand beside it (.ext): these are the initial ones"]
     )
-    numbers = final or _initial(path, stream, places)
+    numbers = final or initial_estimates(path, stream, places)
     constants = dict(zip(places, numbers.fixed, strict=True))
-    stated = _stated_units(stream, units or {})
+    stated = stated_units(stream, units or {})
     reader = StreamReader(path, stream, stated)
     statements, along = reader.apart(reader.statements(stream.statements.before_odes))
     statements += rates_of_exponents(reader.defined, "DEPOT" in reader.compartments)
@@ -141,8 +132,8 @@ def from_nonmem(
         replace(each, statements=needed_for(each.statements, [each.measured])) for each in outputs
     )
     system = reader.system(along)
-    volume = _volume(stated["AMT"], stated["DV"]) if _scaled_by_volume(statements) else ""
-    own = _own(statements, stated, volume)
+    volume = volume_of(stated["AMT"], stated["DV"]) if scaled_by_volume(statements) else ""
+    own = own_units(statements, stated, volume)
     statements = needed_for(statements, {*own, *_taken(outputs), *_taken_by(system)})
     taken = (
         set().union(*(names_in(formula) for _, formula in statements)) | _taken(outputs) | _taken_by(system)
@@ -185,7 +176,7 @@ def from_nonmem(
         notes.append(f"outputs are {', '.join(f'{n} ({each.name})' for n, each in enumerate(several, 1))}")
     described = Described(
         name=name or path.stem,
-        random={each: label for each, label in _labels(stream).items() if each in kept},
+        random={each: label for each, label in labels_of(stream).items() if each in kept},
         constants=constants,
         covariates={each: stated.get(each, "1") for each in covariates},
         changing=moving,
@@ -205,7 +196,7 @@ def from_nonmem(
         for each in outputs
     ]
     noise = noises[0] if len(noises) == 1 else Several(by="output", noises=tuple(noises))
-    if not (units or {}).keys() >= _UNITS.keys():
+    if not (units or {}).keys() >= USUAL.keys():
         notes.append(
             f"units are taken to be {stated['TIME']} (TIME), {stated['AMT']} (AMT) and {stated['DV']} (DV), of which "
             "a control stream says nothing"
@@ -247,76 +238,6 @@ def _parsed(path: Path) -> Any:
     return stream
 
 
-def _effects(path: Path, stream: Any) -> tuple[list[str], list[str], list[str]]:
-    """Names of the fixed effects, of the random ones between patients and occasions, and of the residual ones."""
-    random = stream.random_variables
-    scattering = set(random.parameter_names)
-    fixed = [each.name for each in stream.parameters if each.name not in scattering]
-    if not random.etas.names:
-        raise InputError(f"{path}: there is no $OMEGA, so that patients do not differ.")
-    return fixed, list(random.etas.names), list(random.epsilons.names)
-
-
-def _initial(path: Path, stream: Any, fixed: Sequence[str]) -> Estimates:
-    """The estimates that the control stream has; pharmpy would move a matrix that is none of variances."""
-    inits = stream.parameters.inits
-    for kind in ("OMEGA", "SIGMA"):
-        for record in stream.internals.control_stream.get_records(kind):
-            for _, lower, _, same in record.parse():
-                if not same and not _is_of_variances(lower):
-                    raise InputError(
-                        f"{path}: the matrix of {' '.join(str(record).split()):.80} is no covariance: it is not "
-                        "positive definite, so that a correlation is above 1."
-                    )
-
-    def matrix(variables: Any) -> NDArray[np.float64]:
-        symbols = variables.covariance_matrix
-        size = len(variables.names)
-        return np.array([[float(symbols[i, j].subs(inits)) for j in range(size)] for i in range(size)])
-
-    random = stream.random_variables
-    return Estimates(
-        [float(inits[each]) for each in fixed], matrix(random.etas), matrix(random.epsilons), float("nan")
-    )
-
-
-def _is_of_variances(lower: Sequence[float]) -> bool:
-    """Whether a lower triangle, row by row, is that of a covariance matrix.
-
-    Examples
-    --------
-    >>> _is_of_variances([0.1, 0.05, 0.2]), _is_of_variances([0.1, 0.3, 0.2])
-    (True, False)
-    """
-    size = round(((8 * len(lower) + 1) ** 0.5 - 1) / 2)
-    matrix = np.zeros((size, size))
-    matrix[np.tril_indices(size)] = lower
-    values = np.linalg.eigvalsh(matrix + np.tril(matrix, -1).T)
-    return bool(values.min() >= -1e-12 * max(values.max(), 0.0))
-
-
-def _labels(stream: Any) -> dict[str, str]:
-    """Random effects, and of those that are one quantity on several occasions its label."""
-    random = stream.random_variables
-    matrix, names = random.etas.covariance_matrix, list(random.etas.names)
-    variances = [str(matrix[i, i]) for i in range(len(names))]
-    alone = [all(i == j or str(matrix[i, j]) == "0" for j in range(len(names))) for i in range(len(names))]
-    return {
-        name: variances[i] if alone[i] and variances.count(variances[i]) > 1 else ""
-        for i, name in enumerate(names)
-    }
-
-
-def _stated_units(stream: Any, units: Mapping[str, str]) -> dict[str, str]:
-    """Units that are given, else those of pharmpy's description of the data, else the usual ones."""
-    described = {
-        column.name: str(column.variables[0].properties["unit"])
-        for column in stream.datainfo
-        if "unit" in column.variables[0].properties
-    }
-    return {**_UNITS, **described, **units}
-
-
 def _changing(stream: Any, covariates: Sequence[str]) -> tuple[str, ...]:
     """Covariates that change within a patient of the data file; none where it cannot be read."""
     try:
@@ -353,33 +274,3 @@ def _is_logarithm(described: Described) -> bool:
     while isinstance(last, tuple) and last[0] == "where":
         last = last[2]
     return isinstance(last, tuple) and last[0] == "log"
-
-
-def _scaled_by_volume(statements: Sequence[Statement]) -> bool:
-    """Whether amounts are divided by a volume as it is, so that its unit follows from those of amount and output."""
-    scales = [formula for name, formula in statements if re.match(r"^S[0-9C]$", name)]
-    return all(isinstance(formula, str) for formula in scales)
-
-
-def _volume(amount: str, output: str) -> str:
-    above, _, below = output.partition("/")
-    return below if above == amount else ""
-
-
-def _own(statements: Sequence[Statement], stated: Mapping[str, str], volume: str) -> dict[str, str]:
-    """What is reported of a patient, with units where they follow."""
-    own: dict[str, str] = {}
-    for name, formula in statements:
-        if not _PARAMETERS.match(name) or (isinstance(formula, str) and formula in own):
-            continue
-        time = stated["TIME"]
-        usual = {_RATE: f"1/{time}", _TIME: time}
-        if volume:  # else amounts are divided by something whose unit is not known
-            usual |= {
-                _FLOW: f"{volume}/{time}",
-                _VOLUME: volume,
-                _LEVEL: stated["DV"],
-                _SPEED: f"{stated['AMT']}/{time}",
-            }
-        own[name] = stated.get(name) or next((u for form, u in usual.items() if re.match(form, name)), "1")
-    return own
