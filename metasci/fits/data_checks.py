@@ -31,6 +31,7 @@ from metasci.words import enumerated, number, with_unit, words
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
     from metasci.learned.equation import LearnedEquation
+    from metasci.model import Model
 
 __all__ = [
     "extrapolation",
@@ -112,7 +113,7 @@ def lack_of_fit(calibration: AdaptedTasks) -> Iterator[Finding]:
                 "one measurement stands apart from all others; check it for a slip",
             )
             continue
-        lack = f"the law '{model.name}' cannot bend as these measurements do"
+        lack = f"the {_called(model)} '{model.name}' cannot bend as these measurements do"
         how = f"residuals keep their sign for long along {words(misfit.along)}"
         if not misfit.along:
             how = f"residuals are {number(math.sqrt(misfit.times), 2)} times what the noise leaves"
@@ -158,7 +159,7 @@ def _turned(calibration: AdaptedTasks, turn: Turn) -> Finding:
         for place in (turn.first, turn.second)
     )
     way, only = ("falls", "rise") if turn.law.increasing else ("rises", "fall")
-    lack = f"the law '{model.name}' cannot bend as these measurements do"
+    lack = f"the {_called(model)} '{model.name}' cannot bend as these measurements do"
     take = _another_law(calibration, turn.task)
     return Finding(
         batch.names[turn.task],
@@ -169,13 +170,19 @@ def _turned(calibration: AdaptedTasks, turn: Turn) -> Finding:
     )
 
 
+def _called(model: Model) -> str:
+    """What its users call an equation: of a patient a model, of a material a law."""
+    of_patients = model.name.startswith("patients.") or model.individual is not None or bool(model.histories)
+    return "model" if of_patients else "law"
+
+
 def _another_law(calibration: AdaptedTasks, task: int) -> str:
     """What to do about it."""
-    others = that_follow(calibration, task)
+    others, called = that_follow(calibration, task), _called(calibration.prior.model)
     if not others:
-        return "take another law"
+        return f"take another {called}"
     name = others[0].rpartition(".")[2]
-    return f"take another law, such as that of {words(name)} ({others[0]}), which follows them"
+    return f"take another {called}, such as that of {words(name)} ({others[0]}), which follows them"
 
 
 def extrapolation(calibration: AdaptedTasks) -> Iterator[Finding]:
