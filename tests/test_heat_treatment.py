@@ -197,7 +197,7 @@ def test_what_cannot_be_asked_is_said(steel: Calibration, prior: ms.Prior) -> No
     with pytest.raises(InputError, match="not between 0 and 1"):
         furnace_time(steel, 800.0, at_most=40.0, probability=90)
     with pytest.raises(InputError, match="cannot be converted"):
-        furnace_time(steel, 800.0, at_most=300 * ms.unit("HV"))
+        furnace_time(steel, 800.0, at_most=300 * ms.unit("MPa"))
     with pytest.raises(InputError, match="one temperature at a time"):
         furnace_time(steel, [700.0, 800.0], at_most=40.0)
     with pytest.raises(InputError, match="not a model of time and temperature"):

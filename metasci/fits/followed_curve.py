@@ -68,7 +68,8 @@ class FollowedCurve:
         if not self.lower <= wanted <= self.upper:
             most = f" and at most {self.upper:g}" if np.isfinite(self.upper) else ""
             raise InputError(
-                f"value: {wanted:g} is none that the {self.name} could reach, which is at least {self.lower:g}{most}."
+                f"value: {wanted:g} is none that the {words(self.name)} could reach, which is at least "
+                f"{self.lower:g}{most}."
             )
         return wanted
 
@@ -115,7 +116,7 @@ def curve_name(noise: Noise, output: str) -> str:
 
 def _curve_of(noise: Noise, output: Output) -> FollowedCurve:
     kind = noise.kind if isinstance(noise, Outcome) and not noise.measures else ""
-    called = curve_name(noise, words(output.name))
+    called = curve_name(noise, output.name)
     if kind not in _CALLED or not isinstance(noise, Outcome):
         return FollowedCurve(called, output.unit)
     return FollowedCurve(called, output.unit, max(noise.least, 0.0), noise.most)

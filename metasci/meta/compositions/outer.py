@@ -305,6 +305,8 @@ def meta_train(
 
     def improve(state: OuterState) -> OuterState:
         episode = draw(seed * 1_000_003 + int(state.iteration))
+        if not len(episode):
+            raise InputError("an episode was drawn that has no tasks; give one at least.")
         index = shard(len(episode))
         own = episode if index is None else episode.select(index)
         # in the caller's order, which a file does not keep

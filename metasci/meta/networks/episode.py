@@ -59,8 +59,6 @@ def _check_side(side: str, inputs: Any, targets: Tensor, mask: Tensor | None) ->
     """That support or query are of the same tasks, and the mask is of their cases."""
     if not isinstance(targets, Tensor) or targets.dim() < 2:
         raise InputError(f"the {side}'s targets are to be a tensor, (task, case, …).")
-    if not len(targets):
-        raise InputError(f"the {side} has no tasks; give one at least.")
     for leaf in tree_leaves(inputs):
         if isinstance(leaf, Tensor) and (not leaf.dim() or len(leaf) != len(targets)):
             raise InputError(
@@ -92,7 +90,7 @@ class NetworkEpisode:
     Raises
     ------
     InputError
-        If inputs, targets and masks are not of the same tasks and cases, or there is no task.
+        If inputs, targets and masks are not of the same tasks and cases.
     """
 
     network: Network
