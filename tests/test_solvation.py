@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import metasci as ms
 from metasci import extras
+from metasci.cli.recipes import structures_and_tasks
 from metasci.data.cards import Card, Column
 from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
 from metasci.materials import solvation
 from metasci.materials.molecules import canonical
-from metasci.materials.properties import property_of_card
+from metasci.materials.properties import boiling_point, property_of_card
 from metasci.materials.solvation import UNITS, Solvation, known
 from metasci.noise import Additive
 
@@ -157,6 +160,24 @@ def test_what_no_force_field_knows_is_refused_and_may_be_told_in_columns(
     prior = ms.load("boiling_point_solvation")
     told = dict.fromkeys(UNITS, 1.0)
     assert np.isfinite(prior.typical(molecule="FS(F)(F)(F)(F)F", **told).predictions["upper"]).all()
+
+
+def test_a_simulator_of_ones_own_card_is_learned_from_under_the_name_of_a_property_that_ships(
+    tmp_path: Path,
+) -> None:
+    data = ms.dataset("boiling_points").select(["aliphatic thiol", "aliphatic nitrile"]).to_frame()
+    data["family"] = data["task"]
+    data[["family", "molecule", "boiling_point"]].to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "dataset.toml").write_text(
+        'name = "own"\ntitle = "Own"\nfile = "data.csv"\ntask = ["family"]\n[columns.family]\nrole = "task"\n'
+        '[columns.molecule]\nrole = "input"\nunit = "1"\nkind = "smiles"\n'
+        '[columns.dipole]\nrole = "input"\nunit = "debye"\nsimulator = "dipole"\n'
+        '[columns.boiling_point]\nrole = "output"\nunit = "K"\n'
+    )
+    prior, tasks = structures_and_tasks("materials.boiling_point", str(tmp_path), members=3)
+    assert list(prior.model.inputs) == ["molecule", "dipole"]
+    assert prior.model.noise == boiling_point.noise
+    assert np.isfinite(tasks.to_frame()["dipole"]).all()
 
 
 def test_numbers_that_are_computed_are_those_of_the_table() -> None:
