@@ -87,17 +87,19 @@ def structures_and_tasks(
     if noise not in (None, Scatter.additive, Scatter.log_normal):
         raise InputError(f"--noise: a property of structures takes additive or log-normal, not {noise}.")
     scatter = LogNormal((0.1,)) if noise is Scatter.log_normal else Additive((1.0,))
-    model = PROPERTIES.get(name)
+    model, card = PROPERTIES.get(name), catalogue.dataset(data).card
     if model is None:
-        card = catalogue.dataset(data).card
         if name != (measured := f"materials.{card.output.name}"):
             raise InputError(
                 f"'{name}' is not one of the package's properties ({', '.join(PROPERTIES)}), and the data "
                 f"'{card.name}' measure {measured}."
             )
         model = property_of_card(name, card, scatter)
-    elif noise is not None:
-        model = model.with_noise(scatter)
+    else:
+        model = model if noise is None else model.with_noise(scatter)
+        simulated = {column.name for column in card.with_role("input") if column.simulator}
+        if simulated - set(model.inputs) and card.output.name == model.output.name:
+            model = property_of_card(name, card, model.noise)  # which leans on them, as the data ask
     tasks = catalogue.dataset(data, model=model)
     method = GroupProcess() if members is None else GroupProcess(members=members)
     return StructurePrior(tasks.card.name, model, method, None, tasks.card), tasks

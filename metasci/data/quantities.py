@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from metasci.data.hardness import scale_of
 from metasci.data.headers import QUANTITIES, Given
 from metasci.data.kinds import kind_named
 from metasci.data.readings import Readings, converted, numbers_of, readings_of, text_of
-from metasci.data.simulators import simulator_named
+from metasci.data.simulators import Simulator, simulator_named
 from metasci.errors import InputError
 from metasci.unit_grammar import shown
 from metasci.units import convert, same_dimension
@@ -104,10 +104,22 @@ def _simulated(
         try:
             simulated = simulator.values([structures[structure][at] for at in which])
         except InputError as error:
-            raise fault(structure, int(np.flatnonzero(lacking)[0]), str(error).removesuffix(".")) from None
+            refused = which[_first_refused(simulator, [structures[structure][at] for at in which])]
+            row = int(np.flatnonzero(lacking & (places == refused))[0])
+            raise fault(structure, row, str(error).removesuffix(".")) from None
         simulated = convert(simulated, simulator.unit, units[column.name])
         values[lacking] = simulated[np.searchsorted(which, places[lacking].astype(int))]
     return Readings.exact(values)
+
+
+def _first_refused(simulator: Simulator, texts: Sequence[str]) -> int:
+    """Which of some structures a simulator does not take, one by one; the first if it is none by itself."""
+    for place, text in enumerate(texts):
+        try:
+            simulator.values([text])
+        except InputError:
+            return place
+    return 0
 
 
 def target_units(card: Card, model: Model | None) -> dict[str, str]:

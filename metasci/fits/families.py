@@ -269,6 +269,12 @@ class MembersFit(Fit):
         if not handed:
             return []
         said = enumerated([_named("smiles", text) for text in handed], most=3)
+        computed = [column.name for column in self.tasks.card.columns if column.computed]
+        if computed:
+            return [
+                f"the stereochemistry of {said} is looked at only by what is computed of it ({', '.join(computed)}): "
+                "molecules that differ in nothing else may be predicted apart, mirror images are not."
+            ]
         return [
             f"the stereochemistry of {said} is not looked at: molecules that differ in nothing else are predicted "
             "alike."

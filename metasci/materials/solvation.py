@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from metasci.errors import InputError
 from metasci.extras import needed
-from metasci.materials.molecules import molecule_of
+from metasci.materials.molecules import canonical, molecule_of
 
 __all__ = ["KNOWN", "UNITS", "Solvation", "computed", "known", "solvation"]
 
@@ -95,8 +95,32 @@ def solvation(structures: Sequence[str], name: str) -> NDArray[np.float64]:
     >>> solvation(["C=CCCCC", "CCCCCO"], "water_solvation").round(1).tolist()
     [-1.8, -20.1]
     """
-    table = known()
-    return np.array([getattr(table[text] if text in table else computed(text), name) for text in structures])
+    return np.array([getattr(_numbers_of(text), name) for text in structures])
+
+
+def _numbers_of(text: str) -> Solvation:
+    """As the table has them, of the molecule or of one that no property here tells from it, or computed."""
+    table, alike = known(), [text, *_alike(text)] if "@" in text else [text]
+    return next((table[each] for each in alike if each in table), None) or computed(min(alike, key=_handed))
+
+
+def _handed(text: str) -> tuple[int, str]:
+    """An order of SMILES in which those with fewer marks of handedness are first."""
+    return text.count("@"), text
+
+
+def _alike(text: str) -> list[str]:
+    """The mirror image of a molecule and, where but one atom is handed, the molecule of which no hand is told."""
+    chem = needed("rdkit.Chem", "materials", _PURPOSE)
+    mirrored, plain = chem.Mol(molecule_of(text)), chem.Mol(molecule_of(text))
+    for atom in mirrored.GetAtoms():
+        atom.InvertChirality()
+    centres = chem.FindMolChiralCenters(plain, includeUnassigned=True, useLegacyImplementation=False)
+    if len(centres) > 1:
+        return [canonical(chem.MolToSmiles(mirrored))]
+    for atom in plain.GetAtoms():
+        atom.SetChiralTag(chem.ChiralType.CHI_UNSPECIFIED)
+    return [canonical(chem.MolToSmiles(each)) for each in (mirrored, plain)]
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -106,7 +130,8 @@ def computed(text: str) -> Solvation:
     Raises
     ------
     InputError
-        If the library is missing, the atoms find no places, or the method does not settle.
+        If the library is missing, the atoms find no places, no force field has parameters of them, or the method
+        does not settle.
     """
     library = needed("tblite.interface", _EXTRA, _PURPOSE)
     numbers, places, charge, unpaired = _conformer(text)
@@ -121,7 +146,7 @@ def computed(text: str) -> Solvation:
     try:
         vacuum, water, hexane = run(), run("water"), run("hexane")
     except RuntimeError as error:
-        raise InputError(f"GFN2-xTB cannot take '{text}': {str(error).strip()}.") from None
+        raise InputError(f"GFN2-xTB cannot take '{text}': {str(error).strip().rstrip('.')}.") from None
     energies = [_HARTREE * float(each.get("energy")) for each in (vacuum, water, hexane)]
     charges, levels = vacuum.get("charges"), vacuum.get("orbital-energies")
     empty = levels[vacuum.get("orbital-occupations") < 0.5]  # electron pairs count two
@@ -154,22 +179,10 @@ def row_of(text: str, numbers: Solvation) -> str:
 
 def _conformer(text: str) -> tuple[NDArray[np.int64], NDArray[np.float64], float, int]:
     """Atomic numbers, places (ångström) of one conformer, total charge and unpaired electrons."""
-    chem, geometry = (needed(f"rdkit.Chem{part}", "materials", _PURPOSE) for part in ("", ".AllChem"))
+    chem, quiet = (needed(f"rdkit.{part}", "materials", _PURPOSE) for part in ("Chem", "rdBase"))
     molecule = chem.AddHs(molecule_of(text))
-    likely = geometry.ETKDGv3()
-    plain = geometry.EmbedParameters()  # for strained rings, which known torsions do not allow
-    plain.useRandomCoords = True
-    likely.randomSeed = plain.randomSeed = _SEED
-    laid_out = geometry.EmbedMolecule(molecule, likely) == 0 or geometry.EmbedMolecule(molecule, plain) == 0
-    if not laid_out:
-        chem.RemoveStereochemistry(molecule)  # which nothing here looks at, and which a cage may not have
-        laid_out = geometry.EmbedMolecule(molecule, plain) == 0
-    if not laid_out:
-        raise InputError(f"'{text}' could not be laid out in space.")
-    if geometry.MMFFHasAllMoleculeParams(molecule):
-        geometry.MMFFOptimizeMolecule(molecule, maxIters=_RELAXING)
-    elif geometry.UFFHasAllMoleculeParams(molecule):
-        geometry.UFFOptimizeMolecule(molecule, maxIters=_RELAXING)
+    with quiet.BlockLogs():  # a force field that lacks parameters says so on the terminal
+        _lay_out(molecule, text)
     atoms = list(molecule.GetAtoms())
     charge = float(chem.GetFormalCharge(molecule))
     unpaired = sum(atom.GetNumRadicalElectrons() for atom in atoms)
@@ -179,3 +192,27 @@ def _conformer(text: str) -> tuple[NDArray[np.int64], NDArray[np.float64], float
         charge,
         unpaired,
     )
+
+
+def _lay_out(molecule: Any, text: str) -> None:
+    """Give a molecule a conformer, relaxed by a force field."""
+    chem, geometry = (needed(f"rdkit.Chem{part}", "materials", _PURPOSE) for part in ("", ".AllChem"))
+    likely = geometry.ETKDGv3()
+    plain = geometry.EmbedParameters()  # for strained rings, which known torsions do not allow
+    plain.useRandomCoords = True
+    likely.randomSeed = plain.randomSeed = _SEED
+    laid_out = geometry.EmbedMolecule(molecule, likely) == 0 or geometry.EmbedMolecule(molecule, plain) == 0
+    if not laid_out:
+        chem.RemoveStereochemistry(molecule)  # which a cage may not have
+        laid_out = geometry.EmbedMolecule(molecule, plain) == 0
+    if not laid_out:
+        raise InputError(f"'{text}' could not be laid out in space.")
+    if geometry.MMFFHasAllMoleculeParams(molecule):
+        geometry.MMFFOptimizeMolecule(molecule, maxIters=_RELAXING)
+    elif geometry.UFFHasAllMoleculeParams(molecule):
+        geometry.UFFOptimizeMolecule(molecule, maxIters=_RELAXING)
+    elif molecule.GetNumAtoms() > 1:  # unrelaxed, sulfur hexafluoride has a dipole of 7 debye
+        raise InputError(
+            f"no force field knows how the atoms of '{text}' lie in space; give its numbers as columns of the "
+            f"table: {', '.join(UNITS)}."
+        )
