@@ -59,7 +59,7 @@ CHOICES: dict[str, Way] = {
 PUBLISHED = {"people": 4.5, "convolutional network": 23.2, "prototypical network": 30.1}
 """Errors with the minimal sets, %, of Lake, Salakhutdinov and Tenenbaum, Curr Opin Behav Sci 29 (2019) 97."""
 
-SETS, SEEDS, RIVALS_SEEDS = (1, 2), 2, 1
+SETS, SEEDS = (1, 2), 3
 _ADAPTED_FOR = {"ANIL": 600, "MAML": 300, "Meta-SGD": 300}  # iterations: each learns for about as long
 _PLAIN = Way(
     warp=None, within=False, overlaid=0.0, centred=False
@@ -163,18 +163,18 @@ def _by_adapting(
     return adapted_scores(*learn_adapting(alphabets, seed, way, method, keep, progress=True), method, of)
 
 
-LEARNERS: dict[str, tuple[Learner, int]] = {
-    "prototypical network, as chosen": (partial(_by_prototypes, Way()), SEEDS),
-    "linear head by Laplace": (partial(_by_head, False), RIVALS_SEEDS),
-    "process head by Laplace": (partial(_by_head, True), SEEDS),
+LEARNERS: dict[str, Learner] = {
+    "prototypical network, as chosen": partial(_by_prototypes, Way()),
+    "linear head by Laplace": partial(_by_head, False),
+    "process head by Laplace": partial(_by_head, True),
     **{
-        name: (partial(_by_adapting, name, replace(Way(), iterations=iterations)), RIVALS_SEEDS)
+        name: partial(_by_adapting, name, replace(Way(), iterations=iterations))
         for name, iterations in _ADAPTED_FOR.items()
     },
-    "plain classification, nearest features": (partial(_by_naming, Way()), RIVALS_SEEDS),
-    "prototypical network, plain": (partial(_by_prototypes, _PLAIN), RIVALS_SEEDS),
+    "plain classification, nearest features": partial(_by_naming, Way()),
+    "prototypical network, plain": partial(_by_prototypes, _PLAIN),
 }
-"""Methods by name, with how many seeds each is learned with."""
+"""Methods by name."""
 
 
 def _once(path: Path, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def untrained(of: Sequence[Run]) -> dict[str, Tensor]:
 def scores(keep: Path) -> pd.DataFrame:
     """Error of every run by method, background set and seed, with the processor time of learning.
 
-    Where a method was learned with several seeds, their mean log chance is a method of its own.
+    The mean log chance over seeds is a method of its own.
     """
     of = runs()
     parts: list[pd.DataFrame] = []
@@ -244,10 +244,10 @@ def scores(keep: Path) -> pd.DataFrame:
 
     for name, found in untrained(of).items():
         add(name, 0, 0, found, 0.0)
-    for name, (learn, seeds) in LEARNERS.items():
+    for name, learn in LEARNERS.items():
         for number in SETS:
             alphabets, together, whole = background(number), [], 0.0
-            for seed in range(seeds):
+            for seed in range(SEEDS):
 
                 def compute(
                     checkpoint: Path,
@@ -263,8 +263,8 @@ def scores(keep: Path) -> pd.DataFrame:
                 together.append(torch.tensor(kept["scores"]))
                 whole += np.nan if kept["processor_seconds"] is None else kept["processor_seconds"]
                 add(name, number, seed, together[-1], kept["processor_seconds"])
-            if seeds > 1:
-                add(f"{name}, {seeds} together", number, 0, torch.stack(together).mean(0), whole)
+            if SEEDS > 1:
+                add(f"{name}, {SEEDS} together", number, 0, torch.stack(together).mean(0), whole)
     return pd.concat(parts)
 
 
@@ -299,7 +299,7 @@ def figure(table: pd.DataFrame) -> Figure:
     def draw() -> Figure:
         methods = list(dict.fromkeys(table["method"]))
         order = sorted(methods, key=lambda name: table[table["method"] == name]["error"].mean())
-        drawing = Figure(figsize=(6.4, 3.4), layout="constrained")
+        drawing = Figure(figsize=(6.4, 1.2 + 0.2 * len(order)), layout="constrained")
         axes = drawing.subplots()
         for place, name in enumerate(order):
             part = table[table["method"] == name]
