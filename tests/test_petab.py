@@ -20,9 +20,10 @@ from metasci.errors import InputError
 pytest.importorskip("libsbml", reason="the extra `petab` (python-libsbml) is not installed")
 
 from metasci.petab import read_problem
+from metasci.petab.described import System
 from metasci.petab.optimum import Sought, _on_logarithms
 from metasci.petab.parts import parts_of
-from metasci.petab.problem import ROUGH
+from metasci.petab.problem import ROUGH, Problem
 from metasci.petab.search import Pace, combined, objective_of, search
 
 MODEL = """<?xml version="1.0" encoding="UTF-8"?>
@@ -131,6 +132,18 @@ def test_measurements_over_decades_are_fitted_on_the_logarithm_first(tmp_path: P
     assert off[0, wide] == pytest.approx((np.log(told / predicted) / share)[wide], abs=1e-3)
     assert off[0, ~wide] == pytest.approx(((told - predicted) / deviation)[~wide], abs=1e-5)
     assert log_deviation[0, wide].tolist() == [0.0] * 8
+
+
+def test_an_optimum_beside_a_cliff_is_found() -> None:
+    """x' = rate x² has x = 1/(1 - rate t), which ends at a rate of 1; the best is a ten-thousandth short of it."""
+    slope = ("mul", "rate", ("pow", "x", 2.0))
+    system = System("runaway", ("rate",), {}, (), (), (("x", slope, 1.0),), ({},), ("x",))
+    bounds = {"scale": ["log10"], "lower": [1e-5], "upper": [1e3], "nominal": [0.5]}
+    told = {"task": "a", "time": [0.5, 1.0], "condition": 1, "output": 1, "observable": "x"}
+    rows = pd.DataFrame({**told, "measurement": [1.0 / (1.0 - 0.5 * 0.9999), 1e4]})
+    problem = Problem("runaway", system, pd.DataFrame(bounds, ["rate"]), rows, (0.1,), ("log10",))
+    best = problem.optimum(starts=6, seed=0, most=60)
+    assert best.parameters["rate"] == pytest.approx(0.9999, rel=1e-8)
 
 
 def test_starts_that_cannot_be_followed_are_drawn_anew(tmp_path: Path) -> None:

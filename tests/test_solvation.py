@@ -19,6 +19,7 @@ from metasci.materials.molecules import canonical
 from metasci.materials.properties import boiling_point, property_of_card
 from metasci.materials.solvation import UNITS, Solvation, known
 from metasci.noise import Additive
+from metasci.report.structures import structure_report
 
 pytest.importorskip("rdkit", reason="needs the extra metasci-calibration[materials]: rdkit")
 
@@ -189,3 +190,15 @@ def test_numbers_that_are_computed_are_those_of_the_table() -> None:
             assert getattr(found, name) == pytest.approx(getattr(stored, name), rel=1e-2, abs=0.02)
     with pytest.raises(InputError, match=r"in space"):
         solvation.computed("[U]C[U]")
+
+
+def test_what_is_computed_stands_in_the_data_and_not_in_a_readers_way() -> None:
+    rows = pd.DataFrame({"molecule": ALKANOLS, "boiling_point [K]": [*POINTS[:3], None]})
+    fit = ms.load("boiling_point_solvation").calibrate(rows)
+    assert set(UNITS) <= set(fit.predictions)
+    printed, drawn = fit.summary(), structure_report(fit)
+    for name in UNITS:
+        assert name not in printed
+        assert name not in drawn
+    assert ALKANOLS[3] in printed
+    assert ALKANOLS[3] in drawn

@@ -21,7 +21,7 @@ from metasci.forecasts import StudentForecast
 from metasci.learned.families import LearnedMembers
 from metasci.learned.places import linked, places_of, structure_of
 from metasci.materials.structures import makeup
-from metasci.model import Model
+from metasci.model import Input, Model
 from metasci.units import magnitude
 from metasci.words import enumerated, label as labelled
 
@@ -177,6 +177,14 @@ class MembersFit(Fit):
         return again.iloc[len(old) :].drop(columns=["task", output.name]).reset_index(drop=True)
 
     @property
+    def shown_inputs(self) -> dict[str, Input]:
+        """What tells a member to a reader: its structure and conditions, and not what is computed of the structure."""
+        card = self.tasks.card
+        return {
+            name: each for name, each in self.prior.model.inputs.items() if not card.column(name).computed
+        }
+
+    @property
     def _sources(self) -> list[str]:
         """Columns that name who measured."""
         return [column.name for column in self.tasks.card.with_role("input") if column.kind == SOURCE]
@@ -305,7 +313,7 @@ class MembersFit(Fit):
         """A block for each family: how many members were measured, then a line for each."""
         lines, table = [], self.table(level)
         output = self.prior.model.output
-        conditions = list(self.prior.model.inputs)
+        conditions = list(self.shown_inputs)
         for (task, rows), seen, odd in zip(
             table.groupby("task", sort=False), self.batch.mask, self.aside, strict=True
         ):

@@ -60,7 +60,7 @@ def members_figure(calibration: MembersFit, level: float = 0.9) -> Figure:
 def _name(row: Mapping[Hashable, Any], calibration: MembersFit) -> str:
     """A member's structure with its conditions."""
     parts = []
-    for name, declared in calibration.prior.model.inputs.items():
+    for name, declared in calibration.shown_inputs.items():
         value = row[name]
         parts.append(value if isinstance(value, str) else f"{number(value)} {declared.unit}")
     text = ", ".join(parts)
@@ -76,12 +76,15 @@ def structure_report(calibration: MembersFit) -> str:
     who = calibration.batch.names[0] if len(calibration.batch) == 1 else f"{len(calibration.batch)} families"
     conditions = [
         name if declared.unit in ("", "1") else f"{name} ({declared.unit})"
-        for name, declared in model.inputs.items()
+        for name, declared in calibration.shown_inputs.items()
     ]
     header = [*conditions, f"measured ({model.output.unit})", "predicted", "90 % interval", "prior alone"]
     cells = [
         [
-            *(value if isinstance(value := row[name], str) else number(value) for name in model.inputs),
+            *(
+                value if isinstance(value := row[name], str) else number(value)
+                for name in calibration.shown_inputs
+            ),
             number(row[model.output.name], 4),
             number(row["predicted"], 4),
             f"{number(row['lower'], 4)} to {number(row['upper'], 4)}",
@@ -89,7 +92,7 @@ def structure_report(calibration: MembersFit) -> str:
         ]
         for row in rows.to_dict("records")
     ]
-    first = len(model.inputs)
+    first = len(conditions)
     meaning = (
         "Intervals are of a measurement: of a member that was measured, of a second one. The prior alone is what was "
         "predicted before any member of this family was seen."
