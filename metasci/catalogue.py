@@ -12,7 +12,7 @@ import json
 import os
 import re
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metasci.data.cards import Card
 from metasci.errors import InputError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from metasci.data.tasks import TaskSet
     from metasci.model import Model
 
-__all__ = ["card", "dataset", "fetch", "names", "published_source", "shipped"]
+__all__ = ["card", "dataset", "fetch", "model_of", "names", "published_source", "shipped"]
 
 _SUM = re.compile(r"[0-9a-f]{64}")
 DATA_DIR = "METASCI_DATA_DIR"
@@ -63,8 +63,25 @@ def published_source(name: str) -> str:
     >>> published_source("digoxin_zhou_2010").partition(",")[0], published_source("theophylline")
     ('Zhou XD and others', '')
     """
-    description = json.loads((shipped("models") / name / _MARK["models"]).read_text(encoding="utf-8"))
-    return str(description.get("training", {}).get("published", {}).get("source", ""))
+    return str(_description(name).get("training", {}).get("published", {}).get("source", ""))
+
+
+def model_of(name: str) -> str:
+    """The name of the model that a prior that ships calibrates.
+
+    Examples
+    --------
+    >>> model_of("phonon_peak")
+    'materials.phonon_peak'
+    """
+    return str(_description(name)["model"])
+
+
+def _description(name: str) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(
+        (shipped("models") / name / _MARK["models"]).read_text(encoding="utf-8")
+    )
+    return described
 
 
 def card(name_or_folder: str | Path) -> Card:

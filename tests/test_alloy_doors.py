@@ -294,6 +294,19 @@ def test_stereochemistry_is_said_and_salts_name_their_largest_part() -> None:
         prior.typical(molecule="[Na+].CC(=O)[O-]")
 
 
+def test_ions_and_radicals_are_told_and_uncertain_and_deuterium_is_hydrogen() -> None:
+    prior = ms.load("boiling_point")
+    molecules = ["CC[NH3+]", "C[CH2]", "CC[N+](=O)[O-]", "[2H]OCC", "CCN"]
+    table = pd.DataFrame({"family": "any", "molecule": molecules, "boiling_point [K]": [None] * 4 + [290.0]})
+    fit = prior.calibrate(table)
+    told = [text for text in fit.warnings if "was learned from" in text]
+    assert [text.partition(":")[0] for text in told] == ["CC[NH3+]", "[CH2]C"]
+    assert "a net charge" in told[0]
+    assert "an unpaired electron" in told[1]
+    width = (fit.predictions["prior_upper"] - fit.predictions["prior_lower"]).tolist()
+    assert min(width[:2]) > 4.0 * max(width[2:])
+
+
 @pytest.mark.parametrize(
     "salt", ["[Na+].CC(=O)[O-]", "CCCCN.Cl", "Cl.CCCCN", "O.O.OCCCO", "CCO", "C1.C1CCO", "[Na+].[Cl-]"]
 )

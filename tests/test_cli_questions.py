@@ -375,6 +375,13 @@ def test_an_own_equation_is_trained_used_and_judged(run: Run, tmp_path: Path) ->
     assert json.loads(out)["tasks"] == 6
 
 
+def test_a_prior_named_where_a_model_is_asked_for_is_told_with_its_model(run: Run) -> None:
+    status, _, err = run("train", "boiling_point_solvation", "boiling_points", "-o", "prior")
+    assert status != 0
+    assert "is a learned prior" in err
+    assert "'materials.boiling_point'" in err
+
+
 def test_a_table_without_a_card_trains_by_the_columns_of_the_model(run: Run, tmp_path: Path) -> None:
     """The same coupons, their heats in a column `task`: the same prior as with a card."""
     (tmp_path / "coupons").mkdir()

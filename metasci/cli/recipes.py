@@ -165,8 +165,13 @@ def _data(name: str) -> str:
 
 def equation_named(name: str) -> Model:
     """A model by its name, or one's own, ``FILE.py:NAME``."""
+    from metasci import catalogue
     from metasci.library import find, registered
 
+    if name in catalogue.names("models") and name not in registered():
+        raise InputError(
+            f"'{name}' is a learned prior, not a model; it was learned for the model '{catalogue.model_of(name)}'."
+        )
     return own_equation(name) if ".py:" in name else find(named(name, registered(), "model"))
 
 

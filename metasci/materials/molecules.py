@@ -45,6 +45,7 @@ DESCRIPTORS = (
 
 _LOGARITHMS = ("MolWt", "HeavyAtomCount", "LabuteASA", "MolMR")
 _LONGEST, _MOST_ATOMS = 5000, 1000  # descriptors of paths take time that grows with their square
+_CHARGED, _UNPAIRED = "a net charge", "an unpaired electron"
 _PARTS = 512  # bits into which Morgan's fragments fold: few enough for some thousand molecules to fill
 
 
@@ -92,15 +93,26 @@ def parts(text: str) -> list[str]:
 
 
 def makeup(text: str) -> tuple[set[str], int]:
-    """Elements of the atoms that the SMILES names, and their number.
+    """Elements of a molecule, hydrogen left out where it is not alone, and its number of such atoms.
+
+    Charge and unpaired electrons make a molecule as unlike others as an element does, and are told with the elements.
 
     Examples
     --------
     >>> makeup("ClCCl")[1], sorted(makeup("ClCCl")[0])
     (3, ['C', 'Cl'])
+    >>> sorted(makeup("C[NH3+]")[0]), sorted(makeup("C[N+](=O)[O-]")[0]), sorted(makeup("[2H]C")[0])
+    (['C', 'N', 'a net charge'], ['C', 'N', 'O'], ['C'])
     """
-    atoms = molecule_of(text).GetAtoms()
-    return {atom.GetSymbol() for atom in atoms}, len(atoms)
+    molecule = molecule_of(text)
+    atoms = list(molecule.GetAtoms())
+    heavy = [atom for atom in atoms if atom.GetAtomicNum() > 1] or atoms
+    elements = {atom.GetSymbol() for atom in heavy}
+    if sum(atom.GetFormalCharge() for atom in atoms):
+        elements.add(_CHARGED)
+    if any(atom.GetNumRadicalElectrons() for atom in atoms):
+        elements.add(_UNPAIRED)
+    return elements, len(heavy)
 
 
 def features(texts: Sequence[str]) -> Features:

@@ -133,7 +133,7 @@ def computed(text: str) -> Solvation:
         If the library is missing, the atoms find no places, no force field has parameters of them, or the method
         does not settle.
     """
-    library = needed("tblite.interface", _EXTRA, _PURPOSE)
+    library = needed("tblite.interface", _EXTRA, f"what '{text}' is like in a liquid, by GFN2-xTB,")
     numbers, places, charge, unpaired = _conformer(text)
 
     def run(solvent: str = "") -> Any:
