@@ -13,7 +13,7 @@ import torch
 from ase.build import bulk
 from numpy.typing import NDArray
 
-from metasci.materials.potentials import forces_of
+from metasci.materials.chgnet import forces_of
 from metasci.materials.vibrations import WAVENUMBER, highest_frequency
 
 _DISPLACEMENTS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)  # ångström

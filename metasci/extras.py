@@ -42,7 +42,7 @@ _LIBRARIES = {
     "export": ("onnx",),
     "federated": ("flwr",),
     "markets": ("arch", "skfolio"),
-    "materials": ("ase", "chemicals", "rdkit", "sklearn", "torch_geometric"),
+    "materials": ("ase", "chemicals", "rdkit", "sklearn", "spglib", "torch_geometric"),
     "rewards": ("gymnasium", "icu_sepsis", "stable_baselines3"),
     "studies": ("sklearn",),
 }

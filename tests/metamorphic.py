@@ -49,12 +49,12 @@ _OTHER = {
 
 
 def cases(name: str) -> Any:
-    """The data that a prior was learned from; of crystals those whose frequency needs no potential."""
+    """The data that a prior was learned from; of crystals some, whose frequencies are known."""
     if name != "phonon_peak":
         return ms.dataset(_DATA.get(name, name))
-    from metasci.studies.crystal_potential import SIMULATED, tasks, with_frequency
+    from metasci.studies.crystal_potential import BY_SEVENNET, tasks
 
-    return tasks(with_frequency().groupby("task").head(8), SIMULATED)
+    return tasks(BY_SEVENNET, most=8)
 
 
 def table(prior: Any, name: str) -> pd.DataFrame:

@@ -71,10 +71,13 @@ CLUSTER = "import metasci as ms\nms.load('theophylline').calibrate_many(ms.datas
 FEDERATED = "import metasci.federated.flower as flower\nflower.client({}, None)"
 POTENTIAL = """
 import json
-from metasci.materials.potentials import computed_frequency
+from metasci.materials.chgnet import computed_frequency
+from metasci.materials.sevennet import computed
 sites = [{"species": [{"element": name, "occu": 1}], "abc": [at] * 3} for name, at in (("Cs", 0), ("Cl", 0.5))]
 lattice = {"matrix": [[4.1, 0, 0], [0, 4.1, 0], [0, 0, 4.1]]}
-assert 50 < computed_frequency(json.dumps({"lattice": lattice, "sites": sites})) < 500
+crystal = json.dumps({"lattice": lattice, "sites": sites})
+assert 50 < computed_frequency(crystal) < 500
+assert 50 < computed(crystal).last_peak < 500
 """
 SOLVATION = """
 from metasci.materials.solvation import computed

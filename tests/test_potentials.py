@@ -1,4 +1,4 @@
-"""A potential's frequency as an input of the prior of crystals: looked up, told in a table, or asked for."""
+"""What potentials say of a crystal as inputs of its prior: looked up, told in a table, or asked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import metasci as ms
 from metasci import extras
 from metasci.data.simulators import simulator_named
 from metasci.errors import InputError
-from metasci.materials import potentials
-from metasci.materials.potentials import fingerprint, known_frequencies
+from metasci.materials import chgnet, phonons, sevennet
+from metasci.materials.crystals import fingerprint
+from metasci.materials.phonons import Phonons
 
 pytest.importorskip("ase", reason="needs the extra metasci-calibration[materials]: ase")
 
@@ -35,28 +36,35 @@ def rock_salt(metal: str, anion: str, edge: float) -> str:
 FLUORIDES = [rock_salt("Li", "F", 4.03), rock_salt("Na", "F", 4.63), rock_salt("K", "F", 5.35)]
 
 
-def test_the_table_that_ships_holds_positive_frequencies_by_fingerprint() -> None:
-    known = known_frequencies()
-    assert len(known) == 1265
-    assert all(len(key) == 16 for key in known)
-    assert 10.0 < min(known.values()) < max(known.values()) < 5000.0
+def test_the_tables_that_ship_hold_positive_frequencies_by_fingerprint() -> None:
+    frequencies, spectra = chgnet.known_frequencies(), sevennet.known()
+    assert len(frequencies) == len(spectra) == 1265
+    assert set(frequencies) == set(spectra)
+    assert all(len(key) == 16 for key in spectra)
+    assert 10.0 < min(frequencies.values()) < max(frequencies.values()) < 5000.0
+    assert all(10.0 < each.last_peak <= each.highest < 5000.0 for each in spectra.values())
+
+
+def absent(module: str, extra: str, purpose: str) -> None:
+    raise extras.missing(module.partition(".")[0], extra, purpose)
 
 
 def test_a_known_crystal_is_looked_up_and_another_asks_for_the_potential(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(potentials, "known_frequencies", lambda: {fingerprint(FLUORIDES[0]): 512.0})
-    frequency = simulator_named("chgnet_frequency").values
-    assert frequency([FLUORIDES[0]]).tolist() == [512.0]
-
-    def absent(module: str, extra: str, purpose: str) -> None:
-        raise extras.missing(module.partition(".")[0], extra, purpose)
-
-    monkeypatch.setattr(potentials, "needed", absent)
-    potentials.computed_frequency.cache_clear()
-    potentials._potential.cache_clear()
-    with pytest.raises(InputError, match=r"metasci-calibration\[potential\]"):
-        frequency([FLUORIDES[1]])
+    first = fingerprint(FLUORIDES[0])
+    monkeypatch.setattr(chgnet, "known_frequencies", lambda: {first: 512.0})
+    monkeypatch.setattr(sevennet, "known", lambda: {first: Phonons(480.0, 530.0)})
+    said = {"chgnet_frequency": 512.0, "sevennet_last_peak": 480.0, "sevennet_highest": 530.0}
+    for name, value in said.items():
+        assert simulator_named(name).values([FLUORIDES[0]]).tolist() == [value]
+    for module in (chgnet, phonons, sevennet):
+        monkeypatch.setattr(module, "needed", absent)
+    for cached in (chgnet.computed_frequency, chgnet._potential, sevennet.computed, sevennet._potential):
+        cached.cache_clear()
+    for name in said:
+        with pytest.raises(InputError, match=r"metasci-calibration\[potential\]"):
+            simulator_named(name).values([FLUORIDES[1]])
 
 
 def test_a_crystal_is_told_by_its_cell_elements_and_places() -> None:
@@ -65,12 +73,13 @@ def test_a_crystal_is_told_by_its_cell_elements_and_places() -> None:
     assert fingerprint(FLUORIDES[0]) not in [fingerprint(other) for other in others]
 
 
-def test_the_prior_of_phonon_peaks_takes_frequencies_of_the_table_and_listens_to_members() -> None:
+def test_the_prior_of_phonon_peaks_takes_what_the_table_says_and_listens_to_members() -> None:
     prior = ms.load("phonon_peak")
-    names = ["crystal", "chgnet_frequency [1/cm]", "phonon_peak [1/cm]"]
+    names = ["crystal", "sevennet_last_peak [1/cm]", "sevennet_highest [1/cm]", "phonon_peak [1/cm]"]
 
     def calibrated(factor: float, last: float = 190.0) -> pd.Series:
-        rows = zip(FLUORIDES, [400.0, 250.0, last], [factor * 600.0, factor * 400.0, None], strict=True)
+        peaks, measured = [400.0, 250.0, last], [factor * 480.0, factor * 300.0, None]
+        rows = zip(FLUORIDES, peaks, [1.05 * each for each in peaks], measured, strict=True)
         fit = prior.calibrate(pd.DataFrame(rows, columns=names))
         assert fit.batch.names == ("F",)
         return fit.predictions.iloc[2]
@@ -84,8 +93,17 @@ def test_the_prior_of_phonon_peaks_takes_frequencies_of_the_table_and_listens_to
 
 def test_chgnet_has_rock_salt_vibrate() -> None:
     pytest.importorskip("chgnet", reason="needs the extra metasci-calibration[potential]: chgnet")
-    potentials.computed_frequency.cache_clear()
-    potentials._potential.cache_clear()
+    chgnet.computed_frequency.cache_clear()
+    chgnet._potential.cache_clear()
     assert (
-        200.0 < potentials.computed_frequency(FLUORIDES[0]) < 700.0
+        200.0 < chgnet.computed_frequency(FLUORIDES[0]) < 700.0
     )  # LiF: 306 (transverse) to 659 (longitudinal)
+
+
+def test_sevennet_has_rock_salt_vibrate() -> None:
+    for library in ("phonopy", "sevenn"):
+        pytest.importorskip(library, reason=f"needs the extra metasci-calibration[potential]: {library}")
+    sevennet.computed.cache_clear()
+    sevennet._potential.cache_clear()
+    said = sevennet.computed(FLUORIDES[0])
+    assert 400.0 < said.last_peak <= said.highest < 700.0

@@ -406,6 +406,18 @@ def test_crystals_are_read_in_place_from_json() -> None:
     assert int(tasks.counts[tasks.names.index("O")]) == 351
 
 
+def test_a_crystal_of_one_element_is_described_as_any_other() -> None:
+    pytest.importorskip("ase")
+    from ase.build import bulk
+
+    from metasci.materials.crystals import features
+
+    silicon, tin = (bulk(name, "diamond", a=edge) for name, edge in (("Si", 5.43), ("Sn", 6.49)))
+    described = features([silicon, tin])
+    assert described.counts[0].argmax() == 13
+    assert described.counts.sum(1).tolist() == [1.0, 1.0]
+
+
 def test_further_members_stay_in_the_family_they_are_said_to_be_of() -> None:
     rows = pd.DataFrame(
         {

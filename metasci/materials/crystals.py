@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from metasci.materials import compositions
 from metasci.materials.structures import Features, needs
 from metasci.regular_files import bytes_of
 
-__all__ = ["ANIONS", "atoms_of", "canonical", "family", "features", "makeup"]
+__all__ = ["ANIONS", "atoms_of", "canonical", "family", "features", "fingerprint", "makeup", "primitive"]
 
 ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C", "Si", "H")
 """By falling electronegativity, as far as they form crystals as anions."""
@@ -26,6 +28,8 @@ _WHOLE = 0.01  # by which an occupancy of one may be rounded
 _TOO_NEAR = 0.1  # ångström; no two atoms are
 _MOST_BYTES, _MOST_OPERATIONS, _MOST_ATOMS = 2**22, 400, 2000  # a cell of 2,000 atoms takes seconds
 _LEAST_HEIGHT = 0.5  # ångström between two faces of a cell; an atom has a hundred neighbours in a flatter one
+_DIGITS = 4  # of cells (ångström) and fractional coordinates: by less no two crystals of a table differ
+_SAME = 1e-3  # ångström: places that a file of four digits may have apart
 _REACH = 1.25  # of the sum of covalent radii: who is bonded to whom
 
 
@@ -51,6 +55,44 @@ def atoms_of(structure: Any) -> Any:
     'ClCs'
     """
     return _checked(_read(structure))
+
+
+def fingerprint(structure: Any) -> str:
+    """Sixteen hexadecimal digits that tell a crystal by its cell, elements and places.
+
+    Examples
+    --------
+    >>> salt = '{"lattice": {"matrix": [[4, 0, 0], [0, 4, 0], [0, 0, 4]]}, "sites": [{"species": [{"element": "Cs", \
+"occu": 1}], "abc": [0, 0, 0]}, {"species": [{"element": "Cl", "occu": 1}], "abc": [0.5, 0.5, 0.5]}]}'
+    >>> fingerprint(salt) == fingerprint(salt.replace("0.5", "0.50")), len(fingerprint(salt))
+    (True, 16)
+    """
+    atoms = atoms_of(structure)
+    numbers = [atoms.cell.array, atoms.numbers, atoms.get_scaled_positions()]
+    rounded = [np.round(np.asarray(each, dtype=float), _DIGITS) + 0.0 for each in numbers]
+    return hashlib.sha256(b"".join(each.tobytes() for each in rounded)).hexdigest()[:16]
+
+
+def primitive(atoms: Any) -> Any:
+    """The smallest cell of a crystal; the very one that is given where none is smaller.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> len(primitive(bulk("NaCl", "rocksalt", a=5.64, cubic=True)))
+    2
+    """
+    ase = needs("ase")
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # of tries that it repeats by itself
+    cell = atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
+    found = needs("spglib").standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=_SAME)
+    if found is None or len(found[2]) == len(atoms):
+        return atoms
+    return ase.Atoms(numbers=found[2], scaled_positions=found[1], cell=found[0], pbc=True)
 
 
 def _read(structure: Any) -> Any:
@@ -154,13 +196,13 @@ def family(text: str) -> str:
 
 
 def makeup(text: str) -> tuple[set[str], int]:
-    """Elements, and the number of atoms in the cell."""
-    symbols = atoms_of(text).get_chemical_symbols()
+    """Elements, and the number of atoms in the primitive cell."""
+    symbols = primitive(atoms_of(text)).get_chemical_symbols()
     return set(symbols), len(symbols)
 
 
 def features(texts: Sequence[str]) -> Features:
-    """Fractions of the elements; their properties as of a composition, and the geometry of the cell and of bonds."""
+    """Fractions of the elements; properties as of a composition; geometry of the primitive cell and of bonds."""
     counts, whole = [], []
     for text in texts:
         composition, geometry = _described(text)
@@ -171,7 +213,7 @@ def features(texts: Sequence[str]) -> Features:
 
 @functools.lru_cache(maxsize=10_000)
 def _described(text: str) -> tuple[Features, np.ndarray]:
-    atoms = atoms_of(text)
+    atoms = primitive(atoms_of(text))
     radii = needs("ase.data").covalent_radii[atoms.numbers]
     neighbours = needs("ase.neighborlist")
     first, second, distance = neighbours.neighbor_list("ijd", atoms, _REACH * radii)
@@ -198,7 +240,8 @@ def _described(text: str) -> tuple[Features, np.ndarray]:
         np.log(masses).min(),
         np.log(reduced * distance**2).min(),
     ]
-    return compositions.features([atoms.get_chemical_formula()]), np.array(geometry, dtype=float)
+    reduced_formula = atoms.symbols.formula.reduce()[0]  # 'Si' of 'Si2', which is no composition
+    return compositions.features([str(reduced_formula)]), np.array(geometry, dtype=float)
 
 
 def _of_dictionary(structure: dict[str, Any], ase: Any) -> Any:

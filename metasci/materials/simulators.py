@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from metasci.data.simulators import Simulator, register
 from metasci.extras import needed
+from metasci.materials.chgnet import chgnet_frequency
 from metasci.materials.molecules import molecule_of
-from metasci.materials.potentials import chgnet_frequency
+from metasci.materials.sevennet import sevennet
 from metasci.materials.solvation import UNITS, solvation
 
-__all__ = ["chgnet_frequency", "joback_boiling_point", "solvation"]
+__all__ = ["chgnet_frequency", "joback_boiling_point", "sevennet", "solvation"]
 
 _NO_GROUPS = 198.0  # K; what the method says of a molecule without any group
 
@@ -65,6 +66,17 @@ register(
     "chgnet_frequency",
     Simulator("crystal", "1/cm", chgnet_frequency, "CHGNet, Deng and others, Nat Mach Intell 5 (2023) 1031"),
 )
+for _name in ("last_peak", "highest"):
+    register(
+        f"sevennet_{_name}",
+        Simulator(
+            "crystal",
+            "1/cm",
+            functools.partial(sevennet, name=_name),
+            "SevenNet-0, Park and others, J Chem Theory Comput 20 (2024) 4857; "
+            "phonopy, Togo and Tanaka, Scripta Materialia 108 (2015) 1",
+        ),
+    )
 for _name, _unit in UNITS.items():
     register(
         _name,

@@ -1,9 +1,10 @@
 """Study: a pretrained potential's physics under the prior of crystals. ``python -m metasci.studies.crystal_potential``.
 
 The last peak of the phonon density of states, anions left out, by the process over families: on descriptors of the
-crystal alone, and with the highest frequency by CHGNet as a trend and as a descriptor, on the same crystals, the same
-supports and the same members that judge. CHGNet has seen crystals of all these anions in its pretraining: of energies,
-forces and stresses, not of vibrations.
+crystal alone; with the highest frequency at the zone's centre by CHGNet; and with the last peak and the end of the
+density of states by SevenNet, each as a trend and as a descriptor; on the same crystals, the same supports and the same
+members that judge. Both potentials have seen crystals of all these anions in their pretraining: energies, forces and
+stresses, not vibrations.
 """
 
 from __future__ import annotations
@@ -13,89 +14,87 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from metasci import catalogue
 from metasci.data.cards import Card, Column
-from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
-from metasci.errors import InputError
-from metasci.files import write_atomically
-from metasci.materials.potentials import fingerprint, known_frequencies
 from metasci.materials.properties import phonon_peak, property_of_card
 from metasci.model import Model
 from metasci.priors.families import StructurePrior, learn_structures
-from metasci.studies.families import CRYSTALS, scores, shown
+from metasci.studies.families import CRYSTALS, held_against
 
-__all__ = ["SIMULATED", "card", "learn_phonon_peaks", "tasks", "with_frequency"]
+__all__ = ["BY_CHGNET", "BY_SEVENNET", "card", "learn_phonon_peaks", "softness", "tasks"]
 
-_COLUMN = Column(
-    "chgnet_frequency",
-    "chgnet_frequency",
-    "input",
-    "1/cm",
-    "Highest frequency at the zone's centre by CHGNet; computed from the structure where the table has no such column",
-    simulator="chgnet_frequency",
-)
+_SAYS = {
+    "chgnet_frequency": "Highest frequency at the zone's centre by CHGNet",
+    "sevennet_last_peak": "Last peak of the phonon density of states by SevenNet",
+    "sevennet_highest": "Highest frequency by SevenNet",
+}
 
 
-def card() -> Card:
-    """What the columns of the data mean, with the potential's frequency."""
+def card(*simulators: str) -> Card:
+    """What the columns of the data mean, with what potentials say of a crystal."""
     own = catalogue.card("phonons")
-    return replace(own, columns=(*own.columns, _COLUMN))
+    computed = "computed from the structure where the table has no such column"
+    columns = (
+        Column(name, name, "input", "1/cm", f"{_SAYS[name]}; {computed}", simulator=name)
+        for name in simulators
+    )
+    return replace(own, columns=(*own.columns, *columns))
 
 
-SIMULATED: Model = property_of_card("materials.phonon_peak", card(), phonon_peak.noise)
-"""The property with what the potential says among its inputs."""
+def _with(*simulators: str) -> Model:
+    return property_of_card("materials.phonon_peak", card(*simulators), phonon_peak.noise)
 
 
-def with_frequency() -> pd.DataFrame:
-    """Crystals whose frequency was computed: anion, crystal, last peak and frequency (1/cm)."""
-    rows = catalogue.dataset("phonons", model=phonon_peak).to_frame()[["task", "crystal", "phonon_peak"]]
-    known = known_frequencies()
-    rows["chgnet_frequency"] = [known.get(fingerprint(text), np.nan) for text in rows["crystal"]]
-    rows = rows[rows["chgnet_frequency"].notna()]
-    if rows.empty:
-        raise InputError("no frequency was computed yet: `python benchmarks/chgnet_frequencies.py` does.")
-    return rows.reset_index(drop=True)
+BY_CHGNET, BY_SEVENNET = _with("chgnet_frequency"), _with("sevennet_last_peak", "sevennet_highest")
+"""The property with what a potential says among its inputs."""
 
 
-def tasks(rows: pd.DataFrame, model: Model) -> TaskSet:
-    """The crystals by anion."""
-    units = {
-        "task": "anion",
-        "phonon_peak": "phonon_peak [1/cm]",
-        "chgnet_frequency": "chgnet_frequency [1/cm]",
-    }
-    if model is SIMULATED:
-        return TaskSet.from_frame(rows.rename(columns=units), card(), model=model)
-    plain = rows.drop(columns="chgnet_frequency").rename(columns=units)
-    return TaskSet.from_frame(plain, catalogue.card("phonons"), model=model)
+def tasks(model: Model, most: int | None = None) -> TaskSet:
+    """The crystals by anion, so many of each at most, with what the model wants to know of them."""
+    own = catalogue.dataset("phonons", model=phonon_peak)
+    if model is phonon_peak:
+        return own
+    rows = own.to_frame()[["anion", "crystal", "phonon_peak"]].groupby("anion").head(most or own.counts.max())
+    simulators = [name for name in model.inputs if name in _SAYS]
+    return TaskSet.from_frame(
+        rows.rename(columns={"phonon_peak": "phonon_peak [1/cm]"}), card(*simulators), model=model
+    )
 
 
 def learn_phonon_peaks() -> StructurePrior:
     """The prior of last phonon peaks that ships."""
-    return learn_structures(SIMULATED, tasks(with_frequency(), SIMULATED), CRYSTALS, name="phonon_peak")
+    return learn_structures(BY_SEVENNET, tasks(BY_SEVENNET), CRYSTALS, name="phonon_peak")
+
+
+def softness(families: TaskSet, simulator: str) -> str:
+    """Measured over simulated, quartiles by anion and over all, as text."""
+    rows = families.to_frame()
+    ratio = rows["phonon_peak"] / rows[simulator]
+    by_anion = ratio.groupby(rows["task"]).quantile(np.array([0.25, 0.5, 0.75])).unstack().round(2)
+    return (
+        f"last peak over {simulator}, quartiles by anion\n{by_anion.to_string()}\nall: {ratio.median():.2f}"
+    )
 
 
 def main(folder: Path | None = None) -> None:
-    """Print how soft the potential is, and the tables."""
+    """Print how soft the potentials are, and the tables."""
     torch.set_num_threads(1)
-    rows = with_frequency()
-    ratio = rows["phonon_peak"] / rows["chgnet_frequency"]
-    print(f"{len(rows)} crystals of {rows['task'].nunique()} anions")
-    print("last peak over the potential's highest frequency, quartiles by anion")
-    print(ratio.groupby(rows["task"]).quantile(np.array([0.25, 0.5, 0.75])).unstack().round(2).to_string())
-    print(f"all: {ratio.median():.2f}")
-    for title, model in (("the process alone", phonon_peak), ("with the potential", SIMULATED)):
-        families = tasks(rows, model)
-        table = scores(StructurePrior("recipe", model, CRYSTALS, None, families.card), families)
-        print(f"\n{title}: MAE ± spread over seeds, coverage of 90 % intervals; 1/cm")
-        print(shown(table), flush=True)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / f"{title.split()[-1]}.csv", csv_bytes(table))
+    titles = {
+        "the process alone": phonon_peak,
+        "with a frequency by CHGNet": BY_CHGNET,
+        "with the phonons of SevenNet": BY_SEVENNET,
+    }
+    families = {title: tasks(model) for title, model in titles.items()}
+    recipes = {
+        title: StructurePrior("recipe", model, CRYSTALS, None, families[title].card)
+        for title, model in titles.items()
+    }
+    for title, model in titles.items():
+        print(*(softness(families[title], name) for name in model.inputs if name in _SAYS), sep="\n")
+    held_against(((title, recipes[title], families[title]) for title in titles), 5, folder)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ family's mean, a ridge from scratch, and gradient boosting with and without an o
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,11 @@ import pandas as pd
 import torch
 
 from metasci import catalogue
+from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.evaluate import evaluate, held_out
 from metasci.evaluation.protocol import Protocol, with_enough_rows
+from metasci.files import write_atomically
 from metasci.materials.properties import (
     alloy_strength,
     boiling_point,
@@ -42,6 +44,7 @@ __all__ = [
     "by_family",
     "by_method",
     "errors_by_members",
+    "held_against",
     "learn_alloys",
     "learn_averaged_boiling_points",
     "learn_boiling_points",
@@ -131,6 +134,28 @@ def by_method(table: pd.DataFrame) -> pd.DataFrame:
 def shown(table: pd.DataFrame) -> str:
     """The table as text."""
     return str(by_method(table).to_string())
+
+
+def held_against(
+    cases: Iterable[tuple[str, StructurePrior, TaskSet]], folds: int, folder: Path | None
+) -> None:
+    """Print, and write into a folder if there is one, `scores` of recipes that differ in what they know of a structure.
+
+    Parameters
+    ----------
+    cases : iterable of tuple
+        A title, whose last word names the file, a recipe and its tasks.
+    folds : int
+    folder : Path or None
+    """
+    for title, recipe, families in cases:
+        table = scores(recipe, families, folds=folds)
+        unit = recipe.model.output.unit
+        print(f"\n{title}: MAE ± spread over seeds, coverage of 90 % intervals; {unit}")
+        print(shown(table), flush=True)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / f"{title.split()[-1]}.csv", csv_bytes(table))
 
 
 def figure(tables: dict[str, tuple[pd.DataFrame, str]]) -> Figure:

@@ -16,16 +16,14 @@ import torch
 
 from metasci import catalogue
 from metasci.data.cards import Card, Column
-from metasci.data.frames import csv_bytes
 from metasci.data.tasks import TaskSet
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.files import write_atomically
 from metasci.materials.properties import boiling_point, property_of_card
 from metasci.materials.solvation import UNITS
 from metasci.meta.group_process import GroupProcess
 from metasci.model import Model
 from metasci.priors.families import StructurePrior, learn_structures
-from metasci.studies.families import scores, shown
+from metasci.studies.families import held_against
 
 __all__ = ["SOLVATED", "card", "learn_boiling_points_by_solvation", "tasks"]
 
@@ -79,16 +77,13 @@ def learn_boiling_points_by_solvation() -> StructurePrior:
 def main(folder: Path | None = None) -> None:
     """Print the tables."""
     torch.set_num_threads(1)
-    for title, model in (("the molecule's graph alone", boiling_point), ("with solvation", SOLVATED)):
-        families = tasks(model)
-        table = scores(
-            StructurePrior("recipe", model, GroupProcess(), None, families.card), families, folds=10
-        )
-        print(f"\n{title}: MAE ± spread over seeds, coverage of 90 % intervals; K")
-        print(shown(table), flush=True)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / f"{title.split()[-1]}.csv", csv_bytes(table))
+    titles = {"the molecule's graph alone": boiling_point, "with solvation": SOLVATED}
+    families = {title: tasks(model) for title, model in titles.items()}
+    recipes = {
+        title: StructurePrior("recipe", model, GroupProcess(), None, families[title].card)
+        for title, model in titles.items()
+    }
+    held_against(((title, recipes[title], families[title]) for title in titles), 10, folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import hashlib
 import io
 import warnings
 from collections.abc import Sequence
@@ -22,23 +21,22 @@ from numpy.typing import NDArray
 
 from metasci.errors import InputError
 from metasci.extras import needed
-from metasci.materials.crystals import atoms_of
+from metasci.materials.crystals import atoms_of, fingerprint, primitive
 from metasci.materials.vibrations import Forces, highest_frequency
 
-__all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "fingerprint", "forces_of", "known_frequencies"]
+__all__ = ["KNOWN", "chgnet_frequency", "computed_frequency", "forces_of", "known_frequencies"]
 
 KNOWN = Path(__file__).with_name("chgnet_frequencies.csv")
 """Frequencies of crystals of the data set `phonons`, computed once (`benchmarks/chgnet_frequencies.py`)."""
 
 _EXTRA, _PURPOSE = "potential", "a crystal's frequency by CHGNet"
 _WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
-_DIGITS = 4  # of cells (ångström) and fractional coordinates: by less no two crystals of a table differ
 
 
 def chgnet_frequency(structures: Sequence[str]) -> NDArray[np.float64]:
     """Highest frequency at the zone's centre (1/cm), by CHGNet 0.3.0.
 
-    Of a cell of one atom, and where all vibrations of a cell are unstable, it is that of twice the cell.
+    Of a primitive cell of one atom, and where all vibrations of a cell are unstable, it is that of twice the cell.
 
     Crystals of the data set `phonons` were computed beforehand, and need no library.
 
@@ -61,26 +59,10 @@ def chgnet_frequency(structures: Sequence[str]) -> NDArray[np.float64]:
     return frequencies
 
 
-def fingerprint(structure: Any) -> str:
-    """Sixteen hexadecimal digits that tell a crystal by its cell, elements and places.
-
-    Examples
-    --------
-    >>> salt = '{"lattice": {"matrix": [[4, 0, 0], [0, 4, 0], [0, 0, 4]]}, "sites": [{"species": [{"element": "Cs", \
-"occu": 1}], "abc": [0, 0, 0]}, {"species": [{"element": "Cl", "occu": 1}], "abc": [0.5, 0.5, 0.5]}]}'
-    >>> fingerprint(salt) == fingerprint(salt.replace("0.5", "0.50")), len(fingerprint(salt))
-    (True, 16)
-    """
-    atoms = atoms_of(structure)
-    numbers = [atoms.cell.array, atoms.numbers, atoms.get_scaled_positions()]
-    rounded = [np.round(np.asarray(each, dtype=float), _DIGITS) + 0.0 for each in numbers]
-    return hashlib.sha256(b"".join(each.tobytes() for each in rounded)).hexdigest()[:16]
-
-
 @functools.lru_cache(maxsize=10_000)
 def computed_frequency(text: str) -> float:
     """The frequency of one crystal, computed (1/cm); a second of one core for a dozen atoms."""
-    atoms = atoms_of(text)
+    atoms = primitive(atoms_of(text))
     # alone an atom has no vibration at the zone's centre, and where all there are unstable the boundary's are not
     for cell in [atoms] * (len(atoms) > 1) + [atoms.repeat((2, 2, 2))]:
         try:
@@ -129,7 +111,7 @@ def _potential() -> Any:
 
 @functools.cache
 def known_frequencies() -> dict[str, float]:
-    """Frequencies (1/cm) that were computed beforehand, by `fingerprint`."""
+    """Frequencies (1/cm) that were computed beforehand, by `metasci.materials.crystals.fingerprint`."""
     if not KNOWN.is_file():
         return {}
     with KNOWN.open(newline="", encoding="utf-8") as rows:
