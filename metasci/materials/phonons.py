@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import argrelmax
+from scipy.signal import find_peaks
 
 from metasci.extras import needed
 from metasci.materials.crystals import primitive
@@ -115,5 +115,4 @@ def _as_ase(cell: Any) -> Any:
 
 def _last_peak(density: NDArray[np.float64]) -> int:
     """The place of the last maximum that is high enough."""
-    least = _A_PEAK * density.max()
-    return int(argrelmax(np.where(density >= least, density, 0.0), mode="clip")[0][-1])
+    return int(find_peaks(density, height=_A_PEAK * density.max())[0][-1])
