@@ -26,7 +26,7 @@ from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.laplace.secant import NEAR, bent
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["estimate_few"]
+__all__ = ["estimate_few", "few_equations"]
 
 _SMALL = 2_000  # tasks × measurements × parameters²; beyond, an operation's arithmetic outweighs what it costs to call
 _ALIKE = 1e-9  # of the greatest slope: by how much two correct derivatives may differ
@@ -34,7 +34,7 @@ _NEARLY = 1e-6  # … and differences, of which rounding costs some 1e-10
 _APART = 1e-5  # of a coordinate: rounding and the third derivative then cost as little as 1e-10 of a slope
 # posterior standard deviations: a search no finer than this is gone on from, its slopes too; and how short steps of
 # others are before slopes are exact
-_ONLY_A_START, _CLOSE = 1e-4, 0.1
+_ONLY_A_START, _CLOSE = 1e-4, 1e-2
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 Array = NDArray[np.float64]
@@ -82,6 +82,28 @@ def estimate_few(
         # what was found of an equation stays, whatever numbers come later: a calibration depends on none before it
         _runs_on_duals.setdefault(problem.model.function, False)
         return None
+
+
+def few_equations(
+    problem: Problem, at: Tensor, log_noise: Tensor, line: Linearisation
+) -> tuple[Array, Array, Array] | None:
+    """Slope and curvature of the measurements alone, and their squared residuals by task; nothing of other problems.
+
+    Parameters
+    ----------
+    problem : Problem
+    at : Tensor, (task, parameter)
+    log_noise : Tensor, (scale,)
+    line : Linearisation
+        There.
+    """
+    if not _plain(problem, at):
+        return None
+    tasks, size = at.shape
+    nothing, certain = at.new_zeros(tasks, size, size), at.new_ones(tasks)
+    with np.errstate(all="ignore"):
+        seen = _Search.of(problem, at, nothing, log_noise, certain).look(at.numpy(), line)
+    return seen.gradient, seen.hessian, seen.squared.sum(1)
 
 
 def _plain(problem: Problem, mean: Tensor) -> bool:

@@ -8,7 +8,8 @@ the module that depends on the numbers), tasks run one after the other, and a wa
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metasci.errors import InputError
@@ -67,6 +69,10 @@ class Network:
     statistics: Statistics = "task"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise InputError(
+                f"a network is made of a torch.nn.Module, not of a {type(self.module).__name__}."
+            )
         check_repeatable(self.module)
         own = with_task_statistics(with_padding_kept(copied(self.module)), self.statistics)
         object.__setattr__(self, "module", own)
@@ -115,7 +121,8 @@ class Network:
         shared = {name: value.detach() for name, value in parameters.items() if name in own}
 
         def one(weights: Parameters, inputs: Any, support: Tensor | None) -> Tensor:
-            with statistics_from(support):
+            # of torch's ways to compute attention only this one has second derivatives
+            with statistics_from(support), sdpa_kernel(SDPBackend.MATH):
                 output = called(self.module, {**weights, **shared}, inputs)
             if not isinstance(output, Tensor):
                 raise InputError(
@@ -129,7 +136,8 @@ class Network:
         if not self._one_by_one:
             cases = None if support is None else 0
             try:
-                return vmap(one, in_dims=(0, 0, cases), randomness="error")(weights, inputs, support)
+                with _without_fallback_warnings():
+                    return vmap(one, in_dims=(0, 0, cases), randomness="error")(weights, inputs, support)
             except RuntimeError as error:
                 if "random operation" in str(error):
                     raise InputError(
@@ -201,6 +209,14 @@ class Network:
                     "call `module.eval()` first."
                 )
         return torch.stack(outputs)
+
+
+@contextmanager
+def _without_fallback_warnings() -> Iterator[None]:
+    """Without torch's own words on operations that it loops over inside `vmap`: nobody can do anything about them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        yield
 
 
 def _kind(output: Any) -> str:
