@@ -307,7 +307,9 @@ def test_outer_settings_that_are_none_are_refused(settings: dict[str, Any], sent
 
 def test_a_learning_rate_of_a_part_that_is_not_there_is_refused(network: Network) -> None:
     """It would have had no effect, without a word."""
-    with pytest.raises(InputError, match="nothing that is learned begins with 'body.'; there are 0.weight"):
+    with pytest.raises(
+        InputError, match=r"nothing that is learned begins with .body\..; there are 0\.weight"
+    ):
         meta_train(MAML, lambda seed: lines(network, seed), network.start(), Outer(1, rates={"body.": 1e-4}))
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metasci.errors import InputError
@@ -121,8 +120,7 @@ class Network:
         shared = {name: value.detach() for name, value in parameters.items() if name in own}
 
         def one(weights: Parameters, inputs: Any, support: Tensor | None) -> Tensor:
-            # of torch's ways to compute attention only this one has second derivatives
-            with statistics_from(support), sdpa_kernel(SDPBackend.MATH):
+            with statistics_from(support):
                 output = called(self.module, {**weights, **shared}, inputs)
             if not isinstance(output, Tensor):
                 raise InputError(
