@@ -30,11 +30,11 @@ __all__ = ["estimate_few", "few_equations"]
 
 _SMALL = 2_000  # tasks × measurements × parameters²; beyond, an operation's arithmetic outweighs what it costs to call
 _ALIKE = 1e-9  # of the greatest slope: by how much two correct derivatives may differ
-_NEARLY = 1e-6  # … and differences, of which rounding costs some 1e-10
+_NEARLY = 1e-3  # … and differences: an equation that mixes up copies of tasks is off by far more
 _APART = 1e-5  # of a coordinate: rounding and the third derivative then cost as little as 1e-10 of a slope
 # posterior standard deviations: a search no finer than this is gone on from, its slopes too; and how short steps of
 # others are before slopes are exact
-_ONLY_A_START, _CLOSE = 1e-4, 1e-2
+_ONLY_A_START, _CLOSE = 1e-4, 1e-3
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 Array = NDArray[np.float64]
