@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -54,18 +55,32 @@ _NAMES = {
 def _library(*values: Any) -> tuple[str, ModuleType]:
     """Return the array library that the first non-NumPy value belongs to."""
     for value in values:
-        root = type(value).__module__.partition(".")[0]
-        if root == "torch":
-            return "torch", sys.modules["torch"]
-        if root == "pytensor":
-            import pytensor.tensor
+        kind = type(value)
+        known = _LIBRARIES.get(kind)
+        if known is None:
+            known = _LIBRARIES[kind] = _library_of(kind)
+        if known is not _NUMPY:
+            return known
+    return _NUMPY
 
-            return "pytensor", pytensor.tensor
-        if type(value).__module__ == "metasci.duals":
-            from metasci import duals
 
-            return "duals", duals
-    return "numpy", np
+_NUMPY: tuple[str, ModuleType] = ("numpy", np)
+_LIBRARIES: WeakKeyDictionary[type, tuple[str, ModuleType]] = WeakKeyDictionary()
+
+
+def _library_of(kind: type) -> tuple[str, ModuleType]:
+    root = kind.__module__.partition(".")[0]
+    if root == "torch":
+        return "torch", sys.modules["torch"]
+    if root == "pytensor":
+        import pytensor.tensor
+
+        return "pytensor", pytensor.tensor
+    if kind.__module__ == "metasci.duals":
+        from metasci import duals
+
+        return "duals", duals
+    return _NUMPY
 
 
 def _call(name: str, *values: Any) -> Any:

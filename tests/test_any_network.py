@@ -486,3 +486,98 @@ def test_a_query_without_cases_asks_nothing(cases: int) -> None:
     assert all(torch.equal(adapted[name], value.expand(3, *value.shape)) for name, value in learned.items())
     assert bool(torch.isfinite(loss).all())
     assert (float(slopes["weight"].abs().max()) > 0.0) is (cases > 0)
+
+
+class ReadsAndAttends(nn.Module):
+    """A recurrent layer, for which tasks run one after the other, before attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = nn.LSTM(1, 4, batch_first=True)
+        self.attends = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen, _ = self.reads(x)
+        return self.head(self.attends(seen[None], seen[None], seen[None], need_weights=False)[0][0])
+
+
+def test_attention_has_second_derivatives_where_tasks_run_in_turn() -> None:
+    """The meta-gradient against differences: torch's quick ways to attend have first derivatives only."""
+    torch.manual_seed(11)
+    network, composition = Network(ReadsAndAttends().double()), named.maml(2, STEP)
+    x, y = torch.randn(3, 6, 1, dtype=torch.float64), torch.randn(3, 6, 1, dtype=torch.float64)
+    episode = NetworkEpisode(network, x[:, :4], y[:, :4], x[:, 4:], y[:, 4:])
+    learned, apart = network.start(), 1e-6
+
+    def moved(by: float) -> Tensor:
+        shifted = {**learned, "head.bias": learned["head.bias"] + by}
+        return meta_gradient(composition, episode, shifted)[0].mean()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        slope = meta_gradient(composition, episode, learned)[1]["head.bias"]
+        expected = (moved(apart) - moved(-apart)) / (2.0 * apart)
+    assert float(slope) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_operations_that_torch_loops_over_are_not_announced_to_the_user() -> None:
+    """Two tasks through a bilinear layer, for which `vmap` has no rule of its own."""
+    network = Network(nn.Sequential(Squared(), nn.Linear(3, 1)))
+    weights = {name: value.expand(2, *value.shape) for name, value in network.start().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outputs = network(weights, halves(tasks=2))
+    torch.testing.assert_close(outputs, torch.stack([network.module(own) for own in halves(tasks=2)]))
+
+
+class Squared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Bilinear(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x, x)
+
+
+def test_a_meta_gradient_is_had_under_no_grad_and_refused_under_inference_mode() -> None:
+    torch.manual_seed(12)
+    network, composition = Network(nn.Linear(3, 1)), named.maml(2, STEP)
+    episode = NetworkEpisode(network, halves(), torch.ones(3, 4, 1), halves(), torch.ones(3, 4, 1))
+    _, expected = meta_gradient(composition, episode, network.start())
+    with torch.no_grad():
+        _, slopes = meta_gradient(composition, episode, network.start())
+    assert all(torch.equal(slopes[name], slope) for name, slope in expected.items())
+    with torch.inference_mode(), pytest.raises(InputError, match=r"leave `torch\.inference_mode\(\)`"):
+        meta_gradient(composition, episode, network.start())
+    with torch.inference_mode():
+        made = halves()
+    with pytest.raises(InputError, match=r"the support has tensors that were made under"):
+        NetworkEpisode(network, made, torch.ones(3, 4, 1), halves(), torch.ones(3, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: named.anil(2, 0.1), "frozen: 2 does not say what stays"),
+        (lambda: named.maml(2.5, 0.1), "steps: 2.5 is not a number of steps"),
+        (lambda: named.maml("2", 0.1), "steps: '2' is not a number of steps"),
+        (lambda: named.maml(2, "0.1"), "step_size: '0.1' is not a step size"),
+        (lambda: Network(torch.tanh), "made of a torch.nn.Module, not of a builtin_function_or_method"),
+        (lambda: empty_handed(), "no weight that could be adapted or learned"),
+    ],
+)
+def test_settings_that_are_none_are_refused_in_a_sentence(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def empty_handed() -> None:
+    """A network without weights."""
+    network = Network(nn.Tanh())
+    episode = NetworkEpisode(network, halves(), halves(), halves(), halves())
+    meta_gradient(named.maml(1, STEP), episode, network.start())
+
+
+def test_one_beginning_of_a_name_may_stand_for_a_tuple_of_them() -> None:
+    assert named.anil("body.", 2, 0.1) == named.anil(("body.",), 2, 0.1)

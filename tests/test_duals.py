@@ -14,7 +14,7 @@ import metasci as ms
 from metasci import math
 from metasci.duals import Dual
 from metasci.errors import InputError
-from metasci.meta.laplace import few, gauss_newton
+from metasci.meta.laplace import few, gauss_newton, levels
 from metasci.noise import Combined, LogNormal, Proportional
 from metasci.parameters import Parameter
 from metasci.patients.disposition import modes
@@ -115,6 +115,52 @@ def test_a_few_tasks_of_unlike_length_and_creeping_searches(
     for part in ("coordinates", "covariance", "squared"):
         torch.testing.assert_close(getattr(quick, part), getattr(slow, part), rtol=1e-10, atol=1e-11)
     assert bool(quick.converged.all())
+
+
+def test_slopes_are_differences_on_the_way_and_exact_where_a_search_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To nine digits, of several tasks in one pass; the last look of a search is by duals, and most are not."""
+    prior, tasks = ms.load("theophylline"), ms.dataset("theophylline")
+    batch = prior.batch(prior.read(tasks.select(slice(0, 3))))
+    problem = prior.problem(batch.trimmed(batch.mask & (batch.mask.cumsum(1) <= 4)))
+    mean, covariance = prior.method.start(prior.state, prior.design(batch))
+    precision, log_noise = torch.linalg.inv(covariance), prior.state.log_noise
+    search = few._Search.of(problem, mean, precision, log_noise, torch.ones(3, dtype=torch.float64))
+    for exact, nearly in zip(search.by_duals(mean.numpy()), search.by_differences(mean.numpy()), strict=True):
+        np.testing.assert_allclose(nearly, exact, rtol=0.0, atol=1e-9 * np.abs(exact).max())
+    looked: list[bool] = []
+    for way, name in ((True, "by_duals"), (False, "by_differences")):
+        kept = getattr(few._Search, name)
+        monkeypatch.setattr(
+            few._Search, name, lambda self, at, way=way, kept=kept: looked.append(way) or kept(self, at)
+        )
+    estimate = gauss_newton.map_estimate(problem, mean, precision, log_noise)
+    assert looked[-1]
+    assert not any(looked[:3])
+    line = problem.linearise(estimate.coordinates, log_noise)
+    torch.testing.assert_close(estimate.line.jacobian, line.jacobian, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["theophylline", "propofol"])
+def test_levels_are_weighed_alike_on_arrays_and_on_tensors(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    prior, tasks = ms.load(name), ms.dataset(name)
+    problem = prior.problem(prior.batch(prior.read(tasks.select(slice(0, 2)))))
+    mean, covariance = prior.method.start(prior.state, prior.design(problem.batch))
+    precision, log_noise = torch.linalg.inv(covariance), prior.state.log_noise
+    known = levels.levels_of(prior.state, prior.method.task_noise)
+    assert len(known) > 1
+    estimate = gauss_newton.map_estimate(problem, mean, precision, log_noise)
+    given = problem, estimate, mean, precision, log_noise, known
+    monkeypatch.setattr(few, "_SMALL", 10**9)
+    assert few.few_equations(problem, estimate.coordinates, log_noise, estimate.line) is not None
+    quick = levels.level_posteriors(*given)
+    monkeypatch.setattr(levels, "few_equations", lambda *_: None)
+    slow = levels.level_posteriors(*given)
+    for part in ("factor", "weight", "shift", "covariance"):
+        torch.testing.assert_close(getattr(quick, part), getattr(slow, part), rtol=1e-9, atol=1e-12)
 
 
 def test_an_equation_that_takes_tensors_only_is_estimated_on_tensors() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -260,12 +261,56 @@ def test_few_shot_regressions_keep_support_and_query_apart() -> None:
         ({"ways": 6}, "there are 5"),
         ({"queries": 9}, "too few for 1 shots"),
         ({"shots": (3, 2)}, "from the fewer"),
+        ({"shots": 0}, "shots: an episode needs a whole number"),
+        ({"shots": 1.5}, "shots: an episode needs a whole number"),
+        ({"shots": (1, 2, 3)}, "the least and the most"),
+        ({"ways": 2.0}, "ways: an episode needs a whole number"),
+        ({"ways": 1}, "two ways or more"),
+        ({"tasks": 0}, "tasks: an episode needs a whole number"),
     ],
 )
 def test_impossible_episodes_are_refused(change: dict[str, Any], sentence: str) -> None:
     asked = {"ways": 2, "shots": 1, "queries": 1, "tasks": 1, **change}
     with pytest.raises(InputError, match=sentence):
         few_shot_classes(Network(nn.Linear(1, 2)), torch.zeros(40, 1), torch.arange(40) % 5, **asked)
+
+
+def test_labels_may_be_a_list_or_an_array() -> None:
+    labels = [0, 0, 1, 1, 2, 2]
+    network, inputs = Network(nn.Linear(1, 2)), torch.arange(6.0)[:, None]
+    draws = [
+        few_shot_classes(network, inputs, given, ways=2, shots=1, queries=1, tasks=4)(3)
+        for given in (torch.tensor(labels), np.array(labels), labels)
+    ]
+    assert all(torch.equal(draws[0].inputs, other.inputs) for other in draws)
+    assert bool(
+        ((draws[0].inputs[:, 0] // 2) != (draws[0].inputs[:, 1] // 2)).all()
+    )  # two classes of each task
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"iterations": -1}, "iterations: -1"),
+        ({"iterations": 2.5}, "iterations: 2.5"),
+        ({"learning_rate": -0.1}, "learning_rate: -0.1"),
+        ({"learning_rate": math.nan}, "learning_rate: nan"),
+        ({"learning_rate": "fast"}, "learning_rate: 'fast'"),
+        ({"rates": {"0.": -1.0}}, "0.: -1.0 is not a learning rate"),
+        ({"clip": 0.0}, "clip: 0.0"),
+    ],
+)
+def test_outer_settings_that_are_none_are_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Outer(**settings)
+
+
+def test_a_learning_rate_of_a_part_that_is_not_there_is_refused(network: Network) -> None:
+    """It would have had no effect, without a word."""
+    with pytest.raises(
+        InputError, match=r"nothing that is learned begins with .body\..; there are 0\.weight"
+    ):
+        meta_train(MAML, lambda seed: lines(network, seed), network.start(), Outer(1, rates={"body.": 1e-4}))
 
 
 def test_scores_of_classes_against_hand_computation() -> None:

@@ -402,6 +402,12 @@ ONE = torch.ones(1, 1, dtype=FLOAT)
         (lambda: solve(decay, ONE[0], ONE, {"rate": ONE[0]}), "initial state"),
         (lambda: solve(decay, ONE, ONE * torch.inf, {"rate": ONE[0]}), "must be finite"),
         (lambda: solve(decay, ONE, ONE, {"rate": ONE[0]}, Doses(ONE, ONE, into=1)), "'into' must be"),
+        (lambda: solve(decay, ONE.long(), ONE, {"rate": ONE[0]}), "initial state must be real .* not torch.int64"),
+        (lambda: solve(decay, ONE.cfloat(), ONE, {"rate": ONE[0]}), "must be real .* not torch.complex64"),
+        (lambda: solve(decay, ONE, ONE.long(), {"rate": ONE[0]}), "times must be real"),
+        (lambda: solve(decay, ONE[:0], ONE[:0], {"rate": ONE[0, :0]}), "there is no task"),
+        (lambda: solve(decay, ONE, ONE, {"rate": ONE[0]}, relative=-1.0), "relative=-1.0 is not a share"),
+        (lambda: solve(lambda t, y, p: y.sum(1), ONE, ONE, {}), "gives .1,.; .* named in `shared`"),
         (
             lambda: solve(
                 decay, ONE, 9.0 * ONE, {"rate": ONE[0]},

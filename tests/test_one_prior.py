@@ -364,7 +364,10 @@ def test_a_row_says_which_tasks_it_is_not_of_and_why() -> None:
     assert set(rows["prior", 6]["left_out"]) == set(fewer.names)
     assert np.isnan(rows["prior", 6]["rmse"])
     assert np.isfinite(rows["prior", 3]["rmse"])
-    assert "left out at 3 shots: t0 (2 measurements give no support of 3)" in who_was_left_out(report)
+    told = "left out at 3 shots: t0 (2 measurements give no support of 3)"
+    assert told in who_was_left_out(report)
+    assert told in repr(report)
+    assert told in report._repr_html_()
 
 
 # families and networks ----------------------------------------------------------------------------

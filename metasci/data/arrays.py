@@ -33,9 +33,9 @@ _MOST_PLACES = 50_000_000
 
 def present(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     """Where there is an observation and no padding."""
-    measured = ~np.isnan(dataset[card.output.name].values)
+    measured = ~np.isnan(dataset.variables[card.output.name].values)
     for name in card.inputs:
-        measured |= ~np.isnan(dataset[name].values)
+        measured |= ~np.isnan(dataset.variables[name].values)
     return np.asarray(measured)
 
 

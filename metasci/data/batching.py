@@ -108,10 +108,10 @@ def values_in(
     if name not in dataset.data_vars:
         known = ", ".join(str(item) for item in dataset.data_vars)
         raise InputError(f"{asker}: the data '{card.name}' have no '{name}'; they have {known}.")
-    stored = dataset[name].attrs.get("units")
+    stored = dataset.variables[name].attrs.get("units")
     if stored is None:
         raise InputError(f"{asker}: '{name}' of the data '{card.name}' has no unit; say `units` of it.")
-    return convert(dataset[name].values, stored, unit or stored, f"{asker}, {name}")
+    return convert(dataset.variables[name].values, stored, unit or stored, f"{asker}, {name}")
 
 
 def _covariate(dataset: xr.Dataset, card: Card, name: str, model: Model) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -43,14 +43,22 @@ _DENSEST = 23.0  # kg/L; osmium has 22.6
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
+class Rows(Protocol):
+    """What rows are called, by their position."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Faults:
-    """Makes the sentence of an error from the name of a column and the position of a row."""
+    """Makes the sentence of an error from a column's name and a row's position; cells are series or arrays."""
 
     where: str
     headers: Mapping[str, str]
-    cells: Mapping[str, pd.Series[Any]]
-    rows: pd.Index[Any]
+    cells: Mapping[str, Any]
+    rows: Rows
     kind: str = "row"
     written: Mapping[str, str] = field(default_factory=dict)
     """How cells of a column are written, by its name, where that is not plain."""
@@ -65,7 +73,7 @@ class Faults:
 
     def shown(self, name: str, at: int) -> str:
         """A cell as it was written."""
-        return shown(str(self.cells[name].iloc[at]).strip())
+        return shown(str(np.asarray(self.cells[name])[at]).strip())
 
 
 def _first(mask: NDArray[np.bool_]) -> int | None:

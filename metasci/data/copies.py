@@ -22,13 +22,13 @@ def copies(dataset: xr.Dataset, card: Card) -> NDArray[np.bool_]:
     """Which measurements repeat an earlier one of their task to the digit, under the same conditions,
     (task, observation).
     """
-    output = dataset[card.output.name].values
+    output = dataset.variables[card.output.name].values
     measured = present(dataset, card) & ~np.isnan(output)
     task, place = np.nonzero(measured)
     # what a row is called is no condition
     inputs = [column.name for column in card.with_role("input") if column.kind != NAME]
     names = (*inputs, card.output.name, *(name for name in limit_names(card) if name in dataset))
-    rows = {"task": task} | {name: dataset[name].values[task, place] for name in names}
+    rows = {"task": task} | {name: dataset.variables[name].values[task, place] for name in names}
     repeated = np.zeros(measured.shape, dtype=bool)
     if any_alike(list(rows.values())):
         repeated[task, place] = pd.DataFrame(rows).duplicated().to_numpy()

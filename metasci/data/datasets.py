@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -39,9 +40,10 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
         raise InputError(f"{where} has no coordinate 'task' with the tasks' names.")
     if dataset.sizes.get("observation") == 0:  # as of a table in which nobody has a measurement yet
         dataset = dataset.pad(observation=(0, 1), keep_attrs=True)
-    labels = pd.Index(_texts(dataset["task"].values))
-    if labels.has_duplicates:
-        raise InputError(f"{where} has two tasks of the name '{labels[labels.duplicated()][0]}'.")
+    labels = _texts(dataset.variables["task"].values)
+    if len(set(labels.tolist())) < len(labels):
+        twice = next(name for name, count in Counter(labels.tolist()).items() if count > 1)
+        raise InputError(f"{where} has two tasks of the name '{twice}'.")
     variables = _variables(dataset, card)
     for name in card.covariates:
         if name not in dataset:
@@ -51,20 +53,22 @@ def check_dataset(dataset: xr.Dataset, card: Card, where: str, model: Model | No
     for name, (expected, column) in variables.items():
         _check_variable(dataset, name, expected, column, labels, where)
     _check_places(dataset, card, labels, where)
-    named = {
-        str(name): ("task", _texts(coord.values), coord.attrs)
-        for name, coord in dataset.coords.items()
-        if coord.dims == ("task",)
-    }
+    named = {str(name): dataset.variables[name] for name in dataset.coords}
+    named = {name: variable for name, variable in named.items() if variable.dims == ("task",)}
+    texts = {name: _texts(variable.values) for name, variable in named.items()}
     fault = Faults(where, {name: name for name in named}, {}, labels, kind="task")
-    for name, (_, values, _) in named.items():
+    for name, values in texts.items():
         check_names(name, values, fault)
     other = {
-        name: dataset[name].astype(np.float64) for name in variables if dataset[name].dtype != np.float64
+        name: dataset[name].astype(np.float64)
+        for name in variables
+        if dataset.variables[name].dtype != np.float64
     }
     dataset = dataset.assign(other) if other else dataset
-    if any(values is not dataset[name].values for name, (_, values, _) in named.items()):
-        dataset = dataset.assign_coords(named)
+    if any(variable.dtype.kind != "U" for variable in named.values()):
+        dataset = dataset.assign_coords(
+            {name: ("task", texts[name], variable.attrs) for name, variable in named.items()}
+        )
     return _in_units_of(dataset, card, where, model)
 
 
@@ -93,7 +97,7 @@ def _check_variable(
     name: str,
     expected: tuple[str, ...],
     column: Column,
-    labels: pd.Index[Any],
+    labels: NDArray[np.str_],
     where: str,
 ) -> None:
     """Refuse a variable of another form, with infinite values, or in a unit that does not fit or is not said."""
@@ -115,25 +119,27 @@ def _check_variable(
     check_unit(column, stated, f"{where}, '{name}'")
 
 
-def _check_places(dataset: xr.Dataset, card: Card, labels: pd.Index[Any], where: str) -> None:
+def _check_places(dataset: xr.Dataset, card: Card, labels: NDArray[np.str_], where: str) -> None:
     """Refuse observations without a condition, events without an amount or a time, structures that are none."""
     measured = present(dataset, card)
     for name in card.inputs:
-        values = dataset[name].values
+        values = dataset.variables[name].values
         lacking = np.argwhere(measured & np.isnan(values))
         if len(lacking):
             raise InputError(
                 f"{where}: '{name}' of task '{labels[lacking[0][0]]}' is unknown for one observation."
             )
         if card.column(name).kind:
-            listed = len(np.atleast_1d(np.asarray(dataset[name].attrs.get("structures", []), dtype=object)))
+            listed = len(
+                np.atleast_1d(np.asarray(dataset.variables[name].attrs.get("structures", []), dtype=object))
+            )
             odd = np.argwhere(measured & ((values < 0) | (values >= listed) | (values != np.floor(values))))
             if len(odd):
                 raise InputError(
                     f"{where}: '{name}' of task '{labels[odd[0][0]]}' is no place in its list of structures."
                 )
     for name in card.histories:
-        amounts, times = dataset[name].values, dataset[f"{name}_time"].values
+        amounts, times = (dataset.variables[key].values for key in (name, f"{name}_time"))
         wrong = np.argwhere((np.isnan(amounts) != np.isnan(times)) | (amounts < 0))
         if len(wrong):
             raise InputError(
@@ -159,7 +165,7 @@ def _texts(values: NDArray[Any]) -> NDArray[np.str_]:
 def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | None) -> xr.Dataset:
     """The Dataset in the model's units (or its own, without a model), its values within limits."""
     wanted = target_units(card, model)
-    own = {str(name): variable.attrs.get("units", "1") for name, variable in dataset.data_vars.items()}
+    own = {str(name): dataset.variables[name].attrs.get("units", "1") for name in dataset.data_vars}
     if model is None:
         wanted = {name: own.get(name, unit) for name, unit in wanted.items()}
     wanted |= {f"{name}_time": wanted[card.column(name).at] for name in card.histories}
@@ -167,10 +173,10 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
     units = {name: unit for name, unit in wanted.items() if name in dataset}
     checked: dict[str, Any] = {}
     changed: dict[str, Any] = {}  # no copy is made of what is as it should be
-    rows_of = _Rows(dataset["task"].values)
+    tasks = dataset.variables["task"].values
     for name, unit in units.items():
         variable = dataset.variables[name]
-        fault = Faults(where, {name: name}, {}, rows_of(variable.size), kind="task")
+        fault = Faults(where, {name: name}, {}, _TaskOf(tasks, variable.size), kind="task")
         flat = Readings.exact(variable.values.ravel())
         if scale_of(own[name]) != scale_of(unit) and set(limit_names(card)) & set(dataset.variables):
             raise InputError(
@@ -181,28 +187,28 @@ def _in_units_of(dataset: xr.Dataset, card: Card, where: str, model: Model | Non
         checked[name] = (variable.dims, read.low.reshape(variable.shape), units_said)
         if read.low is not flat.low or variable.attrs.get("units") != unit:
             changed[name] = checked[name]
-    longest, tasks = dataset.sizes["observation"], dataset.sizes["task"]
+    longest = dataset.sizes["observation"]
     flat_values = {
         name: values.ravel() if values.ndim == 2 else np.repeat(values, longest)
         for name, (dims, values, _) in checked.items()
         if "event" not in dims
     }
-    cells = {name: pd.Series(values) for name, values in flat_values.items()}
-    rows = rows_of(tasks * longest)
-    faults = Faults(where, {name: name for name in flat_values}, cells, rows, kind="task")
+    rows = _TaskOf(tasks, len(tasks) * longest)
+    faults = Faults(where, {name: name for name in flat_values}, flat_values, rows, kind="task")
     check_limits(card, model, flat_values, units, faults)
     check_contents(card, flat_values, units, faults)
     return dataset.assign(changed) if changed else dataset
 
 
-class _Rows:
-    """The task of each value of a variable, in the order of the flattened values; made once for each size."""
+@dataclass(frozen=True)
+class _TaskOf:
+    """The task of each value of a variable, in the order of the flattened values."""
 
-    def __init__(self, tasks: NDArray[Any]) -> None:
-        self._tasks = tasks
-        self._of_size: dict[int, pd.Index[Any]] = {}
+    tasks: NDArray[Any]
+    size: int
 
-    def __call__(self, size: int) -> pd.Index[Any]:
-        if size not in self._of_size:
-            self._of_size[size] = pd.Index(np.repeat(self._tasks, size // max(1, len(self._tasks))))
-        return self._of_size[size]
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, at: int) -> Any:
+        return self.tasks[at // (self.size // len(self.tasks))]

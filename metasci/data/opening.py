@@ -102,12 +102,14 @@ def _of_dataset(
             card = Card.from_dict(json.loads(stored), where=f"the card in {where}")
         except (TypeError, json.JSONDecodeError, RecursionError):
             raise InputError(f"the card in {where} is not JSON.") from None
+    content = content_sum(dataset)
     checked = check_dataset(dataset, card, where, model)
-    if dataset.attrs.get("content") != content_sum(
-        dataset
-    ):  # other values than those that the checksum is of
-        checked.attrs = {**checked.attrs, "checksum": ""}
-    return with_sums(checked), card
+    # the checksum stays while the values are those that it is of
+    checksum = checked.attrs.get("checksum", "") if dataset.attrs.get("content") == content else ""
+    if checked is not dataset:
+        content = content_sum(checked)
+    checked.attrs = {**checked.attrs, "checksum": checksum or content, "content": content}
+    return checked, card
 
 
 def with_sums(dataset: xr.Dataset) -> xr.Dataset:

@@ -45,14 +45,14 @@ def repeats(dataset: xr.Dataset, card: Card) -> pd.DataFrame:
 
     Those below or above a limit are none.
     """
-    output = dataset[card.output.name].values
+    output = dataset.variables[card.output.name].values
     measured = present(dataset, card) & ~np.isnan(output)
     for name in limit_names(card):
         if name in dataset:
-            measured &= ~(np.nan_to_num(dataset[name].values) > 0.0)
+            measured &= ~(np.nan_to_num(dataset.variables[name].values) > 0.0)
     task, place = np.nonzero(measured)
     inputs = [column.name for column in card.with_role("input") if column.kind != NAME]
-    told = {"task": task} | {name: dataset[name].values[task, place] for name in inputs}
+    told = {"task": task} | {name: dataset.variables[name].values[task, place] for name in inputs}
     if not any_alike(list(told.values())):
         return pd.DataFrame(dict.fromkeys(("task", "place", "group"), task[:0]))
     rows, conditions = pd.DataFrame({"task": task, "place": place}), pd.DataFrame(told)

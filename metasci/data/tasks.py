@@ -151,7 +151,7 @@ class TaskSet:
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks' labels."""
-        return tuple(str(name) for name in self.dataset["task"].values)
+        return tuple(str(name) for name in self.dataset.variables["task"].values)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -244,8 +244,12 @@ class TaskSet:
         wanted = {name: declared.unit for name, declared in model.inputs.items()} | {
             model.output.name: model.output.unit
         }
-        known = self.dataset.data_vars
-        return all(name in known and known[name].attrs["units"] == unit for name, unit in wanted.items())
+        own = {
+            name: self.dataset.variables[name].attrs["units"]
+            for name in self.dataset.data_vars
+            if name in wanted
+        }
+        return own == wanted
 
     def batch(
         self,

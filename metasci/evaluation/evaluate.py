@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol as Structural, Self, TypeVar
+from typing import Protocol as Structural, Self, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from metasci.evaluation.protocol import (
     split_tasks,
     with_enough_rows,
 )
-from metasci.evaluation.result import Evaluation
+from metasci.evaluation.result import Evaluation, who_was_left_out
 from metasci.evaluation.scores import Score
 from metasci.forecasts import Forecaster
 from metasci.mixed_forecasts import MixedForecast
@@ -28,7 +28,6 @@ from metasci.model import Model
 from metasci.outcome_forecasts import OutcomeForecast
 from metasci.outcomes.outcome import Outcome
 from metasci.progress import track
-from metasci.words import enumerated
 
 __all__ = ["Judged", "evaluate", "held_out", "who_was_left_out"]
 
@@ -202,23 +201,6 @@ def evaluate(
         "results": results,
     }
     return Evaluation(report)
-
-
-def who_was_left_out(report: dict[str, Any]) -> list[str]:
-    """A sentence for each number of shots at which tasks could not be judged: which, and why.
-
-    Parameters
-    ----------
-    report : dict
-        As `evaluate` gives it.
-    """
-    by_shots: dict[int, dict[str, str]] = {row["shots"]: row["left_out"] for row in report["results"]}
-    sentences = []
-    for shots, left_out in by_shots.items():
-        for why in dict.fromkeys(left_out.values()):
-            names = [name for name, reason in left_out.items() if reason == why]
-            sentences.append(f"left out at {shots} shots: {enumerated(names, most=5)} ({why})")
-    return sentences
 
 
 def _score_of(model: Model) -> Score | OutcomeScore:

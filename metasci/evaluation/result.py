@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasci.markup import captioned, table
-from metasci.words import number, pretty_unit
+from metasci.markup import captioned, notes, table
+from metasci.words import enumerated, number, pretty_unit
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "who_was_left_out"]
 
 _OF_NUMBERS = ("rmse", "mae", "mdape", "coverage90", "nlpd", "seconds_per_task")
 _NO_FIGURES = ("method", "shots", "tasks", "left_out")
@@ -39,6 +39,23 @@ _SHARES = {
 }
 # Okabe and Ito (2008), which the colour-blind tell apart
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def who_was_left_out(report: dict[str, Any]) -> list[str]:
+    """A sentence for each number of shots at which tasks could not be judged: which, and why.
+
+    Parameters
+    ----------
+    report : dict
+        As `evaluate` gives it.
+    """
+    by_shots: dict[int, dict[str, str]] = {row["shots"]: row["left_out"] for row in report["results"]}
+    sentences = []
+    for shots, left_out in by_shots.items():
+        for why in dict.fromkeys(left_out.values()):
+            names = [name for name, reason in left_out.items() if reason == why]
+            sentences.append(f"left out at {shots} shots: {enumerated(names, most=5)} ({why})")
+    return sentences
 
 
 class Evaluation(dict[str, Any]):
@@ -108,7 +125,8 @@ class Evaluation(dict[str, Any]):
         return figure
 
     def __repr__(self) -> str:
-        return f"Evaluation({self['tasks']} tasks, {self._of})\n{self.frame.to_string(index=False)}"
+        told = "".join(f"\n{sentence}" for sentence in who_was_left_out(self))
+        return f"Evaluation({self['tasks']} tasks, {self._of})\n{self.frame.to_string(index=False)}{told}"
 
     @property
     def _of(self) -> str:
@@ -125,4 +143,4 @@ class Evaluation(dict[str, Any]):
         of = self._of if self.get("outcome") else f"errors in {pretty_unit(self['unit']) or '1'}"
         title = f"{self['tasks']} tasks, {self['learned_method']}, {of}"
         header = ["method", "shots", "tasks", *(_HEADERS.get(name, name) for name in self.figures)]
-        return captioned(title, held, table(header, rows))
+        return captioned(title, held, table(header, rows), notes(who_was_left_out(self)))

@@ -172,7 +172,8 @@ class System:
         if not isinstance(slope, Tensor) or slope.shape != state.shape:
             shape = tuple(slope.shape) if isinstance(slope, Tensor) else type(slope).__name__
             raise InputError(
-                f"differential equation: the rate gives {shape}; it must be of the state's shape {tuple(state.shape)}."
+                f"differential equation: the rate gives {shape}; it must be of the state's shape {tuple(state.shape)}. "
+                "Parameters that tasks share are named in `shared`, if they may be as long as there are tasks."
             )
         return slope
 

@@ -55,6 +55,13 @@ def _checked(
             "differential equation: needs an initial state (task, state) and times (task, observation), not "
             f"{tuple(initial.shape)} and {tuple(times.shape)}."
         )
+    for name, values in (("initial state", initial), ("times", times)):
+        if not values.is_floating_point():
+            raise InputError(
+                f"differential equation: the {name} must be real floating point numbers, not {values.dtype}."
+            )
+    if not len(initial):
+        raise InputError("differential equation: there is no task to solve it for.")
     if doses is None:
         doses = Doses.none(times)
     if len(doses.time) != len(times):
@@ -90,6 +97,10 @@ def make_plan(
     (True, True)
     """
     step = method_named(method)
+    if not 0.0 <= relative < 1.0:
+        raise InputError(
+            f"differential equation: relative={relative!r} is not a share of the state; say 1e-8 or so."
+        )
     doses, begin = _checked(initial, times, doses, start)
     allowed = torch.as_tensor(absolute, dtype=initial.dtype, device=initial.device)
     moving = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}

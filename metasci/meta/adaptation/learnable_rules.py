@@ -70,8 +70,9 @@ class Descent:
             raise InputError(
                 f"learned: '{self.learned}' is not something to learn of a step size; say one of {', '.join(_LEARNED)}."
             )
-        if not (math.isfinite(self.step_size) and self.step_size > 0):
-            raise InputError(f"step_size: {self.step_size} is not a step size; it must be above zero.")
+        size = self.step_size
+        if not isinstance(size, int | float) or not (math.isfinite(size) and size > 0):
+            raise InputError(f"step_size: {size!r} is not a step size; it must be a number above zero.")
 
     def initial(self, start: Parameters, steps: int, seed: int = 0) -> Parameters:
         """Every learned step size at its first value, as a logarithm if positive."""

@@ -53,6 +53,10 @@ def slopes(
 
 
 def _advice(said: str) -> str:
+    if torch.is_inference_mode_enabled():
+        return "leave `torch.inference_mode()`, under which torch records nothing"
+    if "cannot be empty" in said:
+        return "there is no weight that could be adapted or learned"
     if "not implemented" in said:
         return (
             "leave that operation out, or take a first-order meta-gradient, which needs no second derivative"

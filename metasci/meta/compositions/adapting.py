@@ -114,14 +114,15 @@ def meta_gradient(
         Zero for what is not learned.
     """
     free = {name: value.detach().requires_grad_() for name, value in learned.items()}
-    if isinstance(composition.gradient, Displacement):
-        loss, gradient = _displacement(composition, episode, free)
-    elif isinstance(composition.gradient, Implicit):
-        loss, gradient = _implicit(composition, composition.gradient, episode, free)
-    else:
-        each = query_loss(composition, episode, free)
-        slopes = slopes_of(_mean(episode, each), list(free.values()), allow_unused=True)
-        loss, gradient = each.detach(), dict(zip(free, slopes, strict=True))
+    with torch.enable_grad():  # whoever asks for a gradient wants one, under `torch.no_grad()` too
+        if isinstance(composition.gradient, Displacement):
+            loss, gradient = _displacement(composition, episode, free)
+        elif isinstance(composition.gradient, Implicit):
+            loss, gradient = _implicit(composition, composition.gradient, episode, free)
+        else:
+            each = query_loss(composition, episode, free)
+            slopes = slopes_of(_mean(episode, each), list(free.values()), allow_unused=True)
+            loss, gradient = each.detach(), dict(zip(free, slopes, strict=True))
     slopes_or_zero: Parameters = {}
     for name, value in learned.items():
         slope = gradient.get(name) if _learns(composition, name) else None

@@ -61,8 +61,19 @@ class Composition:
     trajectory: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise InputError(f"steps: {self.steps} is not a number of steps.")
+        if isinstance(self.frozen, str):  # of which every letter would be a beginning
+            object.__setattr__(self, "frozen", (self.frozen,))
+        if not isinstance(self.frozen, tuple | list) or not all(
+            isinstance(each, str) for each in self.frozen
+        ):
+            raise InputError(
+                f"frozen: {self.frozen!r} does not say what stays as it is in the inner loop; give the beginnings of "
+                "parameters' names, such as ('0.', '2.'), before the number of steps."
+            )
+        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 0:
+            raise InputError(
+                f"steps: {self.steps!r} is not a number of steps; say a whole number from zero on."
+            )
         if isinstance(self.gradient, Implicit) and not self.proximal > 0:
             raise InputError(
                 "an implicit meta-gradient needs a proximal inner problem: give `proximal` above zero."

@@ -81,6 +81,15 @@ class Outer:
             raise InputError(f"rule: '{self.rule}' is not an outer rule; say 'adam' or 'descent'.")
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"schedule: '{self.schedule}' is not known; say 'constant' or 'cosine'.")
+        if not isinstance(self.iterations, int) or self.iterations < 0:
+            raise InputError(f"iterations: {self.iterations!r} is not a number of iterations.")
+        for name, rate in {"learning_rate": self.learning_rate, **self.rates}.items():
+            if not isinstance(rate, int | float) or not (math.isfinite(rate) and rate >= 0):
+                raise InputError(
+                    f"{name}: {rate!r} is not a learning rate; it must be a number from zero on."
+                )
+        if not isinstance(self.clip, int | float) or not self.clip > 0:
+            raise InputError(f"clip: {self.clip!r} is not a greatest length; it must be a number above zero.")
 
     def rate(self, iteration: int, name: str = "") -> float:
         """Learning rate of an iteration, from 0 on, and of a part."""
@@ -295,6 +304,11 @@ def meta_train(
         If in the first iteration no task gives finite numbers, or the checkpoint belongs to another run.
     """
     outer = outer or Outer()
+    for start in outer.rates:
+        if not any(name.startswith(start) for name in learned):
+            raise InputError(
+                f"rates: nothing that is learned begins with '{start}'; there are {', '.join(learned)}."
+            )
     after = _refresh if after is None else after
     left_out: Counter[int] = Counter()
     losses: list[Tensor] = []

@@ -1,9 +1,10 @@
 """Maximum a posteriori estimates of a few small tasks, on NumPy arrays: the search of `gauss_newton` where it is easy.
 
 One patient with two samples costs some hundred operations a step, each of which torch takes microseconds to record and
-to run backwards. Duals need one pass forwards. The steps are the same, so are the numbers to rounding; whatever is not
-plain here (limits, laws, differential equations, a search that does not arrive in a few steps, an equation that does
-not run on duals) is left to the search on tensors.
+to run backwards. On the way slopes are differences, for which one pass through copies of the tasks is enough; where the
+search ends they are exact, by one pass of duals. The steps are the same, so are the numbers to rounding; whatever is
+not plain here (limits, laws, differential equations, a search that does not arrive in a few steps, an equation that
+does not run on duals) is left to the search on tensors.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,10 +26,15 @@ from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.laplace.secant import NEAR, bent
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["estimate_few"]
+__all__ = ["estimate_few", "few_equations"]
 
 _SMALL = 2_000  # tasks × measurements × parameters²; beyond, an operation's arithmetic outweighs what it costs to call
 _ALIKE = 1e-9  # of the greatest slope: by how much two correct derivatives may differ
+_NEARLY = 1e-3  # … and differences: an equation that mixes up copies of tasks is off by far more
+_APART = 1e-5  # of a coordinate: rounding and the third derivative then cost as little as 1e-10 of a slope
+# posterior standard deviations: a search no finer than this is gone on from, its slopes too; and how short steps of
+# others are before slopes are exact
+_ONLY_A_START, _CLOSE = 1e-4, 1e-3
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 Array = NDArray[np.float64]
@@ -77,6 +84,28 @@ def estimate_few(
         return None
 
 
+def few_equations(
+    problem: Problem, at: Tensor, log_noise: Tensor, line: Linearisation
+) -> tuple[Array, Array, Array] | None:
+    """Slope and curvature of the measurements alone, and their squared residuals by task; nothing of other problems.
+
+    Parameters
+    ----------
+    problem : Problem
+    at : Tensor, (task, parameter)
+    log_noise : Tensor, (scale,)
+    line : Linearisation
+        There.
+    """
+    if not _plain(problem, at):
+        return None
+    tasks, size = at.shape
+    nothing, certain = at.new_zeros(tasks, size, size), at.new_ones(tasks)
+    with np.errstate(all="ignore"):
+        seen = _Search.of(problem, at, nothing, log_noise, certain).look(at.numpy(), line)
+    return seen.gradient, seen.hessian, seen.squared.sum(1)
+
+
 def _plain(problem: Problem, mean: Tensor) -> bool:
     """Whether a problem is small, and all in it is what duals know."""
     model, batch = problem.model, problem.batch
@@ -97,28 +126,25 @@ def _plain(problem: Problem, mean: Tensor) -> bool:
 
 
 def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor) -> bool:
-    """Whether both ways of differentiating agree; compared once for each equation."""
+    """Whether all ways of differentiating agree; compared once for each equation."""
     function = problem.model.function
     if function not in _runs_on_duals:
-        line = problem.linearise(start, log_noise)
-        prediction, jacobian, _ = search.linearise(start.detach().numpy())
-        mask = search.mask
-        pairs = (
-            (line.prediction.expand_as(problem.target).numpy(), prediction),
-            (line.jacobian.numpy(), jacobian),
-        )
-        if not all(bool(np.isfinite(by_torch[mask]).all()) for by_torch, _ in pairs):
+        line, at, mask = problem.linearise(start, log_noise), start.detach().numpy(), search.mask
+        by_torch = line.prediction.expand_as(problem.target).numpy(), line.jacobian.numpy()
+        if not all(bool(np.isfinite(each[mask]).all()) for each in by_torch):
             return False  # of numbers that overflow nothing is learned
         _runs_on_duals[function] = all(
-            bool(
-                np.all(
-                    np.abs(by_torch - by_duals)[mask]
-                    <= _ALIKE * max(1e-300, float(np.abs(by_torch[mask]).max(initial=0.0)))
-                )
-            )
-            for by_torch, by_duals in pairs
+            _alike(first, second, mask, within)
+            for way, within in ((search.by_duals, _ALIKE), (search.by_differences, _NEARLY))
+            for first, second in zip(by_torch, way(at)[:2], strict=True)
         )
     return _runs_on_duals[function]
+
+
+def _alike(first: Array, second: Array, mask: NDArray[np.bool_], within: float) -> bool:
+    """Whether no number differs by more than a part of the greatest."""
+    most = max(1e-300, float(np.abs(first[mask]).max(initial=0.0)))
+    return bool(np.all(np.abs(first - second)[mask] <= within * most))
 
 
 @dataclass(frozen=True)
@@ -133,9 +159,16 @@ class _Look:
     jacobian: Array
     variance: Array
 
-    def replace_rows(self, rows: NDArray[np.bool_], other: _Look) -> None:
-        for name, mine in vars(self).items():
-            mine[rows] = getattr(other, name)[rows]
+    def with_rows(self, rows: NDArray[np.bool_], other: _Look) -> _Look:
+        """Some tasks from another look."""
+        if rows.all():
+            return other
+        return _Look(
+            *(
+                np.where(rows.reshape(-1, *(1,) * (mine.ndim - 1)), its, mine)
+                for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -164,7 +197,7 @@ class _Search:
             *(value.detach().numpy() for value in (mean, precision, log_noise, weight)),
         )
 
-    def linearise(self, at: Array) -> tuple[Array, Array, Array]:
+    def by_duals(self, at: Array) -> tuple[Array, Array, Array]:
         """Prediction on the linked scale, (task, observation), its Jacobian, and the prediction in its unit."""
         model, (tasks, size) = self.problem.model, at.shape
         along = np.broadcast_to(np.eye(size)[:, None, None, :], (size, tasks, 1, size))
@@ -178,33 +211,64 @@ class _Search:
             np.broadcast_to(raw.value, shape),
         )
 
-    def look(self, at: Array, line: Linearisation | None = None) -> _Look:
+    def by_differences(self, at: Array) -> tuple[Array, Array, Array]:
+        """The same with slopes to some ten digits, in one pass through copies of the tasks, two for each parameter."""
+        model, (tasks, size) = self.problem.model, at.shape
+        copies = (at + self._sides[:, None, :]).reshape(-1, 1, size)
+        shape = (2 * size + 1, tasks, self.target.shape[1])
+        raw = np.broadcast_to(model.at(copies, self._copied), (shape[0] * tasks, shape[2])).reshape(shape)
+        linked = model.noise.link(raw)
+        slope = (linked[1 : size + 1] - linked[size + 1 :]) * (0.5 / _APART)
+        return linked[0], slope.transpose(1, 2, 0), raw[0]
+
+    @cached_property
+    def _sides(self) -> Array:
+        size = self.mean.shape[1]
+        return _APART * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
+
+    @cached_property
+    def _copied(self) -> dict[str, Array]:
+        """Inputs of the copies; those of a task alone are the same for all."""
+        if len(self.mean) == 1:
+            return self.inputs
+        count = len(self._sides)
+        return {name: np.concatenate([values] * count) for name, values in self.inputs.items()}
+
+    def look(self, at: Array, line: Linearisation | None = None, exact: bool = True) -> _Look:
         """The negative log posterior with its slope and curvature, as `normal_equations` has them."""
         noise, mask = self.problem.model.noise, self.mask
-        if line is None:
-            prediction, jacobian, raw = self.linearise(at)
-        else:
+        if line is not None:
             prediction, jacobian = line.prediction.numpy(), line.jacobian.numpy()
             raw = noise.unlink(prediction)
+        else:
+            prediction, jacobian, raw = self.by_duals(at) if exact else self.by_differences(at)
+            if not (exact or np.isfinite(jacobian).all()):
+                prediction, jacobian, raw = self.by_duals(at)
         plain = np.broadcast_to(noise.variance(raw, self.log_noise, self.inputs), raw.shape)
         variance = plain / self.weight[:, None]
         residual = self.target - prediction
-        squares = residual * residual
-        pull, curve = residual / variance, 1.0 / variance
+        pull = residual / variance
+        curve, scaled = 1.0 / variance, residual * pull
         if noise.follows_prediction:
             relative = np.where(variance > 0.0, self._variance_slope(prediction) / plain, 0.0)
-            pull = pull - 0.5 * relative * (1.0 - squares / variance)
+            pull = pull - 0.5 * relative * (1.0 - scaled)
             curve = curve + 0.5 * relative * relative
-        pull, curve = np.where(mask, pull, 0.0), np.where(mask, curve, 0.0)
+        each = 0.5 * (scaled + np.log(variance)) + _HALF_LOG_TWO_PI
+        squared = scaled / self.weight[:, None]
+        if not self._full_rows:
+            pull, curve, each, squared = (np.where(mask, v, 0.0) for v in (pull, curve, each, squared))
         turned = jacobian.transpose(0, 2, 1)
         off = at - self.mean
         drawn = (self.precision @ off[..., None])[..., 0]
         gradient = drawn - (turned @ pull[..., None])[..., 0]
         hessian = self.precision + turned @ (curve[..., None] * jacobian)
-        each = 0.5 * (squares / variance + np.log(variance)) + _HALF_LOG_TWO_PI
-        value = np.where(mask, each, 0.0).sum(1) + 0.5 * (off * drawn).sum(1)
-        squared = np.where(mask, squares / plain, 0.0)
-        return _Look(value, gradient, hessian, squared, prediction.copy(), jacobian.copy(), plain.copy())
+        value = each.sum(1) + 0.5 * (off * drawn).sum(1)
+        return _Look(value, gradient, hessian, squared, prediction, jacobian, plain)
+
+    @cached_property
+    def _full_rows(self) -> bool:
+        """Whether no task has fewer measurements than another."""
+        return bool(self.mask.all())
 
     def _variance_slope(self, linked: Array) -> Array:
         noise = self.problem.model.noise
@@ -216,7 +280,8 @@ class _Search:
         """Gauss–Newton steps, and full ones where these creep, until all tasks have arrived; nothing if one is not
         finite at its start.
         """
-        seen = self.look(here, line)
+        exact = line is not None
+        seen = self.look(here, line, exact)
         if not np.isfinite(seen.value).all():
             return None
         damping = np.full(len(here), 1e-3)
@@ -226,27 +291,34 @@ class _Search:
         for number in range(steps):
             if converged.all():
                 break
-            if number < GAUSS_NEWTON:
+            if number >= GAUSS_NEWTON:
+                hessian = self._full(here, seen.hessian)
+            elif near.any():
                 whole = seen.hessian + bend
                 hessian = np.where((near & _sound(whole))[:, None, None], whole, seen.hessian)
             else:
-                hessian = self._full(here, seen.hessian)
-            scale = np.diagonal(hessian, axis1=1, axis2=2)
+                hessian = seen.hessian
+            scale = hessian.diagonal(axis1=1, axis2=2)
             damped = hessian + (damping[:, None] * scale)[:, :, None] * identity
             step = np.linalg.solve(damped, seen.gradient[..., None])[..., 0]
-            new = self.look(here - step)
-            better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
             length = np.sqrt((step * step * scale).sum(1))
             short, near = length < tolerance, length < NEAR
             still = ~converged
+            # the last looks decide where a search ends, and the very last is what is reported
+            exact = tolerance < _ONLY_A_START and bool(((length < _CLOSE) | converged).all())
+            new = self.look(here - step, exact=exact)
+            better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
             taken = better & still
             bend = bent(bend, new.hessian, -step, new.gradient - seen.gradient, taken)
             here = np.where(taken[:, None], here - step, here)
-            seen.replace_rows(taken, new)
+            exact = exact and bool(taken.all())
+            seen = seen.with_rows(taken, new)
             damping = np.where(
                 still, np.clip(np.where(better, damping * 0.1, damping * 10.0), 1e-9, 1e12), damping
             )
             converged |= still & (short | (damping > 1e10))
+        if not exact and tolerance < _ONLY_A_START:
+            seen = self.look(here)
         return self._estimate(here, seen, converged)
 
     def _full(self, here: Array, hessian: Array) -> Array:
@@ -266,7 +338,7 @@ class _Search:
         spread = ((seen.jacobian @ covariance) * seen.jacobian).sum(-1) / seen.variance
         squared = np.where(self.mask, seen.squared + spread, 0.0)
         numbers = (seen.prediction, seen.jacobian, seen.variance)
-        line = Linearisation(*(torch.from_numpy(value) for value in numbers))
+        line = Linearisation(*(torch.from_numpy(np.array(value)) for value in numbers))
         place, covered, squares, arrived = (
             torch.from_numpy(v) for v in (here, covariance, squared, converged)
         )

@@ -59,6 +59,11 @@ def _check_side(side: str, inputs: Any, targets: Tensor, mask: Tensor | None) ->
     """That support or query are of the same tasks, and the mask is of their cases."""
     if not isinstance(targets, Tensor) or targets.dim() < 2:
         raise InputError(f"the {side}'s targets are to be a tensor, (task, case, …).")
+    if any(isinstance(leaf, Tensor) and leaf.is_inference() for leaf in tree_leaves([inputs, targets])):
+        raise InputError(
+            f"the {side} has tensors that were made under `torch.inference_mode()`, through which torch has no "
+            "gradient; make them under `torch.no_grad()`, or clone them."
+        )
     for leaf in tree_leaves(inputs):
         if isinstance(leaf, Tensor) and (not leaf.dim() or len(leaf) != len(targets)):
             raise InputError(

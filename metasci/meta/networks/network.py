@@ -8,7 +8,8 @@ the module that depends on the numbers), tasks run one after the other, and a wa
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -67,6 +68,10 @@ class Network:
     statistics: Statistics = "task"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise InputError(
+                f"a network is made of a torch.nn.Module, not of a {type(self.module).__name__}."
+            )
         check_repeatable(self.module)
         own = with_task_statistics(with_padding_kept(copied(self.module)), self.statistics)
         object.__setattr__(self, "module", own)
@@ -129,7 +134,8 @@ class Network:
         if not self._one_by_one:
             cases = None if support is None else 0
             try:
-                return vmap(one, in_dims=(0, 0, cases), randomness="error")(weights, inputs, support)
+                with _without_fallback_warnings():
+                    return vmap(one, in_dims=(0, 0, cases), randomness="error")(weights, inputs, support)
             except RuntimeError as error:
                 if "random operation" in str(error):
                     raise InputError(
@@ -201,6 +207,14 @@ class Network:
                     "call `module.eval()` first."
                 )
         return torch.stack(outputs)
+
+
+@contextmanager
+def _without_fallback_warnings() -> Iterator[None]:
+    """Without torch's own words on operations that it loops over inside `vmap`: nobody can do anything about them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        yield
 
 
 def _kind(output: Any) -> str:

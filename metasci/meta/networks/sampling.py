@@ -39,7 +39,7 @@ def few_shot_classes(
     ----------
     network : Network
     inputs : Tensor, (case, ...)
-    labels : Tensor of int, (case,)
+    labels : Tensor or sequence of int, (case,)
     ways : int
     shots : int or pair of int
         Of each class; of a pair each class of each task draws its own number from the first to the second, so that
@@ -64,12 +64,10 @@ def few_shot_classes(
     >>> draw(0).targets.shape, draw(0).query_targets.shape
     (torch.Size([8, 12]), torch.Size([8, 15]))
     """
-    least, most = (shots, shots) if isinstance(shots, int) else shots
-    if not 1 <= least <= most or ways < 2 or queries < 1 or tasks < 1:
-        raise InputError(
-            "an episode needs two ways or more, and one shot, one query and one task at least; a pair of shots goes "
-            "from the fewer to the more."
-        )
+    least, most = _shots(shots, ways=ways, queries=queries, tasks=tasks)
+    if ways < 2:
+        raise InputError(f"an episode needs two ways or more, not {ways}.")
+    labels = torch.as_tensor(labels)
     if len(inputs) != len(labels):
         raise InputError(
             f"there are {len(inputs)} inputs and {len(labels)} labels; each case has one of both."
@@ -147,11 +145,9 @@ def few_shot_regressions(
     >>> draw(0).inputs.shape, bool((draw(0).inputs == draw(0).targets).all())
     (torch.Size([3, 4, 1]), True)
     """
-    least, most = (shots, shots) if isinstance(shots, int) else shots
-    if not 1 <= least <= most or queries < 1 or not 1 <= tasks <= len(inputs):
-        raise InputError(
-            f"an episode needs one shot and one query at least, and from one to {len(inputs)} tasks."
-        )
+    least, most = _shots(shots, queries=queries, tasks=tasks)
+    if tasks > len(inputs):
+        raise InputError(f"an episode has from one to {len(inputs)} tasks, not {tasks}.")
     if len(inputs) != len(targets):
         raise InputError(f"there are inputs of {len(inputs)} tasks and targets of {len(targets)}.")
     for place, (known, wanted) in enumerate(zip(inputs, targets, strict=True)):
@@ -179,3 +175,16 @@ def few_shot_regressions(
         )
 
     return draw
+
+
+def _shots(shots: int | tuple[int, int], **numbers: int) -> tuple[int, int]:
+    """The least and the most; all numbers are whole ones from one on."""
+    pair = tuple(shots) if isinstance(shots, tuple | list) else (shots, shots)
+    if len(pair) != 2:
+        raise InputError(f"shots: give one number, or the least and the most, not {shots!r}.")
+    for name, number in {**numbers, "shots": pair[0], "the most shots": pair[1]}.items():
+        if not isinstance(number, int) or number < 1:
+            raise InputError(f"{name}: an episode needs a whole number from one on, not {number!r}.")
+    if pair[0] > pair[1]:
+        raise InputError(f"shots: a pair goes from the fewer to the more, unlike {pair!r}.")
+    return pair[0], pair[1]
