@@ -4,7 +4,7 @@ What the learned prior takes as known, its scales, is sampled here, too; its ind
 are not needed: every measurement counts, and the equation runs natively. The discrepancies of tasks, of their groups
 and of all of them are summed analytically, since given the equation's parameters measurements are Gaussian. What is
 left costs the cube of the number of measurements a step, so that it is for hundreds of them. Where there are more, and
-coordinates are few, what tasks share is sampled as sums of sines (`metasci.bayes.hilbert_space`): then it costs the
+coordinates are few, what tasks share can be sampled as sums of sines (`metasci.bayes.hilbert_space`): then it costs the
 cube of the measurements of a task.
 """
 
@@ -45,7 +45,7 @@ def with_discrepancy(
     *,
     support: Any = None,
     scales_known: bool = False,
-    sines: bool | None = None,
+    sines: bool = False,
 ) -> pm.Model:
     """Build the model of a `DiscrepancyPrior` for a batch of tasks.
 
@@ -60,9 +60,9 @@ def with_discrepancy(
         Which of the measurements to condition on; all of them by default.
     scales_known : bool
         Whether scales and noise are those of the prior instead of being sampled.
-    sines : bool, optional
+    sines : bool
         Whether what tasks share is approximated by sums of sines, whose weights are sampled, instead of being summed
-        exactly. By default where there are more than 200 measurements, and no more than 600 sines are needed.
+        exactly: for hundreds of measurements over one coordinate or two.
 
     Returns
     -------
@@ -73,8 +73,7 @@ def with_discrepancy(
     Raises
     ------
     InputError
-        If the prior has no discrepancy, a measurement is a limit or an interval, or sines were asked for that are too
-        many.
+        If the prior has no discrepancy, a measurement is a limit or an interval, or more sines are needed than 600.
 
     Notes
     -----
@@ -95,7 +94,7 @@ def with_discrepancy(
     data = Places.of(prior, batch, support)
     scales: dict[str, Any] = {name: value.detach().numpy() for name, value in state.scales.items()}
     first: dict[str, Any] = {name: value.detach().numpy() for name, value in state.first.items()}
-    waves = sines_for(state, data, scales_known, sines)
+    waves = sines_for(state, data, scales_known) if sines else None
     coords = {
         "task": list(batch.names),
         "parameter": list(model.parameters.names),

@@ -22,26 +22,23 @@ import pytensor.tensor as pt
 import torch
 from torch import Tensor
 
-from metasci.bayes.discrepancy_parts import Places, normal, state_of
+from metasci.bayes.discrepancy_parts import Places, normal
 from metasci.errors import InputError
 from metasci.meta.discrepancy.likelihood import BELIEVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from metasci.data.batch import Batch
-    from metasci.learned.equation import LearnedEquation
     from metasci.meta.discrepancy.state import DiscrepancyState
 
-__all__ = ["ByTask", "Sines", "shared_curve", "sines_for", "sines_of"]
+__all__ = ["ByTask", "Sines", "shared_curve", "sines_for"]
 
-_MOST_EXACT = 200  # measurements: with more, one covariance of all takes longer than sums of sines
 _MOST_SINES = 600
 
 _BEYOND = (
-    2.5  # lengths from the last place to the edge: a mirror image is five off, where the covariance is .001
+    3.0  # lengths from the last place to the edge: a mirror image is six off, where the covariance is .0001
 )
-_NUMBER = 4.0  # of the box's reach over the length: the sines left out have .002 of the variance
+_NUMBER = 5.0  # of the box's reach over the length: the sines left out have .0006 of the variance
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Sines:
         >>> few = Sines.over(place, np.array([0.5]), np.array([0.5]))
         >>> many = Sines.over(place, np.array([0.2]), np.array([0.5]))
         >>> few.number, many.number, few.reach
-        ((26,), (65,), (3.25,))
+        ((35,), (88,), (3.5,))
         """
         reach = 0.5 * np.ptp(place, axis=0) + _BEYOND * longest
         number = np.ceil(_NUMBER * reach / shortest)
@@ -92,15 +89,33 @@ class Sines:
         many : int, optional
             How many curves.
         """
+        waves, root = self._waves(lengths)
+        weight = normal(name, (len(self),) if many is None else (len(self), many))
+        return pt.dot(waves, (root if many is None else root[:, None]) * weight)
+
+    def basis(self, lengths: np.ndarray) -> np.ndarray:
+        """What each weight adds at known lengths, (row, weight).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> sines = Sines.over(np.linspace(-1.0, 1.0, 3)[:, None], np.ones(1), np.ones(1))
+        >>> basis = sines.basis(np.ones(1))
+        >>> (basis @ basis.T)[0].round(2).tolist()  # Matern's covariance: 1, .524 and .139
+        [1.0, 0.52, 0.14]
+        """
+        waves, root = self._waves(lengths)
+        return np.asarray(waves * root.eval())
+
+    def _waves(self, lengths: Any) -> tuple[np.ndarray, Any]:
+        """Sines at the rows, which do not hang on lengths, and the roots of their variances."""
         process = pm.gp.HSGP(
             m=list(self.number),
             L=list(self.reach),
             cov_func=pm.gp.cov.Matern52(len(self.number), ls=lengths),
         )
         waves, root = process.prior_linearized(self.place)
-        waves = waves.eval()  # they do not hang on the lengths
-        weight = normal(name, (len(self),) if many is None else (len(self), many))
-        return pt.dot(waves, (root if many is None else root[:, None]) * weight)
+        return waves.eval(), root
 
 
 @dataclass(frozen=True)
@@ -155,19 +170,14 @@ class ByTask:
         )
 
 
-def sines_of(prior: LearnedEquation, batch: Batch, scales_known: bool) -> int | None:
-    """By how many sines `with_discrepancy` approximates what tasks share; nothing where it is exact."""
-    state = state_of(prior)
-    waves = sines_for(state, Places.of(prior, batch, None), scales_known, None)
-    return None if waves is None else sum(map(len, waves))
+def sines_for(state: DiscrepancyState, data: Places, scales_known: bool) -> list[Sines]:
+    """Of what all tasks share, then of what groups of each level do.
 
-
-def sines_for(
-    state: DiscrepancyState, data: Places, scales_known: bool, asked: bool | None
-) -> list[Sines] | None:
-    """Of what all tasks share, then of what groups of each level do; nothing where it is to be exact."""
-    if asked is False or (asked is None and len(data.place) <= _MOST_EXACT):
-        return None
+    Raises
+    ------
+    InputError
+        If too many are needed, or covariates are not known, so that nobody can say how alike tasks are.
+    """
     nothing = {name: torch.zeros_like(value) for name, value in state.scales.items()}
     centre = state.scales if scales_known else nothing | state.first
     off = 0.0 if scales_known else BELIEVED
@@ -180,14 +190,14 @@ def sines_for(
     lengths = torch.cat([centre["shared_lengths"], centre["covariate_lengths"]])
     found = [over(np.concatenate([data.place, covariates], 1), lengths)]
     found += [over(data.place, centre["group_lengths"][level]) for level in range(state.levels)]
-    if sum(map(len, found)) <= _MOST_SINES and not data.unknown.any():
-        return found
-    if asked:
+    if data.unknown.any():
+        raise InputError("some covariates are not known, which sums of sines do not take: leave `sines` out.")
+    if (many := sum(map(len, found))) > _MOST_SINES:
         raise InputError(
-            f"{sum(map(len, found))} sines would be needed over {found[0].place.shape[1]} coordinates and covariates, "
-            f"more than {_MOST_SINES}, or some covariates are not known: leave `sines` out."
+            f"{many} sines would be needed over {found[0].place.shape[1]} coordinates and covariates, more than "
+            f"{_MOST_SINES}: leave `sines` out."
         )
-    return None
+    return found
 
 
 def shared_curve(state: DiscrepancyState, data: Places, scales: Mapping[str, Any], waves: list[Sines]) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from metasci.bayes.discrepancy_parts import state_of
 from metasci.fits.mixtures import mixture_draws
 from metasci.fits.predictive import predictive
+from metasci.forecasts import MixtureForecast
 from metasci.meta.adapted import NoiseMixture
 from metasci.meta.discrepancy.places import rows_of
 
@@ -61,6 +62,7 @@ def process_ranks(
     off = (truth - adapted.coordinates - after.shift) / sd
     of_parameters = (after.weight[..., None] * torch.special.ndtr(off)).sum(0)
     forecast = predictive(prior.problem(simulated.with_mask(last)), adapted)
+    assert isinstance(forecast, MixtureForecast)
     narrow = replace(forecast, curve_sd=narrowed * forecast.curve_sd, noise_sd=narrowed * forecast.noise_sd)
     return np.asarray(torch.cat([of_parameters, narrow.cumulative()[last][:, None]], 1).numpy())
 
