@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from metasci.meta.group_covariance import GroupCovariance, Points, noise_levels
+from metasci.meta.group_covariance import GroupCovariance, Points, covariances, noise_levels
 from metasci.meta.group_process import GroupProcess, left_out_cost
 from metasci.meta.group_state import ProcessState
 from metasci.meta.outlook import Outlook
@@ -112,3 +112,24 @@ def test_levels_are_kept_on_disk(learned: ProcessState) -> None:
     assert again.covariance.noise_between == learned.covariance.noise_between
     shapes = ProcessState.shapes(learned.tensors())
     assert shapes == {name: tuple(value.shape) for name, value in learned.tensors().items()}
+
+
+def test_covariances_are_rational_quadratic_in_mean_squared_differences() -> None:
+    """Entry by entry, with numbers that no constant hides."""
+    random = np.random.default_rng(3)
+    first, second = random.normal(size=(4, 3)), random.normal(size=(5, 3))
+    points = [Points(torch.ones(len(x), 1).double(), torch.as_tensor(x)) for x in (first, second)]
+    free = GroupCovariance.start(points[0])
+    free = replace(
+        free, lengths=torch.tensor([0.3, -0.2, 0.5], dtype=FLOAT), own_length=torch.tensor(0.4, dtype=FLOAT)
+    )
+    alike = torch.zeros(4, 5).double()
+    shared, own = covariances(*points, free, alike)
+    size, level, along = (np.exp(2.0 * float(x)) for x in (free.shared_whole, free.own_level, free.own_whole))
+    for i, x in enumerate(first):
+        for j, z in enumerate(second):
+            far = np.mean((x - z) ** 2 * np.exp([-0.6, 0.4, -1.0]))
+            assert float(shared[i, j]) == pytest.approx(size / (1.0 + 0.5 * far), rel=1e-10)
+            assert float(own[i, j]) == pytest.approx(
+                level + along / (1.0 + 0.5 * far * np.exp(-0.8)), rel=1e-10
+            )

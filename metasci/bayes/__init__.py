@@ -13,6 +13,7 @@ from metasci.bayes.hierarchical import hierarchical, initial_point
 from metasci.bayes.implied import empirical_prior, implied_prior
 from metasci.bayes.joint import Joint, joint_posterior, posterior_of_new_task
 from metasci.bayes.populations import gaussian_distances, start_against_mean
+from metasci.bayes.process_ranks import process_ranks
 from metasci.bayes.quick import Approximation, quick
 from metasci.bayes.replicates import posterior_predictive, prior_predictive
 from metasci.bayes.sampling import Posterior, sample
@@ -45,6 +46,7 @@ __all__ = [
     "posterior_predictive",
     "predictive",
     "prior_predictive",
+    "process_ranks",
     "quick",
     "sample",
     "sample_traced",

@@ -3,14 +3,16 @@
 What the learned prior takes as known, its scales, is sampled here, too; its inducing rows and its linearised equation
 are not needed: every measurement counts, and the equation runs natively. The discrepancies of tasks, of their groups
 and of all of them are summed analytically, since given the equation's parameters measurements are Gaussian. What is
-left costs the cube of the number of measurements a step, so that it is for hundreds of them.
+left costs the cube of the number of measurements a step, so that it is for hundreds of them. Where there are more, and
+coordinates are few, what tasks share can be sampled as sums of sines (`metasci.bayes.hilbert_space`): then it costs the
+cube of the measurements of a task.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +20,9 @@ import pymc as pm
 import pytensor.tensor as pt
 import torch
 
+from metasci.bayes.discrepancy_parts import Places, normal, state_of
 from metasci.bayes.forecast import curve
-from metasci.bayes.hierarchical import flatten
-from metasci.errors import InputError
-from metasci.meta.discrepancy.kernel import Rows
+from metasci.bayes.hilbert_space import ByTask, shared_curve, sines_for
 from metasci.meta.discrepancy.likelihood import BELIEVED
 from metasci.meta.discrepancy.state import DiscrepancyState
 
@@ -39,7 +40,12 @@ SCALES = "scales_"
 
 
 def with_discrepancy(
-    prior: LearnedEquation, batch: Batch, *, support: Any = None, scales_known: bool = False
+    prior: LearnedEquation,
+    batch: Batch,
+    *,
+    support: Any = None,
+    scales_known: bool = False,
+    sines: bool = False,
 ) -> pm.Model:
     """Build the model of a `DiscrepancyPrior` for a batch of tasks.
 
@@ -54,6 +60,9 @@ def with_discrepancy(
         Which of the measurements to condition on; all of them by default.
     scales_known : bool
         Whether scales and noise are those of the prior instead of being sampled.
+    sines : bool
+        Whether what tasks share is approximated by sums of sines, whose weights are sampled, instead of being summed
+        exactly: for hundreds of measurements over one coordinate or two.
 
     Returns
     -------
@@ -64,7 +73,7 @@ def with_discrepancy(
     Raises
     ------
     InputError
-        If the prior has no discrepancy, or a measurement is a limit or an interval.
+        If the prior has no discrepancy, a measurement is a limit or an interval, or more sines are needed than 600.
 
     Notes
     -----
@@ -82,9 +91,10 @@ def with_discrepancy(
     ['common_offset', 'effect_offset', 'group_offset_0', 'own_offset']
     """
     state, model, noise = state_of(prior), prior.model, prior.model.noise
-    data = _Places.of(prior, batch, support)
+    data = Places.of(prior, batch, support)
     scales: dict[str, Any] = {name: value.detach().numpy() for name, value in state.scales.items()}
     first: dict[str, Any] = {name: value.detach().numpy() for name, value in state.first.items()}
+    waves = sines_for(state, data, scales_known) if sines else None
     coords = {
         "task": list(batch.names),
         "parameter": list(model.parameters.names),
@@ -96,7 +106,7 @@ def with_discrepancy(
             log_noise: Any = pt.constant(state.log_noise.detach().numpy())
         else:
             scales = {
-                name: _normal(SCALES + name, values.shape, first.get(name, 0.0), BELIEVED)
+                name: normal(SCALES + name, values.shape, first.get(name, 0.0), BELIEVED)
                 for name, values in scales.items()
             }
             log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale")
@@ -107,16 +117,16 @@ def with_discrepancy(
         task = data.rows.task
         prediction = model(data.rows.inputs, {name: value[task] for name, value in physical.items()})
         each = [log_noise[i] for i in range(len(noise.scales))]
-        covariance = _left_out(state, data, scales) + pt.diag(
-            noise.variance(prediction, each, data.rows.inputs) * pt.ones(len(task))
-        )
-        pm.MvNormal(
-            "measurement",
-            noise.link(prediction),
-            chol=pt.linalg.cholesky(covariance),
-            observed=np.asarray(noise.link(data.rows.output)),
-            dims="row",
-        )
+        centre, measured = noise.link(prediction), np.asarray(noise.link(data.rows.output))
+        variance = noise.variance(prediction, each, data.rows.inputs) * pt.ones(len(task))
+        if waves is None:
+            chol = pt.linalg.cholesky(_left_out(state, data, scales) + pt.diag(variance))
+            pm.MvNormal("measurement", centre, chol=chol, observed=measured, dims="row")
+        else:
+            rows = ByTask.of(task)
+            own = _own(state, rows.laid_out(data.place), scales)
+            shared = shared_curve(state, data, scales, waves)
+            rows.measured("measurement", centre + shared, own, variance, measured)
     return built
 
 
@@ -142,7 +152,7 @@ def forecast_with_discrepancy(
         rows in the order of the query.
     """
     state, model, noise = state_of(prior), prior.model, prior.model.noise
-    known, asked = (_Places.of(prior, batch, which) for which in (support, query))
+    known, asked = (Places.of(prior, batch, which) for which in (support, query))
     size = len(state.origin)
     rows = known.rows_without_slopes(size).join(asked.rows_without_slopes(size))
     seen = len(known.rows.task)
@@ -175,82 +185,7 @@ def forecast_with_discrepancy(
     return [(mean[:, asked.rows.task == task], sd[:, asked.rows.task == task]) for task in range(len(batch))]
 
 
-def state_of(prior: LearnedEquation) -> DiscrepancyState:
-    """The learned process of a prior that has one."""
-    if not isinstance(prior.state, DiscrepancyState):
-        raise InputError(f"the prior '{prior.name}' has no discrepancy; `hierarchical` builds its model.")
-    return prior.state
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Measurements with where they lie, and their tasks with what is known of these.
-
-    Attributes
-    ----------
-    rows : metasci.bayes.hierarchical.Rows
-    place : array, (row, coordinate)
-        Standardised.
-    covariates, unknown : array, (task, covariate)
-    group : array of int, (task, level)
-        A task of which nobody says a group is one of its own.
-    """
-
-    rows: Any
-    place: np.ndarray
-    covariates: np.ndarray
-    unknown: np.ndarray
-    group: np.ndarray
-
-    @classmethod
-    def of(cls, prior: LearnedEquation, batch: Batch, which: Any) -> _Places:
-        """Of the measurements chosen of a batch."""
-        rows = flatten(prior.model, batch, which)
-        if rows.limited.any():
-            name = batch.names[int(rows.task[rows.limited][0])]
-            raise InputError(
-                f"task '{name}' has a measurement that is a limit or an interval, which a model with a discrepancy "
-                "does not take; leave it out."
-            )
-        chosen = np.asarray(batch.mask) if which is None else np.asarray(batch.mask) & np.asarray(which, bool)
-        design = prior.design(batch)
-        place = state_of(prior).places(prior.problem(batch)).numpy()[chosen]
-        levels = state_of(prior).levels
-        said = np.zeros((len(batch), 0)) if design.group is None else design.group.numpy()
-        group = np.zeros((len(batch), levels), int)
-        for level in range(levels):
-            alone = np.where(np.isnan(said[:, level]), -1.0 - np.arange(len(batch)), said[:, level])
-            group[:, level] = np.unique(alone, return_inverse=True)[1]
-        unknown = design.uncertainty.diagonal(dim1=1, dim2=2).numpy()
-        return cls(rows, place, design.values.numpy(), unknown, group)
-
-    def rows_without_slopes(self, size: int) -> Rows:
-        """As rows of the learned process that look at what the equation leaves out, not at its parameters."""
-        task, count = self.rows.task, len(self.rows.task)
-        parts = (self.covariates[task], self.unknown[task])
-        covariates, unknown = (torch.as_tensor(each) for each in parts)
-        one = torch.ones(count, dtype=torch.float64)
-        nothing = one.new_zeros(count, size)
-        group = torch.as_tensor(self.group[task].astype(float))
-        return Rows(
-            torch.as_tensor(self.place),
-            nothing,
-            covariates,
-            unknown,
-            torch.as_tensor(task).double(),
-            one,
-            group,
-        )
-
-
-def _normal(name: str, shape: tuple[int, ...], mean: float = 0.0, sd: float = 1.0) -> Any:
-    """A normal variable, with a dimension of its own for each of its axes."""
-    dims = {f"{name}_{axis}": range(length) for axis, length in enumerate(shape)}
-    pm.modelcontext(None).add_coords(dims)
-    return pm.Normal(name, mean, sd, dims=tuple(dims))
-
-
-def _coordinates(state: DiscrepancyState, data: _Places, scales: Mapping[str, Any], tasks: int) -> Any:
+def _coordinates(state: DiscrepancyState, data: Places, scales: Mapping[str, Any], tasks: int) -> Any:
     """Of every task, (task, parameter)."""
     size = len(state.origin)
     effects, spread = (_triangular(scales[name], size) for name in ("effects", "spread"))
@@ -264,36 +199,37 @@ def _coordinates(state: DiscrepancyState, data: _Places, scales: Mapping[str, An
     )
     value = value + pt.linalg.cholesky(alike) @ moved @ effects.T + own @ spread.T
     if state.trend is not None and data.unknown.any():
-        off = _normal("covariate_offset", data.unknown.shape)
+        off = normal("covariate_offset", data.unknown.shape)
         value = value + (off * np.sqrt(data.unknown)) @ state.trend.numpy().T
     for level in range(state.levels):
         groups = int(data.group[:, level].max()) + 1
-        offset = _normal(f"group_offset_{level}", (groups, size))
+        offset = normal(f"group_offset_{level}", (groups, size))
         factor = pt.exp(scales["group_spread"][level]) * pt.sqrt((spread**2).sum(1))
         value = value + offset[data.group[:, level]] * factor[None]
     return value
 
 
-def _left_out(state: DiscrepancyState, data: _Places, scales: Mapping[str, Any]) -> Any:
+def _left_out(state: DiscrepancyState, data: Places, scales: Mapping[str, Any]) -> Any:
     """Covariance of what the equation leaves out, (row, row)."""
     task, unit = data.rows.task, float(state.unit) ** 2
-
-    def amplitude(name: str) -> Any:
-        return unit * pt.exp(2.0 * scales[name])
-
     apart = _squared(data.place, scales["shared_lengths"]) + _unlike(data, scales)[task][:, task]
-    whole = amplitude("shared") * _matern(apart)
+    whole = unit * pt.exp(2.0 * scales["shared"]) * _matern(apart)
     for level in range(state.levels):
         group = data.group[task, level]
         close = _matern(_squared(data.place, scales["group_lengths"][level]))
-        parts = amplitude("group_level")[level] + amplitude("group")[level] * close
-        whole = whole + parts * (group[:, None] == group[None])
-    close = pt.exp(-0.5 * _squared(data.place, scales["own_lengths"]))
-    own = amplitude("own_level") + amplitude("own") * close
-    return whole + own * (task[:, None] == task[None])
+        each, along = (pt.exp(2.0 * scales[name][level]) for name in ("group_level", "group"))
+        whole = whole + unit * (each + along * close) * (group[:, None] == group[None])
+    return whole + _own(state, data.place, scales) * (task[:, None] == task[None])
 
 
-def _unlike(data: _Places, scales: Mapping[str, Any]) -> Any:
+def _own(state: DiscrepancyState, place: np.ndarray, scales: Mapping[str, Any]) -> Any:
+    """Covariance of what a task has of its own, (..., row, row), at places (..., row, coordinate)."""
+    close = pt.exp(-0.5 * _squared(place, scales["own_lengths"]))
+    level, along = (pt.exp(2.0 * scales[name]) for name in ("own_level", "own"))
+    return float(state.unit) ** 2 * (level + along * close)
+
+
+def _unlike(data: Places, scales: Mapping[str, Any]) -> Any:
     """Mean squared distance between tasks' covariates that is to be expected, (task, task)."""
     count = max(data.covariates.shape[1], 1)
     if not data.covariates.shape[1]:
@@ -304,8 +240,8 @@ def _unlike(data: _Places, scales: Mapping[str, Any]) -> Any:
 
 
 def _squared(places: np.ndarray, lengths: Any) -> Any:
-    """Squared distances, every coordinate divided by its length, (row, row)."""
-    between = (places[:, None] - places[None]) ** 2
+    """Squared distances, every coordinate divided by its length, (..., row, row)."""
+    between = (places[..., :, None, :] - places[..., None, :, :]) ** 2
     return (between * pt.exp(-2.0 * lengths)).sum(-1)
 
 

@@ -22,7 +22,7 @@ from metasci.fits.posterior import proposals
 if TYPE_CHECKING:
     from metasci.fits.adapted_tasks import AdaptedTasks
 
-__all__ = ["Evidence", "evidence"]
+__all__ = ["Evidence", "evidence", "laplace_evidence"]
 
 _PROPOSED = 8000
 
@@ -82,14 +82,14 @@ def evidence(calibration: AdaptedTasks, task: int = 0, seed: int = 0) -> Evidenc
     count, distance = _distance(calibration, task)
     return Evidence(
         float(total) - math.log(_PROPOSED) + float(scale.sum()),
-        _laplace(calibration, task) + float(scale.sum()),
+        laplace_evidence(calibration, task) + float(scale.sum()),
         float((left_out + scale)[seen].sum()),
         float(chdtrc(max(count, 1), distance)),
         effective,
     )
 
 
-def _laplace(calibration: AdaptedTasks, task: int) -> float:
+def laplace_evidence(calibration: AdaptedTasks, task: int) -> float:
     """Logarithm of the marginal likelihood by Laplace's approximation at each level of scales, on the linked scale."""
     adapted, before = calibration.adapted, calibration.adapted.start_mixture
     after, levels = adapted.mixture, len(adapted.mixture.weight)

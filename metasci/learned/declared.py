@@ -17,12 +17,12 @@ from metasci.meta.laplace.gaussian import GaussianPrior
 if TYPE_CHECKING:
     from metasci.model import Model
 
-__all__ = ["declared"]
+__all__ = ["WIDER", "declared"]
 
 P = TypeVar("P", bound=LearnedEquation)
 
 # of a declared spread: what tasks ordinarily differ by is known roughly, and one task is to speak for itself
-_WIDER = 2.0
+WIDER = 2.0
 # a of Gamma(a, a), the factor on the noise's precision: from about 0.1 to 3, so that the task says how it scatters
 _NOISE_SHAPE = 2.0
 _NO_TASK_NOISE = 1e8  # as `GaussianPrior` writes it: outcomes have no level of noise
@@ -61,7 +61,7 @@ def declared(prior_class: type[P], model: Model) -> P:
     state = {
         "coefficients": torch.zeros(size, 1, dtype=kind),
         "design_covariance": torch.zeros(1, 1, dtype=kind),
-        "covariance": torch.eye(size, dtype=kind) * _WIDER**2,
+        "covariance": torch.eye(size, dtype=kind) * WIDER**2,
         "widening": torch.ones((), dtype=kind),
         "relevance": torch.ones(1, dtype=kind),
         "log_noise": torch.tensor([math.log(value) for value in model.noise.typical], dtype=kind),

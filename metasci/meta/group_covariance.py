@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metasci.meta.discrepancy.kernel import squared_distance
+
 __all__ = [
     "SOURCE",
     "START",
@@ -217,8 +219,7 @@ def _variance(log_sd: Tensor) -> Tensor:
 
 def _apart(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of descriptors, (point, point)."""
-    squares = first.square().sum(1)[:, None] + second.square().sum(1)[None] - 2.0 * first @ second.T
-    return squares.clamp(min=0.0) / max(first.shape[1], 1)
+    return squared_distance(first, second) / max(first.shape[1], 1)
 
 
 def basis_of(points: Points, few: Points, free: GroupCovariance, root: Tensor | None = None) -> Tensor:
