@@ -17,8 +17,8 @@ from metasci.materials.vibrations import WAVENUMBER
 EDGE, SPRING = 3.0, 2.5  # ångström; eV/ångström²
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _libraries() -> None:
+@pytest.fixture
+def potential() -> None:
     for library in ("ase", "phonopy", "spglib"):
         pytest.importorskip(library, reason=f"needs the extra metasci-calibration[potential]: {library}")
 
@@ -48,6 +48,7 @@ def at_rest(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.zeros((len(numbers), 3))
 
 
+@pytest.mark.usefixtures("potential")
 def test_a_simple_cubic_lattice_ends_and_peaks_where_its_closed_form_does() -> None:
     from ase import Atoms
 
@@ -59,6 +60,7 @@ def test_a_simple_cubic_lattice_ends_and_peaks_where_its_closed_form_does() -> N
     assert found.last_peak == pytest.approx(math.sqrt(8.0 * SPRING / mass) * WAVENUMBER, rel=0.03)
 
 
+@pytest.mark.usefixtures("potential")
 def test_rock_salt_is_the_same_from_every_cell_and_what_force_is_left_at_rest_is_taken_off() -> None:
     from ase.build import bulk
 
