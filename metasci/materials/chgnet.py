@@ -67,6 +67,8 @@ def computed_frequency(text: str) -> float:
     for cell in [atoms] * (len(atoms) > 1) + [atoms.repeat((2, 2, 2))]:
         try:
             frequency = highest_frequency(forces_of(cell), cell.positions, cell.get_masses())
+        except InputError:  # a library that is missing
+            raise
         except (ValueError, IndexError) as error:
             raise InputError(f"CHGNet cannot take {atoms.get_chemical_formula()}: {error}.") from None
         if frequency > 0.0:

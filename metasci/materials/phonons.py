@@ -31,7 +31,7 @@ _DISPLACEMENT = 0.03  # ångström; forces in single precision are differences o
 _MESH = 30.0  # of wave vectors: as many as so long a cell has, ångström
 _SMEARED, _STEPS = 0.01, 400  # Gaussians of that part of the highest frequency, which is so many steps
 _BEYOND = 1.05  # of it: a density that ends in its peak falls within
-_A_PEAK = 0.1  # of the highest peak: lower ones are ripples of the mesh
+_A_PEAK = 0.01  # of the highest peak: one vibration of many is a peak, and what is lower is rounding
 _SAME = 1e-5  # ångström: places of one symmetry
 
 
@@ -42,7 +42,7 @@ class Phonons:
     Attributes
     ----------
     last_peak : float
-        The last maximum that is a tenth of the highest, at least.
+        The last maximum that is a hundredth of the highest, at least.
     highest : float
         The highest frequency anywhere in the zone.
     """

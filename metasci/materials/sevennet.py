@@ -61,6 +61,8 @@ def computed(text: str) -> Phonons:
     atoms = atoms_of(text)
     try:
         found = phonons_of(atoms, _forces)
+    except InputError:  # a library that is missing
+        raise
     except (ValueError, IndexError) as error:
         raise InputError(f"SevenNet cannot take {atoms.get_chemical_formula()}: {error}.") from None
     if found.highest <= 0.0:
