@@ -117,31 +117,6 @@ def test_a_few_tasks_of_unlike_length_and_creeping_searches(
     assert bool(quick.converged.all())
 
 
-def test_slopes_are_differences_on_the_way_and_exact_where_a_search_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """To nine digits, of several tasks in one pass; the last look of a search is by duals, and most are not."""
-    prior, tasks = ms.load("theophylline"), ms.dataset("theophylline")
-    batch = prior.batch(prior.read(tasks.select(slice(0, 3))))
-    problem = prior.problem(batch.trimmed(batch.mask & (batch.mask.cumsum(1) <= 4)))
-    mean, covariance = prior.method.start(prior.state, prior.design(batch))
-    precision, log_noise = torch.linalg.inv(covariance), prior.state.log_noise
-    search = few._Search.of(problem, mean, precision, log_noise, torch.ones(3, dtype=torch.float64))
-    for exact, nearly in zip(search.by_duals(mean.numpy()), search.by_differences(mean.numpy()), strict=True):
-        np.testing.assert_allclose(nearly, exact, rtol=0.0, atol=1e-9 * np.abs(exact).max())
-    looked: list[bool] = []
-    for way, name in ((True, "by_duals"), (False, "by_differences")):
-        kept = getattr(few._Search, name)
-        monkeypatch.setattr(
-            few._Search, name, lambda self, at, way=way, kept=kept: looked.append(way) or kept(self, at)
-        )
-    estimate = gauss_newton.map_estimate(problem, mean, precision, log_noise)
-    assert looked[-1]
-    assert not any(looked[:3])
-    line = problem.linearise(estimate.coordinates, log_noise)
-    torch.testing.assert_close(estimate.line.jacobian, line.jacobian, rtol=1e-12, atol=1e-13)
-
-
 @pytest.mark.parametrize("name", ["theophylline", "propofol"])
 def test_levels_are_weighed_alike_on_arrays_and_on_tensors(
     monkeypatch: pytest.MonkeyPatch, name: str

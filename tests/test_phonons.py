@@ -83,5 +83,5 @@ def test_the_last_peak_is_the_last_that_is_high_enough() -> None:
     def peak(place: float, height: float) -> NDArray[np.float64]:
         return height * np.exp(-0.5 * ((places - place) / 0.02) ** 2)
 
-    assert _last_peak(peak(0.3, 1.0) + peak(0.6, 0.5) + peak(0.8, 0.05)) == 600
-    assert _last_peak(peak(0.3, 1.0) + peak(0.6, 0.5) + peak(0.8, 0.15)) == 800
+    assert _last_peak(peak(0.3, 1.0) + peak(0.6, 0.5) + peak(0.8, 0.005)) == 600
+    assert _last_peak(peak(0.3, 1.0) + peak(0.6, 0.5) + peak(0.8, 0.05)) == 800

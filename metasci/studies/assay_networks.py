@@ -220,11 +220,15 @@ def learn_adapting(of: Molecules, labels: Floats, seen: Flags, way: Adapting) ->
         for name in ("head.weight", "head.bias", "head.score.weight", "head.score.bias"):
             if name in start:
                 start[name] = torch.zeros_like(start[name])
+        learned = initial(way.method, start)
+        rates = {
+            part: rate for part, rate in _QUICK.items() if any(name.startswith(part) for name in learned)
+        }
         done = meta_train(
             way.method,
             partial(_episode, own, of, pools, way.head),
-            initial(way.method, start),
-            Outer(way.iterations, way.rate, schedule="cosine", clip=10.0, rates=_QUICK),
+            learned,
+            Outer(way.iterations, way.rate, schedule="cosine", clip=10.0, rates=rates),
             seed=seed,
             compile=False,
         )

@@ -1,10 +1,9 @@
 """Maximum a posteriori estimates of a few small tasks, on NumPy arrays: the search of `gauss_newton` where it is easy.
 
 One patient with two samples costs some hundred operations a step, each of which torch takes microseconds to record and
-to run backwards. On the way slopes are differences, for which one pass through copies of the tasks is enough; where the
-search ends they are exact, by one pass of duals. The steps are the same, so are the numbers to rounding; whatever is
-not plain here (limits, laws, differential equations, a search that does not arrive in a few steps, an equation that
-does not run on duals) is left to the search on tensors.
+to run backwards. Duals need one pass forwards. The steps are the same, so are the numbers to rounding; whatever is not
+plain here (limits, laws, differential equations, a search that does not arrive in a few steps, an equation that does
+not run on duals) is left to the search on tensors.
 """
 
 from __future__ import annotations
@@ -30,11 +29,6 @@ __all__ = ["estimate_few", "few_equations"]
 
 _SMALL = 2_000  # tasks × measurements × parameters²; beyond, an operation's arithmetic outweighs what it costs to call
 _ALIKE = 1e-9  # of the greatest slope: by how much two correct derivatives may differ
-_NEARLY = 1e-3  # … and differences: an equation that mixes up copies of tasks is off by far more
-_APART = 1e-5  # of a coordinate: rounding and the third derivative then cost as little as 1e-10 of a slope
-# posterior standard deviations: a search no finer than this is gone on from, its slopes too; and how short steps of
-# others are before slopes are exact
-_ONLY_A_START, _CLOSE = 1e-4, 1e-3
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 Array = NDArray[np.float64]
@@ -126,25 +120,22 @@ def _plain(problem: Problem, mean: Tensor) -> bool:
 
 
 def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor) -> bool:
-    """Whether all ways of differentiating agree; compared once for each equation."""
+    """Whether both ways of differentiating agree; compared once for each equation."""
     function = problem.model.function
     if function not in _runs_on_duals:
         line, at, mask = problem.linearise(start, log_noise), start.detach().numpy(), search.mask
         by_torch = line.prediction.expand_as(problem.target).numpy(), line.jacobian.numpy()
         if not all(bool(np.isfinite(each[mask]).all()) for each in by_torch):
             return False  # of numbers that overflow nothing is learned
-        _runs_on_duals[function] = all(
-            _alike(first, second, mask, within)
-            for way, within in ((search.by_duals, _ALIKE), (search.by_differences, _NEARLY))
-            for first, second in zip(by_torch, way(at)[:2], strict=True)
-        )
+        pairs = zip(by_torch, search.by_duals(at)[:2], strict=True)
+        _runs_on_duals[function] = all(_alike(first, second, mask) for first, second in pairs)
     return _runs_on_duals[function]
 
 
-def _alike(first: Array, second: Array, mask: NDArray[np.bool_], within: float) -> bool:
+def _alike(first: Array, second: Array, mask: NDArray[np.bool_]) -> bool:
     """Whether no number differs by more than a part of the greatest."""
     most = max(1e-300, float(np.abs(first[mask]).max(initial=0.0)))
-    return bool(np.all(np.abs(first - second)[mask] <= within * most))
+    return bool(np.all(np.abs(first - second)[mask] <= _ALIKE * most))
 
 
 @dataclass(frozen=True)
@@ -211,39 +202,14 @@ class _Search:
             np.broadcast_to(raw.value, shape),
         )
 
-    def by_differences(self, at: Array) -> tuple[Array, Array, Array]:
-        """The same with slopes to some ten digits, in one pass through copies of the tasks, two for each parameter."""
-        model, (tasks, size) = self.problem.model, at.shape
-        copies = (at + self._sides[:, None, :]).reshape(-1, 1, size)
-        shape = (2 * size + 1, tasks, self.target.shape[1])
-        raw = np.broadcast_to(model.at(copies, self._copied), (shape[0] * tasks, shape[2])).reshape(shape)
-        linked = model.noise.link(raw)
-        slope = (linked[1 : size + 1] - linked[size + 1 :]) * (0.5 / _APART)
-        return linked[0], slope.transpose(1, 2, 0), raw[0]
-
-    @cached_property
-    def _sides(self) -> Array:
-        size = self.mean.shape[1]
-        return _APART * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
-
-    @cached_property
-    def _copied(self) -> dict[str, Array]:
-        """Inputs of the copies; those of a task alone are the same for all."""
-        if len(self.mean) == 1:
-            return self.inputs
-        count = len(self._sides)
-        return {name: np.concatenate([values] * count) for name, values in self.inputs.items()}
-
-    def look(self, at: Array, line: Linearisation | None = None, exact: bool = True) -> _Look:
+    def look(self, at: Array, line: Linearisation | None = None) -> _Look:
         """The negative log posterior with its slope and curvature, as `normal_equations` has them."""
         noise, mask = self.problem.model.noise, self.mask
         if line is not None:
             prediction, jacobian = line.prediction.numpy(), line.jacobian.numpy()
             raw = noise.unlink(prediction)
         else:
-            prediction, jacobian, raw = self.by_duals(at) if exact else self.by_differences(at)
-            if not (exact or np.isfinite(jacobian).all()):
-                prediction, jacobian, raw = self.by_duals(at)
+            prediction, jacobian, raw = self.by_duals(at)
         plain = np.broadcast_to(noise.variance(raw, self.log_noise, self.inputs), raw.shape)
         variance = plain / self.weight[:, None]
         residual = self.target - prediction
@@ -280,8 +246,7 @@ class _Search:
         """Gauss–Newton steps, and full ones where these creep, until all tasks have arrived; nothing if one is not
         finite at its start.
         """
-        exact = line is not None
-        seen = self.look(here, line, exact)
+        seen = self.look(here, line)
         if not np.isfinite(seen.value).all():
             return None
         damping = np.full(len(here), 1e-3)
@@ -304,21 +269,16 @@ class _Search:
             length = np.sqrt((step * step * scale).sum(1))
             short, near = length < tolerance, length < NEAR
             still = ~converged
-            # the last looks decide where a search ends, and the very last is what is reported
-            exact = tolerance < _ONLY_A_START and bool(((length < _CLOSE) | converged).all())
-            new = self.look(here - step, exact=exact)
+            new = self.look(here - step)
             better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
             taken = better & still
             bend = bent(bend, new.hessian, -step, new.gradient - seen.gradient, taken)
             here = np.where(taken[:, None], here - step, here)
-            exact = exact and bool(taken.all())
             seen = seen.with_rows(taken, new)
             damping = np.where(
                 still, np.clip(np.where(better, damping * 0.1, damping * 10.0), 1e-9, 1e12), damping
             )
             converged |= still & (short | (damping > 1e10))
-        if not exact and tolerance < _ONLY_A_START:
-            seen = self.look(here)
         return self._estimate(here, seen, converged)
 
     def _full(self, here: Array, hessian: Array) -> Array:
