@@ -25,7 +25,7 @@ from metasci import catalogue
 from metasci.methods import METHODS as METHODS_LISTED
 
 Numbers = NDArray[np.float64]
-TOLERANCE = 1e-7  # searches end within a millionth of a spread; by processor, units moved one by 1.5e-8
+TOLERANCE = 1e-8
 THREADS = 8
 METHODS = tuple(
     listed.command or listed.name

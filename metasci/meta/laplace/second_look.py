@@ -13,10 +13,11 @@ from torch import Tensor
 from metasci.meta.laplace.gauss_newton import Estimate, map_estimate
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["look_again", "posterior_cost", "with_rows"]
+__all__ = ["deeper", "look_again", "posterior_cost", "with_rows"]
 
 _POOR = 6.0  # standard deviations of χ² above its mean
 _FAR = 2.5  # of the prior
+_VALLEY = 1e-6  # nats: ends that differ by no more are of one valley
 _ROWS = 4000  # of tasks times starts at once, so that memory stays small
 
 
@@ -71,12 +72,29 @@ def _sought(
     other = map_estimate(part, centre, known, log_noise, start=start, tolerance=tolerance)
     value = posterior_cost(part, centre, known, log_noise, other.coordinates)
     value = torch.where(other.finite, value, torch.inf).view(len(away), -1)
-    least, best = value.min(0)
+    least = value.min(0).values
+    best = (value <= least + _VALLEY).int().argmax(0)  # the first in that valley: rounding is not to choose
     before = posterior_cost(
         problem.select(chosen), mean[chosen], precision, log_noise, found.coordinates[chosen]
     )
-    lower = (least < before).nonzero()[:, 0]
+    lower = deeper(least, before, found.converged[chosen]).nonzero()[:, 0]
     return with_rows(found, chosen[lower], other, best[lower] * len(chosen) + lower)
+
+
+def deeper(after: Tensor, before: Tensor, arrived: Tensor) -> Tensor:
+    """Whether another end is in a deeper valley, (task,); what had not arrived is left for an end no higher.
+
+    What had arrived is kept to the last digit: which of two ends of one valley is lower is a matter of rounding.
+
+    Examples
+    --------
+    >>> before, rounded = torch.tensor([120.0, 120.0]), torch.tensor([120.0, 119.0])
+    >>> deeper(rounded, before, torch.tensor([True, True])).tolist()
+    [False, True]
+    >>> deeper(rounded - 1e-9, before, torch.tensor([False, False])).tolist()
+    [True, True]
+    """
+    return torch.where(arrived, after < before - _VALLEY, after <= before)
 
 
 def _misfit(problem: Problem, estimate: Estimate, log_noise: Tensor, explained: float) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from metasci.meta.laplace.gauss_newton import Estimate, full_curvature, map_estimate
-from metasci.meta.laplace.second_look import posterior_cost, with_rows
+from metasci.meta.laplace.second_look import deeper, posterior_cost, with_rows
 from metasci.meta.problem import Problem
 from metasci.meta.stages import of_log_odds
 from metasci.outcomes.outcome import Outcome
@@ -117,8 +117,7 @@ def _sought(
         problem.select(chosen), centre, precision, log_noise, estimate.coordinates[chosen]
     )
     after = posterior_cost(problem.select(chosen), centre, precision, log_noise, other.coordinates)
-    # what had arrived is kept to the last digit unless another valley is really deeper
-    lower = torch.where(estimate.converged[chosen], after < before - 1e-6, after <= before)
+    lower = deeper(after, before, estimate.converged[chosen])
     taken = (other.finite & lower).nonzero()[:, 0]
     return with_rows(estimate, chosen[taken], other, taken)
 
