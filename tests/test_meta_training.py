@@ -305,6 +305,20 @@ def test_outer_settings_that_are_none_are_refused(settings: dict[str, Any], sent
         Outer(**settings)
 
 
+def test_settings_may_be_numbers_of_numpy_and_serve_a_method_that_learns_nothing_of_its_rule(
+    network: Network,
+) -> None:
+    outer = Outer(np.int64(2), np.float32(0.25), "descent", rates={"0.": np.float32(0.0), "rule/": 0.1})
+    method = named.maml(np.int64(2), np.float32(0.125))
+    plain = Outer(2, 0.25, "descent", rates={"0.": 0.0})
+    ends = [
+        meta_train(way, lambda seed: lines(network, seed), network.start(), each).learned
+        for way, each in ((method, outer), (named.maml(2, 0.125), plain))
+    ]
+    for name, value in ends[1].items():
+        torch.testing.assert_close(ends[0][name], value, rtol=0.0, atol=0.0)
+
+
 def test_a_learning_rate_of_a_part_that_is_not_there_is_refused(network: Network) -> None:
     """It would have had no effect, without a word."""
     with pytest.raises(

@@ -35,9 +35,8 @@ __all__ = ["ByTask", "Sines", "shared_curve", "sines_for"]
 
 _MOST_SINES = 600
 
-_BEYOND = (
-    3.0  # lengths from the last place to the edge: a mirror image is six off, where the covariance is .0001
-)
+# lengths from the last place to the edge: a mirror image is six off, where the covariance is .0001
+_BEYOND = 3.0
 _NUMBER = 5.0  # of the box's reach over the length: the sines left out have .0006 of the variance
 
 

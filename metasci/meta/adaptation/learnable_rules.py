@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import torch
@@ -71,7 +72,7 @@ class Descent:
                 f"learned: '{self.learned}' is not something to learn of a step size; say one of {', '.join(_LEARNED)}."
             )
         size = self.step_size
-        if not isinstance(size, int | float) or not (math.isfinite(size) and size > 0):
+        if not isinstance(size, Real) or not (math.isfinite(size) and size > 0):
             raise InputError(f"step_size: {size!r} is not a step size; it must be a number above zero.")
 
     def initial(self, start: Parameters, steps: int, seed: int = 0) -> Parameters:

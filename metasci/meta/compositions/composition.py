@@ -8,6 +8,7 @@ what their support and query measurements cost, and everything learned is one fl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 
 from metasci.errors import InputError
 from metasci.meta.adaptation.inner import Parameters
@@ -70,7 +71,7 @@ class Composition:
                 f"frozen: {self.frozen!r} does not say what stays as it is in the inner loop; give the beginnings of "
                 "parameters' names, such as ('0.', '2.'), before the number of steps."
             )
-        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 0:
+        if not isinstance(self.steps, Integral) or isinstance(self.steps, bool) or self.steps < 0:
             raise InputError(
                 f"steps: {self.steps!r} is not a number of steps; say a whole number from zero on."
             )

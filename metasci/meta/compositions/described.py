@@ -7,6 +7,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 __all__ = ["described"]
@@ -34,6 +35,8 @@ def described(part: Any) -> Any:
         return [described(item) for item in part]
     if isinstance(part, Tensor):
         return part.detach().cpu().flatten().tolist()
+    if isinstance(part, np.generic | np.ndarray):
+        return described(part.tolist())
     if isinstance(part, FunctionType):
         held = [described(cell.cell_contents) for cell in part.__closure__ or ()]
         return [

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,14 @@ class Outer:
             raise InputError(f"rule: '{self.rule}' is not an outer rule; say 'adam' or 'descent'.")
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"schedule: '{self.schedule}' is not known; say 'constant' or 'cosine'.")
-        if not isinstance(self.iterations, int) or self.iterations < 0:
+        if not isinstance(self.iterations, Integral) or self.iterations < 0:
             raise InputError(f"iterations: {self.iterations!r} is not a number of iterations.")
         for name, rate in {"learning_rate": self.learning_rate, **self.rates}.items():
-            if not isinstance(rate, int | float) or not (math.isfinite(rate) and rate >= 0):
+            if not isinstance(rate, Real) or not (math.isfinite(rate) and rate >= 0):
                 raise InputError(
                     f"{name}: {rate!r} is not a learning rate; it must be a number from zero on."
                 )
-        if not isinstance(self.clip, int | float) or not self.clip > 0:
+        if not isinstance(self.clip, Real) or not self.clip > 0:
             raise InputError(f"clip: {self.clip!r} is not a greatest length; it must be a number above zero.")
 
     def rate(self, iteration: int, name: str = "") -> float:

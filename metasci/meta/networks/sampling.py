@@ -6,6 +6,7 @@ A sampler is a function of a seed, as `metasci.meta.meta_train` draws: the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -183,7 +184,7 @@ def _shots(shots: int | tuple[int, int], **numbers: int) -> tuple[int, int]:
     if len(pair) != 2:
         raise InputError(f"shots: give one number, or the least and the most, not {shots!r}.")
     for name, number in {**numbers, "shots": pair[0], "the most shots": pair[1]}.items():
-        if not isinstance(number, int) or number < 1:
+        if not isinstance(number, Integral) or number < 1:
             raise InputError(f"{name}: an episode needs a whole number from one on, not {number!r}.")
     if pair[0] > pair[1]:
         raise InputError(f"shots: a pair goes from the fewer to the more, unlike {pair!r}.")
