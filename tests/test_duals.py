@@ -14,7 +14,7 @@ import metasci as ms
 from metasci import math
 from metasci.duals import Dual
 from metasci.errors import InputError
-from metasci.meta.laplace import few, gauss_newton
+from metasci.meta.laplace import few, gauss_newton, levels
 from metasci.noise import Combined, LogNormal, Proportional
 from metasci.parameters import Parameter
 from metasci.patients.disposition import modes
@@ -115,6 +115,27 @@ def test_a_few_tasks_of_unlike_length_and_creeping_searches(
     for part in ("coordinates", "covariance", "squared"):
         torch.testing.assert_close(getattr(quick, part), getattr(slow, part), rtol=1e-10, atol=1e-11)
     assert bool(quick.converged.all())
+
+
+@pytest.mark.parametrize("name", ["theophylline", "propofol"])
+def test_levels_are_weighed_alike_on_arrays_and_on_tensors(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    prior, tasks = ms.load(name), ms.dataset(name)
+    problem = prior.problem(prior.batch(prior.read(tasks.select(slice(0, 2)))))
+    mean, covariance = prior.method.start(prior.state, prior.design(problem.batch))
+    precision, log_noise = torch.linalg.inv(covariance), prior.state.log_noise
+    known = levels.levels_of(prior.state, prior.method.task_noise)
+    assert len(known) > 1
+    estimate = gauss_newton.map_estimate(problem, mean, precision, log_noise)
+    given = problem, estimate, mean, precision, log_noise, known
+    monkeypatch.setattr(few, "_SMALL", 10**9)
+    assert few.few_equations(problem, estimate.coordinates, log_noise, estimate.line) is not None
+    quick = levels.level_posteriors(*given)
+    monkeypatch.setattr(levels, "few_equations", lambda *_: None)
+    slow = levels.level_posteriors(*given)
+    for part in ("factor", "weight", "shift", "covariance"):
+        torch.testing.assert_close(getattr(quick, part), getattr(slow, part), rtol=1e-9, atol=1e-12)
 
 
 def test_an_equation_that_takes_tensors_only_is_estimated_on_tensors() -> None:

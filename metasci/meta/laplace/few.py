@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,7 +25,7 @@ from metasci.meta.laplace.estimate import GAUSS_NEWTON, Estimate
 from metasci.meta.laplace.secant import NEAR, bent
 from metasci.meta.problem import Linearisation, Problem
 
-__all__ = ["estimate_few"]
+__all__ = ["estimate_few", "few_equations"]
 
 _SMALL = 2_000  # tasks × measurements × parameters²; beyond, an operation's arithmetic outweighs what it costs to call
 _ALIKE = 1e-9  # of the greatest slope: by how much two correct derivatives may differ
@@ -77,6 +78,28 @@ def estimate_few(
         return None
 
 
+def few_equations(
+    problem: Problem, at: Tensor, log_noise: Tensor, line: Linearisation
+) -> tuple[Array, Array, Array] | None:
+    """Slope and curvature of the measurements alone, and their squared residuals by task; nothing of other problems.
+
+    Parameters
+    ----------
+    problem : Problem
+    at : Tensor, (task, parameter)
+    log_noise : Tensor, (scale,)
+    line : Linearisation
+        There.
+    """
+    if not _plain(problem, at):
+        return None
+    tasks, size = at.shape
+    nothing, certain = at.new_zeros(tasks, size, size), at.new_ones(tasks)
+    with np.errstate(all="ignore"):
+        seen = _Search.of(problem, at, nothing, log_noise, certain).look(at.numpy(), line)
+    return seen.gradient, seen.hessian, seen.squared.sum(1)
+
+
 def _plain(problem: Problem, mean: Tensor) -> bool:
     """Whether a problem is small, and all in it is what duals know."""
     model, batch = problem.model, problem.batch
@@ -100,25 +123,19 @@ def _checked(problem: Problem, search: _Search, start: Tensor, log_noise: Tensor
     """Whether both ways of differentiating agree; compared once for each equation."""
     function = problem.model.function
     if function not in _runs_on_duals:
-        line = problem.linearise(start, log_noise)
-        prediction, jacobian, _ = search.linearise(start.detach().numpy())
-        mask = search.mask
-        pairs = (
-            (line.prediction.expand_as(problem.target).numpy(), prediction),
-            (line.jacobian.numpy(), jacobian),
-        )
-        if not all(bool(np.isfinite(by_torch[mask]).all()) for by_torch, _ in pairs):
+        line, at, mask = problem.linearise(start, log_noise), start.detach().numpy(), search.mask
+        by_torch = line.prediction.expand_as(problem.target).numpy(), line.jacobian.numpy()
+        if not all(bool(np.isfinite(each[mask]).all()) for each in by_torch):
             return False  # of numbers that overflow nothing is learned
-        _runs_on_duals[function] = all(
-            bool(
-                np.all(
-                    np.abs(by_torch - by_duals)[mask]
-                    <= _ALIKE * max(1e-300, float(np.abs(by_torch[mask]).max(initial=0.0)))
-                )
-            )
-            for by_torch, by_duals in pairs
-        )
+        pairs = zip(by_torch, search.by_duals(at)[:2], strict=True)
+        _runs_on_duals[function] = all(_alike(first, second, mask) for first, second in pairs)
     return _runs_on_duals[function]
+
+
+def _alike(first: Array, second: Array, mask: NDArray[np.bool_]) -> bool:
+    """Whether no number differs by more than a part of the greatest."""
+    most = max(1e-300, float(np.abs(first[mask]).max(initial=0.0)))
+    return bool(np.all(np.abs(first - second)[mask] <= _ALIKE * most))
 
 
 @dataclass(frozen=True)
@@ -133,9 +150,16 @@ class _Look:
     jacobian: Array
     variance: Array
 
-    def replace_rows(self, rows: NDArray[np.bool_], other: _Look) -> None:
-        for name, mine in vars(self).items():
-            mine[rows] = getattr(other, name)[rows]
+    def with_rows(self, rows: NDArray[np.bool_], other: _Look) -> _Look:
+        """Some tasks from another look."""
+        if rows.all():
+            return other
+        return _Look(
+            *(
+                np.where(rows.reshape(-1, *(1,) * (mine.ndim - 1)), its, mine)
+                for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -164,7 +188,7 @@ class _Search:
             *(value.detach().numpy() for value in (mean, precision, log_noise, weight)),
         )
 
-    def linearise(self, at: Array) -> tuple[Array, Array, Array]:
+    def by_duals(self, at: Array) -> tuple[Array, Array, Array]:
         """Prediction on the linked scale, (task, observation), its Jacobian, and the prediction in its unit."""
         model, (tasks, size) = self.problem.model, at.shape
         along = np.broadcast_to(np.eye(size)[:, None, None, :], (size, tasks, 1, size))
@@ -181,30 +205,36 @@ class _Search:
     def look(self, at: Array, line: Linearisation | None = None) -> _Look:
         """The negative log posterior with its slope and curvature, as `normal_equations` has them."""
         noise, mask = self.problem.model.noise, self.mask
-        if line is None:
-            prediction, jacobian, raw = self.linearise(at)
-        else:
+        if line is not None:
             prediction, jacobian = line.prediction.numpy(), line.jacobian.numpy()
             raw = noise.unlink(prediction)
+        else:
+            prediction, jacobian, raw = self.by_duals(at)
         plain = np.broadcast_to(noise.variance(raw, self.log_noise, self.inputs), raw.shape)
         variance = plain / self.weight[:, None]
         residual = self.target - prediction
-        squares = residual * residual
-        pull, curve = residual / variance, 1.0 / variance
+        pull = residual / variance
+        curve, scaled = 1.0 / variance, residual * pull
         if noise.follows_prediction:
             relative = np.where(variance > 0.0, self._variance_slope(prediction) / plain, 0.0)
-            pull = pull - 0.5 * relative * (1.0 - squares / variance)
+            pull = pull - 0.5 * relative * (1.0 - scaled)
             curve = curve + 0.5 * relative * relative
-        pull, curve = np.where(mask, pull, 0.0), np.where(mask, curve, 0.0)
+        each = 0.5 * (scaled + np.log(variance)) + _HALF_LOG_TWO_PI
+        squared = scaled / self.weight[:, None]
+        if not self._full_rows:
+            pull, curve, each, squared = (np.where(mask, v, 0.0) for v in (pull, curve, each, squared))
         turned = jacobian.transpose(0, 2, 1)
         off = at - self.mean
         drawn = (self.precision @ off[..., None])[..., 0]
         gradient = drawn - (turned @ pull[..., None])[..., 0]
         hessian = self.precision + turned @ (curve[..., None] * jacobian)
-        each = 0.5 * (squares / variance + np.log(variance)) + _HALF_LOG_TWO_PI
-        value = np.where(mask, each, 0.0).sum(1) + 0.5 * (off * drawn).sum(1)
-        squared = np.where(mask, squares / plain, 0.0)
-        return _Look(value, gradient, hessian, squared, prediction.copy(), jacobian.copy(), plain.copy())
+        value = each.sum(1) + 0.5 * (off * drawn).sum(1)
+        return _Look(value, gradient, hessian, squared, prediction, jacobian, plain)
+
+    @cached_property
+    def _full_rows(self) -> bool:
+        """Whether no task has fewer measurements than another."""
+        return bool(self.mask.all())
 
     def _variance_slope(self, linked: Array) -> Array:
         noise = self.problem.model.noise
@@ -226,23 +256,25 @@ class _Search:
         for number in range(steps):
             if converged.all():
                 break
-            if number < GAUSS_NEWTON:
+            if number >= GAUSS_NEWTON:
+                hessian = self._full(here, seen.hessian)
+            elif near.any():
                 whole = seen.hessian + bend
                 hessian = np.where((near & _sound(whole))[:, None, None], whole, seen.hessian)
             else:
-                hessian = self._full(here, seen.hessian)
-            scale = np.diagonal(hessian, axis1=1, axis2=2)
+                hessian = seen.hessian
+            scale = hessian.diagonal(axis1=1, axis2=2)
             damped = hessian + (damping[:, None] * scale)[:, :, None] * identity
             step = np.linalg.solve(damped, seen.gradient[..., None])[..., 0]
-            new = self.look(here - step)
-            better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
             length = np.sqrt((step * step * scale).sum(1))
             short, near = length < tolerance, length < NEAR
             still = ~converged
+            new = self.look(here - step)
+            better = (new.value <= seen.value + 1e-12 * np.abs(seen.value)) & np.isfinite(new.value)
             taken = better & still
             bend = bent(bend, new.hessian, -step, new.gradient - seen.gradient, taken)
             here = np.where(taken[:, None], here - step, here)
-            seen.replace_rows(taken, new)
+            seen = seen.with_rows(taken, new)
             damping = np.where(
                 still, np.clip(np.where(better, damping * 0.1, damping * 10.0), 1e-9, 1e12), damping
             )
@@ -266,7 +298,7 @@ class _Search:
         spread = ((seen.jacobian @ covariance) * seen.jacobian).sum(-1) / seen.variance
         squared = np.where(self.mask, seen.squared + spread, 0.0)
         numbers = (seen.prediction, seen.jacobian, seen.variance)
-        line = Linearisation(*(torch.from_numpy(value) for value in numbers))
+        line = Linearisation(*(torch.from_numpy(np.array(value)) for value in numbers))
         place, covered, squares, arrived = (
             torch.from_numpy(v) for v in (here, covariance, squared, converged)
         )
