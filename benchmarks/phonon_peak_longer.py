@@ -1,7 +1,7 @@
 """The prior of phonon peaks, learned for longer. ``python benchmarks/phonon_peak_longer.py [ITERATIONS RATE]``.
 
-The study `crystal-potential` learns for 40 iterations at a rate of 0.08; by default this takes 60 at 0.2, after which the
-objective is lower. The same crystals, parts and supports.
+The study `crystal-potential` learns for 40 iterations at a rate of 0.08; by default this takes 60 at 0.2, after which
+the objective is lower. The same crystals, parts and supports.
 """
 
 from __future__ import annotations
