@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from metasci.errors import InputError
+from metasci.meta.given_groups import given_others, terms_of
 from metasci.meta.group_covariance import (
     GroupCovariance,
     Points,
@@ -218,15 +219,14 @@ def left_out_cost(
     pulled = precision @ target
     cost = covariance.new_zeros(())
     for index in groups:
-        factor = torch.linalg.cholesky(precision[index][:, index])
         if noise_levels is None:
+            factor = torch.linalg.cholesky(precision[index][:, index])
             off = torch.linalg.solve_triangular(factor, pulled[index][:, None], upper=False)
             far, log_size = off.square().sum(), -factor.diagonal().log().sum()
             cost = cost + _improbability(far, log_size, len(index), freedom)
             continue
         noise, by, log_weight = noise_levels
-        scatter = torch.cholesky_inverse(factor)
-        away = scatter @ pulled[index]
+        away, scatter = given_others(precision, pulled, index)
         of_level = torch.linalg.cholesky(scatter + (by - 1.0)[:, None, None] * noise[index].diag())
         off = torch.linalg.solve_triangular(of_level, away.expand(len(by), -1)[..., None], upper=False)
         log_sizes = of_level.diagonal(dim1=1, dim2=2).log().sum(1)
@@ -278,12 +278,8 @@ def condensed(
         members, here = points.select(index), basis[index]
         shared, own = covariances(members, members, free, overlap(members, members))
         rest = shared - here @ here.T + own + noise[index].diag()
-        factor = torch.linalg.cholesky(rest)
-        seen = torch.linalg.solve_triangular(
-            factor, torch.cat([here, target[index][:, None]], 1), upper=False
-        )
-        precision = precision + seen[:, :-1].T @ seen[:, :-1]
-        pulled = pulled + seen[:, :-1].T @ seen[:, -1]
+        more, towards = terms_of(here, rest, target[index])
+        precision, pulled = precision + more, pulled + towards
     factor = torch.linalg.cholesky(precision)
     weights = torch.cholesky_solve(pulled[:, None], factor)[:, 0]
     # (L Lᵀ)⁻¹ = L⁻ᵀ L⁻¹

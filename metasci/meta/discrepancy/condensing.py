@@ -11,6 +11,7 @@ from torch import Tensor
 from metasci.meta.discrepancy.kernel import Kernel, Rows
 from metasci.meta.discrepancy.likelihood import Linearised, covariance
 from metasci.meta.discrepancy.state import DiscrepancyState
+from metasci.meta.given_groups import given_others, terms_of
 from metasci.meta.problem import Problem
 
 __all__ = ["condensed", "inducing_rows", "knowing_others", "tails", "with_new_groups", "with_tasks"]
@@ -102,18 +103,16 @@ def with_tasks(problem: Problem, data: Linearised, state: DiscrepancyState) -> D
     """The state after more tasks, each of which adds its terms."""
     precision, pull = state.precision, state.pull
     for label in data.rows.task.unique():
-        more, towards = terms_of(problem, data.select((data.rows.task == label).nonzero()[:, 0]), state)
+        more, towards = _terms(problem, data.select((data.rows.task == label).nonzero()[:, 0]), state)
         precision, pull = precision + more, pull + towards
     return replace(state, precision=precision, pull=pull)
 
 
-def terms_of(problem: Problem, part: Linearised, state: DiscrepancyState) -> tuple[Tensor, Tensor]:
+def _terms(problem: Problem, part: Linearised, state: DiscrepancyState) -> tuple[Tensor, Tensor]:
     """What a task adds to the precision, (row, row), and to the precision times the mean, (row,)."""
     basis = state.basis(part.rows)
     rest = covariance(problem, part, state.kernel, state.log_noise) - basis @ basis.T
-    weighed = torch.cholesky_solve(basis, torch.linalg.cholesky(rest))
-    more = basis.T @ weighed
-    return 0.5 * (more + more.T), weighed.T @ part.left
+    return terms_of(basis, rest, part.left)
 
 
 def knowing_others(
@@ -139,7 +138,7 @@ def knowing_others(
     number = data.rows.task - first
     for task in number.unique().long().tolist():
         if bool(together[task].any()):
-            more, towards = terms_of(problem, data.select((number == task).nonzero()[:, 0]), state)
+            more, towards = _terms(problem, data.select((number == task).nonzero()[:, 0]), state)
             precision[together[task]] += more
             pull[together[task]] += towards
     return replace(state, precision=precision, pull=pull)
@@ -148,12 +147,7 @@ def knowing_others(
 def tails(
     problem: Problem, data: Linearised, state: DiscrepancyState, members: int, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Degrees of freedom and squared scale under which some measurements of each task are likeliest given all others.
-
-    The distribution of a task given the others is in closed form: with P the inverse of all measurements' covariance,
-    its precision is P's block, and it lies P⁻¹ (P y) of that block from its expectation (Sundararajan and Keerthi,
-    Neural Comput 13 (2001) 1103).
-    """
+    """Degrees of freedom and squared scale with which some measurements of each task are likeliest given all others."""
     inverse = torch.cholesky_inverse(
         torch.linalg.cholesky(covariance(problem, data, state.kernel, state.log_noise))
     )
@@ -161,8 +155,7 @@ def tails(
     far, count = [], []
     for label in data.rows.task.unique():
         index = (data.rows.task == label).nonzero()[:, 0]
-        spread = torch.cholesky_inverse(torch.linalg.cholesky(inverse[index][:, index]))
-        off = spread @ weights[index]
+        off, spread = given_others(inverse, weights, index)
         for _ in range(_DRAWS):
             some = torch.randperm(len(index), generator=draw)[:members]
             far.append(off[some] @ torch.linalg.solve(spread[some][:, some], off[some]))
