@@ -173,3 +173,15 @@ def test_a_comparison_knows_what_the_equation_leaves_out():
     assert abs(told["nlpd_difference"]) < 0.4
     assert all(0.5 < ratio < 2.0 for ratio in told["spread_ratio"].values())
     assert told["against_population"] == {}
+
+
+def test_every_variable_that_is_sampled_has_numbers(straight):
+    """Of a prior without covariates there is no length of one to sample: draws of nothing cannot be told by chains."""
+    prior, tasks = straight
+    assert not prior.covariates.names
+    built = with_discrepancy(prior, prior.batch(tasks))
+    assert "scales_covariate_lengths" not in built.named_vars
+    assert {name.removeprefix("scales_") for name in built.named_vars if name.startswith("scales_")} == {
+        name for name, value in prior.state.scales.items() if value.numel()
+    }
+    assert all(np.size(value) for value in built.initial_point().values())

@@ -105,9 +105,10 @@ def with_discrepancy(
         if scales_known:
             log_noise: Any = pt.constant(state.log_noise.detach().numpy())
         else:
-            scales = {
+            scales = scales | {  # without covariates there are no lengths of these
                 name: normal(SCALES + name, values.shape, first.get(name, 0.0), BELIEVED)
                 for name, values in scales.items()
+                if values.size
             }
             log_noise = pm.Normal("log_noise", np.log(noise.typical), 1.0, dims="scale")
         coordinates = pm.Deterministic(
