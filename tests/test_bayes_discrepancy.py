@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -138,18 +139,23 @@ def test_a_limit_is_not_taken_for_a_number(steels):
         with_discrepancy(prior, replace(batch, censored=first))
 
 
-def test_draws_say_of_a_new_task_what_the_process_does(straight):
+@pytest.mark.parametrize("which", ["straight", "steels"])
+def test_draws_say_of_a_new_task_what_the_process_does(which, request):
     """Mean and covariance of a new task, over standard normal offsets, add up to the process's own covariance."""
-    prior, tasks = straight
+    prior, tasks = request.getfixturevalue(which)
     batch, state = prior.batch(tasks), prior.state
     count, size = len(batch), len(state.origin)
-    number = size + count * size
-    offsets = np.vstack([np.zeros(number), np.eye(number)])
-    draws = {
-        "common_offset": offsets[:, :size],
-        "effect_offset": offsets[:, size:].reshape(-1, count, size),
-        "coordinates": np.zeros((number + 1, count, size)),
+    offset = {
+        free.name: free.eval().shape
+        for free in with_discrepancy(prior, batch, scales_known=True).free_RVs
+        if free.name in ("common_offset", "effect_offset")
     }
+    number = sum(math.prod(shape) for shape in offset.values())
+    parts = np.split(np.vstack([np.zeros(number), np.eye(number)]), [size], 1)
+    draws = {
+        name: part.reshape(-1, *shape) for (name, shape), part in zip(offset.items(), parts, strict=False)
+    }
+    draws["coordinates"] = np.zeros((number + 1, count, size))
     told = _population(prior, batch, Posterior(draws, batch.names, None, 0.0, 0.0, 1.0, 1e3, 0))
     assert told["coordinate_mean"][0] == pytest.approx(state.origin.numpy(), abs=1e-12)
     moved = told["coordinate_mean"][1:] - told["coordinate_mean"][0]

@@ -78,7 +78,8 @@ def with_discrepancy(
     Notes
     -----
     In scaled coordinates z = z₀ + √v₀ a + M(c, c')^½ E₁ Bᵀ + E₂ Uᵀ + Σ E₃ R over tasks, with a and all E standard
-    normal; measurements on the linked scale are N(f(z), K), where K is what `Kernel` says of places, plus the noise.
+    normal; without covariates the second and the third term are (v₀ I + B Bᵀ)^½ a. Measurements on the linked scale
+    are N(f(z), K), where K is what `Kernel` says of places, plus the noise.
     Scales have the beliefs that learning has: on the logarithm normal about where learning began, with a standard
     deviation of one; noise N(ln typical, 1).
 
@@ -191,14 +192,15 @@ def _coordinates(state: DiscrepancyState, data: Places, scales: Mapping[str, Any
     size = len(state.origin)
     effects, spread = (_triangular(scales[name], size) for name in ("effects", "spread"))
     common = pm.Normal("common_offset", dims="parameter")
-    moved = pm.Normal("effect_offset", dims=("task", "parameter"))
     own = pm.Normal("own_offset", dims=("task", "parameter"))
-    alike = _matern(_unlike(data, scales)) + JITTER * np.eye(tasks)
-    value = (
-        state.origin_of(torch.as_tensor(data.covariates)).numpy()
-        + math.sqrt(float(state.level)) * common[None]
-    )
-    value = value + pt.linalg.cholesky(alike) @ moved @ effects.T + own @ spread.T
+    value = state.origin_of(torch.as_tensor(data.covariates)).numpy() + own @ spread.T
+    if data.covariates.shape[1]:
+        moved = pm.Normal("effect_offset", dims=("task", "parameter"))
+        alike = _matern(_unlike(data, scales)) + JITTER * np.eye(tasks)
+        value = value + math.sqrt(float(state.level)) * common[None]
+        value = value + pt.linalg.cholesky(alike) @ moved @ effects.T
+    else:  # then all tasks are alike, and two offsets of them all would be one too many
+        value = value + pt.linalg.cholesky(float(state.level) * np.eye(size) + effects @ effects.T) @ common
     if state.trend is not None and data.unknown.any():
         off = normal("covariate_offset", data.unknown.shape)
         value = value + (off * np.sqrt(data.unknown)) @ state.trend.numpy().T

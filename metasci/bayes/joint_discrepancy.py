@@ -6,7 +6,6 @@ of both may be sampled, too, which takes hours for more than some ten tasks, or 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["forecast_of_task", "posterior_with_discrepancy"]
 
-_PARTS = ("weights", "effects", "covariance")
+_PARTS = ("common", "weights", "effects", "covariance")
 
 
 def posterior_with_discrepancy(
@@ -85,12 +84,15 @@ class _NewTask:
 
     Attributes
     ----------
+    common : array, (parameter, parameter)
+        By how much the offset of all tasks moves it.
     weights : array, (task,)
-        Of the old tasks' offsets.
+        Of the old tasks' offsets; without covariates there are none, since all tasks are alike.
     effects, covariance : array, (parameter, parameter)
         By how much those move it, and how far it lies about that.
     """
 
+    common: np.ndarray
     weights: np.ndarray
     effects: np.ndarray
     covariance: np.ndarray
@@ -98,6 +100,21 @@ class _NewTask:
     @classmethod
     def of(cls, kernel: Kernel, covariates: Tensor, unknown: Tensor) -> _NewTask:
         """Of the standardised covariates of old tasks and what is not known of them, (task, covariate)."""
+        effects, spread = kernel.factor("effects"), kernel.factor("spread")
+        covariance = spread @ spread.mT
+        for level in range(len(kernel.scales.get("group", ()))):
+            covariance = covariance + torch.diag(kernel.group_spread(level).square())
+        common = kernel.level * torch.eye(len(spread), dtype=spread.dtype)
+        if not covariates.shape[1]:
+            common, near = common + effects @ effects.mT, covariates.new_zeros(0)
+        else:
+            near = cls._near(kernel, covariates, unknown)
+            covariance = covariance + (1.0 - near @ near).clamp(min=0.0) * effects @ effects.mT
+        return cls(torch.linalg.cholesky(common).numpy(), near.numpy(), effects.numpy(), covariance.numpy())
+
+    @staticmethod
+    def _near(kernel: Kernel, covariates: Tensor, unknown: Tensor) -> Tensor:
+        """How much each old task's offset says of the new one, (task,)."""
         tasks, size = len(covariates), kernel.factor("spread").shape[0]
         one = covariates.new_ones(tasks + 1)
         rows = Rows(
@@ -111,12 +128,7 @@ class _NewTask:
         )
         alike = matern(kernel.unlike(rows, rows))
         root = torch.linalg.cholesky(alike[:tasks, :tasks] + JITTER * torch.eye(tasks, dtype=alike.dtype))
-        near = torch.linalg.solve_triangular(root, alike[:tasks, tasks:], upper=False)[:, 0]
-        effects, spread = kernel.factor("effects"), kernel.factor("spread")
-        covariance = (1.0 - near @ near).clamp(min=0.0) * effects @ effects.mT + spread @ spread.mT
-        for level in range(len(kernel.scales.get("group", ()))):
-            covariance = covariance + torch.diag(kernel.group_spread(level).square())
-        return cls(near.numpy(), effects.numpy(), covariance.numpy())
+        return torch.linalg.solve_triangular(root, alike[:tasks, tasks:], upper=False)[:, 0]
 
 
 def _population(prior: LearnedEquation, batch: Batch, posterior: Posterior) -> dict[str, np.ndarray]:
@@ -129,13 +141,13 @@ def _population(prior: LearnedEquation, batch: Batch, posterior: Posterior) -> d
         scales = {name: torch.as_tensor(posterior.draws[SCALES + name][draw]) for name in sampled}
         kernel = replace(state.kernel, scales={**state.scales, **scales})
         tasks.append(_NewTask.of(kernel, design.values, unknown))
-    weights, effects, covariance = (
+    common, weights, effects, covariance = (
         np.broadcast_to(values, (len(posterior), *values.shape[1:]))
         for values in (np.stack([getattr(task, name) for task in tasks]) for name in _PARTS)
     )
-    common, moved = (posterior.draws[name] for name in ("common_offset", "effect_offset"))
-    mean = state.origin.numpy() + math.sqrt(float(state.level)) * common
-    mean = mean + np.einsum("dt,dtq,dpq->dp", weights, moved, effects)
+    mean = state.origin.numpy() + np.einsum("dpq,dq->dp", common, posterior.draws["common_offset"])
+    if "effect_offset" in posterior.draws:
+        mean = mean + np.einsum("dt,dtq,dpq->dp", weights, posterior.draws["effect_offset"], effects)
     sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     return {
         "coordinate_mean": mean,
