@@ -287,6 +287,20 @@ def test_a_second_line_of_a_new_laboratory_is_forecast_better_after_its_first(le
     assert float(ratio[True]) < 0.75 * float(ratio[False])
 
 
+def test_lines_that_were_learned_from_tell_their_laboratory_once(learned: ms.Prior) -> None:
+    """A table that holds old lines of a laboratory beside a new one forecasts it as the new one alone does."""
+    old = lines(["west"] * 3, 7, {"west": 0.6})
+    wiser = learned.update(old)
+    new = pd.DataFrame({"task": ["new"], "laboratory": ["west"], "x": [1.5], "y": [np.nan]})
+    both = pd.concat([old.to_frame(units=True)[new.columns], new])
+    beside, alone = (
+        wiser.calibrate(TaskSet.from_frame(frame, CARD, require_output=False)).predict(x=1.5).sel(task="new")
+        for frame in (both, new)
+    )
+    for name in ("median", "lower", "upper"):
+        assert beside[name].item() == pytest.approx(alone[name].item(), abs=1e-9)
+
+
 def test_known_laboratories_are_told_apart(learned: ms.Prior) -> None:
     """Before any reading a line of the north lies higher than one of the south, by about what was simulated."""
     frame = pd.DataFrame({"task": ["a", "b"], "laboratory": ["north", "south"], "x": 1.5, "y": np.nan})
