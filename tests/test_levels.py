@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -285,6 +286,59 @@ def test_a_second_line_of_a_new_laboratory_is_forecast_better_after_its_first(le
         ratio[together] = (batch.output - forecast.median)[seconds].square().mean().sqrt()
         assert 0.8 < float(((batch.output > low) & (batch.output < high))[seconds].double().mean()) < 0.99
     assert float(ratio[True]) < 0.75 * float(ratio[False])
+
+
+def test_lines_that_were_learned_from_tell_their_laboratory_once(learned: ms.Prior) -> None:
+    """A table that holds old lines of a laboratory beside a new one forecasts it as the new one alone does."""
+    old = lines(["west"] * 3, 7, {"west": 0.6})
+    wiser = learned.update(old)
+    new = pd.DataFrame({"task": ["new"], "laboratory": ["west"], "x": [1.5], "y": [np.nan]})
+    both = pd.concat([old.to_frame(units=True)[new.columns], new])
+    beside, alone = (
+        wiser.calibrate(TaskSet.from_frame(frame, CARD, require_output=False)).predict(x=1.5).sel(task="new")
+        for frame in (both, new)
+    )
+    for name in ("median", "lower", "upper"):
+        assert beside[name].item() == pytest.approx(alone[name].item(), abs=1e-9)
+
+
+def test_what_is_learned_from_twice_is_told(learned: ms.Prior) -> None:
+    old = lines(["west"] * 3, 7, {"west": 0.6})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wiser = learned.update(old)
+    some = old.select(slice(1, 3))
+    with pytest.warns(
+        UserWarning, match=r"2 of 2 tasks \(s7.1 and s7.2\) were learned from before and now count twice"
+    ):
+        wiser.update(some)
+    alone = ms.meta_calibrate(line, lines(["north"] * 8, 3, {}), ms.GaussianPrior())
+    with pytest.warns(UserWarning, match="were learned from before"):
+        alone.update(lines(["north"] * 8, 3, {}))
+
+
+def test_tasks_of_which_nobody_says_the_laboratory_are_told(learned: ms.Prior) -> None:
+    """In learning as in calibration; where nobody says any, a sentence does not end in empty brackets."""
+    frame = lines(["north"] * 3, 7, {}).to_frame(units=True)
+    one = TaskSet.from_frame(
+        frame.assign(laboratory=frame["laboratory"].where(frame["task"] != "s7.1")), CARD
+    )
+    with pytest.warns(
+        UserWarning, match=r"laboratory not given for 1 of 3 tasks \(s7.1\): each is taken for the only"
+    ):
+        learned.update(one)
+    none = TaskSet.from_frame(frame.drop(columns="laboratory"), CARD)
+    with pytest.warns(UserWarning, match="laboratory not given for 3 of 3 tasks"):
+        prior = ms.meta_calibrate(line, none, replace(METHOD, iterations=1))
+    assert any(text.endswith("the prior was learned from none.") for text in prior.calibrate(none).warnings)
+
+
+def test_a_models_covariate_or_the_task_can_be_a_level() -> None:
+    card = ms.Card.from_model(line, {"batch_number": "1"}, levels=("batch_number", "task"))
+    assert [column.role for column in card.columns] == ["task", "input", "covariate", "output"]
+    assert card.levels == ("batch_number", "task")
+    with pytest.raises(InputError, match="the level 'x', which is no column that is constant within a task"):
+        ms.Card.from_model(line, levels=("x",))
 
 
 def test_known_laboratories_are_told_apart(learned: ms.Prior) -> None:

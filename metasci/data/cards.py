@@ -275,7 +275,11 @@ class Card:
         """
         constant = {**model.covariates, **(covariates or {})}
         columns = [Column("task", "task", "task", description="Name of the task")]
-        columns += [Column(level, level, "note") for level in levels]
+        columns += [
+            Column(level, level, "note")
+            for level in levels
+            if level not in {"task", *model.inputs, *constant}
+        ]
 
         def add(
             name: str, role: str, unit: str, at: str = "", codes: Mapping[str, float] | None = None

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from metasci.data.batch import Batch
     from metasci.data.tasks import TaskSet
 
-__all__ = ["checksum", "task_checksums"]
+__all__ = ["SUMS", "checksum", "task_checksums"]
+
+SUMS = "task_checksums"  # among what is told of the learning
 
 # units that were converted on different ways differ in the last digits
 _DIGITS = 9

@@ -253,7 +253,8 @@ def new_groups(calibration: AdaptedTasks) -> Iterator[Finding]:
         return
     for level, known in levels.items():
         names = groups_of(calibration.tasks.dataset, calibration.tasks.card, level)
-        of = f"the prior was learned from {len(known)} ({enumerated(list(known), most=3)})"
+        seen = f"{len(known)} ({enumerated(list(known), most=3)})" if known else "none"
+        of = f"the prior was learned from {seen}"
         for index, name in enumerate(names):
             if name in known:
                 continue

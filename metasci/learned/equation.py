@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from metasci.data.cards import Card
+from metasci.data.checksums import SUMS, task_checksums
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.files import State
@@ -108,20 +109,27 @@ class LearnedEquation(Learned):
         """The prior's model held against a batch."""
         return Problem(self.model, batch, self.method.penalty)
 
+    def knows(self, batch: Batch) -> NDArray[np.bool_]:
+        """Which tasks it has certainly learned from; none of a prior that was saved before tasks were noted."""
+        noted = self.training.get(SUMS)
+        return np.isin(task_checksums(batch), noted) if noted else np.zeros(len(batch), bool)
+
     def adapt(self, batch: Batch, device: torch.device | str = "cpu", together: bool = False) -> Adapted:
         """Adapt to every task of a batch at once, on a device; what comes back is in the processor's memory.
 
-        Tasks do not touch each other, unless those of one group of a level are to be taken `together`.
+        Tasks do not touch each other, unless those of one group of a level are to be taken `together`. What a task
+        that was learned from tells of its group the prior knows already.
         """
         design, state = self.design(batch).to(device), self.state
         if (
             torch.device(device).type != "cpu"
         ):  # a state may hold what follows from its tensors, once computed
             state = self.method.state_of({name: value.to(device) for name, value in state.tensors().items()})
-        adapt = self.method.adapt
-        if together and isinstance(self.method, DiscrepancyPrior):
-            adapt = self.method.adapt_together
-        return adapt(self.problem(batch.to(device=device)), design, state).to("cpu")
+        problem = self.problem(batch.to(device=device))
+        if together and self.levels and isinstance(self.method, DiscrepancyPrior):
+            known = torch.from_numpy(self.knows(batch)).to(device)
+            return self.method.adapt_together(problem, design, state, known).to("cpu")
+        return self.method.adapt(problem, design, state).to("cpu")
 
     def tensors(self) -> State:
         """What the method learned, how covariates are standardised, and what is kept of the tasks."""

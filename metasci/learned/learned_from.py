@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metasci.data.batch import Batch
-from metasci.data.checksums import checksum, task_checksums
+from metasci.data.checksums import SUMS, checksum, task_checksums
 from metasci.data.tasks import TaskSet
 from metasci.learned.base import Learned
 from metasci.learned.equation import LearnedEquation
 
 __all__ = ["SUMS", "all_learned_from", "learned_from", "noted"]
 
-SUMS = "task_checksums"  # among what is told of the learning
 _MOST_NOTED = 100_000  # tasks: beyond, a record would be of notes
 
 
@@ -50,7 +49,7 @@ def learned_from(prior: Learned, tasks: TaskSet) -> NDArray[np.bool_]:
     np.int64(10)
     """
     if isinstance(prior, LearnedEquation) and SUMS in prior.training:
-        return np.isin(task_checksums(prior.batch(tasks)), prior.training[SUMS])
+        return prior.knows(prior.batch(tasks))
     seen = checksum(tasks) in str(prior.training.get("data_sha256", "")).split()
     return np.full(len(tasks), seen)
 

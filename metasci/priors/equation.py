@@ -298,7 +298,8 @@ class Prior(Verbs, LearnedEquation):
         Parameters
         ----------
         tasks : TaskSet
-            None of which was learned from before: a task that comes twice counts twice.
+            None of which was learned from before: a task that comes twice counts twice, and a warning
+            says so.
 
         Raises
         ------

@@ -27,7 +27,7 @@ from metasci.meta.laplace.statistics import statistics_of, why_no_update
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
-from metasci.priors.learning import check_learned
+from metasci.priors.learning import check_learned, tell_unsaid
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def learned_from_tasks(
     levels = known_groups(tasks.dataset, tasks.card, dict.fromkeys(getattr(method, "levels", None) or (), ()))
     batch = tasks.batch(model, covariates=chosen, levels=levels)
     check_measurable(batch, model)
+    tell_unsaid(levels, batch)
     if reference is None:
         model = reference_for(model, batch)
     else:

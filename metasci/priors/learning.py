@@ -5,6 +5,7 @@ whether one noise holds all that it was learned from.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -15,9 +16,9 @@ from metasci.learned.equation import LearnedEquation
 from metasci.meta import GaussianPrior
 from metasci.meta.explained import explained_share, moved_by
 from metasci.priors.uneven_scatter import described_scatter, uneven_scatter
-from metasci.words import words
+from metasci.words import enumerated, words
 
-__all__ = ["check_learned", "tell_uneven"]
+__all__ = ["check_learned", "tell_known", "tell_uneven", "tell_unsaid"]
 
 # standard deviations of the noise for a unit of a coordinate: less is nothing that measurements could show
 _STILL = 1e-6
@@ -48,6 +49,30 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
             f"'{prior.model.name}' explains {words(output.name)} of '{prior.card.name}' hardly better than a constant "
             f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): little was learned; {_way_out(prior)}.",
             stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
+        )
+
+
+def tell_unsaid(levels: Iterable[str], batch: Batch) -> None:
+    """Warn of tasks to learn from of which nobody says the group, such as the laboratory, at a level above them."""
+    for at, level in enumerate(levels):
+        if batch.groups is None or not (unsaid := batch.groups[:, at].isnan()).any():
+            continue
+        names = [name for name, without in zip(batch.names, unsaid.tolist(), strict=True) if without]
+        warnings.warn(
+            f"{words(level)} not given for {len(names)} of {len(batch)} tasks ({enumerated(names, most=3)}): each is "
+            f"taken for the only one of its {words(level)}.",
+            stacklevel=4,  # as above
+        )
+
+
+def tell_known(prior: LearnedEquation, batch: Batch) -> None:
+    """Warn of tasks that are to be learned from a second time."""
+    names = [name for name, known in zip(batch.names, prior.knows(batch), strict=True) if known]
+    if names:
+        warnings.warn(
+            f"{len(names)} of {len(batch)} tasks ({enumerated(names, most=3)}) were learned from before and now count "
+            "twice: leave them out.",
+            stacklevel=4,  # at the line of the user's that calls `update`
         )
 
 

@@ -18,6 +18,7 @@ from metasci.meta.discrepancy.method import DiscrepancyPrior
 from metasci.meta.laplace.gaussian import GaussianPrior
 from metasci.meta.laplace.statistics import learn_also, why_no_update
 from metasci.priors.from_tasks import check_finite, ranges_of
+from metasci.priors.learning import tell_known, tell_unsaid
 
 __all__ = ["learned_on_top"]
 
@@ -34,7 +35,11 @@ def learned_on_top(prior: P, tasks: TaskSet) -> P:
     """
     method = prior.method
     if isinstance(method, DiscrepancyPrior):
-        return _with_terms_of(prior, method, prior.read(tasks))
+        tasks = prior.read(tasks)
+        batch = prior.batch(tasks)
+        tell_known(prior, batch)
+        tell_unsaid(prior.levels, batch)
+        return _with_terms_of(prior, method, tasks, batch)
     if not isinstance(method, GaussianPrior):
         raise InputError(
             f"the prior '{prior.name}' was learned by {method.name}, for which nothing small stands in for the old "
@@ -49,6 +54,7 @@ def learned_on_top(prior: P, tasks: TaskSet) -> P:
         )
     tasks = prior.read(tasks)
     began, batch = time.perf_counter(), prior.batch(tasks)
+    tell_known(prior, batch)
     design = prior.design(batch)
     state, seen, left_out = learn_also(method, prior.seen, prior.problem(batch), design, prior.state)
     check_finite(state, prior.model, tasks)
@@ -56,9 +62,9 @@ def learned_on_top(prior: P, tasks: TaskSet) -> P:
     return replace(prior, state=state, seen=seen, training=training)
 
 
-def _with_terms_of(prior: P, method: DiscrepancyPrior, tasks: TaskSet) -> P:
+def _with_terms_of(prior: P, method: DiscrepancyPrior, tasks: TaskSet, batch: Batch) -> P:
     """What a discrepancy's prior learns from more tasks, each of which adds its terms."""
-    began, batch = time.perf_counter(), prior.batch(tasks)
+    began = time.perf_counter()
     state = method.update(prior.problem(batch), prior.design(batch), prior.state)
     levels = known_groups(tasks.dataset, tasks.card, prior.levels)
     check_finite(state, prior.model, tasks)

@@ -116,7 +116,7 @@ def _terms(problem: Problem, part: Linearised, state: DiscrepancyState) -> tuple
 
 
 def knowing_others(
-    problem: Problem, data: Linearised, state: DiscrepancyState, group: Tensor, first: float
+    problem: Problem, data: Linearised, state: DiscrepancyState, group: Tensor, first: float, known: Tensor
 ) -> DiscrepancyState:
     """The state of each task of a batch, which knows all others of a group of its.
 
@@ -131,8 +131,10 @@ def knowing_others(
         NaN where nobody says.
     first : float
         The number of the batch's first task.
+    known : Tensor, (task,) of bool
+        Tasks that the state knows already.
     """
-    together = (group[:, None] == group[None]).any(-1).fill_diagonal_(False)
+    together = (group[:, None] == group[None]).any(-1).fill_diagonal_(False) & ~known[:, None]
     precision = state.precision.expand(len(group), -1, -1).clone()
     pull = state.pull.expand(len(group), -1).clone()
     number = data.rows.task - first

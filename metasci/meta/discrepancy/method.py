@@ -264,8 +264,13 @@ class DiscrepancyPrior:
             discrepancy=process,
         )
 
-    def adapt_together(self, problem: Problem, design: Design, state: DiscrepancyState) -> Adapted:
-        """Calibrate every task of the batch, given all others of a group of its, such as of its laboratory, too."""
+    def adapt_together(
+        self, problem: Problem, design: Design, state: DiscrepancyState, known: Tensor | None = None
+    ) -> Adapted:
+        """Calibrate every task of the batch, given all others of a group of its, such as of its laboratory, too.
+
+        Which tasks the state knows, (task,) of bool, so that they would count twice, is said by `known`.
+        """
         group = design.group
         if group is None or not _share_a_group(group):
             return self.adapt(problem, design, state)
@@ -276,7 +281,8 @@ class DiscrepancyPrior:
             )
             return replace(self.adapt(problem, design, state), notes=(note,))
         data, wider = self._with_new_groups(problem, design, state)
-        others = knowing_others(problem, data, wider, group, next_number(state.rows))
+        known = torch.zeros(len(group), dtype=torch.bool) if known is None else known
+        others = knowing_others(problem, data, wider, group, next_number(state.rows), known)
         return self.adapt(problem, design, others)
 
     def update(self, problem: Problem, design: Design, state: DiscrepancyState) -> DiscrepancyState:
