@@ -564,7 +564,11 @@ def test_no_times_have_no_predictions() -> None:
 
 
 def test_a_rate_without_numbers_is_told_and_not_by_numpy(recwarn: pytest.WarningsRecorder) -> None:
-    model = one_compartment(slopes=lambda t, x, p: {"central": (x.central - 1e6) ** 0.5})
+    model = one_compartment(
+        states=("gut", "central"),
+        doses_into=["gut"],
+        slopes=lambda t, x, p: {"gut": -p.k * x.gut, "central": (x.central - 1.0) ** 0.5},
+    )
     fit = ms.Prior.declared(model).calibrate(ONE_DOSE)
     assert any("gave no finite numbers" in sentence for sentence in fit.warnings)
     assert not [each for each in recwarn if "rtol or atol" in str(each.message)]
