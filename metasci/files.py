@@ -298,11 +298,13 @@ def tensors_checksum(state: Mapping[str, Tensor]) -> str:
     >>> tensors_checksum(one) == tensors_checksum(two) != tensors_checksum({**one, "b": torch.zeros(())})
     True
     """
+    import torch
+
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         kept = value.detach().cpu().contiguous()
         digest.update(f"{name} {kept.dtype} {tuple(kept.shape)}\n".encode())
-        digest.update(kept.numpy().tobytes())
+        digest.update(kept.reshape(-1).view(torch.uint8).numpy().tobytes())  # NumPy has no bfloat16
     return digest.hexdigest()
 
 

@@ -307,6 +307,22 @@ def test_ions_and_radicals_are_told_and_uncertain_and_deuterium_is_hydrogen() ->
     assert min(width[:2]) > 4.0 * max(width[2:])
 
 
+def test_isotopes_boil_as_their_elements_and_are_told() -> None:
+    from metasci.materials.graphs import molecule_graph
+    from metasci.materials.structures import canonical, features
+
+    prior = ms.load("boiling_point")
+    plain = prior.typical(molecule="CCO").predictions
+    marked = ("[2H]C([2H])([2H])CO", "[13CH3]CO", "C[C@]([2H])([H])O", "CC[18OH]")
+    for text in marked:
+        with pytest.warns(UserWarning, match=r"is read as 'CCO': isotopes are not looked at"):
+            pd.testing.assert_frame_equal(prior.typical(molecule=text).predictions, plain)
+        np.testing.assert_array_equal(features("smiles", [text]).counts, features("smiles", ["CCO"]).counts)
+        assert molecule_graph(text)["node"].shape == (3, 15)
+    with pytest.warns(UserWarning, match="isotopes"):
+        assert canonical("smiles", "[2H]O[2H]") == "O"
+
+
 @pytest.mark.parametrize(
     "salt", ["[Na+].CC(=O)[O-]", "CCCCN.Cl", "Cl.CCCCN", "O.O.OCCCO", "CCO", "C1.C1CCO", "[Na+].[Cl-]"]
 )

@@ -370,10 +370,18 @@ def test_per_cent_by_weight_is_read_where_it_is_said() -> None:
         fractions("Ti-6Al-7Nb")
     with pytest.warns(UserWarning, match="write 'Ti-6Al-4V wt%'"):
         assert canonical("Ti6Al4V") == "Al4Ti6V"
+    for text, meant in (("CuZn37", "Cu-37Zn"), ("TiAl6V4", "Ti-6Al-4V"), ("AlSi7Mg0.3", "Al-7Si-0.3Mg")):
+        with pytest.warns(UserWarning, match=f"if they are per cent by weight, write '{meant} wt%'"):
+            canonical(text)
+    for text, total in (("Fe60Ni60 wt%", 120), ("Fe100Ni5 at%", 105), ("Al0.5CoCrFeNi at%", 4.5)):
+        with pytest.raises(InputError, match=f"comes to {total} %, and not to 100"):
+            canonical(text)
+    assert fractions("Fe73.9Cr18.2Ni8.1 at%")["Cr"] == pytest.approx(0.182, abs=1e-3)  # rounded
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         canonical("Al0.25CoNi")
         canonical("Mg2SiO4")
+        canonical("AlCo2Cr2Fe2Ni2")
 
 
 def test_a_mistyped_duplicate_is_named() -> None:

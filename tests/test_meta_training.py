@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metasci.errors import InputError
-from metasci.meta import Network, NetworkEpisode, Outer, meta_gradient, meta_train, named
+from metasci.meta import Network, NetworkEpisode, Outer, adapt, initial, meta_gradient, meta_train, named
 from metasci.meta.compositions.chunks import in_chunks
 from metasci.meta.compositions.compiled import worth_compiling
+from metasci.meta.compositions.outer import outer_state, outer_step
 from metasci.meta.compositions.validation import Validation
 from metasci.meta.compositions.watching import Moment, to_mlflow, to_tensorboard
-from metasci.meta.networks.episode import cross_entropy
+from metasci.meta.networks.episode import cross_entropy, squared_error
 from metasci.meta.networks.metrics import (
     accuracy,
     area_under_curve,
@@ -29,9 +31,11 @@ from metasci.meta.networks.metrics import (
     of_queries,
     rmse,
 )
+from metasci.meta.networks.prototypes import prototypes
 from metasci.meta.networks.sampling import few_shot_classes, few_shot_regressions
 
 MAML = named.maml(2, 0.1)
+LINES = Network(nn.Linear(2, 1))
 
 
 @pytest.fixture
@@ -375,3 +379,151 @@ def test_meta_training_on_classes_beats_chance_on_unseen_ones() -> None:
     watch = Validation(held_out, every=60, metrics={"accuracy": of_queries(accuracy)})
     done = meta_train(named.maml(3, 0.4), draw, network.start(), Outer(60, 0.02), validation=watch)
     assert float(done.validation["accuracy"][-1]) > 0.9
+
+
+def drawn_lines(network: Network, dtype: torch.dtype = torch.float32) -> Callable[[int], NetworkEpisode]:
+    """Lines through two numbers, in any precision."""
+
+    def draw(seed: int) -> NetworkEpisode:
+        generator = torch.Generator().manual_seed(seed)
+        x, slopes = (torch.randn(4, n, 2, generator=generator) for n in (8, 1))
+        x, y = x.to(dtype), (x * slopes).sum(-1, keepdim=True).to(dtype)
+        return NetworkEpisode(network, x[:, :4], y[:, :4], x[:, 4:], y[:, 4:], loss=distance)
+
+    return draw
+
+
+def distance(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    return (output - target).abs().square().flatten(1).mean(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64])
+def test_weights_of_any_precision_are_learned_and_go_on(dtype: torch.dtype, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(
+        torch.nn.Sequential(torch.nn.Linear(2, 4, dtype=dtype), torch.nn.Linear(4, 1, dtype=dtype))
+    )
+    method, draw, file = named.maml(1, 0.05), drawn_lines(network, dtype), tmp_path / "run"
+    for iterations in (3, 6):
+        halted = meta_train(method, draw, network.start(), Outer(iterations, 0.01), checkpoint=file)
+    whole = meta_train(method, draw, network.start(), Outer(6, 0.01))
+    assert all(value.dtype == dtype for value in whole.learned.values())
+    assert all(torch.equal(halted.learned[name], value) for name, value in whole.learned.items())
+
+
+def test_complex_weights_move_as_torchs_adam_moves_them() -> None:
+    torch.manual_seed(1)
+    start = {"z": torch.randn(3, dtype=torch.complex128)}
+    slopes = [torch.randn(3, dtype=torch.complex128) for _ in range(4)]
+    leaf = start["z"].clone().requires_grad_()
+    optimiser, outer = torch.optim.Adam([leaf], lr=0.1), Outer(4, 0.1)
+    state = outer_state(outer, start)
+    for slope in slopes:
+        leaf.grad = slope.clone()
+        optimiser.step()
+        state = outer_step(outer, state, {"z": slope})
+    torch.testing.assert_close(state.learned["z"], leaf.detach(), rtol=1e-12, atol=1e-12)
+    clipped = outer_step(Outer(1, 1.0, "descent", clip=0.5), outer_state(outer, start), {"z": slopes[0]})
+    moved = (clipped.learned["z"] - start["z"]).abs().square().sum().sqrt()
+    assert float(moved) == pytest.approx(0.5)
+
+
+def test_a_number_in_the_beginning_of_a_name_is_read_whole() -> None:
+    network = Network(torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(11))))
+    inputs = torch.randn(3, 4, 2)
+    episode = NetworkEpisode(network, inputs, inputs, inputs, inputs)
+    head = named.anil(("1",), 1, 0.1)
+    adapted = adapt(head, episode, initial(head, network.start()))
+    still = [name for name, value in adapted.items() if torch.equal(value[0], value[1])]
+    assert still == ["1.weight", "1.bias"]
+    done = meta_train(
+        named.maml(1, 0.1), lambda seed: episode, network.start(), Outer(1, 1.0, rates={"1": 0.0})
+    )
+    still = [name for name, value in network.start().items() if torch.equal(value, done.learned[name])]
+    assert still == ["1.weight", "1.bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"draw": lambda seed: None}, "it gives a NoneType, and not an episode"),
+        ({"draw": lambda seed: [drawn_lines(LINES)(seed)]}, "it gives a list, and not an episode"),
+        ({"draw": "none"}, "give a function from an integer to an episode, not a str"),
+        ({"learned": {"weight": np.zeros((1, 2))}}, "'weight' is to be learned, and is a ndarray"),
+        ({"learned": {"weight": torch.zeros(1, 2, dtype=torch.long)}}, "is to be learned, and is of torch.int64"),
+        ({"learned": {"wieght": torch.zeros(1, 2), **Network(torch.nn.Linear(2, 1)).start()}}, "no parameter 'wieght'"),
+        ({"seed": 0.5}, "seed: 0.5 is not a whole number"),
+        (
+            {"validation": Validation(drawn_lines(Network(torch.nn.Linear(2, 1)))(9), every=1,
+                                      metrics={"three": lambda episode, adapted: torch.ones(3)})},
+            r"the metric 'three' is to give one number, and gives \(3,\)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_learned_from_is_said(change: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {
+        "draw": drawn_lines(LINES),
+        "learned": LINES.start(),
+        "outer": Outer(2, 0.01),
+    } | change
+    with pytest.raises(InputError, match=words):
+        meta_train(named.maml(1, 0.1), given.pop("draw"), given.pop("learned"), **given)
+
+
+def test_masked_inputs_may_be_anything() -> None:
+    """Also for the slopes: zero times NaN would be NaN for the whole task."""
+    torch.manual_seed(3)
+    network = Network(torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)))
+    inputs, classes, mask = (
+        torch.randn(2, 5, 2),
+        torch.arange(10).reshape(2, 5) % 3,
+        torch.arange(5).expand(2, 5) < 4,
+    )
+    wrong = inputs.where(mask[..., None], torch.nan)
+    for loss, targets in ((cross_entropy, classes), (squared_error, torch.randn(2, 5, 3))):
+        kept, marred = (
+            meta_gradient(
+                named.maml(2, 0.1),
+                NetworkEpisode(network, x, targets, x, targets, mask=mask, query_mask=mask, loss=loss),
+                network.start(),
+            )
+            for x in (inputs, wrong)
+        )
+        torch.testing.assert_close(marred, kept)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["a", "b"] * 6, "list cannot be read as a tensor of numbers"),
+        (torch.arange(12) / 4.0, r"one whole number for each case, \(case,\); these are of shape \(12,\)"),
+        (torch.full((12,), torch.nan), "one whole number for each case"),
+        (torch.eye(12)[:, :3], r"these are of shape \(12, 3\)"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        few_shot_classes(LINES, torch.randn(12, 2), labels, ways=2, shots=1, queries=1, tasks=2)
+
+
+def test_arrays_are_sampled_as_tensors_are() -> None:
+    x, labels = torch.randn(12, 2), torch.arange(12) % 3
+    numbers = {"ways": 2, "shots": 1, "queries": 2, "tasks": 2}
+    ours, theirs = (few_shot_classes(LINES, each, labels, **numbers)(0) for each in (x, x.numpy()))
+    assert torch.equal(ours.inputs, theirs.inputs)
+    with pytest.raises(InputError, match=r"by a whole number, not by 0\.5"):
+        few_shot_classes(LINES, x, labels, **numbers)(0.5)
+
+
+def test_scores_that_cannot_be_judged_are_no_figures() -> None:
+    """A network that has diverged has no accuracy; shapes that torch would broadcast are refused."""
+    lost = torch.full((1, 4, 2), torch.nan)
+    classes = torch.tensor([[0, 0, 1, 1]])
+    for figure in (accuracy, brier, area_under_curve):
+        assert math.isnan(float(figure(lost, classes)))
+        with pytest.raises(InputError, match=r"one for each class|two classes"):
+            figure(torch.zeros(1, 4, 2), classes + 5)
+    with pytest.raises(InputError, match="cannot be compared"):
+        rmse(torch.zeros(4, 4, 1), torch.zeros(4, 4))
+    with pytest.raises(InputError, match="whole numbers of classes from 0 to 1"):
+        prototypes(torch.zeros(1, 4, 3), classes + 1, 2)

@@ -513,3 +513,62 @@ def test_a_dose_enters_at_the_rate_of_the_model_unless_its_row_says_another(
     inside = 1.0 - np.exp(-0.2 * np.minimum(at, lasts))
     expected = 50.0 / lasts / 0.2 * inside * np.exp(-0.2 * np.maximum(at - lasts, 0.0))
     np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
+def one_compartment(**changes: Any) -> Model:
+    """A bolus that is eliminated by first order."""
+    parts: dict[str, Any] = {
+        "name": "leaving",
+        "states": ("central",),
+        "doses_into": ["central"],
+        "parameters": {"k": "0.1 1/h", "v": "40 L"},
+        "slopes": lambda t, x, p: {"central": -p.k * x.central},
+        "outputs": {"level": Observed("mg/L", lambda x, p: x.central / p.v)},
+        "listed": False,
+    }
+    return ode_model(**(parts | changes))
+
+
+ONE_DOSE = pd.DataFrame(
+    {"ID": ["a"] * 3, "TIME [h]": [0, 1, 4], "AMT [mg]": [100, None, None], "DV [mg/L]": [None, 2.2, 1.7]}
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": "dopri5"}, "there is no method 'dopri5'"),
+        ({"states": "central"}, "would be read letter by letter"),
+        ({"slopes": None}, "give a function of time, states and parameters, not a NoneType"),
+        ({"outputs": {"level": "mg/L"}}, "'level' is a str; write Observed"),
+        ({"absolute": -1.0}, r"absolute: -1\.0 is no amount"),
+        ({"absolute": float("nan")}, "absolute: nan is no amount"),
+    ],
+)
+def test_parts_of_another_kind_are_refused_where_a_model_is_written(
+    changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        one_compartment(**changes)
+
+
+def test_slopes_that_are_no_dict_are_refused() -> None:
+    model = one_compartment(slopes=lambda t, x, p: (-p.k * x.central,))
+    with pytest.raises(InputError, match=r"a dict of the states' names, .* and are a tuple"):
+        ms.Prior.declared(model).calibrate(ONE_DOSE)
+
+
+def test_no_times_have_no_predictions() -> None:
+    fit = ms.Prior.declared(one_compartment()).calibrate(ONE_DOSE)
+    assert fit.predict(time=[] * ms.unit("h"))["median"].shape == (1, 0)
+
+
+def test_a_rate_without_numbers_is_told_and_not_by_numpy(recwarn: pytest.WarningsRecorder) -> None:
+    model = one_compartment(
+        states=("gut", "central"),
+        doses_into=["gut"],
+        slopes=lambda t, x, p: {"gut": -p.k * x.gut, "central": (x.central - 1.0) ** 0.5},
+    )
+    fit = ms.Prior.declared(model).calibrate(ONE_DOSE)
+    assert any("gave no finite numbers" in sentence for sentence in fit.warnings)
+    assert not [each for each in recwarn if "rtol or atol" in str(each.message)]

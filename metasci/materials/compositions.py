@@ -33,8 +33,12 @@ _ADDED = re.compile(r"-(\d+\.?\d*|\.\d+)([A-Z][a-z]?)")
 # an element, then numbers that each stand before another: Ti6Al4V; of atoms such numbers are mostly one or two
 _LIKE_AN_ALLOY = re.compile(r"[A-Z][a-z]?(?:\d+\.?\d*[A-Z][a-z]?){2,}")
 _OF_TWO = re.compile(r"[A-Z][a-z]?\d+\.?\d*[A-Z][a-z]?")  # Ni20Cr, which may be atoms unless it says per cent
+_BASE_FIRST = re.compile(
+    r"[A-Z][a-z]?(?:[A-Z][a-z]?\d+\.?\d*)+"
+)  # CuZn37, TiAl6V4: as standards name what is added
 _LEAST_ADDED, _MOST_ADDED = 5.0, 50.0  # per cent, in alloys that are named so
 _PER = re.compile(r"[\s,(\[]*(wt|at)\.?\s*%[)\]]?$")  # at the end: wt%, (at.%)
+_ROUNDED = 2.0  # per cent by which shares of the whole may miss it
 _OF_ONE = (1.0, 100.0)  # what may stand behind an element without others; S355 and P92 are steels
 _AMOUNT = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 
@@ -199,15 +203,15 @@ def _hyphened(text: str) -> str:
 
 
 def _perhaps_alloy(bare: str, said: bool = False) -> str:
-    """``Ti-6Al-4V``, which ``Ti6Al4V`` may mean; nothing where they are no contents (`said` to be or not)."""
+    """``Ti-6Al-4V``, which ``Ti6Al4V`` or ``TiAl6V4`` may mean; nothing where they are no contents (`said` or not)."""
     added = [float(number) for number in re.findall(r"\d+\.?\d*", bare)]
-    like = _LIKE_AN_ALLOY.fullmatch(bare) or (said and _OF_TWO.fullmatch(bare))
+    named = _BASE_FIRST.fullmatch(bare) and max(added) >= _LEAST_ADDED  # CoNi2Cr3 is of atoms
+    like = named or _LIKE_AN_ALLOY.fullmatch(bare) or (said and _OF_TWO.fullmatch(bare))
     if not (like and _LEAST_ADDED <= sum(added) < _MOST_ADDED):
         return ""
     base, *rest = re.findall(r"[A-Z][a-z]?|\d+\.?\d*", bare)
-    return base + "".join(
-        f"-{number}{element}" for number, element in zip(rest[::2], rest[1::2], strict=True)
-    )
+    numbers, elements = (rest[1::2], rest[::2]) if named else (rest[::2], rest[1::2])
+    return base + "".join(f"-{number}{element}" for number, element in zip(numbers, elements, strict=True))
 
 
 def _amounts(text: str) -> dict[str, float]:
@@ -245,5 +249,9 @@ def _amounts(text: str) -> dict[str, float]:
         raise InputError(
             f"'{text}' would be {first} alone, and is no grade that is known here; write its contents, such as "
             f"'Fe-1.5Mn-0.2C wt%', or '{first}' for the element."
+        )
+    if per and abs(sum(amounts.values()) - 100.0) > _ROUNDED:
+        raise InputError(
+            f"'{text}' comes to {sum(amounts.values()):g} %, and not to 100; check its contents."
         )
     return _by_atoms(amounts, per)

@@ -6,17 +6,16 @@ import functools
 import hashlib
 import json
 import os
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metasci.errors import InputError
-from metasci.materials import compositions
+from metasci.materials import compositions, crystal_files
 from metasci.materials.structures import Features, needs
-from metasci.regular_files import bytes_of
 
 __all__ = ["ANIONS", "atoms_of", "canonical", "family", "features", "fingerprint", "makeup", "primitive"]
 
@@ -24,12 +23,13 @@ ANIONS = ("F", "O", "Cl", "N", "Br", "I", "S", "Se", "Te", "P", "As", "Sb", "C",
 """By falling electronegativity, as far as they form crystals as anions."""
 
 _EMPTY = 1e-6  # cubic ångström; no cell is as small
-_WHOLE = 0.01  # by which an occupancy of one may be rounded
-_TOO_NEAR = 0.1  # ångström; no two atoms are
-_MOST_BYTES, _MOST_OPERATIONS, _MOST_ATOMS = 2**22, 400, 2000  # a cell of 2,000 atoms takes seconds
+_TOO_NEAR = 0.5  # ångström; no two atoms are
 _LEAST_HEIGHT = 0.5  # ångström between two faces of a cell; an atom has a hundred neighbours in a flatter one
 _DIGITS = 4  # of cells (ångström) and fractional coordinates: by less no two crystals of a table differ
 _SAME = 1e-3  # ångström: places that a file of four digits may have apart
+_ISOTOPE = 1000  # more than there are elements
+_HEAVIER = 0.5  # by which a mass is of an isotope, and not of the element
+_DEUTERIUM = 2.01355  # as ASE reads it
 _REACH = 1.25  # of the sum of covalent radii: who is bonded to whom
 
 
@@ -69,6 +69,8 @@ def fingerprint(structure: Any) -> str:
     """
     atoms = atoms_of(structure)
     numbers = [atoms.cell.array, atoms.numbers, atoms.get_scaled_positions()]
+    if _is_isotope(atoms).any():
+        numbers.append(atoms.get_masses())
     rounded = [np.round(np.asarray(each, dtype=float), _DIGITS) + 0.0 for each in numbers]
     return hashlib.sha256(b"".join(each.tobytes() for each in rounded)).hexdigest()[:16]
 
@@ -88,11 +90,22 @@ def primitive(atoms: Any) -> Any:
     """
     ase = needs("ase")
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # of tries that it repeats by itself
-    cell = atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
+    masses = atoms.get_masses()
+    isotopes = np.where(_is_isotope(atoms), np.rint(masses), 0).astype(int)
+    cell = atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers + _ISOTOPE * isotopes
     found = needs("spglib").standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=_SAME)
     if found is None or len(found[2]) == len(atoms):
         return atoms
-    return ase.Atoms(numbers=found[2], scaled_positions=found[1], cell=found[0], pbc=True)
+    smaller = ase.Atoms(numbers=found[2] % _ISOTOPE, scaled_positions=found[1], cell=found[0], pbc=True)
+    weights = dict(zip(cell[2].tolist(), masses, strict=True))
+    smaller.set_masses([weights[kind] for kind in found[2].tolist()])
+    return smaller
+
+
+def _is_isotope(atoms: Any) -> NDArray[np.bool_]:
+    """Which atoms are said to be of another mass than their element has."""
+    usual = needs("ase.data").atomic_masses[atoms.numbers]
+    return np.abs(atoms.get_masses() - usual) > _HEAVIER
 
 
 def _read(structure: Any) -> Any:
@@ -113,46 +126,7 @@ def _read(structure: Any) -> Any:
     path = Path(structure)
     if not path.is_file():
         raise InputError(f"there is no CIF file '{structure}'.")
-    bytes_of(path, most=_MOST_BYTES)
-    try:
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always")
-            blocks = [block for block in needs("ase.io.cif").parse_cif(str(path)) if block.has_structure()]
-            _check_blocks(path, blocks, [str(each.message) for each in heard])
-            return needs("ase.io").read(path, format="cif")
-    except InputError:
-        raise
-    except Exception as error:  # many kinds, of a parser
-        raise InputError(
-            f"'{structure}' is not a CIF file that can be read ({error or type(error).__name__})."
-        ) from None
-
-
-def _check_blocks(path: Path, blocks: Sequence[Any], heard: Sequence[str]) -> None:
-    """Refuse a file of several crystals, one with rows that do not fit their columns, or sites of unknown occupancy."""
-    if len(blocks) > 1:
-        names = ", ".join(str(block.name) for block in blocks)
-        raise InputError(f"'{path}' holds {len(blocks)} crystals ({names}); give each a file of its own.")
-    for text in heard:
-        if text.startswith("Wrong number"):  # the parser would leave the row out
-            raise InputError(f"'{path}': a row does not fit its columns ({text[0].lower()}{text[1:]}).")
-    for block in blocks:
-        operations = len(
-            block.get("_symmetry_equiv_pos_as_xyz") or block.get("_space_group_symop_operation_xyz") or ()
-        )
-        sites = len(block.get("_atom_site_fract_x") or block.get("_atom_site_cartn_x") or ())
-        if operations > _MOST_OPERATIONS or sites > _MOST_ATOMS:
-            raise InputError(
-                f"'{path}' has {sites} sites and {operations} symmetry operations; up to {_MOST_ATOMS} and "
-                f"{_MOST_OPERATIONS} are read."
-            )
-        occupancy = block.get("_atom_site_occupancy") or []
-        labels = block.get("_atom_site_label") or range(1, len(occupancy) + 1)
-        for label, share in zip(labels, occupancy, strict=False):
-            if isinstance(share, str):
-                raise InputError(
-                    f"'{path}': the occupancy of site {label} is '{share}', not a number; write 1 where it is taken."
-                )
+    return crystal_files.read(path)
 
 
 def _checked(atoms: Any) -> Any:
@@ -162,25 +136,24 @@ def _checked(atoms: Any) -> Any:
     known = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
     if not known or abs(atoms.cell.volume) < _EMPTY:
         raise InputError("the crystal's cell has no volume, or a place in it is not known.")
-    if len(atoms) > _MOST_ATOMS:
-        raise InputError(f"the crystal's cell has {len(atoms)} atoms; up to {_MOST_ATOMS} are read.")
+    if len(atoms) > crystal_files.MOST_ATOMS:
+        raise InputError(
+            f"the crystal's cell has {len(atoms)} atoms; up to {crystal_files.MOST_ATOMS} are read."
+        )
     faces = np.linalg.norm(np.cross(atoms.cell.array[[1, 2, 0]], atoms.cell.array[[2, 0, 1]]), axis=1)
     if (abs(atoms.cell.volume) / faces).min() < _LEAST_HEIGHT:
         raise InputError(
             f"the crystal's cell is flatter than {_LEAST_HEIGHT} ångström; check its lengths and angles."
         )
     for site in atoms.info.get("occupancy", {}).values():
-        _check_site(site)
-    return atoms
-
-
-def _check_site(occupancy: Mapping[str, float]) -> None:
-    """Refuse a site that is shared, or not always taken: what stands there is not one element."""
-    if len(occupancy) != 1 or abs(sum(occupancy.values()) - 1.0) > _WHOLE:
-        occupants = ", ".join(f"{element} {share:g}" for element, share in occupancy.items())
+        crystal_files.check_site(site)
+    near = needs("ase.neighborlist").neighbor_list("d", atoms, _TOO_NEAR)
+    if len(near):
         raise InputError(
-            f"a site of the crystal is partly occupied ({occupants}): give an ordered structure."
+            f"two atoms of the crystal {atoms.get_chemical_formula()} lie at one place, {near.min():.2g} ångström "
+            "apart; check its space group, and give places more digits, as 0.3333 for a third."
         )
+    return atoms
 
 
 def canonical(text: str) -> str:
@@ -196,9 +169,10 @@ def family(text: str) -> str:
 
 
 def makeup(text: str) -> tuple[set[str], int]:
-    """Elements, and the number of atoms in the primitive cell."""
-    symbols = primitive(atoms_of(text)).get_chemical_symbols()
-    return set(symbols), len(symbols)
+    """Elements, deuterium apart since it vibrates more slowly, and the number of atoms in the primitive cell."""
+    atoms = primitive(atoms_of(text))
+    heavy = _is_isotope(atoms) & (atoms.numbers == 1)
+    return set(np.where(heavy, "D", atoms.get_chemical_symbols()).tolist()), len(atoms)
 
 
 def features(texts: Sequence[str]) -> Features:
@@ -217,8 +191,6 @@ def _described(text: str) -> tuple[Features, np.ndarray]:
     radii = needs("ase.data").covalent_radii[atoms.numbers]
     neighbours = needs("ase.neighborlist")
     first, second, distance = neighbours.neighbor_list("ijd", atoms, _REACH * radii)
-    if len(distance) and distance.min() < _TOO_NEAR:
-        raise InputError(f"two atoms of the crystal {atoms.get_chemical_formula()} lie at one place.")
     relative = distance / (radii[first] + radii[second])
     count = np.bincount(first, minlength=len(atoms))
     reduced = 1.0 / (1.0 / atoms.get_masses()[first] + 1.0 / atoms.get_masses()[second])
@@ -257,11 +229,16 @@ def _of_dictionary(structure: dict[str, Any], ase: Any) -> Any:
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < _EMPTY:
         raise InputError("the crystal's cell has no volume.")
     for site in sites:
-        _check_site(site)
-    symbols = ["".join(letter for letter in name if letter.isalpha()) for site in sites for name in site]
-    if not symbols:
+        crystal_files.check_site(site)
+    symbols = np.array(
+        ["".join(letter for letter in name if letter.isalpha()) for site in sites for name in site], dtype=str
+    )
+    if not len(symbols):
         raise InputError("the crystal has no atoms.")
+    heavy = symbols == "D"
     try:
-        return ase.Atoms(symbols, cell=matrix, scaled_positions=places, pbc=True)
+        atoms = ase.Atoms(np.where(heavy, "H", symbols), cell=matrix, scaled_positions=places, pbc=True)
+        atoms.set_masses(np.where(heavy, _DEUTERIUM, atoms.get_masses()))
+        return atoms
     except KeyError as error:
         raise InputError(f"the crystal holds {error}, which is no element.") from None

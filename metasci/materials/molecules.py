@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +48,7 @@ DESCRIPTORS = (
 _LOGARITHMS = ("MolWt", "HeavyAtomCount", "LabuteASA", "MolMR")
 _LONGEST, _MOST_ATOMS = 5000, 1000  # descriptors of paths take time that grows with their square
 _CHARGED, _UNPAIRED = "a net charge", "an unpaired electron"
+_ISOTOPE = re.compile(r"\[\d")  # the mass of an atom in brackets
 _PARTS = 512  # bits into which Morgan's fragments fold: few enough for some thousand molecules to fill
 
 
@@ -65,7 +68,10 @@ def canonical(text: str) -> str:
     if len(chem.GetMolFrags(molecule)) > 1:
         largest = largest_fragment(text)
         raise InputError(f"'{text}' is of several molecules; give one, such as its largest, '{largest}'.")
-    return str(chem.MolToSmiles(molecule))
+    read = str(chem.MolToSmiles(molecule))
+    if _ISOTOPE.search(text):
+        warnings.warn(f"'{text}' is read as '{read}': isotopes are not looked at.", stacklevel=2)
+    return read
 
 
 def largest_fragment(text: str) -> str:
@@ -141,7 +147,15 @@ def features(texts: Sequence[str]) -> Features:
 
 @functools.lru_cache(maxsize=10_000)
 def molecule_of(text: str) -> Any:
-    """The molecule of a SMILES; rdkit's own complaints are not printed."""
+    """The molecule of a SMILES without its isotopes, which no number here knows; rdkit's complaints are not printed.
+
+    Deuterium as an atom of its own would make a molecule heavier and larger by every descriptor, where it boils alike.
+
+    Examples
+    --------
+    >>> molecule_of("[2H]C([2H])([2H])[13CH2]O").GetNumAtoms()
+    3
+    """
     if len(text) > _LONGEST:
         raise InputError(
             f"a SMILES of {len(text)} letters is not read; molecules of up to {_MOST_ATOMS} atoms are."
@@ -160,4 +174,9 @@ def molecule_of(text: str) -> Any:
         )
     if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
         raise InputError(f"'{text}' is no molecule: it has an atom of no element, '*'.")
+    if any(atom.GetIsotope() for atom in molecule.GetAtoms()):
+        for atom in molecule.GetAtoms():
+            atom.SetIsotope(0)
+        molecule = chem.RemoveHs(molecule)
+        chem.AssignStereochemistry(molecule, cleanIt=True, force=True)  # of a hand that only isotopes tell
     return molecule

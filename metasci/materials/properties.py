@@ -127,7 +127,7 @@ phonon_peak = property_of(
     "crystal",
     Output("phonon_peak", "1/cm", "last phonon peak"),
     LogNormal((0.1,)),
-    description="Highest peak of a crystal's phonon density of states.",
+    description="Last peak of a crystal's phonon density of states.",
 )
 
 PROPERTIES: dict[str, Model] = {

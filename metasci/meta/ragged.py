@@ -101,7 +101,11 @@ class Ragged:
 def _last(present: Tensor) -> Tensor:
     """One more than the last place of each row that is true, at least one, (row,)."""
     places = torch.arange(1, present.shape[1] + 1, device=present.device)
-    return (present * places).amax(1).clamp(min=1) if present.shape[1] else torch.ones_like(present[:, 0])
+    return (
+        (present * places).amax(1).clamp(min=1)
+        if present.shape[1]
+        else present.new_ones(len(present), dtype=torch.long)
+    )
 
 
 def _sorted(observations: Tensor, events: Tensor, alike: float) -> tuple[Tensor, list[int]]:

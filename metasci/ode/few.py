@@ -109,7 +109,7 @@ def _alike(system: System, time: Tensor, state: Tensor) -> bool:
     return all(
         first.shape == second.shape
         and np.allclose(
-            second, first, 0.0, _ALIKE * max(1e-300, float(np.nanmax(np.abs(first), initial=0.0))), True
+            second, first, 0.0, _ALIKE * max(1e-300, np.abs(first[np.isfinite(first)]).max(initial=0.0)), True
         )
         for first, second in zip(by_torch, values_and_slopes, strict=True)
     )

@@ -8,15 +8,18 @@ not meet the tolerance is predicted as NaN.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from metasci.constraints import NonNegative
 from metasci.errors import InputError
 from metasci.model import Individual, Input, Model, NumberedOutput, Output, register
 from metasci.noise import Noise, Proportional, Several
+from metasci.ode.methods import method_named
 from metasci.parameters import Parameter, ParameterSpace
 from metasci.patients.effects import Effect, Occasion, factors
 from metasci.patients.entries import Entry, numbered
@@ -120,7 +123,8 @@ def ode_model(
     Raises
     ------
     InputError
-        If a name is unknown or taken twice, a unit is none, or (when it is computed) a state has no slope.
+        If a name or a method is unknown, a name is taken twice, a unit is none, or (when it is computed) a state has no
+        slope.
 
     Examples
     --------
@@ -141,6 +145,8 @@ def ode_model(
     >>> model({key: np.array(value) for key, value in given.items()}, typical).round(4).tolist()  # 100/70·e^(−48/70)
     [1.4286, 0.7196]
     """
+    _check_kinds(states, slopes, outputs, absolute)
+    method_named(method)
     several = {key: tuple(value) for key, value in (effects or {}).items()}
     space = _parameters(parameters, several)
     entries = numbered(doses_into, tuple(states))
@@ -230,6 +236,26 @@ def _parameters(
         *parameters,
         *(each for several in effects.values() for effect in several for each in effect.learned),
     )
+
+
+def _check_kinds(
+    states: Sequence[str], slopes: object, outputs: Mapping[str, Observed], absolute: object
+) -> None:
+    """That each part of a model is of its kind."""
+    if isinstance(states, str):
+        raise InputError(f"states: '{states}' would be read letter by letter; write ('{states}',).")
+    if not callable(slopes):
+        raise InputError(
+            f"slopes: give a function of time, states and parameters, not a {type(slopes).__name__}."
+        )
+    for name, output in outputs.items():
+        if not isinstance(output, Observed):
+            raise InputError(
+                f"outputs: '{name}' is a {type(output).__name__}; write Observed(unit, function of states and "
+                "parameters)."
+            )
+    if not isinstance(absolute, Real) or not 0.0 <= float(absolute) < math.inf:
+        raise InputError(f"absolute: {absolute!r} is no amount by which a state may err; say 1e-12 or so.")
 
 
 def _check_names(

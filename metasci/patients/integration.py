@@ -6,6 +6,7 @@ the rate holds the values of the last event that told them; a dose takes those i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,7 @@ class Equations:
 
         def rows(key: str) -> Tensor:
             kept = arrays[key].shape[-2:] if key in of_events else arrays[key].shape[-1:]
-            return arrays[key].expand(*lead, *kept).reshape(-1, *kept)
+            return arrays[key].expand(*lead, *kept).reshape(math.prod(lead), *kept)
 
         parameters = {
             key: rows(key)
@@ -218,6 +219,11 @@ class Equations:
         each_state = [state[..., place] for place in range(len(self.states))]
         x = Named(dict(zip(self.states, each_state, strict=True)), "state")
         slopes = self.slopes(time, x, Named(parameters, "parameter"))
+        if not isinstance(slopes, Mapping):
+            raise InputError(
+                f"slopes: they are to be a dict of the states' names, such as {{'{self.states[0]}': …}}, and are a "
+                f"{type(slopes).__name__}."
+            )
         if odd := sorted(set(slopes) ^ set(self.states)):
             what = "is no state" if odd[0] in slopes else "has no slope"
             raise InputError(f"slopes: '{odd[0]}' {what}; the states are {', '.join(self.states)}.")

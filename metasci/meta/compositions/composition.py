@@ -15,7 +15,7 @@ from metasci.meta.adaptation.inner import Parameters
 from metasci.meta.adaptation.learnable_rules import Descent, LearnableRule
 from metasci.meta.compositions.gradients import Displacement, Exact, FirstOrder, Implicit, MetaGradient
 
-__all__ = ["PROXIMAL", "RULE", "Composition", "initial"]
+__all__ = ["PROXIMAL", "RULE", "Composition", "begins", "initial"]
 
 RULE = "rule/"
 """Before the names of what is learned of the inner rule."""
@@ -35,8 +35,8 @@ class Composition:
         Inner steps; with none, tasks do not adapt and learning is joint training on all of them.
     gradient : Exact, FirstOrder, Displacement or Implicit
     frozen : tuple of str
-        Prefixes of parameters that are learned but not adapted (ANIL, Raghu et al. 2020, arXiv 1909.09157: all
-        but the head).
+        Beginnings of names (`begins`) of parameters that are learned but not adapted (ANIL, Raghu et al. 2020, arXiv
+        1909.09157: all but the head).
     proximal : float
         λ of a pull ½λ‖φ − θ‖² towards the start in the inner problem.
     learn_proximal : bool
@@ -101,7 +101,19 @@ class Composition:
 
     def is_adapted(self, name: str) -> bool:
         """Whether a parameter of the start is adapted."""
-        return not any(name.startswith(prefix) for prefix in self.frozen)
+        return not any(begins(name, prefix) for prefix in self.frozen)
+
+
+def begins(name: str, beginning: str) -> bool:
+    """Whether a name begins so; a number in it is read whole.
+
+    Examples
+    --------
+    >>> begins("1.weight", "1"), begins("10.weight", "1"), begins("conv2.weight", "conv")
+    (True, False, True)
+    """
+    cut = beginning[-1:].isdigit() and name[len(beginning) :][:1].isdigit()
+    return name.startswith(beginning) and not cut
 
 
 def initial(composition: Composition, start: Parameters, seed: int = 0) -> Parameters:
@@ -120,7 +132,7 @@ def initial(composition: Composition, start: Parameters, seed: int = 0) -> Param
     if not moving:
         raise InputError("frozen: nothing is left to adapt; freeze less.")
     for prefix in composition.frozen:
-        if not any(name.startswith(prefix) for name in start):
+        if not any(begins(name, prefix) for name in start):
             raise InputError(f"frozen: no parameter begins with '{prefix}'; there are {', '.join(start)}.")
     learned = {name: value.detach().clone() for name, value in start.items()}
     of_rule = composition.rule.initial(moving, composition.steps, seed)

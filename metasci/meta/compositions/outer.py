@@ -26,7 +26,7 @@ from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters
 from metasci.meta.adaptation.rules import Adam, GradientDescent
 from metasci.meta.compositions.adapting import meta_gradient
 from metasci.meta.compositions.chunks import in_chunks
-from metasci.meta.compositions.composition import Composition
+from metasci.meta.compositions.composition import Composition, begins
 from metasci.meta.compositions.described import described
 from metasci.meta.compositions.distributed import reduced, shard
 from metasci.meta.compositions.episode import Episode, which_are_asked
@@ -65,7 +65,7 @@ class Outer:
     decay : tuple of float
         β₁ and β₂ of Adam.
     rates : dict of float
-        Learning rates of parts, by how their names begin, in place of `learning_rate`:
+        Learning rates of parts, by how their names begin (a number is read whole), in place of `learning_rate`:
         ``{"body.": 1e-4, "rule/": 0.01}``. The longest beginning that fits holds; zero leaves a part as it is.
     """
 
@@ -94,7 +94,7 @@ class Outer:
 
     def rate(self, iteration: int, name: str = "") -> float:
         """Learning rate of an iteration, from 0 on, and of a part."""
-        fitting = [start for start in self.rates if name.startswith(start)]
+        fitting = [start for start in self.rates if begins(name, start)]
         greatest = self.rates[max(fitting, key=len)] if fitting else self.learning_rate
         if self.schedule == "constant":
             return greatest
@@ -174,7 +174,8 @@ class OuterState:
 def outer_state(outer: Outer, learned: Parameters) -> OuterState:
     """The state before the first iteration: what is learned, and the outer rule's memory."""
     some = next(iter(learned.values()))
-    memory = outer.bind(learned, 0).init(learned)
+    parts = _real(learned)
+    memory = outer.bind(parts, 0).init(parts)
     return OuterState(learned, memory, some.new_zeros((), dtype=torch.float64))
 
 
@@ -189,14 +190,25 @@ def outer_step(outer: Outer, state: OuterState, gradient: Parameters) -> OuterSt
         Names that it lacks stay as they are.
     """
     iteration = int(state.iteration)
+    gradient = _real(gradient)
     clipped = dict(gradient)
     if math.isfinite(outer.clip):
         length = math.sqrt(sum(float(slope.square().sum()) for slope in gradient.values()))
         share = min(1.0, outer.clip / max(length, 1e-300))
         clipped = {name: share * slope for name, slope in gradient.items()}
     change, memory = outer.bind(clipped, iteration).update(clipped, state.memory, iteration)
-    learned = state.learned | {name: state.learned[name] + change[name] for name in change}
+    parts = _real(state.learned)
+    moved = {name: parts[name] + change[name] for name in change}
+    learned = {
+        **state.learned,
+        **{n: torch.view_as_complex(v) if state.learned[n].is_complex() else v for n, v in moved.items()},
+    }
     return OuterState(learned, {**state.memory, **memory}, state.iteration + 1.0, state.kept)
+
+
+def _real(tensors: Parameters) -> Parameters:
+    """Complex tensors as their real and imaginary parts, each of which moves by itself, as in torch's optimisers."""
+    return {n: torch.view_as_real(v.resolve_conj()) if v.is_complex() else v for n, v in tensors.items()}
 
 
 def finite_meta_gradient(
@@ -307,20 +319,22 @@ def meta_train(
     outer = outer or Outer()
     for start in outer.rates:
         # one outer step serves several methods, of which some learn nothing of their inner rule
-        if not (start.startswith("rule/") or any(name.startswith(start) for name in learned)):
+        if not (start.startswith("rule/") or any(begins(name, start) for name in learned)):
             raise InputError(
                 f"rates: nothing that is learned begins with '{start}'; there are {', '.join(learned)}."
             )
+    _check_learned(learned)
+    seed = _whole(seed)
     after = _refresh if after is None else after
     left_out: Counter[int] = Counter()
     losses: list[Tensor] = []
-    first = draw(seed * 1_000_003)
+    first = _drawn(draw, seed * 1_000_003)
     gradient = _gradient(composition, first, learned, outer, compile, chunk)
     names, stopped = list(learned), False
     begun = outer_state(outer, learned) if state is None else _going_on(state, learned)
 
     def improve(state: OuterState) -> OuterState:
-        episode = draw(seed * 1_000_003 + int(state.iteration))
+        episode = _drawn(draw, seed * 1_000_003 + int(state.iteration))
         if not len(episode):
             raise InputError("an episode was drawn that has no tasks; give one at least.")
         index = shard(len(episode))
@@ -400,6 +414,37 @@ def _gradient(
     return gradient if chunk is None else in_chunks(gradient, chunk, composition.gradient)
 
 
+def _drawn(draw: Callable[[int], Episode], seed: int) -> Episode:
+    """The episode of an integer, if it is one."""
+    if not callable(draw):
+        raise InputError(
+            f"draw: give a function from an integer to an episode, not a {type(draw).__name__}; `lambda seed: episode` "
+            "draws the same tasks again."
+        )
+    episode = draw(seed)
+    if not all(hasattr(episode, part) for part in ("start", "support", "query", "select", "__len__")):
+        raise InputError(
+            f"draw: it gives a {type(episode).__name__}, and not an episode, such as `NetworkEpisode`, of all tasks."
+        )
+    return episode
+
+
+def _whole(seed: Any) -> int:
+    if not isinstance(seed, Integral):
+        raise InputError(f"seed: {seed!r} is not a whole number.")
+    return int(seed)
+
+
+def _check_learned(learned: Parameters) -> None:
+    """Refuse what no gradient could move."""
+    for name, value in learned.items():
+        if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()):
+            what = f"of {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise InputError(
+                f"'{name}' is to be learned, and is {what}; give tensors of floating-point numbers, as `initial` does."
+            )
+
+
 def _going_on(state: OuterState, learned: Parameters) -> OuterState:
     """The state to go on from, refused where it is of other tensors."""
     for name, value in learned.items():
@@ -426,5 +471,6 @@ def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int,
     if hasattr(first, "tensors"):
         tree_map(lambda tensor: shown.append(tensor), first.tensors())
     for value in (*learned.values(), *shown):
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())  # of bfloat16, too, which NumPy does not know
     return digest.hexdigest()

@@ -87,7 +87,12 @@ def validated(
     numbers = {"iteration": iteration, "loss": loss, **metrics}
     new: State = {}
     for name, value in numbers.items():
-        number = torch.as_tensor(value, dtype=torch.float64).reshape(1).cpu()
+        number = torch.as_tensor(value, dtype=torch.float64).cpu()
+        if number.numel() != 1:
+            raise InputError(
+                f"validation: the metric '{name}' is to give one number, and gives {tuple(number.shape)}."
+            )
+        number = number.reshape(1)
         before = kept.get(_SEEN + name, number.new_zeros(0)).cpu()
         new[_SEEN + name] = torch.cat([before, number])
     if _best(new[f"{_SEEN}loss"]) == len(new[f"{_SEEN}loss"]) - 1:

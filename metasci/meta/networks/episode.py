@@ -77,6 +77,14 @@ def _check_side(side: str, inputs: Any, targets: Tensor, mask: Tensor | None) ->
         )
 
 
+def _without_masked_nonsense(inputs: Any, mask: Tensor | None) -> Any:
+    """Inputs in which a masked case is finite: a slope of zero times NaN would be NaN, for all cases together."""
+    if mask is None or not isinstance(inputs, Tensor) or inputs.shape[:2] != mask.shape:
+        return inputs
+    wrong = ~torch.isfinite(inputs) & ~mask.reshape(*mask.shape, *[1] * (inputs.dim() - 2))
+    return torch.where(wrong, torch.zeros_like(inputs), inputs)
+
+
 @dataclass(frozen=True)
 class NetworkEpisode:
     """Tasks of inputs and targets for a network; an `Episode`.
@@ -88,7 +96,7 @@ class NetworkEpisode:
         Of the support, (task, case, ...).
     query_inputs, query_targets : the same, of the query
     mask, query_mask : Tensor of bool, (task, case), optional
-        What is measured; everything by default.
+        What is measured; everything by default. What is not may be anything, even NaN.
     loss : callable
         `squared_error`, `cross_entropy`, or one of your own.
 
@@ -114,6 +122,8 @@ class NetworkEpisode:
         )
         for side, inputs, targets, mask in sides:
             _check_side(side, inputs, targets, mask)
+        for name, mask in (("inputs", self.mask), ("query_inputs", self.query_mask)):
+            object.__setattr__(self, name, _without_masked_nonsense(getattr(self, name), mask))
         if len(self.targets) != len(self.query_targets):
             raise InputError(
                 f"the support has {len(self.targets)} tasks, the query {len(self.query_targets)}; both need the same."
@@ -134,6 +144,7 @@ class NetworkEpisode:
     def start(self, learned: Parameters) -> tuple[Parameters, Parameters]:
         """Every task starts from the same weights; buffers are shared."""
         buffers = self.network.buffer_names
+        self.network.check_known(learned)
         shared = {name: value for name, value in learned.items() if name in buffers}
         weights = {n: v.expand(len(self), *v.shape) for n, v in learned.items() if n not in buffers}
         return weights, shared

@@ -47,7 +47,8 @@ def accuracy(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tens
     0.6666...
     """
     scores, classes = _cases(output, target, mask)
-    return (scores.argmax(1) == classes).double().mean()
+    right = (scores.argmax(1) == classes).double().mean()
+    return torch.where(scores.isnan().any(), torch.nan, right)  # of what is no number none is greatest
 
 
 def expected_calibration_error(
@@ -130,6 +131,8 @@ def area_under_curve(output: Tensor, target: Tensor, mask: Tensor | None = None)
     above, below = score[classes == 1].double(), score[classes == 0].double()
     if not len(above) or not len(below):
         raise InputError("the area under the curve needs cases of both classes.")
+    if bool(score.isnan().any()):  # which has no place among others
+        return torch.tensor(torch.nan, dtype=torch.float64)
     order = torch.sort(below).values
     fewer, most = torch.searchsorted(order, above), torch.searchsorted(order, above, right=True)
     return (0.5 * (fewer + most).double()).mean() / len(below)
@@ -143,6 +146,10 @@ def rmse(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     >>> rmse(torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[1.0], [5.0]]]), torch.tensor([[True, False]])).item()
     0.0
     """
+    if output.shape != target.shape:
+        raise InputError(
+            f"outputs of shape {tuple(output.shape)} cannot be compared with targets of shape {tuple(target.shape)}."
+        )
     off = (output - target).flatten(2) if output.dim() > 2 else (output - target)[..., None]
     seen = torch.ones(off.shape[:2], dtype=torch.bool) if mask is None else mask
     return off[seen].double().square().mean().sqrt()
@@ -154,9 +161,15 @@ def _cases(output: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor,
     Raises
     ------
     InputError
-        If nothing does.
+        If nothing does, or a class has no score.
     """
     seen = target >= 0 if mask is None else mask & (target >= 0)
     if not bool(seen.any()):
         raise InputError("no case of the query has a class, so that there is nothing to judge.")
-    return output[seen], target[seen].long()
+    scores, classes = output[seen], target[seen].long()
+    if scores.dim() != 2 or (scores.shape[1] > 1 and int(classes.max()) >= scores.shape[1]):
+        raise InputError(
+            f"scores of shape {tuple(output.shape)} do not go with classes of shape {tuple(target.shape)} up to "
+            f"{int(classes.max())}: they are (task, case, class), one for each class from 0 on."
+        )
+    return scores, classes

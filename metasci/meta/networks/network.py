@@ -92,6 +92,21 @@ class Network:
         return frozenset(name for name, _ in self.module.named_buffers())
 
     @cached_property
+    def _names(self) -> frozenset[str]:
+        return (
+            frozenset(name for name, _ in self.module.named_parameters(remove_duplicate=False))
+            | self.buffer_names
+        )
+
+    def check_known(self, parameters: Parameters) -> None:
+        """Refuse a name that the module has no tensor of, which would be learned and never used."""
+        if unknown := parameters.keys() - self._names:
+            raise InputError(
+                f"the network {type(self.module).__name__} has no parameter '{min(unknown)}'; there are "
+                f"{', '.join(sorted(self._names))}."
+            )
+
+    @cached_property
     def looks_at_support(self) -> bool:
         """Whether a layer takes its statistics from the task's support."""
         layers = self.module.modules()

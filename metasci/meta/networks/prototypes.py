@@ -36,13 +36,18 @@ def prototypes(embedded: Tensor, labels: Tensor, classes: int, mask: Tensor | No
     Raises
     ------
     InputError
-        If a task has no support of a class.
+        If a task has no support of a class, or a label is of none.
 
     Examples
     --------
     >>> prototypes(torch.tensor([[[0.0], [2.0], [5.0]]]), torch.tensor([[0, 0, 1]]), 2).ravel().tolist()
     [1.0, 5.0]
     """
+    if labels.is_floating_point() or (labels.numel() and int(labels.max()) >= classes):
+        raise InputError(
+            f"labels are whole numbers of classes from 0 to {classes - 1}; these are of {labels.dtype}, the greatest "
+            f"of them {labels.max():g}."
+        )
     member = torch.nn.functional.one_hot(labels.clamp(min=0), classes).to(embedded.dtype)
     member = member * (labels >= 0)[..., None]
     if mask is not None:

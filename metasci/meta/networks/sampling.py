@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def few_shot_classes(
     Parameters
     ----------
     network : Network
-    inputs : Tensor, (case, ...)
+    inputs : Tensor or array, (case, ...)
     labels : Tensor or sequence of int, (case,)
     ways : int
     shots : int or pair of int
@@ -54,7 +55,7 @@ def few_shot_classes(
     Raises
     ------
     InputError
-        If there are too few classes, or a class has too few cases.
+        If there are too few classes, a class has too few cases, or labels are no whole numbers.
 
     Examples
     --------
@@ -68,7 +69,13 @@ def few_shot_classes(
     least, most = _shots(shots, ways=ways, queries=queries, tasks=tasks)
     if ways < 2:
         raise InputError(f"an episode needs two ways or more, not {ways}.")
-    labels = torch.as_tensor(labels)
+    inputs, labels = _tensor("inputs", inputs), _tensor("labels", labels)
+    whole = labels.dim() == 1 and bool((labels.double() == labels.double().round()).all())
+    if not whole:
+        raise InputError(
+            f"labels are one whole number for each case, (case,); these are of shape {tuple(labels.shape)} and "
+            f"{labels.dtype}."
+        )
     if len(inputs) != len(labels):
         raise InputError(
             f"there are {len(inputs)} inputs and {len(labels)} labels; each case has one of both."
@@ -84,7 +91,7 @@ def few_shot_classes(
     classes = torch.tensor(sorted(cases))
 
     def draw(seed: int) -> NetworkEpisode:
-        generator = torch.Generator().manual_seed(seed)
+        generator = _generator(seed)
         support, query, mask = [], [], []
         for _ in range(tasks):
             chosen = classes[torch.randperm(len(classes), generator=generator)[:ways]].tolist()
@@ -125,7 +132,7 @@ def few_shot_regressions(
     Parameters
     ----------
     network : Network
-    inputs, targets : sequence of Tensor, (case, ...)
+    inputs, targets : sequence of Tensor or array, (case, ...)
         Of each task.
     shots : int or pair of int
         Cases that calibrate a task; of a pair each task draws its own number, the places left over being masked.
@@ -147,6 +154,8 @@ def few_shot_regressions(
     (torch.Size([3, 4, 1]), True)
     """
     least, most = _shots(shots, queries=queries, tasks=tasks)
+    inputs = [_tensor("inputs", each) for each in inputs]
+    targets = [_tensor("targets", each) for each in targets]
     if tasks > len(inputs):
         raise InputError(f"an episode has from one to {len(inputs)} tasks, not {tasks}.")
     if len(inputs) != len(targets):
@@ -159,7 +168,7 @@ def few_shot_regressions(
             )
 
     def draw(seed: int) -> NetworkEpisode:
-        generator = torch.Generator().manual_seed(seed)
+        generator = _generator(seed)
         chosen = torch.randperm(len(inputs), generator=generator)[:tasks].tolist()
         orders = [torch.randperm(len(inputs[task]), generator=generator)[: most + queries] for task in chosen]
         x = torch.stack([inputs[task][order] for task, order in zip(chosen, orders, strict=True)])
@@ -176,6 +185,19 @@ def few_shot_regressions(
         )
 
     return draw
+
+
+def _generator(seed: int) -> torch.Generator:
+    if not isinstance(seed, Integral):
+        raise InputError(f"an episode is drawn by a whole number, not by {seed!r}.")
+    return torch.Generator().manual_seed(int(seed))
+
+
+def _tensor(what: str, values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{what}: {type(values).__name__} cannot be read as a tensor of numbers.") from None
 
 
 def _shots(shots: int | tuple[int, int], **numbers: int) -> tuple[int, int]:
