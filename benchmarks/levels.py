@@ -127,6 +127,7 @@ def of_fatigue(folds: int | None) -> None:
     methods: dict[str, Method] = {
         "Gaussian prior": GaussianPrior(),
         "equation and discrepancy": DiscrepancyPrior(),
+        "the same, linearised alike": DiscrepancyPrior(alike=True),
     }
     print("| method | readings | RMSE | 90 % coverage | negative log density |\n|---|---|---|---|---|")
     for name, method in methods.items():

@@ -13,7 +13,7 @@ from torch import Tensor
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.learned.equation import LearnedEquation
-from metasci.meta import GaussianPrior
+from metasci.meta import DiscrepancyPrior, GaussianPrior
 from metasci.meta.explained import explained_share, moved_by
 from metasci.priors.uneven_scatter import described_scatter, uneven_scatter
 from metasci.words import enumerated, words
@@ -45,9 +45,15 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
         )
     share = explained_share(problem, estimates, log_noise)
     if share < _NO_MORE:
+        little = "little was learned"
+        if isinstance(prior.method, DiscrepancyPrior):
+            little = (
+                "what it leaves out takes its place, and its parameters do not mean what they say; take "
+                "`GaussianPrior` where they matter"
+            )
         warnings.warn(
             f"'{prior.model.name}' explains {words(output.name)} of '{prior.card.name}' hardly better than a constant "
-            f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): little was learned; {_way_out(prior)}.",
+            f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): {little}; {_way_out(prior)}.",
             stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
         )
 

@@ -90,6 +90,11 @@ class DiscrepancyPrior:
         Whether what covariates do to the start is kept as that prior has it, linear and learned from all tasks, so that
         the process says only how it departs from that. It is for many tasks, hundreds: what a few say of many
         covariates is known too badly to be kept.
+    alike : bool
+        Whether scales are learned with the equation linearised for all tasks where they are on average, and not for
+        each at its own estimate. At its own estimate a task's slopes tell of its measurements, which the likelihood
+        takes for something that the discrepancy explains: it may take the equation's place, and parameters lose their
+        meaning. Where tasks lie so far apart that one line does not fit them, forecasts may be worse for it.
 
     Notes
     -----
@@ -118,6 +123,7 @@ class DiscrepancyPrior:
     levels: tuple[str, ...] | None = None
     begin: GaussianPrior = field(default_factory=GaussianPrior)
     trend: bool = False
+    alike: bool = False
 
     title: ClassVar[str] = "equation and discrepancy"
     penalty: ClassVar[float] = 0.0
@@ -150,6 +156,7 @@ class DiscrepancyPrior:
             at = _near(self.begin, problem, design, alone)
         else:
             at = self.begin.adapt(problem, design, alone).coordinates
+        at = self._where_scales_look(at)
         line, mask = problem.linearise(at, alone.log_noise), problem.batch.mask
         raw = coordinates_of(problem.model, problem.batch.inputs, mask.shape)[mask]
         width = raw.std(0)
@@ -191,11 +198,11 @@ class DiscrepancyPrior:
         """One step up the marginal likelihood; after the last, all measurements are condensed."""
         assert state.coordinates is not None
         number, draw = int(state.iteration), seed * 1_000_003 + int(state.iteration)
-        if number and number % _RELINEARISE == 0:
+        if number and number % (1 if self.alike else _RELINEARISE) == 0:
             data = linearised(problem, design, state, state.coordinates)
             some = data.select(some_of_each(data.rows.task, self.members, draw))
             at = means_in_shares(problem, some, state, state.coordinates, self.together, draw)
-            state = replace(state, coordinates=at)
+            state = replace(state, coordinates=self._where_scales_look(at))
         assert state.coordinates is not None
         counts = problem.batch.mask.sum(1).clamp(max=self.members)
         few = drawn_tasks(counts, self.together, draw)
@@ -216,6 +223,10 @@ class DiscrepancyPrior:
             state = self._condensed(problem, design, state, seed)
         return state, torch.zeros(len(problem), dtype=torch.bool)
 
+    def _where_scales_look(self, at: Tensor) -> Tensor:
+        """Where the equation is linearised for scales, of the tasks' estimates, (task, parameter)."""
+        return at.mean(0).expand_as(at).clone() if self.alike else at
+
     def finished(self, state: DiscrepancyState) -> bool:
         """Whether all steps are made."""
         return int(state.iteration) >= self.iterations
@@ -228,16 +239,19 @@ class DiscrepancyPrior:
         for _ in range(2):  # with all measurements, and once more from where that leads
             data = linearised(problem, design, state, at)
             at = means_in_shares(problem, data, state, at, self.together, seed)
-        data = linearised(problem, design, state, at)
+        here = self._where_scales_look(at)
+        data = linearised(problem, design, state, here)
         if len(problem) <= _FEW_TASKS:
             scales = expected_scales(problem, data, state, self.members, seed)
             state = replace(state, log_noise=scales.pop("log_noise"), scales=scales)
-            at = means_in_shares(problem, data, state, at, self.together, seed)
-            data = linearised(problem, design, state, at)
+            at = means_in_shares(problem, data, state, here, self.together, seed)
+            data = linearised(problem, design, state, self._where_scales_look(at))
         state = replace(state, coordinates=at)
         rows = thinned_rows(data.rows.task, self.together, seed)
+        state = replace(state, scales=expected_spread(problem, data.select(rows), state))
+        if self.alike:
+            data = linearised(problem, design, state, at)
         some = data.select(rows)
-        state = replace(state, scales=expected_spread(problem, some, state))
         freedom, stretch = tails(problem, some, state, self.members, seed)
         least = _negligible(problem, data, state)
         chosen = rows[inducing_rows(state.kernel, some.rows, self.inducing, least)]
