@@ -29,6 +29,7 @@ __all__ = [
     "netcdf",
     "read_tensors",
     "seen",
+    "tensor_bytes",
     "tensors_as_bytes",
     "tensors_checksum",
     "write_atomically",
@@ -298,14 +299,28 @@ def tensors_checksum(state: Mapping[str, Tensor]) -> str:
     >>> tensors_checksum(one) == tensors_checksum(two) != tensors_checksum({**one, "b": torch.zeros(())})
     True
     """
-    import torch
-
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
-        kept = value.detach().cpu().contiguous()
-        digest.update(f"{name} {kept.dtype} {tuple(kept.shape)}\n".encode())
-        digest.update(kept.reshape(-1).view(torch.uint8).numpy().tobytes())  # NumPy has no bfloat16
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(tensor_bytes(value))
     return digest.hexdigest()
+
+
+def tensor_bytes(value: Tensor) -> bytes:
+    """The numbers of a tensor as they lie in memory, one after the other; of bfloat16, too, which NumPy does not know.
+
+    Examples
+    --------
+    >>> import torch
+    >>> tensor_bytes(torch.ones(()).expand(1)) == tensor_bytes(torch.ones(1))
+    True
+    """
+    import torch
+
+    # a copy: a single number that was expanded has a stride of zero, which no view of bytes can have
+    flat = value.detach().cpu().resolve_conj().resolve_neg().reshape(-1)
+    alone = flat.clone(memory_format=torch.contiguous_format)
+    return alone.view(torch.uint8).numpy().tobytes()
 
 
 def netcdf(dataset: xr.Dataset) -> bytes:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metasci.errors import InputError
-from metasci.files import State
+from metasci.files import State, tensor_bytes
 from metasci.meta.adaptation.inner import InnerRule, Memory, Parameters
 from metasci.meta.adaptation.rules import Adam, GradientDescent
 from metasci.meta.compositions.adapting import meta_gradient
@@ -471,6 +471,5 @@ def _run(composition: Composition, learned: Parameters, outer: Outer, seed: int,
     if hasattr(first, "tensors"):
         tree_map(lambda tensor: shown.append(tensor), first.tensors())
     for value in (*learned.values(), *shown):
-        flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())  # of bfloat16, too, which NumPy does not know
+        digest.update(tensor_bytes(value))
     return digest.hexdigest()
