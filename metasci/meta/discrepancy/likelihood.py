@@ -19,7 +19,7 @@ __all__ = [
     "BELIEVED",
     "Linearised",
     "belief",
-    "cost_and_slopes",
+    "covariance",
     "expected_spread",
     "linearised",
     "next_number",
@@ -62,13 +62,19 @@ class Linearised:
 
 
 def linearised(
-    problem: Problem, design: Design, state: DiscrepancyState, at: Tensor, known: bool = True
+    problem: Problem,
+    design: Design,
+    state: DiscrepancyState,
+    at: Tensor,
+    known: bool = True,
+    create_graph: bool = False,
 ) -> Linearised:
     """The measurements of a problem, linearised at some coordinates (task, parameter).
 
-    Tasks are numbered from 0 on; those that are not `known` from the first number on that no inducing row has.
+    Tasks are numbered from 0 on; those that are not `known` from the first number on that no inducing row has. With
+    `create_graph` all of it can be differentiated by the coordinates.
     """
-    line, mask = problem.linearise(at, state.log_noise), problem.batch.mask
+    line, mask = problem.linearise(at, state.log_noise, create_graph), problem.batch.mask
     number = (0.0 if known else next_number(state.rows)) + torch.arange(len(at), device=at.device).to(
         at.dtype
     )
@@ -108,44 +114,6 @@ def covariance(problem: Problem, data: Linearised, kernel: Kernel, log_noise: Te
     """Of the measurements, (row, row)."""
     noise = problem.model.noise.variance(data.raw, log_noise, data.inputs)
     return kernel.whole(data.rows, data.rows) + torch.diag(noise)
-
-
-def cost_and_slopes(
-    problem: Problem,
-    data: Linearised,
-    state: DiscrepancyState,
-    learned: Mapping[str, Tensor],
-    share: float = 1.0,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Negative log density of measurements and of the scales themselves, up to a constant, and its derivatives.
-
-    Parameters
-    ----------
-    problem : Problem
-    data : Linearised
-    state : DiscrepancyState
-    learned : mapping of Tensor
-        The scales, and ``log_noise``.
-    share : float
-        How often the measurements' density counts, where they stand for more.
-    """
-    free = {name: value.detach().requires_grad_() for name, value in learned.items()}
-    with torch.enable_grad():
-        whole = covariance(problem, data, replace(state.kernel, scales=free), free["log_noise"])
-        # the derivative by the covariance in closed form, (K⁻¹ − ww')/2: no graph goes through the factor
-        root = torch.linalg.cholesky(whole.detach())
-        inverse = torch.cholesky_inverse(root)
-        weights = inverse @ data.left
-        by_covariance = 0.5 * share * (inverse - torch.outer(weights, weights))
-        unlikely = belief(free, state.first)
-        slopes = torch.autograd.grad(
-            (whole * by_covariance).sum() + unlikely, list(free.values()), allow_unused=True
-        )
-    value = share * (0.5 * data.left @ weights + root.diagonal().log().sum()) + unlikely.detach()
-    return value, {
-        name: torch.zeros_like(free[name]) if slope is None else slope
-        for name, slope in zip(free, slopes, strict=True)
-    }
 
 
 def belief(scales: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> Tensor:

@@ -28,12 +28,12 @@ from metasci.meta.discrepancy.estimation import most_probable
 from metasci.meta.discrepancy.kernel import first_scales
 from metasci.meta.discrepancy.likelihood import (
     Linearised,
-    cost_and_slopes,
     expected_spread,
     linearised,
     next_number,
     some_of_each,
 )
+from metasci.meta.discrepancy.objective import cost_and_slopes, sample
 from metasci.meta.discrepancy.places import coordinates_of, rows_of
 from metasci.meta.discrepancy.scales import expected_scales
 from metasci.meta.discrepancy.shares import drawn_tasks, means_in_shares, thinned_rows
@@ -90,11 +90,6 @@ class DiscrepancyPrior:
         Whether what covariates do to the start is kept as that prior has it, linear and learned from all tasks, so that
         the process says only how it departs from that. It is for many tasks, hundreds: what a few say of many
         covariates is known too badly to be kept.
-    alike : bool
-        Whether scales are learned with the equation linearised for all tasks where they are on average, and not for
-        each at its own estimate. At its own estimate a task's slopes tell of its measurements, which the likelihood
-        takes for something that the discrepancy explains: it may take the equation's place, and parameters lose their
-        meaning. Where tasks lie so far apart that one line does not fit them, forecasts may be worse for it.
 
     Notes
     -----
@@ -115,7 +110,7 @@ class DiscrepancyPrior:
     """
 
     members: int = 12
-    iterations: int = 50
+    iterations: int = 100
     learning_rate: float = 0.08
     level: float = 4.0
     inducing: int = 500
@@ -123,7 +118,6 @@ class DiscrepancyPrior:
     levels: tuple[str, ...] | None = None
     begin: GaussianPrior = field(default_factory=GaussianPrior)
     trend: bool = False
-    alike: bool = False
 
     title: ClassVar[str] = "equation and discrepancy"
     penalty: ClassVar[float] = 0.0
@@ -156,7 +150,6 @@ class DiscrepancyPrior:
             at = _near(self.begin, problem, design, alone)
         else:
             at = self.begin.adapt(problem, design, alone).coordinates
-        at = self._where_scales_look(at)
         line, mask = problem.linearise(at, alone.log_noise), problem.batch.mask
         raw = coordinates_of(problem.model, problem.batch.inputs, mask.shape)[mask]
         width = raw.std(0)
@@ -198,18 +191,15 @@ class DiscrepancyPrior:
         """One step up the marginal likelihood; after the last, all measurements are condensed."""
         assert state.coordinates is not None
         number, draw = int(state.iteration), seed * 1_000_003 + int(state.iteration)
-        if number and number % (1 if self.alike else _RELINEARISE) == 0:
-            data = linearised(problem, design, state, state.coordinates)
-            some = data.select(some_of_each(data.rows.task, self.members, draw))
-            at = means_in_shares(problem, some, state, state.coordinates, self.together, draw)
-            state = replace(state, coordinates=self._where_scales_look(at))
+        if number and number % _RELINEARISE == 0:
+            state = replace(state, coordinates=self._estimates(problem, design, state, draw))
         assert state.coordinates is not None
         counts = problem.batch.mask.sum(1).clamp(max=self.members)
         few = drawn_tasks(counts, self.together, draw)
-        here, at = problem.select(few), state.coordinates[few]
-        data = linearised(here, design.select(few), state, at)
-        some = data.select(some_of_each(data.rows.task, self.members, draw))
-        _, slopes = cost_and_slopes(here, some, state, _learned(state))
+        some = sample(
+            problem.select(few), design.select(few), state, state.coordinates[few], self.members, draw
+        )
+        _, slopes = cost_and_slopes(some, state, _learned(state))
         moved = outer_step(self._outer, OuterState(_learned(state), state.memory, state.iteration), slopes)
         scales = dict(moved.learned)
         state = replace(
@@ -223,9 +213,13 @@ class DiscrepancyPrior:
             state = self._condensed(problem, design, state, seed)
         return state, torch.zeros(len(problem), dtype=torch.bool)
 
-    def _where_scales_look(self, at: Tensor) -> Tensor:
-        """Where the equation is linearised for scales, of the tasks' estimates, (task, parameter)."""
-        return at.mean(0).expand_as(at).clone() if self.alike else at
+    def _estimates(self, problem: Problem, design: Design, state: DiscrepancyState, draw: int) -> Tensor:
+        """Means of the tasks' coordinates, one step from where they were, (task, parameter)."""
+        assert state.coordinates is not None
+        data = linearised(problem, design, state, state.coordinates)
+        if len(data.rows) > self.together:
+            data = data.select(some_of_each(data.rows.task, self.members, draw))
+        return means_in_shares(problem, data, state, state.coordinates, self.together, draw)
 
     def finished(self, state: DiscrepancyState) -> bool:
         """Whether all steps are made."""
@@ -239,18 +233,15 @@ class DiscrepancyPrior:
         for _ in range(2):  # with all measurements, and once more from where that leads
             data = linearised(problem, design, state, at)
             at = means_in_shares(problem, data, state, at, self.together, seed)
-        here = self._where_scales_look(at)
-        data = linearised(problem, design, state, here)
+        data = linearised(problem, design, state, at)
         if len(problem) <= _FEW_TASKS:
-            scales = expected_scales(problem, data, state, self.members, seed)
+            scales = expected_scales(problem, design, state, at, self.members, seed)
             state = replace(state, log_noise=scales.pop("log_noise"), scales=scales)
-            at = means_in_shares(problem, data, state, here, self.together, seed)
-            data = linearised(problem, design, state, self._where_scales_look(at))
+            at = means_in_shares(problem, data, state, at, self.together, seed)
+            data = linearised(problem, design, state, at)
         state = replace(state, coordinates=at)
         rows = thinned_rows(data.rows.task, self.together, seed)
         state = replace(state, scales=expected_spread(problem, data.select(rows), state))
-        if self.alike:
-            data = linearised(problem, design, state, at)
         some = data.select(rows)
         freedom, stretch = tails(problem, some, state, self.members, seed)
         least = _negligible(problem, data, state)

@@ -16,8 +16,9 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from metasci.meta.covariates import Design
 from metasci.meta.discrepancy.kernel import packed, triangular
-from metasci.meta.discrepancy.likelihood import Linearised, cost_and_slopes, some_of_each
+from metasci.meta.discrepancy.objective import Sample, cost_and_slopes, sample
 from metasci.meta.discrepancy.shares import drawn_tasks
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
@@ -37,22 +38,23 @@ _AMPLITUDES, _FACTORS = ("shared", "own_level", "own", "log_noise"), ("spread", 
 
 
 def expected_scales(
-    problem: Problem, data: Linearised, state: DiscrepancyState, members: int, seed: int
+    problem: Problem, design: Design, state: DiscrepancyState, at: Tensor, members: int, seed: int
 ) -> dict[str, Tensor]:
     """The scales and ``log_noise``, each variance as large as is to be expected given the measurements.
 
     Parameters
     ----------
     problem : Problem
-    data : Linearised
-        All measurements of all tasks.
+    design : Design
     state : DiscrepancyState
         With the scales that the climb has led to.
+    at : Tensor, (task, parameter)
+        The tasks' estimates under these.
     members : int
         Measurements of each task that are looked at at once.
     seed : int
     """
-    posterior = _Posterior.of(problem, data, state, members, seed)
+    posterior = _Posterior.of(problem, design, state, at, members, seed)
     around, root = _gaussian(posterior)
     draws, _ = hamiltonian_draws(posterior.with_slopes, around, root, _DRAWS, seed)
     return mean_scales([posterior.named(each) for each in draws])
@@ -87,34 +89,32 @@ class _Posterior:
 
     Attributes
     ----------
-    problem : Problem
     state : DiscrepancyState
-    sets : list of Linearised
+    sets : list of Sample
         Each stands for all measurements.
     weight : float
         By which the mean of the sets' log likelihoods is multiplied: all tasks over those of a set.
     """
 
-    problem: Problem
     state: DiscrepancyState
-    sets: list[Linearised]
+    sets: list[Sample]
     weight: float
 
     @classmethod
     def of(
-        cls, problem: Problem, data: Linearised, state: DiscrepancyState, members: int, seed: int
+        cls, problem: Problem, design: Design, state: DiscrepancyState, at: Tensor, members: int, seed: int
     ) -> _Posterior:
-        number = data.rows.task.long()
-        held = torch.bincount(number).clamp(max=members)
-        sets = []
+        counts = problem.batch.mask.sum(1)
+        held = counts.clamp(max=members)
+        sets, tasks = [], []
         for drawn in range(_DRAWN):
             draw = seed * _DRAWN + drawn
-            some = data.select(torch.isin(number, drawn_tasks(held, _ROWS, draw)).nonzero()[:, 0])
-            sets.append(some.select(some_of_each(some.rows.task, members, draw)))
-        if all(len(some.rows) == len(data.rows) for some in sets):
+            few = drawn_tasks(held, _ROWS, draw)
+            sets.append(sample(problem.select(few), design.select(few), state, at[few], members, draw))
+            tasks.append(int((held[few] > 0).sum()))
+        if all(len(some.chosen) == int(counts.sum()) for some in sets):
             sets = sets[:1]  # they are one set
-        weight = int((held > 0).sum()) / np.mean([len(some.rows.task.unique()) for some in sets])
-        return cls(problem, state, sets, float(weight))
+        return cls(state, sets, float(int((held > 0).sum()) / np.mean(tasks)))
 
     @property
     def learned(self) -> dict[str, Tensor]:
@@ -133,7 +133,7 @@ class _Posterior:
         """The value, infinite where no covariance exists, and its derivatives by the row."""
         named = self.named(row)
         try:
-            each = [cost_and_slopes(self.problem, some, self.state, named, self.weight) for some in self.sets]
+            each = [cost_and_slopes(some, self.state, named, self.weight) for some in self.sets]
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             return math.inf, torch.zeros_like(row)
         slopes = torch.stack([in_a_row(found) for _, found in each]).mean(0)
