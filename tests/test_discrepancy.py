@@ -23,7 +23,8 @@ from metasci.meta.discrepancy import condensing
 from metasci.meta.discrepancy.condensing import condensed, inducing_rows, likeliest_tails, with_tasks
 from metasci.meta.discrepancy.kernel import Rows, first_scales
 from metasci.meta.discrepancy.lawful import rises_and_bounds
-from metasci.meta.discrepancy.likelihood import cost_and_slopes, linearised, posterior_means
+from metasci.meta.discrepancy.likelihood import belief, linearised, posterior_means
+from metasci.meta.discrepancy.objective import cost_and_slopes, sample
 from metasci.meta.laplace.gauss_newton import map_estimate
 from metasci.meta.problem import Problem
 from metasci.report.residuals import conditional_weighted_residuals
@@ -172,24 +173,31 @@ def test_a_linear_equation_is_the_dense_process_to_1e_8() -> None:
             np.testing.assert_allclose(covariance.numpy(), after, rtol=0, atol=2e-4)  # factors near one
 
 
-def test_the_derivative_of_the_marginal_likelihood_is_that_of_finite_differences() -> None:
-    problem, design = problem_of(some_tasks(4, seed=3, places=4))
+def test_the_cost_is_that_of_halves_given_each_other_and_its_derivative_that_of_finite_differences() -> None:
+    tasks = some_tasks(4, seed=3, places=4)
+    problem, design = problem_of(tasks)
     state = by_hand(problem, design)
-    data = linearised(problem, design, state, torch.zeros(4, 2, dtype=F64))
+    some = sample(problem, design, state, torch.zeros(4, 2, dtype=F64), 12, seed=0)
     learned = {**state.scales, "log_noise": state.log_noise}
-    value, slopes = cost_and_slopes(problem, data, state, learned)
-    whole = dense(
-        state,
-        written_out(some_tasks(4, seed=3, places=4), 0),
-        written_out(some_tasks(4, seed=3, places=4), 0),
-    )
-    whole += np.exp(2.0 * float(state.log_noise)) * np.eye(16)
-    density = stats.multivariate_normal(np.zeros(16), whole).logpdf(data.left.numpy())
-    from metasci.meta.discrepancy.likelihood import belief
+    value, slopes = cost_and_slopes(some, state, learned)
+    rows = written_out(tasks, 0)
+    whole = dense(state, rows, rows) + np.exp(2.0 * float(state.log_noise)) * np.eye(16)
+    left = rows["y"] - rows["slope"] @ state.origin.numpy()
 
-    assert float(value - belief(learned, state.first)) == pytest.approx(
-        -density - 8.0 * np.log(2.0 * np.pi), rel=1e-9
-    )
+    def density(index: np.ndarray) -> float:
+        part = whole[np.ix_(index, index)]
+        return float(stats.multivariate_normal(np.zeros(len(part)), part).logpdf(left[index]))
+
+    given = []
+    order = some.chosen.numpy()
+    for one, other in zip(some.halves[::2], some.halves[1::2], strict=True):
+        assert sorted([*one.tolist(), *other.tolist()]) == list(range(16))
+        assert {len(set(rows["task"][order[half.numpy()]])) for half in (one, other)} == {2}
+        both = density(np.arange(16))
+        given += [both - density(order[half.numpy()]) for half in (one, other)]
+    # of eight measurements given the other eight, twice
+    expected = -2.0 * np.mean(given) - 8.0 * np.log(2.0 * np.pi)
+    assert float(value - belief(learned, state.first)) == pytest.approx(expected, rel=1e-9)
     step = 1e-5
     for name, slope in slopes.items():
         for place in np.ndindex(*slope.shape):
@@ -197,7 +205,7 @@ def test_the_derivative_of_the_marginal_likelihood_is_that_of_finite_differences
             for sign in (1.0, -1.0):
                 moved = {key: array.clone() for key, array in learned.items()}
                 moved[name][place] += sign * step
-                ends.append(float(cost_and_slopes(problem, data, state, moved)[0]))
+                ends.append(float(cost_and_slopes(some, state, moved)[0]))
             assert (ends[0] - ends[1]) / (2.0 * step) == pytest.approx(
                 float(slope[place]), rel=1e-5, abs=1e-6
             )

@@ -68,7 +68,7 @@ def test_scales_without_a_covariance_are_no_place_to_go_to(monkeypatch: pytest.M
 
     monkeypatch.setattr(scales, "cost_and_slopes", cost)
     monkeypatch.setattr(scales._Posterior, "named", lambda self, row: named)
-    posterior = scales._Posterior(None, None, [None], 1.0)  # type: ignore[arg-type, list-item]
+    posterior = scales._Posterior(None, [None], 1.0)  # type: ignore[arg-type, list-item]
     value, slopes = posterior.with_slopes(torch.zeros(1, dtype=F64))
     assert value == math.inf
     assert torch.equal(slopes, torch.zeros(1, dtype=F64))

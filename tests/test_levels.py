@@ -22,12 +22,12 @@ from metasci.meta.covariates import Design
 from metasci.meta.discrepancy.condensing import condensed, with_new_groups, with_tasks
 from metasci.meta.discrepancy.kernel import Rows, first_scales
 from metasci.meta.discrepancy.likelihood import (
-    cost_and_slopes,
     expected_spread,
     linearised,
     posterior_means,
     stretched,
 )
+from metasci.meta.discrepancy.objective import cost_and_slopes, sample
 from metasci.meta.problem import Problem
 
 F64 = torch.float64
@@ -227,14 +227,15 @@ def test_posterior_means_and_slopes_know_the_groups() -> None:
         mean, _ = conditioned(state, told, parameters_of(task, name or f"unnamed {task}"))
         np.testing.assert_allclose(means[task].numpy(), np.clip(mean, -1.0, 1.0), atol=1e-8)
     learned = {**state.scales, "log_noise": state.log_noise}
-    _, slopes = cost_and_slopes(problem, data, state, learned)
+    some = sample(problem, design, state, start, 12, seed=0)
+    _, slopes = cost_and_slopes(some, state, learned)
     for name in ("group_spread", "group_level", "group", "group_lengths", "spread"):
         for place in np.ndindex(*slopes[name].shape):
             ends = []
             for sign in (1.0, -1.0):
                 moved = {key: array.clone() for key, array in learned.items()}
                 moved[name][place] += sign * 1e-5
-                ends.append(float(cost_and_slopes(problem, data, state, moved)[0]))
+                ends.append(float(cost_and_slopes(some, state, moved)[0]))
             assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(float(slopes[name][place]), rel=1e-5, abs=1e-6)
 
 

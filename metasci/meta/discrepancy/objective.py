@@ -32,9 +32,9 @@ from metasci.meta.discrepancy.likelihood import (
 from metasci.meta.discrepancy.state import DiscrepancyState
 from metasci.meta.problem import Problem
 
-__all__ = ["Sample", "cost_and_slopes", "halves_of", "sample"]
+__all__ = ["HALVINGS", "Sample", "cost_and_slopes", "halves_of", "sample"]
 
-_HALVINGS = 4  # at random, over which a cost is averaged: each costs a quarter of the density of all
+HALVINGS = 4  # at random, over which a cost is averaged: each costs a quarter of the density of all
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Sample:
     before : Linearised
         These, linearised at the estimates.
     halves : list of Tensor, (row,)
-        Positions among the chosen that are of a half of the tasks; one half and the other in turn.
+        Positions among the chosen that are of a half of the tasks, one half and the other in turn; without any, the
+        density of all is asked for.
     """
 
     problem: Problem
@@ -65,27 +66,33 @@ class Sample:
 
 
 def sample(
-    problem: Problem, design: Design, state: DiscrepancyState, at: Tensor, members: int, seed: int
+    problem: Problem,
+    design: Design,
+    state: DiscrepancyState,
+    at: Tensor,
+    members: int,
+    seed: int,
+    halvings: int = HALVINGS,
 ) -> Sample:
-    """At most so many measurements of each task, drawn at random."""
+    """At most so many measurements of each task, drawn at random; of these so many halvings."""
     data = linearised(problem, design, state, at)
     chosen = some_of_each(data.rows.task, members, seed)
     before = data.select(chosen)
-    return Sample(problem, design, at, chosen, before, halves_of(before.rows.task, seed))
+    return Sample(problem, design, at, chosen, before, halves_of(before.rows.task, seed, halvings))
 
 
-def halves_of(task: Tensor, seed: int) -> list[Tensor]:
+def halves_of(task: Tensor, seed: int, halvings: int) -> list[Tensor]:
     """Positions of the rows of one half of the tasks and of the other, for several halvings at random.
 
     Examples
     --------
-    >>> one, other, *_ = halves_of(torch.tensor([5.0, 5.0, 6.0, 6.0]), seed=0)
+    >>> one, other = halves_of(torch.tensor([5.0, 5.0, 6.0, 6.0]), seed=0, halvings=1)
     >>> sorted([one.tolist(), other.tolist()])
     [[0, 1], [2, 3]]
     """
     draw, labels = torch.Generator().manual_seed(seed), task.unique()
     halves = []
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         one = torch.isin(task, labels[torch.randperm(len(labels), generator=draw)[: len(labels) // 2]])
         halves += [one.nonzero()[:, 0], (~one).nonzero()[:, 0]]
     return halves
@@ -94,7 +101,7 @@ def halves_of(task: Tensor, seed: int) -> list[Tensor]:
 def cost_and_slopes(
     some: Sample, state: DiscrepancyState, learned: Mapping[str, Tensor], share: float = 1.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Negative log density of halves given each other and of the scales, up to a constant, and its derivatives.
+    """Negative log density of halves given each other, and of the scales, up to a constant, and its derivatives.
 
     Parameters
     ----------
@@ -112,8 +119,10 @@ def cost_and_slopes(
         at = posterior_means(some.problem, some.before, moved, some.at)
         data = linearised(some.problem, some.design, moved, at, create_graph=True).select(some.chosen)
         whole = covariance(some.problem, data, moved.kernel, moved.log_noise)
-        known = [_cost(whole[half][:, half], data.left[half]) for half in some.halves]
-        cost = 2.0 * _cost(whole, data.left) - 2.0 * torch.stack(known).mean()
+        cost = _cost(whole, data.left)
+        if some.halves:
+            known = [_cost(whole[half][:, half], data.left[half]) for half in some.halves]
+            cost = 2.0 * (cost - torch.stack(known).mean())
         value = share * cost + belief(free, state.first)
         slopes = torch.autograd.grad(value, list(free.values()), allow_unused=True)
     return value.detach(), {
