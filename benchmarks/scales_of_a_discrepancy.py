@@ -31,7 +31,7 @@ PARTS = {
 }
 
 
-def as_climbed(problem: object, data: object, state: object, members: int, seed: int) -> dict[str, Tensor]:
+def as_climbed(problem: object, design: object, state: object, *_: object) -> dict[str, Tensor]:
     """In place of `expected_scales`: what the climb has led to."""
     return {**state.scales, "log_noise": state.log_noise}  # type: ignore[attr-defined]
 

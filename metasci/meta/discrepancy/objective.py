@@ -7,9 +7,10 @@ Lotfi, Izmailov, Benton, Goldblum and Wilson (ICML 2022) condition it in this wa
 
 A task's equation is linearised at its estimate, which tells of its measurements; so do its slopes then. Were they taken
 as given, what varies as the slopes do would explain what tasks differ by, and a discrepancy would take the equation's
-place. But estimates are where the scales lead them, and the density is differentiated along that way, too: with
-Laplace's approximation over the tasks' parameters, as FOCE has it (Almquist, Leander and Jirstrand, Journal of
-Pharmacokinetics and Pharmacodynamics 42 (2015) 191).
+place. But a discrepancy that does so leads all estimates away, and slopes with them. So the equation is linearised
+where scales lead the tasks, and the density is differentiated along that way, too (as of FOCE by Almquist, Leander and
+Jirstrand, Journal of Pharmacokinetics and Pharmacodynamics 42 (2015) 191): along the way that all tasks go together,
+since how one alone is led by few measurements Laplace's approximation knows badly.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Sample:
     design : Design
         Of the tasks that they are of.
     at : Tensor, (task, parameter)
-        Estimates of the tasks, a step from where scales lead them.
+        Estimates of the tasks, from where scales lead them all together.
     chosen : Tensor, (row,)
         Which of the tasks' measurements.
     before : Linearised
@@ -116,7 +117,8 @@ def cost_and_slopes(
     scales = {name: value for name, value in free.items() if name != "log_noise"}
     with torch.enable_grad():
         moved = replace(state, scales=scales, log_noise=free["log_noise"])
-        at = posterior_means(some.problem, some.before, moved, some.at)
+        led = posterior_means(some.problem, some.before, moved, some.at) - some.at
+        at = some.at + led.mean(0)  # together only
         data = linearised(some.problem, some.design, moved, at, create_graph=True).select(some.chosen)
         whole = covariance(some.problem, data, moved.kernel, moved.log_noise)
         cost = _cost(whole, data.left)
