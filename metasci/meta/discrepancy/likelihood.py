@@ -1,4 +1,4 @@
-"""The marginal likelihood of linearised measurements, by which scales are learned, and the tasks' posterior means."""
+"""All tasks' measurements, linearised: their covariance, the tasks' posterior means, and how far groups scatter."""
 
 from __future__ import annotations
 

@@ -69,8 +69,9 @@ class DiscrepancyPrior:
         Measurements of each task that are drawn for every step of learning: about as many as new tasks will have. All
         at once would teach how one dense grid is filled in, not how a new task is known from a few.
     iterations : int
-        Steps of Adam on the marginal likelihood. Of fifteen tasks or fewer the scales' distribution is then sampled,
-        and each variance is the one to be expected (`metasci.meta.discrepancy.scales`).
+        Steps of Adam on the density of each half of the tasks given the other half
+        (`metasci.meta.discrepancy.objective`). Of fifteen tasks or fewer the scales' distribution is then sampled, and
+        each variance is the one to be expected (`metasci.meta.discrepancy.scales`). For hundreds of tasks fifty suffice.
     learning_rate : float
         Falling to zero along a cosine.
     level : float
@@ -94,7 +95,8 @@ class DiscrepancyPrior:
     Notes
     -----
     Learning begins with the `GaussianPrior` of the equation alone, and each task's equation is linearised at its
-    posterior mean, which moves as learning goes on. What is learned of the shared process is then condensed into few
+    posterior mean, which moves as learning goes on: scales are learned in view of where they lead it, so that what the
+    equation leaves out does not take its place. What is learned of the shared process is then condensed into few
     rows (`metasci.meta.discrepancy.state`). The conditions' coordinates are those of `Model.discrepancy_inputs`.
     Sources: Kennedy and O'Hagan, JRSS B 63 (2001) 425, for the discrepancy; Shah, Wilson and Ghahramani, AISTATS 2014,
     for the tails.
@@ -188,7 +190,7 @@ class DiscrepancyPrior:
     def improve(
         self, problem: Problem, design: Design, state: DiscrepancyState, seed: int
     ) -> tuple[DiscrepancyState, Tensor]:
-        """One step up the marginal likelihood; after the last, all measurements are condensed."""
+        """One step up the density of halves of the tasks; after the last, all measurements are condensed."""
         assert state.coordinates is not None
         number, draw = int(state.iteration), seed * 1_000_003 + int(state.iteration)
         if number and number % _RELINEARISE == 0:
