@@ -22,6 +22,7 @@ _WHERE = {
     "EarlyAdditive": "metasci.noise",
     "EarlyLogNormal": "metasci.noise",
     "LogNormal": "metasci.noise",
+    "LogNormalVickers": "metasci.rockwell",
     "PowerNoise": "metasci.noise",
     "Proportional": "metasci.noise",
     "Several": "metasci.noise",
@@ -174,6 +175,9 @@ if TYPE_CHECKING:
     )
     from metasci.priors.load import (
         load as load,
+    )
+    from metasci.rockwell import (
+        LogNormalVickers as LogNormalVickers,
     )
     from metasci.units import (
         unit as unit,

@@ -17,6 +17,7 @@ from metasci.noise import (
     Proportional,
 )
 from metasci.outcomes.measurements import StudentAdditive
+from metasci.rockwell import LogNormalVickers
 
 __all__ = ["NOISES", "noise_named"]
 
@@ -28,13 +29,14 @@ NOISES: Mapping[str, type[Any]] = {
     "combined-deviations": CombinedDeviations,
     "power": PowerNoise,
     "log-normal": LogNormal,
+    "log-normal-vickers": LogNormalVickers,
     "student": StudentAdditive,
 }
 
 
 def noise_named(kind: str, typical: tuple[float, ...] | None = None) -> Noise:
     """The noise model called ``additive``, ``early-additive``, ``proportional``, ``combined``,
-    ``combined-deviations``, ``power``, ``log-normal`` or ``student``.
+    ``combined-deviations``, ``power``, ``log-normal``, ``log-normal-vickers`` or ``student``.
     """
     if kind not in NOISES:
         raise InputError(f"there is no noise model '{kind}'; known are {', '.join(NOISES)}.")

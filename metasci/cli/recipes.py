@@ -44,6 +44,7 @@ class Scatter(StrEnum):
     combined_deviations = "combined-deviations"
     power = "power"
     log_normal = "log-normal"
+    log_normal_vickers = "log-normal-vickers"
     student = "student"
 
 

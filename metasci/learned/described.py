@@ -45,12 +45,21 @@ from metasci.outcomes import (
     ZeroInflatedPoisson,
 )
 from metasci.parameters import BoxCox, Parameter
+from metasci.rockwell import LogNormalVickers
 
 __all__ = ["as_declared", "described_noise", "described_property", "noise_described", "property_described"]
 
 _NOISES = {
     kind.__name__: kind
-    for kind in (Additive, Combined, CombinedDeviations, LogNormal, PowerNoise, Proportional)
+    for kind in (
+        Additive,
+        Combined,
+        CombinedDeviations,
+        LogNormal,
+        LogNormalVickers,
+        PowerNoise,
+        Proportional,
+    )
 }
 
 _OUTCOMES: dict[str, type[Outcome]] = {

@@ -17,6 +17,7 @@ from metasci.model import Model
 from metasci.noise import EarlyAdditive, Noise
 from metasci.outcomes import StudentAdditive
 from metasci.priors.equation import Prior, meta_calibrate
+from metasci.rockwell import LogNormalVickers
 from metasci.studies.crystal_potential import learn_phonon_peaks
 from metasci.studies.families import learn_alloys, learn_averaged_boiling_points, learn_boiling_points
 from metasci.studies.solvation import learn_boiling_points_by_solvation
@@ -83,6 +84,7 @@ BESIDE = (
         "kinetics.tempering_rockwell",
         DiscrepancyPrior(),
         named="steel_tempering_discrepancy",
+        noise=LogNormalVickers(),  # soft steels scatter more on the Rockwell scale
     ),
     # a crack's own bend of the law is kept while it is forecast
     Recipe("alloy_fatigue", "kinetics.crack_growth", DiscrepancyPrior(), named="alloy_fatigue_discrepancy"),

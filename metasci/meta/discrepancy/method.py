@@ -71,7 +71,7 @@ class DiscrepancyPrior:
     iterations : int
         Steps of Adam on the density of each half of the tasks given the other half
         (`metasci.meta.discrepancy.objective`). Of fifteen tasks or fewer the scales' distribution is then sampled, and
-        each variance is the one to be expected (`metasci.meta.discrepancy.scales`). For hundreds of tasks fifty suffice.
+        each variance is the one to be expected (`metasci.meta.discrepancy.scales`). For hundreds of tasks fifty do.
     learning_rate : float
         Falling to zero along a cosine.
     level : float
