@@ -68,3 +68,28 @@ def test_slopes_of_the_cost_go_along_the_way_of_the_estimates() -> None:
             assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(float(slope[place]), rel=2e-5, abs=2e-5)
             checked += 1
     assert checked > 10
+
+
+@ms.equation(
+    inputs={"time": "h"}, output=("level", "mg/L"), name="test.meaning_weibull",
+    parameters=[ms.Parameter("height", "mg/L", typical=10.0, positive=True),
+                ms.Parameter("rate", "1/h", typical=0.3, positive=True)],
+)  # fmt: skip
+def weibull(time, *, height, rate):
+    """A decay whose second derivative by the rate is infinite at time zero."""
+    return height * ms.math.exp(-((rate * time) ** 1.5))
+
+
+def test_a_law_that_bends_without_end_at_time_zero_is_learned() -> None:
+    draw = np.random.default_rng(0)
+    rows = [
+        (f"t{task}", time, 10.0 * np.exp(-((0.3 * time) ** 1.5)) + 0.2 * draw.normal())
+        for task in range(20)
+        for time in np.linspace(0.0, 8.0, 9)
+    ]
+    frame = pd.DataFrame(rows, columns=["task", "time [h]", "level [mg/L]"])
+    tasks = ms.TaskSet.from_frame(frame, ms.Card.from_model(weibull), model=weibull)
+    prior = ms.meta_calibrate(weibull, tasks, DiscrepancyPrior(iterations=30))
+    start = prior.calibrate(tasks.select(["t0"])).table().set_index("name")["prior"]
+    assert start["height"] == pytest.approx(10.0, rel=0.05)
+    assert start["rate"] == pytest.approx(0.3, rel=0.05)

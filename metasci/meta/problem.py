@@ -213,12 +213,15 @@ class Problem:
             spread = coordinates[:, None, :].expand(-1, self.batch.mask.shape[1], -1)
             if not create_graph:
                 spread = spread.detach().clone().requires_grad_()
-            elif not spread.requires_grad:
-                spread = spread.clone().requires_grad_()
+            else:
+                spread = spread.clone() if spread.requires_grad else spread.clone().requires_grad_()
             raw = self._at(spread)
             linked = self.model.noise.link(raw)
             jacobian = self._slope(linked, spread, create_graph)
-        if not create_graph:
+        if create_graph:
+            # a law such as (k t)^1.5 bends without end at time zero: how its slope moves there is not followed
+            spread.register_hook(lambda moved: torch.nan_to_num(moved, 0.0, 0.0, 0.0))
+        else:
             raw, linked = raw.detach(), linked.detach()
         return Linearisation(linked, jacobian, self.variance(raw, log_noise))
 

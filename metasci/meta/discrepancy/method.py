@@ -202,6 +202,7 @@ class DiscrepancyPrior:
             problem.select(few), design.select(few), state, state.coordinates[few], self.members, draw
         )
         _, slopes = cost_and_slopes(some, state, _learned(state))
+        _refuse_not_finite(problem, slopes)
         moved = outer_step(self._outer, OuterState(_learned(state), state.memory, state.iteration), slopes)
         scales = dict(moved.learned)
         state = replace(
@@ -338,6 +339,14 @@ def _share_a_group(group: Tensor) -> bool:
     """Whether two of the tasks are of one group, (task, level)."""
     named = [column[~torch.isnan(column)] for column in group.T]
     return any(len(column.unique()) < len(column) for column in named)
+
+
+def _refuse_not_finite(problem: Problem, slopes: Mapping[str, Tensor]) -> None:
+    if not all(bool(torch.isfinite(slope).all()) for slope in slopes.values()):
+        raise InputError(
+            f"'{problem.model.name}' with a discrepancy gave no finite numbers while its scales were learned: the "
+            "equation may have no slope where it was measured; use `GaussianPrior`, or leave such measurements out."
+        )
 
 
 def _refuse_unable(problem: Problem) -> None:
