@@ -17,13 +17,16 @@ _HEADS = ("RMSE", "MAE", "median abs. error, %", "coverage of 90 % intervals", "
 
 _WHAT_WAS_CHOSEN = {
     "steel_tempering_discrepancy": (
-        "How many readings of each task are drawn in a step, how many steps are made and the form of the covariances "
-        "were chosen while figures of tasks left out were looked at, so that the figures above are partly chosen on. "
-        "How far groups of a level are believed to differ was said beforehand."
+        "How many readings of each task are drawn in a step, how many steps are made, that learning goes by halves of "
+        "the tasks given each other and the form of the covariances were chosen while figures of tasks left out were "
+        "looked at, so that the figures above are partly chosen on. So was the noise: under an even one on the "
+        "Rockwell scale intervals were too narrow for soft steels (`benchmarks/discrepancy.md`). How far "
+        "groups of a level are believed to differ was said beforehand."
     ),
     "alloy_fatigue_discrepancy": (
-        "Nothing of it was chosen on these cracks but that the scales are those that learning climbs to: sampled, as "
-        "from fewer tasks, they had 0.113, 0.049 and 0.028 from 1, 3 and 5 readings, in seven parts."
+        "Chosen with these cracks in view: that the scales are those that learning climbs to (sampled, as from fewer "
+        "tasks, they had 0.113, 0.049 and 0.028 from 1, 3 and 5 readings, in seven parts), and that learning goes by "
+        "halves of the tasks given each other (`benchmarks/what_scales_go_by.md`)."
     ),
     "theophylline_early_noise": (
         "That noise is greater at first was seen in the residuals of all tasks, and of the forms tried (constant; "

@@ -3,13 +3,15 @@
     python benchmarks/discrepancy.py [FOLDS [SEEDS [COLUMN [alone]]]]
     python benchmarks/discrepancy.py laboratory [SEEDS]
     python benchmarks/discrepancy.py beyond [FOLDS [SEEDS [PARTS]]]
+    python benchmarks/discrepancy.py soft [FOLDS [READINGS]]
     python benchmarks/discrepancy.py nested [FOLDS]
 
 The first leaves out groups of a column (``steel``, or ``source``) in so many parts, one by one for 0, and learns anew
 without each; with ``alone`` it knows of no laboratories. ``laboratory`` leaves out each laboratory, and then lets the
 prior learn of some of its steels. ``beyond`` learns from readings up to 540 degC and judges above, in
-so many of the parts. ``nested`` chooses
-how is learned by parts of the steels that are learned from.
+so many of the parts. ``soft`` asks at which hardness readings lie inside their intervals, under an even noise on the
+Rockwell scale and under that on the Vickers scale. ``nested`` chooses how is learned by parts of the steels that are
+learned from.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -32,7 +35,7 @@ from metasci.data.conditions import batch_at
 from metasci.data.tasks import Batch, TaskSet
 from metasci.evaluation.evaluate import evaluate
 from metasci.evaluation.protocol import Protocol, with_enough_rows
-from metasci.fits.predictive import median_curve
+from metasci.fits.predictive import median_curve, predictive
 from metasci.kinetics import tempering_rockwell
 from metasci.meta import DiscrepancyPrior
 from metasci.meta.discrepancy.lawful import lawful
@@ -124,6 +127,33 @@ def beyond(folds: int, seeds: int, parts: int) -> None:
             )
 
 
+def soft(folds: int, readings: int) -> None:
+    """After so many readings, which of the others lie inside their intervals, by the hardness that was read."""
+    tasks = steels()
+    grades = tasks.groups("steel")
+    print(
+        "| noise | hardness, HRC | readings | 90 % intervals hold | their width, HRC |\n|---|---|---|---|---|"
+    )
+    for model in (tempering_rockwell, MODEL):
+        parts = []
+        for number, held in enumerate(parts_of(grades, folds)):
+            prior = ms.meta_calibrate(model, tasks.select(~held), DiscrepancyPrior())
+            batch = prior.batch(tasks.select(held))
+            order = torch.rand(batch.mask.shape, generator=torch.Generator().manual_seed(number))
+            order = order.masked_fill(~batch.mask, 2.0).argsort(1).argsort(1)
+            query = batch.mask & (order >= readings)
+            adapted = prior.adapt(batch.with_mask(batch.mask & (order < readings)))
+            low, high = predictive(prior.problem(batch.with_mask(query)), adapted).interval(0.9)
+            held_by = (batch.output >= low) & (batch.output <= high)
+            columns = {"hardness": batch.output, "held": held_by, "width": high - low}
+            parts.append(pd.DataFrame({name: values[query].numpy() for name, values in columns.items()}))
+        table = pd.concat(parts)
+        for least, most in pairwise((0, 20, 30, 40, 50, 70)):
+            some = table[(table["hardness"] > least) & (table["hardness"] <= most)]
+            figures = f"{len(some)} | {100 * some['held'].mean():.0f} % | {some['width'].mean():.1f}"
+            print(f"| {type(model.noise).__name__} | {least} to {most} | {figures} |", flush=True)
+
+
 def _curve(problem: Problem, adapted: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     return median_curve(problem, adapted, inputs)
 
@@ -182,6 +212,9 @@ def main() -> None:
     elif what == "beyond":
         folds, seeds, parts = [*numbers, *[3, 3, 3][len(numbers) :]]
         beyond(folds, seeds, parts)
+    elif what == "soft":
+        folds, readings = [*numbers, *[5, 10][len(numbers) :]]
+        soft(folds, readings)
     elif what == "nested":
         nested(*numbers or [3])
     else:
