@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,3 +95,16 @@ def test_a_law_that_bends_without_end_at_time_zero_is_learned() -> None:
     start = prior.calibrate(tasks.select(["t0"])).table().set_index("name")["prior"]
     assert start["height"] == pytest.approx(10.0, rel=0.05)
     assert start["rate"] == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.mark.parametrize("method", [GaussianPrior(iterations=3), DiscrepancyPrior(iterations=3)])
+def test_tasks_of_one_reading_are_told(method: GaussianPrior | DiscrepancyPrior) -> None:
+    rows = decays(12).to_frame(units=True)
+    single = rows.groupby("task", sort=False).head(1)
+    told = "each of the 12 tasks has one level only, which cannot tell how it scatters"
+    for frame, expected in ((single, True), (pd.concat([single, rows.iloc[[1]]]), False)):
+        tasks = ms.TaskSet.from_frame(frame, ms.Card.from_model(decay), model=decay)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ms.meta_calibrate(decay, tasks, method)
+        assert any(told in str(each.message) for each in caught) == expected

@@ -27,7 +27,7 @@ from metasci.meta.laplace.statistics import statistics_of, why_no_update
 from metasci.meta.method import Method
 from metasci.meta.problem import Problem
 from metasci.model import Model
-from metasci.priors.learning import check_learned, tell_unsaid
+from metasci.priors.learning import check_learned, tell_single, tell_unsaid
 from metasci.units import magnitude
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def learned_from_tasks(
     batch = tasks.batch(model, covariates=chosen, levels=levels)
     check_measurable(batch, model)
     tell_unsaid(levels, batch)
+    tell_single(model, batch)
     if reference is None:
         model = reference_for(model, batch)
     else:

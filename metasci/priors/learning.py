@@ -15,10 +15,11 @@ from metasci.errors import InputError
 from metasci.learned.equation import LearnedEquation
 from metasci.meta import DiscrepancyPrior, GaussianPrior
 from metasci.meta.explained import explained_share, moved_by
+from metasci.model import Model
 from metasci.priors.uneven_scatter import described_scatter, uneven_scatter
 from metasci.words import enumerated, words
 
-__all__ = ["check_learned", "tell_known", "tell_uneven", "tell_unsaid"]
+__all__ = ["check_learned", "tell_known", "tell_single", "tell_uneven", "tell_unsaid"]
 
 # standard deviations of the noise for a unit of a coordinate: less is nothing that measurements could show
 _STILL = 1e-6
@@ -54,6 +55,17 @@ def check_learned(prior: LearnedEquation, batch: Batch, state: Any) -> None:
         warnings.warn(
             f"'{prior.model.name}' explains {words(output.name)} of '{prior.card.name}' hardly better than a constant "
             f"does ({100.0 * max(share, 0.0):.0f} % of the squares about it): {little}; {_way_out(prior)}.",
+            stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
+        )
+
+
+def tell_single(model: Model, batch: Batch) -> None:
+    """Warn where every task was measured once, so that nothing tells noise from how tasks differ."""
+    if model.noise.measures and int(batch.mask.sum(1).max()) < 2:
+        warnings.warn(
+            f"each of the {len(batch)} tasks has one {words(model.output.name)} only, which cannot tell how it "
+            "scatters from how tasks differ: noise and intervals rest on what was believed beforehand; measure some "
+            "tasks twice.",
             stacklevel=4,  # at the line of the user's that calls `meta_calibrate`
         )
 
