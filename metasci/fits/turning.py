@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from metasci.constraints.shape import Monotone
@@ -60,8 +61,6 @@ def turns(calibration: AdaptedTasks) -> list[Turn]:
 
 
 def _of_task(calibration: AdaptedTasks, task: int) -> Turn | None:
-    from scipy.special import ndtr
-
     pairs = list(_pairs(calibration, task))
     if not pairs or not bool(calibration.adapted.finite[task]):
         return None
@@ -74,10 +73,23 @@ def _of_task(calibration: AdaptedTasks, task: int) -> Turn | None:
         wrong = sign * float(measured[second] - measured[first])
         expected = sign * float(fitted[second] - fitted[first])
         expected = max(expected, 0.0) if bends else expected
-        rarity = len(pairs) * float(ndtr((expected - wrong) / apart))
+        rarity = len(pairs) * _beyond(calibration, task, (wrong - expected) / apart)
         if wrong > _SEEN * apart and rarity < _RARE:
             candidates.append((rarity, Turn(task, first, second, law)))
     return min(candidates, key=lambda each: each[0])[1] if candidates else None
+
+
+def _beyond(calibration: AdaptedTasks, task: int, far: float) -> float:
+    """Probability that noise takes a difference so many standard deviations from the curve.
+
+    Where a discrepancy follows the measurements there is no fit to tell how noisy the task is: over the noise levels that
+    tasks have in general.
+    """
+    if calibration.adapted.discrepancy is None:
+        return float(torch.special.ndtr(torch.tensor(-far)))
+    levels = calibration.adapted.start_mixture
+    each = torch.special.ndtr(-far / levels.factor[:, task].sqrt())
+    return float((levels.weight[:, task] * each).sum())
 
 
 def _numbers(
