@@ -82,8 +82,8 @@ def _of_task(calibration: AdaptedTasks, task: int) -> Turn | None:
 def _beyond(calibration: AdaptedTasks, task: int, far: float) -> float:
     """Probability that noise takes a difference so many standard deviations from the curve.
 
-    Where a discrepancy follows the measurements there is no fit to tell how noisy the task is: over the noise levels that
-    tasks have in general.
+    Where a discrepancy follows the measurements no fit tells how noisy the task is: over the noise levels that tasks
+    have in general.
     """
     if calibration.adapted.discrepancy is None:
         return float(torch.special.ndtr(torch.tensor(-far)))
