@@ -23,7 +23,9 @@ def main(draws: int, sines: bool, sampled: bool) -> None:
     prior = ms.load("alloy_fatigue_discrepancy")
     batch = prior.batch(ms.dataset("alloy_fatigue"))
     built = with_discrepancy(prior, batch, scales_known=not sampled, sines=sines)
-    found = sample(built, draws=draws, tune=draws, chains=2, progress=False, cores=1)
+    found = sample(
+        built, draws=draws, tune=draws, chains=2, progress=False, cores=1, initial=built.initial_point()
+    )
     print(f"{found.seconds:.0f} s, {found.compile_seconds:.0f} s of compiling. {found.verdict}")
     for name, values in found.draws.items():
         if name.startswith("scales_") or name == "log_noise":

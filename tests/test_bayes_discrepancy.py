@@ -208,4 +208,4 @@ def test_chains_start_where_the_prior_expects_the_tasks(straight, monkeypatch):
     with pytest.raises(InterruptedError):
         joint_discrepancy.posterior_with_discrepancy(prior, prior.batch(tasks), draws=1, tune=1)
     assert {"common_offset", "own_offset"} <= set(begun)
-    assert not any(np.any(value) for value in begun.values())
+    assert not any(np.any(value) for name, value in begun.items() if name.endswith("_offset"))

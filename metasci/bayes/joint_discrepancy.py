@@ -62,8 +62,7 @@ def posterior_with_discrepancy(
     """
     built = with_discrepancy(prior, batch, scales_known=scales_known)
     # from anywhere a chain may end in parameters with which the equation fits nothing, and stay there
-    point = built.initial_point()
-    how.setdefault("initial", {name: 0.0 * point[name] for name in point if name.endswith("_offset")})
+    how.setdefault("initial", built.initial_point())
     best: Posterior | None = None
     for effort, accept in ((1, 0.9), (2, 0.97)):
         found = sample(built, draws=effort * draws, tune=effort * tune, target_accept=accept, **how)

@@ -1,9 +1,10 @@
 """What scales are learned by: how well halves of the tasks forecast each other, estimates moving with the scales.
 
 Of two halves of the tasks each is forecast from the other: log p(A | B) + log p(B | A), of densities with all else
-integrated out. The density of all measurements is the same for all shares of the tasks that may be known, none among
-them (Fong and Holmes, Biometrika 107 (2020) 489), and so asks how well a prior forecasts that has learned of no task;
-Lotfi, Izmailov, Benton, Goldblum and Wilson (ICML 2022) condition it in this way.
+integrated out. The density of all measurements is that of the first task, then that of the second given the first, and
+so on (Fong and Holmes, Biometrika 107 (2020) 489): it asks as much for how a prior forecasts that has learned from few
+tasks. Given a half, it is of a prior that has learned from many (Lotfi, Izmailov, Benton, Goldblum and Wilson, ICML
+2022).
 
 A task's equation is linearised at its estimate, which tells of its measurements; so do its slopes then. Were they taken
 as given, what varies as the slopes do would explain what tasks differ by, and a discrepancy would take the equation's
