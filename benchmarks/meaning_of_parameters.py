@@ -60,6 +60,10 @@ def learned(tasks: ms.TaskSet, how: str) -> ms.Prior:
         return ms.meta_calibrate(decay, tasks, DiscrepancyPrior())
 
 
+def _share(share: float) -> str:
+    return f"{100.0 * share:.2g} %" if share < 1.0 else f"{share:.0f} times"
+
+
 def main() -> None:
     """Print what each prior has learned, and what it says of a task."""
     torch.set_num_threads(1)
@@ -73,7 +77,7 @@ def main() -> None:
             fit = prior.calibrate(tasks.select([0]))
             start = fit.table().set_index("name")["prior"]
             beside = fit.beside_equation
-            share = "" if beside.empty else f"{100 * beside['share'].iloc[0]:.2g} %"
+            share = "" if beside.empty else _share(float(beside["share"].iloc[0]))
             noise = float(prior.state.log_noise.exp()[0])
             figures = f"{start['height']:.2f} | {start['rate']:.3f} | {noise:.3f} | {share}"
             print(f"| {seed} | {how} | {figures} |", flush=True)
