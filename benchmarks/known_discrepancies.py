@@ -1,7 +1,9 @@
-"""Known truths, with something left out of the equation or nothing: ``python benchmarks/known_discrepancies.py``.
+"""Known truths, with something left out of the equation or nothing: ``known_discrepancies.md``.
 
-Simulated: exponential decays of 10 mg/L at 0.3 1/h, both scattering by three tenths, read with a noise of 0.2 mg/L at eight
-places drawn at random. Left out is nothing; a bump that all tasks share; a drift of each task's own; or both. Priors of
+    python benchmarks/known_discrepancies.py
+
+Simulated: exponential decays of 10 mg/L at 0.3 1/h, both scattering by three tenths, read with a noise of 0.2 mg/L at
+eight places drawn at random. Left out is nothing; a bump that all tasks share; a drift of each task's own; or both. Priors of
 the equation alone and with a discrepancy are learned from so many tasks, and forecast six of twelve readings of forty
 others after none, one, three and six of the rest. Three simulations each; errors are from what is noise-free.
 """
@@ -79,8 +81,9 @@ def main() -> None:
                     figures.append(judged(prior, new, seed))
                 height, rate = (np.mean([start[name] for start in starts]) for name in ("height", "rate"))
                 for told, (off, inside, unlikely) in zip(TOLD, np.mean(figures, 0), strict=True):
-                    row = f"{height:.2f} | {rate:.3f} | {told} | {off:.3f} | {100 * inside:.0f} % | {unlikely:.2f}"
-                    print(f"| {case} | {count} | {title} | {row} |", flush=True)
+                    learned = f"{height:.2f} | {rate:.3f}"
+                    figures_of = f"{told} | {off:.3f} | {100 * inside:.0f} % | {unlikely:.2f}"
+                    print(f"| {case} | {count} | {title} | {learned} | {figures_of} |", flush=True)
 
 
 if __name__ == "__main__":
