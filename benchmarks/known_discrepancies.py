@@ -3,9 +3,9 @@
     python benchmarks/known_discrepancies.py
 
 Simulated: exponential decays of 10 mg/L at 0.3 1/h, both scattering by three tenths, read with a noise of 0.2 mg/L at
-eight places drawn at random. Left out is nothing; a bump that all tasks share; a drift of each task's own; or both. Priors of
-the equation alone and with a discrepancy are learned from so many tasks, and forecast six of twelve readings of forty
-others after none, one, three and six of the rest. Three simulations each; errors are from what is noise-free.
+eight places drawn at random. Left out is nothing; a bump that all tasks share; a drift of each task's own; or both.
+Priors of the equation alone and with a discrepancy are learned from so many tasks, and forecast six of twelve readings
+of forty others after none, one, three and six of the rest. Three simulations each; errors are from what is noise-free.
 """
 
 from __future__ import annotations
