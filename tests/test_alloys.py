@@ -400,3 +400,17 @@ def test_a_report_says_the_unit_of_its_conditions() -> None:
     page = ms.load("alloy_strength").calibrate(rows).contents()["report.html"].decode()
     assert "<th>temperature (K)</th>" in page
     assert "<th>formula</th>" in page
+
+
+def test_temperatures_are_printed_as_they_were_read() -> None:
+    """They stood in kelvin, without a word, above a table of degC."""
+    table = pd.DataFrame(
+        {
+            "formula": "CoCrFeNi",
+            "temperature [degC]": [25, 400, 300],
+            "yield_strength [MPa]": [250, 180, None],
+        }
+    )
+    _, head, first, *_ = ms.load("alloy_strength").calibrate(table).summary().splitlines()
+    assert head.split()[:3] == ["formula", "temperature", "[degC]"]
+    assert first.split()[:3] == ["CoCrFeNi", "25.0", "250"]

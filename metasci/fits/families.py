@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metasci.data.cards import NAME, SOURCE, UNKNOWN
+from metasci.data.frames import in_written_units
 from metasci.data.tasks import Batch, TaskSet
 from metasci.errors import InputError
 from metasci.fits.base import Fit
@@ -320,7 +321,8 @@ class MembersFit(Fit):
             aside = f", {int(odd.sum())} of them set aside" if bool(odd.any()) else ""
             count = f"{int(seen.sum())} of {len(rows)} members measured{aside}"
             lines.append(f"{task}: {self.prior.model.name} in {output.unit}, {count}")
-            shown = pd.DataFrame({name: rows[name] for name in (*self._names, *conditions)})
+            written = in_written_units(rows[conditions], self.tasks.dataset, self.tasks.card, ())
+            shown = pd.concat([rows[self._names], written], axis=1)
             for name in self._names:
                 shown[name] = shown[name].where(shown[name] != UNKNOWN, "")
             shown["measured"] = [_number(value) for value in rows[output.name]]
