@@ -1,13 +1,14 @@
 """Steel tempering by an equation and what it leaves out; what these print stands in ``discrepancy.md``.
 
-    python benchmarks/discrepancy.py [FOLDS [SEEDS [COLUMN [alone]]]]
+    python benchmarks/discrepancy.py [FOLDS [SEEDS [COLUMN [alone] [even]]]]
     python benchmarks/discrepancy.py laboratory [SEEDS]
     python benchmarks/discrepancy.py beyond [FOLDS [SEEDS [PARTS]]]
     python benchmarks/discrepancy.py soft [FOLDS [READINGS]]
     python benchmarks/discrepancy.py nested [FOLDS]
 
 The first leaves out groups of a column (``steel``, or ``source``) in so many parts, one by one for 0, and learns anew
-without each; with ``alone`` it knows of no laboratories. ``laboratory`` leaves out each laboratory, and then lets the
+without each; with ``alone`` it knows of no laboratories, with ``even`` its noise is
+even on the Rockwell scale. ``laboratory`` leaves out each laboratory, and then lets the
 prior learn of some of its steels. ``beyond`` learns from readings up to 540 degC and judges above, in
 so many of the parts. ``soft`` asks at which hardness readings lie inside their intervals, under an even noise on the
 Rockwell scale and under that on the Vickers scale. ``nested`` chooses how is learned by parts of the steels that are
@@ -40,6 +41,7 @@ from metasci.kinetics import tempering_rockwell
 from metasci.meta import DiscrepancyPrior
 from metasci.meta.discrepancy.lawful import lawful
 from metasci.meta.problem import Problem
+from metasci.model import Model
 from metasci.priors.equation import Prior
 from metasci.rockwell import LogNormalVickers
 from metasci.studies.baselines import parts_of
@@ -65,10 +67,12 @@ def show(report: Mapping[str, Any], first: Sequence[object] = ()) -> None:
             print("| " + " | ".join(map(str, [*first, row["shots"], figures])) + " |", flush=True)
 
 
-def left_out(folds: int | None, seeds: int, column: str, method: DiscrepancyPrior) -> None:
+def left_out(
+    folds: int | None, seeds: int, column: str, method: DiscrepancyPrior, model: Model = MODEL
+) -> None:
     """Groups of a column left out."""
     tasks, began = steels(), time.process_time()
-    prior = ms.meta_calibrate(MODEL, tasks, method)
+    prior = ms.meta_calibrate(model, tasks, method)
     print(
         f"learned in {time.process_time() - began:.0f} s of one thread, with {len(prior.state.rows)} inducing rows"
     )
@@ -128,12 +132,10 @@ def beyond(folds: int, seeds: int, parts: int) -> None:
 
 
 def soft(folds: int, readings: int) -> None:
-    """After so many readings, which of the others lie inside their intervals, by the hardness that was read."""
+    """After so many readings, which of the others lie inside their intervals, by hardness and by laboratory."""
     tasks = steels()
     grades = tasks.groups("steel")
-    print(
-        "| noise | hardness, HRC | readings | 90 % intervals hold | their width, HRC |\n|---|---|---|---|---|"
-    )
+    print("| noise | of | readings | 90 % intervals hold | their width, HRC |\n|---|---|---|---|---|")
     for model in (tempering_rockwell, MODEL):
         parts = []
         for number, held in enumerate(parts_of(grades, folds)):
@@ -146,12 +148,17 @@ def soft(folds: int, readings: int) -> None:
             low, high = predictive(prior.problem(batch.with_mask(query)), adapted).interval(0.9)
             held_by = (batch.output >= low) & (batch.output <= high)
             columns = {"hardness": batch.output, "held": held_by, "width": high - low}
-            parts.append(pd.DataFrame({name: values[query].numpy() for name, values in columns.items()}))
+            rows = pd.DataFrame({name: values[query].numpy() for name, values in columns.items()})
+            source = tasks.select(held).groups("source")[query.nonzero()[:, 0].numpy()]
+            parts.append(rows.assign(source=source))
         table = pd.concat(parts)
-        for least, most in pairwise((0, 20, 30, 40, 50, 70)):
-            some = table[(table["hardness"] > least) & (table["hardness"] <= most)]
+        chosen = {
+            f"{least} to {most} HRC": table[(table["hardness"] > least) & (table["hardness"] <= most)]
+            for least, most in pairwise((0, 20, 30, 40, 50, 70))
+        }
+        for of, some in {**chosen, **dict(iter(table.groupby("source")))}.items():
             figures = f"{len(some)} | {100 * some['held'].mean():.0f} % | {some['width'].mean():.1f}"
-            print(f"| {type(model.noise).__name__} | {least} to {most} | {figures} |", flush=True)
+            print(f"| {type(model.noise).__name__} | {of} | {figures} |", flush=True)
 
 
 def _curve(problem: Problem, adapted: Any, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -220,7 +227,8 @@ def main() -> None:
     else:
         folds, seeds = [*numbers, *[0, 5][len(numbers) :]]
         method = DiscrepancyPrior(levels=() if "alone" in sys.argv else None)
-        left_out(folds or None, seeds, sys.argv[3] if len(sys.argv) > 3 else "steel", method)
+        column = sys.argv[3] if len(sys.argv) > 3 else "steel"
+        left_out(folds or None, seeds, column, method, tempering_rockwell if "even" in sys.argv else MODEL)
 
 
 if __name__ == "__main__":

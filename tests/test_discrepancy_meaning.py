@@ -7,17 +7,21 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import metasci as ms
+from metasci.errors import InputError
 from metasci.meta import DiscrepancyPrior, DiscrepancyState, GaussianPrior
+from metasci.meta.discrepancy import method as method_of_learning
 from metasci.meta.discrepancy.objective import cost_and_slopes, sample
 
+HEIGHT_AND_RATE = [
+    ms.Parameter("height", "mg/L", typical=10.0, positive=True),
+    ms.Parameter("rate", "1/h", typical=0.3, positive=True),
+]
 
-@ms.equation(
-    inputs={"time": "h"}, output=("level", "mg/L"), name="test.meaning",
-    parameters=[ms.Parameter("height", "mg/L", typical=10.0, positive=True),
-                ms.Parameter("rate", "1/h", typical=0.3, positive=True)],
-)  # fmt: skip
+
+@ms.equation(inputs={"time": "h"}, output=("level", "mg/L"), parameters=HEIGHT_AND_RATE, name="test.meaning")
 def decay(time, *, height, rate):
     """Exponential decay."""
     return height * ms.math.exp(-rate * time)
@@ -72,11 +76,7 @@ def test_slopes_of_the_cost_go_along_the_way_of_the_estimates() -> None:
     assert checked > 10
 
 
-@ms.equation(
-    inputs={"time": "h"}, output=("level", "mg/L"), name="test.meaning_weibull",
-    parameters=[ms.Parameter("height", "mg/L", typical=10.0, positive=True),
-                ms.Parameter("rate", "1/h", typical=0.3, positive=True)],
-)  # fmt: skip
+@ms.equation(inputs={"time": "h"}, output=("level", "mg/L"), parameters=HEIGHT_AND_RATE, name="test.weibull")
 def weibull(time, *, height, rate):
     """A decay whose second derivative by the rate is infinite at time zero."""
     return height * ms.math.exp(-((rate * time) ** 1.5))
@@ -95,6 +95,18 @@ def test_a_law_that_bends_without_end_at_time_zero_is_learned() -> None:
     start = prior.calibrate(tasks.select(["t0"])).table().set_index("name")["prior"]
     assert start["height"] == pytest.approx(10.0, rel=0.05)
     assert start["rate"] == pytest.approx(0.3, rel=0.05)
+
+
+def test_slopes_that_are_no_numbers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They once went into the scales, and the next step ended in torch's own error."""
+
+    def cost(*of: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        value, slopes = cost_and_slopes(*of)  # type: ignore[arg-type]
+        return value, {**slopes, "own": torch.full_like(slopes["own"], torch.nan)}
+
+    monkeypatch.setattr(method_of_learning, "cost_and_slopes", cost)
+    with pytest.raises(InputError, match=r"'test.meaning' with a discrepancy gave no finite numbers"):
+        ms.meta_calibrate(decay, decays(4), DiscrepancyPrior(iterations=2))
 
 
 @pytest.mark.parametrize("method", [GaussianPrior(iterations=3), DiscrepancyPrior(iterations=3)])

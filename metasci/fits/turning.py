@@ -86,7 +86,7 @@ def _beyond(calibration: AdaptedTasks, task: int, far: float) -> float:
     have in general.
     """
     if calibration.adapted.discrepancy is None:
-        return float(torch.special.ndtr(torch.tensor(-far)))
+        return float(torch.special.ndtr(torch.tensor(-far, dtype=torch.float64)))
     levels = calibration.adapted.start_mixture
     each = torch.special.ndtr(-far / levels.factor[:, task].sqrt())
     return float((levels.weight[:, task] * each).sum())

@@ -49,7 +49,7 @@ class Sample:
     design : Design
         Of the tasks that they are of.
     at : Tensor, (task, parameter)
-        Estimates of the tasks, from where scales lead them all together.
+        Estimates of the tasks: scales lead them on from there, all together.
     chosen : Tensor, (row,)
         Which of the tasks' measurements.
     before : Linearised

@@ -110,9 +110,10 @@ class _Posterior:
         for drawn in range(_DRAWN):
             draw = seed * _DRAWN + drawn
             few = drawn_tasks(held, _ROWS, draw)
-            here, told = problem.select(few), design.select(few)
             # the density of all: given half of the tasks the size of what they share would tell little more
-            sets.append(sample(here, told, state, at[few], members, draw, halvings=0))
+            sets.append(
+                sample(problem.select(few), design.select(few), state, at[few], members, draw, halvings=0)
+            )
             tasks.append(int((held[few] > 0).sum()))
         if all(len(some.chosen) == int(counts.sum()) for some in sets):
             sets = sets[:1]  # they are one set
